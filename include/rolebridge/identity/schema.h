@@ -1,0 +1,50 @@
+/*
+ * The attribute schema: every attribute name the rules may use, with its
+ * syntax, in one immutable table made from the configuration. Built-in are the
+ * usual names of inetOrgPerson and of Active Directory people; sources
+ * declare more. A name declared twice must agree in syntax.
+ */
+#ifndef ROLEBRIDGE_IDENTITY_SCHEMA_H
+#define ROLEBRIDGE_IDENTITY_SCHEMA_H
+
+#include <rolebridge/identity/settings.h>
+#include <rolebridge/model/identity.h>
+
+struct schema_attribute {
+	const char *name; /* canonical spelling */
+	enum attribute_syntax syntax;
+	bool sensitive;
+	bool builtin; /* every source delivers it under this name */
+	source_mask absent_unknown; /* sources that declare absence as unknown */
+	/* Sources in order of precedence for this attribute; all sources appear. */
+	const uint16_t *order;
+};
+
+struct schema;
+
+/*
+ * sources: array of pointers to the embedded settings, in configuration order. At most
+ * SOURCES_MAX sources and 1,000 attributes. Findings go to list.
+ * NULL only when out of memory.
+ */
+struct schema *schema_create(const struct identity_settings *identity,
+			     const struct source_settings *const *sources, size_t source_count,
+			     struct diagnostics *list);
+void schema_destroy(struct schema *schema);
+
+size_t schema_count(const struct schema *schema);
+const struct schema_attribute *schema_get(const struct schema *schema, uint16_t id);
+/* Caseless by name; -1 when not declared. size: bytes of name. */
+int schema_find(const struct schema *schema, const char *name, size_t size);
+/* Nearest declared name, for "Did you mean"; NULL when none is near. */
+const char *schema_nearest(const struct schema *schema, const char *name);
+size_t schema_source_count(const struct schema *schema);
+const char *schema_source_name(const struct schema *schema, uint16_t source);
+int schema_find_source(const struct schema *schema, const char *name, size_t size); /* -1: none */
+
+/* Schema ids of the attributes that become username, email; -1 when not declared. display_name: *ret_count ids. */
+int schema_username(const struct schema *schema);
+int schema_email(const struct schema *schema);
+const uint16_t *schema_display_name(const struct schema *schema, size_t *ret_count);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * What every source has in the configuration, whatever its type, and the
+ * option rows for it. A source type's struct embeds struct source_settings first.
+ */
+#ifndef ROLEBRIDGE_IDENTITY_SETTINGS_H
+#define ROLEBRIDGE_IDENTITY_SETTINGS_H
+
+#include <rolebridge/config/options.h>
+
+enum attribute_syntax {
+	SYNTAX_STRING,	      /* caseIgnoreMatch */
+	SYNTAX_STRING_EXACT,  /* caseExactMatch */
+	SYNTAX_INTEGER,	      /* integerMatch, integerOrderingMatch; 64 bit */
+	SYNTAX_BOOLEAN,	      /* TRUE, FALSE (RFC 4517) */
+	SYNTAX_DN,	      /* distinguishedNameMatch */
+	SYNTAX_TIME,	      /* generalizedTimeMatch and ordering */
+};
+
+/* sources[].attributes[]: one declared attribute. Shorthand: its name. */
+struct attribute_settings {
+	struct position at;
+	struct located name; /* as rules call it */
+	struct located from; /* as the source calls it; default: the same */
+	int syntax;	     /* enum attribute_syntax */
+	bool sensitive;
+	int absent; /* 0: no, 1: unknown (DESIGN promise 1) */
+};
+
+/* sources[].may_grant: NULL lists mean "anything" unless `restricted` (the key was given). */
+struct may_grant_settings {
+	struct position at; /* file 0: the mapping was not given: everything allowed */
+	struct located_list profiles, roles, personas, groups; /* "*" allows all */
+};
+
+struct link_settings {
+	struct position at; /* file 0: no link */
+	struct located attribute; /* this source's attribute */
+	struct located source;	  /* the other source */
+	struct located other;	  /* its attribute; default "key": its immutable key */
+};
+
+struct source_settings {
+	struct position at;
+	struct located name; /* slug: [a-z0-9-]{1,32} */
+	struct located type;
+	struct located organization; /* default "default" */
+	bool enabled;
+	struct struct_list attributes; /* struct attribute_settings */
+	struct link_settings link;
+	struct located_list authoritative_domains;
+	struct may_grant_settings may_grant;
+	int64_t interval_s; /* between scheduled reads; 0: only on demand */
+	struct located_list canaries; /* keys or DNs that must be present, else the read counts as incomplete */
+};
+
+extern const struct option_table source_base_table; /* rows shared by all types */
+
+/* organizations[] */
+struct organization_settings {
+	struct position at;
+	struct located name;
+	struct located_list domains;
+};
+extern const struct option_table organization_table;
+
+/* identity: which attributes become the user's fields, and attribute precedence. */
+struct identity_settings {
+	struct position at;
+	struct located username;     /* default "uid" */
+	struct located email;	     /* default "mail" */
+	struct located_list display_name; /* first present; default displayName, cn */
+	struct pair_list precedence; /* attribute: [source, …]; else sources in configuration order */
+};
+extern const struct option_table identity_table;
+
+#endif

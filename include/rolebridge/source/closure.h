@@ -1,0 +1,86 @@
+/*
+ * Nested groups: from direct member lists to what each user effectively has.
+ *
+ *	closure = closure_create();
+ *	for every group entry of the directory, wanted or not:
+ *		closure_add_group(closure, name, &group, err)     name: dn_fingerprint of its DN
+ *		closure_want(closure, group, id, err)             for each wanted id it answers to (DN, uuid)
+ *		closure_add_member(closure, group, member, err)   for each value of member …
+ *		closure_set_incomplete(closure, group)            when the list may be cut
+ *	closure_finish(closure, err)
+ *	for every user:
+ *		closure_user(closure, names, n, NULL, 0, &answer, err)
+ *	for every wanted id:
+ *		found = closure_wanted(closure, id, &members)
+ *
+ * Names are fingerprints (hash.h), so that a membership costs a few bytes and
+ * nobody outside can forge a collision. Members may come before the group
+ * they name; cycles are fine; a membership said twice counts once. Groups
+ * that cannot reach a wanted one are dropped in closure_finish. One thread.
+ */
+#ifndef ROLEBRIDGE_SOURCE_CLOSURE_H
+#define ROLEBRIDGE_SOURCE_CLOSURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rolebridge/base/err.h>
+#include <rolebridge/base/hash.h>
+#include <rolebridge/base/strbuf.h>
+
+struct closure;
+
+struct closure *closure_create(void); /* NULL: out of memory */
+void closure_destroy(struct closure *closure);
+
+/* A group. ERR_CONFLICT when the name was added before (the first one stays; a duplicate entry). */
+int closure_add_group(struct closure *closure, struct hash128 name, uint32_t *ret_group,
+		      struct err *err);
+/* The group answers to this wanted id. Several ids for a group and several groups for an id are fine. */
+int closure_want(struct closure *closure, uint32_t group, uint32_t wanted_id, struct err *err);
+/* member: a user's or a group's name; names that turn out to be neither do no harm. */
+int closure_add_member(struct closure *closure, uint32_t group, struct hash128 member,
+		       struct err *err);
+/* The group's member list may lack some. */
+void closure_set_incomplete(struct closure *closure, uint32_t group);
+
+/* No more groups or members after this. Cost: linear in memberships and nesting. */
+int closure_finish(struct closure *closure, struct err *err);
+
+struct closure_answer {
+	const uint32_t *ids; /* effective wanted ids, ascending, each once; valid until the next call */
+	size_t count;
+	/* false: some incomplete list could have given a wanted group the user does not have here. */
+	bool complete;
+};
+
+/*
+ * names: all fingerprints the user is known by in member lists (DN, closure_uid_name).
+ * groups: direct memberships told elsewhere (AD primary group, memberOf), as returned by
+ * closure_add_group; may be NULL. Counts the user as a member of each group it answers.
+ */
+int closure_user(struct closure *closure, const struct hash128 *names, size_t name_count,
+		 const uint32_t *groups, size_t group_count, struct closure_answer *ret_answer,
+		 struct err *err);
+
+/* Was a group found for this wanted id; how many closure_user calls got it (may be NULL). */
+bool closure_wanted(const struct closure *closure, uint32_t wanted_id, uint64_t *ret_members);
+/* The index of a group by its name; false when no such group was added. */
+bool closure_find_group(const struct closure *closure, struct hash128 name, uint32_t *ret_group);
+size_t closure_group_count(const struct closure *closure);
+uint64_t closure_membership_count(const struct closure *closure);
+
+/*
+ * memberUid (RFC 2307) names users by uid, not by DN: its fingerprint, folded, in a space of
+ * names that no DN can enter. scratch is cleared and reused. -1 only when out of memory.
+ */
+int closure_uid_name(const char *uid, size_t size, struct strbuf *scratch,
+		     struct hash128 *ret_name, struct err *err);
+
+static inline void closure_auto(struct closure **closure)
+{
+	closure_destroy(*closure);
+}
+
+#endif
