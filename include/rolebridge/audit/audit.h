@@ -1,0 +1,57 @@
+/*
+ * Audit rows and their hash chain. Each row's hash is BLAKE2b-256 over the
+ * previous row's hash and the row's canonical bytes (message.h encoding of all
+ * its fields), so that a row cannot be changed, removed or put in
+ * between without breaking every later hash. audit computes and verifies; the store keeps.
+ */
+#ifndef ROLEBRIDGE_AUDIT_AUDIT_H
+#define ROLEBRIDGE_AUDIT_AUDIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rolebridge/base/err.h>
+#include <rolebridge/base/hash.h>
+#include <rolebridge/base/strbuf.h>
+
+struct audit_row {
+	int64_t seq; /* from 1, without gaps */
+	int64_t at_s;
+	const char *actor;   /* "unix:root", "sync:corp", "timer", "user:UUID" */
+	const char *action;  /* "user.create", "grant.add", "user.disable", "plan.apply", "login.refused" … */
+	const char *object;  /* "user:UUID", "plan:ID", "rule:ID", "config" */
+	const char *request; /* plan, run or request id; "" */
+	const char *detail;  /* compact JSON: before, after, why */
+	struct hash256 hash; /* filled by audit_seal */
+};
+
+/* hash = H(previous || canonical(row)). */
+void audit_seal(struct audit_row *row, const struct hash256 *previous);
+
+/* Walks rows in order of seq. next: 1 row, 0 end, -1 error. */
+struct audit_iterator {
+	int (*next)(void *context, struct audit_row *ret_row, struct err *err);
+	void *context;
+};
+
+struct audit_verdict {
+	bool intact;
+	int64_t rows;		/* verified */
+	int64_t broken_seq;	/* first row that does not fit; 0 when intact */
+	struct hash256 head;	/* of the last good row */
+	char problem[160];
+};
+
+/*
+ * Verify from `start_hash` (all zero for the first row ever). head_hex, when
+ * not NULL, must be the hash of some row met on the way or the last one (a head noted earlier); else not intact.
+ */
+int audit_verify(const struct audit_iterator *rows, const struct hash256 *start_hash,
+		 const char *head_hex, struct audit_verdict *ret_verdict, struct err *err);
+
+enum audit_format { AUDIT_JSON_LINES, AUDIT_CSV };
+/* One row as a line, newline included; CSV cells are guarded against formula injection. */
+void audit_format_row(const struct audit_row *row, enum audit_format format, struct strbuf *out);
+const char *audit_csv_header(void);
+
+#endif

@@ -1,0 +1,20 @@
+/* Whole files, with bounds. */
+#ifndef ROLEBRIDGE_BASE_FILE_H
+#define ROLEBRIDGE_BASE_FILE_H
+
+#include <stddef.h>
+
+#include <rolebridge/base/err.h>
+#include <rolebridge/base/strbuf.h>
+
+/* Append the whole file to out; ERR_NOT_FOUND, ERR_TOO_LARGE (over max bytes), ERR_IO. Refuses directories and devices. */
+int file_read(const char *path, size_t max, struct strbuf *out, struct err *err);
+
+/* Write beside, fsync, rename: the old or the new content, never a part. mode: permission bits. */
+int file_write_atomic(const char *path, const void *data, size_t size, unsigned mode,
+		      struct err *err);
+
+/* AUTO(fd) int fd = -1; closes at scope end. Keeps errno. */
+void fd_auto(int *fd);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * Text as directories mean it. All functions take and give valid UTF-8
+ * without NUL unless they say otherwise.
+ */
+#ifndef ROLEBRIDGE_BASE_TEXT_H
+#define ROLEBRIDGE_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <rolebridge/base/arena.h>
+#include <rolebridge/base/strbuf.h>
+
+/* Valid UTF-8 (RFC 3629: no surrogates, no overlong forms) and no NUL byte. */
+bool text_is_utf8(const void *data, size_t size);
+
+/*
+ * The value as caseIgnoreMatch compares it (RFC 4518): Unicode case folding
+ * and NFKC through libunistring, control characters mapped to nothing, white
+ * space of any kind to single spaces, none at the ends. ASCII takes a fast path.
+ * Appends to out.
+ */
+void text_fold(struct strbuf *out, const char *text, size_t size);
+/* The same without case folding: caseExactMatch. */
+void text_prepare(struct strbuf *out, const char *text, size_t size);
+
+/* Compare as caseIgnoreMatch does; no allocation when both are plain ASCII. */
+bool text_equal_caseless(const char *a, const char *b);
+
+/* ASCII only, for protocol words and option names. */
+bool text_ascii_equal_caseless(const char *a, const char *b);
+
+/*
+ * The candidate nearest to word by edit distance (at most a third of its
+ * length, at least 1), for "Did you mean"; NULL when none is near.
+ */
+const char *text_nearest(const char *word, const char *const *candidates, size_t count);
+
+/* Items with the separator between them, for messages. */
+void text_join(struct strbuf *out, const char *const *items, size_t count, const char *separator);
+
+#endif

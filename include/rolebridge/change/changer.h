@@ -1,0 +1,89 @@
+/*
+ * The only road to a write: one transaction that asks policy, writes, audits.
+ *
+ * A changer owns the writer thread. Requests of people go before bulk batches;
+ * those that wait together share one commit (group commit), each in its own
+ * savepoint, and are answered after the commit. All functions block until
+ * committed or refused and may be called from any thread.
+ */
+#ifndef ROLEBRIDGE_CHANGE_CHANGER_H
+#define ROLEBRIDGE_CHANGE_CHANGER_H
+
+#include <rolebridge/decision/plan.h>
+#include <rolebridge/policy/policy.h>
+#include <rolebridge/store/store.h>
+
+/*
+ * The running configuration as change/ needs it; immutable, reference-counted,
+ * swapped whole. destroy is called when the last user lets go.
+ */
+struct setup {
+	struct decision_setup decision;
+	const struct policy_settings *policy;
+	struct group_registry *registry;
+	const struct source_settings *const *sources;
+	size_t source_count;
+	void (*destroy)(struct setup *setup);
+	void *owner; /* main's */
+	int references; /* atomic; use setup_acquire, setup_release */
+};
+struct setup *setup_acquire(struct setup *setup);
+void setup_release(struct setup *setup);
+
+struct actor {
+	const char *name;    /* "unix:root", "sync:corp", "timer" */
+	const char *request; /* request or plan id for the audit row; "" */
+	bool is_person;	     /* refusals instead of clamps; limits do not count */
+};
+
+struct changer;
+
+/*
+ * Opens the store for writing, discards drafts, rolls READY plans forward
+ * (before anything else is answered), starts the writer thread.
+ */
+struct changer *changer_open(const char *store_path, struct setup *setup, struct err *err);
+void changer_close(struct changer *changer); /* finishes what was accepted */
+const char *changer_store_path(const struct changer *changer);
+
+/* The setup in force; release after use. */
+struct setup *changer_setup(struct changer *changer);
+
+/*
+ * Put a new configuration in force: registry changes are stored, all users are
+ * re-evaluated from their stored identities, and the outcome is a plan under the same limits
+ * (source "rules"), which supersedes held ones. progress may be NULL.
+ */
+struct run_report;
+int changer_reload(struct changer *changer, struct setup *setup, const struct actor *actor,
+		   struct run_report *ret_report, struct err *err);
+
+/* --- changes by people --- */
+struct new_user {
+	const char *username, *email, *display_name, *organization, *profile;
+};
+int change_user_create(struct changer *changer, const struct actor *actor,
+		       const struct new_user *user, struct uuid *ret_uuid, struct err *err);
+/* user: uuid, username or e-mail. */
+int change_user_disable(struct changer *changer, const struct actor *actor, const char *user,
+			const char *reason_text, struct err *err);
+int change_user_enable(struct changer *changer, const struct actor *actor, const char *user,
+		       struct err *err);
+/* Hand-given grant; expires_s 0: never. A profile replaces the hand-given profile before. */
+int change_grant_add(struct changer *changer, const struct actor *actor, const char *user,
+		     enum grant_kind kind, const char *name, int64_t expires_s, struct err *err);
+int change_grant_remove(struct changer *changer, const struct actor *actor, const char *user,
+			enum grant_kind kind, const char *name, struct err *err);
+/* Accept that a vanished group is gone: its rule is no longer frozen. */
+int change_rule_release(struct changer *changer, const struct actor *actor, const char *rule_id,
+			struct run_report *ret_report, struct err *err);
+int change_alarm_clear(struct changer *changer, const struct actor *actor, int64_t alarm_id,
+		       struct err *err);
+/* Expired grants and rules: re-evaluates those concerned. Called by the timer. */
+int change_expire(struct changer *changer, int64_t now_s, struct err *err);
+
+/* Resolve uuid, username or e-mail on any handle. ERR_NOT_FOUND otherwise. */
+int user_resolve(struct store *store, const char *user, struct arena *arena, struct user *ret_user,
+		 struct err *err);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * A sync run: identities of one source come in, a plan is stored, limits hold
+ * what is over them, the rest is applied in batches.
+ *
+ *	sync_begin → sync_identity/quarantine/group … (one thread) → sync_finish
+ *
+ * A dry run does all but write: it reads through a read-only connection.
+ */
+#ifndef ROLEBRIDGE_CHANGE_SYNC_H
+#define ROLEBRIDGE_CHANGE_SYNC_H
+
+#include <rolebridge/change/changer.h>
+
+#define PLAN_LISTED_MAX 10000
+
+/* One line of a plan for people. Owned by the report's arena. */
+struct report_change {
+	const char *username, *display_name;
+	struct uuid uuid;
+	const char *what;  /* "create", "disable", "enable", "grant", "revoke", "profile", "update" */
+	const char *kind;  /* grant kind, or "" */
+	const char *before, *after;
+	const char *why; /* rule id, reason */
+	bool held;
+};
+
+struct report_hold {
+	const char *kind, *subject, *text;
+	int64_t count;
+};
+
+struct run_report {
+	struct arena *arena; /* owned: run_report_finish */
+	bool dry_run;
+	bool complete; /* the read was whole */
+	const char *problem;
+	const char *server;
+	int64_t entries, unchanged, quarantined;
+	int64_t created, updated, disabled, enabled, granted, revoked; /* applied (or would be) */
+	int64_t missing; /* identities not seen, waiting for grace */
+	int64_t held;	 /* changes held */
+	const char *plan_id; /* of the held plan; "" when nothing is held */
+	struct report_hold *holds;
+	size_t hold_count;
+	struct report_change *changes; /* at most PLAN_LISTED_MAX, ordered by username */
+	size_t change_count;
+	int64_t changes_total;
+	int64_t started_s, duration_ms;
+};
+void run_report_init(struct run_report *report);
+void run_report_finish(struct run_report *report);
+
+struct sync;
+
+/*
+ * setup: NULL for the one in force; another one previews changed rules
+ * (dry_run only). One run per source at a time: ERR_CONFLICT "sync-running".
+ */
+struct sync *sync_begin(struct changer *changer, struct setup *setup, const char *source,
+			const struct actor *actor, bool dry_run, struct err *err);
+/* Signatures as in source/source.h's intake. context: struct sync *. */
+int sync_identity(void *context, const void *record, size_t size, struct err *err);
+int sync_quarantine(void *context, const struct quarantined *entry, struct err *err);
+int sync_group(void *context, uint32_t group_id, bool found, uint64_t members, struct err *err);
+/*
+ * End: complete says whether anything may be taken away. problem, server: for status.
+ * ret_report must be initialised. Destroys the sync also on failure.
+ */
+int sync_finish(struct sync *sync, bool complete, const char *problem, const char *server,
+		struct run_report *ret_report, struct err *err);
+void sync_abort(struct sync *sync); /* nothing of the run stays */
+
+/*
+ * Apply a held plan: re-evaluates each person, drops what is no longer wanted,
+ * never adds. only_user NULL: all. id: hash or unique prefix of ≥8 digits.
+ * ERR_NOT_FOUND; ERR_CONFLICT "plan-superseded".
+ */
+int plan_apply(struct changer *changer, const struct actor *actor, const char *id,
+	       const char *only_user, struct run_report *ret_report, struct err *err);
+
+#endif

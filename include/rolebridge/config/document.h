@@ -1,0 +1,101 @@
+/*
+ * A configuration as read from YAML 1.2 files: texts with positions.
+ *
+ * rolebridge.yaml may name `include:` globs (conf.d/*.yaml); the files are
+ * merged at the top level: lists are concatenated in file order, mappings are
+ * joined, a scalar given twice is an error. Limits: 8 MiB per file, 256
+ * files, depth 64. Aliases, tags and a second document are refused, duplicate
+ * keys are all reported. Everything said about bad input goes into
+ * diagnostics, all in one go (at most one YAML syntax error per file).
+ */
+#ifndef ROLEBRIDGE_CONFIG_DOCUMENT_H
+#define ROLEBRIDGE_CONFIG_DOCUMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <rolebridge/base/arena.h>
+#include <rolebridge/base/err.h>
+
+/* Where something stands; the text between can be shown with a caret. */
+struct position {
+	unsigned file; /* index into the document's files, from 1; 0: no position */
+	unsigned line; /* from 1 */
+	unsigned column;
+	unsigned width; /* of the token on that line, at least 1 */
+};
+
+/* A text of the configuration and where it stands. */
+struct located {
+	const char *text; /* NULL: not given */
+	struct position at;
+	/* The source bytes equal the value: an offset into text is an offset from at.column (plain or simply quoted, one line). */
+	bool verbatim;
+};
+
+enum severity { SEVERITY_ERROR, SEVERITY_WARNING };
+
+struct diagnostic {
+	enum severity severity;
+	struct position at;
+	const char *code;    /* stable word for tools: "unknown-attribute", "title-only-persona" */
+	const char *message; /* lower case, no full stop */
+	const char *hint;    /* full sentence or NULL */
+};
+
+/* A growing list of findings, at most 1,000 kept (then one says how many more). */
+struct diagnostics;
+
+struct diagnostics *diagnostics_create(void);
+void diagnostics_destroy(struct diagnostics *list);
+void diagnostics_add(struct diagnostics *list, enum severity severity, const char *code,
+		     struct position at, const char *hint /* may be NULL */, const char *format, ...)
+	__attribute__((format(printf, 6, 7)));
+/* The position of byte offset `offset` (of `width` bytes) within a located text. */
+struct position located_at(const struct located *text, size_t offset, size_t width);
+size_t diagnostics_errors(const struct diagnostics *list);
+size_t diagnostics_warnings(const struct diagnostics *list);
+size_t diagnostics_count(const struct diagnostics *list);
+/* In order of file, line and column. */
+const struct diagnostic *diagnostics_get(const struct diagnostics *list, size_t index);
+
+/* One parsed set of files. Nodes and texts live as long as it does. */
+struct document;
+struct node;
+
+/* A file handed over as text instead of read from disk (previews through the control socket, tests, fuzzing). */
+struct document_file {
+	const char *path;
+	const char *text;
+	size_t size;
+};
+
+/*
+ * Parse. Findings go to `list`; a document with errors is still returned where
+ * anything could be read, so that later stages add their findings. NULL only
+ * when nothing at all could be read (the reason is in `list`).
+ */
+struct document *document_load(const char *path, struct diagnostics *list);
+struct document *document_load_files(const struct document_file *files, size_t count,
+				     struct diagnostics *list);
+void document_destroy(struct document *document);
+const char *document_file_path(const struct document *document, unsigned file);
+
+/* Print all findings as `file:line:col: error: …` with source line, caret and hint (STYLE). */
+void diagnostics_print(const struct diagnostics *list, const struct document *document, FILE *out);
+/* The same as JSON array text appended to out. */
+struct strbuf;
+void diagnostics_json(const struct diagnostics *list, const struct document *document,
+		      struct strbuf *out);
+
+static inline void diagnostics_auto(struct diagnostics **list)
+{
+	diagnostics_destroy(*list);
+}
+static inline void document_auto(struct document **document)
+{
+	document_destroy(*document);
+}
+
+#endif

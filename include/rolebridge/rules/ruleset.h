@@ -1,0 +1,130 @@
+/*
+ * Rules, compiled: immutable, shared by threads, swapped whole on reload.
+ *
+ * Three-valued (DESIGN promise 1): an atom over something that was not
+ * delivered is UNKNOWN, also under `!`; unknown never grants. The evaluator
+ * that decides is the one that explains: explain runs the same code with a
+ * trace attached.
+ */
+#ifndef ROLEBRIDGE_RULES_RULESET_H
+#define ROLEBRIDGE_RULES_RULESET_H
+
+#include <rolebridge/identity/groups.h>
+#include <rolebridge/identity/person.h>
+#include <rolebridge/model/grant.h>
+#include <rolebridge/rules/settings.h>
+
+enum match { MATCH_NO, MATCH_YES, MATCH_UNKNOWN };
+
+/* One grant or deny of a rule. Strings live as long as the ruleset. */
+struct rule_grant {
+	enum grant_kind kind;
+	const char *name;
+};
+
+struct rule {
+	const char *id;
+	const char *description; /* "" when none */
+	uint32_t order;		 /* place in evaluation order */
+	const struct rule_grant *grants;
+	size_t grant_count;
+	const struct rule_grant *denies;
+	size_t deny_count;
+	int64_t expires_s; /* first second at which the grants no longer hold; 0: never */
+	bool trial;
+	const char *when;  /* filter text, "" when none */
+	struct position at;
+};
+
+struct ruleset;
+
+/*
+ * Compile. Groups that rules name are added to the registry (new ids); groups that no
+ * rule names are left to the caller to remove. Errors (unknown attribute,
+ * filter syntax with position, unknown profile/role/persona with did-you-mean, duplicate ids) and
+ * lint warnings go to list. Returns NULL when errors were found or memory ran out.
+ * settings may be freed afterwards; schema must outlive the ruleset.
+ */
+struct ruleset *ruleset_compile(const struct catalogue_settings *settings,
+				const struct schema *schema, const char *default_profile,
+				struct group_registry *registry, struct diagnostics *list);
+void ruleset_destroy(struct ruleset *rules);
+
+size_t ruleset_count(const struct ruleset *rules);
+const struct rule *ruleset_rule(const struct ruleset *rules, size_t order);
+const struct rule *ruleset_find(const struct ruleset *rules, const char *id); /* NULL: absent */
+/* Attributes that conditions read: true per schema id. */
+bool ruleset_reads(const struct ruleset *rules, uint16_t attribute);
+/* Group ids named by rules, ascending. */
+const uint32_t *ruleset_groups(const struct ruleset *rules, size_t *ret_count);
+/* Stable digest over everything that can change a decision. */
+struct hash128 ruleset_digest(const struct ruleset *rules);
+/* Earliest expires_s after now; 0: none. */
+int64_t ruleset_next_expiry(const struct ruleset *rules, int64_t now_s);
+
+/*
+ * State of groups at evaluation time, by registry id: a vanished, not released group is UNKNOWN for
+ * everybody (its rules are frozen). Built from the registry; immutable.
+ */
+struct group_states {
+	const uint8_t *unknown; /* unknown[id] != 0: frozen, or not read yet */
+	uint32_t count;		/* ids >= count are unknown */
+};
+
+/* One evaluated rule that is not plainly NO. */
+struct rule_match {
+	const struct rule *rule;
+	enum match match;	/* YES or UNKNOWN */
+	source_mask support;	/* sources whose data made it so */
+};
+
+/*
+ * Evaluate all rules for one person. *ret_matches: YES and UNKNOWN rules in rule order,
+ * trial rules included, expired rules left out; from the arena. Cost grows with the person's groups and
+ * the candidate rules. Returns 0 or -1 (memory).
+ */
+int ruleset_evaluate(const struct ruleset *rules, const struct person *person,
+		     const struct group_states *groups, int64_t now_s, struct arena *arena,
+		     const struct rule_match **ret_matches, size_t *ret_count, struct err *err);
+
+/* --- explaining --- */
+
+/* One node of a rule's condition with its truth value. */
+struct trace_node {
+	unsigned depth;
+	enum match match;
+	const char *text;    /* "(title=*intern*)", "groups: cn=…", "&", "|", "!" */
+	const char *because; /* "title is 'Summer intern' (source hr)", "not a member", "not delivered by corp" */
+};
+
+/* The condition tree of one rule for one person, preorder; sensitive values are shown as "(hidden)" unless show_sensitive. */
+int rule_explain(const struct ruleset *rules, const struct rule *rule, const struct person *person,
+		 const struct group_states *groups, int64_t now_s, bool show_sensitive,
+		 struct arena *arena, enum match *ret_match, const struct trace_node **ret_nodes,
+		 size_t *ret_count, struct err *err);
+
+/*
+ * What rules alone give a person: shared by decide and rule tests.
+ * profile: the first rule (file order) with a profile that is YES, not trial.
+ * An UNKNOWN rule before it is reported so that decide can keep the confirmed one.
+ */
+struct rule_outcome {
+	const struct rule_match *profile;	  /* NULL: none */
+	bool profile_unknown_before;		  /* an UNKNOWN profile rule stands before it */
+	const struct rule_match *matches;	  /* as from ruleset_evaluate */
+	size_t match_count;
+};
+void rule_outcome(const struct rule_match *matches, size_t count, struct rule_outcome *ret);
+
+/* Is this grant denied by a YES rule, or perhaps (UNKNOWN)? Trial rules do not count. */
+enum match rule_denied(const struct rule_match *matches, size_t count, enum grant_kind kind,
+		       const char *name);
+
+/* Filter syntax alone (saved filters, oracle tests): compile one filter over the schema. */
+struct filter;
+struct filter *filter_compile(const struct located *text, const struct schema *schema,
+			      struct diagnostics *list);
+void filter_destroy(struct filter *filter);
+enum match filter_match(const struct filter *filter, const struct person *person);
+
+#endif

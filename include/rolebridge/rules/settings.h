@@ -1,0 +1,75 @@
+/*
+ * The configuration's catalogue (profiles, roles, personas, segments,
+ * classifications, local groups), rules and rule tests, as option tables and
+ * the structs they fill.
+ */
+#ifndef ROLEBRIDGE_RULES_SETTINGS_H
+#define ROLEBRIDGE_RULES_SETTINGS_H
+
+#include <rolebridge/config/options.h>
+
+struct profile_settings {
+	struct position at;
+	struct located name; /* slug */
+	struct located description;
+	struct located_list permissions; /* resource:verb@scope */
+};
+
+struct role_settings {
+	struct position at;
+	struct located name;
+	struct located description;
+	struct located_list classifications; /* at least one */
+	struct located_list segments;	     /* at least one */
+	struct located_list permissions;
+};
+
+struct persona_settings {
+	struct position at;
+	struct located name;
+	struct located title;
+	bool primary;
+	struct located_list objectives, frustrations, watering_holes;
+	struct located technical_sophistication; /* low, medium, high */
+	int64_t review_due_s; /* 0: none */
+};
+
+struct grant_settings {
+	struct position at;
+	struct located profile;
+	struct located_list roles, personas, groups; /* groups: local groups */
+};
+
+struct rule_settings {
+	struct position at;
+	struct located id; /* slug, unique */
+	struct located description;
+	struct located_list groups; /* any of these, and */
+	struct located when;	    /* this RFC 4515 filter */
+	struct grant_settings grant;
+	struct grant_settings deny; /* beats every grant */
+	int64_t expires_s;	    /* grants end at the end of that UTC day; 0: never */
+	bool trial;		    /* evaluated and reported, not applied */
+};
+
+struct rule_test_settings {
+	struct position at;
+	struct located name;
+	/* attribute or `groups`, `groups_complete`, `attr;x-SOURCE` to values */
+	struct pair_list identity;
+	/* profile, roles, personas, groups: exact sets; a key not given is not compared; `profile: none` */
+	struct pair_list expect;
+};
+
+struct catalogue_settings {
+	struct position at;
+	struct struct_list profiles, roles, personas, rules, tests;
+	struct located_list classifications; /* allowed; default the shipped list (Admin, Sales, …) */
+	struct located_list segments;	     /* enabled ones */
+	struct located_list local_groups;    /* slugs of local groups rules may grant; empty: any slug */
+};
+
+/* Rows named profiles, roles, personas, rules, tests, classifications, segments, local_groups at the root. */
+extern const struct option_table catalogue_table;
+
+#endif

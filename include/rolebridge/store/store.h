@@ -1,0 +1,261 @@
+/*
+ * The store: one interface, SQLite behind it (WAL, STRICT tables, foreign
+ * keys, synchronous=FULL). No SQL leaves this folder.
+ *
+ * A handle is one connection and belongs to one thread at a time. Writers use
+ * one handle opened STORE_WRITE inside store_begin … store_commit; a second
+ * writer waits for at most 5 s (ERR_UNAVAILABLE "store-busy"). Readers open STORE_READ
+ * and cannot write (query_only); store_begin on them pins one snapshot until store_commit.
+ * Errors: ERR_NOT_FOUND, ERR_CONFLICT (with reason), ERR_UNAVAILABLE, ERR_IO (disk full, corrupt), ERR_MEMORY.
+ * After a failed write inside a transaction only store_rollback is allowed.
+ * Returned texts live in the given arena.
+ */
+#ifndef ROLEBRIDGE_STORE_STORE_H
+#define ROLEBRIDGE_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rolebridge/audit/audit.h>
+#include <rolebridge/base/arena.h>
+#include <rolebridge/base/err.h>
+#include <rolebridge/base/hash.h>
+#include <rolebridge/model/grant.h>
+#include <rolebridge/model/user.h>
+
+struct store;
+enum store_mode { STORE_READ, STORE_WRITE };
+
+/* path: file, created with mode 0600 by STORE_WRITE, which also migrates. A newer schema than ours is refused. */
+struct store *store_open(const char *path, enum store_mode mode, struct err *err);
+void store_close(struct store *store);
+static inline void store_auto(struct store **store)
+{
+	store_close(*store);
+}
+
+int store_begin(struct store *store, struct err *err); /* BEGIN IMMEDIATE, or a read snapshot */
+int store_commit(struct store *store, struct err *err);
+void store_rollback(struct store *store);
+/* Nested: undo one request of a group commit without the others. */
+int store_savepoint(struct store *store, struct err *err);
+int store_release(struct store *store, struct err *err);
+void store_rollback_to(struct store *store);
+/* Ask a running call on this handle, from another thread, to stop. */
+void store_interrupt(struct store *store);
+/* Copy WAL content into the database now (idle time). */
+int store_checkpoint(struct store *store, struct err *err);
+
+/* --- organizations and sources: names to rows, kept in a cache of the handle --- */
+int store_organization_ensure(struct store *store, const char *name, struct err *err);
+
+struct source_state {
+	const char *name;
+	int64_t last_read_s;	  /* last read that ended, whole or not */
+	int64_t last_complete_s;  /* last whole one; 0: never, so the next is its first sync */
+	int64_t entries;	  /* of the last whole one */
+	const char *last_problem; /* why the last read was not whole; "" */
+	const char *server;
+};
+int store_source_ensure(struct store *store, const char *name, struct err *err);
+int store_source_get(struct store *store, const char *name, struct arena *arena,
+		     struct source_state *ret_state, struct err *err);
+int store_source_set(struct store *store, const struct source_state *state, struct err *err);
+
+/* --- users --- */
+/*
+ * Insert; sets user->id. ERR_CONFLICT with reason "username-taken", "email-taken" or
+ * "email-in-other-organization" (the address belongs to a user elsewhere), or "name-reserved" (tombstone); nothing was
+ * written then and the transaction goes on.
+ */
+int store_user_insert(struct store *store, struct user *user, struct err *err);
+/*
+ * Write all fields; user->version must be the stored version + 1, else
+ * ERR_CONFLICT "stale-version". Same name conflicts as insert.
+ */
+int store_user_update(struct store *store, const struct user *user, struct err *err);
+int store_user_get(struct store *store, int64_t id, struct arena *arena, struct user *ret_user,
+		   struct err *err);
+enum user_key { USER_BY_UUID, USER_BY_USERNAME, USER_BY_EMAIL };
+int store_user_find(struct store *store, enum user_key key, const char *value, struct arena *arena,
+		    struct user *ret_user, struct err *err);
+
+struct user_query {
+	const char *organization; /* NULL: any */
+	const char *prefix;	  /* of username, e-mail or display name (folded); NULL: all */
+	int active;		  /* 1 active, 0 disabled, -1 both */
+	const char *profile;	  /* NULL: any */
+	enum grant_kind grant_kind;
+	const char *grant_name; /* holders of this grant; NULL: any */
+	int64_t after_id;	/* page cursor: users with a larger row id; 0: from the start */
+	size_t limit;		/* 1 to 10,000 */
+};
+/* In order of id: stable under changes. */
+int store_user_list(struct store *store, const struct user_query *query, struct arena *arena,
+		    struct user **ret_users, size_t *ret_count, struct err *err);
+struct user_counts {
+	int64_t total, active, disabled;
+};
+int store_user_counts(struct store *store, const char *organization /* NULL: all */,
+		      struct user_counts *ret_counts, struct err *err);
+
+/* Active users with this profile in the organization other than except_id (0: none); partial index. */
+int store_active_with_profile(struct store *store, const char *organization, const char *profile,
+			      int64_t except_id, int64_t *ret_count, struct err *err);
+/* Active users that have a present identity in the source. */
+int store_active_of_source(struct store *store, const char *source, int64_t *ret_count,
+			   struct err *err);
+
+/* --- identities --- */
+/* Insert or replace by (source, key). digest: digest128 of the record. Clears missing. */
+int store_identity_put(struct store *store, const struct identity_row *row,
+		       const struct hash128 *digest, struct err *err);
+int store_identity_get(struct store *store, const char *source, const char *key,
+		       struct arena *arena, struct identity_row *ret_row, struct err *err);
+int store_identity_set_missing(struct store *store, const char *source, const char *key,
+			       int64_t missing_s, uint32_t missing_runs, struct err *err);
+int store_identity_delete(struct store *store, const char *source, const char *key,
+			  struct err *err);
+int store_identities_of(struct store *store, int64_t user_id, struct arena *arena,
+			struct identity_row **ret_rows, size_t *ret_count, struct err *err);
+/* Heads of all identities of a source, for the unchanged table; callback returns -1 to stop. */
+int store_identity_each(struct store *store, const char *source,
+			int (*each)(void *context, const char *key, struct hash128 digest,
+				    int64_t user_id, int64_t missing_s, uint32_t missing_runs),
+			void *context, struct err *err);
+
+/* --- grants --- */
+int store_grant_add(struct store *store, int64_t user_id, const struct grant *grant,
+		    struct err *err); /* same grant again: replaced (times) */
+int store_grant_remove(struct store *store, int64_t user_id, const struct grant *grant,
+		       struct err *err);
+/* Ordered by grant_compare. */
+int store_grants_of(struct store *store, int64_t user_id, struct arena *arena,
+		    struct grant **ret_grants, size_t *ret_count, struct err *err);
+/* Distinct active users who hold it, from any origin. */
+int store_grant_holders(struct store *store, enum grant_kind kind, const char *name,
+			int64_t *ret_count, struct err *err);
+/* Users with a grant of this rule, or an expiring grant up to until_s: for timers. Ids ascending, limit rows after after_id. */
+int store_users_with_rule(struct store *store, const char *rule_id, int64_t after_id, size_t limit,
+			  struct arena *arena, int64_t **ret_ids, size_t *ret_count,
+			  struct err *err);
+int store_users_expiring(struct store *store, int64_t until_s, int64_t after_id, size_t limit,
+			 struct arena *arena, int64_t **ret_ids, size_t *ret_count,
+			 struct err *err);
+int store_next_expiry(struct store *store, int64_t *ret_time_s /* 0: none */, struct err *err);
+
+/* --- group registry --- */
+struct group_registry_row {
+	uint32_t id;
+	const char *name;
+	bool found, vanished, released;
+	int64_t members; /* effective, at the last whole read; -1: never read */
+	int64_t vanished_s;
+};
+int store_groups_load(struct store *store, struct arena *arena,
+		      struct group_registry_row **ret_rows, size_t *ret_count,
+		      uint32_t *ret_next_id, struct err *err);
+int store_group_put(struct store *store, const struct group_registry_row *row, struct err *err);
+int store_group_remove(struct store *store, uint32_t id, struct err *err);
+int store_group_next_id_set(struct store *store, uint32_t next_id, struct err *err);
+
+/* --- plans --- */
+enum plan_state {
+	PLAN_DRAFT = 1,	     /* being computed; discarded at start-up */
+	PLAN_READY = 2,	     /* stored whole; to be rolled forward */
+	PLAN_APPLIED = 3,
+	PLAN_HELD = 4,	     /* waits for a person */
+	PLAN_SUPERSEDED = 5,
+};
+struct plan_row {
+	int64_t row;	      /* internal number */
+	const char *id;	      /* hash, 64 hex digits; "" while draft */
+	enum plan_state state;
+	const char *source;   /* source name, or "rules", "timer" */
+	const char *actor;
+	int64_t created_s, finished_s;
+	int64_t batches, batches_done; /* of PLAN_READY */
+	const char *summary;  /* JSON for people and API */
+	const void *holds;    /* opaque to the store: what is held back (decision/plan.h) */
+	size_t holds_size;
+};
+int store_plan_create(struct store *store, const char *source, const char *actor, int64_t now_s,
+		      int64_t *ret_row, struct err *err);
+/* Append a batch (opaque bytes, at most 500 people); seq from 0. */
+int store_plan_add_batch(struct store *store, int64_t plan_row, int64_t seq, const void *data,
+			 size_t size, struct err *err);
+int store_plan_get_batch(struct store *store, int64_t plan_row, int64_t seq, struct arena *arena,
+			 const void **ret_data, size_t *ret_size, struct err *err);
+/* In the batch's own transaction: batches_done = seq + 1, the batch's bytes are dropped. */
+int store_plan_batch_done(struct store *store, int64_t plan_row, int64_t seq, struct err *err);
+/* Set state, id, summary, holds, finished_s (those of the row that are not NULL). */
+int store_plan_update(struct store *store, const struct plan_row *plan, struct err *err);
+int store_plan_get(struct store *store, const char *id, struct arena *arena,
+		   struct plan_row *ret_plan, struct err *err); /* any unique prefix of ≥8 digits */
+int store_plan_list(struct store *store, enum plan_state state, struct arena *arena,
+		    struct plan_row **ret_plans, size_t *ret_count, struct err *err);
+/* Drop a draft, or the batches of a superseded plan. */
+int store_plan_discard(struct store *store, int64_t plan_row, struct err *err);
+
+/* --- sliding windows for limits: n events of a kind on a subject --- */
+int store_window_add(struct store *store, const char *kind, const char *subject, int64_t at_s,
+		     int64_t n, struct err *err);
+int store_window_sum(struct store *store, const char *kind, const char *subject, int64_t since_s,
+		     int64_t *ret_sum, struct err *err);
+int store_window_prune(struct store *store, int64_t before_s, struct err *err);
+
+/* --- quarantine: one row per (source, locator) --- */
+struct quarantine_row {
+	const char *source, *locator, *key, *reason, *detail;
+	int64_t since_s, seen_s;
+};
+int store_quarantine_put(struct store *store, const struct quarantine_row *row, struct err *err);
+/* After a whole read: rows of the source not seen since seen_before_s are gone. */
+int store_quarantine_prune(struct store *store, const char *source, int64_t seen_before_s,
+			   struct err *err);
+int store_quarantine_list(struct store *store, const char *source /* NULL: all */, size_t limit,
+			  struct arena *arena, struct quarantine_row **ret_rows, size_t *ret_count,
+			  int64_t *ret_total, struct err *err);
+
+/* --- alarms: open ones are unique by (kind, subject) --- */
+struct alarm_row {
+	int64_t id;
+	const char *kind, *subject, *text;
+	int64_t since_s, cleared_s;
+	const char *cleared_by;
+};
+/* Returns 1 when newly raised, 0 when it was open already (text refreshed), -1 on error. */
+int store_alarm_raise(struct store *store, const char *kind, const char *subject, const char *text,
+		      int64_t now_s, struct err *err);
+/* 1 when it was open, 0 otherwise. */
+int store_alarm_clear(struct store *store, const char *kind, const char *subject,
+		      const char *cleared_by, int64_t now_s, struct err *err);
+int store_alarm_list(struct store *store, bool open_only, struct arena *arena,
+		     struct alarm_row **ret_rows, size_t *ret_count, struct err *err);
+
+/* --- audit --- */
+/* Seals and appends: sets row->seq and row->hash. Only inside a write transaction. */
+int store_audit_append(struct store *store, struct audit_row *row, struct err *err);
+struct audit_query {
+	int64_t after_seq;   /* 0: from the start */
+	int64_t from_s, to_s; /* 0: open */
+	const char *actor, *object, *action, *request; /* NULL: any; exact */
+	bool newest_first;
+	size_t limit; /* 0: all */
+};
+struct store_audit_cursor;
+/* An audit_iterator over the rows; texts of a row are valid until the next. */
+struct store_audit_cursor *store_audit_open(struct store *store, const struct audit_query *query,
+					    struct err *err);
+struct audit_iterator store_audit_iterator(struct store_audit_cursor *cursor);
+void store_audit_close(struct store_audit_cursor *cursor);
+int store_audit_head(struct store *store, int64_t *ret_seq, struct hash256 *ret_hash,
+		     struct err *err);
+
+/* --- small values (ruleset digest, last clock, …) --- */
+int store_meta_get(struct store *store, const char *name, struct arena *arena,
+		   const char **ret_value /* NULL: absent */, struct err *err);
+int store_meta_set(struct store *store, const char *name, const char *value, struct err *err);
+
+#endif
