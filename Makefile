@@ -1,0 +1,329 @@
+# rolebridge: GNU make, nothing else. `make help` lists the targets.
+#
+# Every folder of daemon/ becomes one static library, objects and all results
+# lie in $(BUILD). A folder without sources is left out; new files and folders
+# are found by themselves, only DEPS_<folder> below says what may use what.
+
+CC = gcc
+BUILD = build
+PREFIX = /usr/local
+DESTDIR =
+SANITIZE =
+WERROR =
+FUZZ_SECONDS = 10
+FUZZ_CC = clang
+PYTHON = /usr/bin/python3
+PYTEST_FLAGS = -q -p no:cacheprovider
+PYTEST_PATHS = tests/integration tests/lint
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+# ---------------------------------------------------------------- packages --
+
+BUILD_PACKAGES = gcc libc6-dev make pkg-config mandoc libsodium-dev libsystemd-dev \
+	libseccomp-dev libunistring-dev libfyaml-dev libldap-dev libsasl2-dev libsqlite3-dev \
+	libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjansson-dev
+TEST_PACKAGES = libcmocka-dev python3-pytest python3-requests python3-jsonschema python3-yaml \
+	slapd ldap-utils openssl sqlite3 clang llvm libclang-rt-14-dev clang-format clang-tidy \
+	valgrind git procps curl util-linux
+
+PKG_CONFIG_NAMES = libsodium libsystemd libseccomp libfyaml ldap lber sqlite3 libmicrohttpd \
+	gnutls libcurl jansson
+
+# ------------------------------------------------------------------- flags --
+
+# These goals need no library to be there yet: they install it, or never compile.
+INSTALLING = help clean deps deps-check demo check check-san check-valgrind fuzz lint bench
+ifneq ($(filter-out $(INSTALLING),$(or $(MAKECMDGOALS),all)),)
+PKG_PROBLEM := $(shell pkg-config --exists --print-errors '$(PKG_CONFIG_NAMES)' 2>&1 || echo missing)
+ifneq ($(PKG_PROBLEM),)
+$(error libraries are missing, run 'make deps': $(PKG_PROBLEM))
+endif
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKG_CONFIG_NAMES))
+PKG_LIBS := $(shell pkg-config --libs $(PKG_CONFIG_NAMES))
+endif
+
+WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
+	-Wwrite-strings -Werror=implicit-function-declaration $(if $(WERROR),-Werror)
+HARDENING = -fPIE -fstack-protector-strong -fstack-clash-protection
+ifeq ($(shell uname -m),x86_64)
+HARDENING += -fcf-protection
+endif
+ifneq ($(SANITIZE),)
+MODE_FLAGS = -O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer \
+	-DRB_SANITIZE
+else
+MODE_FLAGS = -O2 -D_FORTIFY_SOURCE=2
+endif
+CPPFLAGS = -D_GNU_SOURCE -Iinclude -I$(BUILD)/generated -include rolebridge/base/banned.h
+ALL_CFLAGS = -std=gnu11 -g $(MODE_FLAGS) $(HARDENING) $(WARNINGS) $(CFLAGS)
+ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE))
+LDLIBS = $(PKG_LIBS) -lunistring -lm
+COMPILE = $(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(ALL_CFLAGS) -pthread -MMD -MP
+
+# --------------------------------------------------------------- libraries --
+
+# Link order: who uses comes before who is used.
+FOLDERS = main cli web api auth target change store policy decision rules source config \
+	identity http audit client model base
+
+DEPS_base =
+DEPS_model = base
+DEPS_config = model base
+DEPS_identity = model base
+DEPS_http = model base
+DEPS_audit = model base
+DEPS_client = model base
+DEPS_rules = config identity $(DEPS_config)
+DEPS_source = config identity $(DEPS_config)
+DEPS_decision = rules $(DEPS_rules)
+DEPS_policy = decision $(DEPS_decision)
+DEPS_store = audit model base
+DEPS_change = store policy $(DEPS_store) $(DEPS_policy)
+DEPS_auth = change client $(DEPS_change)
+DEPS_target = change client $(DEPS_change)
+DEPS_api = auth http change client $(DEPS_auth)
+DEPS_web = api $(DEPS_api)
+DEPS_cli = config rules identity client model base
+DEPS_main = $(filter-out main cli,$(FOLDERS))
+
+find_c = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
+$(foreach f,$(FOLDERS),$(eval SOURCES_$(f) := $(call find_c,daemon/$(f))))
+PRESENT := $(foreach f,$(FOLDERS),$(if $(SOURCES_$(f)),$(f)))
+
+# libraries of $(1) and of all it stands on, in link order
+libraries = $(foreach f,$(PRESENT),$(if $(filter $(f),$(1) $(DEPS_$(1))),$(BUILD)/lib$(f).a))
+
+define folder_rules
+$(BUILD)/lib$(1).a: $$(patsubst daemon/%.c,$(BUILD)/obj/%.o,$$(SOURCES_$(1)))
+	@rm -f $$@
+	@echo "  AR      $$@"
+	@$$(AR) rcs $$@ $$^
+endef
+$(foreach f,$(PRESENT),$(eval $(call folder_rules,$(f))))
+
+BINARIES = $(if $(SOURCES_main),$(BUILD)/rolebridged) $(if $(SOURCES_cli),$(BUILD)/rolebridgectl)
+LIBRARIES = $(PRESENT:%=$(BUILD)/lib%.a)
+
+# SQL as C string literals: schemas/sql/0001-first.sql → #include "sql/0001-first.sql.h"
+SQL_HEADERS := $(patsubst schemas/sql/%,$(BUILD)/generated/sql/%.h,$(wildcard schemas/sql/*.sql))
+GENERATED = $(SQL_HEADERS)
+
+all: $(LIBRARIES) $(BINARIES) ## build the daemon and the control command
+
+$(BUILD)/rolebridged: $(call libraries,main)
+$(BUILD)/rolebridgectl: $(call libraries,cli)
+$(BUILD)/rolebridged $(BUILD)/rolebridgectl:
+	@echo "  LINK    $@"
+	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/obj/%.o: daemon/%.c $(BUILD)/flags | $(GENERATED)
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(COMPILE) -c -o $@ $<
+
+$(BUILD)/generated/sql/%.sql.h: schemas/sql/%.sql
+	@mkdir -p $(@D)
+	@sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
+
+# Other flags than the last time: everything is built again.
+FLAGS_TEXT = $(subst ','\'',$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(ALL_LDFLAGS))
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(FLAGS_TEXT)' | cmp -s - $@ || printf '%s\n' '$(FLAGS_TEXT)' > $@
+
+# -------------------------------------------------------------- unit tests --
+
+# tests/unit/<folder>/test_*.c are programs; other files beside them are linked into each.
+UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c))
+UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/unit/%)
+unit_folder = $(firstword $(subst /, ,$(patsubst tests/unit/%,%,$(1))))
+
+define unit_rules
+$(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(1)): $(patsubst tests/%.c,$(BUILD)/tests/%.o,\
+	$(1) $(filter-out $(UNIT_SOURCES),$(wildcard $(dir $(1))*.c))) \
+	$(call libraries,$(call unit_folder,$(1)))
+endef
+$(foreach t,$(UNIT_SOURCES),$(eval $(call unit_rules,$(t))))
+
+$(UNIT_TESTS):
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+$(BUILD)/tests/%.o: tests/%.c $(BUILD)/flags | $(GENERATED)
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(COMPILE) -c -o $@ $<
+
+# Runs all, shows the whole output of those that fail, ends with their names.
+RUN_UNIT = failed=''; \
+	for t in $(UNIT_TESTS); do \
+		if timeout 600 $(UNIT_WRAPPER) $$t > $$t.log 2>&1; then \
+			printf '%-40s %s\n' "$${t\#$(BUILD)/unit/}" "$$(grep -a PASSED $$t.log | tail -n 1)"; \
+		else \
+			cat $$t.log; failed="$$failed $$t"; \
+		fi; \
+	done; \
+	if [ -n "$$failed" ]; then echo "FAILED:$$failed"; exit 1; fi; \
+	echo "$(words $(UNIT_TESTS)) unit test programs passed"
+
+export ASAN_OPTIONS ?= detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
+export UBSAN_OPTIONS ?= print_stacktrace=1
+export ROLEBRIDGE_BUILD = $(abspath $(BUILD))
+
+check-unit: $(UNIT_TESTS) ## unit tests (no packages are installed)
+	@$(RUN_UNIT)
+
+check-integration: all ## integration and lint tests (no packages are installed)
+	@$(PYTHON) -m pytest $(PYTEST_FLAGS) $(wildcard $(PYTEST_PATHS))
+
+check: deps-check ## install what tests need, run every test
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory check-unit
+	@$(MAKE) --no-print-directory check-integration
+
+check-san: deps-check ## the same tests under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/san SANITIZE=address,undefined \
+		PYTEST_PATHS=tests/integration check-unit check-integration
+
+check-valgrind: deps-check ## unit tests under valgrind
+	@$(MAKE) --no-print-directory ROLEBRIDGE_VALGRIND=1 check-unit \
+		UNIT_WRAPPER='env ROLEBRIDGE_VALGRIND=1 valgrind -q --leak-check=full --error-exitcode=99 --child-silent-after-fork=yes'
+
+# ----------------------------------------------------------------- fuzzing --
+
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_PROGRAMS = $(FUZZERS:%=$(BUILD)/fuzz_%)
+
+$(FUZZ_PROGRAMS): $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o \
+	$(patsubst %,$(BUILD)/lib%.a,$(filter-out main cli,$(PRESENT)))
+	@echo "  LINK    $@"
+	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+# The corpus is copied, so that a run adds nothing to the tree; a crash stays in $(BUILD).
+fuzz-run: fuzz-programs
+	@mkdir -p $(BUILD)/crash; \
+	for name in $(FUZZERS); do \
+		work=$(BUILD)/corpus/$$name; rm -rf $$work; mkdir -p $$work; \
+		[ ! -d tests/fuzz/corpus/$$name ] || cp -r tests/fuzz/corpus/$$name/. $$work; \
+		dict=''; [ ! -f tests/fuzz/$$name.dict ] || dict="-dict=tests/fuzz/$$name.dict"; \
+		$(BUILD)/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 \
+			-artifact_prefix=$(BUILD)/crash/$$name- -print_final_stats=0 -verbosity=1 \
+			$$dict $$work > $(BUILD)/fuzz_$$name.log 2>&1 || \
+			{ tail -n 60 $(BUILD)/fuzz_$$name.log; echo "FAILED: fuzz_$$name"; exit 1; }; \
+		printf '%-20s %s\n' "$$name" "$$(grep -a '^Done' $(BUILD)/fuzz_$$name.log)"; \
+	done
+
+fuzz: deps-check ## run every fuzzer for FUZZ_SECONDS (10)
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=$(FUZZ_CC) \
+		SANITIZE=fuzzer-no-link,address,undefined fuzz-run
+
+# ------------------------------------------------------------------- lint --
+
+C_FILES = $(shell find daemon include tests -name '*.[ch]')
+MAN_SOURCES := $(sort $(shell find daemon -name '*.[1-8]' 2>/dev/null))
+MAN_PAGES = $(MAN_SOURCES) $(wildcard $(BUILD)/man/*.[1-8])
+
+lint: deps-check ## format, both compilers with -Werror, layering, man pages
+	@$(MAKE) --no-print-directory lint-format
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/gcc CC=gcc WERROR=1 all unit-programs
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang WERROR=1 all unit-programs
+	@$(MAKE) --no-print-directory lint-man
+	@$(PYTHON) -m pytest $(PYTEST_FLAGS) tests/lint
+
+unit-programs: $(UNIT_TESTS)
+
+lint-format:
+	@clang-format --dry-run -Werror $(C_FILES)
+
+lint-man:
+	@for page in $(MAN_PAGES); do mandoc -T lint -W warning $$page || exit 1; done
+
+format: ## rewrite all C files in the house format
+	@clang-format -i $(C_FILES)
+
+# ------------------------------------------------------------ demo, bench --
+
+demo: deps ## install what is missing, build, and show the whole road on example data
+	@$(MAKE) --no-print-directory all
+	@config/demo/run
+
+bench: deps-check ## measure against the yardsticks
+	@$(MAKE) --no-print-directory all
+	@if [ -x tests/bench/run ]; then tests/bench/run; else echo "no benchmarks yet"; fi
+
+# --------------------------------------------------------------- packages --
+
+# One line of shell: install those of $(1) that are missing, when that is possible.
+# slapd's package would start a directory of its own: a policy-rc.d that says no
+# stands there for that moment, unless the machine has one of its own.
+define install_packages
+missing=''; \
+for p in $(1); do \
+	case "$$(dpkg-query -W -f '$${Status}' $$p 2>/dev/null)" in \
+	*'install ok installed') ;; *) missing="$$missing $$p" ;; esac; \
+done; \
+[ -n "$$missing" ] || exit 0; \
+echo "missing packages:$$missing"; \
+if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then \
+	echo "install them first: apt-get install --no-install-recommends$$missing" >&2; exit 1; \
+fi; \
+policy=/usr/sbin/policy-rc.d; \
+if [ ! -e $$policy ]; then \
+	printf '#!/bin/sh\nexit 101\n' > $$policy; chmod 755 $$policy; \
+	trap "rm -f $$policy" EXIT; trap 'exit 1' HUP INT TERM; \
+fi; \
+export DEBIAN_FRONTEND=noninteractive; \
+{ apt-get -q -y update && \
+  apt-get -q -y -o Dpkg::Use-Pty=0 install --no-install-recommends $$missing; } < /dev/null
+endef
+
+deps: ## install the build packages that are missing (as root; otherwise names them)
+	@$(call install_packages,$(BUILD_PACKAGES))
+
+deps-check: ## the same for build and test packages
+	@$(call install_packages,$(BUILD_PACKAGES) $(TEST_PACKAGES))
+
+# ---------------------------------------------------------------- install --
+
+DATA = $(DESTDIR)$(PREFIX)/share
+# $(call put,MODE,FOLDER,FILES): nothing happens for no files
+put = $(if $(strip $(3)),install -d $(2) && install -m $(1) $(3) $(2),:)
+# The same, with @PREFIX@ replaced
+put_text = $(foreach f,$(2),install -d $(1) && sed 's|@PREFIX@|$(PREFIX)|g' $(f) > \
+	$(1)/$(notdir $(f)) && chmod 644 $(1)/$(notdir $(f)) &&) :
+
+install: all ## install below DESTDIR/PREFIX
+	$(call put,755,$(DESTDIR)$(PREFIX)/sbin,$(filter %/rolebridged,$(BINARIES)))
+	$(call put,755,$(DESTDIR)$(PREFIX)/bin,$(filter %/rolebridgectl,$(BINARIES)))
+	$(foreach s,1 5 8,$(call put,644,$(DATA)/man/man$(s),$(filter %.$(s),$(MAN_PAGES))) &&) :
+	$(call put,644,$(DATA)/rolebridge/schemas,$(wildcard schemas/*.json schemas/*.yaml))
+	$(call put,644,$(DATA)/doc/rolebridge/examples,$(wildcard config/*.yaml))
+	$(call put,644,$(DATA)/doc/rolebridge,LICENSE $(wildcard README.md))
+	$(if $(wildcard daemon/cli/*.bash),install -D -m 644 $(wildcard daemon/cli/*.bash) \
+		$(DATA)/bash-completion/completions/rolebridgectl)
+	$(call put_text,$(DESTDIR)$(PREFIX)/lib/systemd/system,$(wildcard systemd/*.service systemd/*.socket systemd/*.timer))
+	$(call put_text,$(DESTDIR)$(PREFIX)/lib/sysusers.d,$(wildcard systemd/sysusers.d/*.conf))
+	$(call put_text,$(DESTDIR)$(PREFIX)/lib/tmpfiles.d,$(wildcard systemd/tmpfiles.d/*.conf))
+
+clean: ## remove everything that was built
+	rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo
+	@echo "Variables: CC BUILD PREFIX DESTDIR SANITIZE WERROR=1 CFLAGS LDFLAGS FUZZ_SECONDS"
+
+FORCE:
+.PHONY: all bench check check-integration check-san check-unit check-valgrind clean demo deps \
+	deps-check format fuzz fuzz-programs fuzz-run help install lint lint-format lint-man \
+	unit-programs FORCE
+
+-include $(shell find $(BUILD)/obj $(BUILD)/tests -name '*.d' 2>/dev/null)
