@@ -9,7 +9,7 @@
 
 #include <rolebridge/base/err.h>
 
-int64_t clock_now_s(void);	    /* CLOCK_REALTIME; ROLEBRIDGE_TEST_NOW is NOT honoured */
+int64_t clock_now_s(void);	  /* CLOCK_REALTIME; ROLEBRIDGE_TEST_NOW is NOT honoured */
 int64_t clock_monotonic_us(void); /* CLOCK_MONOTONIC */
 
 #define CLOCK_TEXT_SIZE sizeof("2026-01-01T00:00:00Z")

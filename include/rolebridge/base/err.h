@@ -11,17 +11,17 @@
 
 enum err_code {
 	ERR_NONE = 0,
-	ERR_INVALID,	 /* bad input: configuration, argument, entry */
-	ERR_TOO_LARGE,	 /* a bound was reached */
-	ERR_PROTOCOL,	 /* a peer or worker sent what it may not send */
-	ERR_DENIED,	 /* refused by policy or permission */
+	ERR_INVALID,   /* bad input: configuration, argument, entry */
+	ERR_TOO_LARGE, /* a bound was reached */
+	ERR_PROTOCOL,  /* a peer or worker sent what it may not send */
+	ERR_DENIED,    /* refused by policy or permission */
 	ERR_NOT_FOUND,
 	ERR_CONFLICT,	 /* present state forbids it (duplicate, stale version) */
 	ERR_UNAVAILABLE, /* try again later: server down, store busy */
 	ERR_IO,		 /* the operating system said no: disk, socket */
 	ERR_MEMORY,
-	ERR_CANCELLED,	 /* asked to stop */
-	ERR_INTERNAL,	 /* a bug of ours, found at run time */
+	ERR_CANCELLED, /* asked to stop */
+	ERR_INTERNAL,  /* a bug of ours, found at run time */
 };
 
 #define ERR_TEXT_MAX 1024

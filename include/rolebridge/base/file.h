@@ -7,7 +7,15 @@
 #include <rolebridge/base/err.h>
 #include <rolebridge/base/strbuf.h>
 
-/* Append the whole file to out; ERR_NOT_FOUND, ERR_TOO_LARGE (over max bytes), ERR_IO. Refuses directories and devices. */
+struct stat;
+
+/* Open an existing regular file for reading. Returns the descriptor, or -1. Never waits (pipes). */
+int file_open(const char *path, struct stat *ret_stat, struct err *err);
+
+/*
+ * Append the whole file to out; ERR_NOT_FOUND, ERR_TOO_LARGE (over max bytes), ERR_IO.
+ * Refuses directories, pipes and devices (ERR_INVALID). On failure out holds what it held before.
+ */
 int file_read(const char *path, size_t max, struct strbuf *out, struct err *err);
 
 /* Write beside, fsync, rename: the old or the new content, never a part. mode: permission bits. */

@@ -28,11 +28,11 @@ struct json {
 
 #define JSON(buf) ((struct json){ .out = (buf) })
 
-void json_object(struct json *json);			      /* { as a root or array element */
-void json_object_key(struct json *json, const char *key);     /* "key":{ */
-void json_array(struct json *json);			      /* [ as a root or array element */
-void json_array_key(struct json *json, const char *key);      /* "key":[ */
-void json_end(struct json *json);			      /* closes the innermost */
+void json_object(struct json *json);			  /* { as a root or array element */
+void json_object_key(struct json *json, const char *key); /* "key":{ */
+void json_array(struct json *json);			  /* [ as a root or array element */
+void json_array_key(struct json *json, const char *key);  /* "key":[ */
+void json_end(struct json *json);			  /* closes the innermost */
 void json_string(struct json *json, const char *key, const char *value); /* NULL value: null */
 void json_int(struct json *json, const char *key, int64_t value);
 void json_bool(struct json *json, const char *key, bool value);

@@ -41,7 +41,7 @@ void log_event(enum log_level level, const char *event, const struct log_field *
 
 /* Lines above this level are dropped. Default LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
-/* Decide journal or terminal; call once at start. */
+/* Decide journal or terminal; call once at start. A worker does not: its filter has no journal socket. */
 void log_init(const char *identifier);
 
 #endif

@@ -18,6 +18,9 @@ struct secret {
  * Read a secret file: at most 64 KiB, one trailing line break dropped, an
  * empty secret refused, a file readable by others refused (mode & 0007).
  * A name without '/' is looked up in $CREDENTIALS_DIRECTORY (systemd LoadCredential).
+ * Binary secrets may hold NUL; one that may end in a line break is stored with one more.
+ * Guarded memory is a syscall affair (mmap, mprotect, mlock): a worker reads its secrets
+ * before it locks itself up and leaves them to its end.
  */
 int secret_read_file(const char *path, struct secret *ret_secret, struct err *err);
 int secret_copy(const void *data, size_t size, struct secret *ret_secret, struct err *err);

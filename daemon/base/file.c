@@ -1,0 +1,151 @@
+/*
+ * Whole files. Enters: a path. Leaves: bytes, or a file that is complete on
+ * disk. Fails with the path and the system's reason.
+ */
+#include <rolebridge/base/file.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <rolebridge/base/util.h>
+
+#define READ_CHUNK (16 * 1024)
+
+void fd_auto(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	errno = saved;
+}
+
+static enum err_code code_of_errno(int errno_value)
+{
+	return errno_value == ENOENT || errno_value == ENOTDIR ? ERR_NOT_FOUND : ERR_IO;
+}
+
+int file_open(const char *path, struct stat *ret_stat, struct err *err)
+{
+	/* O_NONBLOCK: a pipe put in the file's place must not make us wait for its writer. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return err_set_errno(err, code_of_errno(errno), errno, "cannot open '%s'", path);
+	if (fstat(fd, ret_stat) < 0)
+		err_set_errno(err, ERR_IO, errno, "cannot examine '%s'", path);
+	else if (!S_ISREG(ret_stat->st_mode))
+		err_set(err, ERR_INVALID, "'%s' is not a regular file", path);
+	else
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int read_to_end(int fd, const char *path, size_t max, struct strbuf *out, struct err *err)
+{
+	char chunk[READ_CHUNK];
+	size_t left = max;
+
+	for (;;) {
+		ssize_t size = read(fd, chunk, sizeof(chunk));
+
+		if (size < 0 && errno == EINTR)
+			continue;
+		if (size < 0)
+			return err_set_errno(err, ERR_IO, errno, "cannot read '%s'", path);
+		if (size == 0)
+			return 0;
+		if ((size_t)size > left)
+			return err_set(err, ERR_TOO_LARGE, "'%s' is larger than %zu bytes", path,
+				       max);
+		left -= (size_t)size;
+		strbuf_append(out, chunk, (size_t)size);
+		if (strbuf_failed(out))
+			return err_set(err, ERR_MEMORY, "no room for the content of '%s'", path);
+	}
+}
+
+int file_read(const char *path, size_t max, struct strbuf *out, struct err *err)
+{
+	struct stat status;
+	AUTO(fd) int fd = file_open(path, &status, err);
+	size_t before = out->size;
+
+	if (fd < 0)
+		return -1;
+	if (strbuf_failed(out))
+		return err_set(err, ERR_TOO_LARGE, "no room to read '%s'", path);
+	if (status.st_size > 0 && (uintmax_t)status.st_size > max)
+		return err_set(err, ERR_TOO_LARGE, "'%s' is larger than %zu bytes", path, max);
+	if (read_to_end(fd, path, max, out, err) < 0) {
+		out->failed = false;
+		strbuf_truncate(out, before);
+		return -1;
+	}
+	return 0;
+}
+
+static int write_all(int fd, const char *data, size_t size)
+{
+	while (size > 0) {
+		ssize_t written = write(fd, data, size);
+
+		if (written < 0 && errno != EINTR)
+			return -1;
+		if (written > 0) {
+			data += written;
+			size -= (size_t)written;
+		}
+	}
+	return 0;
+}
+
+/* The rename itself must survive a power loss: that is the folder's content. */
+static int sync_folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder =
+		slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+	AUTO(fd) int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	free(folder);
+	return fd < 0 ? -1 : fsync(fd);
+}
+
+static int write_and_rename(int fd, const char *temporary, const char *path, const void *data,
+			    size_t size, unsigned mode)
+{
+	if (fchmod(fd, (mode_t)mode) < 0 || write_all(fd, data, size) < 0 || fsync(fd) < 0)
+		return -1;
+	return rename(temporary, path);
+}
+
+int file_write_atomic(const char *path, const void *data, size_t size, unsigned mode,
+		      struct err *err)
+{
+	AUTO(strbuf) struct strbuf temporary = STRBUF(4096);
+
+	strbuf_printf(&temporary, "%s.XXXXXX", path);
+	if (strbuf_failed(&temporary))
+		return err_set(err, ERR_TOO_LARGE, "path too long");
+
+	AUTO(fd) int fd = mkostemp(temporary.data, O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set_errno(err, code_of_errno(errno), errno, "cannot write '%s'", path);
+	if (write_and_rename(fd, temporary.data, path, data, size, mode) < 0) {
+		err_set_errno(err, ERR_IO, errno, "cannot write '%s'", path);
+		unlink(temporary.data);
+		return -1;
+	}
+	if (sync_folder_of(path) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot make '%s' durable", path);
+	return 0;
+}
