@@ -1,0 +1,76 @@
+/*
+ * The JSON API under /api/v1. It reads through its own read-only store
+ * handles and writes only through change/; what reaches beyond (sources, the
+ * configuration files) it asks of main through struct ports.
+ */
+#ifndef ROLEBRIDGE_API_API_H
+#define ROLEBRIDGE_API_API_H
+
+#include <stdbool.h>
+
+#include <rolebridge/api/runs.h>
+#include <rolebridge/base/json.h>
+#include <rolebridge/change/changer.h>
+#include <rolebridge/config/document.h>
+#include <rolebridge/http/router.h>
+
+/* What POST /sync and POST /plan ask for. Texts live until the run ends. */
+struct sync_request {
+	const char *source; /* NULL: every enabled source */
+	bool full;	    /* forget what makes a read incremental */
+	bool dry_run;
+	/* A preview of other rules: dry_run with these files instead of the configuration in force. */
+	const struct document_file *files;
+	size_t file_count; /* 0: the configuration in force */
+};
+
+/*
+ * Filled by main. All functions may be called from any thread; sync and reload block until they
+ * are done and run inside a run's thread.
+ */
+struct ports {
+	void *context;
+	/*
+	 * Read the source(s), run them through change/; for each source call run_add_report, now
+	 * and then run_progress, and stop early when run_cancelled. ERR_NOT_FOUND for a source that
+	 * does not exist, ERR_CONFLICT "sync-running" when it is being read. A preview that does not
+	 * load: run_set_diagnostics, then ERR_INVALID "invalid-config".
+	 */
+	int (*sync)(void *context, struct run *run, const struct sync_request *request,
+		    const struct actor *actor, struct err *err);
+	/* Read the configuration again and put it in force; errors as in sync's preview. */
+	int (*reload)(void *context, struct run *run, const struct actor *actor, struct err *err);
+	/*
+	 * Check a configuration (diagnostics, rule tests, lint) without using it: appends
+	 * diagnostics_json's array to findings. 0 when it would load, also with warnings.
+	 */
+	int (*check)(void *context, const struct document_file *files, size_t count,
+		     struct strbuf *findings, struct err *err);
+	/* Members of the status object: "version", "started", "config", "workers" … */
+	void (*status)(void *context, struct json *json);
+	/* Members of one source's status object: "running", "next", … */
+	void (*source_status)(void *context, const char *source, struct json *json);
+	/* Path of configuration file number n of the setup in force, for positions; NULL: unknown. */
+	const char *(*config_path)(void *context, unsigned file);
+};
+
+struct api_settings {
+	struct changer *changer;
+	struct runs *runs;
+	struct ports ports;
+	const char *admin_group; /* "rolebridge-admin" */
+};
+
+struct api;
+
+/* Borrows changer and runs; copies the rest but not what ports.context points at. */
+struct api *api_create(const struct api_settings *settings, struct err *err);
+void api_destroy(struct api *api);
+
+/* Add the API's routes for the control socket (peer credentials decide) to a router. */
+int api_add_control_routes(struct api *api, struct http_router *router, struct err *err);
+
+/* The table, for tests and the OpenAPI document. */
+const struct http_route *api_routes(size_t *ret_count);
+
+#endif

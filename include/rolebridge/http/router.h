@@ -1,0 +1,57 @@
+/*
+ * Routes: method and pattern to handler. Tables come from the folders that
+ * have handlers (api, later web and SAML); a router is built once at start
+ * and shared by all listeners that serve it.
+ *
+ *	static const struct http_route routes[] = {
+ *		{ "GET", "/api/v1/users/{user}", user_show, 0, 0 },
+ *	};
+ */
+#ifndef ROLEBRIDGE_HTTP_ROUTER_H
+#define ROLEBRIDGE_HTTP_ROUTER_H
+
+#include <stddef.h>
+
+#include <rolebridge/http/request.h>
+
+#define HTTP_BODY_MAX_DEFAULT ((size_t)1024 * 1024)
+
+/* Fills response and returns 0, or -1 with err: the server makes the JSON error of it. */
+typedef int (*http_handler)(struct http_request *request, struct http_response *response,
+			    struct err *err);
+
+/* The route takes no body at all: one that is sent is refused. */
+#define HTTP_ROUTE_NO_BODY (1u << 0)
+/* Log at debug level: polling and scraping. */
+#define HTTP_ROUTE_QUIET (1u << 1)
+
+struct http_route {
+	const char *method;  /* "GET" also answers HEAD */
+	const char *pattern; /* "/users/{user}": {name} is one whole, non-empty segment */
+	http_handler handler;
+	unsigned flags;
+	size_t body_max; /* bytes; 0: HTTP_BODY_MAX_DEFAULT */
+};
+
+struct http_router;
+
+struct http_router *http_router_create(void); /* NULL: out of memory */
+void http_router_destroy(struct http_router *router);
+/*
+ * Add a table; it must outlive the router. context is request->context in its handlers.
+ * before (may be NULL) runs before each handler and before the body is read: authorisation.
+ */
+int http_router_add(struct http_router *router, const struct http_route *routes, size_t count,
+		    void *context, int (*before)(struct http_request *request, struct err *err),
+		    struct err *err);
+
+/*
+ * Find the route of request->method and request->path and set route, context and parameters.
+ * Constant segments win over {name}. ERR_NOT_FOUND; ERR_INVALID reason "method-not-allowed", with
+ * the methods that exist in *ret_allow (arena).
+ */
+int http_router_find(const struct http_router *router, struct http_request *request,
+		     int (**ret_before)(struct http_request *request, struct err *err),
+		     const char **ret_allow, struct err *err);
+
+#endif
