@@ -68,13 +68,13 @@ COMPILE = $(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(ALL_CFLAGS) -pthread -MMD -MP
 # --------------------------------------------------------------- libraries --
 
 # Link order: who uses comes before who is used.
-FOLDERS = main cli web api auth target change store policy decision rules source config \
-	identity http audit client model base
+FOLDERS = main cli web api auth target change store policy decision rules source identity \
+	config http audit client model base
 
 DEPS_base =
 DEPS_model = base
 DEPS_config = model base
-DEPS_identity = model base
+DEPS_identity = config model base
 DEPS_http = model base
 DEPS_audit = model base
 DEPS_client = model base

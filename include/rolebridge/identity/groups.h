@@ -21,13 +21,13 @@
 #include <rolebridge/base/strbuf.h>
 
 struct group {
-	uint32_t id;	     /* from 1 */
-	const char *name;    /* canonical */
-	const char *source;  /* "" for any directory, else the source's name */
-	const char *local;   /* the name without "SOURCE:" */
-	bool found;	     /* seen in a complete read at least once */
-	bool vanished;	     /* was found, and the last complete read did not have it */
-	bool released;	     /* an administrator accepted that it is gone: absence is "no" again */
+	uint32_t id;	    /* from 1 */
+	const char *name;   /* canonical */
+	const char *source; /* "" for any directory, else the source's name */
+	const char *local;  /* the name without "SOURCE:" */
+	bool found;	    /* seen in a complete read at least once */
+	bool vanished;	    /* was found, and the last complete read did not have it */
+	bool released;	    /* an administrator accepted that it is gone: absence is "no" again */
 };
 
 struct group_registry;
@@ -40,6 +40,11 @@ void group_registry_destroy(struct group_registry *registry);
  */
 int group_name_normalize(const char *text, const char *const *sources, size_t source_count,
 			 struct strbuf *out, struct err *err);
+/*
+ * The name without "SOURCE:", as rules write it and as sources look it up: a DN in normal
+ * form, a uuid in lower case, else folded. ERR_INVALID: malformed DN, empty.
+ */
+int group_local_normalize(const char *text, size_t size, struct strbuf *out, struct err *err);
 /* Load one known group (from the store), in any order. */
 int group_registry_load(struct group_registry *registry, const struct group *group,
 			struct err *err);
@@ -58,6 +63,7 @@ void group_registry_set_next_id(struct group_registry *registry, uint32_t next);
 struct group_registry *group_registry_copy(const struct group_registry *registry);
 /* Forget a group that no rule names any more. */
 void group_registry_remove(struct group_registry *registry, uint32_t id);
-void group_registry_set_state(struct group_registry *registry, uint32_t id, bool found, bool vanished, bool released);
+void group_registry_set_state(struct group_registry *registry, uint32_t id, bool found,
+			      bool vanished, bool released);
 
 #endif

@@ -14,9 +14,9 @@ struct person {
 	const struct schema *schema;
 	const struct identity *identities; /* at most one per source, ascending by source */
 	size_t identity_count;
-	source_mask sources;	      /* sources that have an identity here */
-	source_mask groups_incomplete; /* of those, whose group lists may lack some */
-	const uint32_t *groups;	      /* union, ascending */
+	source_mask sources;		  /* sources that have an identity here */
+	source_mask groups_incomplete;	  /* of those, whose group lists may lack some */
+	const uint32_t *groups;		  /* union, ascending */
 	const source_mask *group_sources; /* parallel: which sources say so */
 	size_t group_count;
 };

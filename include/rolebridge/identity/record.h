@@ -26,7 +26,6 @@ void record_encode(const struct identity *identity, const struct schema *schema,
  * For workers, which know names and not the schema: begin, then attributes
  * ascending by name, then end. Values may come unsorted and repeated; they are sorted here.
  */
-struct record_writer;
 void record_write_head(struct strbuf *out, const char *key, const char *dn, bool groups_complete,
 		       bool disabled, const char *disabled_by, size_t attribute_count);
 void record_write_attribute(struct strbuf *out, const char *name, const char **values,

@@ -14,7 +14,7 @@ struct schema_attribute {
 	const char *name; /* canonical spelling */
 	enum attribute_syntax syntax;
 	bool sensitive;
-	bool builtin; /* every source delivers it under this name */
+	bool builtin;		    /* every source delivers it under this name */
 	source_mask absent_unknown; /* sources that declare absence as unknown */
 	/* Sources in order of precedence for this attribute; all sources appear. */
 	const uint16_t *order;

@@ -8,20 +8,24 @@
 #include <rolebridge/config/options.h>
 
 enum attribute_syntax {
-	SYNTAX_STRING,	      /* caseIgnoreMatch */
-	SYNTAX_STRING_EXACT,  /* caseExactMatch */
-	SYNTAX_INTEGER,	      /* integerMatch, integerOrderingMatch; 64 bit */
-	SYNTAX_BOOLEAN,	      /* TRUE, FALSE (RFC 4517) */
-	SYNTAX_DN,	      /* distinguishedNameMatch */
-	SYNTAX_TIME,	      /* generalizedTimeMatch and ordering */
+	SYNTAX_STRING,	     /* caseIgnoreMatch */
+	SYNTAX_STRING_EXACT, /* caseExactMatch */
+	SYNTAX_INTEGER,	     /* integerMatch, integerOrderingMatch; 64 bit */
+	SYNTAX_BOOLEAN,	     /* TRUE, FALSE (RFC 4517) */
+	SYNTAX_DN,	     /* distinguishedNameMatch */
+	SYNTAX_TIME,	     /* generalizedTimeMatch and ordering */
+	SYNTAX_AUTO, /* settings only: not given; the built-in's, or string. Never in a schema. */
 };
+
+/* "string", "string-exact", "integer", "boolean", "dn", "time" */
+const char *attribute_syntax_name(enum attribute_syntax syntax);
 
 /* sources[].attributes[]: one declared attribute. Shorthand: its name. */
 struct attribute_settings {
 	struct position at;
 	struct located name; /* as rules call it */
 	struct located from; /* as the source calls it; default: the same */
-	int syntax;	     /* enum attribute_syntax */
+	int syntax;	     /* enum attribute_syntax; SYNTAX_AUTO: not given */
 	bool sensitive;
 	int absent; /* 0: no, 1: unknown (DESIGN promise 1) */
 };
@@ -33,7 +37,7 @@ struct may_grant_settings {
 };
 
 struct link_settings {
-	struct position at; /* file 0: no link */
+	struct position at;	  /* file 0: no link */
 	struct located attribute; /* this source's attribute */
 	struct located source;	  /* the other source */
 	struct located other;	  /* its attribute; default "key": its immutable key */
@@ -50,7 +54,8 @@ struct source_settings {
 	struct located_list authoritative_domains;
 	struct may_grant_settings may_grant;
 	int64_t interval_s; /* between scheduled reads; 0: only on demand */
-	struct located_list canaries; /* keys or DNs that must be present, else the read counts as incomplete */
+	struct located_list
+		canaries; /* keys or DNs that must be present, else the read counts as incomplete */
 };
 
 extern const struct option_table source_base_table; /* rows shared by all types */
@@ -66,11 +71,23 @@ extern const struct option_table organization_table;
 /* identity: which attributes become the user's fields, and attribute precedence. */
 struct identity_settings {
 	struct position at;
-	struct located username;     /* default "uid" */
-	struct located email;	     /* default "mail" */
+	struct located username;	  /* default "uid" */
+	struct located email;		  /* default "mail" */
 	struct located_list display_name; /* first present; default displayName, cn */
-	struct pair_list precedence; /* attribute: [source, …]; else sources in configuration order */
+	struct pair_list
+		precedence; /* attribute: [source, …]; else sources in configuration order */
 };
 extern const struct option_table identity_table;
+
+/*
+ * What concerns several of them at once: an organization or domain named twice, a source in an
+ * organization that does not exist ("default" always does), an authoritative domain that
+ * belongs to another organization. Findings go to list.
+ */
+void organizations_check(const struct organization_settings *organizations, size_t count,
+			 const struct source_settings *const *sources, size_t source_count,
+			 struct diagnostics *list);
+/* The check of source_base_table; each source type's table calls it for its items. */
+void source_settings_check(void *item, struct diagnostics *list);
 
 #endif

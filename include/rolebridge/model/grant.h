@@ -24,7 +24,7 @@ struct grant {
 	enum grant_kind kind;
 	const char *name; /* slug of the profile, role, persona or local group */
 	enum origin_kind origin;
-	const char *origin_id;	   /* rule id; or actor ("unix:anna"), import id …; "" for default */
+	const char *origin_id; /* rule id; or actor ("unix:anna"), import id …; "" for default */
 	const char *origin_source; /* rule: name of the source that made it true; else "" */
 	int64_t given_s;
 	int64_t expires_s; /* 0: never */

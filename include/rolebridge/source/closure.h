@@ -49,7 +49,8 @@ void closure_set_incomplete(struct closure *closure, uint32_t group);
 int closure_finish(struct closure *closure, struct err *err);
 
 struct closure_answer {
-	const uint32_t *ids; /* effective wanted ids, ascending, each once; valid until the next call */
+	const uint32_t
+		*ids; /* effective wanted ids, ascending, each once; valid until the next call */
 	size_t count;
 	/* false: some incomplete list could have given a wanted group the user does not have here. */
 	bool complete;
@@ -75,8 +76,8 @@ uint64_t closure_membership_count(const struct closure *closure);
  * memberUid (RFC 2307) names users by uid, not by DN: its fingerprint, folded, in a space of
  * names that no DN can enter. scratch is cleared and reused. -1 only when out of memory.
  */
-int closure_uid_name(const char *uid, size_t size, struct strbuf *scratch,
-		     struct hash128 *ret_name, struct err *err);
+int closure_uid_name(const char *uid, size_t size, struct strbuf *scratch, struct hash128 *ret_name,
+		     struct err *err);
 
 static inline void closure_auto(struct closure **closure)
 {

@@ -26,7 +26,7 @@ struct disabled_settings {
 struct ldif_source {
 	struct source_settings common;
 	struct located path;
-	struct located key; /* attribute, or "dn"; default entryUUID */
+	struct located key;  /* attribute, or "dn"; default entryUUID */
 	struct located base; /* only entries at or below; not given: all */
 	struct located_list user_classes, group_classes; /* objectClass values */
 	struct struct_list disabled; /* struct disabled_settings, beside the usual markers */
@@ -35,10 +35,10 @@ struct ldif_source {
 struct csv_source {
 	struct source_settings common;
 	struct located path;
-	struct located key;	 /* column; default "id" */
-	struct located groups;	 /* column; default "groups" */
-	struct located separator; /* between groups; default ";" */
-	struct located delimiter; /* one byte; default "," */
+	struct located key;	     /* column; default "id" */
+	struct located groups;	     /* column; default "groups" */
+	struct located separator;    /* between groups; default ";" */
+	struct located delimiter;    /* one byte; default "," */
 	struct struct_list disabled; /* struct disabled_settings; attribute is a column */
 };
 

@@ -60,9 +60,10 @@ int source_wanted_attributes(const struct source_settings *source, const struct 
  */
 struct read_result {
 	bool complete;
-	char reason[64];   /* stable word when not complete: "size-limit", "connection-lost" … ; "" otherwise */
-	char detail[512];  /* for people */
-	char server[256];  /* which server or file answered; "" */
+	char reason
+		[64]; /* stable word when not complete: "size-limit", "connection-lost" … ; "" otherwise */
+	char detail[512]; /* for people */
+	char server[256]; /* which server or file answered; "" */
 	uint64_t entries, groups, quarantined;
 };
 

@@ -1,0 +1,573 @@
+/*
+ * Distinguished names (RFC 4514) in one normal form.
+ *
+ * Enters: what a directory, a file or a rule wrote. Leaves: bytes that are
+ * equal exactly when the names are. Fails: on what the grammar does not allow and
+ * past the limits, with the byte offset.
+ *
+ * Two roads give the same result. A name of plain ASCII without escapes,
+ * multi-valued RDNs and hex strings is rewritten in one pass (a sync asks
+ * for more than a million of them). Everything else takes the general parser:
+ * per RDN it unescapes each value, prepares and folds it, escapes it in the one
+ * way used here, and sorts the AVAs.
+ *
+ * Normal form escapes '"' '+' ',' ';' '<' '>' '\' by a backslash wherever they stand
+ * and '#' at the start of a value. Folding leaves neither control characters
+ * nor spaces at the ends, so nothing else ever needs an escape.
+ */
+#include <rolebridge/identity/dn.h>
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/text.h>
+#include <rolebridge/base/util.h>
+
+#define DN_RDNS_MAX 128
+#define DN_AVAS_MAX 16
+#define DN_SYNONYM_MIN 6 /* no shorter attribute type has a second name */
+
+/* Attribute types of RFC 4519 (and uid, dc) under their other names, all lower case. */
+static const struct synonym {
+	const char *other, *name;
+} synonyms[] = {
+	{ "0.9.2342.19200300.100.1.1", "uid" },
+	{ "0.9.2342.19200300.100.1.25", "dc" },
+	{ "2.5.4.3", "cn" },
+	{ "2.5.4.4", "sn" },
+	{ "2.5.4.5", "serialnumber" },
+	{ "2.5.4.6", "c" },
+	{ "2.5.4.7", "l" },
+	{ "2.5.4.8", "st" },
+	{ "2.5.4.9", "street" },
+	{ "2.5.4.10", "o" },
+	{ "2.5.4.11", "ou" },
+	{ "2.5.4.12", "title" },
+	{ "2.5.4.13", "description" },
+	{ "2.5.4.15", "businesscategory" },
+	{ "2.5.4.17", "postalcode" },
+	{ "2.5.4.41", "name" },
+	{ "2.5.4.42", "givenname" },
+	{ "2.5.4.43", "initials" },
+	{ "2.5.4.44", "generationqualifier" },
+	{ "2.5.4.45", "x500uniqueidentifier" },
+	{ "2.5.4.46", "dnqualifier" },
+	{ "2.5.4.51", "houseidentifier" },
+	{ "commonname", "cn" },
+	{ "countryname", "c" },
+	{ "domaincomponent", "dc" },
+	{ "localityname", "l" },
+	{ "organizationalunitname", "ou" },
+	{ "organizationname", "o" },
+	{ "stateorprovincename", "st" },
+	{ "surname", "sn" },
+	{ "userid", "uid" },
+};
+
+enum { PLAIN_STOP = 0 }; /* in plain[]: not for the single pass */
+
+/* A byte of a plain value in lower case; PLAIN_STOP for what ends or complicates one. */
+static const unsigned char plain[256] = {
+	['!'] = '!', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['('] = '(', [')'] = ')',
+	['*'] = '*', ['-'] = '-', ['.'] = '.', ['/'] = '/', ['0'] = '0',   ['1'] = '1', ['2'] = '2',
+	['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7',   ['8'] = '8', ['9'] = '9',
+	[':'] = ':', ['='] = '=', ['?'] = '?', ['@'] = '@', ['A'] = 'a',   ['B'] = 'b', ['C'] = 'c',
+	['D'] = 'd', ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h',   ['I'] = 'i', ['J'] = 'j',
+	['K'] = 'k', ['L'] = 'l', ['M'] = 'm', ['N'] = 'n', ['O'] = 'o',   ['P'] = 'p', ['Q'] = 'q',
+	['R'] = 'r', ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v',   ['W'] = 'w', ['X'] = 'x',
+	['Y'] = 'y', ['Z'] = 'z', ['['] = '[', [']'] = ']', ['^'] = '^',   ['_'] = '_', ['`'] = '`',
+	['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e',   ['f'] = 'f', ['g'] = 'g',
+	['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l',   ['m'] = 'm', ['n'] = 'n',
+	['o'] = 'o', ['p'] = 'p', ['q'] = 'q', ['r'] = 'r', ['s'] = 's',   ['t'] = 't', ['u'] = 'u',
+	['v'] = 'v', ['w'] = 'w', ['x'] = 'x', ['y'] = 'y', ['z'] = 'z',   ['{'] = '{', ['|'] = '|',
+	['}'] = '}', ['~'] = '~',
+};
+
+static bool is_alpha(unsigned char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_digit(unsigned char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static char to_lower(unsigned char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+}
+
+static int hex_digit(unsigned char c)
+{
+	if (is_digit(c))
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* --- the single pass --- */
+
+/* One "type=" at *at; false: not plain. Advances both. */
+static bool plain_type(const unsigned char **at, const unsigned char *end, char **to)
+{
+	const unsigned char *start = *at;
+	const unsigned char *in = start;
+	char *out = *to;
+
+	if (in == end || !is_alpha(*in))
+		return false;
+	while (in < end && (is_alpha(*in) || is_digit(*in) || *in == '-'))
+		*out++ = to_lower(*in++);
+	if (in == end || *in != '=' || in - start >= DN_SYNONYM_MIN)
+		return false;
+	*out++ = '=';
+	*at = in + 1;
+	*to = out;
+	return true;
+}
+
+/* A value up to ',' or the end, spaces collapsed; false: not plain. */
+static bool plain_value(const unsigned char **at, const unsigned char *end, char **to)
+{
+	const unsigned char *in = *at;
+	char *out = *to;
+
+	while (in < end && *in == ' ')
+		in++;
+	for (;;) {
+		while (in < end && plain[*in] != PLAIN_STOP)
+			*out++ = (char)plain[*in++];
+		if (in == end || *in == ',')
+			break;
+		if (*in != ' ')
+			return false;
+		while (in < end && *in == ' ')
+			in++;
+		if (in == end || *in == ',')
+			break;
+		*out++ = ' ';
+	}
+	*at = in;
+	*to = out;
+	return true;
+}
+
+/* Write the normal form, at most size bytes, to `to`; 0 when the name is not plain. */
+static size_t normalize_plain(const unsigned char *in, size_t size, char *to)
+{
+	const unsigned char *end = in + size;
+	char *out = to;
+
+	for (size_t rdns = 1; rdns <= DN_RDNS_MAX; rdns++) {
+		while (in < end && *in == ' ')
+			in++;
+		if (!plain_type(&in, end, &out) || !plain_value(&in, end, &out))
+			return 0;
+		if (in == end)
+			return (size_t)(out - to);
+		*out++ = ',';
+		in++;
+	}
+	return 0;
+}
+
+/* --- the general road --- */
+
+struct ava {
+	size_t at, type_size, size; /* in parser.normal */
+};
+
+struct parser {
+	const unsigned char *start, *at, *end;
+	struct strbuf value; /* unescaped, then BER text */
+	struct strbuf folded;
+	struct strbuf normal; /* the AVAs of the present RDN, one after another */
+	struct ava avas[DN_AVAS_MAX];
+	size_t ava_count;
+	struct err *err;
+};
+
+static int malformed(struct parser *p, const unsigned char *at, const char *what)
+{
+	return err_set(p->err, ERR_INVALID, "malformed DN at byte %zu: %s", (size_t)(at - p->start),
+		       what);
+}
+
+static void skip_spaces(struct parser *p)
+{
+	while (p->at < p->end && *p->at == ' ')
+		p->at++;
+}
+
+/* descr (RFC 4512 1.4) */
+static bool scan_descr(struct parser *p)
+{
+	if (p->at == p->end || !is_alpha(*p->at))
+		return false;
+	while (p->at < p->end && (is_alpha(*p->at) || is_digit(*p->at) || *p->at == '-'))
+		p->at++;
+	return true;
+}
+
+/* numericoid: at least two arcs, no leading zeros */
+static bool scan_oid(struct parser *p)
+{
+	for (size_t arcs = 1;; arcs++) {
+		const unsigned char *arc = p->at;
+
+		while (p->at < p->end && is_digit(*p->at))
+			p->at++;
+		if (p->at == arc || (*arc == '0' && p->at - arc > 1))
+			return false;
+		if (p->at == p->end || *p->at != '.')
+			return arcs > 1;
+		p->at++;
+	}
+}
+
+static bool has_oid_prefix(const struct parser *p)
+{
+	return p->end - p->at > 4 && to_lower(p->at[0]) == 'o' && to_lower(p->at[1]) == 'i' &&
+	       to_lower(p->at[2]) == 'd' && p->at[3] == '.';
+}
+
+static void write_type(struct strbuf *out, const unsigned char *type, size_t size)
+{
+	size_t begin = out->size;
+
+	for (size_t i = 0; i < size; i++)
+		strbuf_putc(out, to_lower(type[i]));
+	if (size < DN_SYNONYM_MIN || strbuf_failed(out))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(synonyms); i++) {
+		if (strcmp(out->data + begin, synonyms[i].other) != 0)
+			continue;
+		out->size = begin;
+		strbuf_puts(out, synonyms[i].name);
+		return;
+	}
+}
+
+/* attributeType, "=": appended to normal. */
+static int parse_type(struct parser *p)
+{
+	const unsigned char *start, *stop;
+
+	skip_spaces(p);
+	if (has_oid_prefix(p))
+		p->at += 4;
+	start = p->at;
+	if (start == p->end)
+		return malformed(p, start, "an attribute type is missing");
+	if (is_digit(*start) ? !scan_oid(p) : !scan_descr(p))
+		return malformed(p, p->at, "not an attribute type");
+	stop = p->at;
+	skip_spaces(p);
+	if (p->at == p->end || *p->at != '=')
+		return malformed(p, p->at, "'=' expected after the attribute type");
+	p->at++;
+	write_type(&p->normal, start, (size_t)(stop - start));
+	return 0;
+}
+
+/* The text of a BER string that fills all of data; false: not a string we read as text. */
+static bool ber_text(const unsigned char *data, size_t size, size_t *ret_at)
+{
+	size_t at = 2, length;
+
+	if (size < 2)
+		return false;
+	if (data[0] != 0x0c && data[0] != 0x13 && data[0] != 0x16 && data[0] != 0x04)
+		return false;
+	length = data[1];
+	if (length & 0x80) {
+		size_t octets = length & 0x7f;
+
+		if (octets == 0 || octets > 2 || size < 2 + octets)
+			return false;
+		length = 0;
+		for (; at < 2 + octets; at++)
+			length = length << 8 | data[at];
+	}
+	if (length != size - at || !text_is_utf8(data + at, length))
+		return false;
+	for (size_t i = at; data[0] != 0x0c && data[0] != 0x04 && i < size; i++)
+		if (data[i] >= 0x80)
+			return false;
+	*ret_at = at;
+	return true;
+}
+
+static void write_value(struct parser *p, const char *text, size_t size)
+{
+	strbuf_clear(&p->folded);
+	text_fold(&p->folded, text, size);
+	for (size_t i = 0; i < p->folded.size; i++) {
+		char c = p->folded.data[i];
+
+		if (strchr("\"+,;<>\\", c) || (c == '#' && i == 0))
+			strbuf_putc(&p->normal, '\\');
+		strbuf_putc(&p->normal, c);
+	}
+	if (strbuf_failed(&p->folded))
+		p->normal.failed = true;
+}
+
+/* "#" hexpair…: a string is read as text, anything else stays, in lower case. */
+static int parse_hex(struct parser *p)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *start = p->at++;
+	size_t text_at;
+
+	while (p->at < p->end && hex_digit(*p->at) >= 0) {
+		if (p->end - p->at < 2 || hex_digit(p->at[1]) < 0)
+			return malformed(p, p->at, "hex digits come in pairs");
+		strbuf_putc(&p->value, (char)(hex_digit(p->at[0]) << 4 | hex_digit(p->at[1])));
+		p->at += 2;
+	}
+	if (p->value.size == 0)
+		return malformed(p, start, "hex digits expected after '#'");
+	if (ber_text((const unsigned char *)p->value.data, p->value.size, &text_at)) {
+		write_value(p, p->value.data + text_at, p->value.size - text_at);
+		return 0;
+	}
+	strbuf_putc(&p->normal, '#');
+	for (size_t i = 0; i < p->value.size; i++) {
+		unsigned char c = (unsigned char)p->value.data[i];
+
+		strbuf_putc(&p->normal, digits[c >> 4]);
+		strbuf_putc(&p->normal, digits[c & 15]);
+	}
+	return 0;
+}
+
+/* After the backslash: a special character, or two hex digits. */
+static int parse_escape(struct parser *p)
+{
+	const unsigned char *at = p->at;
+
+	if (at == p->end)
+		return malformed(p, at, "nothing follows the backslash");
+	if (p->end - at >= 2 && hex_digit(at[0]) >= 0 && hex_digit(at[1]) >= 0) {
+		strbuf_putc(&p->value, (char)(hex_digit(at[0]) << 4 | hex_digit(at[1])));
+		p->at += 2;
+		return 0;
+	}
+	if (*at == '\0' || !strchr(" \"#+,;<=>\\", *at))
+		return malformed(p, at, "not an escape");
+	strbuf_putc(&p->value, (char)*at);
+	p->at++;
+	return 0;
+}
+
+static int parse_string(struct parser *p)
+{
+	const unsigned char *start = p->at;
+
+	while (p->at < p->end && *p->at != ',' && *p->at != '+') {
+		if (*p->at == '\\') {
+			p->at++;
+			if (parse_escape(p) < 0)
+				return -1;
+			continue;
+		}
+		if (*p->at == '\0' || strchr("\";<>", *p->at))
+			return malformed(p, p->at, "character must be escaped");
+		strbuf_putc(&p->value, (char)*p->at++);
+	}
+	if (p->value.size > 0 && !text_is_utf8(p->value.data, p->value.size))
+		return malformed(p, start, "value is not UTF-8 without NUL");
+	write_value(p, strbuf_text(&p->value), p->value.size);
+	return 0;
+}
+
+static int parse_ava(struct parser *p)
+{
+	const unsigned char *start = p->at;
+	struct ava *ava = &p->avas[p->ava_count];
+
+	if (p->ava_count == DN_AVAS_MAX)
+		return malformed(p, start, "more than 16 values in an RDN");
+	ava->at = p->normal.size;
+	if (parse_type(p) < 0)
+		return -1;
+	ava->type_size = p->normal.size - ava->at;
+	strbuf_putc(&p->normal, '=');
+	skip_spaces(p);
+	strbuf_clear(&p->value);
+	if ((p->at < p->end && *p->at == '#' ? parse_hex(p) : parse_string(p)) < 0)
+		return -1;
+	skip_spaces(p);
+	if (p->at < p->end && *p->at != ',' && *p->at != '+')
+		return malformed(p, p->at, "',' or '+' expected");
+	ava->size = p->normal.size - ava->at;
+	for (size_t i = 0; i < p->ava_count && !strbuf_failed(&p->normal); i++)
+		if (p->avas[i].type_size == ava->type_size &&
+		    memcmp(p->normal.data + p->avas[i].at, p->normal.data + ava->at,
+			   ava->type_size) == 0)
+			return malformed(p, start, "attribute type twice in one RDN");
+	p->ava_count++;
+	return 0;
+}
+
+/* Types are unique within an RDN, and "=" ends them: sorting whole AVAs sorts by type. */
+static void write_rdn(struct parser *p, struct strbuf *out)
+{
+	bool done[DN_AVAS_MAX] = { false };
+
+	if (strbuf_failed(&p->normal)) {
+		out->failed = true;
+		return;
+	}
+	for (size_t n = 0; n < p->ava_count; n++) {
+		const struct ava *least = NULL;
+
+		for (size_t i = 0; i < p->ava_count; i++) {
+			const struct ava *a = &p->avas[i];
+			size_t common;
+			int order;
+
+			if (done[i])
+				continue;
+			if (!least) {
+				least = a;
+				continue;
+			}
+			common = a->size < least->size ? a->size : least->size;
+			order = memcmp(p->normal.data + a->at, p->normal.data + least->at, common);
+			if (order < 0)
+				least = a;
+		}
+		done[least - p->avas] = true;
+		if (n > 0)
+			strbuf_putc(out, '+');
+		strbuf_append(out, p->normal.data + least->at, least->size);
+	}
+}
+
+static int parse_rdn(struct parser *p, struct strbuf *out)
+{
+	p->ava_count = 0;
+	strbuf_clear(&p->normal);
+	for (;;) {
+		if (parse_ava(p) < 0)
+			return -1;
+		if (p->at == p->end || *p->at == ',')
+			break;
+		p->at++;
+	}
+	write_rdn(p, out);
+	return 0;
+}
+
+static int parse_dn(struct parser *p, struct strbuf *out)
+{
+	for (size_t rdns = 1;; rdns++) {
+		if (rdns > DN_RDNS_MAX)
+			return malformed(p, p->at, "more than 128 RDNs");
+		if (parse_rdn(p, out) < 0)
+			return -1;
+		if (p->at == p->end)
+			return 0;
+		p->at++;
+		strbuf_putc(out, ',');
+	}
+}
+
+static int normalize_any(const char *text, size_t size, struct strbuf *out, struct err *err)
+{
+	struct parser p = {
+		.start = (const unsigned char *)text,
+		.at = (const unsigned char *)text,
+		.end = (const unsigned char *)text + size,
+		/* NFKC makes at most 18 bytes of one code point's two, 33 of three. */
+		.value = STRBUF(DN_MAX),
+		.folded = STRBUF(DN_MAX * 16),
+		.normal = STRBUF(DN_MAX * 32),
+		.err = err,
+	};
+	size_t begin = out->size;
+	int result = parse_dn(&p, out);
+
+	strbuf_finish(&p.value);
+	strbuf_finish(&p.folded);
+	strbuf_finish(&p.normal);
+	if (result < 0)
+		strbuf_truncate(out, begin);
+	return result;
+}
+
+int dn_normalize(const char *text, size_t size, struct strbuf *out, struct err *err)
+{
+	char *room;
+	size_t used = 0;
+
+	if (size > DN_MAX)
+		return err_set(err, ERR_INVALID, "DN of %zu bytes is longer than %d", size, DN_MAX);
+	while (used < size && text[used] == ' ')
+		used++;
+	if (used == size)
+		return 0;
+	room = strbuf_reserve(out, size + 1);
+	if (!room)
+		return err_set(err, ERR_TOO_LARGE, "no room for a DN of %zu bytes", size);
+	used = normalize_plain((const unsigned char *)text, size, room);
+	if (used > 0) {
+		strbuf_advance(out, used);
+		return 0;
+	}
+	out->data[out->size] = '\0';
+	if (normalize_any(text, size, out, err) < 0)
+		return -1;
+	if (strbuf_failed(out))
+		return err_set(err, ERR_TOO_LARGE, "no room for a DN of %zu bytes", size);
+	return 0;
+}
+
+int dn_fingerprint(const char *text, size_t size, struct strbuf *scratch, struct hash128 *ret_hash,
+		   struct err *err)
+{
+	strbuf_clear(scratch);
+	if (dn_normalize(text, size, scratch, err) < 0)
+		return -1;
+	*ret_hash = fingerprint128(strbuf_text(scratch), scratch->size);
+	return 0;
+}
+
+bool dn_is_within(const char *dn, const char *base)
+{
+	size_t dn_size = strlen(dn);
+	size_t base_size = strlen(base);
+	size_t comma, escapes = 0;
+
+	if (base_size == 0)
+		return true;
+	if (dn_size <= base_size)
+		return dn_size == base_size && memcmp(dn, base, dn_size) == 0;
+	comma = dn_size - base_size - 1;
+	if (dn[comma] != ',' || memcmp(dn + comma + 1, base, base_size) != 0)
+		return false;
+	while (escapes < comma && dn[comma - 1 - escapes] == '\\')
+		escapes++;
+	return escapes % 2 == 0;
+}
+
+bool dn_looks_like(const char *text)
+{
+	while (*text == ' ')
+		text++;
+	if (!is_alpha((unsigned char)*text) && !is_digit((unsigned char)*text))
+		return false;
+	while (is_alpha((unsigned char)*text) || is_digit((unsigned char)*text) || *text == '-' ||
+	       *text == '.')
+		text++;
+	while (*text == ' ')
+		text++;
+	return *text == '=';
+}
