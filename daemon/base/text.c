@@ -245,10 +245,13 @@ static void prepare_text(struct strbuf *out, const char *text, size_t size, bool
 		return;
 	while ((c = ascii_walk_next(&walk)) > 0)
 		*to++ = (char)c;
-	if (c == 0)
+	if (c == 0) {
 		strbuf_advance(out, (size_t)(to - start));
-	else
-		prepare_unicode(out, text, size, fold);
+		return;
+	}
+	/* What was written so far does not count; the text ends where it did. */
+	*start = 0;
+	prepare_unicode(out, text, size, fold);
 }
 
 void text_fold(struct strbuf *out, const char *text, size_t size)

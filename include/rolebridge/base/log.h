@@ -23,8 +23,19 @@ struct log_field {
 	int64_t number;
 };
 
-#define F_STR(field_name, value) ((struct log_field){ (field_name), (value) ? (value) : "", 0 })
-#define F_INT(field_name, value) ((struct log_field){ (field_name), NULL, (int64_t)(value) })
+static inline struct log_field log_field_text(const char *name, const char *text)
+{
+	return (struct log_field){ name, text ? text : "", 0 };
+}
+
+static inline struct log_field log_field_number(const char *name, int64_t number)
+{
+	return (struct log_field){ name, NULL, number };
+}
+
+/* NULL is logged as empty. */
+#define F_STR(name, value) log_field_text((name), (value))
+#define F_INT(name, value) log_field_number((name), (int64_t)(value))
 /* An err's text and reason as field "error". */
 #define F_ERR(err_pointer) F_STR("error", (err_pointer)->text)
 

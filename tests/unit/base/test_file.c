@@ -1,0 +1,206 @@
+/* Files and secrets: bounds, what is no file, the old or the new content, never a copy in an error. */
+#include <rolebridge/base/file.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <rolebridge/base/secret.h>
+#include <rolebridge/base/util.h>
+
+#include "cmocka_all.h"
+
+static char folder[] = "/tmp/rolebridge-test-XXXXXX";
+
+/* A path in the folder; good until the fourth call after. */
+static const char *in_folder(const char *name)
+{
+	static char paths[4][200];
+	static unsigned next;
+	char *path = paths[next++ % ARRAY_LEN(paths)];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+	return path;
+}
+
+static int enter_folder(void **state)
+{
+	(void)state;
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+static int leave_folder(void **state)
+{
+	static const char *const names[] = { "a", "b", "pipe", "locked/x", "locked", "secret" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		remove(in_folder(names[i]));
+	/* Fails when a temporary file was left behind. */
+	return rmdir(folder);
+}
+
+static void test_write_then_read(void **state)
+{
+	static char large[300000];
+	static const size_t sizes[] = { 0, 1, 16383, 16384, 16385, sizeof(large) };
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(large); i++)
+		large[i] = (char)(i * 31);
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		AUTO(strbuf) struct strbuf buf = STRBUF(1 << 20);
+		struct stat status;
+
+		assert_int_equal(file_write_atomic(in_folder("a"), large, sizes[i], 0640, &err), 0);
+		assert_int_equal(stat(in_folder("a"), &status), 0);
+		assert_int_equal(status.st_mode & 07777, 0640);
+		strbuf_puts(&buf, "before:");
+		assert_int_equal(file_read(in_folder("a"), sizes[i], &buf, &err), 0);
+		assert_int_equal(buf.size, 7 + sizes[i]);
+		assert_memory_equal(buf.data + 7, large, sizes[i]);
+		if (sizes[i] == 0)
+			continue;
+		assert_int_equal(file_read(in_folder("a"), sizes[i] - 1, &buf, &err), -1);
+		assert_int_equal(err.code, ERR_TOO_LARGE);
+		assert_int_equal(buf.size, 7 + sizes[i]);
+	}
+}
+
+static void test_what_cannot_be_read(void **state)
+{
+	AUTO(strbuf) struct strbuf buf = STRBUF(1 << 20);
+	struct err err;
+
+	(void)state;
+	assert_int_equal(file_read(in_folder("missing"), 100, &buf, &err), -1);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+	assert_non_null(strstr(err.text, "missing"));
+	assert_int_equal(file_read(folder, 100, &buf, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_int_equal(file_read("/dev/zero", 100, &buf, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	/* A pipe without writer would block for ever. */
+	assert_int_equal(mkfifo(in_folder("pipe"), 0600), 0);
+	assert_int_equal(file_read(in_folder("pipe"), 100, &buf, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	/* The size that the system gives is not believed: this one says 0. */
+	assert_int_equal(file_read("/proc/self/status", 1 << 20, &buf, &err), 0);
+	assert_int_equal(strncmp(strbuf_text(&buf), "Name:", 5), 0);
+	strbuf_clear(&buf);
+	assert_int_equal(file_read("/proc/self/status", 10, &buf, &err), -1);
+	assert_int_equal(err.code, ERR_TOO_LARGE);
+}
+
+static void test_a_failed_write_leaves_the_old(void **state)
+{
+	struct err err;
+	AUTO(strbuf) struct strbuf buf = STRBUF(100);
+
+	(void)state;
+	assert_int_equal(file_write_atomic(in_folder("b"), "old", 3, 0600, &err), 0);
+	assert_int_equal(file_write_atomic(in_folder("none/b"), "new", 3, 0600, &err), -1);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+	/* A folder stands in the way of the rename; the temporary file must be gone (leave_folder). */
+	assert_int_equal(mkdir(in_folder("locked"), 0700), 0);
+	assert_int_equal(file_write_atomic(in_folder("locked"), "new", 3, 0600, &err), -1);
+	assert_int_equal(err.code, ERR_IO);
+	assert_int_equal(file_read(in_folder("b"), 100, &buf, &err), 0);
+	assert_string_equal(strbuf_text(&buf), "old");
+}
+
+static void test_secret_content(void **state)
+{
+	static const struct {
+		const char *name, *content;
+		size_t size;
+		const char *expected; /* NULL: refused */
+		size_t expected_size;
+	} cases[] = {
+		{ "plain", "pass", 4, "pass", 4 },
+		{ "one line break dropped", "pass\n", 5, "pass", 4 },
+		{ "also of two bytes", "pass\r\n", 6, "pass", 4 },
+		{ "only one", "pass\n\n", 6, "pass\n", 5 },
+		{ "a return of its own stays", "pass\r", 5, "pass\r", 5 },
+		{ "binary", "a\0b", 3, "a\0b", 3 },
+		{ "empty", "", 0, NULL, 0 },
+		{ "only a line break", "\n", 1, NULL, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err err = { 0 };
+		AUTO(secret) struct secret secret = { 0 };
+
+		file_write_atomic(in_folder("secret"), cases[i].content, cases[i].size, 0640, &err);
+
+		int result = secret_read_file(in_folder("secret"), &secret, &err);
+
+		if ((result == 0) != (cases[i].expected != NULL))
+			fail_msg("%s: %s", cases[i].name, err.text);
+		assert_null(strstr(err.text, "pass"));
+		assert_int_equal(secret.size, cases[i].expected_size);
+		if (cases[i].expected)
+			assert_memory_equal(secret.data, cases[i].expected, secret.size + 1);
+	}
+}
+
+static void test_secret_refusals(void **state)
+{
+	static char large[64 * 1024 + 1];
+	AUTO(secret) struct secret secret = { 0 };
+	struct err err;
+
+	(void)state;
+	memset(large, 'x', sizeof(large));
+	file_write_atomic(in_folder("secret"), large, sizeof(large), 0600, NULL);
+	assert_int_equal(secret_read_file(in_folder("secret"), &secret, &err), -1);
+	assert_int_equal(err.code, ERR_TOO_LARGE);
+	file_write_atomic(in_folder("secret"), large, sizeof(large) - 1, 0600, NULL);
+	assert_int_equal(secret_read_file(in_folder("secret"), &secret, &err), 0);
+	assert_int_equal(secret.size, 64 * 1024);
+	secret_finish(&secret);
+	assert_null(secret.data);
+	file_write_atomic(in_folder("secret"), "x", 1, 0604, NULL);
+	assert_int_equal(secret_read_file(in_folder("secret"), &secret, &err), -1);
+	assert_int_equal(err.code, ERR_DENIED);
+	assert_int_equal(secret_read_file(in_folder("missing"), &secret, &err), -1);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+	assert_int_equal(secret_copy("x", 0, &secret, &err), -1);
+	assert_int_equal(secret_copy(large, sizeof(large), &secret, &err), -1);
+	assert_null(secret.data);
+}
+
+static void test_secret_by_credential_name(void **state)
+{
+	AUTO(secret) struct secret secret = { 0 };
+	struct err err;
+
+	(void)state;
+	unsetenv("CREDENTIALS_DIRECTORY");
+	file_write_atomic(in_folder("secret"), "bind", 4, 0400, NULL);
+	assert_int_equal(secret_read_file("secret", &secret, &err), -1);
+	assert_non_null(strstr(err.text, "CREDENTIALS_DIRECTORY"));
+	setenv("CREDENTIALS_DIRECTORY", folder, 1);
+	assert_int_equal(secret_read_file("secret", &secret, &err), 0);
+	assert_string_equal(secret.data, "bind");
+	unsetenv("CREDENTIALS_DIRECTORY");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_write_then_read),
+		cmocka_unit_test(test_what_cannot_be_read),
+		cmocka_unit_test(test_a_failed_write_leaves_the_old),
+		cmocka_unit_test(test_secret_content),
+		cmocka_unit_test(test_secret_refusals),
+		cmocka_unit_test(test_secret_by_credential_name),
+	};
+
+	return cmocka_run_group_tests(tests, enter_folder, leave_folder);
+}
