@@ -1,0 +1,278 @@
+/*
+ * From files to a running configuration. Steps that need the step before are
+ * left out when that one failed, so that findings are real and not echoes.
+ */
+#include "configuration.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/rules/ruletest.h>
+#include <rolebridge/source/source.h>
+
+/* 10,000 rules with all their texts need about 30 MiB. */
+#define CONFIGURATION_MAX_BYTES (512u * 1024 * 1024)
+
+static void configuration_destroy(struct configuration *config)
+{
+	if (!config)
+		return;
+	ruleset_destroy(config->rules);
+	schema_destroy(config->schema);
+	group_registry_destroy(config->registry);
+	document_destroy(config->document);
+	arena_destroy(config->arena);
+	free(config);
+}
+
+static void destroy_setup(struct setup *setup)
+{
+	configuration_destroy(setup->owner);
+}
+
+static int out_of_memory(struct diagnostics *list)
+{
+	diagnostics_add(list, SEVERITY_ERROR, "out-of-memory", (struct position){ 0 }, NULL,
+			"out of memory");
+	return -1;
+}
+
+static const char *text_or_empty(const struct located *text)
+{
+	return text->text ? text->text : "";
+}
+
+static int list_sources(struct configuration *config, struct diagnostics *list)
+{
+	size_t count = config->settings.sources.count;
+	const struct source_settings **sources;
+
+	sources = arena_alloc_array(config->arena, count + 1, sizeof(*sources));
+	if (!sources)
+		return out_of_memory(list);
+	for (size_t i = 0; i < count; i++)
+		sources[i] = settings_source(&config->settings, i);
+	config->setup.sources = sources;
+	config->setup.source_count = count;
+	return 0;
+}
+
+/* One kind of what a source may cause; false when memory ran out. */
+static bool trust_names(struct arena *arena, const struct located_list *from,
+			struct source_trust *trust, enum grant_kind kind)
+{
+	const char **names = arena_alloc_array(arena, from->count + 1, sizeof(*names));
+
+	if (!names)
+		return false;
+	for (size_t i = 0; i < from->count; i++)
+		names[i] = from->items[i].text;
+	trust->names[kind] = names;
+	trust->counts[kind] = from->count;
+	return true;
+}
+
+static int build_trust(struct configuration *config, struct diagnostics *list)
+{
+	size_t count = config->setup.source_count;
+	struct source_trust *trust =
+		arena_alloc_array(config->arena, count + 1, sizeof(*trust));
+
+	if (!trust)
+		return out_of_memory(list);
+	for (size_t i = 0; i < count; i++) {
+		const struct may_grant_settings *may = &config->setup.sources[i]->may_grant;
+
+		trust[i].restricted = may->at.file != 0;
+		if (!trust_names(config->arena, &may->profiles, &trust[i], GRANT_PROFILE) ||
+		    !trust_names(config->arena, &may->roles, &trust[i], GRANT_ROLE) ||
+		    !trust_names(config->arena, &may->personas, &trust[i], GRANT_PERSONA) ||
+		    !trust_names(config->arena, &may->groups, &trust[i], GRANT_GROUP))
+			return out_of_memory(list);
+	}
+	config->setup.decision.trust = trust;
+	return 0;
+}
+
+/* Groups that no rule names any more leave the registry; their numbers are not used again. */
+static int prune_registry(struct configuration *config, struct diagnostics *list)
+{
+	size_t named_count, count = group_registry_count(config->registry), gone = 0, at = 0;
+	const uint32_t *named = ruleset_groups(config->rules, &named_count);
+	uint32_t *ids = arena_alloc_array(config->arena, count + 1, sizeof(*ids));
+
+	if (!ids)
+		return out_of_memory(list);
+	for (size_t i = 0; i < count; i++) {
+		uint32_t id = group_registry_at(config->registry, i)->id;
+
+		while (at < named_count && named[at] < id)
+			at++;
+		if (at == named_count || named[at] != id)
+			ids[gone++] = id;
+	}
+	for (size_t i = 0; i < gone; i++)
+		group_registry_remove(config->registry, ids[i]);
+	return 0;
+}
+
+/* Frozen, or never read: unknown for everybody until a whole read says otherwise. */
+static int build_states(struct configuration *config, struct diagnostics *list)
+{
+	uint32_t count = group_registry_next_id(config->registry);
+	uint8_t *unknown = arena_alloc_array(config->arena, (size_t)count + 1, 1);
+
+	if (!unknown)
+		return out_of_memory(list);
+	memset(unknown, 1, (size_t)count + 1);
+	for (size_t i = 0; i < group_registry_count(config->registry); i++) {
+		const struct group *group = group_registry_at(config->registry, i);
+
+		unknown[group->id] = group->released ? 0 : !group->found || group->vanished;
+	}
+	config->states = (struct group_states){ .unknown = unknown, .count = count };
+	config->setup.decision.groups = &config->states;
+	return 0;
+}
+
+/* Which attributes must sources deliver? Those of rules and of links between sources. */
+static int build_needed(struct configuration *config, struct diagnostics *list)
+{
+	size_t count = schema_count(config->schema);
+	bool *needed = arena_alloc_array(config->arena, count + 1, sizeof(*needed));
+
+	if (!needed)
+		return out_of_memory(list);
+	for (size_t id = 0; id < count; id++)
+		needed[id] = ruleset_reads(config->rules, (uint16_t)id);
+	for (size_t i = 0; i < config->setup.source_count; i++) {
+		const struct link_settings *link = &config->setup.sources[i]->link;
+		const struct located *names[] = { &link->attribute, &link->other };
+
+		for (size_t j = 0; link->at.file != 0 && j < ARRAY_LEN(names); j++) {
+			int id = names[j]->text ? schema_find(config->schema, names[j]->text,
+							      strlen(names[j]->text)) :
+						  -1;
+
+			if (id >= 0)
+				needed[id] = true;
+		}
+	}
+	config->needed = needed;
+	return 0;
+}
+
+static int compile_rules(struct configuration *config, struct diagnostics *list)
+{
+	const char *default_profile = text_or_empty(&config->settings.policy.default_profile);
+	int tests;
+
+	config->rules = ruleset_compile(&config->settings.catalogue, config->schema,
+					default_profile, config->registry, list);
+	if (!config->rules)
+		return diagnostics_errors(list) > 0 ? -1 : out_of_memory(list);
+	ruleset_lint(config->rules, &config->settings.catalogue, clock_now_s(), list);
+	tests = rule_tests_run(&config->settings.catalogue, config->rules, config->schema,
+			       config->registry, default_profile, clock_now_s(), list);
+	if (tests < 0)
+		return out_of_memory(list);
+	config->tests_run = (size_t)tests;
+	return 0;
+}
+
+static void fill_setup(struct configuration *config)
+{
+	struct setup *setup = &config->setup;
+
+	setup->decision.schema = config->schema;
+	setup->decision.rules = config->rules;
+	setup->decision.default_profile = text_or_empty(&config->settings.policy.default_profile);
+	setup->decision.administrator_profile =
+		text_or_empty(&config->settings.policy.administrator_profile);
+	setup->policy = &config->settings.policy;
+	setup->registry = config->registry;
+	setup->destroy = destroy_setup;
+	setup->owner = config;
+	setup->references = 1;
+}
+
+/* All steps after reading the files. -1: findings say why. */
+static int configuration_build(struct configuration *config, struct diagnostics *list)
+{
+	options_parse(&settings_table, config->document, config->arena, &config->settings, list);
+	settings_check(&config->settings, list);
+	if (list_sources(config, list) < 0)
+		return -1;
+	config->schema = schema_create(&config->settings.identity, config->setup.sources,
+				       config->setup.source_count, list);
+	if (!config->schema)
+		return out_of_memory(list);
+	/* Attributes of a source that did not parse would be missing here: no echoes. */
+	if (compile_rules(config, list) < 0 || diagnostics_errors(list) > 0)
+		return -1;
+	if (build_trust(config, list) < 0 || prune_registry(config, list) < 0 ||
+	    build_states(config, list) < 0 || build_needed(config, list) < 0)
+		return -1;
+	fill_setup(config);
+	return 0;
+}
+
+struct configuration *configuration_load(const char *path, const struct document_file *files,
+					 size_t file_count, const struct group_registry *registry,
+					 struct diagnostics *list, struct document **ret_document)
+{
+	struct configuration *config = calloc(1, sizeof(*config));
+
+	if (!config || !(config->arena = arena_create(CONFIGURATION_MAX_BYTES)) ||
+	    !(config->registry = registry ? group_registry_copy(registry) :
+					    group_registry_create())) {
+		configuration_destroy(config);
+		out_of_memory(list);
+		return NULL;
+	}
+	config->document = files ? document_load_files(files, file_count, list) :
+				   document_load(path, list);
+	if (config->document && configuration_build(config, list) == 0)
+		return config;
+	if (ret_document) {
+		*ret_document = config->document;
+		config->document = NULL;
+	}
+	configuration_destroy(config);
+	return NULL;
+}
+
+/* Does this group belong to what the source can deliver, and under which name? */
+static const char *group_name_in(const struct group *group, const struct source_settings *source)
+{
+	bool directory = strcmp(source->type.text, "csv") != 0;
+
+	if (group->source[0] == '\0')
+		return directory ? group->local : NULL;
+	return strcmp(group->source, source->name.text) == 0 ? group->local : NULL;
+}
+
+int configuration_wanted_groups(const struct configuration *configuration,
+				const struct source_settings *source, struct arena *arena,
+				struct wanted_group **ret_groups, size_t *ret_count,
+				struct err *err)
+{
+	size_t total = group_registry_count(configuration->registry), count = 0;
+	struct wanted_group *groups = arena_alloc_array(arena, total + 1, sizeof(*groups));
+
+	if (!groups)
+		return err_set(err, ERR_MEMORY, "out of memory for %zu groups", total);
+	for (size_t i = 0; i < total; i++) {
+		const struct group *group = group_registry_at(configuration->registry, i);
+		const char *name = group_name_in(group, source);
+
+		if (!name)
+			continue;
+		groups[count++] = (struct wanted_group){ .id = group->id, .name = name };
+	}
+	*ret_groups = groups;
+	*ret_count = count;
+	return 0;
+}

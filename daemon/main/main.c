@@ -1,0 +1,85 @@
+/*
+ * rolebridged: options, and which of its jobs this process does. Leaves with 0,
+ * 1 (refused or failed) or 2 (usage).
+ */
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <rolebridge/base/log.h>
+
+#include "commands.h"
+#include "service.h"
+#include "version.h"
+
+#define DEFAULT_CONFIG "/etc/rolebridge/rolebridge.yaml"
+
+enum { OPTION_CHECK = 1, OPTION_WORKER, OPTION_PRINT, OPTION_HELP, OPTION_VERSION };
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, 'c' },
+	{ "check", no_argument, NULL, OPTION_CHECK },
+	{ "print", required_argument, NULL, OPTION_PRINT },
+	{ "worker", required_argument, NULL, OPTION_WORKER },
+	{ "help", no_argument, NULL, OPTION_HELP },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const char usage_text[] =
+	"usage: rolebridged [--config FILE] [--check [FILE]] [--print WHAT]\n"
+	"\n"
+	"  -c, --config FILE  configuration (default " DEFAULT_CONFIG ")\n"
+	"      --check [FILE] say what is wrong with the configuration, run its tests, and leave\n"
+	"      --print WHAT   options: reference of all configuration keys\n"
+	"                     schema: the same as JSON Schema; manual: the same as mdoc\n"
+	"      --version      say the version and leave\n"
+	"      --help         this text\n"
+	"\n"
+	"SIGHUP reads the configuration again, SIGTERM finishes what was accepted and leaves.\n";
+
+static int usage(FILE *out, int status)
+{
+	fputs(usage_text, out);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const char *config = NULL;
+	bool check = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			config = optarg;
+			break;
+		case OPTION_CHECK:
+			check = true;
+			break;
+		case OPTION_WORKER:
+			return command_worker(optarg);
+		case OPTION_PRINT:
+			option = command_print(optarg);
+			return option == 2 ? usage(stderr, 2) : option;
+		case OPTION_HELP:
+			return usage(stdout, 0);
+		case OPTION_VERSION:
+			printf("rolebridged %s\n", ROLEBRIDGE_VERSION);
+			return 0;
+		default:
+			return usage(stderr, 2);
+		}
+	}
+	if (check && optind < argc && !config)
+		config = argv[optind++];
+	if (optind < argc)
+		return usage(stderr, 2);
+	if (!config)
+		config = DEFAULT_CONFIG;
+	if (check)
+		return command_check(config);
+	log_init("rolebridged");
+	return service_run(config);
+}

@@ -1,0 +1,320 @@
+/*
+ * A list of sources with the time of their next read, and one thread that
+ * waits for the earliest. The clock is monotonic, so that a step of the wall
+ * clock neither floods the directory nor silences the reads.
+ */
+#include "schedule.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/log.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/identity/settings.h>
+
+#define US_PER_S 1000000
+#define FIRST_RETRY_S 15
+#define EXPIRY_CHECK_S 60
+
+struct entry {
+	char *name;
+	int64_t interval_s;
+	int64_t next_us; /* monotonic; 0: never by itself */
+	unsigned failures; /* in a row */
+	bool running;
+};
+
+struct schedule {
+	struct changer *changer;
+	struct runs *runs;
+	schedule_sync sync;
+	void *context;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t thread;
+	bool started, stop;
+	int64_t expiry_us; /* next look at expiring grants */
+	struct entry entries[SOURCES_MAX];
+	size_t count;
+};
+
+static struct entry *find_entry(struct schedule *schedule, const char *name)
+{
+	for (size_t i = 0; i < schedule->count; i++)
+		if (strcmp(schedule->entries[i].name, name) == 0)
+			return &schedule->entries[i];
+	return NULL;
+}
+
+/* Up to a tenth later, so that many daemons do not ask one directory at the same moment. */
+static int64_t with_jitter(int64_t seconds)
+{
+	unsigned short state[3] = { (unsigned short)clock_monotonic_us(), 0x330e,
+				    (unsigned short)(clock_monotonic_us() >> 16) };
+
+	return seconds * US_PER_S + (int64_t)(erand48(state) * (double)(seconds * US_PER_S) / 10);
+}
+
+/* Doubles from FIRST_RETRY_S; never later than the ordinary interval. */
+static int64_t delay_us(const struct entry *entry)
+{
+	int64_t retry_s = FIRST_RETRY_S;
+
+	if (entry->failures == 0)
+		return with_jitter(entry->interval_s);
+	for (unsigned i = 1; i < entry->failures && retry_s < entry->interval_s; i++)
+		retry_s *= 2;
+	return with_jitter(retry_s < entry->interval_s ? retry_s : entry->interval_s);
+}
+
+/* With the lock held: entries as the configuration in force has them; known ones keep their times. */
+static void list_sources(struct schedule *schedule, int64_t first_us)
+{
+	struct setup *setup = changer_setup(schedule->changer);
+	struct entry old[SOURCES_MAX];
+	size_t old_count = schedule->count;
+
+	memcpy(old, schedule->entries, sizeof(old));
+	schedule->count = 0;
+	for (size_t i = 0; i < setup->source_count; i++) {
+		const struct source_settings *source = setup->sources[i];
+		struct entry *entry = &schedule->entries[schedule->count];
+
+		if (!source->enabled)
+			continue;
+		*entry = (struct entry){ .name = strdup(source->name.text) };
+		if (!entry->name)
+			continue;
+		schedule->count++;
+		for (size_t j = 0; j < old_count; j++) {
+			if (strcmp(old[j].name, entry->name) != 0)
+				continue;
+			entry->failures = old[j].failures;
+			entry->running = old[j].running;
+		}
+		entry->interval_s = source->interval_s;
+		entry->next_us = source->interval_s > 0 ? first_us : 0;
+	}
+	for (size_t j = 0; j < old_count; j++)
+		free(old[j].name);
+	setup_release(setup);
+}
+
+struct schedule *schedule_create(struct changer *changer, struct runs *runs, schedule_sync sync,
+				 void *context)
+{
+	struct schedule *schedule = calloc(1, sizeof(*schedule));
+	pthread_condattr_t attributes;
+
+	if (!schedule)
+		return NULL;
+	schedule->changer = changer;
+	schedule->runs = runs;
+	schedule->sync = sync;
+	schedule->context = context;
+	pthread_mutex_init(&schedule->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&schedule->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	list_sources(schedule, clock_monotonic_us());
+	return schedule;
+}
+
+/* --- one scheduled read as a run --- */
+
+struct job {
+	struct schedule *schedule;
+	char *source;
+};
+
+static int job_work(struct run *run, void *context, struct err *err)
+{
+	struct job *job = context;
+	const struct sync_request request = { .source = job->source };
+	char name[sizeof("sync:") + 64];
+	struct actor actor = { .name = name, .request = run_id(run) };
+	struct strbuf text = STRBUF(sizeof(name) - 1);
+
+	strbuf_printf(&text, "sync:%s", job->source);
+	memcpy(name, strbuf_text(&text), text.size + 1);
+	strbuf_finish(&text);
+	return job->schedule->sync(job->schedule->context, run, &request, &actor, err);
+}
+
+static void job_finish(void *context)
+{
+	struct job *job = context;
+	struct entry *entry;
+
+	pthread_mutex_lock(&job->schedule->lock);
+	entry = find_entry(job->schedule, job->source);
+	if (entry)
+		entry->running = false;
+	pthread_mutex_unlock(&job->schedule->lock);
+	free(job->source);
+	free(job);
+}
+
+/* Called without the lock. */
+static void start_read(struct schedule *schedule, const char *source)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	char id[UUID_TEXT_SIZE];
+	struct err err = { 0 };
+
+	if (!job || !(job->source = strdup(source))) {
+		free(job);
+		log_error("schedule.failed", F_STR("source", source), F_STR("error", "out of memory"));
+		return;
+	}
+	job->schedule = schedule;
+	if (runs_start(schedule->runs, "sync", source, "timer", job_work, job, job_finish, id,
+		       &err) < 0)
+		log_error("schedule.failed", F_STR("source", source), F_ERR(&err));
+}
+
+static void expire(struct schedule *schedule)
+{
+	struct err err = { 0 };
+
+	if (change_expire(schedule->changer, clock_now_s(), &err) < 0)
+		log_error("expire.failed", F_ERR(&err));
+}
+
+/* With the lock held: the next thing due, or NULL and the time until it is. */
+static char *take_due(struct schedule *schedule, int64_t now_us, int64_t *ret_wake_us)
+{
+	int64_t wake_us = schedule->expiry_us;
+
+	for (size_t i = 0; i < schedule->count; i++) {
+		struct entry *entry = &schedule->entries[i];
+
+		if (entry->next_us == 0 || entry->running)
+			continue;
+		if (entry->next_us <= now_us) {
+			entry->running = true;
+			entry->next_us = now_us + delay_us(entry);
+			return strdup(entry->name);
+		}
+		if (entry->next_us < wake_us)
+			wake_us = entry->next_us;
+	}
+	*ret_wake_us = wake_us;
+	return NULL;
+}
+
+static void wait_until(struct schedule *schedule, int64_t wake_us)
+{
+	struct timespec until = { .tv_sec = wake_us / US_PER_S,
+				  .tv_nsec = wake_us % US_PER_S * 1000 };
+
+	pthread_cond_timedwait(&schedule->wake, &schedule->lock, &until);
+}
+
+static void *schedule_main(void *context)
+{
+	struct schedule *schedule = context;
+	int64_t wake_us = 0;
+
+	pthread_mutex_lock(&schedule->lock);
+	while (!schedule->stop) {
+		int64_t now_us = clock_monotonic_us();
+		bool look = schedule->expiry_us <= now_us;
+		char *due;
+
+		if (look)
+			schedule->expiry_us = now_us + (int64_t)EXPIRY_CHECK_S * US_PER_S;
+		due = take_due(schedule, now_us, &wake_us);
+		if (!look && !due) {
+			wait_until(schedule, wake_us);
+			continue;
+		}
+		pthread_mutex_unlock(&schedule->lock);
+		if (look)
+			expire(schedule);
+		if (due)
+			start_read(schedule, due);
+		free(due);
+		pthread_mutex_lock(&schedule->lock);
+	}
+	pthread_mutex_unlock(&schedule->lock);
+	return NULL;
+}
+
+int schedule_start(struct schedule *schedule, struct err *err)
+{
+	int problem = pthread_create(&schedule->thread, NULL, schedule_main, schedule);
+
+	if (problem != 0)
+		return err_set_errno(err, ERR_IO, problem, "cannot start the schedule");
+	schedule->started = true;
+	return 0;
+}
+
+void schedule_stop(struct schedule *schedule)
+{
+	if (!schedule || !schedule->started)
+		return;
+	pthread_mutex_lock(&schedule->lock);
+	schedule->stop = true;
+	pthread_cond_signal(&schedule->wake);
+	pthread_mutex_unlock(&schedule->lock);
+	pthread_join(schedule->thread, NULL);
+	schedule->started = false;
+}
+
+void schedule_destroy(struct schedule *schedule)
+{
+	if (!schedule)
+		return;
+	for (size_t i = 0; i < schedule->count; i++)
+		free(schedule->entries[i].name);
+	pthread_cond_destroy(&schedule->wake);
+	pthread_mutex_destroy(&schedule->lock);
+	free(schedule);
+}
+
+void schedule_note(struct schedule *schedule, const char *source, bool complete)
+{
+	struct entry *entry;
+
+	pthread_mutex_lock(&schedule->lock);
+	entry = find_entry(schedule, source);
+	if (entry) {
+		entry->failures = complete ? 0 : entry->failures + 1;
+		if (entry->next_us != 0)
+			entry->next_us = clock_monotonic_us() + delay_us(entry);
+	}
+	pthread_cond_signal(&schedule->wake);
+	pthread_mutex_unlock(&schedule->lock);
+}
+
+void schedule_reload(struct schedule *schedule)
+{
+	pthread_mutex_lock(&schedule->lock);
+	list_sources(schedule, clock_monotonic_us());
+	pthread_cond_signal(&schedule->wake);
+	pthread_mutex_unlock(&schedule->lock);
+}
+
+void schedule_source_json(struct schedule *schedule, const char *source, struct json *json)
+{
+	const struct entry *entry;
+	int64_t now_us = clock_monotonic_us();
+
+	pthread_mutex_lock(&schedule->lock);
+	entry = find_entry(schedule, source);
+	if (entry) {
+		json_int(json, "failures", entry->failures);
+		json_time(json, "next",
+			  entry->next_us == 0 ?
+				  0 :
+				  clock_now_s() + (entry->next_us - now_us) / US_PER_S);
+	}
+	pthread_mutex_unlock(&schedule->lock);
+}

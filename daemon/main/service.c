@@ -1,0 +1,510 @@
+/*
+ * Start-up, signals, reload, drain, and what the API asks of main (ports).
+ *
+ * Order of start-up: configuration → store (rolls forward what a crash left)
+ * → control socket → ready → schedule. Nothing is answered before the store is whole. Drain is
+ * the reverse: runs are cancelled, the socket ends, accepted changes are committed.
+ */
+#include "service.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <rolebridge/api/api.h>
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/file.h>
+#include <rolebridge/base/log.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/http/server.h>
+
+#include "configuration.h"
+#include "schedule.h"
+#include "sources.h"
+#include "version.h"
+
+#define DRAIN_MS 10000
+#define REGISTRY_MAX_BYTES (64u * 1024 * 1024)
+
+struct service {
+	const char *config_path;
+	int64_t started_s;
+	struct changer *changer;
+	struct runs *runs;
+	struct api *api;
+	struct http_router *router;
+	struct http_server *control;
+	struct schedule *schedule;
+	struct located control_path; /* of the listening socket: kept across reloads */
+	int control_fd;
+	pthread_mutex_t reload_lock; /* one reload at a time */
+};
+
+/* --- the configuration in force --- */
+
+static int load_known_groups(struct store *store, struct group_registry *registry, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(REGISTRY_MAX_BYTES);
+	struct group_registry_row *rows;
+	uint32_t next_id;
+	size_t count;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (store_groups_load(store, arena, &rows, &count, &next_id, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		struct group group = {
+			.id = rows[i].id,
+			.name = rows[i].name,
+			.found = rows[i].found,
+			.vanished = rows[i].vanished,
+			.released = rows[i].released,
+		};
+
+		if (group_registry_load(registry, &group, err) < 0)
+			return -1;
+	}
+	group_registry_set_next_id(registry, next_id);
+	return 0;
+}
+
+static void report_findings(const struct diagnostics *list, const struct document *document)
+{
+	if (diagnostics_count(list) > 0)
+		diagnostics_print(list, document, stderr);
+}
+
+/* Only the store's path is needed before group numbers can be read: two passes over the files. */
+static struct configuration *load_first(const char *path, struct err *err)
+{
+	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
+	AUTO(document) struct document *document = NULL;
+	struct configuration *config;
+
+	if (!list) {
+		err_set(err, ERR_MEMORY, "out of memory");
+		return NULL;
+	}
+	config = configuration_load(path, NULL, 0, NULL, list, &document);
+	if (config)
+		return config;
+	report_findings(list, document);
+	err_refuse(err, ERR_INVALID, "invalid-config", "configuration '%s' has %zu error(s)", path,
+		   diagnostics_errors(list));
+	return NULL;
+}
+
+static struct configuration *load_with_groups(const char *path, struct err *err)
+{
+	struct group_registry *registry = group_registry_create();
+	struct configuration *first = load_first(path, err), *config = NULL;
+	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
+	struct store *store = NULL;
+
+	if (!first || !registry || !list)
+		goto out;
+	store = store_open(first->settings.store.text, STORE_WRITE, err);
+	if (!store || load_known_groups(store, registry, err) < 0)
+		goto out;
+	config = configuration_load(path, NULL, 0, registry, list, NULL);
+	if (!config)
+		err_refuse(err, ERR_INVALID, "invalid-config",
+			   "configuration '%s' changed while it was read", path);
+	else
+		report_findings(list, config->document);
+out:
+	store_close(store);
+	group_registry_destroy(registry);
+	if (first)
+		setup_release(&first->setup);
+	return config;
+}
+
+/* --- ports: what the API asks of main --- */
+
+static void log_run(const char *source, const struct run_report *report)
+{
+	if (!report->complete)
+		log_warning("sync.incomplete", F_STR("source", source),
+			    F_STR("problem", report->problem), F_STR("server", report->server));
+	log_info(report->dry_run ? "plan.computed" : "sync.finished", F_STR("source", source),
+		 F_INT("entries", report->entries), F_INT("created", report->created),
+		 F_INT("updated", report->updated), F_INT("disabled", report->disabled),
+		 F_INT("granted", report->granted), F_INT("revoked", report->revoked),
+		 F_INT("held", report->held), F_STR("plan", report->plan_id),
+		 F_INT("quarantined", report->quarantined), F_INT("ms", report->duration_ms));
+}
+
+static int sync_one(struct service *service, struct configuration *config, bool preview,
+		    const char *source, const struct sync_request *request,
+		    const struct actor *actor, struct run *run, struct err *err)
+{
+	struct run_report report;
+	int result;
+
+	run_report_init(&report);
+	result = source_sync(service->changer, config, preview, source, actor, request->dry_run, run,
+			     &report, err);
+	if (result == 0) {
+		log_run(source, &report);
+		result = run_add_report(run, source, &report, err);
+	} else {
+		log_error("sync.failed", F_STR("source", source), F_ERR(err));
+	}
+	schedule_note(service->schedule, source, result == 0 && report.complete);
+	run_report_finish(&report);
+	return result;
+}
+
+static int sync_all(struct service *service, struct configuration *config, bool preview,
+		    const struct sync_request *request, const struct actor *actor, struct run *run,
+		    struct err *err)
+{
+	struct err first = { 0 };
+	int result = 0;
+
+	for (size_t i = 0; i < config->setup.source_count && !run_cancelled(run); i++) {
+		const struct source_settings *source = config->setup.sources[i];
+
+		if (!source->enabled)
+			continue;
+		err_clear(err);
+		if (sync_one(service, config, preview, source->name.text, request, actor, run,
+			     err) == 0)
+			continue;
+		/* One source that fails must not keep the others from being read. */
+		if (result == 0)
+			first = *err;
+		result = -1;
+	}
+	if (result < 0)
+		*err = first;
+	return result;
+}
+
+static int load_files(struct service *service, const struct document_file *files, size_t count,
+		      struct run *run, struct configuration **ret_config, struct err *err)
+{
+	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
+	AUTO(document) struct document *document = NULL;
+	AUTO(strbuf) struct strbuf findings = STRBUF(4 * 1024 * 1024);
+	struct setup *setup = changer_setup(service->changer);
+
+	if (!list) {
+		setup_release(setup);
+		return err_set(err, ERR_MEMORY, "out of memory");
+	}
+	*ret_config = configuration_load(service->config_path, files, count, setup->registry, list,
+					 &document);
+	setup_release(setup);
+	diagnostics_json(list, *ret_config ? (*ret_config)->document : document, &findings);
+	if (!strbuf_failed(&findings))
+		run_set_diagnostics(run, strbuf_text(&findings));
+	if (*ret_config)
+		return 0;
+	if (!files)
+		report_findings(list, document);
+	return err_refuse(err, ERR_INVALID, "invalid-config", "the configuration has %zu error(s)",
+			  diagnostics_errors(list));
+}
+
+static int port_sync(void *context, struct run *run, const struct sync_request *request,
+		     const struct actor *actor, struct err *err)
+{
+	struct service *service = context;
+	bool preview = request->file_count > 0;
+	struct configuration *config;
+	struct setup *setup;
+	int result;
+
+	if (preview) {
+		if (load_files(service, request->files, request->file_count, run, &config, err) < 0)
+			return -1;
+		setup = &config->setup;
+	} else {
+		setup = changer_setup(service->changer);
+		config = configuration_of(setup);
+	}
+	result = request->source ? sync_one(service, config, preview, request->source, request,
+					    actor, run, err) :
+				   sync_all(service, config, preview, request, actor, run, err);
+	setup_release(setup);
+	return result;
+}
+
+/* Paths that belong to what is open cannot change while running: say so, keep the old ones. */
+static void warn_of_fixed(const struct service *service, const struct configuration *config)
+{
+	if (strcmp(config->settings.store.text, changer_store_path(service->changer)) != 0)
+		log_warning("reload.needs-restart", F_STR("option", "store"));
+	if (strcmp(config->settings.control_socket.text, service->control_path.text) != 0)
+		log_warning("reload.needs-restart", F_STR("option", "control_socket"));
+}
+
+static int reload_locked(struct service *service, struct run *run, const struct actor *actor,
+			 struct err *err)
+{
+	struct configuration *config;
+	struct run_report report;
+	int result;
+
+	if (load_files(service, NULL, 0, run, &config, err) < 0)
+		return -1;
+	warn_of_fixed(service, config);
+	log_set_level((enum log_level)config->settings.log_level);
+	run_progress(run, "applying", 0, 0);
+	run_report_init(&report);
+	result = changer_reload(service->changer, &config->setup, actor, &report, err);
+	if (result == 0) {
+		log_run("rules", &report);
+		result = run_add_report(run, "rules", &report, err);
+		schedule_reload(service->schedule);
+	}
+	run_report_finish(&report);
+	setup_release(&config->setup);
+	return result;
+}
+
+static int port_reload(void *context, struct run *run, const struct actor *actor, struct err *err)
+{
+	struct service *service = context;
+	int result;
+
+	sd_notify(0, "RELOADING=1");
+	pthread_mutex_lock(&service->reload_lock);
+	result = reload_locked(service, run, actor, err);
+	pthread_mutex_unlock(&service->reload_lock);
+	sd_notify(0, "READY=1");
+	if (result < 0)
+		log_error("reload.refused", F_ERR(err));
+	else
+		log_info("reload.done", F_STR("actor", actor->name));
+	return result;
+}
+
+static int port_check(void *context, const struct document_file *files, size_t count,
+		      struct strbuf *findings, struct err *err)
+{
+	struct service *service = context;
+	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
+	AUTO(document) struct document *document = NULL;
+	struct configuration *config;
+
+	if (!list)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	config = configuration_load(service->config_path, files, count, NULL, list, &document);
+	diagnostics_json(list, config ? config->document : document, findings);
+	if (!config)
+		return err_refuse(err, ERR_INVALID, "invalid-config",
+				  "the configuration has %zu error(s)", diagnostics_errors(list));
+	setup_release(&config->setup);
+	return 0;
+}
+
+static void port_status(void *context, struct json *json)
+{
+	struct service *service = context;
+	struct setup *setup = changer_setup(service->changer);
+
+	json_string(json, "version", ROLEBRIDGE_VERSION);
+	json_time(json, "started", service->started_s);
+	json_string(json, "config", service->config_path);
+	json_int(json, "rules", (int64_t)ruleset_count(configuration_of(setup)->rules));
+	setup_release(setup);
+}
+
+static void port_source_status(void *context, const char *source, struct json *json)
+{
+	struct service *service = context;
+
+	schedule_source_json(service->schedule, source, json);
+}
+
+static const char *port_config_path(void *context, unsigned file)
+{
+	struct service *service = context;
+	struct setup *setup = changer_setup(service->changer);
+	/* Documents of configurations live as long as somebody uses them; the API copies at once. */
+	const char *path = document_file_path(configuration_of(setup)->document, file);
+
+	setup_release(setup);
+	return path;
+}
+
+/* --- signals --- */
+
+static int reload_run(struct run *run, void *context, struct err *err)
+{
+	struct actor actor = { .name = "signal:HUP", .request = run_id(run) };
+
+	return port_reload(context, run, &actor, err);
+}
+
+static void start_reload(struct service *service)
+{
+	char id[UUID_TEXT_SIZE];
+	struct err err = { 0 };
+
+	if (runs_start(service->runs, "reload", "", "signal:HUP", reload_run, service, NULL, id,
+		       &err) < 0)
+		log_error("reload.refused", F_ERR(&err));
+}
+
+/* Blocked in every thread from the start; read from a descriptor by the first. */
+static int open_signals(struct err *err)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signal(SIGPIPE, SIG_IGN);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	if (fd < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot open signalfd");
+	return fd;
+}
+
+/* Until SIGTERM or SIGINT. The watchdog is fed only while this loop lives. */
+static void wait_for_end(struct service *service, int signals)
+{
+	uint64_t watchdog_us = 0;
+	int timeout_ms = -1;
+	struct signalfd_siginfo info;
+
+	if (sd_watchdog_enabled(0, &watchdog_us) > 0)
+		timeout_ms = (int)(watchdog_us / 2000);
+	for (;;) {
+		struct pollfd ready = { .fd = signals, .events = POLLIN };
+		int events = poll(&ready, 1, timeout_ms);
+
+		sd_notify(0, "WATCHDOG=1");
+		if (events <= 0)
+			continue;
+		if (read(signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+			continue;
+		if (info.ssi_signo != SIGHUP)
+			return;
+		start_reload(service);
+	}
+}
+
+/* --- start and end --- */
+
+static int open_control(struct service *service, const struct settings *settings, struct err *err)
+{
+	const struct api_settings api_settings = {
+		.changer = service->changer,
+		.runs = service->runs,
+		.ports = { .context = service,
+			   .sync = port_sync,
+			   .reload = port_reload,
+			   .check = port_check,
+			   .status = port_status,
+			   .source_status = port_source_status,
+			   .config_path = port_config_path },
+		.admin_group = settings->control_group.text,
+	};
+	struct http_settings http_settings = {
+		.name = "control",
+		.threading = HTTP_THREAD_PER_CONNECTION,
+	};
+
+	service->api = api_create(&api_settings, err);
+	service->router = service->api ? http_router_create() : NULL;
+	if (!service->router)
+		return service->api ? err_set(err, ERR_MEMORY, "out of memory") : -1;
+	if (api_add_control_routes(service->api, service->router, err) < 0 ||
+	    http_listen_unix(service->control_path.text, settings->control_group.text,
+			     &service->control_fd, err) < 0)
+		return -1;
+	http_settings.listen_fd = service->control_fd;
+	http_settings.router = service->router;
+	service->control = http_server_start(&http_settings, err);
+	return service->control ? 0 : -1;
+}
+
+static int start(struct service *service, struct err *err)
+{
+	struct configuration *config = load_with_groups(service->config_path, err);
+	char *control_path;
+	int result = -1;
+
+	if (!config)
+		return -1;
+	log_set_level((enum log_level)config->settings.log_level);
+	control_path = strdup(config->settings.control_socket.text);
+	service->control_path.text = control_path;
+	service->changer = changer_open(config->settings.store.text, &config->setup, err);
+	service->runs = runs_create();
+	if (!service->changer)
+		goto out;
+	service->schedule = schedule_create(service->changer, service->runs, port_sync, service);
+	if (!control_path || !service->runs || !service->schedule) {
+		err_set(err, ERR_MEMORY, "out of memory");
+		goto out;
+	}
+	result = open_control(service, &config->settings, err);
+	if (result == 0)
+		result = schedule_start(service->schedule, err);
+out:
+	setup_release(&config->setup);
+	return result;
+}
+
+static void stop(struct service *service)
+{
+	schedule_stop(service->schedule);
+	if (service->runs)
+		runs_cancel(service->runs);
+	if (service->control)
+		http_unlisten_unix(service->control_path.text, service->control_fd);
+	http_server_stop(service->control, DRAIN_MS);
+	runs_destroy(service->runs);
+	api_destroy(service->api);
+	http_router_destroy(service->router);
+	schedule_destroy(service->schedule);
+	changer_close(service->changer);
+	free((char *)(uintptr_t)service->control_path.text);
+	pthread_mutex_destroy(&service->reload_lock);
+}
+
+int service_run(const char *config_path)
+{
+	struct service service = {
+		.config_path = config_path,
+		.started_s = clock_now_s(),
+		.control_fd = -1,
+		.reload_lock = PTHREAD_MUTEX_INITIALIZER,
+	};
+	struct err err = { 0 };
+	AUTO(fd) int signals = open_signals(&err);
+	int status = 1;
+
+	if (signals < 0 || start(&service, &err) < 0) {
+		log_error("start.failed", F_ERR(&err));
+	} else {
+		log_info("start.ready", F_STR("version", ROLEBRIDGE_VERSION),
+			 F_STR("socket", service.control_path.text));
+		sd_notify(0, "READY=1");
+		wait_for_end(&service, signals);
+		log_info("stop.draining");
+		sd_notify(0, "STOPPING=1");
+		status = 0;
+	}
+	stop(&service);
+	if (status == 0)
+		log_info("stop.done");
+	return status;
+}

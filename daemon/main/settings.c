@@ -1,0 +1,180 @@
+/*
+ * The root option table and the checks that need more than one row. What
+ * enters is parsed settings; findings leave through diagnostics; nothing else can fail.
+ */
+#include "settings.h"
+
+#include <string.h>
+
+#include <rolebridge/base/log.h>
+#include <rolebridge/base/text.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/identity/names.h>
+#include <rolebridge/source/file.h>
+#include <rolebridge/source/ldap.h>
+
+static const struct option_table *const source_variants[] = {
+	&ldap_source_table,
+	&ldif_source_table,
+	&csv_source_table,
+	NULL,
+};
+
+static const struct option_table sources_table = {
+	.name = "sources[]",
+	.help = "Where identities come from. The key type picks the kind of source; the keys below are "
+		"common to all kinds.",
+	.struct_size = sizeof(struct source_settings),
+	.options = (const struct option[]){ { .name = NULL } },
+	.base = &source_base_table,
+	.variants = source_variants,
+};
+
+/* In the order of enum log_level. */
+static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
+
+static const struct option settings_options[] = {
+	{ .name = "store",
+	  .type = OPTION_PATH,
+	  .offset = OPTION_FIELD(struct settings, store),
+	  .default_text = "/var/lib/rolebridge/rolebridge.db",
+	  .help = "The file that keeps users, grants, plans and the audit log. Its folder must be "
+		  "writable by the daemon and by nobody else." },
+	{ .name = "control_socket",
+	  .type = OPTION_PATH,
+	  .max = 107, /* sun_path of unix(7) */
+	  .offset = OPTION_FIELD(struct settings, control_socket),
+	  .default_text = "/run/rolebridge/control.sock",
+	  .help = "The unix socket rolebridgectl speaks to. Peer credentials decide who may." },
+	{ .name = "control_group",
+	  .type = OPTION_STRING,
+	  .max = 32,
+	  .offset = OPTION_FIELD(struct settings, control_group),
+	  .default_text = "rolebridge-admin",
+	  .help = "Members of this local group may use the control socket, beside root and the daemon's "
+		  "own user." },
+	{ .name = "log_level",
+	  .type = OPTION_ENUM,
+	  .choices = log_levels,
+	  .offset = OPTION_FIELD(struct settings, log_level),
+	  .default_text = "info",
+	  .help = "Least important lines that are still logged." },
+	{ .name = "organizations",
+	  .type = OPTION_LIST,
+	  .table = &organization_table,
+	  .offset = OPTION_FIELD(struct settings, organizations),
+	  .help = "Isolation boundaries. The organization 'default' always exists." },
+	{ .name = "identity",
+	  .type = OPTION_TABLE,
+	  .table = &identity_table,
+	  .offset = OPTION_FIELD(struct settings, identity),
+	  .help = "How the identities of one person become one user." },
+	{ .name = "sources",
+	  .type = OPTION_LIST,
+	  .max = SOURCES_MAX,
+	  .table = &sources_table,
+	  .offset = OPTION_FIELD(struct settings, sources),
+	  .help = "Directories and files that are read, in order of precedence." },
+	{ .name = "policy",
+	  .type = OPTION_TABLE,
+	  .table = &policy_table,
+	  .offset = OPTION_FIELD(struct settings, policy),
+	  .help = "What is guarded, and how much may change before a person is asked." },
+	{ .name = NULL },
+};
+
+const struct option_table settings_table = {
+	.name = "rolebridge.yaml",
+	.help = "The keys at the top level of the configuration.",
+	.struct_size = sizeof(struct settings),
+	.options = settings_options,
+	.base = &catalogue_table,
+};
+
+const struct source_settings *settings_source(const struct settings *settings, size_t i)
+{
+	struct source_settings **sources = settings->sources.items;
+
+	return sources[i];
+}
+
+static const struct source_settings *find_source(const struct settings *settings, const char *name)
+{
+	for (size_t i = 0; i < settings->sources.count; i++) {
+		const struct source_settings *source = settings_source(settings, i);
+
+		if (source->name.text && strcmp(source->name.text, name) == 0)
+			return source;
+	}
+	return NULL;
+}
+
+static bool organization_exists(const struct settings *settings, const char *name)
+{
+	const struct organization_settings *organizations = settings->organizations.items;
+
+	if (strcmp(name, "default") == 0)
+		return true;
+	for (size_t i = 0; i < settings->organizations.count; i++)
+		if (organizations[i].name.text && strcmp(organizations[i].name.text, name) == 0)
+			return true;
+	return false;
+}
+
+static void check_organizations(const struct settings *settings, struct diagnostics *list)
+{
+	const struct organization_settings *items = settings->organizations.items;
+
+	for (size_t i = 0; i < settings->organizations.count; i++) {
+		for (size_t j = 0; items[i].name.text && j < i; j++) {
+			if (!items[j].name.text || strcmp(items[i].name.text, items[j].name.text) != 0)
+				continue;
+			diagnostics_add(list, SEVERITY_ERROR, "duplicate-name", items[i].name.at,
+					"Give each organization a name of its own.",
+					"organization '%s' is declared twice", items[i].name.text);
+			break;
+		}
+	}
+}
+
+static void check_link(const struct settings *settings, const struct source_settings *source,
+		       struct diagnostics *list)
+{
+	const struct link_settings *link = &source->link;
+
+	if (link->at.file == 0 || !link->source.text)
+		return;
+	if (!find_source(settings, link->source.text))
+		diagnostics_add(list, SEVERITY_ERROR, "unknown-source", link->source.at, NULL,
+				"link to unknown source '%s'", link->source.text);
+	else if (source->name.text && strcmp(source->name.text, link->source.text) == 0)
+		diagnostics_add(list, SEVERITY_ERROR, "invalid-link", link->source.at, NULL,
+				"source '%s' cannot link to itself", source->name.text);
+}
+
+static void check_source(const struct settings *settings, size_t index, struct diagnostics *list)
+{
+	const struct source_settings *source = settings_source(settings, index);
+
+	if (source->name.text) {
+		const struct source_settings *first = find_source(settings, source->name.text);
+
+		if (first && first != source)
+			diagnostics_add(list, SEVERITY_ERROR, "duplicate-name", source->name.at,
+					"Give each source a name of its own.",
+					"source '%s' is declared twice", source->name.text);
+	}
+	if (source->organization.text && !organization_exists(settings, source->organization.text))
+		diagnostics_add(list, SEVERITY_ERROR, "unknown-organization",
+				source->organization.at,
+				"Declare it under organizations, or leave the key out for 'default'.",
+				"unknown organization '%s'", source->organization.text);
+	check_link(settings, source, list);
+}
+
+void settings_check(const struct settings *settings, struct diagnostics *list)
+{
+	check_organizations(settings, list);
+	for (size_t i = 0; i < settings->sources.count; i++)
+		check_source(settings, i, list);
+}

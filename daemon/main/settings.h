@@ -1,0 +1,35 @@
+/*
+ * The whole configuration as one struct, filled by the option tables of all
+ * folders. Enter: YAML files. Leave: struct settings in an arena, findings in diagnostics.
+ */
+#ifndef ROLEBRIDGE_MAIN_SETTINGS_H
+#define ROLEBRIDGE_MAIN_SETTINGS_H
+
+#include <rolebridge/identity/settings.h>
+#include <rolebridge/policy/policy.h>
+#include <rolebridge/rules/settings.h>
+
+struct settings {
+	struct catalogue_settings catalogue; /* first: its rows are the root's base table */
+	struct located store;
+	struct located control_socket;
+	struct located control_group;
+	int log_level;
+	struct identity_settings identity;
+	struct policy_settings policy;
+	struct struct_list organizations; /* struct organization_settings */
+	struct struct_list sources;	  /* struct source_settings *, embedded in each type's struct */
+};
+
+extern const struct option_table settings_table;
+
+/* The settings of source number i. */
+const struct source_settings *settings_source(const struct settings *settings, size_t i);
+
+/*
+ * What tables cannot say: unique names, organizations that exist, links to sources that
+ * exist, at most SOURCES_MAX sources. Findings go to list.
+ */
+void settings_check(const struct settings *settings, struct diagnostics *list);
+
+#endif
