@@ -1,0 +1,219 @@
+/*
+ * The unix socket we listen on, and who is at its other end. A socket file
+ * left by a process that died is replaced; anything else at that path is
+ * somebody's and stays.
+ */
+#include <rolebridge/http/server.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <rolebridge/base/alloc.h>
+#include <rolebridge/base/file.h>
+#include <rolebridge/base/util.h>
+
+#include "internal.h"
+
+#define BACKLOG 128
+
+static int address_fill(const char *path, struct sockaddr_un *ret_address, struct err *err)
+{
+	size_t size = strlen(path);
+
+	if (size == 0 || size >= sizeof(ret_address->sun_path))
+		return err_set(err, ERR_TOO_LARGE, "socket path '%s' is not 1 to %zu bytes long",
+			       path, sizeof(ret_address->sun_path) - 1);
+	*ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(ret_address->sun_path, path, size + 1);
+	return 0;
+}
+
+static int socket_create(int *ret_fd, struct err *err)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot create a socket");
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Remove what a dead process left; leave what lives. */
+static int stale_remove(const struct sockaddr_un *address, struct err *err)
+{
+	const char *path = address->sun_path;
+	AUTO(fd) int probe = -1;
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : err_set_errno(err, ERR_IO, errno, "'%s'", path);
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(err, ERR_CONFLICT, "'%s' is there and is no socket", path);
+	if (socket_create(&probe, err) < 0)
+		return -1;
+	if (connect(probe, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+	    errno == EAGAIN)
+		return err_set(err, ERR_CONFLICT, "another process answers at '%s'", path);
+	if (errno != ECONNREFUSED && errno != ENOENT)
+		return err_set_errno(err, ERR_IO, errno, "cannot try socket '%s'", path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return err_set_errno(err, ERR_IO, errno, "cannot remove old socket '%s'", path);
+	return 0;
+}
+
+/*
+ * One at a time may judge and replace the file, else two that start together both
+ * take the other's fresh socket for a dead one. The lock ends with the descriptor.
+ */
+static int folder_lock(const char *path, int *ret_fd, struct err *err)
+{
+	char *copy = strdup(path);
+
+	if (!copy)
+		return err_set(err, ERR_MEMORY, "out of memory");
+
+	const char *folder = dirname(copy);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int result = 0;
+
+	if (fd < 0)
+		result = err_set_errno(err, ERR_IO, errno, "cannot open folder '%s'", folder);
+	for (int tries = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+		if (tries == 50 || (errno != EWOULDBLOCK && errno != EINTR)) {
+			result = err_set_errno(err, ERR_UNAVAILABLE, errno,
+					       "cannot lock folder '%s'", folder);
+			close(fd);
+			fd = -1;
+			break;
+		}
+		usleep(20 * 1000);
+	}
+	free(copy);
+	if (result == 0)
+		*ret_fd = fd;
+	return result;
+}
+
+static int group_find(const char *name, gid_t *ret_gid)
+{
+	char buffer[16 * 1024];
+	struct group group, *found = NULL;
+
+	if (getgrnam_r(name, &group, buffer, sizeof(buffer), &found) != 0 || !found)
+		return -1;
+	*ret_gid = group.gr_gid;
+	return 0;
+}
+
+/* The file is made with 0600, so that nobody connects before the group is right. */
+static int socket_bind(int fd, const struct sockaddr_un *address, const char *group,
+		       struct err *err)
+{
+	const char *path = address->sun_path;
+	mode_t old = umask(0177);
+	int failed = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? errno : 0;
+	gid_t gid;
+
+	umask(old);
+	if (failed)
+		return err_set_errno(err, ERR_IO, failed, "cannot create socket '%s'", path);
+	if (!group || group_find(group, &gid) < 0)
+		return 0;
+	/* Not being allowed to give it away is no failure: then it stays for the owner alone. */
+	if (chown(path, (uid_t)-1, gid) < 0)
+		return errno == EPERM
+			       ? 0
+			       : err_set_errno(err, ERR_IO, errno, "cannot chown '%s'", path);
+	if (chmod(path, 0660) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot chmod '%s'", path);
+	return 0;
+}
+
+int http_listen_unix(const char *path, const char *group, int *ret_fd, struct err *err)
+{
+	AUTO(fd) int lock = -1;
+	AUTO(fd) int fd = -1;
+	struct sockaddr_un address;
+
+	if (address_fill(path, &address, err) < 0 || folder_lock(path, &lock, err) < 0 ||
+	    stale_remove(&address, err) < 0 || socket_create(&fd, err) < 0 ||
+	    socket_bind(fd, &address, group, err) < 0)
+		return -1;
+	if (listen(fd, BACKLOG) < 0) {
+		int failed = errno;
+
+		unlink(path);
+		return err_set_errno(err, ERR_IO, failed, "cannot listen on '%s'", path);
+	}
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+void http_unlisten_unix(const char *path)
+{
+	AUTO(fd) int lock = -1;
+	struct sockaddr_un address;
+	struct err err;
+
+	if (address_fill(path, &address, &err) == 0 && folder_lock(path, &lock, &err) == 0)
+		stale_remove(&address, &err);
+}
+
+static int peer_groups(int fd, struct http_peer *peer, struct err *err)
+{
+	socklen_t size = 64 * sizeof(gid_t);
+	gid_t *groups = NULL;
+
+	/* ERANGE tells the size that is needed. */
+	for (int tries = 0; tries < 4; tries++) {
+		gid_t *larger = alloc_resize(groups, size ? size : 1);
+
+		if (!larger)
+			break;
+		groups = larger;
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0) {
+			peer->groups = groups;
+			peer->group_count = size / sizeof(gid_t);
+			return 0;
+		}
+		if (errno != ERANGE)
+			break;
+	}
+	free(groups);
+	return err_set(err, ERR_IO, "cannot read the groups of the peer");
+}
+
+int http_peer_read(int fd, struct http_peer *ret_peer, struct err *err)
+{
+	struct http_peer peer = { 0 };
+	struct ucred credentials;
+	socklen_t size = sizeof(int);
+	int domain;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot ask for the kind of socket");
+	if (domain != AF_UNIX) {
+		*ret_peer = peer;
+		return 0;
+	}
+	size = sizeof(credentials);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot ask who the peer is");
+	if (peer_groups(fd, &peer, err) < 0)
+		return -1;
+	peer.known = true;
+	peer.pid = credentials.pid;
+	peer.uid = credentials.uid;
+	peer.gid = credentials.gid;
+	*ret_peer = peer;
+	return 0;
+}
