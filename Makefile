@@ -27,7 +27,7 @@ BUILD_PACKAGES = gcc libc6-dev make pkg-config mandoc libsodium-dev libsystemd-d
 	libseccomp-dev libunistring-dev libfyaml-dev libldap-dev libsasl2-dev libsqlite3-dev \
 	libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjansson-dev
 TEST_PACKAGES = libcmocka-dev python3-pytest python3-requests python3-jsonschema python3-yaml \
-	slapd ldap-utils openssl sqlite3 clang llvm libclang-rt-14-dev clang-format clang-tidy \
+	slapd ldap-utils openssl sqlite3 clang llvm libclang-rt-14-dev clang-format \
 	valgrind git procps curl util-linux
 
 PKG_CONFIG_NAMES = libsodium libsystemd libseccomp libfyaml ldap lber sqlite3 libmicrohttpd \
