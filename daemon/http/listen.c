@@ -158,14 +158,33 @@ int http_listen_unix(const char *path, const char *group, int *ret_fd, struct er
 	return 0;
 }
 
-void http_unlisten_unix(const char *path)
+/* Whoever answers there, is it this process? The kernel notes the pid at listen(). */
+static bool answers_ourselves(const struct sockaddr_un *address)
 {
-	AUTO(fd) int lock = -1;
-	struct sockaddr_un address;
+	AUTO(fd) int probe = -1;
+	struct ucred credentials;
+	socklen_t size = sizeof(credentials);
 	struct err err;
 
-	if (address_fill(path, &address, &err) == 0 && folder_lock(path, &lock, &err) == 0)
-		stale_remove(&address, &err);
+	return socket_create(&probe, &err) == 0 &&
+	       connect(probe, (const struct sockaddr *)address, sizeof(*address)) == 0 &&
+	       getsockopt(probe, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 &&
+	       credentials.pid == getpid();
+}
+
+void http_unlisten_unix(const char *path, int fd)
+{
+	AUTO(fd) int lock = -1;
+	struct sockaddr_un address, bound;
+	socklen_t size = sizeof(bound);
+	struct err err;
+
+	if (address_fill(path, &address, &err) < 0 || folder_lock(path, &lock, &err) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&bound, &size) < 0 ||
+	    memcmp(bound.sun_path, address.sun_path, strlen(path)) != 0)
+		return;
+	if (answers_ourselves(&address))
+		unlink(path);
 }
 
 static int peer_groups(int fd, struct http_peer *peer, struct err *err)

@@ -25,8 +25,8 @@
  * The descriptor is close-on-exec.
  */
 int http_listen_unix(const char *path, const char *group, int *ret_fd, struct err *err);
-/* Remove the socket file when nobody answers on it any more: after server_stop. */
-void http_unlisten_unix(const char *path);
+/* Remove the socket file when it is still the one fd listens on. Before http_server_stop. */
+void http_unlisten_unix(const char *path, int fd);
 
 enum http_threading {
 	HTTP_THREAD_PER_CONNECTION, /* few clients, slow handlers: the control socket */

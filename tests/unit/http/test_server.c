@@ -27,6 +27,7 @@ struct fixture {
 	char folder[64], path[96];
 	struct http_router *router;
 	struct http_server *server;
+	int fd;
 	bool deny;
 	unsigned handled;
 	uid_t seen_uid;
@@ -133,6 +134,7 @@ static int start(void **state, enum http_threading threading)
 					  .request_deadline_ms = DEADLINE_MS,
 					  .router = fixture->router };
 
+	fixture->fd = fd;
 	fixture->server = http_server_start(&settings, &err);
 	assert_non_null(fixture->server);
 	*state = fixture;
@@ -153,8 +155,8 @@ static int stop(void **state)
 {
 	struct fixture *fixture = *state;
 
+	http_unlisten_unix(fixture->path, fixture->fd);
 	http_server_stop(fixture->server, 1000);
-	http_unlisten_unix(fixture->path);
 	http_router_destroy(fixture->router);
 	assert_int_equal(0, rmdir(fixture->folder));
 	free(fixture);
@@ -454,9 +456,11 @@ static void test_socket_file(void **state)
 	assert_int_equal(0, http_listen_unix(path, NULL, &fd, &err));
 	close(fd);
 	assert_int_equal(0, http_listen_unix(path, NULL, &fd, &err));
-	close(fd);
-	http_unlisten_unix(path);
+	http_unlisten_unix(path, fixture->fd); /* not that one's */
+	assert_int_equal(0, stat(path, &st));
+	http_unlisten_unix(path, fd);
 	assert_int_equal(-1, stat(path, &st));
+	close(fd);
 	/* What is no socket stays. */
 	snprintf(path, sizeof(path), "%s/file", fixture->folder);
 
@@ -466,7 +470,7 @@ static void test_socket_file(void **state)
 	fclose(file);
 	assert_int_equal(-1, http_listen_unix(path, NULL, &fd, &err));
 	assert_int_equal(ERR_CONFLICT, err.code);
-	http_unlisten_unix(path);
+	http_unlisten_unix(path, fixture->fd);
 	assert_int_equal(0, unlink(path));
 }
 
