@@ -1,12 +1,18 @@
 /*
  * A configuration as read from YAML 1.2 files: texts with positions.
  *
- * rolebridge.yaml may name `include:` globs (conf.d/*.yaml); the files are
+ * rolebridge.yaml may name `include:` globs (all of conf.d); the files are
  * merged at the top level: lists are concatenated in file order, mappings are
- * joined, a scalar given twice is an error. Limits: 8 MiB per file, 256
- * files, depth 64. Aliases, tags and a second document are refused, duplicate
- * keys are all reported. Everything said about bad input goes into
+ * joined (a key in two of them is an error), a scalar given twice is an error.
+ * Limits: 8 MiB per file, 64 MiB in all, 256 files, depth 64, 256 KiB per
+ * line. Anchors, aliases, tags, directives and a second document are refused,
+ * duplicate keys are all reported. Everything said about bad input goes into
  * diagnostics, all in one go (at most one YAML syntax error per file).
+ *
+ * include: paths and globs are relative to the main file; matches are taken in
+ * order of their names, each file once, the main file never. A glob without
+ * match is a warning; a path without wildcards must exist; what cannot be read
+ * is an error where the include stands.
  */
 #ifndef ROLEBRIDGE_CONFIG_DOCUMENT_H
 #define ROLEBRIDGE_CONFIG_DOCUMENT_H
@@ -20,17 +26,20 @@
 
 /* Where something stands; the text between can be shown with a caret. */
 struct position {
-	unsigned file; /* index into the document's files, from 1; 0: no position */
-	unsigned line; /* from 1 */
-	unsigned column;
-	unsigned width; /* of the token on that line, at least 1 */
+	unsigned file;	 /* index into the document's files, from 1; 0: no position */
+	unsigned line;	 /* from 1 */
+	unsigned column; /* in bytes, from 1, as compilers count */
+	unsigned width;	 /* bytes of the token on that line, at least 1 */
 };
 
-/* A text of the configuration and where it stands. */
+/* A text of the configuration and where it stands: inside its quotes; file 0 when it is a default. */
 struct located {
 	const char *text; /* NULL: not given */
 	struct position at;
-	/* The source bytes equal the value: an offset into text is an offset from at.column (plain or simply quoted, one line). */
+	/*
+	 * The source bytes equal the value: an offset into text is an offset from
+	 * at.column (plain or simply quoted, one line).
+	 */
 	bool verbatim;
 };
 
@@ -39,9 +48,10 @@ enum severity { SEVERITY_ERROR, SEVERITY_WARNING };
 struct diagnostic {
 	enum severity severity;
 	struct position at;
-	const char *code;    /* stable word for tools: "unknown-attribute", "title-only-persona" */
-	const char *message; /* lower case, no full stop */
-	const char *hint;    /* full sentence or NULL */
+	const char *code; /* stable word for tools: "unknown-attribute", "title-only-persona" */
+	const char *
+		message; /* lower case, no full stop; at most 1,023 bytes, longer ones end in "..." */
+	const char *hint; /* full sentence or NULL; the same bound */
 };
 
 /* A growing list of findings, at most 1,000 kept (then one says how many more). */
@@ -50,8 +60,8 @@ struct diagnostics;
 struct diagnostics *diagnostics_create(void);
 void diagnostics_destroy(struct diagnostics *list);
 void diagnostics_add(struct diagnostics *list, enum severity severity, const char *code,
-		     struct position at, const char *hint /* may be NULL */, const char *format, ...)
-	__attribute__((format(printf, 6, 7)));
+		     struct position at, const char *hint /* may be NULL */, const char *format,
+		     ...) __attribute__((format(printf, 6, 7)));
 /* The position of byte offset `offset` (of `width` bytes) within a located text. */
 struct position located_at(const struct located *text, size_t offset, size_t width);
 size_t diagnostics_errors(const struct diagnostics *list);
@@ -80,11 +90,24 @@ struct document *document_load(const char *path, struct diagnostics *list);
 struct document *document_load_files(const struct document_file *files, size_t count,
 				     struct diagnostics *list);
 void document_destroy(struct document *document);
+/* As it was given, or found by an include; NULL when there is none. */
 const char *document_file_path(const struct document *document, unsigned file);
+/*
+ * Reading stopped somewhere (syntax error, limit): what refers to something absent
+ * may only refer to what was not read, so checks across objects should wait.
+ */
+bool document_incomplete(const struct document *document);
 
-/* Print all findings as `file:line:col: error: …` with source line, caret and hint (STYLE). */
+/*
+ * Print all findings as `file:line:col: error: …` with source line, caret
+ * and hint. document may be NULL: then without source lines. Control characters are
+ * shown as '?'.
+ */
 void diagnostics_print(const struct diagnostics *list, const struct document *document, FILE *out);
-/* The same as JSON array text appended to out. */
+/*
+ * The same as JSON array text appended to out: severity, code, message, hint (when there
+ * is one) and, when it has a position, file, line, column, width.
+ */
 struct strbuf;
 void diagnostics_json(const struct diagnostics *list, const struct document *document,
 		      struct strbuf *out);

@@ -1,0 +1,151 @@
+/*
+ * The bytes of a file before any parser: lines, characters, and what is
+ * refused outright. Enters: hostile bytes. Leaves: positions, or one finding.
+ */
+#include "tree.h"
+
+#include <string.h>
+
+#include <rolebridge/base/text.h>
+
+/* Fill width and next from start. */
+static void line_cursor_measure(struct line_cursor *cursor)
+{
+	const char *line = cursor->text + cursor->start;
+	size_t left = cursor->size - cursor->start;
+	const char *end = left ? memchr(line, '\n', left) : NULL;
+
+	cursor->width = end ? (size_t)(end - line) : left;
+	cursor->next = cursor->start + cursor->width + 1;
+	if (end && cursor->width && line[cursor->width - 1] == '\r')
+		cursor->width--;
+}
+
+static void line_cursor_rewind(struct line_cursor *cursor)
+{
+	cursor->start = 0;
+	cursor->line = 1;
+	line_cursor_measure(cursor);
+}
+
+/* Go to the next line; false at the last one. */
+static bool line_cursor_next(struct line_cursor *cursor)
+{
+	if (cursor->next > cursor->size)
+		return false;
+	cursor->start = cursor->next;
+	cursor->line++;
+	line_cursor_measure(cursor);
+	return true;
+}
+
+struct line_cursor line_cursor_start(const struct source_file *file)
+{
+	struct line_cursor cursor = { .text = file->text, .size = file->size };
+
+	line_cursor_rewind(&cursor);
+	return cursor;
+}
+
+void line_cursor_seek(struct line_cursor *cursor, size_t offset)
+{
+	if (offset < cursor->start)
+		line_cursor_rewind(cursor);
+	while (offset >= cursor->next && line_cursor_next(cursor))
+		;
+}
+
+bool line_cursor_find(struct line_cursor *cursor, unsigned line)
+{
+	if (line < cursor->line)
+		line_cursor_rewind(cursor);
+	while (cursor->line < line)
+		if (!line_cursor_next(cursor))
+			return false;
+	return true;
+}
+
+/*
+ * No control character within a line but tab. A CR without LF too: libfyaml
+ * begins a line there and editors do not, so that the eye sees another file.
+ */
+static bool is_refused_control(unsigned char c)
+{
+	return (c < 0x20 && c != '\t') || c == 0x7f;
+}
+
+/* Offset of the first byte that is refused, or size. */
+static size_t find_bad_byte(const char *line, size_t size)
+{
+	for (size_t i = 0; i < size;) {
+		size_t width = text_next_char(line + i, size - i, NULL);
+
+		if (!width || is_refused_control((unsigned char)line[i]))
+			return i;
+		i += width;
+	}
+	return size;
+}
+
+static void report_bad_byte(const char *byte, struct position at, struct diagnostics *list)
+{
+	if (is_refused_control((unsigned char)*byte))
+		diagnostics_add(list, SEVERITY_ERROR, "control-character", at,
+				*byte ? NULL
+				      : "A NUL byte often means UTF-16: save the file as UTF-8.",
+				"control character U+%04X is not allowed", (unsigned char)*byte);
+	else
+		diagnostics_add(list, SEVERITY_ERROR, "invalid-utf8", at, "Save the file as UTF-8.",
+				"byte 0x%02x is not UTF-8", (unsigned char)*byte);
+}
+
+/*
+ * Directives can only stand before the content. %TAG gives meaning to tags,
+ * %YAML 1.1 changes what plain words mean, and libfyaml keeps one warning of
+ * 370 bytes for each unknown one.
+ */
+static bool check_directive(const char *line, size_t width, struct position at,
+			    struct diagnostics *list)
+{
+	static const char allowed[] = "%YAML 1.2";
+
+	while (width > 0 && (line[width - 1] == ' ' || line[width - 1] == '\t'))
+		width--;
+	if (width == strlen(allowed) && memcmp(line, allowed, width) == 0)
+		return true;
+	at.width = width ? (unsigned)width : 1;
+	diagnostics_add(list, SEVERITY_ERROR, "yaml-directive", at,
+			"The only directive allowed is '%YAML 1.2'.",
+			"directives are not supported");
+	return false;
+}
+
+bool source_check(const struct source_file *file, struct diagnostics *list)
+{
+	struct line_cursor cursor = line_cursor_start(file);
+	bool prologue = true;
+
+	do {
+		const char *line = cursor.text + cursor.start;
+		size_t width = cursor.width;
+		struct position at = { file->index, cursor.line, 1, 1 };
+
+		if (width > DOCUMENT_LINE_MAX) {
+			diagnostics_add(list, SEVERITY_ERROR, "too-large", at, NULL,
+					"line longer than %u KiB", DOCUMENT_LINE_MAX / 1024);
+			return false;
+		}
+
+		size_t bad = find_bad_byte(line, width);
+
+		if (bad < width) {
+			at.column = (unsigned)bad + 1;
+			report_bad_byte(line + bad, at, list);
+			return false;
+		}
+		if (prologue && width && line[0] == '%' && !check_directive(line, width, at, list))
+			return false;
+		prologue = prologue && (!width || line[0] == '%' || line[0] == '#');
+	} while (line_cursor_next(&cursor));
+	return true;
+}
