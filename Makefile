@@ -71,6 +71,9 @@ COMPILE = $(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(ALL_CFLAGS) -pthread -MMD -MP
 FOLDERS = main cli web api auth target change store policy decision rules source identity \
 	config http audit client model base
 
+# Who exports an option table knows the types of its rows.
+DEPS_option_table = config model base
+
 DEPS_base =
 DEPS_model = base
 DEPS_config = model base
@@ -82,7 +85,7 @@ DEPS_rules = config identity $(DEPS_config)
 DEPS_source = config identity $(DEPS_config)
 DEPS_decision = rules $(DEPS_rules)
 DEPS_policy = decision $(DEPS_decision)
-DEPS_store = audit model base
+DEPS_store = audit $(DEPS_audit)
 DEPS_change = store policy $(DEPS_store) $(DEPS_policy)
 DEPS_auth = change client $(DEPS_change)
 DEPS_target = change client $(DEPS_change)
@@ -253,7 +256,7 @@ format: ## rewrite all C files in the house format
 
 demo: deps ## install what is missing, build, and show the whole road on example data
 	@$(MAKE) --no-print-directory all
-	@config/demo/run
+	@config/demo/run $(BUILD)
 
 bench: deps-check ## measure against the yardsticks
 	@$(MAKE) --no-print-directory all
