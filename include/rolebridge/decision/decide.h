@@ -33,11 +33,22 @@ struct decide_input {
 	const struct grant *grants;  /* present ones, of every origin */
 	size_t grant_count;
 	int64_t now_s;
+	/*
+	 * A person's edit: what rules and sources say is left as it stands (no gain, no loss but by
+	 * expiry), so that an edit never carries out something else, such as what a held plan waits with.
+	 */
+	bool rules_frozen;
+	bool missing; /* every identity is gone for longer than the grace */
+	/* Reasons that a person sets or lifts with this decision. */
+	uint32_t disable_set, disable_clear;
 };
 
 /* Why a grant is not (or no longer) wanted, or is wanted: for why and plan. */
 struct decision_note {
-	const char *code; /* "denied", "unknown-kept", "expired", "trial", "not-trusted", "overridden", "frozen" */
+	/*
+	 * "denied", "unknown-denied", "unknown-kept", "expired", "trial", "not-trusted", "overridden"
+	 */
+	const char *code;
 	const struct rule *rule; /* may be NULL */
 	enum grant_kind kind;
 	const char *name;
@@ -45,22 +56,33 @@ struct decision_note {
 
 struct decision {
 	bool provisioned; /* false: a person without a profile who is not a user yet stays out */
-	const char *profile; /* effective, by precedence hand > SCIM > import/invite > rule > default; "" none */
-	const struct grant *grants; /* all wanted, of every origin, ordered by grant_compare; expired ones left out */
+	const char *
+		profile; /* effective, by precedence hand > SCIM > import/invite > rule > default; "" none */
+	const struct grant *
+		grants; /* all wanted, of every origin, ordered by grant_compare; expired ones left out */
 	size_t grant_count;
-	uint32_t disabled_by_source; /* DISABLED_BY_SOURCE when every present identity says disabled… see decide() */
+	uint32_t disabled_by_source; /* DISABLED_BY_SOURCE or 0 */
+	uint32_t disabled;	     /* all reasons together, as they should stand */
 	const struct decision_note *notes;
 	size_t note_count;
 };
 
 /*
- * Rules: YES grants; NO revokes own-origin only; UNKNOWN keeps what is held from that rule and gives nothing
- * new. An UNKNOWN deny stops new grants and keeps held ones. UNKNOWN profile rule before the first
- * YES keeps the last confirmed rule profile, else the default. Grants of other origins pass through
- * unless denied or expired. A user is disabled by source when the identity of highest precedence (configuration
- * order) that has one says so, or any identity of it being explicit: any explicit disable disables (fail closed).
+ * Rules: YES grants; NO revokes own-origin only; UNKNOWN keeps what is held from that rule and gives
+ * nothing new. A YES deny takes the grant away whatever its origin; an UNKNOWN deny stops new rule
+ * grants and keeps held ones. Profile: the first YES rule in order whose profile is neither denied
+ * nor beyond its sources' trust; behind an UNKNOWN one the last confirmed rule profile stays, else
+ * the default. Grants of other origins pass through unless denied or expired. A rule is
+ * trusted when it is YES without the sources that may not cause the grant.
+ * Any explicit disable of any identity disables (fail closed). Someone without
+ * an identity is matched by no rule.
  */
 int decide(const struct decision_setup *setup, const struct decide_input *input,
 	   struct arena *arena, struct decision *ret_decision, struct err *err);
+
+/* Is this grant denied to the person: YES, UNKNOWN or NO; asked before a hand gives it. */
+int decide_denied(const struct decision_setup *setup, const struct person *person,
+		  enum grant_kind kind, const char *name, int64_t now_s, struct arena *arena,
+		  enum match *ret_match, struct err *err);
 
 #endif

@@ -6,6 +6,7 @@
 #ifndef ROLEBRIDGE_DECISION_PLAN_H
 #define ROLEBRIDGE_DECISION_PLAN_H
 
+#include <rolebridge/base/hash.h>
 #include <rolebridge/base/message.h>
 #include <rolebridge/decision/decide.h>
 
@@ -24,8 +25,13 @@ struct identity_change {
 struct person_change {
 	struct user before; /* id 0: new user; then only uuid, organization are set */
 	struct user after;  /* version = before.version + 1 */
+	/*
+	 * Each begins with those that matter to the person: kinds and names they did not have before
+	 * (gained), do not have afterwards (lost). The others only change origin or times.
+	 */
 	const struct grant *added, *removed;
 	size_t added_count, removed_count;
+	size_t gained_count, lost_count;
 	const struct identity_change *identities;
 	size_t identity_count;
 	const uint32_t *groups_lost; /* registry ids, for the per-group limit */
@@ -36,6 +42,8 @@ struct person_change {
 /* Does anything a person would notice change (not only identity bookkeeping)? */
 bool person_change_is_visible(const struct person_change *change);
 bool person_change_is_empty(const struct person_change *change);
+/* Does it take anything away: a grant, the profile, the active state? */
+bool person_change_takes_away(const struct person_change *change);
 
 /*
  * Compute one. input as given to decide (input->user NULL: new), fields from
@@ -54,10 +62,10 @@ int person_change_decode(struct reader *in, struct arena *arena, struct person_c
 
 /* --- what limits count --- */
 enum limit_kind {
-	LIMIT_DISABLES,	   /* subject: source */
-	LIMIT_REMOVALS,	   /* subject: "kind:name" of the grant */
-	LIMIT_GROUP,	   /* subject: group registry id as text */
-	LIMIT_ADMINISTRATORS_NEW, /* subject: organization */
+	LIMIT_DISABLES,		   /* subject: source */
+	LIMIT_REMOVALS,		   /* subject: "kind:name" of the grant */
+	LIMIT_GROUP,		   /* subject: group registry id as text */
+	LIMIT_ADMINISTRATORS_NEW,  /* subject: organization */
 	LIMIT_ADMINISTRATORS_LOST, /* subject: organization */
 	LIMIT_KINDS,
 };
@@ -73,22 +81,37 @@ struct plan_total {
 	enum limit_kind kind;
 	const char *subject;
 	int64_t count;
-	bool held; /* set by the caller after asking policy */
+	int64_t explicit_count; /* LIMIT_ADMINISTRATORS_LOST: of those, disabled explicitly by a source */
+	bool held;		/* set by the caller after asking policy */
 };
 size_t plan_totals_size(const struct plan_totals *totals);
 struct plan_total *plan_totals_at(struct plan_totals *totals, size_t index);
+/* Order by kind and subject: the same whatever came first. */
+void plan_totals_sort(struct plan_totals *totals);
 
-/* The held categories, as stored with the plan. */
-void plan_holds_encode(const struct plan_totals *totals, struct strbuf *out);
+/*
+ * The held categories, and the names (digests, ascending) that several people of
+ * the run claim, as stored with the plan.
+ */
+void plan_holds_encode(const struct plan_totals *totals, const struct hash128 *conflicts,
+		       size_t conflict_count, struct strbuf *out);
 struct plan_holds;
 int plan_holds_decode(const void *data, size_t size, struct plan_holds **ret_holds,
 		      struct err *err);
 void plan_holds_destroy(struct plan_holds *holds);
+bool plan_holds_any(const struct plan_holds *holds);	   /* any category held */
+bool plan_holds_conflicts(const struct plan_holds *holds); /* any name in conflict */
+bool plan_holds_conflict(const struct plan_holds *holds, struct hash128 name);
+/* The digest of a claimed name: 'u' for a username, 'e' for an e-mail address. */
+struct hash128 plan_name_digest(char what, const char *name);
 
 /*
  * Split: *ret_now is what applies at once, *ret_held what waits (both may be
- * empty). A profile replacement is held as a whole. Identity changes always go with now.
- * Disable bits of an explicit source disable of non-administrators count in LIMIT_DISABLES like all others.
+ * empty). The held part starts where now ends, so that it is the same when it is computed again.
+ * A profile replacement is held as a whole. Identity changes always go with now. Someone new who would
+ * be administrator comes in with the default profile, or waits outside when there is none.
+ * Disable bits of an explicit source disable of non-administrators count in LIMIT_DISABLES like
+ * all others.
  */
 int plan_split(const struct decision_setup *setup, const char *source,
 	       const struct person_change *change, const struct plan_holds *holds,
@@ -96,9 +119,23 @@ int plan_split(const struct decision_setup *setup, const char *source,
 	       struct err *err);
 
 /*
- * Digest contribution of a held change: uuid, before-state, what would go or come.
+ * What of `fresh` (computed from the present state) the plan had: takes away, gives and
+ * replaces nothing that `planned` did not. Fields and identities are fresh's.
+ */
+int plan_intersect(const struct person_change *planned, const struct person_change *fresh,
+		   struct arena *arena, struct person_change *ret_change, struct err *err);
+/* The change without what waits in `held` (another plan's): the other half of plan_intersect. */
+int plan_subtract(const struct person_change *change, const struct person_change *held,
+		  struct arena *arena, struct person_change *ret_change, struct err *err);
+/* Additions at most: no loss, no new disable, no replaced profile. For protected users. */
+int plan_keep_additions(const struct person_change *change, struct arena *arena,
+			struct person_change *ret_change, struct err *err);
+
+/*
+ * Digest contribution of a held change: uuid, before-state, what would go or come; no times.
  * The plan id is the digest over these, in order of uuid: independent of entry order.
  */
-struct hash256 person_change_digest(const struct person_change *held);
+int person_change_digest(const struct person_change *held, struct hash256 *ret_digest,
+			 struct err *err);
 
 #endif

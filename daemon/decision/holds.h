@@ -1,0 +1,23 @@
+/* What a plan holds back, decoded. Inside decision/ only. */
+#ifndef ROLEBRIDGE_DECISION_HOLDS_PRIVATE_H
+#define ROLEBRIDGE_DECISION_HOLDS_PRIVATE_H
+
+#include <rolebridge/decision/plan.h>
+
+struct hold_item {
+	enum limit_kind kind;
+	const char *subject;
+};
+
+struct plan_holds {
+	struct arena *arena;
+	struct hold_item *items; /* ordered by kind and subject */
+	size_t count;
+	unsigned kinds;		   /* bit per kind that occurs */
+	struct hash128 *conflicts; /* ordered */
+	size_t conflict_count;
+};
+
+bool plan_holds_has(const struct plan_holds *holds, enum limit_kind kind, const char *subject);
+
+#endif
