@@ -315,7 +315,7 @@ static void write_value(struct parser *p, const char *text, size_t size)
 		strbuf_putc(&p->normal, c);
 	}
 	if (strbuf_failed(&p->folded))
-		p->normal.failed = true;
+		strbuf_fail(&p->normal);
 }
 
 /* "#" hexpair…: a string is read as text, anything else stays, in lower case. */
@@ -406,6 +406,8 @@ static int parse_ava(struct parser *p)
 	skip_spaces(p);
 	if (p->at < p->end && *p->at != ',' && *p->at != '+')
 		return malformed(p, p->at, "',' or '+' expected");
+	if (strbuf_failed(&p->value))
+		strbuf_fail(&p->normal);
 	ava->size = p->normal.size - ava->at;
 	for (size_t i = 0; i < p->ava_count && !strbuf_failed(&p->normal); i++)
 		if (p->avas[i].type_size == ava->type_size &&
@@ -422,7 +424,7 @@ static void write_rdn(struct parser *p, struct strbuf *out)
 	bool done[DN_AVAS_MAX] = { false };
 
 	if (strbuf_failed(&p->normal)) {
-		out->failed = true;
+		strbuf_fail(out);
 		return;
 	}
 	for (size_t n = 0; n < p->ava_count; n++) {

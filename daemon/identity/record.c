@@ -85,14 +85,14 @@ void record_write_attribute(struct strbuf *out, const char *name, const char **v
 
 	/* An attribute without values is not there: the head's count would be wrong. */
 	if (count == 0) {
-		out->failed = true;
+		strbuf_fail(out);
 		return;
 	}
 	put_text(out, name);
 	if (count > SORT_ON_STACK) {
 		slices = alloc_zeroed(count, sizeof(*slices));
 		if (!slices) {
-			out->failed = true;
+			strbuf_fail(out);
 			return;
 		}
 	}
@@ -114,7 +114,7 @@ void record_write_groups(struct strbuf *out, const uint32_t *ascending_ids, size
 	put_varint(out, count);
 	for (size_t i = 0; i < count; i++) {
 		if (ascending_ids[i] <= last) {
-			out->failed = true;
+			strbuf_fail(out);
 			return;
 		}
 		put_varint(out, ascending_ids[i] - last);
@@ -132,7 +132,7 @@ void record_encode(const struct identity *identity, const struct schema *schema,
 		const struct schema_attribute *known = schema_get(schema, attribute->id);
 
 		if (!known || (i > 0 && identity->attributes[i - 1].id >= attribute->id)) {
-			out->failed = true;
+			strbuf_fail(out);
 			return;
 		}
 		record_write_attribute(out, known->name, (const char **)attribute->values, NULL,
