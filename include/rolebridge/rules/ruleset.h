@@ -32,7 +32,7 @@ struct rule {
 	size_t deny_count;
 	int64_t expires_s; /* first second at which the grants no longer hold; 0: never */
 	bool trial;
-	const char *when;  /* filter text, "" when none */
+	const char *when; /* filter text, "" when none */
 	struct position at;
 };
 
@@ -49,6 +49,12 @@ struct ruleset *ruleset_compile(const struct catalogue_settings *settings,
 				const struct schema *schema, const char *default_profile,
 				struct group_registry *registry, struct diagnostics *list);
 void ruleset_destroy(struct ruleset *rules);
+/*
+ * Warnings that depend on the day: expired rules, overdue persona reviews. settings are those
+ * the ruleset was compiled from. (What does not is said by ruleset_compile.)
+ */
+void ruleset_lint(const struct catalogue_settings *settings, int64_t now_s,
+		  struct diagnostics *list);
 
 size_t ruleset_count(const struct ruleset *rules);
 const struct rule *ruleset_rule(const struct ruleset *rules, size_t order);
@@ -69,13 +75,26 @@ int64_t ruleset_next_expiry(const struct ruleset *rules, int64_t now_s);
 struct group_states {
 	const uint8_t *unknown; /* unknown[id] != 0: frozen, or not read yet */
 	uint32_t count;		/* ids >= count are unknown */
+	/* Optional, so that nobody walks `unknown` once per person: every id < count that it marks. */
+	bool listed;
+	const uint32_t *unknown_ids;
+	uint32_t unknown_id_count;
 };
+
+/* From the registry: not found yet, or vanished, and not released. 0 or -1 (memory). */
+int group_states_build(const struct group_registry *registry, struct arena *arena,
+		       struct group_states *ret_states, struct err *err);
 
 /* One evaluated rule that is not plainly NO. */
 struct rule_match {
 	const struct rule *rule;
-	enum match match;	/* YES or UNKNOWN */
-	source_mask support;	/* sources whose data made it so */
+	enum match match; /* YES or UNKNOWN */
+	/*
+	 * Sources whose data made it so: of a YES, those of all atoms that carry it (under an odd
+	 * number of `!` the sources that were asked and said no); "(&)", which rests on nobody's
+	 * data, has all sources of the person. Of an UNKNOWN: who owes the data.
+	 */
+	source_mask support;
 };
 
 /*
@@ -93,11 +112,16 @@ int ruleset_evaluate(const struct ruleset *rules, const struct person *person,
 struct trace_node {
 	unsigned depth;
 	enum match match;
-	const char *text;    /* "(title=*intern*)", "groups: cn=…", "&", "|", "!" */
-	const char *because; /* "title is 'Summer intern' (source hr)", "not a member", "not delivered by corp" */
+	const char *text; /* "(title=*intern*)", "groups: cn=…", "&", "|", "!" */
+	const char *
+		because; /* "title is 'Summer intern' (source hr)", "not a member", "not delivered by corp" */
 };
 
-/* The condition tree of one rule for one person, preorder; sensitive values are shown as "(hidden)" unless show_sensitive. */
+/*
+ * The condition tree of one rule for one person, preorder. Of sensitive attributes the value
+ * and what it is compared with are shown as "(hidden)" unless show_sensitive. An expired rule
+ * is NO and says so in a node of its own before the tree.
+ */
 int rule_explain(const struct ruleset *rules, const struct rule *rule, const struct person *person,
 		 const struct group_states *groups, int64_t now_s, bool show_sensitive,
 		 struct arena *arena, enum match *ret_match, const struct trace_node **ret_nodes,
@@ -105,13 +129,14 @@ int rule_explain(const struct ruleset *rules, const struct rule *rule, const str
 
 /*
  * What rules alone give a person: shared by decide and rule tests.
- * profile: the first rule (file order) with a profile that is YES, not trial.
- * An UNKNOWN rule before it is reported so that decide can keep the confirmed one.
+ * profile: the first rule (file order) with a profile that is YES, not trial, and whose
+ * profile no rule denies. An UNKNOWN rule before it, or one whose profile is perhaps denied, is
+ * reported so that decide can keep the confirmed one.
  */
 struct rule_outcome {
-	const struct rule_match *profile;	  /* NULL: none */
-	bool profile_unknown_before;		  /* an UNKNOWN profile rule stands before it */
-	const struct rule_match *matches;	  /* as from ruleset_evaluate */
+	const struct rule_match *profile; /* NULL: none */
+	bool profile_unknown_before;	  /* an UNKNOWN profile rule stands before it */
+	const struct rule_match *matches; /* as from ruleset_evaluate */
 	size_t match_count;
 };
 void rule_outcome(const struct rule_match *matches, size_t count, struct rule_outcome *ret);
