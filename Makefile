@@ -14,11 +14,13 @@ FUZZ_SECONDS = 10
 FUZZ_CC = clang
 PYTHON = /usr/bin/python3
 PYTEST_FLAGS = -q -p no:cacheprovider
-PYTEST_PATHS = tests/integration tests/lint
+SYSTEM_TESTS = tests/integration tests/attack tests/fault
+PYTEST_PATHS = $(SYSTEM_TESTS) tests/lint
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.SECONDARY:
 MAKEFLAGS += --no-builtin-rules
 
 # ---------------------------------------------------------------- packages --
@@ -182,8 +184,10 @@ export ROLEBRIDGE_BUILD = $(abspath $(BUILD))
 check-unit: $(UNIT_TESTS) ## unit tests (no packages are installed)
 	@$(RUN_UNIT)
 
+PYTEST_FILES = $(wildcard $(PYTEST_PATHS:%=%/test_*.py))
+
 check-integration: all ## integration and lint tests (no packages are installed)
-	@$(PYTHON) -m pytest $(PYTEST_FLAGS) $(wildcard $(PYTEST_PATHS))
+	@$(if $(PYTEST_FILES),$(PYTHON) -m pytest $(PYTEST_FLAGS) $(PYTEST_FILES),:)
 
 check: deps-check ## install what tests need, run every test
 	@$(MAKE) --no-print-directory all
@@ -192,7 +196,7 @@ check: deps-check ## install what tests need, run every test
 
 check-san: deps-check ## the same tests under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/san SANITIZE=address,undefined \
-		PYTEST_PATHS=tests/integration check-unit check-integration
+		PYTEST_PATHS='$(SYSTEM_TESTS)' check-unit check-integration
 
 check-valgrind: deps-check ## unit tests under valgrind
 	@$(MAKE) --no-print-directory ROLEBRIDGE_VALGRIND=1 check-unit \
@@ -244,7 +248,7 @@ lint: deps-check ## format, both compilers with -Werror, layering, man pages
 unit-programs: $(UNIT_TESTS)
 
 lint-format:
-	@clang-format --dry-run -Werror $(C_FILES)
+	@clang-format --dry-run -Werror $(C_FILES) || { echo "'make format' mends this"; exit 1; }
 
 lint-man:
 	@for page in $(MAN_PAGES); do mandoc -T lint -W warning $$page || exit 1; done

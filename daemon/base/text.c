@@ -82,18 +82,19 @@ bool text_is_utf8(const void *data, size_t size)
 
 /* --- preparation (RFC 4518) --- */
 
-#define MAP_AWAY 0xff
-
-/*
- * 2.2 for ASCII: control characters map to nothing, line and tab controls to
- * SPACE. The folded table lowers letters too. Bytes beyond ASCII are not looked up.
- */
-static unsigned char ascii_map(unsigned char c, bool fold)
+/* 2.2 for ASCII: line and tab controls are a SPACE, the other controls nothing. */
+static inline bool ascii_is_space(unsigned char c)
 {
-	if (c == ' ' || (c >= 0x09 && c <= 0x0d))
-		return ' ';
-	if (c < 0x20 || c == 0x7f)
-		return MAP_AWAY;
+	return c == ' ' || (c >= 0x09 && c <= 0x0d);
+}
+
+static inline bool ascii_is_visible(unsigned char c)
+{
+	return c > ' ' && c < 0x7f;
+}
+
+static inline unsigned char ascii_fold(unsigned char c, bool fold)
+{
 	return fold && c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : c;
 }
 
@@ -119,12 +120,10 @@ static int ascii_walk_next(struct ascii_walk *walk)
 		if (*walk->at >= 0x80)
 			return -1;
 
-		unsigned char c = ascii_map(*walk->at++, walk->fold);
+		unsigned char c = ascii_fold(*walk->at++, walk->fold);
 
-		if (c == MAP_AWAY)
-			continue;
-		if (c == ' ') {
-			space = walk->begun;
+		if (!ascii_is_visible(c)) {
+			space |= walk->begun && ascii_is_space(c);
 			continue;
 		}
 		walk->begun = true;
@@ -232,21 +231,42 @@ static void prepare_unicode(struct strbuf *out, const char *text, size_t size, b
 	free(mapped);
 }
 
-static void prepare_text(struct strbuf *out, const char *text, size_t size, bool fold)
+/* The hot loop: the end of what was written, or NULL at a byte beyond ASCII. */
+static inline char *prepare_ascii(const unsigned char *at, size_t size, bool fold, char *to)
 {
-	const unsigned char *at = (const unsigned char *)text;
-	struct ascii_walk walk = { .at = at, .end = at + size, .fold = fold };
-	char *start = strbuf_reserve(out, size);
-	char *to = start;
-	int c;
+	const unsigned char *end = at + size;
+	const char *start = to;
+	bool space = false;
 
+	while (at < end) {
+		unsigned char c = *at++;
+
+		if (ascii_is_visible(c)) {
+			if (space)
+				*to++ = ' ';
+			space = false;
+			*to++ = (char)ascii_fold(c, fold);
+		} else if (c >= 0x80) {
+			return NULL;
+		} else if (ascii_is_space(c)) {
+			space = to != start;
+		}
+	}
+	return to;
+}
+
+static inline void prepare_text(struct strbuf *out, const char *text, size_t size, bool fold)
+{
 	/* Refused for its length before it is read, also where white space would have shortened it. */
+	char *start = strbuf_reserve(out, size);
+
 	if (!start)
 		return;
-	while ((c = ascii_walk_next(&walk)) > 0)
-		*to++ = (char)c;
-	if (c == 0) {
-		strbuf_advance(out, (size_t)(to - start));
+
+	char *end = prepare_ascii((const unsigned char *)text, size, fold, start);
+
+	if (end) {
+		strbuf_advance(out, (size_t)(end - start));
 		return;
 	}
 	/* What was written so far does not count; the text ends where it did. */
