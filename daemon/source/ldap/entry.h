@@ -1,0 +1,45 @@
+/*
+ * One entry of a search result, taken apart without copying: names and values
+ * point into the message. Bytes are the directory's: any length, any content.
+ */
+#ifndef SOURCE_LDAP_ENTRY_H
+#define SOURCE_LDAP_ENTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <ldap.h>
+
+#include <rolebridge/base/ids.h>
+
+struct entry {
+	BerElement *ber;
+	struct berval dn;
+};
+
+/* -1: the entry does not decode. entry_close also after that. */
+int entry_open(LDAP *ld, LDAPMessage *message, struct entry *ret_entry);
+/*
+ * 1 with the next attribute, 0 at the end, -1 when it does not decode. *ret_values ends with a
+ * NULL bv_val, may be NULL (no values), and is given back with ber_memfree; the values are borrowed.
+ */
+int entry_next(LDAP *ld, struct entry *entry, struct berval *ret_name, struct berval **ret_values);
+void entry_close(struct entry *entry);
+
+/* Caseless (ASCII) comparison of a description with a name. */
+bool entry_name_is(const struct berval *name, const char *wanted, size_t wanted_size);
+
+/*
+ * "member;range=0-1499" (AD): splits off the range. false when the name has none. *ret_last is true
+ * for the range that reaches the end ("*"); *ret_next is where the next one begins.
+ */
+bool entry_name_range(const struct berval *name, struct berval *ret_base, bool *ret_last,
+		      unsigned long *ret_first, unsigned long *ret_next);
+
+/*
+ * objectGUID to the text every tool of its vendor shows: the first three fields are stored
+ * little-endian (MS-DTYP 2.3.4.2). false unless 16 bytes.
+ */
+bool entry_guid_text(const struct berval *value, char ret_text[static UUID_TEXT_SIZE]);
+
+#endif

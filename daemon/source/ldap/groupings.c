@@ -1,0 +1,487 @@
+/*
+ * Group phase (see groupings.h). Enters: group entries. Leaves: the finished
+ * closure. A member value that is no DN names nobody: it is counted and told once
+ * per group. A group whose own DN does not parse, or whose entry does not decode, makes every
+ * answer of the closure doubtful: `complete` is false then.
+ */
+#include "groupings.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <rolebridge/base/alloc.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/identity/dn.h>
+
+#include "entry.h"
+
+/* Answers to one group's ranges; with 1,500 members each that is past 10 million. */
+#define RANGES_MAX 10000
+#define UNFINISHED_MAX (1u << 20)
+
+enum member_kind { MEMBER_DN, MEMBER_UNIQUE, MEMBER_UID };
+
+struct member_attribute {
+	const char *name;
+	size_t size;
+	enum member_kind kind;
+};
+
+/* A member list that goes on. */
+struct unfinished {
+	uint32_t group;
+	char *dn;
+	size_t member; /* index of the attribute */
+	unsigned long next;
+};
+
+struct reading {
+	struct session *session;
+	struct groupings *groupings;
+	struct canaries *canaries;
+	struct hash_table *wanted; /* fingerprint of the name → index into job->wanted + 1 */
+	struct member_attribute members[PROTOCOL_LIST_MAX];
+	size_t member_count;
+	struct strbuf scratch;
+	struct unfinished *unfinished;
+	size_t unfinished_count, unfinished_capacity;
+	uint64_t bad_members, all_members; /* of the group at hand */
+};
+
+/* Immutable ids by which rules may name a group. */
+static const struct {
+	const char *name;
+	bool guid;
+} id_attributes[] = { { "entryUUID", false }, { "objectGUID", true }, { "nsUniqueId", false } };
+
+static int out_of_memory(struct reading *reading)
+{
+	outcome_note(reading->session->outcome, "out-of-memory", "no memory for the groups");
+	return -1;
+}
+
+/* --- members --- */
+
+/* RFC 4517 3.3.21: "DN#'0101'B"; the number is not part of the name. */
+static size_t without_unique_id(const char *value, size_t size)
+{
+	size_t at = size;
+
+	if (size < 4 || value[size - 1] != 'B' || value[size - 2] != '\'')
+		return size;
+	for (at = size - 2; at > 0 && (value[at - 1] == '0' || value[at - 1] == '1'); at--)
+		;
+	return at >= 2 && value[at - 1] == '\'' && value[at - 2] == '#' ? at - 2 : size;
+}
+
+static int add_member(struct reading *reading, uint32_t group, enum member_kind kind,
+		      const struct berval *value)
+{
+	struct closure *closure = reading->groupings->closure;
+	struct hash128 name;
+	size_t size = value->bv_len;
+
+	reading->all_members++;
+	if (kind == MEMBER_UNIQUE)
+		size = without_unique_id(value->bv_val, size);
+	if (kind == MEMBER_UID) {
+		if (closure_uid_name(value->bv_val, size, &reading->scratch, &name, NULL) < 0)
+			return out_of_memory(reading);
+	} else if (size == 0 ||
+		   dn_fingerprint(value->bv_val, size, &reading->scratch, &name, NULL) < 0) {
+		reading->bad_members++;
+		return 0;
+	}
+	if (closure_add_member(closure, group, name, NULL) < 0)
+		return out_of_memory(reading);
+	return 0;
+}
+
+static int remember_unfinished(struct reading *reading, uint32_t group, const struct berval *dn,
+			       size_t member, unsigned long next)
+{
+	struct unfinished *item;
+
+	if (reading->unfinished_count == reading->unfinished_capacity) {
+		size_t capacity = 2 * reading->unfinished_capacity + 16;
+		void *items = alloc_resize(reading->unfinished, capacity * sizeof(*item));
+		if (!items || capacity > UNFINISHED_MAX)
+			return out_of_memory(reading);
+		reading->unfinished = items;
+		reading->unfinished_capacity = capacity;
+	}
+	item = &reading->unfinished[reading->unfinished_count];
+	*item = (struct unfinished){ group, strndup(dn->bv_val, dn->bv_len), member, next };
+	if (!item->dn)
+		return out_of_memory(reading);
+	reading->unfinished_count++;
+	return 0;
+}
+
+static const struct member_attribute *find_member(const struct reading *reading,
+						  const struct berval *name)
+{
+	for (size_t i = 0; i < reading->member_count; i++) {
+		if (entry_name_is(name, reading->members[i].name, reading->members[i].size))
+			return &reading->members[i];
+	}
+	return NULL;
+}
+
+static void list_is_cut(struct reading *reading, uint32_t group, const struct berval *dn)
+{
+	closure_set_incomplete(reading->groupings->closure, group);
+	outcome_note(reading->session->outcome, "range-cut",
+		     "member list of '%.*s' could not be read to its end",
+		     (int)(dn->bv_len < 256 ? dn->bv_len : 256), dn->bv_val);
+}
+
+static int add_members(struct reading *reading, uint32_t group, enum member_kind kind,
+		       const struct berval *values)
+{
+	for (const struct berval *v = values; v && v->bv_val; v++) {
+		if (add_member(reading, group, kind, v) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* --- one group entry --- */
+
+static void answer_wanted(struct reading *reading, uint32_t group, struct hash128 name)
+{
+	const struct job *job = reading->session->job;
+	uint32_t found;
+
+	if (hash_table_get(reading->wanted, name, &found) &&
+	    closure_want(reading->groupings->closure, group, job->wanted[found - 1].id, NULL) < 0)
+		out_of_memory(reading);
+}
+
+static void answer_to_id(struct reading *reading, uint32_t group, const struct berval *name,
+			 const struct berval *values)
+{
+	for (size_t i = 0; i < ARRAY_LEN(id_attributes); i++) {
+		const char *wanted = id_attributes[i].name;
+		char text[UUID_TEXT_SIZE];
+		if (!values || !values->bv_val || !entry_name_is(name, wanted, strlen(wanted)))
+			continue;
+		if (id_attributes[i].guid) {
+			if (!entry_guid_text(values, text))
+				continue;
+		} else {
+			if (values->bv_len >= sizeof(text))
+				continue;
+			for (size_t c = 0; c < values->bv_len; c++) {
+				char upper = values->bv_val[c];
+				bool fold = upper >= 'A' && upper <= 'Z';
+				text[c] = fold ? (char)(upper | 0x20) : upper;
+			}
+			text[values->bv_len] = '\0';
+		}
+		answer_wanted(reading, group, fingerprint128(text, strlen(text)));
+	}
+}
+
+static int take_attribute(struct reading *reading, uint32_t group, const struct berval *dn,
+			  const struct berval *name, const struct berval *values)
+{
+	const struct member_attribute *member = find_member(reading, name);
+	struct berval base;
+	bool last = true;
+	unsigned long first = 0, next = 0;
+
+	if (!member && entry_name_range(name, &base, &last, &first, &next))
+		member = find_member(reading, &base);
+	if (!member) {
+		answer_to_id(reading, group, name, values);
+		return 0;
+	}
+	if (add_members(reading, group, member->kind, values) < 0)
+		return -1;
+	if (last && first == 0)
+		return 0;
+	if (last || first != 0 || next == 0) {
+		list_is_cut(reading, group, dn);
+		return 0;
+	}
+	return remember_unfinished(reading, group, dn, (size_t)(member - reading->members), next);
+}
+
+static int take_attributes(struct reading *reading, uint32_t group, struct entry *entry)
+{
+	LDAP *ld = reading->session->ld;
+	struct berval name, *values;
+	int more;
+
+	while ((more = entry_next(ld, entry, &name, &values)) > 0) {
+		int status = take_attribute(reading, group, &entry->dn, &name, values);
+		ber_memfree(values);
+		if (status < 0)
+			return -1;
+	}
+	if (more < 0) {
+		output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL,
+				  "malformed-entry", "group entry does not decode");
+		reading->groupings->complete = false;
+	}
+	return 0;
+}
+
+static void tell_bad_members(struct reading *reading, const struct entry *entry)
+{
+	char detail[128];
+
+	if (reading->bad_members == 0)
+		return;
+	snprintf(detail, sizeof(detail), "%" PRIu64 " of %" PRIu64 " members are no valid names",
+		 reading->bad_members, reading->all_members);
+	output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL,
+			  "invalid-member", detail);
+}
+
+/* A group that has no name of its own cannot be found in other groups: what it gives is unknown. */
+static void quarantine_group(struct reading *reading, const struct entry *entry, const char *reason,
+			     const char *detail)
+{
+	reading->groupings->complete = false;
+	output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL, reason,
+			  detail);
+}
+
+static int take_group(struct reading *reading, struct entry *entry)
+{
+	struct err err = { 0 };
+	struct hash128 name;
+	uint32_t group;
+
+	reading->bad_members = reading->all_members = 0;
+	if (dn_fingerprint(entry->dn.bv_val, entry->dn.bv_len, &reading->scratch, &name, &err) <
+	    0) {
+		if (err.code == ERR_MEMORY)
+			return out_of_memory(reading);
+		quarantine_group(reading, entry, "invalid-dn", err.text);
+		return 0;
+	}
+	if (closure_add_group(reading->groupings->closure, name, &group, &err) < 0) {
+		if (err.code != ERR_CONFLICT)
+			return out_of_memory(reading);
+		quarantine_group(reading, entry, "duplicate-dn", "the group came twice");
+		return 0;
+	}
+	canaries_see(reading->canaries, name);
+	answer_wanted(reading, group, name);
+	if (take_attributes(reading, group, entry) < 0)
+		return -1;
+	tell_bad_members(reading, entry);
+	return 0;
+}
+
+static int take_message(struct reading *reading, LDAPMessage *message)
+{
+	struct entry entry;
+	int status = 0;
+
+	if (entry_open(reading->session->ld, message, &entry) < 0) {
+		quarantine_group(reading, &entry, "malformed-entry", "entry does not decode");
+	} else {
+		status = take_group(reading, &entry);
+		reading->session->out->groups++;
+	}
+	entry_close(&entry);
+	ldap_msgfree(message);
+	output_pulse(reading->session->out);
+	return status;
+}
+
+/* --- ranges (Active Directory: MS-ADTS 3.1.1.3.1.3.3) --- */
+
+/* The next piece of a list; ret_next 0: it was the last one. -1: no use to go on. */
+static int take_piece(struct reading *reading, struct unfinished *list, LDAPMessage *message,
+		      unsigned long *ret_next)
+{
+	const struct member_attribute *member = &reading->members[list->member];
+	struct entry entry;
+	struct berval name, base, *values;
+	int status = -1;
+
+	if (entry_open(reading->session->ld, message, &entry) == 0) {
+		while (entry_next(reading->session->ld, &entry, &name, &values) > 0) {
+			bool last;
+			unsigned long first, next;
+			if (entry_name_range(&name, &base, &last, &first, &next) &&
+			    entry_name_is(&base, member->name, member->size) &&
+			    first == list->next && (last || next > first)) {
+				status = add_members(reading, list->group, member->kind, values);
+				*ret_next = next;
+			}
+			ber_memfree(values);
+		}
+	}
+	entry_close(&entry);
+	return status;
+}
+
+/* One base search; the entry and a result 0 must come. */
+static int fetch_piece(struct reading *reading, struct unfinished *list, unsigned long *ret_next)
+{
+	struct session *session = reading->session;
+	const struct member_attribute *member = &reading->members[list->member];
+	char attribute[320], *attributes[] = { attribute, NULL };
+	LDAPMessage *message;
+	int message_id = 0, code = LDAP_OTHER, status = -1;
+
+	snprintf(attribute, sizeof(attribute), "%.*s;range=%lu-*", 255, member->name, list->next);
+	if (ldap_search_ext(session->ld, list->dn, LDAP_SCOPE_BASE, "(objectClass=*)", attributes,
+			    0, NULL, NULL, NULL, LDAP_NO_LIMIT, &message_id) != LDAP_SUCCESS) {
+		session_note_last(session, "cannot ask for the rest of a group");
+		return -1;
+	}
+	for (;;) {
+		if (session_await(session, message_id, &message) < 0)
+			return -1;
+		if (ldap_msgtype(message) == LDAP_RES_SEARCH_RESULT)
+			break;
+		if (ldap_msgtype(message) == LDAP_RES_SEARCH_ENTRY)
+			status = take_piece(reading, list, message, ret_next);
+		ldap_msgfree(message);
+	}
+	if (ldap_parse_result(session->ld, message, &code, NULL, NULL, NULL, NULL, 1) !=
+	    LDAP_SUCCESS)
+		return -1;
+	return code == LDAP_SUCCESS ? status : -1;
+}
+
+static void fetch_rest(struct reading *reading, struct unfinished *list)
+{
+	struct berval dn = { strlen(list->dn), list->dn };
+
+	for (size_t i = 0; i < RANGES_MAX; i++) {
+		unsigned long next = 0;
+		if (reading->session->broken || fetch_piece(reading, list, &next) < 0)
+			break;
+		if (next == 0)
+			return;
+		list->next = next;
+	}
+	list_is_cut(reading, list->group, &dn);
+}
+
+/* --- the whole phase --- */
+
+static bool name_is_id(const char *name)
+{
+	return strchr(name, '=') == NULL;
+}
+
+/* The attributes to ask for: members, and ids when a rule names a group by its id. */
+static char **request_of(struct reading *reading)
+{
+	const struct job *job = reading->session->job;
+	bool by_id = false;
+	size_t count = 0;
+	char **names =
+		alloc_zeroed(reading->member_count + ARRAY_LEN(id_attributes) + 2, sizeof(*names));
+
+	if (!names)
+		return NULL;
+	for (size_t i = 0; i < reading->member_count; i++)
+		names[count++] = (char *)reading->members[i].name;
+	for (size_t i = 0; i < job->wanted_count && !by_id; i++)
+		by_id = name_is_id(job->wanted[i].name);
+	for (size_t i = 0; by_id && i < ARRAY_LEN(id_attributes); i++)
+		names[count++] = (char *)id_attributes[i].name;
+	/* An empty list would ask for all attributes (RFC 4511 4.5.1.8). */
+	if (count == 0)
+		names[count++] = (char *)LDAP_NO_ATTRS;
+	return names;
+}
+
+static int prepare(struct reading *reading)
+{
+	const struct job *job = reading->session->job;
+	uint32_t *slot;
+
+	for (size_t i = 0; i < job->members.count; i++) {
+		struct member_attribute *member = &reading->members[reading->member_count++];
+		member->name = job->members.items[i];
+		member->size = strlen(member->name);
+		member->kind = strcasecmp(member->name, "memberUid") == 0      ? MEMBER_UID
+			       : strcasecmp(member->name, "uniqueMember") == 0 ? MEMBER_UNIQUE
+									       : MEMBER_DN;
+	}
+	reading->groupings->closure = closure_create();
+	reading->wanted = hash_table_create(job->wanted_count, job->wanted_count);
+	if (!reading->groupings->closure || !reading->wanted)
+		return out_of_memory(reading);
+	for (size_t i = 0; i < job->wanted_count; i++) {
+		const char *name = job->wanted[i].name;
+		if (hash_table_put(reading->wanted, fingerprint128(name, strlen(name)), &slot) < 0)
+			return out_of_memory(reading);
+		*slot = (uint32_t)i + 1;
+	}
+	return 0;
+}
+
+static int read_groups(struct reading *reading, struct search *search)
+{
+	LDAPMessage *message;
+	int more;
+
+	search_start(search);
+	while ((more = search_next(search, &message)) > 0) {
+		if (take_message(reading, message) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < reading->unfinished_count; i++)
+		fetch_rest(reading, &reading->unfinished[i]);
+	if (search->partial)
+		reading->groupings->complete = false;
+	if (reading->session->broken || reading->session->out->failed)
+		return -1;
+	if (closure_finish(reading->groupings->closure, NULL) < 0)
+		return out_of_memory(reading);
+	return 0;
+}
+
+int groupings_read(struct session *session, struct search *then, struct canaries *canaries,
+		   struct groupings *groupings)
+{
+	struct reading *reading = alloc_zeroed(1, sizeof(*reading));
+	struct search search = {
+		.session = session, .what = &session->job->groups, .name = "groups", .then = then
+	};
+	int status = -1;
+
+	groupings->complete = true;
+	if (!reading) {
+		outcome_note(session->outcome, "out-of-memory", "no memory for the groups");
+		return -1;
+	}
+	reading->session = session;
+	reading->groupings = groupings;
+	reading->canaries = canaries;
+	reading->scratch = STRBUF(4 * DN_MAX);
+	if (prepare(reading) == 0 && (search.attributes = request_of(reading)))
+		status = read_groups(reading, &search);
+	search_finish(&search);
+	free(search.attributes);
+	for (size_t i = 0; i < reading->unfinished_count; i++)
+		free(reading->unfinished[i].dn);
+	free(reading->unfinished);
+	hash_table_destroy(reading->wanted);
+	strbuf_finish(&reading->scratch);
+	free(reading);
+	/* A closure that is not finished answers nothing. */
+	if (status < 0)
+		groupings_finish(groupings);
+	return status;
+}
+
+void groupings_finish(struct groupings *groupings)
+{
+	closure_destroy(groupings->closure);
+	groupings->closure = NULL;
+}

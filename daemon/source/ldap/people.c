@@ -1,0 +1,563 @@
+/*
+ * User phase (see people.h). Enters: entries with any bytes. Leaves: records
+ * whose texts are UTF-8 without NUL, in the record's order, no larger than
+ * RECORD_MAX. An entry with a bad DN, key or value is quarantined; the rest goes on.
+ *
+ * Attributes asked for are gathered in slots, one per distinct name. A
+ * description with options that nobody asked for ("cn;lang-de", sent for "cn") is
+ * another attribute and is left out.
+ */
+#include "people.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <rolebridge/base/alloc.h>
+#include <rolebridge/base/text.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/identity/dn.h>
+
+#include "disabled.h"
+#include "entry.h"
+
+#define VALUE_MAX (1024u * 1024)
+#define KEY_MAX 1024u
+#define PEOPLE_MAX (1u << 28)
+/* Upper bounds of what a record adds to the bytes of its texts: head, and per text or list. */
+#define HEAD_OVERHEAD 64
+#define TEXT_OVERHEAD 10
+
+struct slot {
+	const char *name;
+	size_t size;
+	bool is_guid;
+	bool wanted;	       /* goes into the record, so its values must be text */
+	struct berval *values; /* NULL: not in this entry */
+	size_t count;
+};
+
+struct marker {
+	struct disabled_marker rule;
+	size_t slot;
+};
+
+struct people {
+	struct session *session;
+	struct canaries *canaries;
+	struct closure *closure; /* NULL: no groups wanted */
+	bool groups_complete;
+	struct search search;
+	char **request;
+	struct slot *slots;
+	size_t slot_count,
+		next_slot; /* servers send attributes in the same order again and again */
+	size_t key_slot, uid_slot;
+	bool uses_uid;		/* memberUid may name users */
+	size_t *attribute_slot; /* for each of job->attributes */
+	struct marker *markers;
+	size_t marker_count;
+	struct hash_table *keys; /* seen in this read */
+	struct strbuf scratch, dn, key, guids;
+	/* Grown to the longest list met. */
+	const char **values;
+	size_t *sizes, list_capacity;
+	struct hash128 *names;
+	size_t name_capacity;
+};
+
+/* Why an entry is quarantined; reason NULL: it is fine. */
+struct problem {
+	const char *reason;
+	char detail[256];
+};
+
+static int out_of_memory(struct people *people)
+{
+	outcome_note(people->session->outcome, "out-of-memory", "no memory for the users");
+	return -1;
+}
+
+/* --- preparation --- */
+
+static size_t slot_for(struct people *people, const char *name, size_t size)
+{
+	struct slot *slot = people->slots;
+
+	for (size_t i = 0; i < people->slot_count; i++, slot++) {
+		if (slot->size == size && strncasecmp(slot->name, name, size) == 0)
+			return i;
+	}
+	*slot = (struct slot){ .name = name, .size = size };
+	slot->is_guid = size == strlen("objectGUID") && strncasecmp(name, "objectGUID", size) == 0;
+	return people->slot_count++;
+}
+
+static int prepare_slots(struct people *people, const struct job *job)
+{
+	size_t most = job->attribute_count + job->disabled.count + 2;
+
+	people->slots = alloc_zeroed(most, sizeof(*people->slots));
+	people->attribute_slot = alloc_zeroed(job->attribute_count + 1, sizeof(size_t));
+	people->markers = alloc_zeroed(job->disabled.count + 1, sizeof(*people->markers));
+	if (!people->slots || !people->attribute_slot || !people->markers)
+		return out_of_memory(people);
+	people->key_slot = slot_for(people, job->key, strlen(job->key));
+	for (size_t i = 0; i < job->attribute_count; i++) {
+		const char *from = job->attributes[i].from;
+		people->attribute_slot[i] = slot_for(people, from, strlen(from));
+		people->slots[people->attribute_slot[i]].wanted = true;
+	}
+	for (size_t i = 0; i < job->disabled.count; i++) {
+		struct marker *marker = &people->markers[people->marker_count];
+		if (!disabled_marker_parse(job->disabled.items[i], &marker->rule))
+			continue;
+		marker->slot = slot_for(people, marker->rule.text, marker->rule.attribute_size);
+		people->marker_count++;
+	}
+	for (size_t i = 0; i < job->members.count && job->wanted_count > 0; i++)
+		people->uses_uid |= strcasecmp(job->members.items[i], "memberUid") == 0;
+	if (people->uses_uid)
+		people->uid_slot = slot_for(people, "uid", strlen("uid"));
+	return 0;
+}
+
+/* Names with options or of markers are not NUL-terminated where the slot ends: copies. */
+static int prepare_request(struct people *people)
+{
+	people->request = alloc_zeroed(people->slot_count + 1, sizeof(*people->request));
+	if (!people->request)
+		return out_of_memory(people);
+	for (size_t i = 0; i < people->slot_count; i++) {
+		people->request[i] = strndup(people->slots[i].name, people->slots[i].size);
+		if (!people->request[i])
+			return out_of_memory(people);
+	}
+	return 0;
+}
+
+struct people *people_create(struct session *session, struct canaries *canaries)
+{
+	struct people *people = alloc_zeroed(1, sizeof(*people));
+
+	if (!people) {
+		outcome_note(session->outcome, "out-of-memory", "no memory for the users");
+		return NULL;
+	}
+	people->session = session;
+	people->canaries = canaries;
+	people->scratch = STRBUF(4 * DN_MAX);
+	people->dn = STRBUF(VALUE_MAX);
+	people->key = STRBUF(KEY_MAX + 1);
+	people->guids = STRBUF(VALUE_MAX);
+	people->keys = hash_table_create(1024, PEOPLE_MAX);
+	if (!people->keys) {
+		out_of_memory(people);
+	} else if (prepare_slots(people, session->job) == 0 && prepare_request(people) == 0) {
+		people->search = (struct search){ .session = session,
+						  .what = &session->job->users,
+						  .name = "users",
+						  .attributes = people->request };
+		return people;
+	}
+	people_destroy(people);
+	return NULL;
+}
+
+struct search *people_search(struct people *people)
+{
+	return &people->search;
+}
+
+void people_destroy(struct people *people)
+{
+	if (!people)
+		return;
+	search_finish(&people->search);
+	for (size_t i = 0; people->request && people->request[i]; i++)
+		free(people->request[i]);
+	free(people->request);
+	free(people->slots);
+	free(people->attribute_slot);
+	free(people->markers);
+	hash_table_destroy(people->keys);
+	strbuf_finish(&people->scratch);
+	strbuf_finish(&people->dn);
+	strbuf_finish(&people->key);
+	strbuf_finish(&people->guids);
+	free(people->values);
+	free(people->sizes);
+	free(people->names);
+	free(people);
+}
+
+/* --- one entry: gather --- */
+
+static void problem_set(struct problem *problem, const char *reason, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void problem_set(struct problem *problem, const char *reason, const char *format, ...)
+{
+	va_list args;
+
+	if (problem->reason)
+		return;
+	problem->reason = reason;
+	va_start(args, format);
+	vsnprintf(problem->detail, sizeof(problem->detail), format, args);
+	va_end(args);
+}
+
+static struct slot *find_slot(struct people *people, const struct berval *name)
+{
+	for (size_t tried = 0; tried < people->slot_count; tried++) {
+		size_t i = people->next_slot + tried;
+		if (i >= people->slot_count)
+			i -= people->slot_count;
+		if (entry_name_is(name, people->slots[i].name, people->slots[i].size)) {
+			people->next_slot = i + 1 < people->slot_count ? i + 1 : 0;
+			return &people->slots[i];
+		}
+	}
+	return NULL;
+}
+
+static void clear_slots(struct people *people)
+{
+	for (size_t i = 0; i < people->slot_count; i++) {
+		if (people->slots[i].values)
+			ber_memfree(people->slots[i].values);
+		people->slots[i].values = NULL;
+		people->slots[i].count = 0;
+	}
+	people->next_slot = 0;
+}
+
+/* All attributes into their slots; says what is wrong with the entry's form. */
+static void gather(struct people *people, struct entry *entry, struct problem *problem)
+{
+	LDAP *ld = people->session->ld;
+	struct berval name, *values;
+	int more;
+
+	while ((more = entry_next(ld, entry, &name, &values)) > 0) {
+		struct slot *slot = find_slot(people, &name);
+		if (slot && slot->values)
+			problem_set(problem, "malformed-entry", "attribute '%.*s' came twice",
+				    (int)slot->size, slot->name);
+		if (!slot || slot->values) {
+			ber_memfree(values);
+			continue;
+		}
+		slot->values = values;
+		while (values && values[slot->count].bv_val)
+			slot->count++;
+	}
+	if (more < 0)
+		problem_set(problem, "malformed-entry", "entry does not decode");
+}
+
+/* --- key and name --- */
+
+static bool utf8_text(const struct berval *value)
+{
+	return text_is_utf8(value->bv_val, value->bv_len);
+}
+
+/* UUIDs are compared without regard to case (RFC 4530 2.3): one spelling for all. */
+static void lower_uuid(struct strbuf *key)
+{
+	struct uuid uuid;
+	char text[UUID_TEXT_SIZE];
+
+	if (key->size == UUID_TEXT_SIZE - 1 && uuid_parse(strbuf_text(key), &uuid)) {
+		uuid_format(&uuid, text);
+		strbuf_clear(key);
+		strbuf_puts(key, text);
+	}
+}
+
+static void take_key(struct people *people, struct problem *problem)
+{
+	const struct slot *slot = &people->slots[people->key_slot];
+	char guid[UUID_TEXT_SIZE];
+
+	strbuf_clear(&people->key);
+	if (slot->count != 1) {
+		problem_set(problem, slot->count ? "ambiguous-key" : "missing-key",
+			    "%zu values of key attribute '%s'", slot->count,
+			    people->session->job->key);
+		return;
+	}
+	if (slot->is_guid) {
+		if (entry_guid_text(&slot->values[0], guid))
+			strbuf_puts(&people->key, guid);
+		else
+			problem_set(problem, "invalid-key", "key has %zu bytes instead of 16",
+				    (size_t)slot->values[0].bv_len);
+		return;
+	}
+	if (slot->values[0].bv_len == 0 || slot->values[0].bv_len > KEY_MAX ||
+	    !utf8_text(&slot->values[0])) {
+		problem_set(problem, "invalid-key",
+			    "key is empty, longer than %u bytes or not valid UTF-8", KEY_MAX);
+		return;
+	}
+	strbuf_append(&people->key, slot->values[0].bv_val, slot->values[0].bv_len);
+	lower_uuid(&people->key);
+}
+
+static int check_key_is_new(struct people *people, struct problem *problem)
+{
+	struct hash128 name = fingerprint128(people->key.data, people->key.size);
+	uint32_t *slot;
+	int added;
+
+	if (people->key.size == 0)
+		return 0;
+	canaries_see(people->canaries, name);
+	added = hash_table_put(people->keys, name, &slot);
+	if (added < 0)
+		return out_of_memory(people);
+	if (added == 0)
+		problem_set(problem, "duplicate-key", "another entry has the same key");
+	return 0;
+}
+
+static int take_dn(struct people *people, const struct entry *entry, struct hash128 *ret_name,
+		   struct problem *problem)
+{
+	struct err err = { 0 };
+
+	strbuf_clear(&people->dn);
+	if (!utf8_text(&entry->dn)) {
+		problem_set(problem, "invalid-dn", "name is not valid UTF-8");
+		return 0;
+	}
+	if (dn_fingerprint(entry->dn.bv_val, entry->dn.bv_len, &people->scratch, ret_name, &err) <
+	    0) {
+		if (err.code == ERR_MEMORY)
+			return out_of_memory(people);
+		problem_set(problem, "invalid-dn", "%s", err.text);
+		return 0;
+	}
+	canaries_see(people->canaries, *ret_name);
+	strbuf_append(&people->dn, entry->dn.bv_val, entry->dn.bv_len);
+	return strbuf_failed(&people->dn) ? out_of_memory(people) : 0;
+}
+
+/* --- values --- */
+
+static void check_values(const struct slot *slot, struct problem *problem)
+{
+	for (size_t i = 0; i < slot->count && !problem->reason; i++) {
+		const struct berval *value = &slot->values[i];
+		if (value->bv_len > VALUE_MAX)
+			problem_set(problem, "value-too-large",
+				    "a value of attribute '%.*s' has %zu bytes", (int)slot->size,
+				    slot->name, (size_t)value->bv_len);
+		else if (slot->is_guid ? value->bv_len != 16 : !utf8_text(value))
+			problem_set(problem, "invalid-utf8",
+				    "a value of attribute '%.*s' is not valid UTF-8 text",
+				    (int)slot->size, slot->name);
+	}
+}
+
+static const char *disabled_by(const struct people *people)
+{
+	for (size_t i = 0; i < people->marker_count; i++) {
+		const struct marker *marker = &people->markers[i];
+		const struct slot *slot = &people->slots[marker->slot];
+		for (size_t v = 0; v < slot->count; v++) {
+			if (disabled_marker_matches(&marker->rule, slot->values[v].bv_val,
+						    slot->values[v].bv_len,
+						    people->session->job->now_s))
+				return marker->rule.text;
+		}
+	}
+	return NULL;
+}
+
+/* An upper bound of the record without its groups. */
+static size_t record_bound(const struct people *people)
+{
+	const struct job *job = people->session->job;
+	size_t bound = HEAD_OVERHEAD + people->key.size + people->dn.size + KEY_MAX;
+
+	for (size_t i = 0; i < job->attribute_count; i++) {
+		const struct slot *slot = &people->slots[people->attribute_slot[i]];
+		bound += strlen(job->attributes[i].name) + 2 * TEXT_OVERHEAD;
+		for (size_t v = 0; v < slot->count; v++)
+			bound += slot->values[v].bv_len + TEXT_OVERHEAD +
+				 (slot->is_guid ? UUID_TEXT_SIZE : 0);
+	}
+	return bound;
+}
+
+static int make_lists(struct people *people, size_t count)
+{
+	void *values, *sizes;
+
+	if (count <= people->list_capacity)
+		return 0;
+	values = alloc_resize(people->values, 2 * count * sizeof(*people->values));
+	if (values)
+		people->values = values;
+	sizes = alloc_resize(people->sizes, 2 * count * sizeof(*people->sizes));
+	if (sizes)
+		people->sizes = sizes;
+	if (!values || !sizes)
+		return out_of_memory(people);
+	people->list_capacity = 2 * count;
+	return 0;
+}
+
+static int write_attribute(struct people *people, const char *name, const struct slot *slot)
+{
+	if (make_lists(people, slot->count) < 0)
+		return -1;
+	strbuf_clear(&people->guids);
+	/* Room first: the texts must not move once they are pointed at. */
+	if (slot->is_guid && !strbuf_reserve(&people->guids, slot->count * UUID_TEXT_SIZE))
+		return out_of_memory(people);
+	for (size_t i = 0; i < slot->count; i++) {
+		people->values[i] = slot->values[i].bv_val;
+		people->sizes[i] = slot->values[i].bv_len;
+		if (slot->is_guid) {
+			char *text = people->guids.data + i * UUID_TEXT_SIZE;
+			entry_guid_text(&slot->values[i], text);
+			people->values[i] = text;
+			people->sizes[i] = UUID_TEXT_SIZE - 1;
+		}
+	}
+	record_write_attribute(&people->session->out->frames, name, people->values, people->sizes,
+			       slot->count);
+	return 0;
+}
+
+/* --- groups --- */
+
+static int effective_groups(struct people *people, struct hash128 dn,
+			    struct closure_answer *ret_answer)
+{
+	const struct slot *uid = &people->slots[people->uid_slot];
+	size_t uids = people->uses_uid ? uid->count : 0;
+	size_t count = 0;
+
+	if (!people->closure) {
+		*ret_answer = (struct closure_answer){ .complete = true };
+		return 0;
+	}
+	if (uids + 1 > people->name_capacity) {
+		void *names = alloc_resize(people->names, 2 * (uids + 1) * sizeof(*people->names));
+		if (!names)
+			return out_of_memory(people);
+		people->names = names;
+		people->name_capacity = 2 * (uids + 1);
+	}
+	people->names[count++] = dn;
+	for (size_t i = 0; i < uids; i++) {
+		if (closure_uid_name(uid->values[i].bv_val, uid->values[i].bv_len, &people->scratch,
+				     &people->names[count++], NULL) < 0)
+			return out_of_memory(people);
+	}
+	if (closure_user(people->closure, people->names, count, NULL, 0, ret_answer, NULL) < 0)
+		return out_of_memory(people);
+	return 0;
+}
+
+/* --- one entry: give out --- */
+
+static int write_record(struct people *people, const struct closure_answer *groups)
+{
+	const struct job *job = people->session->job;
+	struct strbuf *frames = &people->session->out->frames;
+	const char *disabled = disabled_by(people);
+	size_t attributes = 0, begin;
+
+	for (size_t i = 0; i < job->attribute_count; i++)
+		attributes += people->slots[people->attribute_slot[i]].count > 0;
+	begin = message_begin(frames, PROTOCOL_IDENTITY);
+	record_write_head(frames, strbuf_text(&people->key), strbuf_text(&people->dn),
+			  people->groups_complete && groups->complete, disabled != NULL,
+			  disabled ? disabled : "", attributes);
+	for (size_t i = 0; i < job->attribute_count; i++) {
+		const struct slot *slot = &people->slots[people->attribute_slot[i]];
+		if (slot->count > 0 && write_attribute(people, job->attributes[i].name, slot) < 0)
+			return -1;
+	}
+	record_write_groups(frames, groups->ids, groups->count);
+	message_end(frames, begin);
+	people->session->out->entries++;
+	return strbuf_failed(frames) ? out_of_memory(people) : 0;
+}
+
+static int give_out(struct people *people, struct hash128 dn, struct problem *problem)
+{
+	struct closure_answer groups;
+	size_t bound;
+
+	if (effective_groups(people, dn, &groups) < 0)
+		return -1;
+	bound = record_bound(people) + groups.count * TEXT_OVERHEAD;
+	if (bound > RECORD_MAX) {
+		problem_set(problem, "record-too-large", "entry has about %zu bytes", bound);
+		return 0;
+	}
+	output_make_room(people->session->out, bound + MESSAGE_HEADER_SIZE);
+	return write_record(people, &groups);
+}
+
+static int take_user(struct people *people, struct entry *entry, struct problem *problem)
+{
+	struct hash128 dn = { 0 };
+
+	gather(people, entry, problem);
+	if (take_dn(people, entry, &dn, problem) < 0)
+		return -1;
+	take_key(people, problem);
+	if (check_key_is_new(people, problem) < 0)
+		return -1;
+	for (size_t i = 0; i < people->slot_count && !problem->reason; i++) {
+		if (people->slots[i].wanted)
+			check_values(&people->slots[i], problem);
+	}
+	return problem->reason ? 0 : give_out(people, dn, problem);
+}
+
+static int take_message(struct people *people, LDAPMessage *message)
+{
+	struct problem problem = { 0 };
+	struct entry entry;
+	int status = 0;
+
+	strbuf_clear(&people->key);
+	if (entry_open(people->session->ld, message, &entry) < 0)
+		problem_set(&problem, "malformed-entry", "entry does not decode");
+	else
+		status = take_user(people, &entry, &problem);
+	if (status == 0 && problem.reason)
+		output_quarantine(people->session->out, entry.dn.bv_val, entry.dn.bv_len,
+				  strbuf_text(&people->key), problem.reason, problem.detail);
+	clear_slots(people);
+	entry_close(&entry);
+	ldap_msgfree(message);
+	output_pulse(people->session->out);
+	return status;
+}
+
+int people_read(struct people *people, const struct groupings *groupings)
+{
+	LDAPMessage *message;
+	int more;
+
+	people->closure = groupings ? groupings->closure : NULL;
+	people->groups_complete = !groupings || groupings->complete;
+	if (!people->search.started)
+		search_start(&people->search);
+	while ((more = search_next(&people->search, &message)) > 0) {
+		if (take_message(people, message) < 0)
+			return -1;
+	}
+	return people->session->out->failed ? -1 : 0;
+}

@@ -1,0 +1,340 @@
+/*
+ * Messages between core and ldap worker (see protocol.h). Encoding cannot
+ * fail but in the buffer; decoding refuses whatever is cut, too long, of an
+ * unknown value, or followed by more.
+ */
+#include "protocol.h"
+
+#include <string.h>
+
+#include <rolebridge/base/text.h>
+#include <rolebridge/source/ldap.h>
+
+#define JOB_VERSION 1
+
+/* --- from the core --- */
+
+static void search_encode(const struct job_search *search, struct strbuf *out)
+{
+	put_text(out, search->base);
+	put_text(out, search->filter);
+	put_u8(out, search->scope);
+}
+
+static void texts_encode(const struct job_texts *texts, struct strbuf *out)
+{
+	put_varint(out, texts->count);
+	for (size_t i = 0; i < texts->count; i++)
+		put_text(out, texts->items[i]);
+}
+
+void job_encode(const struct job *job, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_JOB);
+
+	put_u8(out, JOB_VERSION);
+	put_i64(out, job->now_s);
+	put_u8(out, job->transport);
+	put_text(out, job->url);
+	put_text(out, job->ca);
+	put_u8(out, job->bind_method);
+	put_text(out, job->bind_dn);
+	put_text(out, job->password_file);
+	put_text(out, job->certificate);
+	put_text(out, job->private_key);
+	search_encode(&job->users, out);
+	search_encode(&job->groups, out);
+	put_text(out, job->key);
+	texts_encode(&job->members, out);
+	texts_encode(&job->disabled, out);
+	texts_encode(&job->canaries, out);
+	put_u32(out, job->page_size);
+	put_u32(out, job->answer_ms);
+	put_u8(out, job->ignore_referrals);
+	put_varint(out, job->attribute_count);
+	for (size_t i = 0; i < job->attribute_count; i++) {
+		put_text(out, job->attributes[i].name);
+		put_text(out, job->attributes[i].from);
+	}
+	put_varint(out, job->wanted_count);
+	for (size_t i = 0; i < job->wanted_count; i++) {
+		put_u32(out, job->wanted[i].id);
+		put_text(out, job->wanted[i].name);
+	}
+	message_end(out, begin);
+}
+
+/* A value of an enum that has `count` members. */
+static uint8_t get_choice(struct reader *in, uint8_t count)
+{
+	uint8_t value = get_u8(in);
+
+	if (value < count)
+		return value;
+	in->failed = true;
+	return 0;
+}
+
+static bool get_bool(struct reader *in)
+{
+	return get_choice(in, 2) == 1;
+}
+
+static struct job_search search_decode(struct reader *in, struct arena *arena)
+{
+	struct job_search search;
+
+	search.base = get_utf8(in, arena);
+	search.filter = get_utf8(in, arena);
+	search.scope = get_choice(in, LDAP_SOURCE_BASE_ONLY + 1);
+	return search;
+}
+
+static struct job_texts texts_decode(struct reader *in, struct arena *arena)
+{
+	struct job_texts texts = { .count = get_count(in, PROTOCOL_LIST_MAX) };
+
+	texts.items = arena_alloc_array(arena, texts.count + 1, sizeof(*texts.items));
+	if (!texts.items) {
+		in->failed = true;
+		texts.count = 0;
+	}
+	for (size_t i = 0; i < texts.count && !in->failed; i++)
+		texts.items[i] = get_utf8(in, arena);
+	return texts;
+}
+
+static void attributes_decode(struct reader *in, struct arena *arena, struct job *job)
+{
+	size_t count = get_count(in, PROTOCOL_ATTRIBUTES_MAX);
+	struct wanted_attribute *items = arena_alloc_array(arena, count + 1, sizeof(*items));
+
+	if (!items)
+		in->failed = true;
+	for (size_t i = 0; i < count && !in->failed; i++) {
+		items[i].name = get_utf8(in, arena);
+		items[i].from = get_utf8(in, arena);
+		/* The order is the record's, which the worker writes without sorting names. */
+		if (i > 0 && strcmp(items[i - 1].name, items[i].name) >= 0)
+			in->failed = true;
+	}
+	job->attributes = items;
+	job->attribute_count = count;
+}
+
+static void wanted_decode(struct reader *in, struct arena *arena, struct job *job)
+{
+	size_t count = get_count(in, PROTOCOL_GROUPS_MAX);
+	struct wanted_group *items = arena_alloc_array(arena, count + 1, sizeof(*items));
+
+	if (!items)
+		in->failed = true;
+	for (size_t i = 0; i < count && !in->failed; i++) {
+		items[i].id = get_u32(in);
+		items[i].name = get_utf8(in, arena);
+	}
+	job->wanted = items;
+	job->wanted_count = count;
+}
+
+int job_decode(struct reader *in, struct arena *arena, struct job *ret_job, struct err *err)
+{
+	struct job job = { 0 };
+
+	if (get_u8(in) != JOB_VERSION)
+		return err_set(err, ERR_PROTOCOL, "job of another version");
+	job.now_s = get_i64(in);
+	job.transport = get_choice(in, TRANSPORT_LOCAL + 1);
+	job.url = get_utf8(in, arena);
+	job.ca = get_utf8(in, arena);
+	job.bind_method = get_choice(in, LDAP_SOURCE_BIND_ANONYMOUS + 1);
+	job.bind_dn = get_utf8(in, arena);
+	job.password_file = get_utf8(in, arena);
+	job.certificate = get_utf8(in, arena);
+	job.private_key = get_utf8(in, arena);
+	job.users = search_decode(in, arena);
+	job.groups = search_decode(in, arena);
+	job.key = get_utf8(in, arena);
+	job.members = texts_decode(in, arena);
+	job.disabled = texts_decode(in, arena);
+	job.canaries = texts_decode(in, arena);
+	job.page_size = get_u32(in);
+	job.answer_ms = get_u32(in);
+	job.ignore_referrals = get_bool(in);
+	attributes_decode(in, arena, &job);
+	wanted_decode(in, arena, &job);
+	if (arena_failed(arena))
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (!reader_done(in))
+		return err_set(err, ERR_PROTOCOL, "malformed job");
+	*ret_job = job;
+	return 0;
+}
+
+/* --- from the worker --- */
+
+/* At most PROTOCOL_TEXT_MAX bytes, cut between characters. */
+static void put_short_text(struct strbuf *out, const char *text)
+{
+	size_t size = text ? strlen(text) : 0;
+
+	if (size > PROTOCOL_TEXT_MAX) {
+		size = PROTOCOL_TEXT_MAX;
+		while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)
+			size--;
+	}
+	put_bytes(out, text ? text : "", size);
+}
+
+void phase_encode(enum protocol_phase phase, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_PHASE);
+
+	put_u8(out, (uint8_t)phase);
+	message_end(out, begin);
+}
+
+void progress_encode(uint64_t entries, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_PROGRESS);
+
+	put_u64(out, entries);
+	message_end(out, begin);
+}
+
+void quarantine_encode(const struct quarantined *entry, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_QUARANTINE);
+
+	put_short_text(out, entry->locator);
+	put_short_text(out, entry->key);
+	put_short_text(out, entry->reason);
+	put_short_text(out, entry->detail);
+	message_end(out, begin);
+}
+
+void group_encode(const struct protocol_group *group, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_GROUP);
+
+	put_u32(out, group->id);
+	put_u8(out, group->found);
+	put_u64(out, group->members);
+	message_end(out, begin);
+}
+
+void end_encode(const struct protocol_end *end, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_END);
+
+	put_u8(out, end->complete);
+	put_short_text(out, end->reason);
+	put_short_text(out, end->detail);
+	put_u64(out, end->entries);
+	put_u64(out, end->groups);
+	put_u64(out, end->quarantined);
+	message_end(out, begin);
+}
+
+static int finish(const struct reader *in, const char *what, struct err *err)
+{
+	if (reader_done(in))
+		return 0;
+	return err_set(err, ERR_PROTOCOL, "the worker sent a malformed %s message", what);
+}
+
+/* Stable words go to interfaces and alarms: letters, digits and hyphens only. */
+static const char *get_reason(struct reader *in, struct arena *arena, bool may_be_empty)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+	const char *reason = get_utf8(in, arena);
+	size_t size = strlen(reason);
+
+	if (size > PROTOCOL_REASON_MAX || strspn(reason, allowed) != size ||
+	    (size == 0 && !may_be_empty))
+		in->failed = true;
+	return reason;
+}
+
+/* Shown to people: no control characters, not longer than any sender makes it. */
+static const char *get_short_text(struct reader *in, struct arena *arena)
+{
+	const char *text = get_utf8(in, arena);
+
+	if (strlen(text) > PROTOCOL_TEXT_MAX)
+		in->failed = true;
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+		if (*c < 0x20 || *c == 0x7f)
+			in->failed = true;
+	}
+	return text;
+}
+
+int phase_decode(struct reader *in, enum protocol_phase *ret_phase, struct err *err)
+{
+	enum protocol_phase phase = get_choice(in, PHASE_COUNT);
+
+	if (finish(in, "phase", err) < 0)
+		return -1;
+	*ret_phase = phase;
+	return 0;
+}
+
+int progress_decode(struct reader *in, uint64_t *ret_entries, struct err *err)
+{
+	uint64_t entries = get_u64(in);
+
+	if (finish(in, "progress", err) < 0)
+		return -1;
+	*ret_entries = entries;
+	return 0;
+}
+
+int quarantine_decode(struct reader *in, struct arena *arena, struct quarantined *ret_entry,
+		      struct err *err)
+{
+	struct quarantined entry;
+
+	entry.locator = get_short_text(in, arena);
+	entry.key = get_utf8(in, arena);
+	entry.reason = get_reason(in, arena, false);
+	entry.detail = get_short_text(in, arena);
+	if (finish(in, "quarantine", err) < 0)
+		return -1;
+	*ret_entry = entry;
+	return 0;
+}
+
+int group_decode(struct reader *in, struct protocol_group *ret_group, struct err *err)
+{
+	struct protocol_group group;
+
+	group.id = get_u32(in);
+	group.found = get_bool(in);
+	group.members = get_u64(in);
+	if (!group.found && group.members > 0)
+		in->failed = true;
+	if (finish(in, "group", err) < 0)
+		return -1;
+	*ret_group = group;
+	return 0;
+}
+
+int end_decode(struct reader *in, struct arena *arena, struct protocol_end *ret_end,
+	       struct err *err)
+{
+	struct protocol_end end;
+
+	end.complete = get_bool(in);
+	end.reason = get_reason(in, arena, end.complete);
+	end.detail = get_short_text(in, arena);
+	end.entries = get_u64(in);
+	end.groups = get_u64(in);
+	end.quarantined = get_u64(in);
+	if (end.complete && end.reason[0] != '\0')
+		in->failed = true;
+	if (finish(in, "end", err) < 0)
+		return -1;
+	*ret_end = end;
+	return 0;
+}

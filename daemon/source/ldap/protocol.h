@@ -1,0 +1,114 @@
+/*
+ * What the core and the ldap worker say to each other (frames of base/message.h).
+ *
+ *	core → worker	JOB, once, with the connected socket
+ *	worker → core	PHASE, PROGRESS, QUARANTINE, IDENTITY in any number, then
+ *			GROUP, each wanted group at most once, then END, once
+ *
+ * The worker has met hostile bytes: the core takes nothing from it that is not
+ * exactly of this form, and nothing after END. Texts are UTF-8 without NUL.
+ */
+#ifndef SOURCE_LDAP_PROTOCOL_H
+#define SOURCE_LDAP_PROTOCOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rolebridge/base/arena.h>
+#include <rolebridge/base/message.h>
+#include <rolebridge/identity/record.h>
+#include <rolebridge/source/source.h>
+
+enum protocol_type {
+	PROTOCOL_JOB = 1,
+	PROTOCOL_PHASE = 16, /* u8 enum protocol_phase */
+	PROTOCOL_PROGRESS,   /* u64 entries read so far */
+	PROTOCOL_QUARANTINE, /* text locator, key, reason, detail */
+	PROTOCOL_IDENTITY,   /* the record, to the end of the frame */
+	PROTOCOL_GROUP,	     /* u32 id, u8 found, u64 members */
+	PROTOCOL_END,	     /* struct protocol_end */
+};
+
+enum protocol_phase {
+	PHASE_SETUP, /* reading files, before the lock */
+	PHASE_TLS,
+	PHASE_BIND,
+	PHASE_GROUPS,
+	PHASE_USERS,
+	PHASE_COUNT,
+};
+
+#define PROTOCOL_JOB_MAX (64u * 1024 * 1024)
+#define PROTOCOL_FRAME_MAX (RECORD_MAX + 1024) /* worker to core */
+#define PROTOCOL_ATTRIBUTES_MAX 4096
+#define PROTOCOL_GROUPS_MAX (1u << 20)
+#define PROTOCOL_LIST_MAX 1024
+#define PROTOCOL_REASON_MAX 63
+/* Of locators and details in quarantine and END; what is longer is cut by the sender. */
+#define PROTOCOL_TEXT_MAX 2048
+
+enum job_transport { TRANSPORT_CLEAR, TRANSPORT_STARTTLS, TRANSPORT_LDAPS, TRANSPORT_LOCAL };
+
+struct job_search {
+	const char *base, *filter;
+	uint8_t scope; /* enum ldap_source_scope */
+};
+
+struct job_texts {
+	size_t count;
+	const char **items;
+};
+
+/* One read of one server. Plain data; "" where something is not configured. */
+struct job {
+	int64_t now_s;
+	uint8_t transport; /* enum job_transport */
+	const char *url;   /* its host is what the certificate must name */
+	const char *ca;
+	uint8_t bind_method; /* enum ldap_source_bind */
+	const char *bind_dn, *password_file, *certificate, *private_key;
+	struct job_search users, groups;
+	const char *key;
+	struct job_texts members, disabled, canaries;
+	uint32_t page_size, answer_ms;
+	bool ignore_referrals;
+	const struct wanted_attribute *attributes; /* ascending by name */
+	size_t attribute_count;
+	const struct wanted_group *wanted; /* groups */
+	size_t wanted_count;
+};
+
+void job_encode(const struct job *job, struct strbuf *out);
+/* Strict to the last byte; texts and arrays come from the arena. */
+int job_decode(struct reader *in, struct arena *arena, struct job *ret_job, struct err *err);
+
+struct protocol_end {
+	bool complete;
+	const char *reason; /* "" when complete */
+	const char *detail;
+	uint64_t entries, groups, quarantined;
+};
+
+struct protocol_group {
+	uint32_t id;
+	bool found;
+	uint64_t members;
+};
+
+void phase_encode(enum protocol_phase phase, struct strbuf *out);
+void progress_encode(uint64_t entries, struct strbuf *out);
+void quarantine_encode(const struct quarantined *entry, struct strbuf *out);
+void group_encode(const struct protocol_group *group, struct strbuf *out);
+void end_encode(const struct protocol_end *end, struct strbuf *out);
+
+/* -1 with ERR_PROTOCOL on anything that is not exactly right. */
+int phase_decode(struct reader *in, enum protocol_phase *ret_phase, struct err *err);
+int progress_decode(struct reader *in, uint64_t *ret_entries, struct err *err);
+int quarantine_decode(struct reader *in, struct arena *arena, struct quarantined *ret_entry,
+		      struct err *err);
+int group_decode(struct reader *in, struct protocol_group *ret_group, struct err *err);
+int end_decode(struct reader *in, struct arena *arena, struct protocol_end *ret_end,
+	       struct err *err);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * The worker's connection to a directory. With search.c and entry.c the only
+ * user of libldap. Two stages: session_prepare and session_attach read files and run
+ * before the lock, everything else meets the network and runs behind it.
+ */
+#ifndef SOURCE_LDAP_SESSION_H
+#define SOURCE_LDAP_SESSION_H
+
+#include <ldap.h>
+
+#include <rolebridge/base/secret.h>
+
+#include "output.h"
+#include "protocol.h"
+
+struct session {
+	LDAP *ld;
+	const struct job *job;
+	struct output *out;
+	struct outcome *outcome;
+	struct secret password;
+	bool broken; /* the connection cannot be used any more: libldap would try to make a new one */
+};
+
+/* Read CA, client certificate and password; make the global TLS context; take the socket. */
+int session_prepare(struct session *session, int fd, struct err *err);
+/* TLS, as the job says. -1: outcome says why. */
+int session_secure(struct session *session);
+/* Sign in, then wipe the password. -1: outcome says why. */
+int session_bind(struct session *session);
+/*
+ * The next message for this operation, within the job's time for an answer; what is gathered goes
+ * out while waiting. -1: outcome says why, the session is broken.
+ */
+int session_await(struct session *session, int message_id, LDAPMessage **ret_message);
+/* Note in the outcome what this LDAP result code (protocol or libldap's own) means. doing: "cannot bind". */
+void session_note(struct session *session, int code, const char *text, const char *doing);
+/* The same for libldap's last error; the session is broken. */
+void session_note_last(struct session *session, const char *doing);
+void session_finish(struct session *session);
+
+#endif

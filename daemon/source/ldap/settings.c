@@ -1,0 +1,337 @@
+/*
+ * Option table of `type: ldap` and the checks across its fields. What goes in
+ * is the configuration as options_parse filled it; what comes out are
+ * diagnostics. Nothing is resolved, opened or connected.
+ */
+#include <rolebridge/source/ldap.h>
+
+#include <string.h>
+
+#include <rolebridge/base/strbuf.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/identity/dn.h>
+
+#include "disabled.h"
+#include "server.h"
+
+static const char *const tls_choices[] = { "starttls", "ldaps", "none", NULL };
+static const char *const bind_choices[] = { "simple", "external", "anonymous", NULL };
+static const char *const scope_choices[] = { "sub", "one", "base", NULL };
+
+static const struct option bind_options[] = {
+	{ "method", OPTION_ENUM, 0, OPTION_FIELD(struct ldap_bind_settings, method), 0, 0, "simple",
+	  bind_choices, NULL,
+	  "How to sign in: `simple` with dn and password_file, `external` as the peer of an "
+	  "ldapi:// socket or with a TLS client certificate, or `anonymous`." },
+	{ "dn", OPTION_STRING, OPTION_NOT_EMPTY, OPTION_FIELD(struct ldap_bind_settings, dn), 0,
+	  DN_MAX, NULL, NULL, NULL, "Name to bind as, for `simple`." },
+	{ "password_file", OPTION_STRING, OPTION_NOT_EMPTY,
+	  OPTION_FIELD(struct ldap_bind_settings, password_file), 0, 4095, NULL, NULL, NULL,
+	  "File with the password, for `simple`: an absolute path, or the name of a systemd "
+	  "credential." },
+	{ "certificate", OPTION_PATH, 0, OPTION_FIELD(struct ldap_bind_settings, certificate), 0,
+	  4095, NULL, NULL, NULL, "TLS client certificate (PEM)." },
+	{ "private_key", OPTION_PATH, 0, OPTION_FIELD(struct ldap_bind_settings, private_key), 0,
+	  4095, NULL, NULL, NULL, "Private key of the TLS client certificate (PEM)." },
+	{ 0 },
+};
+
+static const struct option_table bind_table = {
+	.name = "sources[].bind",
+	.help = "How the daemon signs in at the directory.",
+	.struct_size = sizeof(struct ldap_bind_settings),
+	.options = bind_options,
+};
+
+static const struct option users_options[] = {
+	{ "base", OPTION_STRING, OPTION_REQUIRED, OPTION_FIELD(struct ldap_users_settings, base), 0,
+	  DN_MAX, NULL, NULL, NULL, "Where the people are." },
+	{ "scope", OPTION_ENUM, 0, OPTION_FIELD(struct ldap_users_settings, scope), 0, 0, "sub",
+	  scope_choices, NULL, "How deep to search below the base." },
+	{ "filter", OPTION_STRING, OPTION_NOT_EMPTY,
+	  OPTION_FIELD(struct ldap_users_settings, filter), 0, 65535, "(objectClass=person)", NULL,
+	  NULL, "RFC 4515 filter that selects the people." },
+	{ "key", OPTION_STRING, OPTION_NOT_EMPTY, OPTION_FIELD(struct ldap_users_settings, key), 0,
+	  255, "entryUUID", NULL, NULL,
+	  "Attribute that never changes for a person: entryUUID (OpenLDAP), objectGUID (Active "
+	  "Directory), nsUniqueId (389 Directory Server)." },
+	{ "disabled", OPTION_STRINGS, 0, OPTION_FIELD(struct ldap_users_settings, disabled), 0, 64,
+	  NULL, NULL, NULL,
+	  "What says that a person is disabled: nsAccountLock, userAccountControl (bit 2), "
+	  "pwdAccountLockedTime (locked by an administrator), accountExpires, shadowExpire, or "
+	  "`attribute=value`. Not given: all the named ones; `none`: nothing does." },
+	{ 0 },
+};
+
+static const struct option_table users_table = {
+	.name = "sources[].users",
+	.help = "Which entries are people.",
+	.struct_size = sizeof(struct ldap_users_settings),
+	.options = users_options,
+};
+
+static const struct option groups_options[] = {
+	{ "base", OPTION_STRING, 0, OPTION_FIELD(struct ldap_groups_settings, base), 0, DN_MAX,
+	  NULL, NULL, NULL, "Where the groups are; not given: where the people are." },
+	{ "scope", OPTION_ENUM, 0, OPTION_FIELD(struct ldap_groups_settings, scope), 0, 0, "sub",
+	  scope_choices, NULL, "How deep to search below the base." },
+	{ "filter", OPTION_STRING, OPTION_NOT_EMPTY,
+	  OPTION_FIELD(struct ldap_groups_settings, filter), 0, 65535,
+	  "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup)"
+	  "(objectClass=group))",
+	  NULL, NULL,
+	  "RFC 4515 filter that selects the groups. Groups between a person and a group that "
+	  "rules name must be among them." },
+	{ "members", OPTION_STRINGS, OPTION_NOT_EMPTY,
+	  OPTION_FIELD(struct ldap_groups_settings, members), 0, 16, NULL, NULL, NULL,
+	  "Attributes that list members by DN, or memberUid, which lists them by uid. Not "
+	  "given: member, uniqueMember, memberUid." },
+	{ 0 },
+};
+
+static const struct option_table groups_table = {
+	.name = "sources[].groups",
+	.help = "Which entries are groups. They are read only when a rule names a group.",
+	.struct_size = sizeof(struct ldap_groups_settings),
+	.options = groups_options,
+};
+
+static const struct option timeout_options[] = {
+	{ "connect", OPTION_SECONDS, 0, OPTION_FIELD(struct ldap_timeout_settings, connect_s), 1,
+	  300, "5s", NULL, NULL, "Longest wait for a connection, for each address of a server." },
+	{ "answer", OPTION_SECONDS, 0, OPTION_FIELD(struct ldap_timeout_settings, answer_s), 1,
+	  3600, "30s", NULL, NULL, "Longest silence of a server that was asked something." },
+	{ "total", OPTION_SECONDS, 0, OPTION_FIELD(struct ldap_timeout_settings, total_s), 1, 86400,
+	  "1h", NULL, NULL, "Longest time for a whole read." },
+	{ 0 },
+};
+
+static const struct option_table timeout_table = {
+	.name = "sources[].timeouts",
+	.help = "How long to wait for a directory.",
+	.struct_size = sizeof(struct ldap_timeout_settings),
+	.options = timeout_options,
+};
+
+static const struct option ldap_options[] = {
+	{ "servers", OPTION_STRINGS, OPTION_REQUIRED | OPTION_NOT_EMPTY,
+	  OPTION_FIELD(struct ldap_source, servers), 1, 16, NULL, NULL, NULL,
+	  "URLs in order of preference: ldap://HOST[:PORT], ldaps://HOST[:PORT] or "
+	  "ldapi://PATH with each / written %2F." },
+	{ "tls", OPTION_ENUM, 0, OPTION_FIELD(struct ldap_source, tls), 0, 0, "starttls",
+	  tls_choices, NULL,
+	  "For ldap:// servers: `starttls`, or `none` together with allow_cleartext. `ldaps` "
+	  "allows ldaps:// servers only; these use TLS from the first byte whatever stands "
+	  "here." },
+	{ "allow_cleartext", OPTION_BOOL, 0, OPTION_FIELD(struct ldap_source, allow_cleartext), 0,
+	  0, "false", NULL, NULL,
+	  "Accept that password and answers cross the network unprotected with `tls: none`." },
+	{ "ca", OPTION_PATH, 0, OPTION_FIELD(struct ldap_source, ca), 0, 4095, NULL, NULL, NULL,
+	  "File with the CA certificates (PEM) that may have signed the servers' "
+	  "certificates. No other is trusted." },
+	{ "bind", OPTION_TABLE, 0, OPTION_FIELD(struct ldap_source, bind), 0, 0, NULL, NULL,
+	  &bind_table, "How the daemon signs in." },
+	{ "users", OPTION_TABLE, OPTION_REQUIRED, OPTION_FIELD(struct ldap_source, users), 0, 0,
+	  NULL, NULL, &users_table, "Which entries are people." },
+	{ "groups", OPTION_TABLE, 0, OPTION_FIELD(struct ldap_source, groups), 0, 0, NULL, NULL,
+	  &groups_table, "Which entries are groups." },
+	{ "page_size", OPTION_INT, 0, OPTION_FIELD(struct ldap_source, page_size), 0, 100000,
+	  "1000", NULL, NULL, "Entries asked for at once (RFC 2696); 0: all at once." },
+	{ "ignore_referrals", OPTION_BOOL, 0, OPTION_FIELD(struct ldap_source, ignore_referrals), 0,
+	  0, "false", NULL, NULL,
+	  "Count a read as complete although the server pointed to other servers, which are "
+	  "never followed. Active Directory does so when the base is the domain itself." },
+	{ "timeouts", OPTION_TABLE, 0, OPTION_FIELD(struct ldap_source, timeouts), 0, 0, NULL, NULL,
+	  &timeout_table, "How long to wait." },
+	{ 0 },
+};
+
+static void complain(struct diagnostics *list, const char *code, const struct located *text,
+		     const char *hint, const struct err *err)
+{
+	diagnostics_add(list, SEVERITY_ERROR, code, text->at, hint, "%s", err->text);
+}
+
+static bool given(const struct located *text)
+{
+	return text->text && text->text[0] != '\0';
+}
+
+static void check_dn(const struct located *dn, struct diagnostics *list)
+{
+	AUTO(strbuf) struct strbuf normal = STRBUF(4 * DN_MAX);
+	struct err err = { 0 };
+
+	if (dn->text && dn_normalize(dn->text, strlen(dn->text), &normal, &err) < 0)
+		complain(list, "invalid-dn", dn, NULL, &err);
+}
+
+/* Parentheses only: the directory is the judge of the rest. */
+static void check_filter(const struct located *filter, struct diagnostics *list)
+{
+	long depth = 0;
+	bool balanced = true;
+
+	if (!filter->text)
+		return;
+	for (const char *c = filter->text; *c && balanced; c++) {
+		depth += (*c == '(') - (*c == ')');
+		balanced = depth >= 0;
+	}
+	if (depth != 0 || !balanced)
+		diagnostics_add(list, SEVERITY_ERROR, "invalid-filter", filter->at,
+				"A parenthesis that belongs to a value is written \\28 or \\29.",
+				"parentheses of the filter do not match");
+}
+
+static bool attribute_name_is_valid(const char *name)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789-.;";
+
+	return *name != '\0' && name[strspn(name, allowed)] == '\0';
+}
+
+static void check_attribute_name(const struct located *name, struct diagnostics *list)
+{
+	if (name->text && !attribute_name_is_valid(name->text))
+		diagnostics_add(list, SEVERITY_ERROR, "invalid-attribute", name->at, NULL,
+				"'%s' is no attribute name", name->text);
+}
+
+static void check_tls_of(const struct ldap_source *source, const struct located *url,
+			 const struct server *server, struct diagnostics *list)
+{
+	if (server->scheme == SERVER_LDAP && source->tls == LDAP_SOURCE_LDAPS)
+		diagnostics_add(list, SEVERITY_ERROR, "tls-contradiction", url->at,
+				"Write ldaps:// or use tls: starttls.",
+				"server '%s' does not begin with TLS as tls: ldaps demands",
+				url->text);
+	if (server->scheme == SERVER_LDAPS && source->tls == LDAP_SOURCE_CLEARTEXT)
+		diagnostics_add(list, SEVERITY_ERROR, "tls-contradiction", url->at,
+				"Leave out tls: none.",
+				"server '%s' uses TLS, tls: none forbids it", url->text);
+	if (server->scheme == SERVER_LDAP && source->tls == LDAP_SOURCE_CLEARTEXT &&
+	    !source->allow_cleartext)
+		diagnostics_add(list, SEVERITY_ERROR, "cleartext", url->at,
+				"Use tls: starttls, or accept the risk with allow_cleartext: true.",
+				"server '%s' would be asked without TLS", url->text);
+	if (server->scheme != SERVER_LDAPI && source->tls != LDAP_SOURCE_CLEARTEXT &&
+	    strcasecmp(server->host, "localhost") == 0)
+		diagnostics_add(list, SEVERITY_WARNING, "localhost-certificate", url->at,
+				"Write 127.0.0.1 or the name that stands in the certificate.",
+				"libldap compares the certificate of 'localhost' with this "
+				"machine's own name");
+}
+
+static bool server_has_tls(const struct ldap_source *source, const struct server *server)
+{
+	return server->scheme == SERVER_LDAPS ||
+	       (server->scheme == SERVER_LDAP && source->tls != LDAP_SOURCE_CLEARTEXT);
+}
+
+static void check_servers(const struct ldap_source *source, struct diagnostics *list)
+{
+	bool needs_ca = false, all_local = true, all_tls = true;
+
+	for (size_t i = 0; i < source->servers.count; i++) {
+		const struct located *url = &source->servers.items[i];
+		struct server server;
+		struct err err = { 0 };
+		if (!url->text)
+			continue;
+		if (server_parse(url->text, &server, &err) < 0) {
+			complain(list, "invalid-url", url, NULL, &err);
+			continue;
+		}
+		check_tls_of(source, url, &server, list);
+		needs_ca |= server_has_tls(source, &server);
+		all_local &= server.scheme == SERVER_LDAPI;
+		all_tls &= server_has_tls(source, &server) || server.scheme == SERVER_LDAPI;
+	}
+	if (needs_ca && !given(&source->ca))
+		diagnostics_add(list, SEVERITY_ERROR, "missing-ca", source->common.at,
+				"Name the file with the CA that signed the servers' certificates.",
+				"a source that uses TLS needs 'ca'");
+	if (source->bind.method != LDAP_SOURCE_BIND_EXTERNAL || all_local)
+		return;
+	if (!given(&source->bind.certificate) || !all_tls)
+		diagnostics_add(list, SEVERITY_ERROR, "bind-incomplete", source->bind.at,
+				"Over the network, external means a TLS client certificate.",
+				"bind method 'external' needs 'certificate' and TLS, or ldapi:// "
+				"servers only");
+}
+
+static void check_bind(const struct ldap_bind_settings *bind, struct position at,
+		       struct diagnostics *list)
+{
+	struct position place = bind->at.file ? bind->at : at;
+	bool simple = bind->method == LDAP_SOURCE_BIND_SIMPLE;
+
+	/* RFC 4513 5.1.2: a name without a password binds as nobody, and succeeds. */
+	if (simple && (!given(&bind->dn) || !given(&bind->password_file)))
+		diagnostics_add(list, SEVERITY_ERROR, "bind-incomplete", place,
+				"Give both, or choose method: external or anonymous.",
+				"bind method 'simple' needs 'dn' and 'password_file'");
+	if (!simple && (given(&bind->dn) || given(&bind->password_file)))
+		diagnostics_add(list, SEVERITY_ERROR, "bind-contradiction", place, NULL,
+				"'dn' and 'password_file' belong to bind method 'simple'");
+	if (given(&bind->certificate) != given(&bind->private_key))
+		diagnostics_add(list, SEVERITY_ERROR, "bind-incomplete", place, NULL,
+				"'certificate' and 'private_key' belong together");
+	if (given(&bind->password_file) && strchr(bind->password_file.text, '/') &&
+	    bind->password_file.text[0] != '/')
+		diagnostics_add(list, SEVERITY_ERROR, "invalid-path", bind->password_file.at,
+				"Write an absolute path, or the name of a systemd credential.",
+				"password file '%s' is a relative path", bind->password_file.text);
+	check_dn(&bind->dn, list);
+}
+
+static void check_disabled(const struct located_list *disabled, struct diagnostics *list)
+{
+	struct disabled_marker marker;
+
+	if (disabled->count == 1 && disabled->items[0].text &&
+	    strcmp(disabled->items[0].text, "none") == 0)
+		return;
+	for (size_t i = 0; i < disabled->count; i++) {
+		const struct located *text = &disabled->items[i];
+		if (text->text && !disabled_marker_parse(text->text, &marker))
+			diagnostics_add(list, SEVERITY_ERROR, "invalid-marker", text->at,
+					"For attributes without a built-in meaning write "
+					"attribute=value.",
+					"'%s' has no known meaning as a disabled marker",
+					text->text);
+	}
+}
+
+static void ldap_source_check(void *item, struct diagnostics *list)
+{
+	const struct ldap_source *source = item;
+
+	check_servers(source, list);
+	check_bind(&source->bind, source->common.at, list);
+	check_dn(&source->users.base, list);
+	check_dn(&source->groups.base, list);
+	check_filter(&source->users.filter, list);
+	check_filter(&source->groups.filter, list);
+	check_attribute_name(&source->users.key, list);
+	for (size_t i = 0; i < source->groups.members.count; i++)
+		check_attribute_name(&source->groups.members.items[i], list);
+	const struct attribute_settings *attributes = source->common.attributes.items;
+	for (size_t i = 0; i < source->common.attributes.count; i++)
+		check_attribute_name(
+			attributes[i].from.text ? &attributes[i].from : &attributes[i].name, list);
+	check_disabled(&source->users.disabled, list);
+}
+
+const struct option_table ldap_source_table = {
+	.name = "ldap",
+	.help = "A directory read over LDAP: OpenLDAP, Active Directory, 389 Directory Server. "
+		"People and groups are read in pages by a worker process that can do nothing "
+		"else.",
+	.struct_size = sizeof(struct ldap_source),
+	.options = ldap_options,
+	.base = &source_base_table,
+	.check = ldap_source_check,
+};

@@ -1,0 +1,110 @@
+/*
+ * Source `ldap`: a directory read in full over LDAP v3 (RFC 4511).
+ *
+ * In goes the configuration of one source and what rules want of it; out come
+ * identities as canonical records. The core resolves and connects; a worker
+ * process (its own binary as `--worker ldap`) gets the connected socket, locks
+ * itself up and alone speaks TLS and LDAP. The core believes the worker no
+ * more than the protocol allows: every message is checked.
+ *
+ * A server that fails is followed by the next one as long as nothing was handed to
+ * the intake; after that the read ends incomplete, with the reason.
+ */
+#ifndef ROLEBRIDGE_SOURCE_LDAP_H
+#define ROLEBRIDGE_SOURCE_LDAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rolebridge/identity/settings.h>
+#include <rolebridge/source/source.h>
+
+enum ldap_source_tls {
+	LDAP_SOURCE_STARTTLS,
+	LDAP_SOURCE_LDAPS,
+	LDAP_SOURCE_CLEARTEXT,
+};
+
+enum ldap_source_bind {
+	LDAP_SOURCE_BIND_SIMPLE,
+	LDAP_SOURCE_BIND_EXTERNAL,
+	LDAP_SOURCE_BIND_ANONYMOUS,
+};
+
+enum ldap_source_scope {
+	LDAP_SOURCE_SUBTREE,
+	LDAP_SOURCE_ONE_LEVEL,
+	LDAP_SOURCE_BASE_ONLY,
+};
+
+struct ldap_bind_settings {
+	struct position at;
+	int method; /* enum ldap_source_bind */
+	struct located dn, password_file;
+	struct located certificate, private_key;
+};
+
+struct ldap_users_settings {
+	struct position at;
+	struct located base;
+	int scope; /* enum ldap_source_scope */
+	struct located filter;
+	struct located key;
+	struct located_list disabled; /* none given: the usual markers of all vendors */
+};
+
+struct ldap_groups_settings {
+	struct position at;
+	struct located base; /* not given: the users' base */
+	int scope;
+	struct located filter;
+	struct located_list members; /* none given: member, uniqueMember, memberUid */
+};
+
+struct ldap_timeout_settings {
+	struct position at;
+	int64_t connect_s; /* for each address of a server */
+	int64_t answer_s;  /* longest silence of the server */
+	int64_t total_s;   /* whole read */
+};
+
+struct ldap_source {
+	struct source_settings common;
+	struct located_list servers;
+	int tls; /* enum ldap_source_tls; for ldap:// servers */
+	bool allow_cleartext;
+	struct located ca;
+	struct ldap_bind_settings bind;
+	struct ldap_users_settings users;
+	struct ldap_groups_settings groups;
+	int64_t page_size; /* 0: no paging */
+	bool ignore_referrals;
+	struct ldap_timeout_settings timeouts;
+};
+
+extern const struct option_table ldap_source_table; /* variant "ldap" of sources[] */
+
+/*
+ * Read the whole directory. 0 and *ret_result however the read ended; its
+ * reason is one of the words below when it is not complete. -1 when our own
+ * side failed: a callback, memory, no worker process, or cancelled (ERR_CANCELLED).
+ *
+ * Reasons: all-servers-failed (no server could be asked; detail says why for each),
+ * connect-failed, connection-lost, timeout, worker-died, tls-failed, bind-refused, protocol-error,
+ * time-limit, size-limit, admin-limit, busy, unavailable, access-denied, no-such-base,
+ * referral, paging-refused, directory-error, range-cut, canary-missing, empty-result,
+ * invalid-filter, invalid-settings, out-of-memory.
+ *
+ * With a single server its own reason stands instead of all-servers-failed.
+ * Groups are reported to the intake after the last identity; in an incomplete read only those
+ * found. Blocks the calling thread; name resolution takes as long as the system's resolver does.
+ */
+int ldap_source_read(const struct ldap_source *source, const struct wanted_attribute *attributes,
+		     size_t attribute_count, const struct wanted_group *groups, size_t group_count,
+		     const struct intake *intake, struct read_result *ret_result, struct err *err);
+
+/* The worker's side: called by main for `--worker ldap`. Returns the exit status. */
+int ldap_worker_main(int socket);
+
+#endif
