@@ -48,6 +48,47 @@ int command_worker(const char *name)
 	return 2;
 }
 
+static const char manual_head[] =
+	".Dd November 22, 2026\n"
+	".Dt ROLEBRIDGE.YAML 5\n"
+	".Os\n"
+	".Sh NAME\n"
+	".Nm rolebridge.yaml\n"
+	".Nd configuration of rolebridged\n"
+	".Sh DESCRIPTION\n"
+	".Xr rolebridged 8\n"
+	"reads its configuration from YAML 1.2 files.\n"
+	"The key\n"
+	".Cm include\n"
+	"at the top level of the first file names further ones by patterns, relative to\n"
+	"it; their lists are added to its lists in the order of the file names.\n"
+	"Unknown and repeated keys are errors; all errors are reported at once, with\n"
+	"their positions.\n"
+	"Relative paths start at the file that names them.\n"
+	"Durations are written 90, 5m, 1h30m, 2d; sizes 64KiB, 8MiB.\n"
+	"Files of more than 8 MiB, aliases, tags and second documents are refused.\n"
+	".Pp\n"
+	"Rules and their filters are described in\n"
+	".Xr rolebridge-rules 5 .\n";
+
+static const char manual_tail[] =
+	".Sh FILES\n"
+	".Bl -tag -width Ds -compact\n"
+	".It Pa /etc/rolebridge/rolebridge.yaml\n"
+	"the configuration\n"
+	".El\n"
+	".Sh SEE ALSO\n"
+	".Xr rolebridgectl 1 ,\n"
+	".Xr rolebridge-rules 5 ,\n"
+	".Xr rolebridged 8\n";
+
+static void print_manual(const struct option_table *root, struct strbuf *out)
+{
+	strbuf_puts(out, manual_head);
+	options_print_mdoc(root, out);
+	strbuf_puts(out, manual_tail);
+}
+
 int command_print(const char *what)
 {
 	static const struct {
@@ -56,7 +97,7 @@ int command_print(const char *what)
 	} references[] = {
 		{ "options", options_print_help },
 		{ "schema", options_print_schema },
-		{ "manual", options_print_mdoc },
+		{ "manual", print_manual },
 	};
 	AUTO(strbuf) struct strbuf text = STRBUF(REFERENCE_MAX_BYTES);
 

@@ -173,7 +173,7 @@ static int compile_rules(struct configuration *config, struct diagnostics *list)
 					default_profile, config->registry, list);
 	if (!config->rules)
 		return diagnostics_errors(list) > 0 ? -1 : out_of_memory(list);
-	ruleset_lint(config->rules, &config->settings.catalogue, clock_now_s(), list);
+	ruleset_lint(&config->settings.catalogue, clock_now_s(), list);
 	tests = rule_tests_run(&config->settings.catalogue, config->rules, config->schema,
 			       config->registry, default_profile, clock_now_s(), list);
 	if (tests < 0)
