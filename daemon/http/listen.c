@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <libgen.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -23,6 +24,7 @@
 #include "internal.h"
 
 #define BACKLOG 128
+#define NAME_BUFFER ((size_t)64 * 1024) /* a group's entry holds all its members */
 
 static int address_fill(const char *path, struct sockaddr_un *ret_address, struct err *err)
 {
@@ -104,7 +106,7 @@ static int folder_lock(const char *path, int *ret_fd, struct err *err)
 
 static int group_find(const char *name, gid_t *ret_gid)
 {
-	char buffer[16 * 1024];
+	char buffer[NAME_BUFFER];
 	struct group group, *found = NULL;
 
 	if (getgrnam_r(name, &group, buffer, sizeof(buffer), &found) != 0 || !found)
@@ -235,4 +237,29 @@ int http_peer_read(int fd, struct http_peer *ret_peer, struct err *err)
 	peer.gid = credentials.gid;
 	*ret_peer = peer;
 	return 0;
+}
+
+const char *http_peer_name(const struct http_peer *peer, struct arena *arena)
+{
+	char buffer[NAME_BUFFER];
+	struct passwd entry, *found = NULL;
+
+	if (getpwuid_r(peer->uid, &entry, buffer, sizeof(buffer), &found) == 0 && found)
+		return arena_strdup(arena, entry.pw_name);
+	return arena_printf(arena, "%u", peer->uid);
+}
+
+bool http_peer_in_group(const struct http_peer *peer, const char *name)
+{
+	gid_t gid;
+
+	if (!peer->known || !name || !name[0] || group_find(name, &gid) < 0)
+		return false;
+	if (peer->gid == gid)
+		return true;
+	for (size_t i = 0; i < peer->group_count; i++) {
+		if (peer->groups[i] == gid)
+			return true;
+	}
+	return false;
 }

@@ -30,6 +30,11 @@ struct http_peer {
 	size_t group_count;
 };
 
+/* The user's name, or its number where it has none. NULL: out of memory. */
+const char *http_peer_name(const struct http_peer *peer, struct arena *arena);
+/* Is the peer in this local group? false for a group that does not exist. */
+bool http_peer_in_group(const struct http_peer *peer, const char *name);
+
 struct http_pair {
 	const char *name, *value;
 };

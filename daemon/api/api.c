@@ -1,0 +1,204 @@
+/*
+ * The API's frame: route table, who may call, store handles for reading.
+ * Enters: requests of the control socket. Leaves: handlers' answers. A peer
+ * that is not an administrator gets no further than before().
+ */
+#include <rolebridge/api/api.h>
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <rolebridge/base/alloc.h>
+
+#include "internal.h"
+
+#define PREVIEW_BODY_MAX ((size_t)16 * 1024 * 1024)
+#define POOL_KEPT 4
+
+/* Every line stands in schemas/openapi.yaml too, held together by a test. */
+static const struct http_route routes[] = {
+	{ "GET", "/api/v1/status", status_show, 0, 0 },
+	{ "POST", "/api/v1/check", check_post, 0, PREVIEW_BODY_MAX },
+	{ "POST", "/api/v1/reload", reload_post, HTTP_ROUTE_NO_BODY, 0 },
+	{ "POST", "/api/v1/sync", sync_post, 0, 0 },
+	{ "POST", "/api/v1/plan", plan_post, 0, PREVIEW_BODY_MAX },
+	{ "GET", "/api/v1/runs", runs_get, 0, 0 },
+	{ "GET", "/api/v1/runs/{id}", run_get, HTTP_ROUTE_QUIET, 0 },
+	{ "GET", "/api/v1/plans", plans_get, 0, 0 },
+	{ "GET", "/api/v1/plans/{id}", plan_get, 0, 0 },
+	{ "POST", "/api/v1/plans/{id}/apply", plan_apply_post, 0, 0 },
+	{ "GET", "/api/v1/users", users_get, 0, 0 },
+	{ "POST", "/api/v1/users", users_post, 0, 0 },
+	{ "GET", "/api/v1/users/{user}", user_get, 0, 0 },
+	{ "GET", "/api/v1/users/{user}/why", user_why, 0, 0 },
+	{ "POST", "/api/v1/users/{user}/disable", user_disable, 0, 0 },
+	{ "POST", "/api/v1/users/{user}/enable", user_enable, HTTP_ROUTE_NO_BODY, 0 },
+	{ "POST", "/api/v1/users/{user}/grants", user_grant, 0, 0 },
+	{ "DELETE", "/api/v1/users/{user}/grants/{kind}/{name}", user_revoke, HTTP_ROUTE_NO_BODY,
+	  0 },
+	{ "GET", "/api/v1/rules", rules_get, 0, 0 },
+	{ "GET", "/api/v1/rules/{id}", rule_get, 0, 0 },
+	{ "POST", "/api/v1/rules/{id}/release", rule_release, HTTP_ROUTE_NO_BODY, 0 },
+	{ "GET", "/api/v1/audit", audit_get, 0, 0 },
+	{ "GET", "/api/v1/audit/export", audit_export, 0, 0 },
+	{ "GET", "/api/v1/audit/verify", audit_verify_get, 0, 0 },
+	{ "GET", "/api/v1/alarms", alarms_get, 0, 0 },
+	{ "POST", "/api/v1/alarms/{id}/clear", alarm_clear, HTTP_ROUTE_NO_BODY, 0 },
+	{ "GET", "/api/v1/quarantine", quarantine_get, 0, 0 },
+};
+
+const struct http_route *api_routes(size_t *ret_count)
+{
+	*ret_count = ARRAY_LEN(routes);
+	return routes;
+}
+
+/* ------------------------------------------------------------ store pool -- */
+
+struct store_pool {
+	pthread_mutex_t lock;
+	struct store *idle[POOL_KEPT];
+	size_t count;
+	char *path;
+};
+
+struct store_pool *store_pool_create(const char *path)
+{
+	struct store_pool *pool = alloc_zeroed(1, sizeof(*pool));
+
+	if (!pool)
+		return NULL;
+	pool->path = strdup(path);
+	if (!pool->path) {
+		free(pool);
+		return NULL;
+	}
+	pthread_mutex_init(&pool->lock, NULL);
+	return pool;
+}
+
+void store_pool_destroy(struct store_pool *pool)
+{
+	if (!pool)
+		return;
+	while (pool->count > 0)
+		store_close(pool->idle[--pool->count]);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool->path);
+	free(pool);
+}
+
+struct store *store_pool_take(struct store_pool *pool, struct err *err)
+{
+	struct store *store = NULL;
+
+	pthread_mutex_lock(&pool->lock);
+	if (pool->count > 0)
+		store = pool->idle[--pool->count];
+	pthread_mutex_unlock(&pool->lock);
+	return store ? store : store_open(pool->path, STORE_READ, err);
+}
+
+void store_pool_give(struct store_pool *pool, struct store *store)
+{
+	if (!store)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	if (pool->count < POOL_KEPT) {
+		pool->idle[pool->count++] = store;
+		store = NULL;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	store_close(store);
+}
+
+int view_open(struct http_request *request, struct reading_view *ret_view, struct err *err)
+{
+	struct api *api = request->context;
+	struct store *store = store_pool_take(api->pool, err);
+
+	if (!store)
+		return -1;
+	if (store_begin(store, err) < 0) {
+		store_close(store);
+		return -1;
+	}
+	ret_view->api = api;
+	ret_view->store = store;
+	ret_view->setup = changer_setup(api->settings.changer);
+	ret_view->arena = request->arena;
+	return 0;
+}
+
+void reading_view_auto(struct reading_view *view)
+{
+	if (!view->api)
+		return;
+	setup_release(view->setup);
+	/* Nothing was written: this only ends the snapshot. */
+	store_rollback(view->store);
+	store_pool_give(view->api->pool, view->store);
+}
+
+/* --------------------------------------------------------- who may call -- */
+
+static int control_before(struct http_request *request, struct err *err)
+{
+	const struct api *api = request->context;
+	const struct http_peer *peer = &request->peer;
+	const char *group = api->settings.admin_group;
+
+	if (!peer->known)
+		return err_refuse(err, ERR_DENIED, "not-allowed", "who is asking is not known");
+
+	const char *name = http_peer_name(peer, request->arena);
+	const char *actor = name ? arena_printf(request->arena, "unix:%s", name) : NULL;
+
+	if (!actor)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	request->actor = actor;
+	if (peer->uid == 0 || peer->uid == geteuid() || http_peer_in_group(peer, group))
+		return 0;
+	return err_refuse(err, ERR_DENIED, "not-allowed", "user '%s' is not in group '%s'", name,
+			  group ? group : "");
+}
+
+struct actor api_actor(const struct http_request *request)
+{
+	return (struct actor){ .name = request->actor, .request = request->id, .is_person = true };
+}
+
+/* --------------------------------------------------------------- the api -- */
+
+struct api *api_create(const struct api_settings *settings, struct err *err)
+{
+	struct api *api = alloc_zeroed(1, sizeof(*api));
+
+	if (api) {
+		api->settings = *settings;
+		api->settings.admin_group =
+			strdup(settings->admin_group ? settings->admin_group : "");
+		api->pool = store_pool_create(changer_store_path(settings->changer));
+	}
+	if (!api || !api->pool || !api->settings.admin_group) {
+		api_destroy(api);
+		err_set(err, ERR_MEMORY, "out of memory");
+		return NULL;
+	}
+	return api;
+}
+
+void api_destroy(struct api *api)
+{
+	if (!api)
+		return;
+	store_pool_destroy(api->pool);
+	free((char *)(uintptr_t)api->settings.admin_group);
+	free(api);
+}
+
+int api_add_control_routes(struct api *api, struct http_router *router, struct err *err)
+{
+	return http_router_add(router, routes, ARRAY_LEN(routes), api, control_before, err);
+}

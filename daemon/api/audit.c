@@ -1,0 +1,262 @@
+/*
+ * Handlers about the audit log: list, export (streamed), verify. The export
+ * reads in pages by sequence number, so that a slow reader holds no snapshot
+ * of the store; rows are only ever appended, so the pages fit together.
+ */
+#include <stdlib.h>
+
+#include <rolebridge/audit/audit.h>
+#include <rolebridge/base/alloc.h>
+#include <rolebridge/base/clock.h>
+
+#include "internal.h"
+
+#define PAGE_ROWS 500
+
+static const char *const query_names[] = { "after",  "from",   "to",	  "actor",
+					   "object", "action", "request", "limit",
+					   "order",  "format", NULL };
+
+static int query_time(struct http_request *request, const char *name, int64_t *ret_time_s,
+		      struct err *err)
+{
+	const char *text = http_query(request, name);
+	int64_t time_s = 0;
+
+	if (text && clock_parse_date(text, &time_s, NULL) < 0 &&
+	    clock_parse(text, &time_s, NULL) < 0) {
+		request->error_field = name;
+		return err_set(err, ERR_INVALID,
+			       "'%s' must be like 2026-01-31 or 2026-01-31T12:00:00Z", name);
+	}
+	*ret_time_s = time_s;
+	return 0;
+}
+
+static int query_read(struct http_request *request, struct audit_query *ret_query, struct err *err)
+{
+	struct audit_query query = { .actor = http_query(request, "actor"),
+				     .object = http_query(request, "object"),
+				     .action = http_query(request, "action"),
+				     .request = http_query(request, "request") };
+
+	if (http_query_allow(request, query_names, err) < 0 ||
+	    http_query_int(request, "after", 0, INT64_MAX, 0, &query.after_seq, err) < 0 ||
+	    query_time(request, "from", &query.from_s, err) < 0 ||
+	    query_time(request, "to", &query.to_s, err) < 0)
+		return -1;
+	*ret_query = query;
+	return 0;
+}
+
+static int refuse_query(struct http_request *request, const char *name, const char *words,
+			struct err *err)
+{
+	request->error_field = name;
+	return err_set(err, ERR_INVALID, "'%s' must be %s", name, words);
+}
+
+/* ------------------------------------------------------------------ list -- */
+
+static int rows_append(struct store *store, const struct audit_query *query, struct strbuf *out,
+		       struct err *err)
+{
+	struct store_audit_cursor *cursor = store_audit_open(store, query, err);
+	struct audit_iterator rows;
+	struct audit_row row;
+	int more;
+	bool first = true;
+
+	if (!cursor)
+		return -1;
+	rows = store_audit_iterator(cursor);
+	while ((more = rows.next(rows.context, &row, err)) > 0) {
+		if (!first)
+			strbuf_putc(out, ',');
+		first = false;
+		audit_format_row(&row, AUDIT_JSON_LINES, out);
+		/* The row ends in a line break, which JSON takes as space. */
+	}
+	store_audit_close(cursor);
+	return more;
+}
+
+int audit_get(struct http_request *request, struct http_response *response, struct err *err)
+{
+	AUTO(reading_view) struct reading_view view = { 0 };
+	const char *order = http_query(request, "order");
+	struct audit_query query;
+	int64_t limit;
+
+	if (query_read(request, &query, err) < 0 ||
+	    http_query_int(request, "limit", 1, 10000, 100, &limit, err) < 0)
+		return -1;
+	if (http_query(request, "format"))
+		return refuse_query(request, "format", "left to the export", err);
+	if (order && strcmp(order, "newest") != 0 && strcmp(order, "oldest") != 0)
+		return refuse_query(request, "order", "newest or oldest", err);
+	query.newest_first = !order || strcmp(order, "newest") == 0;
+	query.limit = (size_t)limit;
+	strbuf_puts(&response->body, "{\"rows\":[");
+	if (view_open(request, &view, err) < 0 ||
+	    rows_append(view.store, &query, &response->body, err) < 0)
+		return -1;
+	strbuf_puts(&response->body, "]}");
+	return 0;
+}
+
+/* ---------------------------------------------------------------- export -- */
+
+struct export
+{
+	struct arena *arena; /* owns this and the query's texts */
+	struct api *api;
+	struct audit_query query;
+	enum audit_format format;
+	bool begun, ended;
+};
+
+static int export_page(struct export *export, struct store *store, struct strbuf *out,
+		       struct err *err)
+{
+	struct store_audit_cursor *cursor = store_audit_open(store, &export->query, err);
+	struct audit_iterator rows;
+	struct audit_row row;
+	size_t count = 0;
+	int more;
+
+	if (!cursor)
+		return -1;
+	rows = store_audit_iterator(cursor);
+	while ((more = rows.next(rows.context, &row, err)) > 0) {
+		audit_format_row(&row, export->format, out);
+		export->query.after_seq = row.seq;
+		count++;
+	}
+	store_audit_close(cursor);
+	export->ended = count < PAGE_ROWS;
+	return more;
+}
+
+static int export_next(void *context, struct strbuf *out, struct err *err)
+{
+	struct export *export = context;
+	struct store *store;
+	int result;
+
+	if (!export->begun && export->format == AUDIT_CSV)
+		strbuf_puts(out, audit_csv_header());
+	export->begun = true;
+	/* An empty part would be the end: go on until there is something. */
+	if (export->ended)
+		return 0;
+	store = store_pool_take(export->api->pool, err);
+	if (!store)
+		return -1;
+	result = export_page(export, store, out, err);
+	store_pool_give(export->api->pool, store);
+	return result;
+}
+
+static void export_close(void *context)
+{
+	struct export *export = context;
+
+	arena_destroy(export->arena);
+}
+
+static const char *keep(struct arena *arena, const char *text)
+{
+	return text ? arena_strdup(arena, text) : NULL;
+}
+
+static struct export *export_create(struct api *api, const struct audit_query *query)
+{
+	struct arena *arena = arena_create((size_t)64 * 1024);
+	struct export *export = arena ? arena_alloc(arena, sizeof(*export)) : NULL;
+
+	if (export) {
+		export->arena = arena;
+		export->api = api;
+		export->query = *query;
+		export->query.limit = PAGE_ROWS;
+		export->query.actor = keep(arena, query->actor);
+		export->query.object = keep(arena, query->object);
+		export->query.action = keep(arena, query->action);
+		export->query.request = keep(arena, query->request);
+	}
+	if (!export || arena_failed(arena)) {
+		arena_destroy(arena);
+		return NULL;
+	}
+	return export;
+}
+
+int audit_export(struct http_request *request, struct http_response *response, struct err *err)
+{
+	const char *format = http_query(request, "format");
+	bool csv = format && strcmp(format, "csv") == 0;
+	struct audit_query query;
+	struct export *export;
+
+	if (query_read(request, &query, err) < 0)
+		return -1;
+	if (http_query(request, "order") || http_query(request, "limit"))
+		return refuse_query(request, http_query(request, "order") ? "order" : "limit",
+				    "left to the list", err);
+	if (format && !csv && strcmp(format, "json") != 0)
+		return refuse_query(request, "format", "json or csv", err);
+	export = export_create(request->context, &query);
+	if (!export)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	export->format = csv ? AUDIT_CSV : AUDIT_JSON_LINES;
+	response->content_type = csv ? "text/csv; charset=utf-8" : "application/x-ndjson";
+	response->stream = (struct http_stream){ export_next, export_close, export };
+	return 0;
+}
+
+/* ---------------------------------------------------------------- verify -- */
+
+static bool is_head(const char *text)
+{
+	return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
+int audit_verify_get(struct http_request *request, struct http_response *response, struct err *err)
+{
+	static const char *const names[] = { "head", NULL };
+	AUTO(reading_view) struct reading_view view = { 0 };
+	const char *head = http_query(request, "head");
+	struct audit_query query = { 0 };
+	struct hash256 start = { { 0 } };
+	struct store_audit_cursor *cursor;
+	struct audit_iterator rows;
+	struct audit_verdict verdict;
+	struct json json = api_json(response);
+	char hex[65];
+	int result;
+
+	if (http_query_allow(request, names, err) < 0)
+		return -1;
+	if (head && !is_head(head))
+		return refuse_query(request, "head", "64 lower-case hex digits", err);
+	if (view_open(request, &view, err) < 0)
+		return -1;
+	cursor = store_audit_open(view.store, &query, err);
+	if (!cursor)
+		return -1;
+	rows = store_audit_iterator(cursor);
+	result = audit_verify(&rows, &start, head, &verdict, err);
+	store_audit_close(cursor);
+	if (result < 0)
+		return -1;
+	hash256_hex(&verdict.head, hex);
+	json_object(&json);
+	json_bool(&json, "intact", verdict.intact);
+	json_int(&json, "rows", verdict.rows);
+	json_int(&json, "broken_seq", verdict.broken_seq);
+	json_string(&json, "head", hex);
+	json_string(&json, "problem", verdict.intact ? "" : verdict.problem);
+	json_end(&json);
+	return 0;
+}

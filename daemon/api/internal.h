@@ -1,0 +1,91 @@
+/* What the handlers share. */
+#ifndef API_INTERNAL_H
+#define API_INTERNAL_H
+
+#include <rolebridge/api/api.h>
+#include <rolebridge/base/json.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/http/request.h>
+#include <rolebridge/store/store.h>
+
+struct api {
+	struct api_settings settings;
+	struct store_pool *pool;
+};
+
+/* --- reading: one snapshot of the store and the setup in force --- */
+struct reading_view {
+	struct api *api;
+	struct store *store; /* read-only, in a transaction */
+	struct setup *setup;
+	struct arena *arena; /* the request's */
+};
+int view_open(struct http_request *request, struct reading_view *ret_view, struct err *err);
+void reading_view_auto(struct reading_view *view);
+
+struct store_pool *store_pool_create(const char *path); /* NULL: out of memory */
+void store_pool_destroy(struct store_pool *pool);
+struct store *store_pool_take(struct store_pool *pool, struct err *err);
+void store_pool_give(struct store_pool *pool, struct store *store);
+
+/* The caller as change/ knows them. */
+struct actor api_actor(const struct http_request *request);
+
+/* The response as JSON, to be filled and ended by the handler. */
+struct json api_json(struct http_response *response);
+
+/* "administrators": comma-free names for enum values in queries. -1 with err when not known. */
+int grant_kind_parse(struct http_request *request, const char *field, const char *text,
+		     enum grant_kind *ret_kind, struct err *err);
+
+/* Members of a user, without the braces. */
+void show_user_members(struct json *json, const struct user *user);
+void show_grant_members(struct json *json, const struct grant *grant);
+void show_disabled(struct json *json, uint32_t disabled);
+void show_plan_members(struct json *json, const struct plan_row *plan);
+/* Members "file", "line", "column" of a position, where known. */
+void show_position_members(struct api *api, struct json *json, struct position at);
+
+/* {"run": id} with status 202. */
+int answer_run(struct http_response *response, const char *id, struct err *err);
+
+/* why.c */
+struct why_options {
+	const char *kind;  /* NULL: every kind */
+	const char *grant; /* NULL: everything */
+	bool show_sensitive;
+	int64_t now_s;
+};
+int why_json(const struct reading_view *view, const char *user, const struct why_options *options,
+	     struct json *json, struct err *err);
+
+/* Handlers, by file. */
+int status_show(struct http_request *, struct http_response *, struct err *);
+int check_post(struct http_request *, struct http_response *, struct err *);
+int reload_post(struct http_request *, struct http_response *, struct err *);
+int sync_post(struct http_request *, struct http_response *, struct err *);
+int plan_post(struct http_request *, struct http_response *, struct err *);
+int runs_get(struct http_request *, struct http_response *, struct err *);
+int run_get(struct http_request *, struct http_response *, struct err *);
+int plans_get(struct http_request *, struct http_response *, struct err *);
+int plan_get(struct http_request *, struct http_response *, struct err *);
+int plan_apply_post(struct http_request *, struct http_response *, struct err *);
+int users_get(struct http_request *, struct http_response *, struct err *);
+int users_post(struct http_request *, struct http_response *, struct err *);
+int user_get(struct http_request *, struct http_response *, struct err *);
+int user_why(struct http_request *, struct http_response *, struct err *);
+int user_disable(struct http_request *, struct http_response *, struct err *);
+int user_enable(struct http_request *, struct http_response *, struct err *);
+int user_grant(struct http_request *, struct http_response *, struct err *);
+int user_revoke(struct http_request *, struct http_response *, struct err *);
+int rules_get(struct http_request *, struct http_response *, struct err *);
+int rule_get(struct http_request *, struct http_response *, struct err *);
+int rule_release(struct http_request *, struct http_response *, struct err *);
+int audit_get(struct http_request *, struct http_response *, struct err *);
+int audit_export(struct http_request *, struct http_response *, struct err *);
+int audit_verify_get(struct http_request *, struct http_response *, struct err *);
+int alarms_get(struct http_request *, struct http_response *, struct err *);
+int alarm_clear(struct http_request *, struct http_response *, struct err *);
+int quarantine_get(struct http_request *, struct http_response *, struct err *);
+
+#endif

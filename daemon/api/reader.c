@@ -1,0 +1,216 @@
+/*
+ * Reader of request bodies. Enters: hostile bytes, at most the route's cap.
+ * Leaves: a struct, or an error that names the field. jansson bounds the
+ * depth (2,048) and refuses what is not UTF-8, NUL and keys given twice.
+ */
+#include "reader.h"
+
+#include <jansson.h>
+#include <strings.h>
+
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/text.h>
+#include <rolebridge/base/util.h>
+
+#define FIELDS_MAX 32
+#define DAY_S 86400
+
+struct reading {
+	struct http_request *request;
+	struct err *err;
+	const char *where; /* "" or "files[2]." */
+};
+
+static int read_object(const struct reading *reading, json_t *object, const struct field *fields,
+		       size_t count, char *target);
+
+static void json_auto(json_t **json)
+{
+	json_decref(*json);
+}
+
+/* The field's full name, escaped for display by whoever shows it. */
+static int refuse(const struct reading *reading, const char *name, const char *what)
+{
+	struct http_request *request = reading->request;
+	const char *full = arena_printf(request->arena, "%s%s", reading->where, name);
+
+	if (!full)
+		return err_set(reading->err, ERR_MEMORY, "out of memory");
+	request->error_field = full;
+	return err_set(reading->err, ERR_INVALID, "field '%s' %s", full, what);
+}
+
+static int read_text(const struct reading *reading, const struct field *field, json_t *value,
+		     const char **ret_text)
+{
+	const char *text = json_string_value(value);
+	size_t size = json_string_length(value);
+
+	if (!text)
+		return refuse(reading, field->name, "must be a string");
+	if (size > field->max)
+		return refuse(reading, field->name,
+			      arena_printf(reading->request->arena, "is longer than %zu bytes",
+					   field->max));
+	for (size_t i = 0; field->type == FIELD_TEXT && i < size; i++) {
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+			return refuse(reading, field->name, "holds a control character");
+	}
+
+	char *copy = arena_strndup(reading->request->arena, text, size);
+
+	if (!copy)
+		return err_set(reading->err, ERR_MEMORY, "out of memory");
+	*ret_text = copy;
+	return 0;
+}
+
+/* A day counts until its end: grants given "until 31 January" hold that day. */
+static int read_date(const struct reading *reading, const struct field *field, json_t *value,
+		     int64_t *ret_time_s)
+{
+	const char *text = json_string_value(value);
+	int64_t time_s;
+
+	if (!text)
+		return refuse(reading, field->name, "must be a string");
+	if (clock_parse_date(text, &time_s, NULL) == 0) {
+		*ret_time_s = time_s + DAY_S;
+		return 0;
+	}
+	if (clock_parse(text, &time_s, NULL) < 0 || time_s <= 0)
+		return refuse(reading, field->name, "must be a date like 2026-01-31");
+	*ret_time_s = time_s;
+	return 0;
+}
+
+static int read_list(const struct reading *reading, const struct field *field, json_t *value,
+		     struct field_list *ret_list)
+{
+	struct arena *arena = reading->request->arena;
+	struct reading inner = *reading;
+	struct field_list list = { .count = json_array_size(value) };
+	size_t fields = 0;
+
+	if (!json_is_array(value))
+		return refuse(reading, field->name, "must be a list");
+	if (list.count > field->max)
+		return refuse(reading, field->name,
+			      arena_printf(arena, "has more than %zu items", field->max));
+	while (field->items[fields].name)
+		fields++;
+	list.items = arena_alloc_array(arena, list.count ? list.count : 1, field->item_size);
+	for (size_t i = 0; list.items && i < list.count; i++) {
+		char *item = (char *)list.items + i * field->item_size;
+
+		inner.where = arena_printf(arena, "%s%s[%zu].", reading->where, field->name, i);
+		if (!inner.where)
+			break;
+		if (read_object(&inner, json_array_get(value, i), field->items, fields, item) < 0)
+			return -1;
+	}
+	if (arena_failed(arena))
+		return err_set(reading->err, ERR_MEMORY, "out of memory");
+	*ret_list = list;
+	return 0;
+}
+
+static int read_field(const struct reading *reading, const struct field *field, json_t *value,
+		      char *target)
+{
+	void *place = target + field->offset;
+
+	switch (field->type) {
+	case FIELD_TEXT:
+	case FIELD_BLOB: return read_text(reading, field, value, place);
+	case FIELD_DATE: return read_date(reading, field, value, place);
+	case FIELD_LIST: return read_list(reading, field, value, place);
+	case FIELD_BOOL:
+		if (!json_is_boolean(value))
+			return refuse(reading, field->name, "must be true or false");
+		*(bool *)place = json_is_true(value);
+		return 0;
+	}
+	return err_set(reading->err, ERR_INTERNAL, "unknown field type");
+}
+
+static int refuse_unknown(const struct reading *reading, const struct field *fields, size_t count,
+			  const char *name)
+{
+	const char *names[FIELDS_MAX];
+	const char *near;
+
+	for (size_t i = 0; i < count && i < FIELDS_MAX; i++)
+		names[i] = fields[i].name;
+	near = text_nearest(name, names, count < FIELDS_MAX ? count : FIELDS_MAX);
+	return refuse(reading, name,
+		      near ? arena_printf(reading->request->arena,
+					  "is not known; did you mean '%s'?", near)
+			   : "is not known");
+}
+
+static int read_object(const struct reading *reading, json_t *object, const struct field *fields,
+		       size_t count, char *target)
+{
+	const char *name;
+	json_t *value;
+
+	if (!json_is_object(object))
+		return err_set(reading->err, ERR_INVALID, "%s must be a JSON object",
+			       reading->where[0] ? reading->where : "the body");
+	json_object_foreach(object, name, value)
+	{
+		size_t i = 0;
+
+		while (i < count && strcmp(fields[i].name, name) != 0)
+			i++;
+		if (i == count)
+			return refuse_unknown(reading, fields, count, name);
+		/* null is "not given": the same as leaving it out. */
+		if (!json_is_null(value) && read_field(reading, &fields[i], value, target) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < count; i++) {
+		value = json_object_get(object, fields[i].name);
+		if ((fields[i].flags & FIELD_REQUIRED) && (!value || json_is_null(value)))
+			return refuse(reading, fields[i].name, "is missing");
+	}
+	return 0;
+}
+
+/* What a form on a web page can send without asking first is not JSON by its type. */
+static int check_type(const struct http_request *request, struct err *err)
+{
+	static const char json[] = "application/json";
+	const char *type = http_header(request, "Content-Type");
+	size_t size = sizeof(json) - 1;
+
+	if (type && (strncasecmp(type, json, size) != 0 || !strchr("; \t", type[size])))
+		return err_refuse(err, ERR_INVALID, "unsupported-media-type",
+				  "the body must be application/json");
+	return 0;
+}
+
+int request_read(struct http_request *request, const struct field *fields, size_t count,
+		 void *target, struct err *err)
+{
+	struct reading reading = { request, err, "" };
+	AUTO(json) json_t *root = NULL;
+	json_error_t problem;
+
+	if (request->body_size == 0) {
+		root = json_object();
+	} else {
+		if (check_type(request, err) < 0)
+			return -1;
+		root = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES,
+				  &problem);
+		if (!root)
+			return err_set(err, ERR_INVALID, "body is not JSON: line %d, column %d: %s",
+				       problem.line, problem.column, problem.text);
+	}
+	if (!root)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	return read_object(&reading, root, fields, count, target);
+}

@@ -1,0 +1,48 @@
+/*
+ * Request bodies: JSON objects described by a table of fields. What the table
+ * does not know is refused, and so are wrong types, long texts, control
+ * characters, keys given twice. Errors name the field ("files[2].text").
+ *
+ *	static const struct field fields[] = {
+ *		{ "reason", FIELD_TEXT, 0, offsetof(struct disable, reason), 500, NULL, 0 },
+ *	};
+ *	struct disable asked = { 0 };
+ *	if (request_read(request, fields, ARRAY_LEN(fields), &asked, err) < 0) …
+ */
+#ifndef API_READER_H
+#define API_READER_H
+
+#include <stddef.h>
+
+#include <rolebridge/http/request.h>
+
+enum field_type {
+	FIELD_TEXT, /* const char *; one line; NULL when absent */
+	FIELD_BLOB, /* const char *; any text without NUL, kept as it is; NULL when absent */
+	FIELD_BOOL, /* bool */
+	FIELD_DATE, /* int64_t: "2026-01-31" (the end of that day, UTC) or an RFC 3339 time; 0 when absent */
+	FIELD_LIST, /* struct field_list of objects described by items */
+};
+
+#define FIELD_REQUIRED (1u << 0)
+
+struct field_list {
+	size_t count;
+	void *items; /* item_size bytes each */
+};
+
+struct field {
+	const char *name;
+	enum field_type type;
+	unsigned flags;
+	size_t offset;
+	size_t max;		   /* bytes of a text, items of a list */
+	const struct field *items; /* FIELD_LIST; ends with a NULL name */
+	size_t item_size;
+};
+
+/* Fill what is given; the rest of *target stays. An empty body is {}. Texts live in the request's arena. */
+int request_read(struct http_request *request, const struct field *fields, size_t count,
+		 void *target, struct err *err);
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * Records as the API shows them. Enters: model structs. Leaves: JSON members.
+ * Nothing fails but the buffer.
+ */
+#include "internal.h"
+
+struct json api_json(struct http_response *response)
+{
+	return JSON(&response->body);
+}
+
+void show_disabled(struct json *json, uint32_t disabled)
+{
+	json_array_key(json, "disabled");
+	for (unsigned bit = 0; bit < 32; bit++) {
+		uint32_t reason = 1u << bit;
+
+		if (disabled & reason)
+			json_string(json, NULL, disable_reason_name(reason));
+	}
+	json_end(json);
+}
+
+void show_user_members(struct json *json, const struct user *user)
+{
+	char uuid[UUID_TEXT_SIZE];
+
+	uuid_format(&user->uuid, uuid);
+	json_string(json, "id", uuid);
+	json_string(json, "username", user->username);
+	json_string(json, "email", user->email);
+	json_string(json, "display_name", user->display_name);
+	json_string(json, "organization", user->organization);
+	json_string(json, "profile", user->profile);
+	json_bool(json, "active", user_is_active(user));
+	show_disabled(json, user->disabled);
+	json_bool(json, "protected", user->is_protected);
+	json_int(json, "version", user->version);
+	json_time(json, "created", user->created_s);
+	json_time(json, "updated", user->updated_s);
+}
+
+void show_grant_members(struct json *json, const struct grant *grant)
+{
+	json_string(json, "kind", grant_kind_name(grant->kind));
+	json_string(json, "name", grant->name);
+	json_object_key(json, "origin");
+	json_string(json, "kind", origin_kind_name(grant->origin));
+	json_string(json, "id", grant->origin_id);
+	json_string(json, "source", grant->origin_source);
+	json_end(json);
+	json_time(json, "given", grant->given_s);
+	json_time(json, "expires", grant->expires_s);
+}
+
+void show_position_members(struct api *api, struct json *json, struct position at)
+{
+	const struct ports *ports = &api->settings.ports;
+	const char *path = NULL;
+
+	if (at.file != 0 && ports->config_path)
+		path = ports->config_path(ports->context, at.file);
+	if (!path)
+		return;
+	json_string(json, "file", path);
+	json_int(json, "line", at.line);
+	json_int(json, "column", at.column);
+}
+
+int grant_kind_parse(struct http_request *request, const char *field, const char *text,
+		     enum grant_kind *ret_kind, struct err *err)
+{
+	for (int kind = 0; kind < GRANT_KINDS; kind++) {
+		if (strcmp(grant_kind_name((enum grant_kind)kind), text) == 0) {
+			*ret_kind = (enum grant_kind)kind;
+			return 0;
+		}
+	}
+	request->error_field = field;
+	return err_set(err, ERR_INVALID,
+		       "'%s' is no kind of grant: profile, role, persona or group", text);
+}
