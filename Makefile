@@ -186,7 +186,7 @@ check-unit: $(UNIT_TESTS) ## unit tests (no packages are installed)
 
 PYTEST_FILES = $(wildcard $(PYTEST_PATHS:%=%/test_*.py))
 
-check-integration: all ## integration and lint tests (no packages are installed)
+check-integration: all tools ## integration and lint tests (no packages are installed)
 	@$(if $(PYTEST_FILES),$(PYTHON) -m pytest $(PYTEST_FLAGS) $(PYTEST_FILES),:)
 
 check: deps-check ## install what tests need, run every test
@@ -201,6 +201,26 @@ check-san: deps-check ## the same tests under AddressSanitizer and UBSan
 check-valgrind: deps-check ## unit tests under valgrind
 	@$(MAKE) --no-print-directory ROLEBRIDGE_VALGRIND=1 check-unit \
 		UNIT_WRAPPER='env ROLEBRIDGE_VALGRIND=1 valgrind -q --leak-check=full --error-exitcode=99 --child-silent-after-fork=yes'
+
+# ------------------------------------------------------------- test tools --
+
+# tests/tools/*.c: programs that integration tests and benchmarks start. TOOL_FOLDER_<name> says
+# the folder whose libraries it uses; all of them when not given.
+TOOL_FOLDER_ldap_read = source
+TOOL_SOURCES := $(sort $(wildcard tests/tools/*.c))
+TOOLS := $(TOOL_SOURCES:tests/tools/%.c=$(BUILD)/tools/%)
+
+define tool_rules
+$(BUILD)/tools/$(1): $(BUILD)/tests/tools/$(1).o $(call libraries,$(or $(TOOL_FOLDER_$(1)),main))
+endef
+$(foreach t,$(TOOL_SOURCES:tests/tools/%.c=%),$(eval $(call tool_rules,$(t))))
+
+$(TOOLS):
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+tools: $(TOOLS)
 
 # ----------------------------------------------------------------- fuzzing --
 
@@ -331,6 +351,6 @@ help: ## this list
 FORCE:
 .PHONY: all bench check check-integration check-san check-unit check-valgrind clean demo deps \
 	deps-check format fuzz fuzz-programs fuzz-run help install lint lint-format lint-man \
-	unit-programs FORCE
+	tools unit-programs FORCE
 
 -include $(shell find $(BUILD)/obj $(BUILD)/tests -name '*.d' 2>/dev/null)

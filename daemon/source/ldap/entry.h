@@ -13,6 +13,7 @@
 #include <rolebridge/base/ids.h>
 
 struct entry {
+	LDAPMessage *message; /* borrowed */
 	BerElement *ber;
 	struct berval dn;
 };

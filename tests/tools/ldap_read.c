@@ -1,0 +1,256 @@
+/*
+ * Reads one ldap source of a configuration file and prints what the intake got,
+ * one JSON object a line: identity, quarantine, group, and at last result.
+ *
+ *	ldap_read CONFIG [GROUP...]	GROUP: DN or immutable id, numbered from 1
+ *	ldap_read --drain CONFIG ...	prints the result only
+ *
+ * Exit 0 when the read function returned 0, 1 when our own side failed, 2 for bad usage or
+ * configuration. Also the worker: --worker ldap.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/json.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/base/worker.h>
+#include <rolebridge/identity/groups.h>
+#include <rolebridge/identity/record.h>
+#include <rolebridge/source/ldap.h>
+
+struct settings {
+	struct position at;
+	struct struct_list sources;
+};
+
+static const struct option_table *const variants[] = { &ldap_source_table, NULL };
+
+static const struct option no_options[] = { { 0 } };
+
+static const struct option_table sources_table = {
+	.name = "sources[]",
+	.help = "The source to read.",
+	.struct_size = sizeof(struct source_settings),
+	.options = no_options,
+	.base = &source_base_table,
+	.variants = variants,
+};
+
+static const struct option root_options[] = {
+	{ "sources", OPTION_LIST, OPTION_REQUIRED, OPTION_FIELD(struct settings, sources), 1, 1,
+	  NULL, NULL, &sources_table, "The source to read." },
+	{ 0 },
+};
+
+static const struct option_table root_table = {
+	.name = "",
+	.help = "What ldap_read reads.",
+	.struct_size = sizeof(struct settings),
+	.options = root_options,
+};
+
+struct printer {
+	const struct schema *schema;
+	bool silent;
+	uint64_t identities;
+};
+
+static void print_line(const struct strbuf *line)
+{
+	puts(strbuf_failed(line) ? "{\"error\":\"line too long\"}" : strbuf_text(line));
+	fflush(stdout);
+}
+
+static void print_attributes(const struct printer *printer, const struct identity *identity,
+			     struct json *json)
+{
+	json_object_key(json, "attributes");
+	for (size_t i = 0; i < identity->attribute_count; i++) {
+		const struct attribute *attribute = &identity->attributes[i];
+		json_array_key(json, schema_get(printer->schema, attribute->id)->name);
+		for (uint32_t v = 0; v < attribute->count; v++)
+			json_string(json, NULL, attribute->values[v]);
+		json_end(json);
+	}
+	json_end(json);
+}
+
+static void print_identity(const struct printer *printer, const struct identity *identity)
+{
+	AUTO(strbuf) struct strbuf line = STRBUF((size_t)8 * RECORD_MAX);
+	struct json json = JSON(&line);
+
+	json_object(&json);
+	json_string(&json, "identity", identity->key);
+	json_string(&json, "dn", identity->dn);
+	json_bool(&json, "disabled", identity->disabled);
+	json_string(&json, "disabled_by", identity->disabled_by);
+	json_bool(&json, "groups_complete", identity->groups_complete);
+	json_array_key(&json, "groups");
+	for (size_t i = 0; i < identity->group_count; i++)
+		json_int(&json, NULL, identity->groups[i]);
+	json_end(&json);
+	print_attributes(printer, identity, &json);
+	json_end(&json);
+	print_line(&line);
+}
+
+static int take_identity(void *context, const void *record, size_t size, struct err *err)
+{
+	struct printer *printer = context;
+	struct identity identity;
+	AUTO(arena) struct arena *arena = NULL;
+
+	printer->identities++;
+	if (printer->silent)
+		return 0;
+	arena = arena_create((size_t)8 * RECORD_MAX);
+	if (!arena || record_decode(record, size, printer->schema, 0, arena, &identity, err) < 0)
+		return -1;
+	print_identity(printer, &identity);
+	return 0;
+}
+
+static int take_quarantine(void *context, const struct quarantined *entry, struct err *err)
+{
+	AUTO(strbuf) struct strbuf line = STRBUF(1 << 20);
+	struct json json = JSON(&line);
+
+	(void)context;
+	(void)err;
+	json_object(&json);
+	json_string(&json, "quarantine", entry->locator);
+	json_string(&json, "key", entry->key);
+	json_string(&json, "reason", entry->reason);
+	json_string(&json, "detail", entry->detail);
+	json_end(&json);
+	print_line(&line);
+	return 0;
+}
+
+static int take_group(void *context, uint32_t id, bool found, uint64_t members, struct err *err)
+{
+	const struct printer *printer = context;
+
+	(void)err;
+	if (!printer->silent)
+		printf("{\"group\":%u,\"found\":%s,\"members\":%llu}\n", (unsigned)id,
+		       found ? "true" : "false", (unsigned long long)members);
+	return 0;
+}
+
+static void print_result(const struct read_result *result, int64_t wall_us)
+{
+	AUTO(strbuf) struct strbuf line = STRBUF(1 << 20);
+	struct json json = JSON(&line);
+	struct rusage children;
+
+	getrusage(RUSAGE_CHILDREN, &children);
+	json_object(&json);
+	json_bool(&json, "complete", result->complete);
+	json_string(&json, "reason", result->reason);
+	json_string(&json, "detail", result->detail);
+	json_string(&json, "server", result->server);
+	json_int(&json, "entries", (int64_t)result->entries);
+	json_int(&json, "groups", (int64_t)result->groups);
+	json_int(&json, "quarantined", (int64_t)result->quarantined);
+	json_int(&json, "wall_us", wall_us);
+	json_int(&json, "worker_us",
+		 (children.ru_utime.tv_sec + children.ru_stime.tv_sec) * 1000000 +
+			 children.ru_utime.tv_usec + children.ru_stime.tv_usec);
+	json_int(&json, "worker_kib", children.ru_maxrss);
+	json_end(&json);
+	print_line(&line);
+}
+
+/* The names as rules would have them: normal form. */
+static int want_groups(char *const *names, size_t count, struct arena *arena,
+		       struct wanted_group **ret_groups, struct err *err)
+{
+	struct wanted_group *groups = arena_alloc_array(arena, count + 1, sizeof(*groups));
+	AUTO(strbuf) struct strbuf name = STRBUF(1 << 16);
+
+	if (!groups)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	for (size_t i = 0; i < count; i++) {
+		strbuf_clear(&name);
+		if (group_name_normalize(names[i], NULL, 0, &name, err) < 0)
+			return -1;
+		groups[i].id = (uint32_t)i + 1;
+		groups[i].name = arena_strdup(arena, strbuf_text(&name));
+	}
+	*ret_groups = groups;
+	return 0;
+}
+
+static int read_source(const struct ldap_source *source, const struct schema *schema, bool silent,
+		       char *const *names, size_t name_count, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(64 * 1024 * 1024);
+	struct printer printer = { .schema = schema, .silent = silent };
+	struct intake intake = { .context = &printer,
+				 .identity = take_identity,
+				 .quarantine = take_quarantine,
+				 .group = take_group };
+	struct wanted_attribute *wanted;
+	struct wanted_group *groups = NULL;
+	struct read_result result;
+	size_t wanted_count;
+	int64_t begin_us = clock_monotonic_us();
+
+	if (want_groups(names, name_count, arena, &groups, err) < 0 ||
+	    source_wanted_attributes(&source->common, schema, NULL, arena, &wanted, &wanted_count,
+				     err) < 0 ||
+	    ldap_source_read(source, wanted, wanted_count, groups, name_count, &intake, &result,
+			     err) < 0)
+		return -1;
+	print_result(&result, clock_monotonic_us() - begin_us);
+	return 0;
+}
+
+static int run(const char *path, bool silent, char *const *names, size_t name_count)
+{
+	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
+	AUTO(document) struct document *document = document_load(path, list);
+	AUTO(arena) struct arena *arena = arena_create(1 << 20);
+	struct identity_settings identity = { 0 };
+	struct settings settings = { 0 };
+	struct schema *schema = NULL;
+	struct err err = { 0 };
+	int status = 2;
+
+	if (document)
+		options_parse(&root_table, document, arena, &settings, list);
+	if (document && diagnostics_errors(list) == 0) {
+		const struct source_settings *const *sources =
+			(const struct source_settings *const *)settings.sources.items;
+		schema = schema_create(&identity, sources, 1, list);
+	}
+	diagnostics_print(list, document, stderr);
+	if (schema && diagnostics_errors(list) == 0) {
+		struct ldap_source *const *sources = settings.sources.items;
+		status = 0;
+		if (read_source(sources[0], schema, silent, names, name_count, &err) < 0) {
+			fprintf(stderr, "ldap_read: %s\n", err.text);
+			status = 1;
+		}
+	}
+	schema_destroy(schema);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	bool silent = argc > 1 && strcmp(argv[1], "--drain") == 0;
+
+	if (argc == 3 && strcmp(argv[1], "--worker") == 0 && strcmp(argv[2], "ldap") == 0)
+		return ldap_worker_main(WORKER_SOCKET);
+	if (argc < 2 + silent) {
+		fprintf(stderr, "usage: ldap_read [--drain] CONFIG [GROUP...]\n");
+		return 2;
+	}
+	return run(argv[1 + silent], silent, argv + 2 + silent, (size_t)(argc - 2 - silent));
+}
