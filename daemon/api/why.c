@@ -22,6 +22,7 @@ struct why {
 	struct identity *identities; /* decoded; row_of[i]: its row */
 	const struct identity_row **row_of;
 	size_t identity_count;
+	bool missing;
 	struct person person;
 	struct grant *held;
 	size_t held_count;
@@ -29,6 +30,14 @@ struct why {
 };
 
 /* ---------------------------------------------------------------- gather -- */
+
+/* Gone for longer than the grace: it speaks no more, as long as another one does. */
+static bool is_gone(const struct why *why, const struct identity_row *row)
+{
+	return row->missing_s != 0 &&
+	       policy_missing_disables(why->view->setup->policy, row->missing_runs, row->missing_s,
+				       why->options->now_s);
+}
 
 /* Identities of sources that the configuration no longer has say nothing any more. */
 static int decode_identities(struct why *why, struct err *err)
@@ -54,20 +63,27 @@ static int decode_identities(struct why *why, struct err *err)
 	return 0;
 }
 
-/* Every identity gone for longer than the grace: what decide() calls missing. */
-static bool is_missing(const struct why *why)
+/* Those that speak, merged as the rules see them. person_merge sorts, so it gets a list of its own. */
+static int merge(struct why *why, struct err *err)
 {
-	const struct policy_settings *policy = why->view->setup->policy;
+	struct arena *arena = why->view->arena;
+	struct identity *speaking =
+		arena_alloc_array(arena, why->identity_count + 1, sizeof(*speaking));
+	size_t count = 0;
 
-	for (size_t i = 0; i < why->row_count; i++) {
-		const struct identity_row *row = &why->rows[i];
-
-		if (row->missing_s == 0 ||
-		    !policy_missing_disables(policy, row->missing_runs, row->missing_s,
-					     why->options->now_s))
-			return false;
+	if (!speaking)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	for (size_t i = 0; i < why->identity_count; i++) {
+		if (!is_gone(why, why->row_of[i]))
+			speaking[count++] = why->identities[i];
 	}
-	return why->row_count > 0;
+	why->missing = why->identity_count > 0 && count == 0;
+	if (why->missing) {
+		count = why->identity_count;
+		memcpy(speaking, why->identities, count * sizeof(*speaking));
+	}
+	return person_merge(why->view->setup->decision.schema, speaking, count, arena, &why->person,
+			    err);
 }
 
 static int gather(struct why *why, const char *name, struct err *err)
@@ -80,17 +96,8 @@ static int gather(struct why *why, const char *name, struct err *err)
 				err) < 0 ||
 	    decode_identities(why, err) < 0 ||
 	    store_grants_of(view->store, why->user.id, view->arena, &why->held, &why->held_count,
-			    err) < 0)
-		return -1;
-
-	/* person_merge sorts in place; the rows' order is the one shown. */
-	struct identity *sorted =
-		arena_memdup(view->arena, why->identities, why->identity_count * sizeof(*sorted));
-
-	if (why->identity_count > 0 && !sorted)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	if (person_merge(setup->schema, sorted, why->identity_count, view->arena, &why->person,
-			 err) < 0)
+			    err) < 0 ||
+	    merge(why, err) < 0)
 		return -1;
 
 	const struct decide_input input = {
@@ -99,7 +106,7 @@ static int gather(struct why *why, const char *name, struct err *err)
 		.grants = why->held,
 		.grant_count = why->held_count,
 		.now_s = why->options->now_s,
-		.missing = is_missing(why),
+		.missing = why->missing,
 	};
 
 	return decide(setup, &input, view->arena, &why->decision, err);
