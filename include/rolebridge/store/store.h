@@ -7,7 +7,11 @@
  * writer waits for at most 5 s (ERR_UNAVAILABLE "store-busy"). Readers open STORE_READ
  * and cannot write (query_only); store_begin on them pins one snapshot until store_commit.
  * Errors: ERR_NOT_FOUND, ERR_CONFLICT (with reason), ERR_UNAVAILABLE, ERR_IO (disk full, corrupt), ERR_MEMORY.
- * After a failed write inside a transaction only store_rollback is allowed.
+ * After a failed write inside a transaction only store_rollback is allowed, or store_rollback_to in a
+ * savepoint; store_commit then rolls back and fails with the first cause. A disk error ends the whole
+ * transaction, also around a savepoint. A commit that failed has rolled back.
+ * Exceptions, after which the transaction goes on: name conflicts and stale versions of users, and
+ * ERR_NOT_FOUND of updates and removals that met no row.
  * Returned texts live in the given arena.
  */
 #ifndef ROLEBRIDGE_STORE_STORE_H
@@ -42,9 +46,17 @@ void store_rollback(struct store *store);
 int store_savepoint(struct store *store, struct err *err);
 int store_release(struct store *store, struct err *err);
 void store_rollback_to(struct store *store);
-/* Ask a running call on this handle, from another thread, to stop. */
+/*
+ * Ask a call that runs on this handle, from another thread, to stop: it fails with ERR_CANCELLED; a
+ * write transaction is then lost. The handle must stay open meanwhile.
+ */
 void store_interrupt(struct store *store);
-/* Copy WAL content into the database now (idle time). */
+/* How long to wait for another writer; 5 s unless told. */
+void store_set_busy_timeout(struct store *store, int timeout_ms);
+/*
+ * Copy WAL content into the database now (idle time; between transactions). Without it a commit does so
+ * when the WAL has grown to 64 MiB.
+ */
 int store_checkpoint(struct store *store, struct err *err);
 
 /* --- organizations and sources: names to rows, kept in a cache of the handle --- */
@@ -91,7 +103,7 @@ struct user_query {
 	int64_t after_id;	/* page cursor: users with a larger row id; 0: from the start */
 	size_t limit;		/* 1 to 10,000 */
 };
-/* In order of id: stable under changes. */
+/* In order of id: stable under changes. Tombstones are left out, here and in the counts. */
 int store_user_list(struct store *store, const struct user_query *query, struct arena *arena,
 		    struct user **ret_users, size_t *ret_count, struct err *err);
 struct user_counts {
@@ -108,7 +120,7 @@ int store_active_of_source(struct store *store, const char *source, int64_t *ret
 			   struct err *err);
 
 /* --- identities --- */
-/* Insert or replace by (source, key). digest: digest128 of the record. Clears missing. */
+/* Insert or replace by (source, key); the source must be ensured, the user there (ERR_NOT_FOUND). digest: digest128 of the record. Clears missing. */
 int store_identity_put(struct store *store, const struct identity_row *row,
 		       const struct hash128 *digest, struct err *err);
 int store_identity_get(struct store *store, const char *source, const char *key,
@@ -119,7 +131,7 @@ int store_identity_delete(struct store *store, const char *source, const char *k
 			  struct err *err);
 int store_identities_of(struct store *store, int64_t user_id, struct arena *arena,
 			struct identity_row **ret_rows, size_t *ret_count, struct err *err);
-/* Heads of all identities of a source, for the unchanged table; callback returns -1 to stop. */
+/* Heads of all identities of a source, for the unchanged table; callback returns -1 to stop: ERR_CANCELLED. */
 int store_identity_each(struct store *store, const char *source,
 			int (*each)(void *context, const char *key, struct hash128 digest,
 				    int64_t user_id, int64_t missing_s, uint32_t missing_runs),
@@ -158,6 +170,7 @@ int store_groups_load(struct store *store, struct arena *arena,
 		      uint32_t *ret_next_id, struct err *err);
 int store_group_put(struct store *store, const struct group_registry_row *row, struct err *err);
 int store_group_remove(struct store *store, uint32_t id, struct err *err);
+/* Never lowers it; store_group_put raises it above the id. */
 int store_group_next_id_set(struct store *store, uint32_t next_id, struct err *err);
 
 /* --- plans --- */
@@ -182,23 +195,29 @@ struct plan_row {
 };
 int store_plan_create(struct store *store, const char *source, const char *actor, int64_t now_s,
 		      int64_t *ret_row, struct err *err);
-/* Append a batch (opaque bytes, at most 500 people); seq from 0. */
+/* Append a batch (opaque bytes, at most 500 people); seq from 0, in order, else ERR_CONFLICT "batch-out-of-order". */
 int store_plan_add_batch(struct store *store, int64_t plan_row, int64_t seq, const void *data,
 			 size_t size, struct err *err);
 int store_plan_get_batch(struct store *store, int64_t plan_row, int64_t seq, struct arena *arena,
 			 const void **ret_data, size_t *ret_size, struct err *err);
-/* In the batch's own transaction: batches_done = seq + 1, the batch's bytes are dropped. */
+/*
+ * In the batch's own transaction: batches_done = seq + 1, the batch's bytes are dropped. Once and in
+ * order: ERR_CONFLICT "batch-out-of-order" otherwise, and then the transaction must be rolled back.
+ */
 int store_plan_batch_done(struct store *store, int64_t plan_row, int64_t seq, struct err *err);
-/* Set state, id, summary, holds, finished_s (those of the row that are not NULL). */
+/* Set state, id, summary, holds, finished_s (those of the row that are not NULL or 0). */
 int store_plan_update(struct store *store, const struct plan_row *plan, struct err *err);
 int store_plan_get(struct store *store, const char *id, struct arena *arena,
 		   struct plan_row *ret_plan, struct err *err); /* any unique prefix of ≥8 digits */
+/* In order of row. state 0: all. */
 int store_plan_list(struct store *store, enum plan_state state, struct arena *arena,
 		    struct plan_row **ret_plans, size_t *ret_count, struct err *err);
-/* Drop a draft, or the batches of a superseded plan. */
+/* Drop a draft, or the batches of a superseded plan; ERR_CONFLICT for others. */
 int store_plan_discard(struct store *store, int64_t plan_row, struct err *err);
+/* Applied and superseded plans that were created and finished before are gone. */
+int store_plan_prune(struct store *store, int64_t before_s, struct err *err);
 
-/* --- sliding windows for limits: n events of a kind on a subject --- */
+/* --- sliding windows for limits: n events of a kind on a subject; at_s >= since_s counts, at_s < before_s goes --- */
 int store_window_add(struct store *store, const char *kind, const char *subject, int64_t at_s,
 		     int64_t n, struct err *err);
 int store_window_sum(struct store *store, const char *kind, const char *subject, int64_t since_s,
@@ -211,10 +230,11 @@ struct quarantine_row {
 	int64_t since_s, seen_s;
 };
 int store_quarantine_put(struct store *store, const struct quarantine_row *row, struct err *err);
-/* After a whole read: rows of the source not seen since seen_before_s are gone. */
+/* since_s of the first time stays. After a whole read: rows of the source with seen_s < seen_before_s are gone. */
 int store_quarantine_prune(struct store *store, const char *source, int64_t seen_before_s,
 			   struct err *err);
-int store_quarantine_list(struct store *store, const char *source /* NULL: all */, size_t limit,
+int store_quarantine_list(struct store *store, const char *source /* NULL: all */,
+			  size_t limit /* 0: all */,
 			  struct arena *arena, struct quarantine_row **ret_rows, size_t *ret_count,
 			  int64_t *ret_total, struct err *err);
 
@@ -231,21 +251,27 @@ int store_alarm_raise(struct store *store, const char *kind, const char *subject
 /* 1 when it was open, 0 otherwise. */
 int store_alarm_clear(struct store *store, const char *kind, const char *subject,
 		      const char *cleared_by, int64_t now_s, struct err *err);
+/* In order of id. */
 int store_alarm_list(struct store *store, bool open_only, struct arena *arena,
 		     struct alarm_row **ret_rows, size_t *ret_count, struct err *err);
+/* Alarms cleared before are gone. */
+int store_alarm_prune(struct store *store, int64_t before_s, struct err *err);
 
 /* --- audit --- */
 /* Seals and appends: sets row->seq and row->hash. Only inside a write transaction. */
 int store_audit_append(struct store *store, struct audit_row *row, struct err *err);
 struct audit_query {
 	int64_t after_seq;   /* 0: from the start */
-	int64_t from_s, to_s; /* 0: open */
+	int64_t from_s, to_s; /* from_s <= at_s < to_s; 0: open */
 	const char *actor, *object, *action, *request; /* NULL: any; exact */
 	bool newest_first;
 	size_t limit; /* 0: all */
 };
 struct store_audit_cursor;
-/* An audit_iterator over the rows; texts of a row are valid until the next. */
+/*
+ * An audit_iterator over the rows; texts of a row are valid until the next. Close it before the handle. An open
+ * cursor holds its snapshot.
+ */
 struct store_audit_cursor *store_audit_open(struct store *store, const struct audit_query *query,
 					    struct err *err);
 struct audit_iterator store_audit_iterator(struct store_audit_cursor *cursor);

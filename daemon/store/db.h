@@ -1,0 +1,119 @@
+/*
+ * What the files of this folder share: the handle, prepared statements, rows.
+ *
+ * Calling sequence of a statement:
+ *
+ *	AUTO(query) struct query query = query_open(store, STATEMENT_USER_BY_ID);
+ *	query_int(&query, id);                  (parameters in order)
+ *	int row = query_row(&query, err);       (1 row, 0 none, -1 failed)
+ *
+ * Texts and blobs are bound by reference: they must live until the last step.
+ * A failure while binding or preparing shows at the first step.
+ */
+#ifndef STORE_DB_H
+#define STORE_DB_H
+
+#include <sqlite3.h>
+
+#include <rolebridge/base/util.h>
+#include <rolebridge/store/store.h>
+
+#include "names.h"
+#include "statements.h"
+
+struct store {
+	sqlite3 *db;
+	enum store_mode mode;
+	char *path;
+	sqlite3_stmt *statements[STATEMENTS];
+	bool in_transaction;
+	bool in_savepoint;
+	bool failed; /* a write failed: nothing but rollback */
+	struct err failure;
+	struct names names[NAME_SPACES];
+	/* The last sealed audit row, known while a write transaction is open. */
+	bool head_known;
+	int64_t head_seq;
+	struct hash256 head_hash;
+};
+
+/* Fill err from an SQLite result code. Returns -1. */
+int store_error(const struct store *store, int rc, struct err *err);
+/* The transaction is spoilt: only rollback is left. Keeps the first reason. Returns -1. */
+int store_spoil(struct store *store, const struct err *err);
+/* -1 with ERR_INTERNAL unless a write may happen now. */
+int store_may_write(struct store *store, struct err *err);
+
+struct query {
+	struct store *store;
+	sqlite3_stmt *statement;
+	int bound;
+	int rc;
+	bool owned; /* finalize instead of reset */
+};
+
+struct query query_open(struct store *store, enum statement_id id);
+/* Text made at run time from fixed pieces; prepared once, for this use. */
+struct query query_prepare(struct store *store, const char *sql);
+void query_auto(struct query *query);
+/* Ready for the same statement with other parameters. */
+void query_again(struct query *query);
+
+void query_int(struct query *query, int64_t value);
+void query_text(struct query *query, const char *text); /* NULL: SQL NULL */
+void query_blob(struct query *query, const void *data, size_t size);
+
+/* Next row: 1, 0 at the end, -1. */
+int query_row(struct query *query, struct err *err);
+/*
+ * Run a statement that writes. A failure spoils the transaction. Returns the
+ * number of rows changed, or -1.
+ */
+int query_run(struct query *query, struct err *err);
+/* The same, but a broken constraint returns -2, leaves err alone and spoils nothing. */
+int query_try(struct query *query, struct err *err);
+/* Run a query of one row and one number. */
+int query_number(struct query *query, int64_t *ret_value, struct err *err);
+
+int64_t column_int(const struct query *query, int column);
+/* "" for NULL; valid until the next step. */
+const char *column_text(const struct query *query, int column);
+const char *column_copy(const struct query *query, int column, struct arena *arena);
+const void *column_blob(const struct query *query, int column, size_t *ret_size);
+
+/* UUID text as 16 bytes, other text as it is: for columns of type ANY. */
+struct compact {
+	unsigned char uuid[16];
+	char text[UUID_TEXT_SIZE];
+};
+void query_compact(struct query *query, const char *text, struct compact *buffer);
+/* buffer holds the text when it was 16 bytes. Valid until the next step. */
+const char *column_compact(const struct query *query, int column, struct compact *buffer);
+/* The 16 bytes of a canonical lower-case UUID text of 36 characters. */
+bool compact_uuid(const char *text, unsigned char ret_uuid[16]);
+
+/* ERR_MEMORY or, when the cap was hit, ERR_TOO_LARGE. Returns 0 when the arena is well. */
+int arena_check(const struct arena *arena, struct err *err);
+
+/* A growing array of rows on the heap, then one copy in the arena. */
+struct rows {
+	char *data;
+	size_t size, count, capacity; /* size of one row */
+	bool failed;
+};
+#define ROWS(type) ((struct rows){ .size = sizeof(type) })
+void *rows_add(struct rows *rows); /* zeroed; NULL when out of memory, remembered */
+/* Moves the rows into the arena. */
+int rows_finish(struct rows *rows, struct arena *arena, void *ret_rows /* T ** */,
+		size_t *ret_count, struct err *err);
+void rows_auto(struct rows *rows);
+
+/* Schema (migrate.c). */
+int store_migrate(struct store *store, struct err *err);
+int store_check_version(struct store *store, struct err *err);
+
+/* The columns of USER_COLUMNS into a user. */
+int user_from_row(const struct query *query, struct arena *arena, struct user *ret_user,
+		  struct err *err);
+
+#endif

@@ -1,0 +1,301 @@
+/*
+ * Identities: a small head by (source, key), and the record beside the other
+ * records of its user. Enters: rows and digests. Leaves: the same.
+ */
+#include "db.h"
+
+#include <string.h>
+
+#define SLOTS INT64_C(65536)
+#define USER_ID_MAX (INT64_MAX / SLOTS - 1)
+
+struct head {
+	int64_t user, slot;
+};
+
+static int source_number(struct store *store, const char *source, int64_t *ret_id, struct err *err)
+{
+	int found = names_find(store, NAMES_SOURCE, source, ret_id, err);
+
+	if (found == 0)
+		return err_set(err, ERR_NOT_FOUND, "no source '%s'", source);
+	return found < 0 ? -1 : 0;
+}
+
+/* 1 and the head, 0, -1. */
+static int head_get(struct store *store, int64_t source, const char *key, struct head *ret_head,
+		    struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_HEAD);
+	struct compact buffer;
+
+	query_int(&query, source);
+	query_compact(&query, key, &buffer);
+
+	int row = query_row(&query, err);
+
+	if (row > 0)
+		*ret_head = (struct head){ column_int(&query, 0), column_int(&query, 1) };
+	return row;
+}
+
+/* The slot after the last one of the user. */
+static int slot_free(struct store *store, int64_t user, int64_t *ret_slot, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_RECORD_SLOT);
+
+	query_int(&query, user);
+	if (query_row(&query, err) < 0)
+		return -1;
+
+	bool none = sqlite3_column_type(query.statement, 0) == SQLITE_NULL;
+	int64_t slot = none ? 0 : column_int(&query, 0) - user * SLOTS + 1;
+
+	if (slot >= SLOTS)
+		return err_set(err, ERR_TOO_LARGE, "a user has no more than %lld identities",
+			       (long long)SLOTS);
+	*ret_slot = slot;
+	return 0;
+}
+
+static int record_add(struct store *store, int64_t source, const struct identity_row *row,
+		      int64_t slot, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_RECORD_ADD);
+	struct compact buffer;
+
+	query_int(&query, row->user_id * SLOTS + slot);
+	query_int(&query, source);
+	query_compact(&query, row->key, &buffer);
+	query_blob(&query, row->record, row->record_size);
+	return query_run(&query, err);
+}
+
+static int record_set(struct store *store, const struct head *head, const struct identity_row *row,
+		      struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_RECORD_SET);
+
+	query_int(&query, head->user * SLOTS + head->slot);
+	query_blob(&query, row->record, row->record_size);
+	return query_run(&query, err);
+}
+
+static int record_delete(struct store *store, const struct head *head, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_RECORD_DELETE);
+
+	query_int(&query, head->user * SLOTS + head->slot);
+	return query_run(&query, err);
+}
+
+static int head_put(struct store *store, enum statement_id id, int64_t source, int64_t slot,
+		    const struct identity_row *row, const struct hash128 *digest, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, id);
+	struct compact buffer;
+
+	query_int(&query, source);
+	query_compact(&query, row->key, &buffer);
+	query_int(&query, row->user_id);
+	query_int(&query, slot);
+	query_blob(&query, digest, sizeof(*digest));
+	query_int(&query, row->read_s);
+	return query_run(&query, err);
+}
+
+static int identity_add(struct store *store, int64_t source, const struct head *before,
+			const struct identity_row *row, const struct hash128 *digest,
+			struct err *err)
+{
+	int64_t slot = 0;
+
+	if (slot_free(store, row->user_id, &slot, err) < 0)
+		return -1;
+	/* Head first: its foreign key says whether there is such a user. */
+	if (head_put(store, before ? STATEMENT_IDENTITY_SET : STATEMENT_IDENTITY_ADD, source, slot,
+		     row, digest, err) < 0)
+		return -1;
+	if (before && record_delete(store, before, err) < 0)
+		return -1;
+	return record_add(store, source, row, slot, err);
+}
+
+int store_identity_put(struct store *store, const struct identity_row *row,
+		       const struct hash128 *digest, struct err *err)
+{
+	struct head head;
+	int64_t source;
+	int found = store_may_write(store, err);
+
+	if (found == 0 && (row->user_id < 1 || row->user_id > USER_ID_MAX))
+		found = err_set(err, ERR_NOT_FOUND, "no user %lld", (long long)row->user_id);
+	if (found == 0)
+		found = source_number(store, row->source, &source, err);
+	if (found == 0)
+		found = head_get(store, source, row->key, &head, err);
+	if (found == 0)
+		found = identity_add(store, source, NULL, row, digest, err);
+	else if (found > 0 && head.user != row->user_id)
+		found = identity_add(store, source, &head, row, digest, err);
+	else if (found > 0 && (found = head_put(store, STATEMENT_IDENTITY_SET, source, head.slot,
+						row, digest, err)) >= 0)
+		found = record_set(store, &head, row, err);
+	if (found < 0)
+		return err_wrap(err, "cannot store identity '%s' of '%s'", row->key, row->source);
+	return 0;
+}
+
+int store_identity_set_missing(struct store *store, const char *source, const char *key,
+			       int64_t missing_s, uint32_t missing_runs, struct err *err)
+{
+	struct compact buffer;
+	int64_t source_id;
+
+	if (store_may_write(store, err) < 0 || source_number(store, source, &source_id, err) < 0)
+		return -1;
+
+	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_MISSING);
+
+	query_int(&query, source_id);
+	query_compact(&query, key, &buffer);
+	query_int(&query, missing_s);
+	query_int(&query, missing_runs);
+
+	int changed = query_run(&query, err);
+
+	if (changed == 0)
+		return err_set(err, ERR_NOT_FOUND, "no identity '%s' of '%s'", key, source);
+	return changed < 0 ? err_wrap(err, "cannot mark identity '%s' of '%s'", key, source) : 0;
+}
+
+static int identity_delete(struct store *store, int64_t source, const char *key, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_DELETE);
+	struct compact buffer;
+
+	query_int(&query, source);
+	query_compact(&query, key, &buffer);
+	return query_run(&query, err);
+}
+
+int store_identity_delete(struct store *store, const char *source, const char *key, struct err *err)
+{
+	struct head head;
+	int64_t source_id;
+
+	if (store_may_write(store, err) < 0 || source_number(store, source, &source_id, err) < 0)
+		return -1;
+
+	int found = head_get(store, source_id, key, &head, err);
+
+	if (found == 0)
+		return err_set(err, ERR_NOT_FOUND, "no identity '%s' of '%s'", key, source);
+	if (found < 0 || record_delete(store, &head, err) < 0 ||
+	    identity_delete(store, source_id, key, err) < 0)
+		return err_wrap(err, "cannot delete identity '%s' of '%s'", key, source);
+	return 0;
+}
+
+static int identity_from_row(const struct query *query, struct arena *arena,
+			     struct identity_row *ret_row, struct err *err)
+{
+	struct compact buffer;
+	size_t size;
+	const void *record = column_blob(query, 3, &size);
+	const char *source = names_text(query->store, NAMES_SOURCE, column_int(query, 0), err);
+
+	if (!source)
+		return -1;
+
+	struct identity_row row = {
+		.source = arena_strdup(arena, source),
+		.key = arena_strdup(arena, column_compact(query, 1, &buffer)),
+		.user_id = column_int(query, 2),
+		.record = arena_memdup(arena, record, size),
+		.record_size = size,
+		.read_s = column_int(query, 4),
+		.missing_s = column_int(query, 5),
+		.missing_runs = (uint32_t)column_int(query, 6),
+	};
+
+	if (arena_check(arena, err) < 0)
+		return -1;
+	*ret_row = row;
+	return 0;
+}
+
+int store_identity_get(struct store *store, const char *source, const char *key,
+		       struct arena *arena, struct identity_row *ret_row, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_GET);
+	struct compact buffer;
+	int64_t source_id;
+	int found = names_find(store, NAMES_SOURCE, source, &source_id, err);
+
+	if (found > 0) {
+		query_int(&query, source_id);
+		query_compact(&query, key, &buffer);
+		found = query_row(&query, err);
+	}
+	if (found == 0)
+		return err_set(err, ERR_NOT_FOUND, "no identity '%s' of '%s'", key, source);
+	if (found < 0 || identity_from_row(&query, arena, ret_row, err) < 0)
+		return err_wrap(err, "cannot read identity '%s' of '%s'", key, source);
+	return 0;
+}
+
+int store_identities_of(struct store *store, int64_t user_id, struct arena *arena,
+			struct identity_row **ret_rows, size_t *ret_count, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITIES_OF);
+	AUTO(rows) struct rows rows = ROWS(struct identity_row);
+	int row;
+
+	query_int(&query, user_id);
+	while ((row = query_row(&query, err)) > 0) {
+		struct identity_row *identity = rows_add(&rows);
+
+		if (!identity)
+			break;
+		if ((row = identity_from_row(&query, arena, identity, err)) < 0)
+			break;
+	}
+	if (row < 0 || rows_finish(&rows, arena, ret_rows, ret_count, err) < 0)
+		return err_wrap(err, "cannot read the identities of user %lld", (long long)user_id);
+	return 0;
+}
+
+static int give_head(const struct query *query,
+		     int (*each)(void *context, const char *key, struct hash128 digest,
+				 int64_t user_id, int64_t missing_s, uint32_t missing_runs),
+		     void *context)
+{
+	struct compact buffer;
+	struct hash128 digest = { { 0, 0 } };
+	size_t size;
+	const void *data = column_blob(query, 1, &size);
+
+	if (size == sizeof(digest))
+		memcpy(&digest, data, size);
+	return each(context, column_compact(query, 0, &buffer), digest, column_int(query, 2),
+		    column_int(query, 3), (uint32_t)column_int(query, 4));
+}
+
+int store_identity_each(struct store *store, const char *source,
+			int (*each)(void *context, const char *key, struct hash128 digest,
+				    int64_t user_id, int64_t missing_s, uint32_t missing_runs),
+			void *context, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_EACH);
+	int64_t source_id;
+	int row = names_find(store, NAMES_SOURCE, source, &source_id, err);
+
+	if (row > 0) {
+		query_int(&query, source_id);
+		while ((row = query_row(&query, err)) > 0)
+			if (give_head(&query, each, context) < 0)
+				return err_set(err, ERR_CANCELLED, "stopped by the reader");
+	}
+	return row < 0 ? err_wrap(err, "cannot read the identities of '%s'", source) : 0;
+}

@@ -1,0 +1,204 @@
+/* The texts of all fixed statements: a flat table. Parameters are bound in their order of number. */
+#include "statements.h"
+
+#define PLAN_COLUMNS \
+	"row, id, state, source, actor, created_s, finished_s, batches, batches_done, summary, " \
+	"holds"
+
+const char *const statement_texts[STATEMENTS] = {
+	[STATEMENT_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+	[STATEMENT_BEGIN_READ] = "BEGIN",
+	/* BEGIN alone takes no snapshot; the first read does. */
+	[STATEMENT_PIN] = "SELECT count(*) FROM (SELECT 1 FROM counter LIMIT 1)",
+	[STATEMENT_COMMIT] = "COMMIT",
+	[STATEMENT_ROLLBACK] = "ROLLBACK",
+	[STATEMENT_SAVEPOINT] = "SAVEPOINT request",
+	[STATEMENT_RELEASE] = "RELEASE request",
+	[STATEMENT_ROLLBACK_TO] = "ROLLBACK TO request",
+
+	[STATEMENT_ORGANIZATION_FIND] = "SELECT id FROM organization WHERE name = ?1",
+	[STATEMENT_SOURCE_FIND] = "SELECT id FROM source WHERE name = ?1",
+	[STATEMENT_NAME_FIND] = "SELECT id FROM name WHERE text = ?1",
+	[STATEMENT_ORGANIZATION_TEXT] = "SELECT name FROM organization WHERE id = ?1",
+	[STATEMENT_SOURCE_TEXT] = "SELECT name FROM source WHERE id = ?1",
+	[STATEMENT_NAME_TEXT] = "SELECT text FROM name WHERE id = ?1",
+	[STATEMENT_ORGANIZATION_ADD] = "INSERT INTO organization (name) VALUES (?1)",
+	[STATEMENT_SOURCE_ADD] = "INSERT INTO source (name) VALUES (?1)",
+	[STATEMENT_NAME_ADD] = "INSERT INTO name (text) VALUES (?1)",
+
+	[STATEMENT_SOURCE_GET] =
+		"SELECT last_read_s, last_complete_s, entries, last_problem, server "
+		"FROM source WHERE name = ?1",
+	[STATEMENT_SOURCE_SET] =
+		"UPDATE source SET last_read_s = ?2, last_complete_s = ?3, entries = ?4, "
+		"last_problem = ?5, server = ?6 WHERE name = ?1",
+
+	[STATEMENT_USER_INSERT] =
+		"INSERT INTO user (uuid, organization, username, email, display_name, "
+		"display_folded, profile, disabled, is_protected, version, created_s, updated_s) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+	[STATEMENT_USER_UPDATE] =
+		"UPDATE user SET uuid = ?1, organization = ?2, username = ?3, email = ?4, "
+		"display_name = ?5, display_folded = ?6, profile = ?7, disabled = ?8, "
+		"is_protected = ?9, version = ?10, created_s = ?11, updated_s = ?12 "
+		"WHERE id = ?13 AND version = ?10 - 1",
+	[STATEMENT_USER_BY_ID] = "SELECT " USER_COLUMNS " FROM user u WHERE id = ?1",
+	[STATEMENT_USER_BY_UUID] = "SELECT " USER_COLUMNS " FROM user u WHERE uuid = ?1",
+	[STATEMENT_USER_BY_USERNAME] = "SELECT " USER_COLUMNS " FROM user u WHERE username = ?1",
+	[STATEMENT_USER_BY_EMAIL] =
+		"SELECT " USER_COLUMNS " FROM user u WHERE email = ?1 AND " USER_HAS_EMAIL,
+	/* How many users a prefix finds, each index asked for at most ?3. */
+	[STATEMENT_USER_PREFIX_COUNT] =
+		"SELECT (SELECT count(*) FROM (SELECT 1 FROM user WHERE username >= ?1 AND "
+		"username < ?2 LIMIT ?3)) + (SELECT count(*) FROM (SELECT 1 FROM user WHERE "
+		"email >= ?1 AND email < ?2 AND " USER_HAS_EMAIL
+		" LIMIT ?3)) + (SELECT count(*) FROM (SELECT 1 FROM user WHERE display_folded >= ?1 "
+		"AND display_folded < ?2 LIMIT ?3))",
+	[STATEMENT_USERS_ACTIVE] =
+		"SELECT count(*) FROM user INDEXED BY user_active WHERE " USER_IS_ACTIVE,
+	[STATEMENT_USERS_ACTIVE_IN] = "SELECT count(*) FROM user INDEXED BY user_active WHERE "
+				      "organization = ?1 AND " USER_IS_ACTIVE,
+	/* Tombstones are no people. */
+	[STATEMENT_USERS_INACTIVE] = "SELECT count(*) FROM user INDEXED BY user_inactive WHERE "
+				     "(disabled & 32) = 0 AND " USER_IS_INACTIVE,
+	[STATEMENT_USERS_INACTIVE_IN] =
+		"SELECT count(*) FROM user INDEXED BY user_inactive WHERE organization = ?1 AND "
+		"(disabled & 32) = 0 AND " USER_IS_INACTIVE,
+	[STATEMENT_USERS_WITH_PROFILE] =
+		"SELECT count(*) FROM user INDEXED BY user_active WHERE organization = ?1 AND "
+		"profile = ?2 AND id <> ?3 AND " USER_IS_ACTIVE,
+	[STATEMENT_USERS_OF_SOURCE] =
+		"SELECT count(DISTINCT user) FROM identity WHERE source = ?1 AND missing_s = 0 AND "
+		"user NOT IN (SELECT id FROM user INDEXED BY user_inactive WHERE " USER_IS_INACTIVE
+		")",
+
+	[STATEMENT_IDENTITY_HEAD] =
+		"SELECT user, slot FROM identity WHERE source = ?1 AND key = ?2",
+	[STATEMENT_IDENTITY_ADD] =
+		"INSERT INTO identity (source, key, user, slot, digest, read_s, missing_s, "
+		"missing_runs) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0)",
+	[STATEMENT_IDENTITY_SET] =
+		"UPDATE identity SET user = ?3, slot = ?4, digest = ?5, read_s = ?6, missing_s = 0, "
+		"missing_runs = 0 WHERE source = ?1 AND key = ?2",
+	[STATEMENT_IDENTITY_GET] =
+		"SELECT i.source, i.key, i.user, r.record, i.read_s, i.missing_s, i.missing_runs "
+		"FROM identity i JOIN identity_record r ON r.id = i.user * 65536 + i.slot "
+		"WHERE i.source = ?1 AND i.key = ?2",
+	[STATEMENT_IDENTITY_MISSING] = "UPDATE identity SET missing_s = ?3, missing_runs = ?4 "
+				       "WHERE source = ?1 AND key = ?2",
+	[STATEMENT_IDENTITY_DELETE] = "DELETE FROM identity WHERE source = ?1 AND key = ?2",
+	[STATEMENT_IDENTITIES_OF] =
+		"SELECT i.source, i.key, i.user, r.record, i.read_s, i.missing_s, i.missing_runs "
+		"FROM identity_record r CROSS JOIN identity i ON i.source = r.source AND "
+		"i.key = r.key WHERE r.id BETWEEN ?1 * 65536 AND ?1 * 65536 + 65535 ORDER BY r.id",
+	[STATEMENT_IDENTITY_EACH] = "SELECT key, digest, user, missing_s, missing_runs "
+				    "FROM identity WHERE source = ?1",
+	[STATEMENT_RECORD_SLOT] = "SELECT max(id) FROM identity_record "
+				  "WHERE id BETWEEN ?1 * 65536 AND ?1 * 65536 + 65535",
+	[STATEMENT_RECORD_ADD] =
+		"INSERT INTO identity_record (id, source, key, record) VALUES (?1, ?2, ?3, ?4)",
+	[STATEMENT_RECORD_SET] = "UPDATE identity_record SET record = ?2 WHERE id = ?1",
+	[STATEMENT_RECORD_DELETE] = "DELETE FROM identity_record WHERE id = ?1",
+
+	[STATEMENT_GRANT_ADD] =
+		"INSERT INTO user_grant (user, kind, name, origin, origin_id, origin_source, "
+		"given_s, expires_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+		"ON CONFLICT DO UPDATE SET given_s = excluded.given_s, "
+		"expires_s = excluded.expires_s",
+	[STATEMENT_GRANT_REMOVE] =
+		"DELETE FROM user_grant WHERE user = ?1 AND kind = ?2 AND name = ?3 AND "
+		"origin = ?4 AND origin_id = ?5 AND origin_source = ?6",
+	[STATEMENT_GRANTS_OF] = "SELECT kind, name, origin, origin_id, origin_source, given_s, "
+				"expires_s FROM user_grant WHERE user = ?1",
+	[STATEMENT_GRANT_HOLDERS] =
+		"SELECT count(DISTINCT user) FROM user_grant INDEXED BY grant_holders "
+		"WHERE kind = ?1 AND name = ?2 AND user NOT IN (SELECT id FROM user "
+		"INDEXED BY user_inactive WHERE " USER_IS_INACTIVE ")",
+	/* No index by rule: it would cost each grant an insert, and timers ask in pages, by id. */
+	[STATEMENT_USERS_WITH_RULE] = "SELECT DISTINCT user FROM user_grant NOT INDEXED "
+				      "WHERE user > ?3 AND origin_id = ?1 AND origin = ?2 "
+				      "ORDER BY user LIMIT ?4",
+	[STATEMENT_USERS_EXPIRING] =
+		"SELECT DISTINCT user FROM user_grant INDEXED BY grant_expiry WHERE "
+		"expires_s > 0 AND expires_s <= ?1 AND user > ?2 ORDER BY user LIMIT ?3",
+	[STATEMENT_NEXT_EXPIRY] =
+		"SELECT expires_s FROM user_grant INDEXED BY grant_expiry WHERE expires_s > 0 "
+		"ORDER BY expires_s LIMIT 1",
+
+	[STATEMENT_GROUP_LIST] = "SELECT id, name, found, vanished, released, members, vanished_s "
+				 "FROM group_registry ORDER BY id",
+	[STATEMENT_GROUP_PUT] =
+		"INSERT INTO group_registry (id, name, found, vanished, released, members, "
+		"vanished_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET "
+		"name = excluded.name, found = excluded.found, vanished = excluded.vanished, "
+		"released = excluded.released, members = excluded.members, "
+		"vanished_s = excluded.vanished_s",
+	[STATEMENT_GROUP_REMOVE] = "DELETE FROM group_registry WHERE id = ?1",
+	[STATEMENT_GROUP_NEXT_ID] = "SELECT value FROM counter WHERE name = 'next-group'",
+	[STATEMENT_GROUP_NEXT_ID_RAISE] =
+		"UPDATE counter SET value = max(value, ?1) WHERE name = 'next-group'",
+
+	[STATEMENT_PLAN_CREATE] =
+		"INSERT INTO plan (state, source, actor, created_s) VALUES (1, ?1, ?2, ?3)",
+	[STATEMENT_PLAN_COUNT_BATCH] =
+		"UPDATE plan SET batches = batches + 1 WHERE row = ?1 AND batches = ?2",
+	[STATEMENT_PLAN_ADD_BATCH] = "INSERT INTO plan_batch (plan, seq, data) VALUES (?1, ?2, ?3)",
+	[STATEMENT_PLAN_GET_BATCH] = "SELECT data FROM plan_batch WHERE plan = ?1 AND seq = ?2",
+	[STATEMENT_PLAN_BATCH_DONE] = "UPDATE plan SET batches_done = batches_done + 1 "
+				      "WHERE row = ?1 AND batches_done = ?2 AND batches > ?2",
+	[STATEMENT_PLAN_DROP_BATCH] = "DELETE FROM plan_batch WHERE plan = ?1 AND seq = ?2",
+	[STATEMENT_PLAN_DROP_BATCHES] = "DELETE FROM plan_batch WHERE plan = ?1",
+	[STATEMENT_PLAN_UPDATE] =
+		"UPDATE plan SET id = coalesce(?2, id), state = coalesce(?3, state), "
+		"finished_s = coalesce(?4, finished_s), summary = coalesce(?5, summary), "
+		"holds = coalesce(?6, holds) WHERE row = ?1",
+	[STATEMENT_PLAN_STATE] = "SELECT state FROM plan WHERE row = ?1",
+	/* Of rows of one id the held one, else the newest. */
+	[STATEMENT_PLAN_BY_PREFIX] =
+		"SELECT " PLAN_COLUMNS " FROM plan WHERE id >= ?1 AND id < ?2 AND id <> '' "
+		"ORDER BY id, state <> 4, row DESC",
+	[STATEMENT_PLAN_LIST] =
+		"SELECT " PLAN_COLUMNS " FROM plan WHERE ?1 = 0 OR state = ?1 ORDER BY row",
+	[STATEMENT_PLAN_DELETE] = "DELETE FROM plan WHERE row = ?1",
+	[STATEMENT_PLAN_PRUNE] =
+		"DELETE FROM plan WHERE state IN (3, 5) AND max(created_s, finished_s) < ?1",
+
+	[STATEMENT_WINDOW_ADD] = "INSERT INTO window_event (kind, subject, at_s, n) "
+				 "VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET "
+				 "n = n + excluded.n",
+	[STATEMENT_WINDOW_SUM] = "SELECT coalesce(sum(n), 0) FROM window_event "
+				 "WHERE kind = ?1 AND subject = ?2 AND at_s >= ?3",
+	[STATEMENT_WINDOW_PRUNE] = "DELETE FROM window_event WHERE at_s < ?1",
+
+	[STATEMENT_QUARANTINE_PUT] =
+		"INSERT INTO quarantine (source, locator, key, reason, detail, since_s, seen_s) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET "
+		"key = excluded.key, reason = excluded.reason, detail = excluded.detail, "
+		"since_s = min(since_s, excluded.since_s), seen_s = max(seen_s, excluded.seen_s)",
+	[STATEMENT_QUARANTINE_PRUNE] = "DELETE FROM quarantine WHERE source = ?1 AND seen_s < ?2",
+	[STATEMENT_QUARANTINE_LIST] =
+		"SELECT source, locator, key, reason, detail, since_s, seen_s FROM quarantine "
+		"WHERE ?1 = 0 OR source = ?1 ORDER BY source, locator LIMIT ?2",
+	[STATEMENT_QUARANTINE_COUNT] =
+		"SELECT count(*) FROM quarantine WHERE ?1 = 0 OR source = ?1",
+
+	[STATEMENT_ALARM_REFRESH] = "UPDATE alarm SET text = ?3 "
+				    "WHERE kind = ?1 AND subject = ?2 AND cleared_s = 0",
+	[STATEMENT_ALARM_RAISE] =
+		"INSERT INTO alarm (kind, subject, text, since_s) VALUES (?1, ?2, ?3, ?4)",
+	/* Cleared in the second of its raising, whatever the clock says: 0 would mean open. */
+	[STATEMENT_ALARM_CLEAR] = "UPDATE alarm SET cleared_s = max(?4, 1), cleared_by = ?3 "
+				  "WHERE kind = ?1 AND subject = ?2 AND cleared_s = 0",
+	[STATEMENT_ALARM_LIST] = "SELECT id, kind, subject, text, since_s, cleared_s, cleared_by "
+				 "FROM alarm WHERE ?1 = 0 OR cleared_s = 0 ORDER BY id",
+	[STATEMENT_ALARM_PRUNE] = "DELETE FROM alarm WHERE cleared_s > 0 AND cleared_s < ?1",
+
+	[STATEMENT_AUDIT_APPEND] =
+		"INSERT INTO audit (seq, at_s, actor, action, object, request, detail, hash) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[STATEMENT_AUDIT_HEAD] = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
+
+	[STATEMENT_META_GET] = "SELECT value FROM meta WHERE name = ?1",
+	[STATEMENT_META_SET] = "INSERT INTO meta (name, value) VALUES (?1, ?2) "
+			       "ON CONFLICT DO UPDATE SET value = excluded.value",
+};

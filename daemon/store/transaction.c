@@ -1,0 +1,121 @@
+/*
+ * Transactions, one level of savepoints, checkpoints. A failed write leaves
+ * only rollback; inside a savepoint, rollback to it, as long as SQLite has not
+ * given up the whole transaction (it does when the disk is full).
+ */
+#include "db.h"
+
+static int run_statement(struct store *store, enum statement_id id, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, id);
+
+	if (query.rc == SQLITE_OK)
+		query.rc = sqlite3_step(query.statement);
+	if (query.rc == SQLITE_DONE || query.rc == SQLITE_ROW)
+		return 0;
+	return store_error(store, query.rc, err);
+}
+
+int store_begin(struct store *store, struct err *err)
+{
+	bool write = store->mode == STORE_WRITE;
+
+	if (store->in_transaction)
+		return err_set(err, ERR_INTERNAL, "store '%s': a transaction is open already",
+			       store->path);
+	if (run_statement(store, write ? STATEMENT_BEGIN_WRITE : STATEMENT_BEGIN_READ, err) < 0)
+		return -1;
+	store->in_transaction = true;
+	if (!write && run_statement(store, STATEMENT_PIN, err) < 0) {
+		store_rollback(store);
+		return -1;
+	}
+	return 0;
+}
+
+static void transaction_ended(struct store *store, bool undone)
+{
+	store->in_transaction = false;
+	store->in_savepoint = false;
+	store->failed = false;
+	store->head_known = false;
+	names_settle(store, undone);
+}
+
+int store_commit(struct store *store, struct err *err)
+{
+	if (!store->in_transaction)
+		return err_set(err, ERR_INTERNAL, "store '%s': no transaction to commit",
+			       store->path);
+	if (store->failed) {
+		if (err)
+			*err = store->failure;
+		store_rollback(store);
+		return err_wrap(err, "cannot commit after a failed write");
+	}
+	if (run_statement(store, STATEMENT_COMMIT, err) < 0) {
+		store_rollback(store);
+		return err_wrap(err, "cannot commit");
+	}
+	transaction_ended(store, false);
+	return 0;
+}
+
+void store_rollback(struct store *store)
+{
+	if (!store->in_transaction)
+		return;
+	if (!sqlite3_get_autocommit(store->db))
+		run_statement(store, STATEMENT_ROLLBACK, NULL);
+	transaction_ended(store, true);
+}
+
+int store_savepoint(struct store *store, struct err *err)
+{
+	if (store_may_write(store, err) < 0)
+		return -1;
+	if (store->in_savepoint || store->failed)
+		return err_set(err, ERR_INTERNAL, "store '%s': no savepoint is possible here",
+			       store->path);
+	if (run_statement(store, STATEMENT_SAVEPOINT, err) < 0)
+		return store_spoil(store, err);
+	store->in_savepoint = true;
+	return 0;
+}
+
+int store_release(struct store *store, struct err *err)
+{
+	if (!store->in_savepoint || store->failed)
+		return err_set(err, ERR_INTERNAL, "store '%s': no savepoint to release",
+			       store->path);
+	if (run_statement(store, STATEMENT_RELEASE, err) < 0)
+		return store_spoil(store, err);
+	store->in_savepoint = false;
+	return 0;
+}
+
+void store_rollback_to(struct store *store)
+{
+	struct err err = { 0 };
+
+	if (!store->in_savepoint)
+		return;
+	store->head_known = false;
+	names_settle(store, true);
+	store->in_savepoint = false;
+	if (sqlite3_get_autocommit(store->db)) {
+		store_spoil(store, NULL);
+		return;
+	}
+	store->failed = false;
+	if (run_statement(store, STATEMENT_ROLLBACK_TO, &err) < 0 ||
+	    run_statement(store, STATEMENT_RELEASE, &err) < 0)
+		store_spoil(store, &err);
+}
+
+int store_checkpoint(struct store *store, struct err *err)
+{
+	int rc = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
+	return rc == SQLITE_OK ? 0 : store_error(store, rc, err);
+}

@@ -1,0 +1,195 @@
+-- The first schema. Run once, in one transaction, by the migration to version 1;
+-- never edit it after a release: add 0002-….sql.
+--
+-- Numbers stand for texts that repeat: organization, source and name hold each text once and
+-- rows never leave them. In name, 0 stands for the empty text and has no row.
+-- Columns of type ANY hold a UUID in canonical lower-case text form as 16 bytes, all else as text.
+-- disabled is a bit mask: 255 are the reasons that make a user inactive, 32 is the tombstone.
+
+CREATE TABLE organization (
+	id INTEGER PRIMARY KEY,
+	name TEXT NOT NULL UNIQUE CHECK (name <> '')
+) STRICT;
+INSERT INTO organization (name) VALUES ('default');
+
+CREATE TABLE source (
+	id INTEGER PRIMARY KEY,
+	name TEXT NOT NULL UNIQUE CHECK (name <> ''),
+	last_read_s INTEGER NOT NULL DEFAULT 0,
+	last_complete_s INTEGER NOT NULL DEFAULT 0,
+	entries INTEGER NOT NULL DEFAULT 0,
+	last_problem TEXT NOT NULL DEFAULT '',
+	server TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+-- Profiles, roles, personas, local groups, rules, actors, actions, requests.
+CREATE TABLE name (
+	id INTEGER PRIMARY KEY,
+	text TEXT NOT NULL UNIQUE CHECK (text <> '')
+) STRICT;
+
+CREATE TABLE user (
+	id INTEGER PRIMARY KEY,
+	uuid BLOB NOT NULL CHECK (length(uuid) = 16),
+	organization INTEGER NOT NULL REFERENCES organization (id),
+	username TEXT NOT NULL CHECK (username <> ''),
+	email TEXT NOT NULL,
+	display_name TEXT NOT NULL,
+	display_folded TEXT NOT NULL,
+	profile INTEGER NOT NULL,
+	disabled INTEGER NOT NULL,
+	is_protected INTEGER NOT NULL,
+	version INTEGER NOT NULL,
+	created_s INTEGER NOT NULL,
+	updated_s INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX user_uuid ON user (uuid);
+-- Tombstones keep their username for good, but set their address free.
+CREATE UNIQUE INDEX user_username ON user (username);
+CREATE UNIQUE INDEX user_email ON user (email) WHERE email <> '' AND (disabled & 32) = 0;
+CREATE INDEX user_display ON user (display_folded);
+CREATE INDEX user_active ON user (organization, profile) WHERE (disabled & 255) = 0;
+CREATE INDEX user_inactive ON user (organization) WHERE (disabled & 255) <> 0;
+
+-- Small rows, so that all heads of a source are read in one short pass. The record lies in
+-- identity_record under user * 65536 + slot: a person's records lie side by side, no index.
+CREATE TABLE identity (
+	source INTEGER NOT NULL REFERENCES source (id),
+	key ANY NOT NULL,
+	user INTEGER NOT NULL REFERENCES user (id),
+	slot INTEGER NOT NULL CHECK (slot BETWEEN 0 AND 65535),
+	digest BLOB NOT NULL CHECK (length(digest) = 16),
+	read_s INTEGER NOT NULL,
+	missing_s INTEGER NOT NULL,
+	missing_runs INTEGER NOT NULL,
+	PRIMARY KEY (source, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE identity_record (
+	id INTEGER PRIMARY KEY,
+	source INTEGER NOT NULL,
+	key ANY NOT NULL,
+	record BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE user_grant (
+	user INTEGER NOT NULL REFERENCES user (id),
+	kind INTEGER NOT NULL,
+	name INTEGER NOT NULL,
+	origin INTEGER NOT NULL,
+	origin_id INTEGER NOT NULL,
+	origin_source INTEGER NOT NULL,
+	given_s INTEGER NOT NULL,
+	expires_s INTEGER NOT NULL,
+	PRIMARY KEY (user, kind, name, origin, origin_id, origin_source)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX grant_holders ON user_grant (kind, name, user);
+CREATE INDEX grant_expiry ON user_grant (expires_s, user) WHERE expires_s > 0;
+
+CREATE TABLE group_registry (
+	id INTEGER PRIMARY KEY CHECK (id > 0),
+	name TEXT NOT NULL UNIQUE,
+	found INTEGER NOT NULL,
+	vanished INTEGER NOT NULL,
+	released INTEGER NOT NULL,
+	members INTEGER NOT NULL,
+	vanished_s INTEGER NOT NULL
+) STRICT;
+CREATE TABLE counter (
+	name TEXT PRIMARY KEY,
+	value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO counter (name, value) VALUES ('next-group', 1);
+
+CREATE TABLE plan (
+	row INTEGER PRIMARY KEY AUTOINCREMENT,
+	id TEXT NOT NULL DEFAULT '',
+	state INTEGER NOT NULL CHECK (state BETWEEN 1 AND 5),
+	source TEXT NOT NULL,
+	actor TEXT NOT NULL,
+	created_s INTEGER NOT NULL,
+	finished_s INTEGER NOT NULL DEFAULT 0,
+	batches INTEGER NOT NULL DEFAULT 0,
+	batches_done INTEGER NOT NULL DEFAULT 0,
+	summary TEXT NOT NULL DEFAULT '',
+	holds BLOB NOT NULL DEFAULT x''
+) STRICT;
+-- The same held content has the same id: history may hold an id more than once.
+CREATE INDEX plan_id ON plan (id) WHERE id <> '';
+CREATE INDEX plan_state ON plan (state);
+CREATE TABLE plan_batch (
+	plan INTEGER NOT NULL REFERENCES plan (row) ON DELETE CASCADE,
+	seq INTEGER NOT NULL,
+	data BLOB NOT NULL,
+	PRIMARY KEY (plan, seq)
+) STRICT;
+
+-- Events of one second are one row.
+CREATE TABLE window_event (
+	kind TEXT NOT NULL,
+	subject TEXT NOT NULL,
+	at_s INTEGER NOT NULL,
+	n INTEGER NOT NULL,
+	PRIMARY KEY (kind, subject, at_s)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX window_time ON window_event (at_s);
+
+CREATE TABLE quarantine (
+	source INTEGER NOT NULL REFERENCES source (id),
+	locator TEXT NOT NULL,
+	key TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	detail TEXT NOT NULL,
+	since_s INTEGER NOT NULL,
+	seen_s INTEGER NOT NULL,
+	PRIMARY KEY (source, locator)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alarm (
+	id INTEGER PRIMARY KEY AUTOINCREMENT,
+	kind TEXT NOT NULL,
+	subject TEXT NOT NULL,
+	text TEXT NOT NULL,
+	since_s INTEGER NOT NULL,
+	cleared_s INTEGER NOT NULL DEFAULT 0,
+	cleared_by TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE UNIQUE INDEX alarm_open ON alarm (kind, subject) WHERE cleared_s = 0;
+
+CREATE TABLE audit (
+	seq INTEGER PRIMARY KEY,
+	at_s INTEGER NOT NULL,
+	actor INTEGER NOT NULL,
+	action INTEGER NOT NULL,
+	object ANY NOT NULL,
+	request INTEGER NOT NULL,
+	detail TEXT NOT NULL,
+	hash BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+CREATE INDEX audit_object ON audit (object);
+
+CREATE TABLE meta (
+	name TEXT PRIMARY KEY,
+	value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What the rest stands on is only ever added to.
+CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit
+BEGIN
+	SELECT raise(ABORT, 'audit rows never change');
+END;
+CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit
+BEGIN
+	SELECT raise(ABORT, 'audit rows are never removed');
+END;
+CREATE TRIGGER name_no_update BEFORE UPDATE ON name
+BEGIN
+	SELECT raise(ABORT, 'names never change');
+END;
+CREATE TRIGGER name_no_delete BEFORE DELETE ON name
+BEGIN
+	SELECT raise(ABORT, 'names are never removed');
+END;
+CREATE TRIGGER user_no_delete BEFORE DELETE ON user
+BEGIN
+	SELECT raise(ABORT, 'users leave a tombstone');
+END;
