@@ -138,9 +138,11 @@ static struct node document_parse(struct document *document, const struct source
 				  struct diagnostics *list)
 {
 	struct node root = { .type = NODE_NULL, .at = { file->index, 1, 1, 1 } };
+	struct source_file readable = *file;
 
-	if (source_check(file, list))
-		source_parse(file, document->arena, &document->nodes, list, &root);
+	readable.size = source_check(file, list);
+	if (readable.size || !file->size)
+		source_parse(&readable, document->arena, &document->nodes, list, &root);
 	else
 		root.incomplete = true;
 	if (root.type == NODE_MAPPING)

@@ -73,10 +73,16 @@ static void report(struct reader *reader, const struct node *node, const char *c
 	diagnostics_add(reader->list, SEVERITY_ERROR, code, node->at, hint, "%s", message);
 }
 
+/* A value that was refused as YAML, or cut off by what was. */
+static bool was_reported(const struct node *node)
+{
+	return node->type == NODE_BAD || node->incomplete;
+}
+
 static bool wrong_type(struct reader *reader, const struct option *option, const struct node *node,
 		       const char *wanted, const char *hint)
 {
-	if (node->type != NODE_BAD)
+	if (!was_reported(node))
 		diagnostics_add(reader->list, SEVERITY_ERROR, "wrong-type", node->at, hint,
 				"'%s' must be %s, not %s", option->name, wanted, node_kind(node));
 	return false;
@@ -116,7 +122,7 @@ static void report_unknown_key(struct reader *reader, const struct chain *chain,
 	const char *names[NAMES_MAX + 1];
 	size_t count = chain_names(chain, names, NAMES_MAX);
 
-	if (extra)
+	if (extra && !chain_find(chain, extra))
 		names[count++] = extra;
 	suggest(&hint, key->text, names, count, false);
 	diagnostics_add(reader->list, SEVERITY_ERROR, "unknown-key", key->at,
@@ -181,7 +187,10 @@ static bool read_number(struct reader *reader, const struct option *option, cons
 	if (node->type != NODE_SCALAR)
 		return wrong_type(reader, option, node, form->name, NULL);
 	if ((option->type == OPTION_INT && !node->plain) || !form->read(node->text, &value)) {
-		diagnostics_add(reader->list, SEVERITY_ERROR, "invalid-value", node->at, NULL,
+		diagnostics_add(reader->list, SEVERITY_ERROR, "invalid-value", node->at,
+				option->type == OPTION_INT && !node->plain
+					? "Without quotes it is a number, with quotes a text."
+					: NULL,
 				"'%s' must be %s such as %s, not '%s'", option->name, form->name,
 				form->example, shown(node->text).text);
 		return false;
@@ -306,7 +315,7 @@ static bool read_texts(struct reader *reader, const char *name, const struct nod
 		else if (nodes[i].type == NODE_SCALAR)
 			report(reader, &nodes[i], "out-of-range", NULL,
 			       "a text may not be longer than 64 KiB");
-		else if (nodes[i].type != NODE_BAD)
+		else if (!was_reported(&nodes[i]))
 			diagnostics_add(reader->list, SEVERITY_ERROR, "wrong-type", nodes[i].at,
 					NULL, "each item of '%s' must be a text, not %s", name,
 					node_kind(&nodes[i]));
@@ -333,7 +342,7 @@ static bool read_strings(struct reader *reader, const struct option *option,
 
 static bool read_pair(struct reader *reader, const struct node *nodes, struct pair *ret_pair)
 {
-	if (nodes[1].type == NODE_BAD)
+	if (nodes[1].type == NODE_BAD || (nodes[1].type == NODE_MAPPING && nodes[1].incomplete))
 		return false;
 	if (nodes[1].type == NODE_MAPPING) {
 		diagnostics_add(reader->list, SEVERITY_ERROR, "wrong-type", nodes[1].at, NULL,
@@ -382,7 +391,7 @@ static bool is_list_item(struct reader *reader, const struct option *option,
 {
 	if (item->type == NODE_MAPPING || (item->type == NODE_SCALAR && option->table->shorthand))
 		return true;
-	if (item->type != NODE_BAD)
+	if (!was_reported(item))
 		diagnostics_add(reader->list, SEVERITY_ERROR, "wrong-type", item->at, NULL,
 				"each item of '%s' must be a mapping, not %s", option->name,
 				node_kind(item));

@@ -25,6 +25,7 @@
 
 struct frame {
 	struct node container;
+	bool flow;    /* written in brackets */
 	size_t first; /* its children's place on the stack */
 };
 
@@ -124,8 +125,10 @@ static void builder_put(struct builder *b, const struct node *node)
 		stack_push(b, node);
 }
 
-static void builder_open(struct builder *b, enum node_type type, struct position at)
+static void builder_open(struct builder *b, enum node_type type, struct fy_event *event)
 {
+	struct position at = event_position(b, event);
+
 	if (b->depth == DOCUMENT_DEPTH_MAX) {
 		builder_stop(b, at, "too-deep", NULL, "nested deeper than 64 levels");
 		return;
@@ -133,6 +136,7 @@ static void builder_open(struct builder *b, enum node_type type, struct position
 	at.width = 1;
 	b->frames[b->depth++] = (struct frame){
 		.container = { .type = (unsigned char)type, .at = at },
+		.flow = fy_event_get_node_style(event) == FYNS_FLOW,
 		.first = b->stack_count,
 	};
 }
@@ -146,7 +150,7 @@ static void builder_close(struct builder *b)
 
 	node.incomplete = b->stopped;
 	if (node.type == NODE_MAPPING) {
-		if (count)
+		if (count && !frame->flow)
 			node.at = children[0].at;
 		node.count = mapping_settle(children, (uint32_t)(count / 2), b->list);
 		count = 2 * (size_t)node.count;
@@ -240,11 +244,24 @@ static void builder_scalar(struct builder *b, struct fy_event *event)
 	builder_put(b, &node);
 }
 
-static struct position token_position(struct builder *b, struct fy_token *token)
+/* libfyaml's mark of an anchor or alias is behind its sign: the sign belongs to it. */
+static struct position signed_position(struct builder *b, const struct fy_mark *start,
+				       const struct fy_mark *end, char sign)
 {
-	const struct fy_mark *mark = fy_token_start_mark(token);
+	if (!start)
+		return b->last;
 
-	return mark ? position_at(b, mark->input_pos, 1) : b->last;
+	size_t offset = start->input_pos;
+	size_t width = end && end->input_pos > offset ? end->input_pos - offset : 1;
+
+	if (offset > 0 && offset <= b->file->size && b->file->text[offset - 1] == sign)
+		return position_at(b, offset - 1, width + 1);
+	return position_at(b, offset, width);
+}
+
+static struct position token_position(struct builder *b, struct fy_token *token, char sign)
+{
+	return signed_position(b, fy_token_start_mark(token), fy_token_end_mark(token), sign);
 }
 
 /* Anchors and tags are refused, whatever they stand at. */
@@ -254,18 +271,20 @@ static void refuse_properties(struct builder *b, struct fy_event *event)
 	struct fy_token *tag = fy_event_get_tag_token(event);
 
 	if (anchor)
-		builder_report(b, token_position(b, anchor), "yaml-anchor",
+		builder_report(b, token_position(b, anchor, '&'), "yaml-anchor",
 			       "Quote the text if it is meant to begin with '&'.",
 			       "anchors are not supported");
 	if (tag)
-		builder_report(b, token_position(b, tag), "yaml-tag",
+		builder_report(b, token_position(b, tag, '\0'), "yaml-tag",
 			       "Quote the text if it is meant to begin with '!'.",
 			       "tags are not supported");
 }
 
 static void builder_alias(struct builder *b, struct fy_event *event)
 {
-	struct node node = { .type = NODE_BAD, .at = event_position(b, event) };
+	struct node node = { .type = NODE_BAD,
+			     .at = signed_position(b, fy_event_start_mark(event),
+						   fy_event_end_mark(event), '*') };
 
 	builder_report(b, node.at, "yaml-alias", "Quote the text if it is meant to begin with '*'.",
 		       "aliases are not supported");
@@ -276,18 +295,17 @@ static void builder_event(struct builder *b, struct fy_event *event)
 {
 	switch (event->type) {
 	case FYET_DOCUMENT_START:
-		if (b->documents++)
-			builder_stop(b, event_position(b, event), "second-document",
-				     "Put each document into a file of its own.",
+		if (b->documents++) /* source_check saw to it that there is one */
+			builder_stop(b, b->last, "second-document", NULL,
 				     "a second document is not allowed");
 		break;
 	case FYET_MAPPING_START:
 		refuse_properties(b, event);
-		builder_open(b, NODE_MAPPING, event_position(b, event));
+		builder_open(b, NODE_MAPPING, event);
 		break;
 	case FYET_SEQUENCE_START:
 		refuse_properties(b, event);
-		builder_open(b, NODE_SEQUENCE, event_position(b, event));
+		builder_open(b, NODE_SEQUENCE, event);
 		break;
 	case FYET_MAPPING_END:
 	case FYET_SEQUENCE_END: builder_close(b); break;

@@ -1,7 +1,7 @@
 /*
  * The reference of all options, for the manual (mdoc) and as plain text, out
- * of option tables. Enters: tables. Leaves: one section for each table, in the
- * order in which they are first named. Fails only with its buffer.
+ * of option tables. Enters: tables. Leaves: one section for each table, each
+ * followed by those it names. Fails only with its buffer.
  */
 #include <stdio.h>
 #include <string.h>
@@ -240,14 +240,17 @@ static const struct writer text_writer = { text_section, text_item, text_section
 
 /* ---------------------------------------------------------------- the walk */
 
-static void add_section(struct reference *reference, const struct option_table *table,
+/* Returns false when it is there already, or there is no room. */
+static bool add_section(struct reference *reference, const struct option_table *table,
 			const struct option_table *list)
 {
 	for (size_t i = 0; i < reference->count; i++)
 		if (reference->sections[i].table == table)
-			return;
-	if (reference->count < SECTIONS_MAX)
-		reference->sections[reference->count++] = (struct section){ table, list };
+			return false;
+	if (reference->count == SECTIONS_MAX)
+		return false;
+	reference->sections[reference->count++] = (struct section){ table, list };
+	return true;
 }
 
 /*
@@ -272,18 +275,21 @@ static struct chain section_rows(const struct section *section)
 	return rows;
 }
 
-static void add_children(struct reference *reference, const struct chain *rows)
+/* A table, its variants, then the tables its rows name, each followed by its own. */
+static void collect_sections(struct reference *reference, const struct option_table *table,
+			     const struct option_table *list)
 {
-	for (size_t i = 0; i < rows->count; i++)
-		for (const struct option *o = rows->tables[i]->options; o && o->name; o++)
-			if (o->table)
-				add_section(reference, o->table, NULL);
-}
+	struct section section = { table, list };
+	struct chain rows = section_rows(&section);
 
-static void add_variants(struct reference *reference, const struct option_table *table)
-{
+	if (!add_section(reference, table, list))
+		return;
 	for (size_t i = 0; table->variants && table->variants[i]; i++)
-		add_section(reference, table->variants[i], table);
+		collect_sections(reference, table->variants[i], table);
+	for (size_t i = 0; i < rows.count; i++)
+		for (const struct option *o = rows.tables[i]->options; o && o->name; o++)
+			if (o->table)
+				collect_sections(reference, o->table, NULL);
 }
 
 static void write_section(const struct writer *writer, const struct section *section,
@@ -313,15 +319,13 @@ static void write_reference(const struct option_table *root, const struct writer
 {
 	struct reference reference = { .count = 0 };
 
-	add_section(&reference, root, NULL);
+	collect_sections(&reference, root, NULL);
 	for (size_t i = 0; i < reference.count; i++) {
 		struct chain rows = section_rows(&reference.sections[i]);
 		bool needs_include = i == 0 && !chain_find(&rows, include_option.name);
 
 		write_section(writer, &reference.sections[i], &rows,
 			      needs_include ? &include_option : NULL, out);
-		add_variants(&reference, reference.sections[i].table);
-		add_children(&reference, &rows);
 	}
 }
 

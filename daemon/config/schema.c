@@ -333,36 +333,73 @@ static void schema_table(struct json *json, const char *key, const struct chain 
 	schema_object(json, chain, type_name, nullable, extra);
 }
 
-/* One line of JSON as indented lines. Strings are copied as they are. */
+#define INLINE_BYTES_MAX 72
+
+/* Bytes of the string, quotes included, that begins at text. */
+static size_t json_string_size(const char *text)
+{
+	size_t size = 1;
+
+	while (text[size] != '"')
+		size += text[size] == '\\' ? 2 : 1;
+	return size + 1;
+}
+
+/* Bytes of a short list of plain values, or of an empty list or object; else 0. */
+static size_t json_inline_size(const char *text)
+{
+	size_t size = 1;
+
+	if ((text[0] == '[' || text[0] == '{') && (text[1] == ']' || text[1] == '}'))
+		return 2;
+	if (text[0] != '[')
+		return 0;
+	while (text[size] != ']' && size < INLINE_BYTES_MAX) {
+		if (text[size] == '[' || text[size] == '{')
+			return 0;
+		size += text[size] == '"' ? json_string_size(text + size) : 1;
+	}
+	return size < INLINE_BYTES_MAX ? size + 1 : 0;
+}
+
+/* Copy what stays on one line, with a space behind each comma. */
+static void copy_inline(const char *text, size_t size, struct strbuf *out)
+{
+	for (size_t i = 0; i < size;) {
+		size_t part = text[i] == '"' ? json_string_size(text + i) : 1;
+
+		strbuf_append(out, text + i, part);
+		if (text[i] == ',' && size > 1)
+			strbuf_putc(out, ' ');
+		i += part;
+	}
+}
+
+static void indent_line(struct strbuf *out, unsigned depth)
+{
+	strbuf_printf(out, "\n%*s", (int)(2 * depth), "");
+}
+
+/* One line of JSON, as our writer makes it, as indented lines. */
 static void indent_json(const char *text, struct strbuf *out)
 {
 	unsigned depth = 0;
-	bool inside = false;
 
-	for (const char *c = text; *c; c++) {
-		bool open = !inside && (*c == '{' || *c == '[');
-		bool close = !inside && (*c == '}' || *c == ']');
-		bool empty = open && (c[1] == '}' || c[1] == ']');
+	while (*text) {
+		size_t size = json_inline_size(text);
 
-		if (close) {
-			depth--;
-			strbuf_printf(out, "\n%*s", (int)(2 * depth), "");
-		}
-		strbuf_putc(out, *c);
-		if (*c == '"')
-			inside = !inside;
-		else if (inside && *c == '\\')
-			strbuf_putc(out, *++c);
-		else if (!inside && *c == ':')
+		if (size == 0)
+			size = *text == '"' ? json_string_size(text) : 1;
+		if (*text == '}' || *text == ']')
+			indent_line(out, --depth);
+		copy_inline(text, size, out);
+		if (size == 1 && (*text == '{' || *text == '['))
+			indent_line(out, ++depth);
+		else if (*text == ',')
+			indent_line(out, depth);
+		else if (*text == ':')
 			strbuf_putc(out, ' ');
-		if (empty) {
-			strbuf_putc(out, *++c);
-			continue;
-		}
-		if (open)
-			depth++;
-		if (open || (!inside && *c == ','))
-			strbuf_printf(out, "\n%*s", (int)(2 * depth), "");
+		text += size;
 	}
 	strbuf_putc(out, '\n');
 }

@@ -99,10 +99,34 @@ static void report_bad_byte(const char *byte, struct position at, struct diagnos
 				"byte 0x%02x is not UTF-8", (unsigned char)*byte);
 }
 
+/* ---------------------------------------------------------- one document */
+
+/* Where in a file's frame a line stands. */
+enum part {
+	PART_HEAD, /* nothing but comments and directives so far */
+	PART_BODY,
+	PART_END, /* behind "..." */
+};
+
+/* "---" and "..." at the beginning of a line are markers wherever they stand (YAML 1.2, 9.1.2). */
+static bool is_marker(const char *line, size_t width, const char *marker)
+{
+	return width >= 3 && memcmp(line, marker, 3) == 0 &&
+	       (width == 3 || line[3] == ' ' || line[3] == '\t');
+}
+
+static bool is_blank_or_comment(const char *line, size_t width)
+{
+	size_t i = 0;
+
+	while (i < width && (line[i] == ' ' || line[i] == '\t'))
+		i++;
+	return i == width || line[i] == '#';
+}
+
 /*
- * Directives can only stand before the content. %TAG gives meaning to tags,
- * %YAML 1.1 changes what plain words mean, and libfyaml keeps one warning of
- * 370 bytes for each unknown one.
+ * %TAG gives meaning to tags, %YAML 1.1 changes what plain words mean, and
+ * libfyaml keeps one warning of 370 bytes for each unknown directive.
  */
 static bool check_directive(const char *line, size_t width, struct position at,
 			    struct diagnostics *list)
@@ -113,39 +137,72 @@ static bool check_directive(const char *line, size_t width, struct position at,
 		width--;
 	if (width == strlen(allowed) && memcmp(line, allowed, width) == 0)
 		return true;
-	at.width = width ? (unsigned)width : 1;
 	diagnostics_add(list, SEVERITY_ERROR, "yaml-directive", at,
 			"The only directive allowed is '%YAML 1.2'.",
 			"directives are not supported");
 	return false;
 }
 
-bool source_check(const struct source_file *file, struct diagnostics *list)
+/*
+ * Whether the line belongs to the one document. libfyaml would read on into
+ * the next one, or skip an empty first one: what stands there would be lost,
+ * or win, silently.
+ */
+static bool check_frame(const char *line, size_t width, struct position at, enum part *part,
+			struct diagnostics *list)
+{
+	bool begin = is_marker(line, width, "---"), end = is_marker(line, width, "...");
+
+	if (is_blank_or_comment(line, width))
+		return true;
+	if (*part == PART_END || (*part == PART_BODY && begin)) {
+		at.width = (unsigned)width;
+		diagnostics_add(list, SEVERITY_ERROR, "second-document", at,
+				"Put each document into a file of its own.",
+				"a second document is not allowed");
+		return false;
+	}
+	*part = end ? PART_END : PART_BODY;
+	return true;
+}
+
+/* One line's bytes, and its directive when it is one. */
+static bool check_line(const char *line, size_t width, struct position at, enum part part,
+		       struct diagnostics *list)
+{
+	size_t bad = 0;
+
+	if (width > DOCUMENT_LINE_MAX) {
+		diagnostics_add(list, SEVERITY_ERROR, "too-large", at, NULL,
+				"line longer than 256 KiB");
+		return false;
+	}
+	bad = find_bad_byte(line, width);
+	if (bad < width) {
+		at.column = (unsigned)bad + 1;
+		report_bad_byte(line + bad, at, list);
+		return false;
+	}
+	at.width = width ? (unsigned)width : 1;
+	return part != PART_HEAD || !width || line[0] != '%' ||
+	       check_directive(line, width, at, list);
+}
+
+size_t source_check(const struct source_file *file, struct diagnostics *list)
 {
 	struct line_cursor cursor = line_cursor_start(file);
-	bool prologue = true;
+	enum part part = PART_HEAD;
 
 	do {
 		const char *line = cursor.text + cursor.start;
-		size_t width = cursor.width;
 		struct position at = { file->index, cursor.line, 1, 1 };
 
-		if (width > DOCUMENT_LINE_MAX) {
-			diagnostics_add(list, SEVERITY_ERROR, "too-large", at, NULL,
-					"line longer than %u KiB", DOCUMENT_LINE_MAX / 1024);
-			return false;
-		}
-
-		size_t bad = find_bad_byte(line, width);
-
-		if (bad < width) {
-			at.column = (unsigned)bad + 1;
-			report_bad_byte(line + bad, at, list);
-			return false;
-		}
-		if (prologue && width && line[0] == '%' && !check_directive(line, width, at, list))
-			return false;
-		prologue = prologue && (!width || line[0] == '%' || line[0] == '#');
+		if (!check_line(line, cursor.width, at, part, list))
+			return 0;
+		if (part == PART_HEAD && cursor.width && line[0] == '%')
+			continue;
+		if (!check_frame(line, cursor.width, at, &part, list))
+			return cursor.start;
 	} while (line_cursor_next(&cursor));
-	return true;
+	return file->size;
 }

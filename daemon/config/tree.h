@@ -77,9 +77,11 @@ bool line_cursor_find(struct line_cursor *cursor, unsigned line);
 
 /*
  * Refuse what no YAML reader should see: bytes that are not UTF-8, control
- * characters, endless lines, directives. The first one found is reported.
+ * characters, endless lines, directives, a second document. The first one
+ * found is reported. Returns the bytes that may be parsed: all of them, those
+ * of the first document, or 0.
  */
-bool source_check(const struct source_file *file, struct diagnostics *list);
+size_t source_check(const struct source_file *file, struct diagnostics *list);
 
 /*
  * Parse one text into nodes; counter: nodes of the whole document so far.
