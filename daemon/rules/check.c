@@ -5,6 +5,7 @@
  */
 #include "program.h"
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/names.h>
@@ -22,7 +23,7 @@ static int name_set_init(struct name_set *set, const char *noun, size_t max)
 {
 	*set = (struct name_set){ .noun = noun,
 				  .table = hash_table_create(max, max + 1),
-				  .names = calloc(max + 1, sizeof(*set->names)) };
+				  .names = alloc_zeroed(max + 1, sizeof(*set->names)) };
 	return set->table && set->names ? 0 : -1;
 }
 

@@ -9,6 +9,7 @@
 #include "filter_syntax.h"
 #include "program.h"
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 
@@ -60,7 +61,7 @@ static uint32_t push_node(struct compiler *c, enum node_kind kind, uint32_t atom
 		uint32_t capacity = program->node_capacity ? program->node_capacity * 2 : 64;
 		struct node *nodes =
 			capacity < UINT32_MAX / 2
-				? reallocarray(program->nodes, capacity, sizeof(*nodes))
+				? alloc_resize(program->nodes, capacity * sizeof(*nodes))
 				: NULL;
 
 		if (nodes == NULL) {
@@ -89,7 +90,7 @@ static void push_atom(struct compiler *c, const struct atom *atom)
 		uint32_t capacity = program->atom_capacity ? program->atom_capacity * 2 : 64;
 		struct atom *atoms =
 			capacity < UINT32_MAX / 2
-				? reallocarray(program->atoms, capacity, sizeof(*atoms))
+				? alloc_resize(program->atoms, capacity * sizeof(*atoms))
 				: NULL;
 
 		if (atoms == NULL) {

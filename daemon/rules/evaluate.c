@@ -16,8 +16,8 @@
  */
 #include "program.h"
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/util.h>
-#include <rolebridge/identity/dn.h>
 
 static source_mask source_bit(unsigned source)
 {
@@ -139,13 +139,8 @@ static bool dn_names_value(const struct evaluation *e, const struct atom *atom, 
 	const char *type;
 	char *at, *value;
 
-	strbuf_clear(&scratch->padded);
-	if (dn_normalize(dn, strlen(dn), &scratch->padded, NULL) < 0)
+	if (!value_normalize_dn(dn, &scratch->padded, scratch))
 		return false;
-	if (strbuf_failed(&scratch->padded)) {
-		scratch->failed = true;
-		return false;
-	}
 	if (scratch->padded.size == 0)
 		return false;
 	at = scratch->padded.data;
@@ -220,7 +215,7 @@ static size_t trace_open(const struct evaluation *e)
 	if (trace->count == trace->capacity) {
 		size_t capacity = trace->capacity ? trace->capacity * 2 : 16;
 		struct trace_node *nodes =
-			reallocarray(trace->nodes, capacity, sizeof(*trace->nodes));
+			alloc_resize(trace->nodes, capacity * sizeof(*trace->nodes));
 
 		if (nodes == NULL) {
 			trace->failed = true;

@@ -5,6 +5,8 @@
  */
 #include "program.h"
 
+#include <rolebridge/base/alloc.h>
+
 struct filter {
 	struct program program;
 	uint32_t root;
@@ -13,7 +15,7 @@ struct filter {
 struct filter *filter_compile(const struct located *text, const struct schema *schema,
 			      struct diagnostics *list)
 {
-	struct filter *filter = calloc(1, sizeof(*filter));
+	struct filter *filter = alloc_zeroed(1, sizeof(*filter));
 
 	if (filter == NULL || program_init(&filter->program, schema, NULL) < 0) {
 		diagnostics_add(list, SEVERITY_ERROR, "out-of-memory", text->at, NULL,

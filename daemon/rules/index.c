@@ -23,6 +23,7 @@
  */
 #include "program.h"
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/util.h>
 
 #define NEVER_CHEAP UINT32_MAX
@@ -121,7 +122,7 @@ static int table_init(struct table *table, size_t entries)
 
 	while (size < entries * 2)
 		size *= 2;
-	table->slots = calloc(size, sizeof(*table->slots));
+	table->slots = alloc_zeroed(size, sizeof(*table->slots));
 	table->mask = size - 1;
 	return table->slots ? 0 : -1;
 }
@@ -193,7 +194,7 @@ static struct column *find_column(struct builder *b, const struct atom *atom)
 		    index->columns[i].source == atom->source &&
 		    index->columns[i].comparison == atom->comparison)
 			return &index->columns[i];
-	columns = reallocarray(index->columns, index->column_count + 1, sizeof(*columns));
+	columns = alloc_resize(index->columns, (index->column_count + 1) * sizeof(*columns));
 	if (columns == NULL)
 		return NULL;
 	index->columns = columns;
@@ -203,7 +204,7 @@ static struct column *find_column(struct builder *b, const struct atom *atom)
 		.source = atom->source,
 		.comparison = atom->comparison,
 		.seed = column_seed(atom->attribute, atom->source, atom->comparison),
-		.rules = calloc(index->words, sizeof(uint64_t)),
+		.rules = alloc_zeroed(index->words, sizeof(uint64_t)),
 	};
 	if (columns->rules == NULL)
 		return NULL;
@@ -220,7 +221,7 @@ static void add_filing(struct builder *b, uint64_t key, uint32_t rule)
 {
 	if (b->filing_count == b->filing_capacity) {
 		size_t capacity = b->filing_capacity ? b->filing_capacity * 2 : 256;
-		struct filing *filings = reallocarray(b->filings, capacity, sizeof(*filings));
+		struct filing *filings = alloc_resize(b->filings, capacity * sizeof(*filings));
 
 		if (filings == NULL) {
 			b->failed = true;
@@ -238,7 +239,7 @@ static void add_group(struct builder *b, uint32_t group)
 
 	if (index->group_count == b->group_capacity) {
 		size_t capacity = b->group_capacity ? b->group_capacity * 2 : 256;
-		uint32_t *groups = reallocarray(index->groups, capacity, sizeof(*groups));
+		uint32_t *groups = alloc_resize(index->groups, capacity * sizeof(*groups));
 
 		if (groups == NULL) {
 			b->failed = true;
@@ -312,7 +313,7 @@ static int build_postings(struct builder *b)
 	struct rule_index *index = b->index;
 	uint32_t count = 0;
 
-	index->postings = calloc(b->filing_count + 1, sizeof(*index->postings));
+	index->postings = alloc_zeroed(b->filing_count + 1, sizeof(*index->postings));
 	if (index->postings == NULL || table_init(&index->table, b->filing_count) < 0)
 		return -1;
 	if (b->filing_count > 0)
@@ -363,8 +364,8 @@ static int build_index(struct builder *b, const uint32_t *roots, uint32_t count)
 {
 	struct rule_index *index = b->index;
 
-	index->always = calloc(index->words, sizeof(uint64_t));
-	index->group_rules = calloc(index->words, sizeof(uint64_t));
+	index->always = alloc_zeroed(index->words, sizeof(uint64_t));
+	index->group_rules = alloc_zeroed(index->words, sizeof(uint64_t));
 	if (index->always == NULL || index->group_rules == NULL || count_keys(b) < 0)
 		return -1;
 	for (uint32_t i = 0; i < count && !b->failed; i++) {
@@ -380,7 +381,8 @@ static int build_index(struct builder *b, const uint32_t *roots, uint32_t count)
 struct rule_index *rule_index_create(const struct program *program, const uint32_t *roots,
 				     uint32_t count)
 {
-	struct builder b = { .program = program, .index = calloc(1, sizeof(struct rule_index)) };
+	struct builder b = { .program = program,
+			     .index = alloc_zeroed(1, sizeof(struct rule_index)) };
 	int built;
 
 	if (b.index == NULL)

@@ -111,6 +111,8 @@ void scratch_finish(struct scratch *scratch);
  */
 bool value_prepare(enum comparison comparison, const char *value, struct scratch *scratch,
 		   struct prepared *ret_prepared);
+/* Replaces out; false: not a DN, or out of memory (scratch->failed). */
+bool value_normalize_dn(const char *value, struct strbuf *out, struct scratch *scratch);
 /* Does one prepared value pass the test of the atom? */
 bool value_passes(const struct atom *atom, const struct prepared *value, struct scratch *scratch);
 /* Comparison of an attribute of this syntax. */

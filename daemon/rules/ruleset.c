@@ -7,6 +7,7 @@
  */
 #include "program.h"
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/message.h>
 #include <rolebridge/base/util.h>
@@ -95,7 +96,7 @@ static int collect_groups(struct ruleset *rules)
 	const struct program *program = &rules->program;
 	size_t kept = 0;
 
-	rules->groups = calloc(program->atom_count + (size_t)1, sizeof(*rules->groups));
+	rules->groups = alloc_zeroed(program->atom_count + (size_t)1, sizeof(*rules->groups));
 	if (rules->groups == NULL)
 		return -1;
 	for (uint32_t i = 0; i < program->atom_count; i++)
@@ -178,15 +179,15 @@ static int digest_rules(struct ruleset *rules, const char *default_profile)
 static struct ruleset *ruleset_create(const struct schema *schema, struct group_registry *registry,
 				      size_t max)
 {
-	struct ruleset *rules = calloc(1, sizeof(*rules));
+	struct ruleset *rules = alloc_zeroed(1, sizeof(*rules));
 
 	if (rules == NULL || max >= UINT32_MAX ||
 	    program_init(&rules->program, schema, registry) < 0) {
 		ruleset_destroy(rules);
 		return NULL;
 	}
-	rules->rules = calloc(max + 1, sizeof(*rules->rules));
-	rules->roots = calloc(max + 1, sizeof(*rules->roots));
+	rules->rules = alloc_zeroed(max + 1, sizeof(*rules->rules));
+	rules->roots = alloc_zeroed(max + 1, sizeof(*rules->roots));
 	if (rules->rules != NULL && rules->roots != NULL)
 		return rules;
 	ruleset_destroy(rules);
@@ -338,8 +339,8 @@ static int match_list_add(struct match_list *list, struct rule_match match)
 {
 	if (list->count == list->capacity) {
 		size_t capacity = list->capacity * 2;
-		struct rule_match *items = reallocarray(
-			list->items == list->stack ? NULL : list->items, capacity, sizeof(*items));
+		struct rule_match *items = alloc_resize(
+			list->items == list->stack ? NULL : list->items, capacity * sizeof(*items));
 
 		if (items == NULL)
 			return -1;
@@ -404,7 +405,7 @@ int ruleset_evaluate(const struct ruleset *rules, const struct person *person,
 		.program = &rules->program, .person = person, .groups = groups, .scratch = &scratch
 	};
 
-	if (words > STACK_WORDS && (candidates = calloc(words, sizeof(*candidates))) == NULL)
+	if (words > STACK_WORDS && (candidates = alloc_zeroed(words, sizeof(*candidates))) == NULL)
 		return err_set(err, ERR_MEMORY, "out of memory while evaluating rules");
 	scratch_init(&scratch);
 	list.items = list.stack;
@@ -433,7 +434,7 @@ static void trace_expiry(const struct rule *rule, struct trace *trace)
 	char day[CLOCK_TEXT_SIZE];
 
 	clock_format(rule->expires_s - 1, day);
-	trace->nodes = calloc(1, sizeof(*trace->nodes));
+	trace->nodes = alloc_zeroed(1, sizeof(*trace->nodes));
 	if (trace->nodes == NULL) {
 		trace->failed = true;
 		return;

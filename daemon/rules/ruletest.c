@@ -16,6 +16,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 
@@ -438,10 +439,10 @@ int rule_tests_run(const struct catalogue_settings *settings, const struct rules
 	struct runner run = { settings, rules, schema, registry, default_profile,
 			      now_s,	list,  { 0 },  NULL };
 	uint32_t groups = group_registry_next_id(registry);
-	uint8_t *unknown = calloc(groups + (size_t)1, 1);
+	uint8_t *unknown = alloc_zeroed(groups + (size_t)1, 1);
 	int count = 0;
 
-	run.sources = calloc(sources + 1, sizeof(*run.sources));
+	run.sources = alloc_zeroed(sources + 1, sizeof(*run.sources));
 	if (run.sources == NULL || unknown == NULL)
 		count = -1;
 	for (size_t i = 0; count == 0 && i < sources; i++)

@@ -150,15 +150,23 @@ static bool prepare_boolean(const char *value, struct prepared *ret)
 	return is_true || text_ascii_equal_caseless(value, "FALSE");
 }
 
+bool value_normalize_dn(const char *value, struct strbuf *out, struct scratch *scratch)
+{
+	struct err err;
+
+	strbuf_clear(out);
+	err.code = ERR_NONE;
+	if (dn_normalize(value, strlen(value), out, &err) == 0 && !strbuf_failed(out))
+		return true;
+	if (err.code != ERR_INVALID)
+		scratch->failed = true;
+	return false;
+}
+
 static bool prepare_dn(const char *value, struct scratch *scratch, struct prepared *ret)
 {
-	strbuf_clear(&scratch->text);
-	if (dn_normalize(value, strlen(value), &scratch->text, NULL) < 0)
+	if (!value_normalize_dn(value, &scratch->text, scratch))
 		return false;
-	if (strbuf_failed(&scratch->text)) {
-		scratch->failed = true;
-		return false;
-	}
 	*ret = (struct prepared){ .text = strbuf_text(&scratch->text), .size = scratch->text.size };
 	return true;
 }

@@ -9,6 +9,7 @@
 #ifndef ROLEBRIDGE_RULES_RULESET_H
 #define ROLEBRIDGE_RULES_RULESET_H
 
+#include <rolebridge/base/hash.h>
 #include <rolebridge/identity/groups.h>
 #include <rolebridge/identity/person.h>
 #include <rolebridge/model/grant.h>
