@@ -3,7 +3,8 @@
  * one JSON object a line: identity, quarantine, group, and at last result.
  *
  *	ldap_read CONFIG [GROUP...]	GROUP: DN or immutable id, numbered from 1
- *	ldap_read --drain CONFIG ...	prints the result only
+ *	ldap_read --drain CONFIG ...	prints the result only, and asks for no attributes but the
+ *					user's fields and those the source declares
  *
  * Exit 0 when the read function returned 0, 1 when our own side failed, 2 for bad usage or
  * configuration. Also the worker: --worker ldap.
@@ -186,6 +187,21 @@ static int want_groups(char *const *names, size_t count, struct arena *arena,
 	return 0;
 }
 
+/* By schema id. */
+static bool *declared_attributes(const struct ldap_source *source, const struct schema *schema,
+				 struct arena *arena)
+{
+	bool *needed = arena_alloc_array(arena, schema_count(schema), sizeof(*needed));
+	const struct attribute_settings *declared = source->common.attributes.items;
+
+	for (size_t i = 0; needed && i < source->common.attributes.count; i++) {
+		int id = schema_find(schema, declared[i].name.text, strlen(declared[i].name.text));
+		if (id >= 0)
+			needed[id] = true;
+	}
+	return needed;
+}
+
 static int read_source(const struct ldap_source *source, const struct schema *schema, bool silent,
 		       char *const *names, size_t name_count, struct err *err)
 {
@@ -199,11 +215,12 @@ static int read_source(const struct ldap_source *source, const struct schema *sc
 	struct wanted_group *groups = NULL;
 	struct read_result result;
 	size_t wanted_count;
+	bool *needed = declared_attributes(source, schema, arena);
 	int64_t begin_us = clock_monotonic_us();
 
 	if (want_groups(names, name_count, arena, &groups, err) < 0 ||
-	    source_wanted_attributes(&source->common, schema, NULL, arena, &wanted, &wanted_count,
-				     err) < 0 ||
+	    source_wanted_attributes(&source->common, schema, silent ? needed : NULL, arena,
+				     &wanted, &wanted_count, err) < 0 ||
 	    ldap_source_read(source, wanted, wanted_count, groups, name_count, &intake, &result,
 			     err) < 0)
 		return -1;

@@ -312,7 +312,9 @@ int session_secure(struct session *session)
 int session_bind(struct session *session)
 {
 	const struct job *job = session->job;
-	struct berval credentials = { 0 };
+	/* For EXTERNAL an empty response, not none: the directory would ask for one (RFC 4513 5.2.1). */
+	char empty[] = "";
+	struct berval credentials = { .bv_val = empty };
 	const char *mechanism = LDAP_SASL_SIMPLE;
 	int message_id = 0, status = -1;
 
