@@ -282,9 +282,25 @@ demo: deps ## install what is missing, build, and show the whole road on example
 	@$(MAKE) --no-print-directory all
 	@config/demo/run $(BUILD)
 
-bench: deps-check ## measure against the yardsticks
-	@$(MAKE) --no-print-directory all
-	@if [ -x tests/bench/run ]; then tests/bench/run; else echo "no benchmarks yet"; fi
+# tests/bench/*.c: programs that measure, or are the yardstick.
+BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard tests/bench/*.c)))
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(call libraries,main)
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+bench-programs: $(BENCHES)
+
+bench: deps-check ## measure against the yardsticks; BENCH_USERS="100000 1000000" sets the sizes
+	@$(MAKE) --no-print-directory all bench-programs
+	@tests/bench/run $(BUILD)
+
+# Copies of what the option tables say, committed for editors and readers.
+generate: all ## rewrite schemas/config.schema.json and rolebridge.yaml(5)
+	@$(BUILD)/rolebridged --print schema > $(BUILD)/generated/schema && \
+		mv $(BUILD)/generated/schema schemas/config.schema.json
+	@$(BUILD)/rolebridged --print manual > $(BUILD)/generated/manual && \
+		mv $(BUILD)/generated/manual daemon/main/rolebridge.yaml.5
 
 # --------------------------------------------------------------- packages --
 
@@ -349,7 +365,7 @@ help: ## this list
 	@echo "Variables: CC BUILD PREFIX DESTDIR SANITIZE WERROR=1 CFLAGS LDFLAGS FUZZ_SECONDS"
 
 FORCE:
-.PHONY: all bench check check-integration check-san check-unit check-valgrind clean demo deps \
+.PHONY: all bench bench-programs generate check check-integration check-san check-unit check-valgrind clean demo deps \
 	deps-check format fuzz fuzz-programs fuzz-run help install lint lint-format lint-man \
 	tools unit-programs FORCE
 
