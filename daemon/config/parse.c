@@ -20,6 +20,7 @@
 #include <libfyaml.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/base/strbuf.h>
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 
@@ -42,6 +43,7 @@ struct builder {
 	unsigned depth;
 	unsigned documents;
 	bool stopped;
+	struct strbuf scratch;
 	struct node root;
 };
 
@@ -144,7 +146,7 @@ static void builder_open(struct builder *b, enum node_type type, struct fy_event
 static void builder_close(struct builder *b)
 {
 	struct frame *frame = &b->frames[--b->depth];
-	struct node *children = b->stack + frame->first;
+	struct node *children = b->stack ? b->stack + frame->first : NULL;
 	size_t count = b->stack_count - frame->first;
 	struct node node = frame->container;
 
@@ -219,13 +221,50 @@ static void set_text(struct builder *b, struct node *node, const char *text, siz
 	node->count = (uint32_t)size;
 }
 
+/* Append the text piece by piece. */
+static bool collect_chunks(struct strbuf *out, struct fy_token *token, struct fy_token_iter *iter)
+{
+	const struct fy_iter_chunk *chunk = NULL;
+	int failed = 0;
+
+	fy_token_iter_start(token, iter);
+	while ((chunk = fy_token_iter_chunk_next(iter, chunk, &failed)) != NULL)
+		strbuf_append(out, chunk->str, chunk->len);
+	fy_token_iter_finish(iter);
+	return !failed;
+}
+
+/*
+ * The value of a scalar; NULL when out of memory. fy_token_get_text of 0.7.12
+ * loses memory on a single-quoted text with more than four doubled quotes
+ * (libfyaml issue 233), an iterator does not.
+ */
+static const char *scalar_text(struct builder *b, struct fy_token *token, size_t *ret_size)
+{
+	if (fy_token_scalar_style(token) != FYSS_SINGLE_QUOTED)
+		return fy_token_get_text(token, ret_size);
+
+	struct fy_token_iter *iter = fy_token_iter_create(NULL);
+	bool complete;
+
+	if (!iter)
+		return NULL;
+	strbuf_clear(&b->scratch);
+	complete = collect_chunks(&b->scratch, token, iter);
+	fy_token_iter_destroy(iter);
+	if (!complete || strbuf_failed(&b->scratch))
+		return NULL;
+	*ret_size = b->scratch.size;
+	return strbuf_text(&b->scratch);
+}
+
 static void builder_scalar(struct builder *b, struct fy_event *event)
 {
 	struct node node = { .type = NODE_BAD, .at = event_position(b, event) };
 	struct fy_token *token = fy_event_get_token(event);
 	const struct fy_mark *start = fy_event_start_mark(event);
 	size_t size = 0;
-	const char *text = token ? fy_token_get_text(token, &size) : NULL;
+	const char *text = token ? scalar_text(b, token, &size) : NULL;
 	enum fy_scalar_style style = token ? fy_token_scalar_style(token) : FYSS_PLAIN;
 
 	node.plain = style == FYSS_PLAIN;
@@ -423,7 +462,8 @@ void source_parse(const struct source_file *file, struct arena *arena, size_t *c
 			     .list = list,
 			     .cursor = line_cursor_start(file),
 			     .last = { file->index, 1, 1, 1 },
-			     .counter = counter };
+			     .counter = counter,
+			     .scratch = STRBUF(DOCUMENT_FILE_BYTES_MAX + 1) };
 
 	if (!file->index)
 		b.last = (struct position){ 0 };
@@ -435,5 +475,6 @@ void source_parse(const struct source_file *file, struct arena *arena, size_t *c
 	if (b.stopped)
 		b.root.incomplete = true;
 	free(b.stack);
+	strbuf_finish(&b.scratch);
 	*ret_root = b.root;
 }

@@ -273,6 +273,9 @@ static void test_texts(void **state)
 		{ "\"quoted\"", "quoted", NULL, true },
 		{ "''", "", NULL, true },
 		{ "'it''s'", "it's", NULL, false },
+		/* libfyaml 0.7.12 loses memory here when asked for the text in one piece */
+		{ "'a''b''c''d''e''f''g''h''i''j'", "a'b'c'd'e'f'g'h'i'j", NULL, false },
+		{ "'two\n  lines''\n\n  more'", "two lines'\nmore", NULL, false },
 		{ "\"a\\tb\"", "a\tb", NULL, false },
 		{ "\"\\u00e4\"", "\xc3\xa4", NULL, false },
 		{ "two\n  lines", "two lines", NULL, false },
