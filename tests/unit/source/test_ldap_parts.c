@@ -1,0 +1,254 @@
+/* The small parts of the ldap source: server URLs, disabled markers, ranges, GUIDs, canaries. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <rolebridge/base/util.h>
+#include <rolebridge/source/ldap.h>
+
+#include "../../../daemon/source/ldap/canary.h"
+#include "../../../daemon/source/ldap/disabled.h"
+#include "../../../daemon/source/ldap/entry.h"
+#include "../../../daemon/source/ldap/server.h"
+
+static void test_urls(void **state)
+{
+	static const struct {
+		const char *url;
+		int scheme; /* -1: refused */
+		const char *host;
+		unsigned port;
+	} cases[] = {
+		{ "ldap://h", SERVER_LDAP, "h", 389 },
+		{ "LDAPS://dc1.corp.example/", SERVER_LDAPS, "dc1.corp.example", 636 },
+		{ "ldap://10.0.0.1:1389", SERVER_LDAP, "10.0.0.1", 1389 },
+		{ "ldap://[::1]:65535/", SERVER_LDAP, "::1", 65535 },
+		{ "ldaps://[fe80::1%eth0]", SERVER_LDAPS, "fe80::1%eth0", 636 },
+		{ "ldapi:///", SERVER_LDAPI, "/run/slapd/ldapi", 0 },
+		{ "ldapi://%2Fvar%2frun%2Fldapi", SERVER_LDAPI, "/var/run/ldapi", 0 },
+		{ "ldapi://relative", -1, NULL, 0 },
+		{ "ldapi://%2", -1, NULL, 0 },
+		{ "ldapi://%2Fa%", -1, NULL, 0 },
+		{ "ldapi://%2Fa%00b", -1, NULL, 0 },
+		{ "ldapi://%zz", -1, NULL, 0 },
+		{ "ldap://", -1, NULL, 0 },
+		{ "ldap://:389", -1, NULL, 0 },
+		{ "ldap://h:", -1, NULL, 0 },
+		{ "ldap://h:0", -1, NULL, 0 },
+		{ "ldap://h:65536", -1, NULL, 0 },
+		{ "ldap://h:-1", -1, NULL, 0 },
+		{ "ldap://h:3 8", -1, NULL, 0 },
+		{ "ldap://[::1", -1, NULL, 0 },
+		{ "ldap://[::1]x", -1, NULL, 0 },
+		{ "ldap://user@h", -1, NULL, 0 },
+		{ "ldap://h/dc=x", -1, NULL, 0 },
+		{ "ldap://h?x", -1, NULL, 0 },
+		{ "http://h", -1, NULL, 0 },
+		{ "h:389", -1, NULL, 0 },
+		{ "", -1, NULL, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct server server = { .port = 7 };
+		int status = server_parse(cases[i].url, &server, NULL);
+		if (status != (cases[i].scheme < 0 ? -1 : 0))
+			fail_msg("'%s': %d", cases[i].url, status);
+		if (status < 0) {
+			assert_int_equal(server.port, 7);
+			continue;
+		}
+		assert_int_equal(server.scheme, cases[i].scheme);
+		assert_string_equal(server.host, cases[i].host);
+		assert_int_equal(server.port, cases[i].port);
+	}
+}
+
+static void test_url_too_long(void **state)
+{
+	char url[SERVER_URL_MAX + 2];
+	struct server server;
+
+	(void)state;
+	memset(url, 'a', sizeof(url));
+	memcpy(url, "ldap://", 7);
+	url[sizeof(url) - 1] = '\0';
+	assert_int_equal(server_parse(url, &server, NULL), -1);
+	url[SERVER_URL_MAX] = '\0';
+	assert_int_equal(server_parse(url, &server, NULL), 0);
+}
+
+#define NOW 1000000000LL /* 2001-09-09 */
+
+static void test_disabled_markers(void **state)
+{
+	static const struct {
+		const char *marker, *value;
+		bool disabled;
+	} cases[] = {
+		{ "nsAccountLock", "TRUE", true },
+		{ "NSACCOUNTLOCK", "true", true },
+		{ "nsAccountLock", "FALSE", false },
+		{ "nsAccountLock", "TRUE ", false },
+		{ "userAccountControl", "514", true },
+		{ "userAccountControl", "2", true },
+		{ "userAccountControl", "512", false },
+		{ "userAccountControl", "-2147483646", true },
+		{ "userAccountControl", "2x", false },
+		{ "userAccountControl", " 2", false },
+		{ "userAccountControl", "", false },
+		{ "userAccountControl", "99999999999999999999999999999", false },
+		{ "pwdAccountLockedTime", "000001010000Z", true },
+		{ "pwdAccountLockedTime", "20010101000000Z", false },
+		{ "accountExpires", "0", false },
+		{ "accountExpires", "9223372036854775807", false },
+		{ "accountExpires", "126444736000000000", true },  /* NOW */
+		{ "accountExpires", "126444736010000000", false }, /* a second later */
+		{ "shadowExpire", "11574", true },		   /* that day */
+		{ "shadowExpire", "11575", false },
+		{ "shadowExpire", "-1", false },
+		{ "shadowExpire", "0", false },
+		{ "loginDisabled=TRUE", "true", true },
+		{ "loginDisabled=TRUE", "TRU", false },
+		{ "employeeStatus=left", "here", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct disabled_marker marker;
+		const char *value = cases[i].value;
+		assert_true(disabled_marker_parse(cases[i].marker, &marker));
+		if (disabled_marker_matches(&marker, value, strlen(value), NOW) !=
+		    cases[i].disabled)
+			fail_msg("%s: '%s'", cases[i].marker, value);
+	}
+}
+
+static void test_markers_without_meaning(void **state)
+{
+	static const char *const cases[] = { "", "locked", "=x", "a=", "a b=c", "(a=b" };
+	struct disabled_marker marker;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_false(disabled_marker_parse(cases[i], &marker));
+	for (size_t i = 0; i < disabled_default_count; i++)
+		assert_true(disabled_marker_parse(disabled_default[i], &marker));
+}
+
+static void test_ranges(void **state)
+{
+	static const struct {
+		const char *name;
+		bool is_range, last;
+		unsigned long first, next;
+	} cases[] = {
+		{ "member", false, false, 0, 0 },
+		{ "member;lang-de", false, false, 0, 0 },
+		{ "member;range=0-1499", true, false, 0, 1500 },
+		{ "member;Range=1500-2999", true, false, 1500, 3000 },
+		{ "member;range=3000-*", true, true, 3000, 0 },
+		{ "member;range=0-*", true, true, 0, 0 },
+		{ "member;range=5-4", true, false, 5, 0 },
+		{ "member;range=5", true, false, 0, 0 },
+		{ "member;range=5-", true, false, 0, 0 },
+		{ "member;range=x-y", true, false, 0, 0 },
+		{ "member;range=0-9x", true, false, 0, 0 },
+		{ "member;range=99999999999999999999-*", true, false, 0, 0 },
+		{ "member;range=", false, false, 0, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct berval name = { strlen(cases[i].name), (char *)cases[i].name }, base;
+		bool last = false;
+		unsigned long first = 0, next = 0;
+		if (entry_name_range(&name, &base, &last, &first, &next) != cases[i].is_range ||
+		    last != cases[i].last || first != cases[i].first || next != cases[i].next)
+			fail_msg("%s: last %d, first %lu, next %lu", cases[i].name, last, first,
+				 next);
+		if (cases[i].is_range)
+			assert_int_equal(base.bv_len, strlen("member"));
+	}
+}
+
+static void test_guid(void **state)
+{
+	char bytes[] = "\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99\xaa\xbb\xcc\xdd\xee\xff";
+	struct berval value = { 16, bytes };
+	char text[UUID_TEXT_SIZE];
+
+	(void)state;
+	assert_true(entry_guid_text(&value, text));
+	assert_string_equal(text, "00112233-4455-6677-8899-aabbccddeeff");
+	value.bv_len = 15;
+	assert_false(entry_guid_text(&value, text));
+}
+
+static void see(struct canaries *canaries, const char *name)
+{
+	canaries_see(canaries, fingerprint128(name, strlen(name)));
+}
+
+static void test_canaries(void **state)
+{
+	static const char *texts[] = { "UID=a, OU=P", "6F1D2A34-1111-4A4B-8C8C-0123456789AB",
+				       "plain-key", "uid=a,ou=p" };
+	struct job job = { .users = { .base = "ou=p" },
+			   .groups = { .base = "ou=g" },
+			   .canaries = { ARRAY_LEN(texts), texts } };
+	struct canaries canaries;
+
+	(void)state;
+	assert_int_equal(canaries_init(&canaries, &job, true, NULL), 0);
+	see(&canaries, "plain-key");
+	see(&canaries, "somebody else");
+	assert_string_equal(canaries_missing(&canaries), texts[0]);
+	see(&canaries, "uid=a,ou=p");
+	assert_string_equal(canaries_missing(&canaries), texts[1]);
+	see(&canaries, "6f1d2a34-1111-4a4b-8c8c-0123456789ab");
+	assert_null(canaries_missing(&canaries));
+	canaries_finish(&canaries);
+}
+
+static void test_group_canary(void **state)
+{
+	static const char *texts[] = { "cn=staff,ou=g" };
+	struct job job = { .users = { .base = "ou=p" },
+			   .groups = { .base = "ou=g" },
+			   .canaries = { 1, texts } };
+	struct canaries canaries;
+
+	(void)state;
+	assert_int_equal(canaries_init(&canaries, &job, true, NULL), 0);
+	assert_non_null(canaries_missing(&canaries));
+	canaries_finish(&canaries);
+	assert_int_equal(canaries_init(&canaries, &job, false, NULL), 0);
+	assert_null(canaries_missing(&canaries));
+	canaries_finish(&canaries);
+	job.groups.base = "ou=p";
+	texts[0] = "uid=a,ou=p";
+	assert_int_equal(canaries_init(&canaries, &job, false, NULL), 0);
+	assert_non_null(canaries_missing(&canaries));
+	canaries_finish(&canaries);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_urls),
+		cmocka_unit_test(test_url_too_long),
+		cmocka_unit_test(test_disabled_markers),
+		cmocka_unit_test(test_markers_without_meaning),
+		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_guid),
+		cmocka_unit_test(test_canaries),
+		cmocka_unit_test(test_group_canary),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,331 @@
+/* Messages between core and ldap worker: what is sent comes back; what is cut, longer or odd is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <rolebridge/base/util.h>
+#include <rolebridge/source/ldap.h>
+
+#include "../../../daemon/source/ldap/output.h"
+#include "../../../daemon/source/ldap/protocol.h"
+
+static const struct wanted_attribute attributes[] = { { "cn", "cn" }, { "mail", "rfc822Mailbox" } };
+static const struct wanted_group groups[] = { { 3, "cn=a" }, { 1, "cn=b" }, { 7, "" } };
+static const char *members[] = { "member", "memberUid" };
+static const char *disabled[] = { "nsAccountLock" };
+
+static struct job sample_job(void)
+{
+	return (struct job){
+		.now_s = -5,
+		.transport = TRANSPORT_LDAPS,
+		.url = "ldaps://ldap.example",
+		.ca = "/etc/ca.pem",
+		.bind_method = LDAP_SOURCE_BIND_EXTERNAL,
+		.bind_dn = "cn=reader",
+		.password_file = "secret",
+		.certificate = "",
+		.private_key = "",
+		.users = { "ou=p", "(a=b)", LDAP_SOURCE_ONE_LEVEL },
+		.groups = { "ou=g", "(c=d)", LDAP_SOURCE_BASE_ONLY },
+		.key = "entryUUID",
+		.members = { ARRAY_LEN(members), members },
+		.disabled = { ARRAY_LEN(disabled), disabled },
+		.page_size = 1000,
+		.answer_ms = 30000,
+		.ignore_referrals = true,
+		.attributes = attributes,
+		.attribute_count = ARRAY_LEN(attributes),
+		.wanted = groups,
+		.wanted_count = ARRAY_LEN(groups),
+	};
+}
+
+/* The message's body, without its frame; type is checked. */
+static struct reader body_of(const struct strbuf *frame, uint16_t type)
+{
+	struct reader in = reader_init(frame->data, frame->size);
+
+	assert_false(strbuf_failed(frame));
+	assert_int_equal(get_u32(&in), frame->size - 4);
+	assert_int_equal(get_u16(&in), type);
+	return in;
+}
+
+static void test_job_round_trip(void **state)
+{
+	AUTO(strbuf) struct strbuf frame = STRBUF(4096);
+	AUTO(strbuf) struct strbuf again = STRBUF(4096);
+	AUTO(arena) struct arena *arena = arena_create(1 << 20);
+	struct job job = sample_job(), decoded;
+	struct reader in;
+
+	(void)state;
+	job_encode(&job, &frame);
+	in = body_of(&frame, PROTOCOL_JOB);
+	assert_int_equal(job_decode(&in, arena, &decoded, NULL), 0);
+	job_encode(&decoded, &again);
+	assert_int_equal(again.size, frame.size);
+	assert_memory_equal(again.data, frame.data, frame.size);
+	assert_string_equal(decoded.attributes[1].from, "rfc822Mailbox");
+	assert_int_equal(decoded.wanted[0].id, 3);
+	assert_int_equal(decoded.now_s, -5);
+}
+
+static void test_job_cut_and_longer(void **state)
+{
+	AUTO(strbuf) struct strbuf frame = STRBUF(4096);
+	struct job job = sample_job();
+	struct reader whole;
+
+	(void)state;
+	job_encode(&job, &frame);
+	strbuf_putc(&frame, '\0');
+	whole = reader_init(frame.data + MESSAGE_HEADER_SIZE, frame.size - MESSAGE_HEADER_SIZE);
+	for (const unsigned char *end = whole.at; end <= whole.end; end++) {
+		AUTO(arena) struct arena *arena = arena_create(1 << 20);
+		struct reader in = reader_init(whole.at, (size_t)(end - whole.at));
+		struct job decoded = { .url = "untouched" };
+		int expected = end == whole.end - 1 ? 0 : -1;
+		assert_int_equal(job_decode(&in, arena, &decoded, NULL), expected);
+		if (expected < 0)
+			assert_string_equal(decoded.url, "untouched");
+	}
+}
+
+static void test_job_refuses_disorder(void **state)
+{
+	static const struct wanted_attribute turned[] = { { "mail", "m" }, { "cn", "c" } };
+	static const struct wanted_attribute twice[] = { { "cn", "m" }, { "cn", "c" } };
+	static const struct wanted_attribute *const lists[] = { turned, twice };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		AUTO(strbuf) struct strbuf frame = STRBUF(4096);
+		AUTO(arena) struct arena *arena = arena_create(1 << 20);
+		struct job job = sample_job(), decoded;
+		struct reader in;
+		job.attributes = lists[i];
+		job_encode(&job, &frame);
+		in = body_of(&frame, PROTOCOL_JOB);
+		assert_int_equal(job_decode(&in, arena, &decoded, NULL), -1);
+	}
+}
+
+static void test_job_of_hostile_size(void **state)
+{
+	/* Claims a million wanted groups in a message of a few bytes. */
+	AUTO(strbuf) struct strbuf frame = STRBUF(4096);
+	AUTO(arena) struct arena *arena = arena_create(1 << 20);
+	struct job job = sample_job(), decoded;
+	struct err err = { 0 };
+	struct reader in;
+
+	(void)state;
+	job.wanted_count = 0;
+	job_encode(&job, &frame);
+	frame.size--;
+	put_varint(&frame, PROTOCOL_GROUPS_MAX);
+	in = reader_init(frame.data + MESSAGE_HEADER_SIZE, frame.size - MESSAGE_HEADER_SIZE);
+	assert_int_equal(job_decode(&in, arena, &decoded, &err), -1);
+	frame.size -= 3;
+	put_varint(&frame, (uint64_t)1 << 60);
+	in = reader_init(frame.data + MESSAGE_HEADER_SIZE, frame.size - MESSAGE_HEADER_SIZE);
+	assert_int_equal(job_decode(&in, arena, &decoded, &err), -1);
+}
+
+/* --- from the worker --- */
+
+static int decode_any(uint16_t type, struct reader *in)
+{
+	AUTO(arena) struct arena *arena = arena_create(1 << 16);
+	enum protocol_phase phase;
+	struct quarantined entry;
+	struct protocol_group group;
+	struct protocol_end end;
+	uint64_t entries;
+
+	switch (type) {
+	case PROTOCOL_PHASE: return phase_decode(in, &phase, NULL);
+	case PROTOCOL_PROGRESS: return progress_decode(in, &entries, NULL);
+	case PROTOCOL_QUARANTINE: return quarantine_decode(in, arena, &entry, NULL);
+	case PROTOCOL_GROUP: return group_decode(in, &group, NULL);
+	default: return end_decode(in, arena, &end, NULL);
+	}
+}
+
+static void test_worker_messages_cut_and_longer(void **state)
+{
+	const struct quarantined entry = { "uid=a", "key", "invalid-utf8", "a value" };
+	const struct protocol_group group = { 5, true, 77 };
+	const struct protocol_end end = { false, "size-limit", "server said so", 1, 2, 3 };
+	struct strbuf frames[5];
+	static const uint16_t types[] = { PROTOCOL_PHASE, PROTOCOL_PROGRESS, PROTOCOL_QUARANTINE,
+					  PROTOCOL_GROUP, PROTOCOL_END };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(frames); i++)
+		frames[i] = STRBUF(4096);
+	phase_encode(PHASE_USERS, &frames[0]);
+	progress_encode(99, &frames[1]);
+	quarantine_encode(&entry, &frames[2]);
+	group_encode(&group, &frames[3]);
+	end_encode(&end, &frames[4]);
+	for (size_t i = 0; i < ARRAY_LEN(frames); i++) {
+		struct reader body = body_of(&frames[i], types[i]);
+		size_t size = (size_t)(body.end - body.at);
+		strbuf_putc(&frames[i], '\0');
+		for (size_t cut = 0; cut <= size + 1; cut++) {
+			struct reader in = reader_init(frames[i].data + MESSAGE_HEADER_SIZE, cut);
+			assert_int_equal(decode_any(types[i], &in), cut == size ? 0 : -1);
+		}
+		strbuf_finish(&frames[i]);
+	}
+}
+
+static void put_end(struct strbuf *out, uint8_t complete, const char *reason, const char *detail)
+{
+	put_u8(out, complete);
+	put_text(out, reason);
+	put_text(out, detail);
+	for (int i = 0; i < 3; i++)
+		put_u64(out, 0);
+}
+
+static void test_end_of_a_hostile_worker(void **state)
+{
+	static const struct {
+		const char *name;
+		uint8_t complete;
+		const char *reason, *detail;
+		int expected;
+	} cases[] = {
+		{ "complete", 1, "", "", 0 },
+		{ "complete with a detail", 1, "", "two tries", 0 },
+		{ "incomplete", 0, "size-limit", "x", 0 },
+		{ "complete, yet a reason", 1, "size-limit", "", -1 },
+		{ "incomplete without reason", 0, "", "x", -1 },
+		{ "neither", 2, "x", "x", -1 },
+		{ "reason with markup", 0, "<b>", "x", -1 },
+		{ "reason in capitals", 0, "Size", "x", -1 },
+		{ "reason too long", 0,
+		  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "x", -1 },
+		{ "detail with escape", 0, "busy", "\x1b[31m", -1 },
+		{ "detail with line break", 0, "busy", "a\nb", -1 },
+		{ "detail of invalid UTF-8", 0, "busy", "\xff", -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(strbuf) struct strbuf body = STRBUF(4096);
+		struct reader in;
+		put_end(&body, cases[i].complete, cases[i].reason, cases[i].detail);
+		in = reader_init(body.data, body.size);
+		if (decode_any(PROTOCOL_END, &in) != cases[i].expected)
+			fail_msg("%s", cases[i].name);
+	}
+}
+
+static void test_odd_values(void **state)
+{
+	static const struct {
+		const char *name;
+		uint16_t type;
+		unsigned char bytes[16];
+		size_t size;
+	} cases[] = {
+		{ "unknown phase", PROTOCOL_PHASE, { PHASE_COUNT }, 1 },
+		{ "group found twice over", PROTOCOL_GROUP, { 1, 0, 0, 0, 2 }, 13 },
+		{ "members of a group not found", PROTOCOL_GROUP, { 1, 0, 0, 0, 0, 9 }, 13 },
+		{ "quarantine without reason", PROTOCOL_QUARANTINE, { 0, 0, 0, 0 }, 4 },
+		{ "text longer than the message", PROTOCOL_QUARANTINE, { 200, 1, 'a' }, 3 },
+		{ "text of 2^63 bytes",
+		  PROTOCOL_QUARANTINE,
+		  { 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1 },
+		  10 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct reader in = reader_init(cases[i].bytes, cases[i].size);
+		if (decode_any(cases[i].type, &in) == 0)
+			fail_msg("%s", cases[i].name);
+	}
+}
+
+static void test_long_texts_are_cut_between_characters(void **state)
+{
+	AUTO(strbuf) struct strbuf frame = STRBUF(1 << 16);
+	AUTO(arena) struct arena *arena = arena_create(1 << 16);
+	char text[PROTOCOL_TEXT_MAX + 16];
+	struct protocol_end end = { .reason = "busy", .detail = text }, decoded;
+	struct reader in;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	memcpy(text + PROTOCOL_TEXT_MAX - 1, "\xc3\xa4", 2);
+	end_encode(&end, &frame);
+	in = body_of(&frame, PROTOCOL_END);
+	assert_int_equal(end_decode(&in, arena, &decoded, NULL), 0);
+	assert_int_equal(strlen(decoded.detail), PROTOCOL_TEXT_MAX - 1);
+}
+
+static void test_display(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t size;
+		const char *shown;
+	} cases[] = {
+		{ "cn=Zo\xc3\xab", 7, "cn=Zo\xc3\xab" },
+		{ "a\nb\x7f", 4, "a\\x0ab\\x7f" },
+		{ "a\0b", 3, "a\\x00b" },
+		{ "\xff\xc3\xab", 3, "\\xff\\xc3\\xab" },
+		{ "\xc2\x9b"
+		  "31m",
+		  5, "\\xc2\\x9b31m" },
+		{ "", 0, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(strbuf) struct strbuf shown = STRBUF(256);
+		display_escape(&shown, cases[i].bytes, cases[i].size);
+		assert_string_equal(strbuf_text(&shown), cases[i].shown);
+	}
+}
+
+static void test_outcome_keeps_the_first_problem(void **state)
+{
+	struct outcome outcome = { 0 };
+
+	(void)state;
+	outcome_note(&outcome, "size-limit", "server said %s", "'no\n'");
+	outcome_note(&outcome, "busy", "later");
+	assert_true(outcome.incomplete);
+	assert_string_equal(outcome.reason, "size-limit");
+	assert_string_equal(outcome.detail, "server said 'no\\x0a'");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_job_round_trip),
+		cmocka_unit_test(test_job_cut_and_longer),
+		cmocka_unit_test(test_job_refuses_disorder),
+		cmocka_unit_test(test_job_of_hostile_size),
+		cmocka_unit_test(test_worker_messages_cut_and_longer),
+		cmocka_unit_test(test_end_of_a_hostile_worker),
+		cmocka_unit_test(test_odd_values),
+		cmocka_unit_test(test_long_texts_are_cut_between_characters),
+		cmocka_unit_test(test_display),
+		cmocka_unit_test(test_outcome_keeps_the_first_problem),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
