@@ -31,6 +31,9 @@ struct store {
 	bool failed; /* a write failed: nothing but rollback */
 	struct err failure;
 	struct names names[NAME_SPACES];
+	/* The last user in the indexes filled in idle time, known likewise. */
+	bool indexed_known;
+	int64_t indexed_user;
 	/* The last sealed audit row, known while a write transaction is open. */
 	bool head_known;
 	int64_t head_seq;
@@ -107,6 +110,9 @@ void *rows_add(struct rows *rows); /* zeroed; NULL when out of memory, remembere
 int rows_finish(struct rows *rows, struct arena *arena, void *ret_rows /* T ** */,
 		size_t *ret_count, struct err *err);
 void rows_auto(struct rows *rows);
+
+/* Users up to this one are in the indexes filled in idle time (tidy.c). */
+int store_indexed_user(struct store *store, int64_t *ret_user_id, struct err *err);
 
 /* Schema (migrate.c). */
 int store_migrate(struct store *store, struct err *err);

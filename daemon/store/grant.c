@@ -35,8 +35,10 @@ int store_grant_add(struct store *store, int64_t user_id, const struct grant *gr
 		    struct err *err)
 {
 	struct grant_numbers numbers;
+	int64_t indexed_user;
 
-	if (store_may_write(store, err) < 0 || grant_numbers(store, grant, &numbers, err) < 0)
+	if (store_may_write(store, err) < 0 || grant_numbers(store, grant, &numbers, err) < 0 ||
+	    store_indexed_user(store, &indexed_user, err) < 0)
 		return err_wrap(err, "cannot add grant '%s'", grant->name);
 
 	AUTO(query) struct query query = query_open(store, STATEMENT_GRANT_ADD);
@@ -44,6 +46,7 @@ int store_grant_add(struct store *store, int64_t user_id, const struct grant *gr
 	bind_grant(&query, user_id, grant, &numbers);
 	query_int(&query, grant->given_s);
 	query_int(&query, grant->expires_s);
+	query_int(&query, user_id <= indexed_user);
 	if (query_run(&query, err) < 0)
 		return err_wrap(err, "cannot add grant '%s' to user %lld", grant->name,
 				(long long)user_id);

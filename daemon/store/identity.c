@@ -58,6 +58,7 @@ static int slot_free(struct store *store, int64_t user, int64_t *ret_slot, struc
 	return 0;
 }
 
+/* As query_try: -2 when the slot is taken. */
 static int record_add(struct store *store, int64_t source, const struct identity_row *row,
 		      int64_t slot, struct err *err)
 {
@@ -68,7 +69,7 @@ static int record_add(struct store *store, int64_t source, const struct identity
 	query_int(&query, source);
 	query_compact(&query, row->key, &buffer);
 	query_blob(&query, row->record, row->record_size);
-	return query_run(&query, err);
+	return query_try(&query, err);
 }
 
 static int record_set(struct store *store, const struct head *head, const struct identity_row *row,
@@ -101,49 +102,84 @@ static int head_put(struct store *store, enum statement_id id, int64_t source, i
 	query_int(&query, slot);
 	query_blob(&query, digest, sizeof(*digest));
 	query_int(&query, row->read_s);
-	return query_run(&query, err);
+	return id == STATEMENT_IDENTITY_ADD ? query_try(&query, err) : query_run(&query, err);
 }
 
-static int identity_add(struct store *store, int64_t source, const struct head *before,
-			const struct identity_row *row, const struct hash128 *digest,
-			struct err *err)
+/* The head is there: point it at a free slot of the user and put the record there. */
+static int identity_place(struct store *store, int64_t source, const struct identity_row *row,
+			  const struct hash128 *digest, struct err *err)
 {
 	int64_t slot = 0;
 
-	if (slot_free(store, row->user_id, &slot, err) < 0)
+	if (slot_free(store, row->user_id, &slot, err) < 0 ||
+	    head_put(store, STATEMENT_IDENTITY_SET, source, slot, row, digest, err) < 0)
 		return -1;
-	/* Head first: its foreign key says whether there is such a user. */
-	if (head_put(store, before ? STATEMENT_IDENTITY_SET : STATEMENT_IDENTITY_ADD, source, slot,
-		     row, digest, err) < 0)
+
+	int added = record_add(store, source, row, slot, err);
+
+	if (added == -2)
+		return err_refuse(err, ERR_IO, "store-damaged",
+				  "slot %lld of user %lld is not free", (long long)slot,
+				  (long long)row->user_id);
+	return added < 0 ? -1 : 0;
+}
+
+static int identity_replace(struct store *store, int64_t source, const struct identity_row *row,
+			    const struct hash128 *digest, struct err *err)
+{
+	struct head head;
+	int found = head_get(store, source, row->key, &head, err);
+
+	if (found == 0)
+		return err_set(err, ERR_NOT_FOUND, "no user %lld", (long long)row->user_id);
+	if (found < 0)
 		return -1;
-	if (before && record_delete(store, before, err) < 0)
+	if (head.user != row->user_id)
+		return record_delete(store, &head, err) < 0
+			       ? -1
+			       : identity_place(store, source, row, digest, err);
+	if (head_put(store, STATEMENT_IDENTITY_SET, source, head.slot, row, digest, err) < 0)
 		return -1;
-	return record_add(store, source, row, slot, err);
+	return record_set(store, &head, row, err) < 0 ? -1 : 0;
+}
+
+/*
+ * Try what is true for nearly all of a first import: a new identity, the first
+ * of its user. Only when a constraint says otherwise are rows looked up.
+ */
+static int identity_put(struct store *store, int64_t source, const struct identity_row *row,
+			const struct hash128 *digest, struct err *err)
+{
+	int added = head_put(store, STATEMENT_IDENTITY_ADD, source, 0, row, digest, err);
+
+	if (added == -2)
+		return identity_replace(store, source, row, digest, err);
+	if (added < 0)
+		return -1;
+	added = record_add(store, source, row, 0, err);
+	if (added == -2)
+		return identity_place(store, source, row, digest, err);
+	return added < 0 ? -1 : 0;
 }
 
 int store_identity_put(struct store *store, const struct identity_row *row,
 		       const struct hash128 *digest, struct err *err)
 {
-	struct head head;
+	struct err cause = { 0 };
 	int64_t source;
-	int found = store_may_write(store, err);
+	int result = store_may_write(store, &cause);
 
-	if (found == 0 && (row->user_id < 1 || row->user_id > USER_ID_MAX))
-		found = err_set(err, ERR_NOT_FOUND, "no user %lld", (long long)row->user_id);
-	if (found == 0)
-		found = source_number(store, row->source, &source, err);
-	if (found == 0)
-		found = head_get(store, source, row->key, &head, err);
-	if (found == 0)
-		found = identity_add(store, source, NULL, row, digest, err);
-	else if (found > 0 && head.user != row->user_id)
-		found = identity_add(store, source, &head, row, digest, err);
-	else if (found > 0 && (found = head_put(store, STATEMENT_IDENTITY_SET, source, head.slot,
-						row, digest, err)) >= 0)
-		found = record_set(store, &head, row, err);
-	if (found < 0)
-		return err_wrap(err, "cannot store identity '%s' of '%s'", row->key, row->source);
-	return 0;
+	if (result == 0 && (row->user_id < 1 || row->user_id > USER_ID_MAX))
+		result = err_set(&cause, ERR_NOT_FOUND, "no user %lld", (long long)row->user_id);
+	if (result == 0)
+		result = source_number(store, row->source, &source, &cause);
+	if (result == 0 && (result = identity_put(store, source, row, digest, &cause)) < 0)
+		store_spoil(store, &cause);
+	if (result == 0)
+		return 0;
+	if (err)
+		*err = cause;
+	return err_wrap(err, "cannot store identity '%s' of '%s'", row->key, row->source);
 }
 
 int store_identity_set_missing(struct store *store, const char *source, const char *key,

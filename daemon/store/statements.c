@@ -52,8 +52,10 @@ const char *const statement_texts[STATEMENTS] = {
 		"SELECT (SELECT count(*) FROM (SELECT 1 FROM user WHERE username >= ?1 AND "
 		"username < ?2 LIMIT ?3)) + (SELECT count(*) FROM (SELECT 1 FROM user WHERE "
 		"email >= ?1 AND email < ?2 AND " USER_HAS_EMAIL
-		" LIMIT ?3)) + (SELECT count(*) FROM (SELECT 1 FROM user WHERE display_folded >= ?1 "
-		"AND display_folded < ?2 LIMIT ?3))",
+		" LIMIT ?3)) + (SELECT count(*) FROM (SELECT 1 FROM user INDEXED BY user_display "
+		"WHERE display_folded >= ?1 AND display_folded < ?2 AND indexed = 1 LIMIT ?3)) + "
+		"(SELECT count(*) FROM (SELECT 1 FROM user NOT INDEXED WHERE id > " INDEXED_USER
+		" AND display_folded >= ?1 AND display_folded < ?2 LIMIT ?3))",
 	[STATEMENT_USERS_ACTIVE] =
 		"SELECT count(*) FROM user INDEXED BY user_active WHERE " USER_IS_ACTIVE,
 	[STATEMENT_USERS_ACTIVE_IN] = "SELECT count(*) FROM user INDEXED BY user_active WHERE "
@@ -71,6 +73,13 @@ const char *const statement_texts[STATEMENTS] = {
 		"SELECT count(DISTINCT user) FROM identity WHERE source = ?1 AND missing_s = 0 AND "
 		"user NOT IN (SELECT id FROM user INDEXED BY user_inactive WHERE " USER_IS_INACTIVE
 		")",
+
+	[STATEMENT_INDEXED_USER] = "SELECT value FROM counter WHERE name = 'indexed-user'",
+	[STATEMENT_INDEXED_USER_SET] = "UPDATE counter SET value = ?1 WHERE name = 'indexed-user'",
+	[STATEMENT_LAST_USER] = "SELECT coalesce(max(id), 0) FROM user",
+	[STATEMENT_INDEX_USERS] = "UPDATE user SET indexed = 1 WHERE id > ?1 AND id <= ?2",
+	[STATEMENT_INDEX_GRANTS] =
+		"UPDATE user_grant SET indexed = 1 WHERE user > ?1 AND user <= ?2",
 
 	[STATEMENT_IDENTITY_HEAD] =
 		"SELECT user, slot FROM identity WHERE source = ?1 AND key = ?2",
@@ -102,7 +111,7 @@ const char *const statement_texts[STATEMENTS] = {
 
 	[STATEMENT_GRANT_ADD] =
 		"INSERT INTO user_grant (user, kind, name, origin, origin_id, origin_source, "
-		"given_s, expires_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+		"given_s, expires_s, indexed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) "
 		"ON CONFLICT DO UPDATE SET given_s = excluded.given_s, "
 		"expires_s = excluded.expires_s",
 	[STATEMENT_GRANT_REMOVE] =
@@ -111,8 +120,10 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_GRANTS_OF] = "SELECT kind, name, origin, origin_id, origin_source, given_s, "
 				"expires_s FROM user_grant WHERE user = ?1",
 	[STATEMENT_GRANT_HOLDERS] =
-		"SELECT count(DISTINCT user) FROM user_grant INDEXED BY grant_holders "
-		"WHERE kind = ?1 AND name = ?2 AND user NOT IN (SELECT id FROM user "
+		"SELECT count(*) FROM (SELECT DISTINCT user FROM user_grant INDEXED BY "
+		"grant_holders WHERE kind = ?1 AND name = ?2 AND indexed = 1 UNION ALL "
+		"SELECT DISTINCT user FROM user_grant NOT INDEXED WHERE user > " INDEXED_USER
+		" AND kind = ?1 AND name = ?2) WHERE user NOT IN (SELECT id FROM user "
 		"INDEXED BY user_inactive WHERE " USER_IS_INACTIVE ")",
 	/* No index by rule: it would cost each grant an insert, and timers ask in pages, by id. */
 	[STATEMENT_USERS_WITH_RULE] = "SELECT DISTINCT user FROM user_grant NOT INDEXED "

@@ -40,6 +40,12 @@ enum statement_id {
 	STATEMENT_USERS_WITH_PROFILE,
 	STATEMENT_USERS_OF_SOURCE,
 
+	STATEMENT_INDEXED_USER,
+	STATEMENT_INDEXED_USER_SET,
+	STATEMENT_LAST_USER,
+	STATEMENT_INDEX_USERS,
+	STATEMENT_INDEX_GRANTS,
+
 	STATEMENT_IDENTITY_HEAD,
 	STATEMENT_IDENTITY_ADD,
 	STATEMENT_IDENTITY_SET,
@@ -113,6 +119,9 @@ enum statement_id {
 #define USER_IS_ACTIVE "(disabled & 255) = 0"
 #define USER_IS_INACTIVE "(disabled & 255) <> 0"
 #define USER_HAS_EMAIL "email <> '' AND (disabled & 32) = 0"
+
+/* Users after this one are not in the indexes that are filled in idle time. */
+#define INDEXED_USER "(SELECT value FROM counter WHERE name = 'indexed-user')"
 
 extern const char *const statement_texts[STATEMENTS];
 

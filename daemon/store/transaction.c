@@ -39,6 +39,7 @@ static void transaction_ended(struct store *store, bool undone)
 	store->in_savepoint = false;
 	store->failed = false;
 	store->head_known = false;
+	store->indexed_known = false;
 	names_settle(store, undone);
 }
 
@@ -111,11 +112,4 @@ void store_rollback_to(struct store *store)
 	if (run_statement(store, STATEMENT_ROLLBACK_TO, &err) < 0 ||
 	    run_statement(store, STATEMENT_RELEASE, &err) < 0)
 		store_spoil(store, &err);
-}
-
-int store_checkpoint(struct store *store, struct err *err)
-{
-	int rc = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-
-	return rc == SQLITE_OK ? 0 : store_error(store, rc, err);
 }

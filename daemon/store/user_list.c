@@ -3,7 +3,8 @@
  * pieces; values are always bound. What drives it, so that the cost of a page
  * does not grow with the store:
  *
- *	holders of a grant      index (kind, name, user), already in order of id
+ *	holders of a grant      index (kind, name, user), already in order of id; then
+ *	                        the grants of the latest users, not in that index yet
  *	disabled only           the index of the disabled, who are few
  *	a prefix few users have the three text indexes give the ids
  *	all else                walk by id and filter; a frequent prefix fills a page soon
@@ -21,13 +22,16 @@
 /* The numbers of the parameters below. */
 struct list_values {
 	int64_t after_id, limit, organization, profile, grant_kind, grant_name;
+	int64_t indexed_user;
 	struct strbuf from, to; /* texts with the prefix: from <= text < to */
 };
 
 #define PREFIX_IDS \
 	" AND u.id IN (SELECT id FROM user WHERE username >= ?7 AND username < ?8 UNION " \
 	"SELECT id FROM user WHERE email >= ?7 AND email < ?8 AND " USER_HAS_EMAIL " UNION " \
-	"SELECT id FROM user WHERE display_folded >= ?7 AND display_folded < ?8)"
+	"SELECT id FROM user INDEXED BY user_display WHERE display_folded >= ?7 AND " \
+	"display_folded < ?8 AND indexed = 1 UNION SELECT id FROM user NOT INDEXED WHERE " \
+	"id > " INDEXED_USER " AND display_folded >= ?7 AND display_folded < ?8)"
 #define PREFIX_FILTER \
 	" AND ((+u.username >= ?7 AND +u.username < ?8) OR (+u.email >= ?7 AND +u.email < ?8) " \
 	"OR (+u.display_folded >= ?7 AND +u.display_folded < ?8))"
@@ -82,19 +86,35 @@ static int choose_prefix_mode(struct store *store, const struct list_values *val
 	return 0;
 }
 
-static void write_sql(const struct user_query *query, enum prefix_mode mode, struct strbuf *sql)
+enum driver { DRIVE_USERS, DRIVE_INACTIVE, DRIVE_HOLDERS, DRIVE_LATE_HOLDERS };
+
+static const char *const driver_texts[] = {
+	[DRIVE_USERS] = "user u NOT INDEXED WHERE u.id > ?1",
+	[DRIVE_INACTIVE] = "user u INDEXED BY user_inactive WHERE u.id > ?1",
+	[DRIVE_HOLDERS] =
+		"user_grant g INDEXED BY grant_holders CROSS JOIN user u ON u.id = g.user "
+		"WHERE g.kind = ?5 AND g.name = ?6 AND g.user > ?1 AND g.user <= ?9 "
+		"AND g.indexed = 1",
+	[DRIVE_LATE_HOLDERS] = "user_grant g NOT INDEXED CROSS JOIN user u ON u.id = g.user WHERE "
+			       "g.user > ?1 AND g.user > ?9 AND g.kind = ?5 AND g.name = ?6",
+};
+
+static enum driver choose_driver(const struct user_query *query, enum prefix_mode mode)
 {
-	bool holders = query->grant_name && mode != PREFIX_BY_INDEX;
+	if (mode == PREFIX_BY_INDEX)
+		return DRIVE_USERS;
+	if (query->grant_name)
+		return DRIVE_HOLDERS;
+	return query->active == 0 ? DRIVE_INACTIVE : DRIVE_USERS;
+}
+
+static void write_sql(const struct user_query *query, enum prefix_mode mode, enum driver driver,
+		      struct strbuf *sql)
+{
+	bool holders = driver == DRIVE_HOLDERS || driver == DRIVE_LATE_HOLDERS;
 
 	strbuf_puts(sql, "SELECT " USER_COLUMNS " FROM ");
-	if (holders)
-		strbuf_puts(sql, "user_grant g INDEXED BY grant_holders CROSS JOIN user u "
-				 "ON u.id = g.user WHERE g.kind = ?5 AND g.name = ?6 AND "
-				 "g.user > ?1");
-	else if (query->active == 0 && mode != PREFIX_BY_INDEX)
-		strbuf_puts(sql, "user u INDEXED BY user_inactive WHERE u.id > ?1");
-	else
-		strbuf_puts(sql, "user u NOT INDEXED WHERE u.id > ?1");
+	strbuf_puts(sql, driver_texts[driver]);
 	if (query->grant_name && !holders)
 		strbuf_puts(sql, " AND EXISTS (SELECT 1 FROM user_grant g WHERE g.user = u.id AND "
 				 "g.kind = ?5 AND g.name = ?6)");
@@ -108,9 +128,8 @@ static void write_sql(const struct user_query *query, enum prefix_mode mode, str
 		strbuf_puts(sql, " AND u.profile = ?4");
 	if (mode != PREFIX_NONE)
 		strbuf_puts(sql, mode == PREFIX_BY_INDEX ? PREFIX_IDS : PREFIX_FILTER);
-	if (holders)
-		strbuf_puts(sql, " GROUP BY g.user");
-	strbuf_puts(sql, holders ? " ORDER BY g.user LIMIT ?2" : " ORDER BY u.id LIMIT ?2");
+	strbuf_puts(sql, holders ? " GROUP BY g.user ORDER BY g.user LIMIT ?2"
+				 : " ORDER BY u.id LIMIT ?2");
 }
 
 static void bind_values(struct query *query, const struct list_values *values)
@@ -123,59 +142,66 @@ static void bind_values(struct query *query, const struct list_values *values)
 	query_int(query, values->grant_name);
 	query_text(query, strbuf_text(&values->from));
 	query_text(query, strbuf_text(&values->to));
+	query_int(query, values->indexed_user);
 }
 
-static int read_users(struct query *query, struct arena *arena, struct user **ret_users,
-		      size_t *ret_count, struct err *err)
-{
-	AUTO(rows) struct rows rows = ROWS(struct user);
-	int row;
-
-	while ((row = query_row(query, err)) > 0) {
-		struct user *user = rows_add(&rows);
-
-		if (!user)
-			break;
-		if (user_from_row(query, arena, user, err) < 0)
-			return -1;
-	}
-	return row < 0 ? -1 : rows_finish(&rows, arena, ret_users, ret_count, err);
-}
-
-static int list_users(struct store *store, const struct user_query *query,
-		      struct list_values *values, struct arena *arena, struct user **ret_users,
-		      size_t *ret_count, struct err *err)
+/* Adds users to rows, up to the limit. */
+static int read_users(struct store *store, const struct user_query *query, enum prefix_mode mode,
+		      enum driver driver, struct list_values *values, struct rows *rows,
+		      struct arena *arena, struct err *err)
 {
 	AUTO(strbuf) struct strbuf sql = STRBUF(8192);
-	enum prefix_mode mode;
-	int found = resolve_names(store, query, values, err);
 
-	if (found == 0) {
-		*ret_users = NULL;
-		*ret_count = 0;
-	}
-	if (found <= 0)
-		return found;
-	if (query->prefix && fold_prefix(query->prefix, values, err) < 0)
-		return -1;
-	if (choose_prefix_mode(store, values, &mode, err) < 0)
-		return -1;
-	write_sql(query, mode, &sql);
+	write_sql(query, mode, driver, &sql);
 	if (strbuf_failed(&sql))
 		return err_set(err, ERR_MEMORY, "out of memory");
 
 	AUTO(query) struct query statement = query_prepare(store, strbuf_text(&sql));
+	int row;
 
+	values->limit = (int64_t)(query->limit - rows->count);
 	bind_values(&statement, values);
-	return read_users(&statement, arena, ret_users, ret_count, err);
+	while ((row = query_row(&statement, err)) > 0) {
+		struct user *user = rows_add(rows);
+
+		if (!user)
+			return 0;
+		if (user_from_row(&statement, arena, user, err) < 0)
+			return -1;
+	}
+	return row;
+}
+
+static int list_users(struct store *store, const struct user_query *query,
+		      struct list_values *values, struct rows *rows, struct arena *arena,
+		      struct err *err)
+{
+	enum prefix_mode mode;
+	int found = resolve_names(store, query, values, err);
+
+	if (found <= 0)
+		return found;
+	if (query->prefix && fold_prefix(query->prefix, values, err) < 0)
+		return -1;
+	if (store_indexed_user(store, &values->indexed_user, err) < 0 ||
+	    choose_prefix_mode(store, values, &mode, err) < 0)
+		return -1;
+
+	enum driver driver = choose_driver(query, mode);
+
+	if (read_users(store, query, mode, driver, values, rows, arena, err) < 0)
+		return -1;
+	if (driver == DRIVE_HOLDERS && rows->count < query->limit && !rows->failed)
+		return read_users(store, query, mode, DRIVE_LATE_HOLDERS, values, rows, arena, err);
+	return 0;
 }
 
 int store_user_list(struct store *store, const struct user_query *query, struct arena *arena,
 		    struct user **ret_users, size_t *ret_count, struct err *err)
 {
+	AUTO(rows) struct rows rows = ROWS(struct user);
 	struct list_values values = {
 		.after_id = query->after_id,
-		.limit = (int64_t)query->limit,
 		.grant_kind = query->grant_kind,
 		.from = STRBUF(4096),
 		.to = STRBUF(4096),
@@ -184,7 +210,9 @@ int store_user_list(struct store *store, const struct user_query *query, struct 
 
 	if (query->limit < 1 || query->limit > LIMIT_MAX)
 		return err_set(err, ERR_INVALID, "a page of users has 1 to %d rows", LIMIT_MAX);
-	result = list_users(store, query, &values, arena, ret_users, ret_count, err);
+	result = list_users(store, query, &values, &rows, arena, err);
+	if (result == 0)
+		result = rows_finish(&rows, arena, ret_users, ret_count, err);
 	strbuf_finish(&values.from);
 	strbuf_finish(&values.to);
 	return result < 0 ? err_wrap(err, "cannot list users") : 0;

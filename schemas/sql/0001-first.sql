@@ -5,6 +5,10 @@
 -- rows never leave them. In name, 0 stands for the empty text and has no row.
 -- Columns of type ANY hold a UUID in canonical lower-case text form as 16 bytes, all else as text.
 -- disabled is a bit mask: 255 are the reasons that make a user inactive, 32 is the tombstone.
+--
+-- indexed: indexes that no promise rests on, and that each insert would meet at a random place, are
+-- filled in idle time, in order of user. Rows of users up to counter 'indexed-user' are in them (1);
+-- a reader looks through the rows of later users itself.
 
 CREATE TABLE organization (
 	id INTEGER PRIMARY KEY,
@@ -41,13 +45,14 @@ CREATE TABLE user (
 	is_protected INTEGER NOT NULL,
 	version INTEGER NOT NULL,
 	created_s INTEGER NOT NULL,
-	updated_s INTEGER NOT NULL
+	updated_s INTEGER NOT NULL,
+	indexed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX user_uuid ON user (uuid);
 -- Tombstones keep their username for good, but set their address free.
 CREATE UNIQUE INDEX user_username ON user (username);
 CREATE UNIQUE INDEX user_email ON user (email) WHERE email <> '' AND (disabled & 32) = 0;
-CREATE INDEX user_display ON user (display_folded);
+CREATE INDEX user_display ON user (display_folded) WHERE indexed = 1;
 CREATE INDEX user_active ON user (organization, profile) WHERE (disabled & 255) = 0;
 CREATE INDEX user_inactive ON user (organization) WHERE (disabled & 255) <> 0;
 
@@ -80,9 +85,10 @@ CREATE TABLE user_grant (
 	origin_source INTEGER NOT NULL,
 	given_s INTEGER NOT NULL,
 	expires_s INTEGER NOT NULL,
+	indexed INTEGER NOT NULL,
 	PRIMARY KEY (user, kind, name, origin, origin_id, origin_source)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX grant_holders ON user_grant (kind, name, user);
+CREATE INDEX grant_holders ON user_grant (kind, name, user) WHERE indexed = 1;
 CREATE INDEX grant_expiry ON user_grant (expires_s, user) WHERE expires_s > 0;
 
 CREATE TABLE group_registry (
@@ -98,7 +104,7 @@ CREATE TABLE counter (
 	name TEXT PRIMARY KEY,
 	value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO counter (name, value) VALUES ('next-group', 1);
+INSERT INTO counter (name, value) VALUES ('next-group', 1), ('indexed-user', 0);
 
 CREATE TABLE plan (
 	row INTEGER PRIMARY KEY AUTOINCREMENT,

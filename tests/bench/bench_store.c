@@ -190,27 +190,75 @@ static void add_audit(struct store *store, int64_t i, struct err *err)
 	check(store_audit_append(store, &row, err), err);
 }
 
-static void import(struct store *store, int64_t users, int64_t *ret_longest_us, struct err *err)
+/* Where the time of the import goes. */
+enum step { STEP_USER, STEP_IDENTITY, STEP_GRANTS, STEP_AUDIT, STEP_COMMIT, STEPS };
+static const char *const step_names[STEPS] = { "user", "identity", "grants", "audit", "commit" };
+
+struct import_times {
+	int64_t step_us[STEPS];
+	int64_t longest_us;
+};
+
+static int64_t step_end(struct import_times *times, enum step step, int64_t since_us)
 {
-	*ret_longest_us = 0;
-	for (int64_t at = 0; at < users; at += BATCH) {
-		int64_t start = clock_monotonic_us();
+	int64_t now_us = clock_monotonic_us();
 
-		check(store_begin(store, err), err);
-		for (int64_t i = at; i < at + BATCH && i < users; i++) {
-			int64_t user_id = add_user(store, i, err);
+	times->step_us[step] += now_us - since_us;
+	return now_us;
+}
 
-			add_identity(store, i, user_id, err);
-			add_grants(store, i, user_id, err);
-			add_audit(store, i, err);
-		}
-		check(store_commit(store, err), err);
+static void import_batch(struct store *store, int64_t from, int64_t to, struct import_times *times,
+			 struct err *err)
+{
+	int64_t ids[BATCH];
+	int64_t start = clock_monotonic_us(), at = start;
 
-		int64_t took = clock_monotonic_us() - start;
+	check(store_begin(store, err), err);
+	for (int64_t i = from; i < to; i++)
+		ids[i - from] = add_user(store, i, err);
+	at = step_end(times, STEP_USER, at);
+	for (int64_t i = from; i < to; i++)
+		add_identity(store, i, ids[i - from], err);
+	at = step_end(times, STEP_IDENTITY, at);
+	for (int64_t i = from; i < to; i++)
+		add_grants(store, i, ids[i - from], err);
+	at = step_end(times, STEP_GRANTS, at);
+	for (int64_t i = from; i < to; i++)
+		add_audit(store, i, err);
+	at = step_end(times, STEP_AUDIT, at);
+	check(store_commit(store, err), err);
+	at = step_end(times, STEP_COMMIT, at);
+	if (at - start > times->longest_us)
+		times->longest_us = at - start;
+}
 
-		if (took > *ret_longest_us)
-			*ret_longest_us = took;
-	}
+static int64_t bytes_written(void)
+{
+	FILE *file = fopen("/proc/self/io", "re");
+	long long bytes = 0;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "wchar: %lld", &bytes) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return bytes;
+}
+
+static void import(struct store *store, int64_t users, struct err *err)
+{
+	struct import_times times = { 0 };
+	struct timing start = timing_now();
+	int64_t before = bytes_written();
+
+	for (int64_t at = 0; at < users; at += BATCH)
+		import_batch(store, at, at + BATCH < users ? at + BATCH : users, &times, err);
+	report("import, batches of 500", start, users);
+	for (size_t i = 0; i < STEPS; i++)
+		printf("    %-30s %8.3f s\n", step_names[i], (double)times.step_us[i] / 1e6);
+	printf("    %-30s %8.3f ms\n", "longest batch", (double)times.longest_us / 1e3);
+	printf("    %-30s %8.1f MB\n", "written", (double)(bytes_written() - before) / 1e6);
 }
 
 static int count_head(void *context, const char *key, struct hash128 digest, int64_t user_id,
@@ -279,16 +327,19 @@ static void update_some(struct store *store, int64_t users, struct err *err)
 
 static void measure(struct store *store, const char *path, int64_t users, struct err *err)
 {
-	int64_t longest_us, count = 0;
-	struct timing start = timing_now();
+	int64_t count = 0;
+	struct timing start;
 	struct stat status;
 
 	check(store_begin(store, err), err);
 	check(store_source_ensure(store, "corp", err), err);
 	check(store_commit(store, err), err);
-	import(store, users, &longest_us, err);
-	report("import, batches of 500", start, users);
-	printf("%-34s %8.3f ms\n", "longest batch", (double)longest_us / 1e3);
+	import(store, users, err);
+	search(store, "jpetrov1230", 100, err);
+	start = timing_now();
+	for (int more = 1; more > 0;)
+		check(more = store_tidy(store, err), err);
+	report("indexes filled in idle time", start, users);
 	start = timing_now();
 	check(store_checkpoint(store, err), err);
 	report("checkpoint of the rest", start, 1);

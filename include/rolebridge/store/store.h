@@ -54,10 +54,15 @@ void store_interrupt(struct store *store);
 /* How long to wait for another writer; 5 s unless told. */
 void store_set_busy_timeout(struct store *store, int timeout_ms);
 /*
- * Copy WAL content into the database now (idle time; between transactions). Without it a commit does so
- * when the WAL has grown to 64 MiB.
+ * Two jobs for idle time, between transactions. Nothing depends on them but speed.
+ * Copy the WAL into the database; without it a commit does so when the WAL has grown to 64 MiB.
  */
 int store_checkpoint(struct store *store, struct err *err);
+/*
+ * Fill the search and holder indexes for a few thousand of the users added since (some 30 ms of the
+ * writer). Returns 1 when more are left, 0 when done, -1.
+ */
+int store_tidy(struct store *store, struct err *err);
 
 /* --- organizations and sources: names to rows, kept in a cache of the handle --- */
 int store_organization_ensure(struct store *store, const char *name, struct err *err);
