@@ -30,8 +30,7 @@ static void serialize_atom(const struct program *program, const struct atom *ato
 		return;
 	}
 	put_u8(out, atom->comparison);
-	put_u8(out, (uint8_t)(atom->with_dn | atom->padded << 1 | atom->open_start << 2 |
-			      atom->open_end << 3));
+	put_u8(out, (uint8_t)(atom->with_dn | atom->open_start << 1 | atom->open_end << 2));
 	put_text(out, schema_get(program->schema, atom->attribute)->name);
 	put_text(out, atom->source < 0 ? "" : program->sources[atom->source]);
 	serialize_prepared(&atom->value, out);

@@ -237,40 +237,47 @@ static bool compile_value(struct compiler *c, enum comparison comparison,
 	return false;
 }
 
-/* Does white space stand at this edge of a part? Preparation itself tells. */
-static bool edge_is_space(struct compiler *c, enum comparison comparison, const char *part,
-			  bool after)
+/* Does white space stand at the edges of a part? Preparation itself tells. */
+static void find_edges(struct compiler *c, enum comparison comparison, const char *part,
+		       bool *ret_before, bool *ret_after)
 {
 	AUTO(strbuf) struct strbuf framed = STRBUF(FILTER_TEXT_MAX + 16);
 	struct prepared value;
 
-	strbuf_printf(&framed, after ? "%sx" : "x%s", part);
+	*ret_before = *ret_after = false;
+	strbuf_printf(&framed, "x%sx", part);
 	if (strbuf_failed(&framed) ||
-	    !value_prepare(comparison, strbuf_text(&framed), &c->scratch, &value) || value.size < 2)
-		return false;
-	return value.text[after ? value.size - 2 : 1] == ' ';
+	    !value_prepare(comparison, strbuf_text(&framed), &c->scratch, &value)) {
+		compile_fail_memory(c);
+		return;
+	}
+	*ret_before = value.size > 2 && value.text[1] == ' ';
+	*ret_after = value.size > 2 && value.text[value.size - 2] == ' ';
 }
 
+/* A part keeps white space, as one space, at an edge that faces a star. */
 static bool compile_part(struct compiler *c, const struct atom *atom, bool first, bool last,
 			 const struct filter_piece *piece, struct prepared *ret)
 {
-	AUTO(strbuf) struct strbuf padded = STRBUF(32 * FILTER_TEXT_MAX);
+	AUTO(strbuf) struct strbuf text = STRBUF(32 * FILTER_TEXT_MAX);
 	struct prepared value;
+	bool before, after;
 
-	if (!compile_value(c, atom->comparison, piece, &value))
+	find_edges(c, atom->comparison, piece->data, &before, &after);
+	if (c->failed || !compile_value(c, atom->comparison, piece, &value))
 		return false;
-	if (atom->padded) {
-		bool before = first || edge_is_space(c, atom->comparison, piece->data, false);
-		bool after = last || edge_is_space(c, atom->comparison, piece->data, true);
-
-		value_pad(&padded, value.text, value.size, before, after && value.size > 0);
-		if (strbuf_failed(&padded)) {
-			compile_fail_memory(c);
-			return false;
-		}
-		value.text = strbuf_text(&padded);
-		value.size = padded.size;
+	if (value.size == 0) {
+		strbuf_puts(&text, before && !last ? " " : "");
+	} else {
+		strbuf_puts(&text, before && !first ? " " : "");
+		strbuf_append(&text, value.text, value.size);
+		strbuf_puts(&text, after && !last ? " " : "");
 	}
+	if (strbuf_failed(&text)) {
+		compile_fail_memory(c);
+		return false;
+	}
+	value = (struct prepared){ .text = strbuf_text(&text), .size = text.size };
 	return keep_prepared(c, &value, ret);
 }
 
@@ -287,11 +294,6 @@ static bool compile_substrings(struct compiler *c, const struct filter_node *nod
 	}
 	atom->open_start = node->parts[0].size == 0;
 	atom->open_end = node->parts[last].size == 0;
-	for (size_t i = 0; i <= last; i++)
-		if (node->parts[i].size > 0 &&
-		    (edge_is_space(c, atom->comparison, node->parts[i].data, false) ||
-		     edge_is_space(c, atom->comparison, node->parts[i].data, true)))
-			atom->padded = true;
 	for (size_t i = 0; i <= last; i++) {
 		if (node->parts[i].size == 0)
 			continue;

@@ -139,17 +139,17 @@ static bool dn_names_value(const struct evaluation *e, const struct atom *atom, 
 	const char *type;
 	char *at, *value;
 
-	if (!value_normalize_dn(dn, &scratch->padded, scratch))
+	if (!value_normalize_dn(dn, &scratch->dn, scratch))
 		return false;
-	if (scratch->padded.size == 0)
+	if (scratch->dn.size == 0)
 		return false;
-	at = scratch->padded.data;
+	at = scratch->dn.data;
 	while ((value = dn_next_value(&at, &type)) != NULL) {
 		struct prepared prepared;
 
 		if (strcmp(type, atom->name) == 0 &&
 		    value_prepare(atom->comparison, value, scratch, &prepared) &&
-		    value_passes(atom, &prepared, scratch))
+		    value_passes(atom, &prepared))
 			return true;
 	}
 	return false;
@@ -180,7 +180,7 @@ static bool any_value_passes(const struct evaluation *e, const struct atom *atom
 		return true;
 	for (uint32_t i = 0; i < attribute->count; i++)
 		if (value_prepare(atom->comparison, attribute->values[i], e->scratch, &prepared) &&
-		    value_passes(atom, &prepared, e->scratch))
+		    value_passes(atom, &prepared))
 			return true;
 	return false;
 }

@@ -93,7 +93,7 @@ static void explain_values(const struct evaluation *e, const struct atom *atom,
 			struct prepared value;
 			bool passes = value_prepare(atom->comparison, attribute->values[i],
 						    e->scratch, &value) &&
-				      value_passes(atom, &value, e->scratch);
+				      value_passes(atom, &value);
 
 			if (passes != (passing == 1))
 				continue;

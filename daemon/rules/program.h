@@ -46,7 +46,6 @@ struct atom {
 	uint8_t test;		   /* enum test */
 	uint8_t comparison;	   /* enum comparison */
 	bool with_dn;		   /* the naming values of the entry's DN count too */
-	bool padded;		   /* substrings: white space at the edge of a part matters */
 	bool open_start, open_end; /* substrings: begins, ends with a star */
 	uint16_t attribute;
 	int16_t source; /* -1: the merged view */
@@ -99,7 +98,7 @@ int program_compile(struct program *program, const struct located_list *groups,
 /* Room for prepared values during one evaluation; falls back to the heap for long or non-ASCII ones. */
 struct scratch {
 	char fast[512];
-	struct strbuf text, padded;
+	struct strbuf text, dn;
 	bool failed; /* out of memory: the result is void */
 };
 
@@ -114,14 +113,12 @@ bool value_prepare(enum comparison comparison, const char *value, struct scratch
 /* Replaces out; false: not a DN, or out of memory (scratch->failed). */
 bool value_normalize_dn(const char *value, struct strbuf *out, struct scratch *scratch);
 /* Does one prepared value pass the test of the atom? */
-bool value_passes(const struct atom *atom, const struct prepared *value, struct scratch *scratch);
+bool value_passes(const struct atom *atom, const struct prepared *value);
 /* Comparison of an attribute of this syntax. */
 enum comparison comparison_of(enum attribute_syntax syntax);
 const char *comparison_noun(enum comparison comparison); /* "an integer", for messages */
 bool comparison_is_text(enum comparison comparison);	 /* substrings exist */
 bool comparison_is_ordered(enum comparison comparison);
-/* Inner single spaces doubled, `before` and `after` put a space there (RFC 4518 2.6.1). */
-void value_pad(struct strbuf *out, const char *text, size_t size, bool before, bool after);
 
 /* --- canonical form, for lint and the digest (canonical.c) --- */
 

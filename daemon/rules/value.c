@@ -7,10 +7,10 @@
  * buffer, and whatever else goes through the same base functions into a
  * growing one. What may fail: memory, which sticks in the scratch.
  *
- * White space in substrings follows RFC 4518 2.6.1: a value stands between
- * single spaces and has two inside, so that "(cn=anna *)" and "(cn=* lee)"
- * ask for whole words. Only parts with a space at an edge can tell the
- * difference; only for them ("padded") that form is built.
+ * White space in substrings: a value has single spaces inside and none at its
+ * ends; a part keeps a space at an edge that faces a star, so "(cn=anna *)" asks
+ * for a word after "anna". OpenLDAP does the same. RFC 4518 2.6.1 would put a
+ * space around every value, and "(cn=* *)" would be true of everybody.
  */
 #include "program.h"
 
@@ -24,14 +24,14 @@
 void scratch_init(struct scratch *scratch)
 {
 	scratch->text = STRBUF(SCRATCH_MAX);
-	scratch->padded = STRBUF(SCRATCH_MAX);
+	scratch->dn = STRBUF(SCRATCH_MAX);
 	scratch->failed = false;
 }
 
 void scratch_finish(struct scratch *scratch)
 {
 	strbuf_finish(&scratch->text);
-	strbuf_finish(&scratch->padded);
+	strbuf_finish(&scratch->dn);
 }
 
 static const struct {
@@ -238,40 +238,13 @@ static bool text_has_parts(const struct atom *atom, const char *text, size_t siz
 	return true;
 }
 
-void value_pad(struct strbuf *out, const char *text, size_t size, bool before, bool after)
-{
-	if (before)
-		strbuf_putc(out, ' ');
-	for (size_t i = 0; i < size; i++) {
-		if (text[i] == ' ')
-			strbuf_putc(out, ' ');
-		strbuf_putc(out, text[i]);
-	}
-	if (after)
-		strbuf_putc(out, ' ');
-}
-
-static bool substrings_pass(const struct atom *atom, const struct prepared *value,
-			    struct scratch *scratch)
-{
-	if (!atom->padded)
-		return text_has_parts(atom, value->text, value->size);
-	strbuf_clear(&scratch->padded);
-	value_pad(&scratch->padded, value->text, value->size, true, true);
-	if (strbuf_failed(&scratch->padded)) {
-		scratch->failed = true;
-		return false;
-	}
-	return text_has_parts(atom, strbuf_text(&scratch->padded), scratch->padded.size);
-}
-
-bool value_passes(const struct atom *atom, const struct prepared *value, struct scratch *scratch)
+bool value_passes(const struct atom *atom, const struct prepared *value)
 {
 	int64_t mask = atom->value.number;
 
 	switch ((enum test)atom->test) {
 	case TEST_EQUAL: return value_equal(value, &atom->value);
-	case TEST_SUBSTRINGS: return substrings_pass(atom, value, scratch);
+	case TEST_SUBSTRINGS: return text_has_parts(atom, value->text, value->size);
 	case TEST_GREATER: return value_order(value, &atom->value) >= 0;
 	case TEST_LESS: return value_order(value, &atom->value) <= 0;
 	case TEST_BITS_ALL: return (value->number & mask) == mask;
