@@ -1,0 +1,156 @@
+/*
+ * rolebridgectl inside: one table of commands drives parsing, --help, the man
+ * page's list and the completion; a test holds them together.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include <rolebridge/base/arena.h>
+#include <rolebridge/base/err.h>
+#include <rolebridge/base/strbuf.h>
+
+#define CLI_ARGUMENTS_MAX 4
+#define CLI_OPTIONS_MAX 12
+#define CLI_DEFAULT_CONFIG "/etc/rolebridge/rolebridge.yaml"
+#define CLI_DEFAULT_SOCKET "/run/rolebridge/control.sock"
+
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+struct cli;
+struct client;
+
+struct cli_option {
+	const char *name;     /* without "--"; NULL ends the list */
+	const char *argument; /* NULL: a flag */
+	const char *help;
+};
+
+struct cli_command {
+	const char *words;     /* "users list" */
+	const char *arguments; /* synopsis: "USER [GRANT]"; brackets make optional */
+	const char *help;
+	const struct cli_option *options; /* may be NULL */
+	int (*run)(struct cli *cli);
+};
+
+struct cli {
+	const char *config; /* NULL: not given */
+	const char *socket;
+	bool json;
+	const struct cli_command *command;
+	const char *arguments[CLI_ARGUMENTS_MAX]; /* NULL where not given */
+	const char *values[CLI_OPTIONS_MAX];	  /* by place in command->options; "" for a flag */
+	struct arena *arena;
+	struct client *client;
+	FILE *out, *progress;
+	bool colour, utf8;
+	unsigned width; /* of the terminal; 0: not one */
+};
+
+extern const struct cli_option cli_global_options[];
+const struct cli_command *cli_commands(size_t *ret_count);
+
+/* --- parse.c --- */
+/* Fill cli from the words behind the program's name. 0, or CLI_USAGE after a message on standard error. */
+enum cli_parsed { CLI_PARSED_COMMAND, CLI_PARSED_HELP };
+int cli_parse(struct cli *cli, int count, char *const *words, enum cli_parsed *ret_parsed);
+/* Value of a command's option; NULL: not given. */
+const char *cli_value(const struct cli *cli, const char *option);
+/* All commands, or those that begin with prefix. */
+void cli_print_help(const char *prefix, FILE *out);
+void cli_print_command_help(const struct cli_command *command, FILE *out);
+/* Generated parts of the man page and of the completion. */
+void cli_print_mdoc(struct strbuf *out);
+void cli_print_completion(struct strbuf *out);
+int cli_main(int argc, char *const *argv);
+
+/* --- output.c --- */
+enum colour { PLAIN, BOLD, RED, GREEN, YELLOW, DIM };
+/*
+ * Text for a terminal, in the arena: control and invisible characters and invalid UTF-8 become
+ * escapes. NULL is "".
+ */
+const char *shown(const struct cli *cli, const char *text);
+/* printf, with colour where the terminal takes it. Arguments are shown() already. */
+void put(const struct cli *cli, enum colour colour, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+struct table;
+/* Headers end with NULL. A header that begins with '<' may be cut where the terminal is narrow. */
+struct table *table_create(struct cli *cli, const char *const *headers);
+void table_row(struct table *table);
+/* Next cell of the row: raw text, escaped here. */
+void table_cell(struct table *table, enum colour colour, const char *text);
+void table_number(struct table *table, json_int_t number);
+/* Prints and empties it. */
+void table_print(struct table *table);
+/* Columns that a text takes on a terminal. */
+size_t text_width(const char *text);
+
+/* --- session.c --- */
+/* "text" of a member; "" when absent or no text. */
+const char *member(const json_t *object, const char *key);
+json_int_t member_int(const json_t *object, const char *key);
+bool member_bool(const json_t *object, const char *key);
+/*
+ * One request; the answer as JSON, owned by the caller. NULL after a message on standard
+ * error when the daemon refused or could not be asked. Prints the answer when --json was given and
+ * printing is set.
+ */
+json_t *ask(struct cli *cli, const char *method, const char *path, json_t *body, bool printing);
+/* The same for commands whose answer is not shown but by --json. Returns the exit status. */
+int ask_done(struct cli *cli, const char *method, const char *path, json_t *body);
+/* "/api/v1/users/" and an escaped name and so on: format takes only %s, each escaped. */
+const char *api_path(struct cli *cli, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Append "?name=value" or "&name=value" when value is not NULL. */
+const char *path_query(struct cli *cli, const char *path, const char *name, const char *value);
+/* Start a run and wait for its end, with a progress bar on a terminal; the run as JSON, or NULL. */
+json_t *run_to_end(struct cli *cli, const char *path, json_t *body);
+void json_print(struct cli *cli, const json_t *value);
+int connect_daemon(struct cli *cli, struct err *err);
+/* Path and text of a configuration and of what it includes, as the API's "files". NULL after a message. */
+json_t *config_files(const char *path);
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static inline void json_auto(json_t **json)
+{
+	json_decref(*json);
+}
+
+/* --- commands, by file --- */
+int run_status(struct cli *);
+int run_check(struct cli *);
+int run_reload(struct cli *);
+int run_sync(struct cli *);
+int run_plan(struct cli *);
+int run_apply(struct cli *);
+int run_plans_list(struct cli *);
+int run_plans_show(struct cli *);
+int run_runs_list(struct cli *);
+int run_users_list(struct cli *);
+int run_users_search(struct cli *);
+int run_users_show(struct cli *);
+int run_users_create(struct cli *);
+int run_users_grant(struct cli *);
+int run_users_revoke(struct cli *);
+int run_users_disable(struct cli *);
+int run_users_enable(struct cli *);
+int run_why(struct cli *);
+int run_rules_list(struct cli *);
+int run_rules_show(struct cli *);
+int run_rules_release(struct cli *);
+int run_audit_list(struct cli *);
+int run_audit_export(struct cli *);
+int run_audit_verify(struct cli *);
+int run_alarms_list(struct cli *);
+int run_alarms_clear(struct cli *);
+int run_quarantine_list(struct cli *);
+
+#endif

@@ -1,0 +1,155 @@
+/* The command table. Help is one sentence without a full stop. */
+#include "cli.h"
+
+#include <rolebridge/base/util.h>
+
+const struct cli_option cli_global_options[] = {
+	{ "config", "FILE", "configuration that names the control socket" },
+	{ "socket", "PATH", "control socket of the daemon" },
+	{ "json", NULL, "print the daemon's answer as JSON" },
+	{ "help", NULL, "say how it is used and leave" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option sync_options[] = {
+	{ "full", NULL, "read everything, whatever is known of the last read" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option plan_options[] = {
+	{ "config", "FILE", "preview this configuration against the live data" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option apply_options[] = {
+	{ "only", "USER", "apply what concerns this user and leave the rest held" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option plans_list_options[] = {
+	{ "state", "STATE", "held (default), applying, applied or superseded" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option users_list_options[] = {
+	{ "organization", "NAME", "only users of this organization" },
+	{ "profile", "NAME", "only users with this profile" },
+	{ "grant", "KIND:NAME", "only holders of this grant, such as role:sales" },
+	{ "state", "STATE", "active, disabled or any (default)" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option users_search_options[] = {
+	{ "limit", "N", "at most so many (default 100)" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option users_create_options[] = {
+	{ "email", "ADDRESS", "e-mail address" },
+	{ "name", "TEXT", "display name" },
+	{ "organization", "NAME", "organization (default 'default')" },
+	{ "profile", "NAME", "profile given by hand" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option users_grant_options[] = {
+	{ "expires", "DATE", "last day of the grant, like 2027-01-31, UTC" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option users_disable_options[] = {
+	{ "reason", "TEXT", "why, for the audit log" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option why_options[] = {
+	{ "sensitive", NULL, "show the values of sensitive attributes" },
+	{ NULL, NULL, NULL },
+};
+
+#define AUDIT_OPTIONS \
+	{ "actor", "NAME", "only rows of this actor, such as unix:root" }, \
+		{ "action", "NAME", "only rows of this action, such as user.disable" }, \
+		{ "object", "NAME", "only rows about this object, such as user:UUID" }, \
+		{ "request", "ID", "only rows of this request or run" }, \
+		{ "from", "TIME", "not before this day or time" }, \
+	{ \
+		"to", "TIME", "before this day or time" \
+	}
+
+static const struct cli_option audit_list_options[] = {
+	AUDIT_OPTIONS,
+	{ "limit", "N", "the newest so many (default 100)" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option audit_export_options[] = {
+	AUDIT_OPTIONS,
+	{ "format", "FORMAT", "json (one object a line, default) or csv" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option audit_verify_options[] = {
+	{ "head", "HASH", "a head noted earlier, which the chain must still hold" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option alarms_list_options[] = {
+	{ "all", NULL, "also those that were cleared" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option quarantine_list_options[] = {
+	{ "source", "SOURCE", "only entries of this source" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_command commands[] = {
+	{ "status", "", "show sources, users, held plans and alarms", NULL, run_status },
+	{ "check", "[FILE]", "check a configuration: diagnostics, rule tests, lint", NULL,
+	  run_check },
+	{ "reload", "", "read the configuration again and put it in force", NULL, run_reload },
+	{ "sync", "[SOURCE]", "read sources and apply what the rules say", sync_options, run_sync },
+	{ "plan", "[SOURCE]", "show what a sync would do, and write nothing", plan_options,
+	  run_plan },
+	{ "apply", "PLAN-ID", "apply a held plan", apply_options, run_apply },
+	{ "plans list", "", "list plans", plans_list_options, run_plans_list },
+	{ "plans show", "PLAN-ID", "show what a plan holds", NULL, run_plans_show },
+	{ "runs list", "", "list what is under way and what ended lately", NULL, run_runs_list },
+	{ "users list", "", "list users", users_list_options, run_users_list },
+	{ "users search", "TEXT", "find users whose name, e-mail address or display name begins so",
+	  users_search_options, run_users_search },
+	{ "users show", "USER", "show one user with grants and identities", NULL, run_users_show },
+	{ "users create", "USERNAME", "create a local user", users_create_options,
+	  run_users_create },
+	{ "users grant", "USER KIND NAME", "give a profile, role, persona or group by hand",
+	  users_grant_options, run_users_grant },
+	{ "users revoke", "USER KIND NAME", "take back what was given by hand", NULL,
+	  run_users_revoke },
+	{ "users disable", "USER", "disable a user now", users_disable_options, run_users_disable },
+	{ "users enable", "USER", "lift a disabling by hand", NULL, run_users_enable },
+	{ "why", "USER [GRANT]", "explain every grant of a user, or one, or why it is absent",
+	  why_options, run_why },
+	{ "rules list", "", "list rules in their order", NULL, run_rules_list },
+	{ "rules show", "RULE", "show one rule", NULL, run_rules_show },
+	{ "rules release", "RULE", "accept that a vanished group of this rule is gone", NULL,
+	  run_rules_release },
+	{ "audit list", "", "show the audit log, newest last", audit_list_options, run_audit_list },
+	{ "audit export", "", "write the audit log to standard output", audit_export_options,
+	  run_audit_export },
+	{ "audit verify", "", "verify the hash chain of the audit log", audit_verify_options,
+	  run_audit_verify },
+	{ "alarms list", "", "list what needs a person", alarms_list_options, run_alarms_list },
+	{ "alarms clear", "ID", "clear an alarm", NULL, run_alarms_clear },
+	{ "quarantine list", "", "list entries that could not be processed",
+	  quarantine_list_options, run_quarantine_list },
+};
+
+const struct cli_command *cli_commands(size_t *ret_count)
+{
+	*ret_count = ARRAY_LEN(commands);
+	return commands;
+}

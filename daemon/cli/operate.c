@@ -1,0 +1,317 @@
+/* Commands for operators: status, check, audit, alarms, quarantine. */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rolebridge/base/util.h>
+#include <rolebridge/client/client.h>
+
+#define DAEMON "rolebridged"
+
+/* ----------------------------------------------------------------- status -- */
+
+static void print_sources(struct cli *cli, const json_t *sources)
+{
+	static const char *const headers[] = { "SOURCE",    "TYPE", "ENTRIES", "ACTIVE",
+					       "LAST READ", "NEXT", "<STATE",  NULL };
+	struct table *table = table_create(cli, headers);
+	json_t *source;
+	size_t i;
+
+	json_array_foreach(sources, i, source)
+	{
+		const char *problem = member(source, "problem");
+		bool never = member(source, "last_read")[0] == 0;
+
+		table_row(table);
+		table_cell(table, BOLD, member(source, "name"));
+		table_cell(table, PLAIN, member(source, "type"));
+		table_number(table, member_int(source, "entries"));
+		table_number(table, member_int(source, "active_users"));
+		table_cell(table, PLAIN, never ? "never" : member(source, "last_read"));
+		table_cell(table, PLAIN, member(source, "next"));
+		if (!member_bool(source, "enabled"))
+			table_cell(table, DIM, "not enabled");
+		else if (problem[0])
+			table_cell(table, RED, problem);
+		else
+			table_cell(table, never ? PLAIN : GREEN, never ? "" : "whole");
+	}
+	table_print(table);
+}
+
+static void print_open_alarms(struct cli *cli, const json_t *alarms)
+{
+	json_t *alarm;
+	size_t i;
+
+	json_array_foreach(alarms, i, alarm)
+		put(cli, RED, "Alarm %lld: %s\n", (long long)member_int(alarm, "id"),
+		    shown(cli, member(alarm, "text")));
+}
+
+int run_status(struct cli *cli)
+{
+	AUTO(json) json_t *status = ask(cli, "GET", "/api/v1/status", NULL, true);
+	const json_t *users = json_object_get(status, "users");
+	json_t *plan;
+	size_t i;
+
+	if (!status || cli->json)
+		return status ? CLI_OK : CLI_FAILED;
+	put(cli, BOLD, "rolebridged %s", shown(cli, member(status, "version")));
+	put(cli, PLAIN, ", up since %s, %s\n", shown(cli, member(status, "started")),
+	    shown(cli, member(status, "config")));
+	put(cli, PLAIN, "%lld users, %lld active; %lld entries in quarantine; %lld audit rows\n\n",
+	    (long long)member_int(users, "total"), (long long)member_int(users, "active"),
+	    (long long)member_int(status, "quarantined"),
+	    (long long)member_int(json_object_get(status, "audit"), "rows"));
+	print_sources(cli, json_object_get(status, "sources"));
+	put(cli, PLAIN, "\n");
+	json_array_foreach(json_object_get(status, "held_plans"), i, plan) put(
+		cli, YELLOW, "Plan %.12s of %s waits since %s: rolebridgectl plans show %.12s\n",
+		shown(cli, member(plan, "id")), shown(cli, member(plan, "source")),
+		shown(cli, member(plan, "created")), shown(cli, member(plan, "id")));
+	print_open_alarms(cli, json_object_get(status, "alarms"));
+	if (i == 0 && json_array_size(json_object_get(status, "alarms")) == 0)
+		put(cli, GREEN, "Nothing waits for a person.\n");
+	return CLI_OK;
+}
+
+/* ------------------------------------------------------------------ check -- */
+
+/* Beside us in a build tree, in the system's folders when installed, else wherever PATH finds it. */
+static void check_exec(struct cli *cli, char *const *words)
+{
+	static const char *const folders[] = { "", "../sbin/", "../libexec/rolebridge/",
+					       "../lib/rolebridge/" };
+	char own[4096];
+	ssize_t size = readlink("/proc/self/exe", own, sizeof(own) - 1);
+
+	if (size > 0) {
+		own[size] = 0;
+
+		char *slash = strrchr(own, '/');
+
+		if (slash)
+			slash[1] = 0;
+		for (size_t i = 0; slash && i < ARRAY_LEN(folders); i++) {
+			const char *path = arena_printf(cli->arena, "%s%s" DAEMON, own, folders[i]);
+
+			if (path)
+				execv(path, words);
+		}
+	}
+	execvp(DAEMON, words);
+}
+
+static int check_by_daemon(struct cli *cli, const char *config)
+{
+	json_t *files = config_files(config);
+	json_t *body = files ? json_pack("{s:o}", "files", files) : NULL;
+	AUTO(json) json_t *answer = body ? ask(cli, "POST", "/api/v1/check", body, true) : NULL;
+
+	return answer && member_bool(answer, "valid") ? CLI_OK : CLI_FAILED;
+}
+
+/* One implementation: the daemon's own. With --json the running daemon is asked, so that the findings are JSON. */
+int run_check(struct cli *cli)
+{
+	const char *config = cli->arguments[0] ? cli->arguments[0]
+			     : cli->config     ? cli->config
+					       : CLI_DEFAULT_CONFIG;
+	char daemon[] = DAEMON, option[] = "--config", check[] = "--check";
+	char *copy = arena_strdup(cli->arena, config);
+	char *const words[] = { daemon, option, copy, check, NULL };
+
+	if (cli->json)
+		return check_by_daemon(cli, config);
+	if (!copy) {
+		complain("out of memory");
+		return CLI_FAILED;
+	}
+	fflush(cli->out);
+	check_exec(cli, words);
+	complain("cannot start " DAEMON ": %s", strerror(errno));
+	return CLI_FAILED;
+}
+
+/* ------------------------------------------------------------------ audit -- */
+
+static const char *audit_path(struct cli *cli, const char *path)
+{
+	static const char *const options[] = { "actor", "action", "object", "request",
+					       "from",	"to",	  "limit",  "format" };
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		path = path_query(cli, path, options[i], cli_value(cli, options[i]));
+	return path;
+}
+
+int run_audit_list(struct cli *cli)
+{
+	static const char *const headers[] = { "SEQ",	  "TIME",    "ACTOR", "ACTION",
+					       "<OBJECT", "<DETAIL", NULL };
+	AUTO(json) json_t *answer = ask(cli, "GET", audit_path(cli, "/api/v1/audit"), NULL, true);
+	const json_t *rows = json_object_get(answer, "rows");
+	struct table *table;
+
+	if (!answer || cli->json)
+		return answer ? CLI_OK : CLI_FAILED;
+	table = table_create(cli, headers);
+	for (size_t i = json_array_size(rows); i > 0; i--) {
+		const json_t *row = json_array_get(rows, i - 1);
+		const json_t *detail = json_object_get(row, "detail");
+		char *text = json_is_string(detail) ? NULL : json_dumps(detail, JSON_COMPACT);
+
+		table_row(table);
+		table_number(table, member_int(row, "seq"));
+		table_cell(table, PLAIN,
+			   member(row, "at")[0] ? member(row, "at") : member(row, "time"));
+		table_cell(table, PLAIN, member(row, "actor"));
+		table_cell(table, BOLD, member(row, "action"));
+		table_cell(table, PLAIN, member(row, "object"));
+		table_cell(table, DIM, text ? text : member(row, "detail"));
+		free(text);
+	}
+	table_print(table);
+	return CLI_OK;
+}
+
+/* A file gets the bytes; on a terminal only line breaks stay what they are. */
+static int export_write(void *context, const void *data, size_t size)
+{
+	struct cli *cli = context;
+	const char *at = data, *end = at + size;
+
+	if (cli->width == 0)
+		return fwrite(data, 1, size, cli->out) == size ? 0 : -1;
+	while (at < end) {
+		const char *line_end = memchr(at, '\n', (size_t)(end - at));
+		size_t length = (size_t)((line_end ? line_end : end) - at);
+		char *line = arena_strndup(cli->arena, at, length);
+
+		if (!line || fputs(shown(cli, line), cli->out) == EOF)
+			return -1;
+		if (line_end)
+			fputc('\n', cli->out);
+		at += length + (line_end != NULL);
+	}
+	return 0;
+}
+
+int run_audit_export(struct cli *cli)
+{
+	AUTO(strbuf) struct strbuf refusal = STRBUF((size_t)1024 * 1024);
+	const char *path = audit_path(cli, "/api/v1/audit/export");
+	AUTO(json) json_t *answer = NULL;
+	struct err err = { 0 };
+	int status = 0;
+
+	if (connect_daemon(cli, &err) < 0 ||
+	    client_stream(cli->client, path, export_write, cli, &status, &refusal, &err) < 0) {
+		complain("the export is not whole: %s", shown(cli, err.text));
+		return CLI_FAILED;
+	}
+	if (status == 200)
+		return CLI_OK;
+	answer = json_loadb(strbuf_text(&refusal), refusal.size, 0, NULL);
+	complain("%s (%s)", shown(cli, member(answer, "message")),
+		 shown(cli, member(answer, "code")));
+	return CLI_FAILED;
+}
+
+int run_audit_verify(struct cli *cli)
+{
+	const char *path = path_query(cli, "/api/v1/audit/verify", "head", cli_value(cli, "head"));
+	AUTO(json) json_t *answer = ask(cli, "GET", path, NULL, true);
+	bool intact = member_bool(answer, "intact");
+
+	if (!answer)
+		return CLI_FAILED;
+	if (!cli->json && intact)
+		put(cli, GREEN, "The chain is intact: %lld rows.\n",
+		    (long long)member_int(answer, "rows"));
+	else if (!cli->json)
+		put(cli, RED, "The chain is broken at row %lld: %s\n",
+		    (long long)member_int(answer, "broken_seq"),
+		    shown(cli, member(answer, "problem")));
+	if (!cli->json)
+		put(cli, PLAIN, "head %s\n", shown(cli, member(answer, "head")));
+	return intact ? CLI_OK : CLI_FAILED;
+}
+
+/* ------------------------------------------------------ alarms, quarantine -- */
+
+int run_alarms_list(struct cli *cli)
+{
+	static const char *const headers[] = { "ID",	"SINCE",    "KIND", "<SUBJECT",
+					       "<TEXT", "<CLEARED", NULL };
+	const char *path =
+		path_query(cli, "/api/v1/alarms", "all", cli_value(cli, "all") ? "true" : NULL);
+	AUTO(json) json_t *answer = ask(cli, "GET", path, NULL, true);
+	struct table *table;
+	json_t *alarm;
+	size_t i;
+
+	if (!answer || cli->json)
+		return answer ? CLI_OK : CLI_FAILED;
+	table = table_create(cli, headers);
+	json_array_foreach(json_object_get(answer, "alarms"), i, alarm)
+	{
+		bool cleared = member(alarm, "cleared")[0] != 0;
+
+		table_row(table);
+		table_number(table, member_int(alarm, "id"));
+		table_cell(table, PLAIN, member(alarm, "since"));
+		table_cell(table, cleared ? PLAIN : RED, member(alarm, "kind"));
+		table_cell(table, PLAIN, member(alarm, "subject"));
+		table_cell(table, PLAIN, member(alarm, "text"));
+		table_cell(table, PLAIN, member(alarm, "cleared"));
+	}
+	table_print(table);
+	if (i == 0)
+		put(cli, PLAIN, "There are no alarms.\n");
+	return CLI_OK;
+}
+
+int run_alarms_clear(struct cli *cli)
+{
+	return ask_done(cli, "POST", api_path(cli, "/alarms/%s/clear", cli->arguments[0]), NULL);
+}
+
+int run_quarantine_list(struct cli *cli)
+{
+	static const char *const headers[] = { "SOURCE",  "<LOCATOR", "REASON",
+					       "<DETAIL", "SINCE",    NULL };
+	const char *path =
+		path_query(cli, "/api/v1/quarantine", "source", cli_value(cli, "source"));
+	AUTO(json) json_t *answer = NULL;
+	struct table *table;
+	json_t *entry;
+	size_t i;
+
+	path = path_query(cli, path, "limit", cli_value(cli, "limit"));
+	answer = ask(cli, "GET", path, NULL, true);
+	if (!answer || cli->json)
+		return answer ? CLI_OK : CLI_FAILED;
+	table = table_create(cli, headers);
+	json_array_foreach(json_object_get(answer, "entries"), i, entry)
+	{
+		table_row(table);
+		table_cell(table, BOLD, member(entry, "source"));
+		table_cell(table, PLAIN, member(entry, "locator"));
+		table_cell(table, YELLOW, member(entry, "reason"));
+		table_cell(table, PLAIN, member(entry, "detail"));
+		table_cell(table, PLAIN, member(entry, "since"));
+	}
+	table_print(table);
+	if (member_int(answer, "total") > (json_int_t)i)
+		put(cli, PLAIN, "… of %lld entries\n", (long long)member_int(answer, "total"));
+	if (i == 0)
+		put(cli, PLAIN, "The quarantine is empty.\n");
+	return CLI_OK;
+}

@@ -1,0 +1,87 @@
+# bash completion for rolebridgectl(1); generated from its command table
+_rolebridgectl()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local line='' found='' next='' rest word i
+	local -a commands=(
+		'status'
+		'check'
+		'reload'
+		'sync'
+		'plan'
+		'apply'
+		'plans list'
+		'plans show'
+		'runs list'
+		'users list'
+		'users search'
+		'users show'
+		'users create'
+		'users grant'
+		'users revoke'
+		'users disable'
+		'users enable'
+		'why'
+		'rules list'
+		'rules show'
+		'rules release'
+		'audit list'
+		'audit export'
+		'audit verify'
+		'alarms list'
+		'alarms clear'
+		'quarantine list'
+	)
+	local global='--config --socket --json --help'
+	local -A options=(
+		['sync']='--full'
+		['plan']='--config'
+		['apply']='--only'
+		['plans list']='--state'
+		['users list']='--organization --profile --grant --state --limit --after'
+		['users search']='--limit'
+		['users create']='--email --name --organization --profile'
+		['users grant']='--expires'
+		['users disable']='--reason'
+		['why']='--sensitive'
+		['audit list']='--actor --action --object --request --from --to --limit'
+		['audit export']='--actor --action --object --request --from --to --format'
+		['audit verify']='--head'
+		['alarms list']='--all'
+		['quarantine list']='--source --limit'
+	)
+
+	COMPREPLY=()
+	case $prev in
+	--config | --socket)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	esac
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		case $word in
+		--config | --socket) ((i++)) ;;
+		-*) ;;
+		*) line+="${line:+ }$word" ;;
+		esac
+	done
+	for word in "${commands[@]}"; do
+		if [[ "$line " == "$word "* ]]; then found=$word; fi
+	done
+	if [[ $cur == -* ]]; then
+		next="$global ${options[${found:-none}]-}"
+	elif [[ $found == check ]]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+	elif [[ -z $found ]]; then
+		for word in "${commands[@]}"; do
+			if [[ $word == "${line:+$line }"* ]]; then
+				rest=${word#"${line:+$line }"}
+				next+=" ${rest%% *}"
+			fi
+		done
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$next" -- "$cur" | sort -u)
+}
+complete -o default -F _rolebridgectl rolebridgectl
