@@ -87,7 +87,7 @@ extern const struct option_table identity_table;
 void organizations_check(const struct organization_settings *organizations, size_t count,
 			 const struct source_settings *const *sources, size_t source_count,
 			 struct diagnostics *list);
-/* The check of source_base_table; each source type's table calls it for its items. */
+/* The check of source_base_table; tables based on it need not call it. */
 void source_settings_check(void *item, struct diagnostics *list);
 
 #endif

@@ -29,17 +29,18 @@ struct ldif_source {
 	struct located key;  /* attribute, or "dn"; default entryUUID */
 	struct located base; /* only entries at or below; not given: all */
 	struct located_list user_classes, group_classes; /* objectClass values */
-	struct struct_list disabled; /* struct disabled_settings, beside the usual markers */
+	struct disabled_settings disabled; /* beside the usual markers; at.file 0: not given */
 };
 
 struct csv_source {
 	struct source_settings common;
 	struct located path;
-	struct located key;	     /* column; default "id" */
-	struct located groups;	     /* column; default "groups" */
-	struct located separator;    /* between groups; default ";" */
-	struct located delimiter;    /* one byte; default "," */
-	struct struct_list disabled; /* struct disabled_settings; attribute is a column */
+	struct located key;		   /* column; default "id" */
+	struct located groups;		   /* column; default "groups" */
+	struct located separator;	   /* between groups; default ";" */
+	struct located delimiter;	   /* one byte; default "," */
+	struct located_list multivalued;   /* columns that hold several values between separators */
+	struct disabled_settings disabled; /* attribute is a column; at.file 0: not given */
 };
 
 extern const struct option_table ldif_source_table; /* name "ldif" */
