@@ -17,6 +17,7 @@ from slapd import (GROUPS, PEOPLE, SELF_EXTERNAL, SUFFIX, Authority, Slapd, free
 BUILD = Path(os.environ.get("ROLEBRIDGE_BUILD", Path(__file__).resolve().parents[2] / "build"))
 TOOL = BUILD / "tools" / "ldap_read"
 SECONDS = 120
+SANITIZED = TOOL.exists() and b"__asan_init" in TOOL.read_bytes()
 
 pytestmark = pytest.mark.skipif(not TOOL.exists(), reason="make tools builds ldap_read")
 
@@ -128,6 +129,7 @@ def test_ldapi_external_is_who_it_is(reader):
         assert nobody.reason in ("no-such-base", "empty-result", "access-denied")
 
 
+@pytest.mark.skipif(SANITIZED, reason="libldap itself leaks the client certificate it read")
 def test_client_certificate(reader, tmp_path):
     authority = Authority(tmp_path)
     certificate, key = authority.issue("server")
@@ -592,7 +594,9 @@ def test_worker_crash(reader, number):
     answer = finish(process)
     server.__exit__()
     assert answer.reason == "worker-died"
-    assert f"signal {int(number)}" in answer.result["detail"]
+    # AddressSanitizer turns SIGSEGV into an exit of its own.
+    told = "exit 1" if SANITIZED and number == signal.SIGSEGV else f"signal {int(number)}"
+    assert told in answer.result["detail"]
 
 
 def test_worker_that_stops_is_killed(reader):

@@ -49,6 +49,7 @@ struct attempt {
 	struct message_stream *stream;
 	struct arena *scratch; /* of one message */
 	int64_t end_us;	       /* of the whole read */
+	int64_t next_look_us;  /* when to ask again whether to go on */
 	enum protocol_phase phase;
 	bool delivered; /* the intake has got something */
 	bool ended;	/* END came */
@@ -179,6 +180,12 @@ static bool is_cancelled(const struct intake *intake)
 	return intake->cancelled && intake->cancelled(intake->context);
 }
 
+static int cancelled(struct attempt *attempt, struct err *err)
+{
+	err_set(err, ERR_CANCELLED, "read of '%s' cancelled", attempt->job->url);
+	return own_failure(attempt);
+}
+
 /* --- messages --- */
 
 static int take_identity(struct attempt *attempt, const struct message *message, struct err *err)
@@ -291,10 +298,8 @@ static int receive(struct attempt *attempt, struct message *ret_message, struct 
 		int received = message_receive(attempt->stream, slice_us, ret_message, NULL, err);
 		if (received >= 0 || err->code != ERR_UNAVAILABLE)
 			return received;
-		if (is_cancelled(attempt->intake)) {
-			err_set(err, ERR_CANCELLED, "read of '%s' cancelled", attempt->job->url);
-			return own_failure(attempt);
-		}
+		if (is_cancelled(attempt->intake))
+			return cancelled(attempt, err);
 		now_us = clock_monotonic_us();
 		if (now_us >= attempt->end_us || now_us >= quiet_us) {
 			bool total = now_us >= attempt->end_us;
@@ -340,20 +345,24 @@ static void check_farewell(struct attempt *attempt, struct err *err)
 	}
 }
 
-/* Also between messages: a worker that sends without pause does not keep us for ever. */
-static bool time_is_over(struct attempt *attempt, uint64_t messages)
+/* Between messages: a worker that sends without pause keeps us neither for ever nor from stopping. */
+static int look_around(struct attempt *attempt, struct err *err)
 {
-	if (messages % 1024 != 0 || clock_monotonic_us() < attempt->end_us)
-		return false;
-	end_attempt(attempt, "timeout", "the whole read took too long");
-	return true;
+	int64_t now_us = clock_monotonic_us();
+
+	if (now_us >= attempt->end_us)
+		end_attempt(attempt, "timeout", "the whole read took too long");
+	if (now_us < attempt->next_look_us)
+		return 0;
+	attempt->next_look_us = now_us + SLICE_US;
+	return is_cancelled(attempt->intake) ? cancelled(attempt, err) : 0;
 }
 
 static int take_all(struct attempt *attempt, struct err *err)
 {
 	struct message message;
 
-	for (uint64_t messages = 1; !attempt->ended; messages++) {
+	while (!attempt->ended) {
 		int received = receive(attempt, &message, err);
 		if (attempt->own_failure)
 			return -1;
@@ -373,11 +382,8 @@ static int take_all(struct attempt *attempt, struct err *err)
 		}
 		if (attempt->ended)
 			check_farewell(attempt, err);
-		else if (messages % 1024 == 0 && is_cancelled(attempt->intake))
-			return err_set(err, ERR_CANCELLED, "read of '%s' cancelled",
-				       attempt->job->url);
-		else if (time_is_over(attempt, messages))
-			return 0;
+		else if (look_around(attempt, err) < 0)
+			return -1;
 	}
 	return 0;
 }

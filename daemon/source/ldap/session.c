@@ -9,6 +9,7 @@
 #include <openldap.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -346,9 +347,14 @@ int session_bind(struct session *session)
 
 void session_finish(struct session *session)
 {
+	int fd = -1;
+
 	secret_finish(&session->password);
-	/* On a broken connection libldap has nothing to say good-bye to; the process ends anyway. */
-	if (session->ld && !session->broken)
-		ldap_unbind_ext(session->ld, NULL, NULL);
+	if (!session->ld)
+		return;
+	/* A peer that does not read must not hold up the good-bye. */
+	if (session->broken && ldap_get_option(session->ld, LDAP_OPT_DESC, &fd) == 0 && fd >= 0)
+		shutdown(fd, SHUT_RDWR);
+	ldap_unbind_ext(session->ld, NULL, NULL);
 	session->ld = NULL;
 }

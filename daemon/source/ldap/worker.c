@@ -79,8 +79,7 @@ static void read_directory(struct session *session, struct groupings *groupings)
 		}
 	}
 	if (people) {
-		/* Not flushed: what was held goes out with the first users. */
-		phase_encode(PHASE_USERS, &session->out->frames);
+		output_phase(session->out, PHASE_USERS);
 		output_release(session->out);
 		if (people_read(people, with_groups ? groupings : NULL) == 0) {
 			const char *missing = canaries_missing(&canaries);

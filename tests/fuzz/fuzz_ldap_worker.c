@@ -1,0 +1,81 @@
+/* Messages of an ldap worker, server URLs and range options: bytes of a peer or a configuration. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/util.h>
+
+#include "../../daemon/source/ldap/entry.h"
+#include "../../daemon/source/ldap/output.h"
+#include "../../daemon/source/ldap/protocol.h"
+#include "../../daemon/source/ldap/server.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(bool truth)
+{
+	if (!truth)
+		abort();
+}
+
+/* What was taken in is what would be sent: encoding it again gives the same bytes. */
+static void check_job(struct reader in, struct arena *arena)
+{
+	AUTO(strbuf) struct strbuf again = STRBUF(1 << 20);
+	const unsigned char *bytes = in.at;
+	size_t size = (size_t)(in.end - in.at);
+	struct job job;
+
+	if (job_decode(&in, arena, &job, NULL) < 0)
+		return;
+	job_encode(&job, &again);
+	must(again.size == size + MESSAGE_HEADER_SIZE &&
+	     memcmp(again.data + MESSAGE_HEADER_SIZE, bytes, size) == 0);
+}
+
+static void check_texts(const char *data, size_t size)
+{
+	AUTO(strbuf) struct strbuf shown = STRBUF(1 << 20);
+	struct berval name = { size, (char *)data }, base;
+	struct server server;
+	unsigned long first, next;
+	bool last;
+
+	if (entry_name_range(&name, &base, &last, &first, &next))
+		must(base.bv_len < size && (next == 0 || next > first));
+	display_escape(&shown, data, size);
+	for (size_t i = 0; i < shown.size; i++)
+		must((unsigned char)shown.data[i] >= 0x20 && shown.data[i] != 0x7f);
+	char *url = strndup(data, size);
+	if (url && server_parse(url, &server, NULL) == 0)
+		must(server.host[0] != '\0' && strlen(server.url) <= SERVER_URL_MAX);
+	free(url);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	AUTO(arena) struct arena *arena = arena_create(1 << 20);
+	struct quarantined entry;
+	struct protocol_group group;
+	struct protocol_end end;
+	enum protocol_phase phase;
+	uint64_t entries;
+
+	if (size == 0)
+		return 0;
+	struct reader in = reader_init(data + 1, size - 1);
+	switch (data[0] % 7) {
+	case 0: check_job(in, arena); break;
+	case 1: phase_decode(&in, &phase, NULL); break;
+	case 2: progress_decode(&in, &entries, NULL); break;
+	case 3: quarantine_decode(&in, arena, &entry, NULL); break;
+	case 4: group_decode(&in, &group, NULL); break;
+	case 5:
+		if (end_decode(&in, arena, &end, NULL) == 0)
+			must(end.complete == (end.reason[0] == '\0'));
+		break;
+	default: check_texts((const char *)data + 1, size - 1);
+	}
+	return 0;
+}
