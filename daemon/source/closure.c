@@ -392,18 +392,15 @@ static int find_components(struct closure *closure, const struct graph *graph)
 {
 	size_t groups = closure->group_count;
 	uint32_t *memory = alloc_zeroed(groups * 5 + 1, sizeof(*memory));
-	struct tarjan t = {
-		.graph = graph,
-		.closure = closure,
-		.order = memory,
-		.low = memory + groups,
-		.edge = memory + groups * 2,
-		.path = memory + groups * 3,
-		.stack = memory + groups * 4,
-	};
+	struct tarjan t = { .graph = graph, .closure = closure };
 
 	if (!memory)
 		return -1;
+	t.order = memory;
+	t.low = memory + groups;
+	t.edge = memory + groups * 2;
+	t.path = memory + groups * 3;
+	t.stack = memory + groups * 4;
 	for (size_t g = 0; g < groups; g++)
 		closure->groups[g].component = NONE;
 	for (uint32_t g = 0; g < groups; g++)

@@ -297,7 +297,7 @@ static bool is_multivalued(const struct csv *csv, const char *name)
 static const char *set_column(struct csv *csv, size_t index)
 {
 	const struct cell *cell = &csv->cells[index];
-	const char *name = trimmed(&csv->name, csv->row.data + cell->at, cell->size);
+	const char *name = trimmed(&csv->name, strbuf_text(&csv->row) + cell->at, cell->size);
 	struct column *column = &csv->columns[index];
 
 	column->field = delivery_find_field(&csv->d, name, csv->name.size);
@@ -323,7 +323,7 @@ static const char *set_columns(struct csv *csv, bool *ret_failed)
 {
 	bool key = false;
 
-	if (!text_is_utf8(csv->row.data, csv->cells[0].size))
+	if (!text_is_utf8(strbuf_text(&csv->row), csv->cells[0].size))
 		return "the first line is not UTF-8";
 	csv->columns = alloc_zeroed(csv->cell_count, sizeof(*csv->columns));
 	if (!csv->columns) {
@@ -462,9 +462,9 @@ static const char *key_of(struct csv *csv)
 
 		if (!(csv->columns[i].use & COLUMN_KEY))
 			continue;
-		if (!text_is_utf8(csv->row.data + cell->at, cell->size))
+		if (!text_is_utf8(strbuf_text(&csv->row) + cell->at, cell->size))
 			return "";
-		return trimmed(&csv->key_text, csv->row.data + cell->at, cell->size);
+		return trimmed(&csv->key_text, strbuf_text(&csv->row) + cell->at, cell->size);
 	}
 	return "";
 }
@@ -476,7 +476,7 @@ static int deliver_row(struct csv *csv, struct err *err)
 	delivery_begin(&csv->d);
 	csv->id_count = 0;
 	for (size_t i = 0; i < csv->cell_count; i++)
-		if (add_cell(csv, &csv->columns[i], csv->row.data + csv->cells[i].at,
+		if (add_cell(csv, &csv->columns[i], strbuf_text(&csv->row) + csv->cells[i].at,
 			     csv->cells[i].size, err) < 0)
 			return -1;
 	if (csv->id_count > 1)
@@ -503,7 +503,7 @@ static bool is_blank(const struct csv *csv)
 static const char *check_cells(const struct csv *csv)
 {
 	for (size_t i = 0; i < csv->cell_count; i++) {
-		const char *text = csv->row.data + csv->cells[i].at;
+		const char *text = strbuf_text(&csv->row) + csv->cells[i].at;
 
 		if (memchr(text, '\0', csv->cells[i].size))
 			return "nul-byte";

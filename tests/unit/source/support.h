@@ -29,6 +29,9 @@ void support_seen_free(struct seen *seen);
 void support_seen_clear(struct seen *seen);
 struct intake support_intake(struct seen *seen);
 
+/* Only counts identities; allocates nothing. */
+struct intake support_counting_intake(int *identities);
+
 struct source_settings support_source(const char *name);
 
 #endif

@@ -448,28 +448,17 @@ static int change_file(void *context, const void *record, size_t size, struct er
 	return fclose(file);
 }
 
-static int take_group(void *context, uint32_t group_id, bool found, uint64_t members,
-		      struct err *err)
-{
-	(void)context;
-	(void)group_id;
-	(void)found;
-	(void)members;
-	(void)err;
-	return 0;
-}
-
 static void test_changed_while_read(void **state)
 {
 	const char *path = support_write("w.ldif", PERSON("a"), 0);
 	struct ldif_source source = make_source(path, "uid");
-	struct intake intake = { .context = (void *)path,
-				 .identity = change_file,
-				 .group = take_group };
+	struct intake intake = support_counting_intake(NULL);
 	struct read_result result;
 	struct err err;
 
 	(void)state;
+	intake.context = (void *)path;
+	intake.identity = change_file;
 	assert_int_equal(ldif_read(&source, usual, ARRAY_LEN(usual), groups, ARRAY_LEN(groups),
 				   &intake, &result, &err),
 			 0);
@@ -502,31 +491,11 @@ static void test_receiver_fails(void **state)
 	support_seen_free(seen);
 }
 
-static int drop_record(void *context, const void *record, size_t size, struct err *err)
-{
-	(void)record;
-	(void)size;
-	(void)err;
-	++*(int *)context;
-	return 0;
-}
-
-static int drop_entry(void *context, const struct quarantined *entry, struct err *err)
-{
-	(void)context;
-	(void)entry;
-	(void)err;
-	return 0;
-}
-
 static void test_every_allocation_may_fail(void **state)
 {
 	struct ldif_source source = make_source(support_write("m.ldif", mixture, 0), "uid");
 	int identities = 0;
-	struct intake intake = { .context = &identities,
-				 .identity = drop_record,
-				 .quarantine = drop_entry,
-				 .group = take_group };
+	struct intake intake = support_counting_intake(&identities);
 	struct read_result result;
 	struct err err;
 	long n = 0;
