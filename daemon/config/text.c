@@ -99,6 +99,52 @@ static void report_bad_byte(const char *byte, struct position at, struct diagnos
 				"byte 0x%02x is not UTF-8", (unsigned char)*byte);
 }
 
+/* --------------------------------------------------- a trap of the library */
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* The offset of the first ':' with a tab between it and a block indicator, or size. */
+static size_t find_tabbed_indicator(const char *line, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		size_t end = i + 1;
+		bool tab = false;
+
+		if (line[i] != ':')
+			continue;
+		for (; end < size && is_blank(line[end]); end++)
+			tab = tab || line[end] == '\t';
+		if (tab && end < size &&
+		    (line[end] == '?' || line[end] == ':' ||
+		     (line[end] == '-' && (end + 1 == size || is_blank(line[end + 1])))))
+			return i;
+	}
+	return size;
+}
+
+/*
+ * "? a:<tab>- b" makes libfyaml 0.7.12 free a key twice. It is no YAML anyway,
+ * so that the piece is refused wherever it stands, in a comment excepted.
+ */
+static bool check_tabs(const char *line, size_t width, struct position at, struct diagnostics *list)
+{
+	size_t found = find_tabbed_indicator(line, width);
+	size_t first = 0;
+
+	while (first < width && is_blank(line[first]))
+		first++;
+	if (found == width || line[first] == '#')
+		return true;
+	at.column = (unsigned)found + 1;
+	at.width = 1;
+	diagnostics_add(list, SEVERITY_ERROR, "tab", at, "Use spaces.",
+			"a tab may not stand between ':' and '-', '?' or ':'");
+	return false;
+}
+
 /* ---------------------------------------------------------- one document */
 
 /* Where in a file's frame a line stands. */
@@ -111,15 +157,14 @@ enum part {
 /* "---" and "..." at the beginning of a line are markers wherever they stand (YAML 1.2, 9.1.2). */
 static bool is_marker(const char *line, size_t width, const char *marker)
 {
-	return width >= 3 && memcmp(line, marker, 3) == 0 &&
-	       (width == 3 || line[3] == ' ' || line[3] == '\t');
+	return width >= 3 && memcmp(line, marker, 3) == 0 && (width == 3 || is_blank(line[3]));
 }
 
 static bool is_blank_or_comment(const char *line, size_t width)
 {
 	size_t i = 0;
 
-	while (i < width && (line[i] == ' ' || line[i] == '\t'))
+	while (i < width && is_blank(line[i]))
 		i++;
 	return i == width || line[i] == '#';
 }
@@ -133,7 +178,7 @@ static bool check_directive(const char *line, size_t width, struct position at,
 {
 	static const char allowed[] = "%YAML 1.2";
 
-	while (width > 0 && (line[width - 1] == ' ' || line[width - 1] == '\t'))
+	while (width > 0 && is_blank(line[width - 1]))
 		width--;
 	if (width == strlen(allowed) && memcmp(line, allowed, width) == 0)
 		return true;
@@ -183,6 +228,8 @@ static bool check_line(const char *line, size_t width, struct position at, enum 
 		report_bad_byte(line + bad, at, list);
 		return false;
 	}
+	if (!check_tabs(line, width, at, list))
+		return false;
 	at.width = width ? (unsigned)width : 1;
 	return part != PART_HEAD || !width || line[0] != '%' ||
 	       check_directive(line, width, at, list);

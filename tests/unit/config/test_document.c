@@ -90,6 +90,12 @@ static void test_refusals(void **state)
 		{ "what a syntax error cut off is not missing",
 		  "rules:\n- id: a\n- id: b\n  grant: [\n",
 		  "1:2:3 missing-key; 1:5:1 yaml-syntax" },
+		/* libfyaml 0.7.12 frees a key twice on these */
+		{ "a tab before a list in an explicit key", "? a:\t- b\n", "1:1:4 tab" },
+		{ "a tab before a colon", "?\n x: \t :\n", "1:2:3 tab" },
+		{ "a tab before a question mark", "- ? [a]:\t?", "1:1:8 tab" },
+		{ "a tab before a dash at the end", "? a:\t-", "1:1:4 tab" },
+		{ "a tab before a number, or in a comment", "title:\t-5\n  # x:\t- y\n", "" },
 		{ "include in the main text", "include: conf.d/*.yaml\n", "" },
 	};
 
