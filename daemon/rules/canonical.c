@@ -26,14 +26,19 @@ static void serialize_atom(const struct program *program, const struct atom *ato
 {
 	put_u8(out, atom->test);
 	if (atom->test == TEST_GROUP) {
-		put_text(out, atom->name);
+		put_text(out, atom_detail_of(program, atom)->name);
 		return;
 	}
 	put_u8(out, atom->comparison);
 	put_u8(out, (uint8_t)(atom->with_dn | atom->open_start << 1 | atom->open_end << 2));
 	put_text(out, schema_get(program->schema, atom->attribute)->name);
 	put_text(out, atom->source < 0 ? "" : program->sources[atom->source]);
-	serialize_prepared(&atom->value, out);
+	if (atom->test != TEST_SUBSTRINGS) {
+		struct prepared value = atom_value(atom);
+
+		serialize_prepared(&value, out);
+		return;
+	}
 	put_varint(out, atom->part_count);
 	for (uint32_t i = 0; i < atom->part_count; i++)
 		serialize_prepared(&atom->parts[i], out);

@@ -20,6 +20,7 @@ struct compiler {
 	const struct located *text; /* the filter */
 	struct diagnostics *list;
 	struct scratch scratch;
+	const char *name; /* of the atom being made: its group, or its naming attribute */
 	bool failed;
 };
 
@@ -82,25 +83,38 @@ static void close_node(struct compiler *c, uint32_t at)
 		c->program->nodes[at].end = c->program->node_count;
 }
 
-static void push_atom(struct compiler *c, const struct atom *atom)
+static bool grow_atoms(struct program *program)
+{
+	uint32_t capacity = program->atom_capacity ? program->atom_capacity * 2 : 64;
+	struct atom_detail *details;
+	struct atom *atoms;
+
+	if (capacity >= UINT32_MAX / 2)
+		return false;
+	atoms = alloc_resize(program->atoms, capacity * sizeof(*atoms));
+	if (atoms == NULL)
+		return false;
+	program->atoms = atoms;
+	details = alloc_resize(program->details, capacity * sizeof(*details));
+	if (details == NULL)
+		return false;
+	program->details = details;
+	program->atom_capacity = capacity;
+	return true;
+}
+
+static void push_atom(struct compiler *c, const struct atom *atom, const char *written)
 {
 	struct program *program = c->program;
 
-	if (program->atom_count == program->atom_capacity) {
-		uint32_t capacity = program->atom_capacity ? program->atom_capacity * 2 : 64;
-		struct atom *atoms =
-			capacity < UINT32_MAX / 2
-				? alloc_resize(program->atoms, capacity * sizeof(*atoms))
-				: NULL;
-
-		if (atoms == NULL) {
-			compile_fail_memory(c);
-			return;
-		}
-		program->atoms = atoms;
-		program->atom_capacity = capacity;
+	if (written == NULL ||
+	    (program->atom_count == program->atom_capacity && !grow_atoms(program))) {
+		compile_fail_memory(c);
+		return;
 	}
 	program->atoms[program->atom_count] = *atom;
+	program->details[program->atom_count] =
+		(struct atom_detail){ .name = c->name, .written = written };
 	if (push_node(c, NODE_ATOM, program->atom_count) != NO_NODE)
 		program->atom_count++;
 }
@@ -130,9 +144,11 @@ static int group_atom(struct compiler *c, const char *name, struct atom *ret, st
 	*ret = (struct atom){ .test = TEST_GROUP,
 			      .source = -1,
 			      .group = id,
-			      .name = arena_strdup(program->arena, group->name),
 			      .group_sources =
 				      source >= 0 ? (source_mask)1 << source : ~(source_mask)0 };
+	c->name = arena_strdup(program->arena, group->name);
+	if (c->name == NULL)
+		return err_set(err, ERR_MEMORY, "out of memory for group '%s'", group->name);
 	return 0;
 }
 
@@ -153,8 +169,7 @@ static void compile_groups(struct compiler *c, const struct located_list *groups
 			c->failed = true;
 			continue;
 		}
-		atom.text = arena_printf(c->program->arena, "groups: %s", atom.name);
-		push_atom(c, &atom);
+		push_atom(c, &atom, arena_printf(c->program->arena, "groups: %s", c->name));
 	}
 	close_node(c, any);
 }
@@ -431,7 +446,7 @@ static bool apply_matching_rule(struct compiler *c, const struct filter_node *no
 
 		for (char *at = name; at != NULL && *at != '\0'; at++)
 			*at = (char)(*at >= 'A' && *at <= 'Z' ? *at | 0x20 : *at);
-		atom->name = name;
+		c->name = name;
 		if (name == NULL)
 			compile_fail_memory(c);
 	}
@@ -470,6 +485,7 @@ static bool compile_test(struct compiler *c, const struct filter_node *node,
 		[FILTER_EXTENSIBLE] = TEST_EQUAL,
 	};
 	const struct schema_attribute *info = schema_get(c->program->schema, atom->attribute);
+	struct prepared value;
 
 	atom->test = tests[node->kind];
 	atom->comparison = (uint8_t)comparison_of(info->syntax);
@@ -481,7 +497,15 @@ static bool compile_test(struct compiler *c, const struct filter_node *node,
 		return true;
 	if (node->kind == FILTER_SUBSTRINGS)
 		return compile_substrings(c, node, atom);
-	return compile_value(c, atom->comparison, &node->value, &atom->value);
+	if (!compile_value(c, atom->comparison, &node->value, &value))
+		return false;
+	if (comparison_is_number(atom->comparison))
+		atom->number = value.number;
+	else
+		atom->text = value.text;
+	/* A filter has at most 64 KiB; folding makes it longer, but not by that much. */
+	atom->size = (uint32_t)value.size;
+	return true;
 }
 
 static bool compile_atom(struct compiler *c, const struct filter_node *node, struct atom *atom)
@@ -516,14 +540,11 @@ static void compile_item(struct compiler *c, const struct filter_node *node)
 	struct atom atom;
 
 	c->failed = false;
-	if (compile_atom(c, node, &atom)) {
-		atom.text =
-			arena_strndup(c->program->arena, c->text->text + node->offset, node->width);
-		if (atom.text == NULL)
-			compile_fail_memory(c);
-		else
-			push_atom(c, &atom);
-	}
+	c->name = NULL;
+	if (compile_atom(c, node, &atom))
+		push_atom(c, &atom,
+			  arena_strndup(c->program->arena, c->text->text + node->offset,
+					node->width));
 	c->failed |= failed_before;
 }
 
@@ -608,6 +629,7 @@ void program_finish(struct program *program)
 {
 	free(program->nodes);
 	free(program->atoms);
+	free(program->details);
 	arena_destroy(program->arena);
 	*program = (struct program){ 0 };
 }

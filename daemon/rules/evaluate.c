@@ -147,7 +147,7 @@ static bool dn_names_value(const struct evaluation *e, const struct atom *atom, 
 	while ((value = dn_next_value(&at, &type)) != NULL) {
 		struct prepared prepared;
 
-		if (strcmp(type, atom->name) == 0 &&
+		if (strcmp(type, atom_detail_of(e->program, atom)->name) == 0 &&
 		    value_prepare(atom->comparison, value, scratch, &prepared) &&
 		    value_passes(atom, &prepared))
 			return true;

@@ -43,7 +43,7 @@ const char *explain_atom_text(const struct evaluation *e, const struct atom *ato
 	AUTO(strbuf) struct strbuf out = STRBUF(TEXT_MAX);
 
 	if (!is_hidden(e, atom) || atom->test == TEST_PRESENT)
-		return atom->text;
+		return atom_detail_of(e->program, atom)->written;
 	strbuf_printf(&out, "(%s (hidden))", schema_get(e->program->schema, atom->attribute)->name);
 	return take_text(e, &out);
 }

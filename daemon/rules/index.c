@@ -15,7 +15,7 @@
  * ruled out (incomplete list, frozen group), and an attribute's key by having
  * the value; when the whole column is unknown, every rule filed in it is a
  * candidate. So unknown data only ever adds candidates, and the evaluator has
- * the last word. For the same reason the table holds 64-bit hashes alone: two
+ * the last word. For the same reason the table holds 32-bit hashes alone: two
  * keys with one hash cost a needless look.
  *
  * In: a program and the roots of its rules. Out: an immutable index. What may
@@ -28,9 +28,15 @@
 
 #define NEVER_CHEAP UINT32_MAX
 
+#define MANY_RULES (1u << 31)
+
+/*
+ * Eight bytes, so that a table of many rules still fits the cache. value: the only rule, so
+ * that it needs no second look, or MANY_RULES + place in the postings: count, rules ...
+ */
 struct slot {
-	uint64_t key; /* 0: free */
-	uint32_t begin, count;
+	uint32_t key; /* 0: free */
+	uint32_t value;
 };
 
 struct table {
@@ -47,7 +53,7 @@ struct column {
 };
 
 struct filing {
-	uint64_t key;
+	uint32_t key;
 	uint32_t rule;
 };
 
@@ -56,7 +62,8 @@ struct rule_index {
 	size_t words;
 	struct table table;
 	uint32_t *postings;
-	uint64_t *always;      /* rules without keys */
+	uint32_t *always; /* rules without keys */
+	size_t always_count;
 	uint64_t *group_rules; /* rules filed under groups */
 	struct column *columns;
 	size_t column_count;
@@ -68,7 +75,7 @@ struct rule_index {
 struct builder {
 	const struct program *program;
 	struct rule_index *index;
-	struct table counts; /* key to number of rules that name it, in slot.count */
+	struct table counts; /* key to number of atoms that have it */
 	struct filing *filings;
 	size_t filing_count, filing_capacity;
 	size_t group_capacity;
@@ -83,7 +90,14 @@ static uint64_t mix(uint64_t hash, uint64_t word)
 	return hash ^ hash >> 29;
 }
 
-static uint64_t hash_prepared(uint64_t seed, const struct prepared *value)
+static uint32_t key_of(uint64_t hash)
+{
+	uint32_t key = (uint32_t)(hash >> 32);
+
+	return key != 0 ? key : 1;
+}
+
+static uint32_t hash_prepared(uint64_t seed, const struct prepared *value)
 {
 	uint64_t hash = mix(seed, value->text ? value->size : (uint64_t)value->number), word;
 	size_t at = 0;
@@ -97,15 +111,12 @@ static uint64_t hash_prepared(uint64_t seed, const struct prepared *value)
 		memcpy(&word, value->text + at, value->size - at);
 		hash = mix(hash, word);
 	}
-	hash = mix(hash, hash >> 32);
-	return hash != 0 ? hash : 1;
+	return key_of(mix(hash, hash >> 32));
 }
 
-static uint64_t hash_group(uint32_t group)
+static uint32_t hash_group(uint32_t group)
 {
-	uint64_t hash = mix(mix(UINT64_C(0x67726f7570), group), 1);
-
-	return hash != 0 ? hash : 1;
+	return key_of(mix(mix(UINT64_C(0x67726f7570), group), 1));
 }
 
 static uint64_t column_seed(uint16_t attribute, int16_t source, uint8_t comparison)
@@ -128,7 +139,7 @@ static int table_init(struct table *table, size_t entries)
 }
 
 /* The slot of the key, or the free one where it belongs. */
-static struct slot *table_slot(const struct table *table, uint64_t key)
+static struct slot *table_slot(const struct table *table, uint32_t key)
 {
 	size_t at = key & table->mask;
 
@@ -144,12 +155,14 @@ static bool atom_has_key(const struct atom *atom)
 	return atom->test == TEST_GROUP || (atom->test == TEST_EQUAL && !atom->with_dn);
 }
 
-static uint64_t atom_key(const struct atom *atom)
+static uint32_t atom_key(const struct atom *atom)
 {
+	struct prepared value;
+
 	if (atom->test == TEST_GROUP)
 		return hash_group(atom->group);
-	return hash_prepared(column_seed(atom->attribute, atom->source, atom->comparison),
-			     &atom->value);
+	value = atom_value(atom);
+	return hash_prepared(column_seed(atom->attribute, atom->source, atom->comparison), &value);
 }
 
 static const struct atom *node_atom(const struct builder *b, uint32_t at)
@@ -169,7 +182,7 @@ static uint32_t node_cost(const struct builder *b, uint32_t at)
 	if (nodes[at].kind == NODE_ATOM) {
 		const struct atom *atom = node_atom(b, at);
 
-		return atom_has_key(atom) ? table_slot(&b->counts, atom_key(atom))->count
+		return atom_has_key(atom) ? table_slot(&b->counts, atom_key(atom))->value
 					  : NEVER_CHEAP;
 	}
 	for (uint32_t child = at + 1; child < nodes[at].end; child = nodes[child].end) {
@@ -217,7 +230,7 @@ static void set_bit(uint64_t *bits, uint32_t at)
 	bits[at / 64] |= UINT64_C(1) << at % 64;
 }
 
-static void add_filing(struct builder *b, uint64_t key, uint32_t rule)
+static void add_filing(struct builder *b, uint32_t key, uint32_t rule)
 {
 	if (b->filing_count == b->filing_capacity) {
 		size_t capacity = b->filing_capacity ? b->filing_capacity * 2 : 256;
@@ -308,26 +321,41 @@ static int compare_numbers(const void *left, const void *right)
 	return (a > b) - (a < b);
 }
 
+/* Sorted filings of one key: their number of different rules, written to out. */
+static uint32_t take_rules(const struct filing *filings, size_t count, uint32_t *out)
+{
+	uint32_t kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (i == 0 || filings[i].rule != filings[i - 1].rule)
+			out[kept++] = filings[i].rule;
+	return kept;
+}
+
 static int build_postings(struct builder *b)
 {
 	struct rule_index *index = b->index;
-	uint32_t count = 0;
+	uint32_t used = 0, kept;
 
-	index->postings = alloc_zeroed(b->filing_count + 1, sizeof(*index->postings));
+	if (b->filing_count >= MANY_RULES / 2)
+		return -1;
+	/* Each key has at least one filing: twice their number holds counts and rules. */
+	index->postings = alloc_zeroed(2 * b->filing_count + 1, sizeof(*index->postings));
 	if (index->postings == NULL || table_init(&index->table, b->filing_count) < 0)
 		return -1;
 	if (b->filing_count > 0)
 		qsort(b->filings, b->filing_count, sizeof(*b->filings), compare_filings);
-	for (size_t i = 0; i < b->filing_count; i++) {
-		const struct filing *filing = &b->filings[i];
-		struct slot *slot = table_slot(&index->table, filing->key);
+	for (size_t i = 0, end; i < b->filing_count; i = end) {
+		uint32_t key = b->filings[i].key;
 
-		if (i > 0 && compare_filings(filing, filing - 1) == 0)
-			continue;
-		if (slot->key == 0)
-			*slot = (struct slot){ filing->key, count, 0 };
-		index->postings[count++] = filing->rule;
-		slot->count++;
+		for (end = i; end < b->filing_count && b->filings[end].key == key;)
+			end++;
+		kept = take_rules(&b->filings[i], end - i, &index->postings[used + 1]);
+		index->postings[used] = kept;
+		*table_slot(&index->table, key) =
+			(struct slot){ key, kept == 1 ? b->filings[i].rule : MANY_RULES + used };
+		if (kept > 1)
+			used += kept + 1;
 	}
 	return 0;
 }
@@ -351,35 +379,35 @@ static int count_keys(struct builder *b)
 		return -1;
 	for (uint32_t i = 0; i < b->program->atom_count; i++)
 		if (atom_has_key(&b->program->atoms[i])) {
-			uint64_t key = atom_key(&b->program->atoms[i]);
+			uint32_t key = atom_key(&b->program->atoms[i]);
 			struct slot *slot = table_slot(&b->counts, key);
 
 			slot->key = key;
-			slot->count++;
+			slot->value++;
 		}
 	return 0;
 }
 
-static int build_index(struct builder *b, const uint32_t *roots, uint32_t count)
+static int build_index(struct builder *b, const struct rule_entry *entries, uint32_t count)
 {
 	struct rule_index *index = b->index;
 
-	index->always = alloc_zeroed(index->words, sizeof(uint64_t));
+	index->always = alloc_zeroed(count + (size_t)1, sizeof(*index->always));
 	index->group_rules = alloc_zeroed(index->words, sizeof(uint64_t));
 	if (index->always == NULL || index->group_rules == NULL || count_keys(b) < 0)
 		return -1;
 	for (uint32_t i = 0; i < count && !b->failed; i++) {
-		if (node_cost(b, roots[i]) == NEVER_CHEAP)
-			set_bit(index->always, i);
+		if (node_cost(b, entries[i].root) == NEVER_CHEAP)
+			index->always[index->always_count++] = i;
 		else
-			file_node(b, roots[i], i);
+			file_node(b, entries[i].root, i);
 	}
 	sort_groups(index);
 	return b->failed ? -1 : build_postings(b);
 }
 
-struct rule_index *rule_index_create(const struct program *program, const uint32_t *roots,
-				     uint32_t count)
+struct rule_index *rule_index_create(const struct program *program,
+				     const struct rule_entry *entries, uint32_t count)
 {
 	struct builder b = { .program = program,
 			     .index = alloc_zeroed(1, sizeof(struct rule_index)) };
@@ -388,8 +416,8 @@ struct rule_index *rule_index_create(const struct program *program, const uint32
 	if (b.index == NULL)
 		return NULL;
 	b.index->schema = program->schema;
-	b.index->words = (count + 63) / 64 + (count == 0);
-	built = build_index(&b, roots, count);
+	b.index->words = (count + (size_t)63) / 64;
+	built = build_index(&b, entries, count);
 	free(b.counts.slots);
 	free(b.filings);
 	if (built == 0)
@@ -420,24 +448,63 @@ size_t rule_index_words(const struct rule_index *index)
 
 /* --- asking --- */
 
-static void add_all(const struct rule_index *index, const uint64_t *rules, uint64_t *candidates)
+static void add_rule(const struct candidates *candidates, uint32_t rule)
 {
-	for (size_t i = 0; i < index->words; i++)
-		candidates[i] |= rules[i];
+	set_bit(candidates->words, rule);
+	set_bit(candidates->summary, rule / 64);
 }
 
-static void add_key(const struct rule_index *index, uint64_t key, uint64_t *candidates)
+static void add_all(const struct rule_index *index, const uint64_t *rules,
+		    const struct candidates *candidates)
+{
+	for (uint32_t i = 0; i < index->words; i++) {
+		candidates->words[i] |= rules[i];
+		if (rules[i] != 0)
+			set_bit(candidates->summary, i);
+	}
+}
+
+static void add_key(const struct rule_index *index, uint32_t key,
+		    const struct candidates *candidates)
 {
 	const struct slot *slot = table_slot(&index->table, key);
+	const uint32_t *posting;
 
 	if (slot->key == 0)
 		return;
-	for (uint32_t i = 0; i < slot->count; i++)
-		set_bit(candidates, index->postings[slot->begin + i]);
+	if (slot->value < MANY_RULES) {
+		add_rule(candidates, slot->value);
+		return;
+	}
+	posting = &index->postings[slot->value - MANY_RULES];
+	for (uint32_t i = 1; i <= posting[0]; i++)
+		add_rule(candidates, posting[i]);
+}
+
+#define KEYS_AHEAD 32
+
+/* The slots lie anywhere in a big table: ask for a few dozen, then look. */
+static void add_member_groups(const struct rule_index *index, const struct person *person,
+			      const struct candidates *candidates)
+{
+	uint32_t keys[KEYS_AHEAD];
+
+	for (size_t i = 0; i < person->group_count; i += KEYS_AHEAD) {
+		size_t count = person->group_count - i;
+
+		count = count < KEYS_AHEAD ? count : KEYS_AHEAD;
+		for (size_t k = 0; k < count; k++) {
+			keys[k] = hash_group(person->groups[i + k]);
+			__builtin_prefetch(&index->table.slots[keys[k] & index->table.mask]);
+		}
+		for (size_t k = 0; k < count; k++)
+			add_key(index, keys[k], candidates);
+	}
 }
 
 static void add_column(const struct rule_index *index, const struct column *column,
-		       const struct person *person, struct scratch *scratch, uint64_t *candidates)
+		       const struct person *person, struct scratch *scratch,
+		       const struct candidates *candidates)
 {
 	struct view view;
 	struct prepared value;
@@ -454,7 +521,7 @@ static void add_column(const struct rule_index *index, const struct column *colu
 
 /* Groups that nobody can be said not to be in: rules under them are open for everybody. */
 static void add_unknown_groups(const struct rule_index *index, const struct group_states *states,
-			       uint64_t *candidates)
+			       const struct candidates *candidates)
 {
 	uint32_t known = states ? states->count : 0;
 	size_t high = index->group_count;
@@ -475,12 +542,12 @@ static void add_unknown_groups(const struct rule_index *index, const struct grou
 
 void rule_index_candidates(const struct rule_index *index, const struct person *person,
 			   const struct group_states *groups, struct scratch *scratch,
-			   uint64_t *candidates)
+			   const struct candidates *candidates)
 {
-	memcpy(candidates, index->always, index->words * sizeof(*candidates));
+	for (size_t i = 0; i < index->always_count; i++)
+		add_rule(candidates, index->always[i]);
 	if (index->group_count > 0) {
-		for (size_t i = 0; i < person->group_count; i++)
-			add_key(index, hash_group(person->groups[i]), candidates);
+		add_member_groups(index, person, candidates);
 		if (person->groups_incomplete != 0)
 			add_all(index, index->group_rules, candidates);
 		else

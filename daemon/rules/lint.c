@@ -185,7 +185,7 @@ static void reach_remember(struct reach *reach, const struct rule *rule, uint32_
 static void lint_reach(struct reach *reach, const struct rule *rule, int truth,
 		       struct diagnostics *list)
 {
-	uint32_t root = reach->rules->roots[rule->order];
+	uint32_t root = reach->rules->entries[rule->order].root;
 	const char *profile = profile_of(rule);
 	const struct rule *earlier;
 
@@ -228,7 +228,7 @@ static void lint_title_only(const struct ruleset *rules, const struct rule *rule
 			    const struct rule_settings *settings, struct diagnostics *list)
 {
 	const struct program *program = &rules->program;
-	uint32_t root = rules->roots[rule->order];
+	uint32_t root = rules->entries[rule->order].root;
 	bool any = false;
 
 	if (!grants_kind(rule, GRANT_PERSONA))
@@ -295,7 +295,7 @@ static const struct atom *find_negation(const struct program *program, uint32_t 
 static void lint_negation(const struct ruleset *rules, const struct rule *rule,
 			  const struct rule_settings *settings, struct diagnostics *list)
 {
-	uint32_t root = rules->roots[rule->order];
+	uint32_t root = rules->entries[rule->order].root;
 	const struct atom *atom;
 
 	if (rule->grant_count == 0)
@@ -368,7 +368,7 @@ void ruleset_lint_conditions(const struct catalogue_settings *settings, const st
 	for (uint32_t i = 0; i < rules->count; i++) {
 		const struct rule_settings *written = rule_settings_at(settings, i);
 		const struct rule *rule = &rules->rules[i];
-		int truth = program_static_truth(&rules->program, rules->roots[i]);
+		int truth = program_static_truth(&rules->program, rules->entries[i].root);
 
 		lint_static_truth(rule, written, truth, list);
 		lint_title_only(rules, rule, written, list);

@@ -42,6 +42,10 @@ struct prepared {
 	int64_t number;
 };
 
+/*
+ * 24 bytes, so that what a person's rules need stays in the cache. What the unions hold follows
+ * from test and comparison: a group, parts of a substring match, else one prepared value.
+ */
 struct atom {
 	uint8_t test;		   /* enum test */
 	uint8_t comparison;	   /* enum comparison */
@@ -49,15 +53,38 @@ struct atom {
 	bool open_start, open_end; /* substrings: begins, ends with a star */
 	uint16_t attribute;
 	int16_t source; /* -1: the merged view */
-	uint32_t group; /* TEST_GROUP: registry id */
-	uint32_t part_count;
-	struct prepared value;
-	const struct prepared *parts;
-	const char
-		*name; /* of the group, canonical; or the naming attribute of with_dn, lower case */
-	source_mask group_sources; /* TEST_GROUP: sources that could say so */
-	const char *text;	   /* as written */
+	union {
+		uint32_t group; /* registry id */
+		uint32_t size;	/* of text */
+		uint32_t part_count;
+	};
+	union {
+		source_mask group_sources; /* sources that could say so */
+		const char *text;
+		int64_t number;
+		const struct prepared *parts;
+	};
 };
+
+/* What only explaining, ":dn" and canonical forms need; parallel to the atoms. */
+struct atom_detail {
+	const char *name; /* of the group, canonical; of with_dn's naming attribute, lower case */
+	const char *written; /* as in the filter */
+};
+
+static inline bool comparison_is_number(uint8_t comparison)
+{
+	return comparison == COMPARE_INTEGER || comparison == COMPARE_BOOLEAN ||
+	       comparison == COMPARE_TIME;
+}
+
+/* The asserted value; neither for groups nor for substrings. */
+static inline struct prepared atom_value(const struct atom *atom)
+{
+	if (comparison_is_number(atom->comparison))
+		return (struct prepared){ .number = atom->number };
+	return (struct prepared){ .text = atom->text, .size = atom->size };
+}
 
 enum node_kind { NODE_AND, NODE_OR, NODE_NOT, NODE_ATOM };
 
@@ -74,6 +101,7 @@ struct program {
 	struct group_registry *registry; /* while compiling; NULL: no groups allowed */
 	struct node *nodes;
 	struct atom *atoms;
+	struct atom_detail *details; /* parallel */
 	uint32_t node_count, atom_count;
 	uint32_t node_capacity, atom_capacity;
 	const char **sources; /* names, for group_name_normalize */
@@ -81,6 +109,12 @@ struct program {
 };
 
 #define NO_NODE UINT32_MAX
+
+static inline const struct atom_detail *atom_detail_of(const struct program *program,
+						       const struct atom *atom)
+{
+	return &program->details[atom - program->atoms];
+}
 
 /* 0 or -1 (memory). Borrows schema and registry. */
 int program_init(struct program *program, const struct schema *schema,
@@ -178,25 +212,42 @@ const char *explain_atom_because(const struct evaluation *evaluation, const stru
 
 struct rule_index;
 
-/* NULL: out of memory. roots[i]: condition of rule i. */
-struct rule_index *rule_index_create(const struct program *program, const uint32_t *roots,
-				     uint32_t count);
+/* What evaluation needs of a rule before it matches. */
+struct rule_entry {
+	int64_t expires_s;
+	uint32_t root;
+};
+
+/* NULL: out of memory. entries[i]: rule i. */
+struct rule_index *rule_index_create(const struct program *program,
+				     const struct rule_entry *entries, uint32_t count);
 void rule_index_destroy(struct rule_index *index);
+
+/* Candidates of one person: bit i for rule i, and a bit for every word that may hold some. */
+struct candidates {
+	uint64_t *words, *summary;
+};
+
+/* Words and summary words that rule_index_candidates needs. */
+size_t rule_index_words(const struct rule_index *index);
+static inline size_t summary_words(size_t words)
+{
+	return (words + 63) / 64;
+}
 /*
- * Set bit i of candidates for every rule i that may be other than NO. candidates has
- * rule_index_words() words; they are overwritten.
+ * Find every rule that may be other than NO. The words must be zero before; whoever
+ * takes the candidates out leaves them so.
  */
 void rule_index_candidates(const struct rule_index *index, const struct person *person,
 			   const struct group_states *groups, struct scratch *scratch,
-			   uint64_t *candidates);
-size_t rule_index_words(const struct rule_index *index);
+			   const struct candidates *candidates);
 
 /* --- the ruleset itself (ruleset.c) --- */
 
 struct ruleset {
 	struct program program;
 	struct rule *rules;
-	uint32_t *roots; /* parallel */
+	struct rule_entry *entries; /* parallel */
 	uint32_t count;
 	uint32_t *groups; /* ascending */
 	size_t group_count;

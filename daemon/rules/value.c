@@ -240,16 +240,19 @@ static bool text_has_parts(const struct atom *atom, const char *text, size_t siz
 
 bool value_passes(const struct atom *atom, const struct prepared *value)
 {
-	int64_t mask = atom->value.number;
+	struct prepared asserted;
 
+	if (atom->test == TEST_SUBSTRINGS)
+		return text_has_parts(atom, value->text, value->size);
+	asserted = atom_value(atom);
 	switch ((enum test)atom->test) {
-	case TEST_EQUAL: return value_equal(value, &atom->value);
-	case TEST_SUBSTRINGS: return text_has_parts(atom, value->text, value->size);
-	case TEST_GREATER: return value_order(value, &atom->value) >= 0;
-	case TEST_LESS: return value_order(value, &atom->value) <= 0;
-	case TEST_BITS_ALL: return (value->number & mask) == mask;
-	case TEST_BITS_ANY: return (value->number & mask) != 0;
+	case TEST_EQUAL: return value_equal(value, &asserted);
+	case TEST_GREATER: return value_order(value, &asserted) >= 0;
+	case TEST_LESS: return value_order(value, &asserted) <= 0;
+	case TEST_BITS_ALL: return (value->number & asserted.number) == asserted.number;
+	case TEST_BITS_ANY: return (value->number & asserted.number) != 0;
 	case TEST_PRESENT: return true;
+	case TEST_SUBSTRINGS:
 	case TEST_GROUP: return false;
 	}
 	return false;
