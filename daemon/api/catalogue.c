@@ -87,6 +87,8 @@ int plan_get(struct http_request *request, struct http_response *response, struc
 		return -1;
 	json_object(&json);
 	show_plan_members(&json, &plan);
+	if (show_plan_changes(&view, &json, &plan, err) < 0)
+		return -1;
 	json_end(&json);
 	return 0;
 }

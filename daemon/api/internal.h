@@ -34,7 +34,7 @@ struct actor api_actor(const struct http_request *request);
 /* The response as JSON, to be filled and ended by the handler. */
 struct json api_json(struct http_response *response);
 
-/* "administrators": comma-free names for enum values in queries. -1 with err when not known. */
+/* "role" … ; -1 with err and error_field. */
 int grant_kind_parse(struct http_request *request, const char *field, const char *text,
 		     enum grant_kind *ret_kind, struct err *err);
 
@@ -43,6 +43,11 @@ void show_user_members(struct json *json, const struct user *user);
 void show_grant_members(struct json *json, const struct grant *grant);
 void show_disabled(struct json *json, uint32_t disabled);
 void show_plan_members(struct json *json, const struct plan_row *plan);
+/* Members "changes_total" and "changes": what is still to be done of a plan. */
+int show_plan_changes(const struct reading_view *view, struct json *json,
+		      const struct plan_row *plan, struct err *err);
+/* runs.c: one line of a report */
+void report_change_json(struct json *json, const struct report_change *change);
 /* Members "file", "line", "column" of a position, where known. */
 void show_position_members(struct api *api, struct json *json, struct position at);
 

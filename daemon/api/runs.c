@@ -13,8 +13,9 @@
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/json.h>
 #include <rolebridge/base/log.h>
-#include <rolebridge/base/util.h>
 #include <rolebridge/http/request.h>
+
+#include "internal.h"
 
 #define REPORTS_MAX ((size_t)48 * 1024 * 1024) /* below what one answer may hold */
 #define DIAGNOSTICS_MAX ((size_t)4 * 1024 * 1024)
@@ -370,7 +371,7 @@ void runs_list_json(struct runs *runs, struct strbuf *out)
 
 /* ---------------------------------------------------------------- reports -- */
 
-static void report_change_json(struct json *json, const struct report_change *change)
+void report_change_json(struct json *json, const struct report_change *change)
 {
 	char uuid[UUID_TEXT_SIZE];
 

@@ -257,7 +257,7 @@ int run_plans_show(struct cli *cli)
 
 	if (!plan || cli->json)
 		return plan ? CLI_OK : CLI_FAILED;
-	print_changes(cli, summary);
+	print_changes(cli, plan);
 	put(cli, BOLD, "Plan %s\n", shown(cli, member(plan, "id")));
 	put(cli, PLAIN, "%s, of %s, by %s at %s\n", shown(cli, member(plan, "state")),
 	    shown(cli, member(plan, "source")), shown(cli, member(plan, "actor")),
