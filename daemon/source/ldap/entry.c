@@ -15,7 +15,8 @@ int entry_open(LDAP *ld, LDAPMessage *message, struct entry *ret_entry)
 int entry_next(LDAP *ld, struct entry *entry, struct berval *ret_name, struct berval **ret_values)
 {
 	*ret_values = NULL;
-	if (ldap_get_attribute_ber(ld, entry->message, entry->ber, ret_name, ret_values) != LDAP_SUCCESS)
+	if (ldap_get_attribute_ber(ld, entry->message, entry->ber, ret_name, ret_values) !=
+	    LDAP_SUCCESS)
 		return -1;
 	return ret_name->bv_val ? 1 : 0;
 }
