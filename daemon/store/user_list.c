@@ -88,15 +88,18 @@ static int choose_prefix_mode(struct store *store, const struct list_values *val
 
 enum driver { DRIVE_USERS, DRIVE_INACTIVE, DRIVE_HOLDERS, DRIVE_LATE_HOLDERS };
 
+#define HOLDERS_FROM \
+	"user_grant g INDEXED BY grant_holders CROSS JOIN user u ON u.id = g.user WHERE " \
+	"g.kind = ?5 AND g.name = ?6 AND g.user > ?1 AND g.user <= ?9 AND g.indexed = 1"
+#define LATE_HOLDERS_FROM \
+	"user_grant g NOT INDEXED CROSS JOIN user u ON u.id = g.user WHERE g.user > ?1 AND " \
+	"g.user > ?9 AND g.kind = ?5 AND g.name = ?6"
+
 static const char *const driver_texts[] = {
 	[DRIVE_USERS] = "user u NOT INDEXED WHERE u.id > ?1",
 	[DRIVE_INACTIVE] = "user u INDEXED BY user_inactive WHERE u.id > ?1",
-	[DRIVE_HOLDERS] =
-		"user_grant g INDEXED BY grant_holders CROSS JOIN user u ON u.id = g.user "
-		"WHERE g.kind = ?5 AND g.name = ?6 AND g.user > ?1 AND g.user <= ?9 "
-		"AND g.indexed = 1",
-	[DRIVE_LATE_HOLDERS] = "user_grant g NOT INDEXED CROSS JOIN user u ON u.id = g.user WHERE "
-			       "g.user > ?1 AND g.user > ?9 AND g.kind = ?5 AND g.name = ?6",
+	[DRIVE_HOLDERS] = HOLDERS_FROM,
+	[DRIVE_LATE_HOLDERS] = LATE_HOLDERS_FROM,
 };
 
 static enum driver choose_driver(const struct user_query *query, enum prefix_mode mode)
