@@ -519,6 +519,24 @@ static void add_column(const struct rule_index *index, const struct column *colu
 			add_key(index, hash_prepared(column->seed, &value), candidates);
 }
 
+/* All marked ids from first to last, eight at a time where none is. */
+static void add_marked_groups(const struct rule_index *index, const uint8_t *unknown,
+			      uint32_t first, uint32_t last, const struct candidates *candidates)
+{
+	uint64_t eight;
+
+	for (uint64_t id = first; id <= last; id++) {
+		while (id + sizeof(eight) <= (uint64_t)last + 1) {
+			memcpy(&eight, &unknown[id], sizeof(eight));
+			if (eight != 0)
+				break;
+			id += sizeof(eight);
+		}
+		if (id <= last && unknown[id] != 0)
+			add_key(index, hash_group((uint32_t)id), candidates);
+	}
+}
+
 /* Groups that nobody can be said not to be in: rules under them are open for everybody. */
 static void add_unknown_groups(const struct rule_index *index, const struct group_states *states,
 			       const struct candidates *candidates)
@@ -530,14 +548,13 @@ static void add_unknown_groups(const struct rule_index *index, const struct grou
 		add_key(index, hash_group(index->groups[high - 1]), candidates);
 	if (high == 0)
 		return;
-	if (states->listed) {
-		for (uint32_t i = 0; i < states->unknown_id_count; i++)
-			add_key(index, hash_group(states->unknown_ids[i]), candidates);
+	if (!states->listed) {
+		add_marked_groups(index, states->unknown, index->groups[0], index->groups[high - 1],
+				  candidates);
 		return;
 	}
-	for (size_t i = 0; i < high; i++)
-		if (states->unknown[index->groups[i]] != 0)
-			add_key(index, hash_group(index->groups[i]), candidates);
+	for (uint32_t i = 0; i < states->unknown_id_count; i++)
+		add_key(index, hash_group(states->unknown_ids[i]), candidates);
 }
 
 void rule_index_candidates(const struct rule_index *index, const struct person *person,
