@@ -5,12 +5,14 @@
  * NO for a person, and why. What may fail: bad configuration (diagnostics),
  * memory. Evaluation takes memory from the caller's arena for its result only.
  */
-#include "program.h"
+#include <rolebridge/rules/ruleset.h>
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/message.h>
 #include <rolebridge/base/util.h>
+
+#include "program.h"
 
 #define DIGEST_TEXT_MAX ((size_t)1024 * 1024 * 1024)
 /* Grows when the same rules would decide otherwise. */

@@ -31,7 +31,7 @@ struct persona_settings {
 	bool primary;
 	struct located_list objectives, frustrations, watering_holes;
 	struct located technical_sophistication; /* low, medium, high */
-	int64_t review_due_s; /* 0: none */
+	int64_t review_due_s;			 /* 0: none */
 };
 
 struct grant_settings {
@@ -64,9 +64,11 @@ struct rule_test_settings {
 struct catalogue_settings {
 	struct position at;
 	struct struct_list profiles, roles, personas, rules, tests;
-	struct located_list classifications; /* allowed; default the shipped list (Admin, Sales, …) */
-	struct located_list segments;	     /* enabled ones */
-	struct located_list local_groups;    /* slugs of local groups rules may grant; empty: any slug */
+	struct located_list
+		classifications;      /* allowed; default the shipped list (Admin, Sales, …) */
+	struct located_list segments; /* enabled ones */
+	struct located_list
+		local_groups; /* slugs of local groups rules may grant; empty: any slug */
 };
 
 /* Rows named profiles, roles, personas, rules, tests, classifications, segments, local_groups at the root. */
