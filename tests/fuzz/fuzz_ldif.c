@@ -1,0 +1,22 @@
+/* LDIF source: any file is read to its end, and every record is one that can be read. */
+#include "file_source.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct ldif_source source = {
+		.common = { .name = LOCATED("one") },
+		.path = LOCATED(fuzz_file(data, size)),
+		.key = LOCATED("uid"),
+	};
+	struct read_result result;
+	struct err err;
+
+	if (ldif_read(&source, fuzz_attributes, ARRAY_LEN(fuzz_attributes), fuzz_groups,
+		      ARRAY_LEN(fuzz_groups), &fuzz_intake, &result, &err) < 0)
+		abort();
+	if (size > 0 && data[size - 1] != '\n' && result.complete)
+		abort();
+	return 0;
+}
