@@ -70,7 +70,7 @@ static void test_options(void **state)
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
 	AUTO(arena) struct arena *arena = arena_create(1 << 20);
 	struct config config;
-	AUTO(document) struct document *document = parse(good, arena, &config, list);
+	UNUSED AUTO(document) struct document *document = parse(good, arena, &config, list);
 	const struct ldif_source *ldif = ((void **)config.sources.items)[0];
 	const struct csv_source *csv = ((void **)config.sources.items)[1];
 
@@ -112,7 +112,7 @@ static void test_findings(void **state)
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
 	AUTO(arena) struct arena *arena = arena_create(1 << 20);
 	struct config config;
-	AUTO(document) struct document *document = parse(bad, arena, &config, list);
+	UNUSED AUTO(document) struct document *document = parse(bad, arena, &config, list);
 
 	(void)state;
 	assert_int_equal(diagnostics_errors(list), 7);
@@ -146,7 +146,7 @@ static void test_wanted(void **state)
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
 	AUTO(arena) struct arena *arena = arena_create(1 << 20);
 	struct config config;
-	AUTO(document) struct document *document = parse(good, arena, &config, list);
+	UNUSED AUTO(document) struct document *document = parse(good, arena, &config, list);
 	void **items = config.sources.items;
 	const struct source_settings *sources[] = { items[0], items[1] };
 	struct schema *schema = schema_create(&config.identity, sources, 2, list);
