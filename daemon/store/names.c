@@ -2,12 +2,14 @@
  * Names and their numbers. Enters: texts or numbers. Leaves: the other.
  * Fails as the store does; a number without a row means a damaged store.
  */
-#include "db.h"
+#include "names.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <rolebridge/base/alloc.h>
+
+#include "db.h"
 
 /* Past this the cache is emptied: requests each bring a new name. */
 #define CACHE_MAX 32768
