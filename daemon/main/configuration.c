@@ -118,21 +118,13 @@ static int prune_registry(struct configuration *config, struct diagnostics *list
 	return 0;
 }
 
-/* Frozen, or never read: unknown for everybody until a whole read says otherwise. */
+/* As last known; change/ follows what reads find. */
 static int build_states(struct configuration *config, struct diagnostics *list)
 {
-	uint32_t count = group_registry_next_id(config->registry);
-	uint8_t *unknown = arena_alloc_array(config->arena, (size_t)count + 1, 1);
+	struct err err = { 0 };
 
-	if (!unknown)
+	if (group_states_build(config->registry, config->arena, &config->states, &err) < 0)
 		return out_of_memory(list);
-	memset(unknown, 1, (size_t)count + 1);
-	for (size_t i = 0; i < group_registry_count(config->registry); i++) {
-		const struct group *group = group_registry_at(config->registry, i);
-
-		unknown[group->id] = group->released ? 0 : !group->found || group->vanished;
-	}
-	config->states = (struct group_states){ .unknown = unknown, .count = count };
 	config->setup.decision.groups = &config->states;
 	return 0;
 }

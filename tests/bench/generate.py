@@ -105,7 +105,9 @@ def write_rules(out, groups):
         out.write(f"  - id: rule-{number:03d}\n    groups: [\"{group_dn(group)}\", "
                   f"\"{group_dn((group + 3) % groups)}\"]\n")
         if number % 3 == 0:
-            out.write("    when: \"(!(employeeType=contractor))\"\n")
+            out.write("    when: \"(&(employeeType=*)(!(employeeType=contractor)))\"\n")
+        elif number % 7 == 0:
+            out.write(f"    when: \"(|(title={TITLES[number % len(TITLES)]})(department=Fraud))\"\n")
         grant = f"roles: [role-{number % 50:02d}]"
         if number % 5 == 0:
             grant += f", profile: {profiles[number // 5 % 3]}"
