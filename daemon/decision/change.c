@@ -26,15 +26,16 @@ bool person_change_is_visible(const struct person_change *change)
 {
 	const struct user *before = &change->before, *after = &change->after;
 
-	return before->id == 0 ? after->username != NULL && after->username[0] != '\0'
-			       : change->added_count > 0 || change->removed_count > 0 ||
-					 before->disabled != after->disabled ||
-					 before->is_protected != after->is_protected ||
-					 text_differs(before->profile, after->profile) ||
-					 text_differs(before->username, after->username) ||
-					 text_differs(before->email, after->email) ||
-					 text_differs(before->display_name, after->display_name) ||
-					 text_differs(before->organization, after->organization);
+	/* Someone new: nothing stood there before. */
+	if (before->id == 0 && before->username[0] == '\0')
+		return after->username[0] != '\0';
+	return change->added_count > 0 || change->removed_count > 0 ||
+	       before->disabled != after->disabled || before->is_protected != after->is_protected ||
+	       text_differs(before->profile, after->profile) ||
+	       text_differs(before->username, after->username) ||
+	       text_differs(before->email, after->email) ||
+	       text_differs(before->display_name, after->display_name) ||
+	       text_differs(before->organization, after->organization);
 }
 
 bool person_change_is_empty(const struct person_change *change)
@@ -432,13 +433,8 @@ int person_change_digest(const struct person_change *held, struct hash256 *ret_d
 {
 	AUTO(strbuf) struct strbuf bytes = STRBUF(1u << 30);
 
-	/* Someone who waits outside has no lasting uuid yet: their identities name them. */
-	if (held->before.id != 0 || held->identity_count == 0)
-		strbuf_append(&bytes, held->after.uuid.byte, sizeof(held->after.uuid.byte));
-	for (size_t i = 0; held->before.id == 0 && i < held->identity_count; i++) {
-		put_text(&bytes, held->identities[i].source);
-		put_text(&bytes, held->identities[i].key);
-	}
+	/* The username is one person's for good, also for someone who has no user yet. */
+	put_text(&bytes, held->after.username);
 	put_text(&bytes, held->before.profile);
 	put_varint(&bytes, held->before.disabled);
 	put_text(&bytes, held->after.profile);

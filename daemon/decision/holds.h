@@ -16,6 +16,7 @@ struct plan_holds {
 	unsigned kinds;		   /* bit per kind that occurs */
 	struct hash128 *conflicts; /* ordered */
 	size_t conflict_count;
+	unsigned flags; /* enum plan_flag */
 };
 
 bool plan_holds_has(const struct plan_holds *holds, enum limit_kind kind, const char *subject);

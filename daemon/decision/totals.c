@@ -18,7 +18,6 @@
 #define SUBJECTS_MAX (1u << 24)
 #define SUBJECT_BYTES_MAX (1u << 30)
 #define HOLDS_VERSION 1
-#define FLAG_KINDS_HELD 1u
 
 const char *limit_kind_name(enum limit_kind kind)
 {
@@ -226,13 +225,14 @@ int plan_totals_count(struct plan_totals *totals, const struct decision_setup *s
 /* --- holds --- */
 
 void plan_holds_encode(const struct plan_totals *totals, const struct hash128 *conflicts,
-		       size_t conflict_count, struct strbuf *out)
+		       size_t conflict_count, unsigned flags, struct strbuf *out)
 {
 	size_t held = 0;
 
 	for (size_t i = 0; totals && i < totals->count; i++)
 		held += totals->totals[i].held ? 1 : 0;
 	put_u8(out, HOLDS_VERSION);
+	put_u8(out, (uint8_t)flags);
 	put_varint(out, held);
 	for (size_t i = 0; totals && i < totals->count; i++) {
 		if (!totals->totals[i].held)
@@ -258,6 +258,9 @@ void plan_holds_destroy(struct plan_holds *holds)
 static void read_holds(struct reader *in, struct plan_holds *holds)
 {
 	if (get_u8(in) != HOLDS_VERSION)
+		reader_fail(in);
+	holds->flags = get_u8(in);
+	if (holds->flags > PLAN_FLAGS)
 		reader_fail(in);
 	holds->count = (size_t)get_count(in, reader_left(in) / 2);
 	holds->items = arena_alloc_array(holds->arena, holds->count + 1, sizeof(*holds->items));
@@ -326,6 +329,11 @@ int plan_holds_decode(const void *data, size_t size, struct plan_holds **ret_hol
 bool plan_holds_any(const struct plan_holds *holds)
 {
 	return holds && holds->count > 0;
+}
+
+unsigned plan_holds_flags(const struct plan_holds *holds)
+{
+	return holds ? holds->flags : 0;
 }
 
 bool plan_holds_conflicts(const struct plan_holds *holds)

@@ -20,11 +20,13 @@
 struct setup {
 	struct decision_setup decision;
 	const struct policy_settings *policy;
+	/* What exists to be given; NULL: what rules give, the default and the administrator's profile. */
+	const struct catalogue_settings *catalogue;
 	struct group_registry *registry;
 	const struct source_settings *const *sources;
 	size_t source_count;
 	void (*destroy)(struct setup *setup);
-	void *owner; /* main's */
+	void *owner;	/* main's */
 	int references; /* atomic; use setup_acquire, setup_release */
 };
 struct setup *setup_acquire(struct setup *setup);
@@ -44,6 +46,8 @@ struct changer;
  */
 struct changer *changer_open(const char *store_path, struct setup *setup, struct err *err);
 void changer_close(struct changer *changer); /* finishes what was accepted */
+/* Have rules or trust changed since the users were last evaluated? Then reload with the same setup. */
+int changer_reload_due(struct changer *changer, bool *ret_due, struct err *err);
 const char *changer_store_path(const struct changer *changer);
 
 /* The setup in force; release after use. */
@@ -81,6 +85,13 @@ int change_alarm_clear(struct changer *changer, const struct actor *actor, int64
 		       struct err *err);
 /* Expired grants and rules: re-evaluates those concerned. Called by the timer. */
 int change_expire(struct changer *changer, int64_t now_s, struct err *err);
+
+/*
+ * A user's identities as rules see them now (for why): those missing for good left out, group lists
+ * that lack a group which rules name now marked incomplete. Borrows the setup; the rest is the arena's.
+ */
+int change_person_load(struct setup *setup, struct store *store, int64_t user_id, int64_t now_s,
+		       struct arena *arena, struct person *ret_person, struct err *err);
 
 /* Resolve uuid, username or e-mail on any handle. ERR_NOT_FOUND otherwise. */
 int user_resolve(struct store *store, const char *user, struct arena *arena, struct user *ret_user,

@@ -17,8 +17,9 @@
 struct report_change {
 	const char *username, *display_name;
 	struct uuid uuid;
-	const char *what;  /* "create", "disable", "enable", "grant", "revoke", "profile", "update" */
-	const char *kind;  /* grant kind, or "" */
+	const char
+		*what; /* "create", "disable", "enable", "grant", "revoke", "profile", "update" */
+	const char *kind; /* grant kind, or "" */
 	const char *before, *after;
 	const char *why; /* rule id, reason */
 	bool held;
@@ -37,8 +38,8 @@ struct run_report {
 	const char *server;
 	int64_t entries, unchanged, quarantined;
 	int64_t created, updated, disabled, enabled, granted, revoked; /* applied (or would be) */
-	int64_t missing; /* identities not seen, waiting for grace */
-	int64_t held;	 /* changes held */
+	int64_t missing;     /* identities not seen, waiting for grace */
+	int64_t held;	     /* changes held */
 	const char *plan_id; /* of the held plan; "" when nothing is held */
 	struct report_hold *holds;
 	size_t hold_count;

@@ -89,17 +89,27 @@ struct plan_total *plan_totals_at(struct plan_totals *totals, size_t index);
 /* Order by kind and subject: the same whatever came first. */
 void plan_totals_sort(struct plan_totals *totals);
 
+enum plan_flag {
+	PLAN_BY_PERSON = 1, /* a person applied it: nothing is held or counted */
+	/* An incomplete read: what is held is dropped, and looked at again in the next read. */
+	PLAN_FORGET_HELD = 2,
+	/* Held: administrators of a source's first sync wait here, and later runs do not let them in. */
+	PLAN_FIRST_SYNC = 4,
+	PLAN_FLAGS = 7,
+};
+
 /*
  * The held categories, and the names (digests, ascending) that several people of
  * the run claim, as stored with the plan.
  */
 void plan_holds_encode(const struct plan_totals *totals, const struct hash128 *conflicts,
-		       size_t conflict_count, struct strbuf *out);
+		       size_t conflict_count, unsigned flags, struct strbuf *out);
 struct plan_holds;
 int plan_holds_decode(const void *data, size_t size, struct plan_holds **ret_holds,
 		      struct err *err);
 void plan_holds_destroy(struct plan_holds *holds);
-bool plan_holds_any(const struct plan_holds *holds);	   /* any category held */
+bool plan_holds_any(const struct plan_holds *holds); /* any category held */
+unsigned plan_holds_flags(const struct plan_holds *holds);
 bool plan_holds_conflicts(const struct plan_holds *holds); /* any name in conflict */
 bool plan_holds_conflict(const struct plan_holds *holds, struct hash128 name);
 /* The digest of a claimed name: 'u' for a username, 'e' for an e-mail address. */
@@ -132,8 +142,9 @@ int plan_keep_additions(const struct person_change *change, struct arena *arena,
 			struct person_change *ret_change, struct err *err);
 
 /*
- * Digest contribution of a held change: uuid, before-state, what would go or come; no times.
- * The plan id is the digest over these, in order of uuid: independent of entry order.
+ * Digest contribution of a held change: whose, before-state, what would go or come; no times. The
+ * plan id is the digest over these, in their own order: independent of entry order. The
+ * username stands for the person: it is unique, and known before a uuid is.
  */
 int person_change_digest(const struct person_change *held, struct hash256 *ret_digest,
 			 struct err *err);

@@ -64,6 +64,9 @@ const struct rule *ruleset_find(const struct ruleset *rules, const char *id); /*
 bool ruleset_reads(const struct ruleset *rules, uint16_t attribute);
 /* Group ids named by rules, ascending. */
 const uint32_t *ruleset_groups(const struct ruleset *rules, size_t *ret_count);
+/* Those that one rule of the set names, ascending; from the arena. */
+int rule_groups(const struct ruleset *rules, const struct rule *rule, struct arena *arena,
+		const uint32_t **ret_ids, size_t *ret_count, struct err *err);
 /* Stable digest over everything that can change a decision. */
 struct hash128 ruleset_digest(const struct ruleset *rules);
 /* Earliest expires_s after now; 0: none. */

@@ -1,0 +1,816 @@
+/*
+ * Apply: changes of people into the store, each person whole or not at all.
+ *
+ * Enters: a READY plan, or one person's change. Leaves: users, identities, grants, audit rows,
+ * windows, alarms. Fails: store, memory; a failed batch leaves the plan READY, to be
+ * continued.
+ *
+ * The driver, in the planning thread, reads, decodes and splits the next batch and writes its audit
+ * texts while the writer thread carries out the one before: two batches are in work at most.
+ *
+ * Asked inside the transaction, for each person: is the user still as planned (else they are
+ * evaluated again, and no more is done than both agree on); does an active administrator remain; is
+ * a name taken. Where the outcome differs from what the source's record says, the identity's
+ * digest is stored as zero, so that the next run looks at it again.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/util.h>
+
+#define SLOTS 2
+
+/* --- one person --- */
+
+static void user_object(const struct uuid *uuid, char ret_object[static UUID_TEXT_SIZE + 5])
+{
+	memcpy(ret_object, "user:", 5);
+	uuid_format(uuid, ret_object + 5);
+}
+
+static bool is_administrator(const struct apply_context *context, const struct user *user)
+{
+	return user->id != 0 && user_is_active(user) &&
+	       strcmp(user->profile, context->setup->setup.decision.administrator_profile) == 0;
+}
+
+/* The record is to be looked at again in the next run. */
+static int look_again(struct apply_context *context, struct person_change *change, struct err *err)
+{
+	struct identity_change *identities;
+
+	if (change->identity_count == 0)
+		return 0;
+	identities = arena_memdup(context->arena, change->identities,
+				  change->identity_count * sizeof(*identities));
+	if (!identities)
+		return err_set(err, ERR_MEMORY, "no memory to apply a change");
+	for (size_t i = 0; i < change->identity_count; i++)
+		identities[i].digest = (struct hash128){ { 0 } };
+	change->identities = identities;
+	return 0;
+}
+
+/* The user is not as planned any more: what both the plan and the present state want. */
+static int plan_again(struct apply_context *context, struct person_change *change, struct err *err)
+{
+	struct evaluation evaluation = { .setup = context->setup,
+					 .store = context->changer->store,
+					 .arena = context->arena,
+					 .now_s = context->now_s,
+					 .cause = change->cause };
+	struct person_change fresh;
+	enum evaluated outcome;
+	const char *problem;
+
+	if (evaluate_user(&evaluation, change->before.id,
+			  change->identity_count ? &change->identities[0] : NULL, &fresh, &outcome,
+			  &problem, err) < 0 ||
+	    plan_intersect(change, &fresh, context->arena, change, err) < 0)
+		return -1;
+	return look_again(context, change, err);
+}
+
+/* Returns 1 when there is something to do, 0 when the user is gone, -1 on failure. */
+static int check_version(struct apply_context *context, struct person_change *change,
+			 bool *ret_modified, struct err *err)
+{
+	struct user present;
+	struct err missing;
+
+	if (change->before.id == 0 || !person_change_is_visible(change))
+		return 1;
+	err_clear(&missing);
+	if (store_user_get(context->changer->store, change->before.id, context->arena, &present,
+			   &missing) < 0) {
+		if (missing.code == ERR_NOT_FOUND)
+			return 0;
+		if (err)
+			*err = missing;
+		return -1;
+	}
+	if (present.version == change->before.version)
+		return 1;
+	*ret_modified = true;
+	return plan_again(context, change, err) < 0 ? -1 : 1;
+}
+
+static int quarantine(struct apply_context *context, const struct person_change *change,
+		      const char *reason, const char *detail, struct err *err)
+{
+	const struct identity_change *identity = change->identities;
+	struct quarantine_row row = { .source = context->source,
+				      .reason = reason,
+				      .detail = detail,
+				      .since_s = context->now_s,
+				      .seen_s = context->now_s };
+	struct identity decoded;
+
+	/* Without an identity nothing of a source is at fault. */
+	if (change->identity_count == 0)
+		return 0;
+	row.source = identity->source;
+	row.locator = row.key = identity->key;
+	if (identity->record &&
+	    record_decode(identity->record, identity->record_size,
+			  context->setup->setup.decision.schema, 0, context->arena, &decoded,
+			  NULL) == 0 &&
+	    decoded.dn[0] != '\0')
+		row.locator = decoded.dn;
+	context->applied->quarantined++;
+	return store_quarantine_put(context->changer->store, &row, err);
+}
+
+/* A name that someone else has or claims: a known user keeps the old one. */
+static int keep_name(struct apply_context *context, struct person_change *change, bool email,
+		     const char *reason, struct err *err)
+{
+	const char *wanted = email ? change->after.email : change->after.username;
+	const char *detail = arena_printf(context->arena,
+					  "%s '%s' belongs to, or is claimed by, "
+					  "somebody else",
+					  email ? "e-mail address" : "username", wanted);
+
+	if (!detail)
+		return err_set(err, ERR_MEMORY, "no memory to apply a change");
+	if (quarantine(context, change, reason, detail, err) < 0)
+		return -1;
+	if (email)
+		change->after.email = change->before.email;
+	else
+		change->after.username = change->before.username;
+	return look_again(context, change, err);
+}
+
+/* Names that several people of the run claim. Returns 1 to go on, 0 to leave out, -1. */
+static int check_claims(struct apply_context *context, struct person_change *change,
+			bool *ret_modified, struct err *err)
+{
+	const struct user *before = &change->before, *after = &change->after;
+	const struct {
+		bool email;
+		char what;
+		const char *before, *after, *reason;
+	} names[] = { { false, 'u', before->username, after->username, "username-conflict" },
+		      { true, 'e', before->email, after->email, "email-conflict" } };
+
+	if (!plan_holds_conflicts(context->holds))
+		return 1;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (names[i].after[0] == '\0' || strcmp(names[i].before, names[i].after) == 0 ||
+		    !plan_holds_conflict(context->holds,
+					 plan_name_digest(names[i].what, names[i].after)))
+			continue;
+		*ret_modified = true;
+		if (keep_name(context, change, names[i].email, names[i].reason, err) < 0)
+			return -1;
+		if (before->id == 0)
+			return 0;
+	}
+	return 1;
+}
+
+/* Drop grants of kind profile from both lists: the profile stays as it is. */
+static int keep_profile(struct apply_context *context, struct person_change *change,
+			struct err *err)
+{
+	struct grant *added =
+		arena_alloc_array(context->arena, change->added_count + 1, sizeof(*added));
+	struct grant *removed =
+		arena_alloc_array(context->arena, change->removed_count + 1, sizeof(*removed));
+	size_t counts[2] = { 0 }, firsts[2] = { 0 };
+
+	if (!added || !removed)
+		return err_set(err, ERR_MEMORY, "no memory to apply a change");
+	for (size_t i = 0; i < change->added_count; i++)
+		if (change->added[i].kind != GRANT_PROFILE) {
+			added[counts[0]++] = change->added[i];
+			firsts[0] += i < change->gained_count;
+		}
+	for (size_t i = 0; i < change->removed_count; i++)
+		if (change->removed[i].kind != GRANT_PROFILE) {
+			removed[counts[1]++] = change->removed[i];
+			firsts[1] += i < change->lost_count;
+		}
+	change->added = added;
+	change->added_count = counts[0];
+	change->gained_count = firsts[0];
+	change->removed = removed;
+	change->removed_count = counts[1];
+	change->lost_count = firsts[1];
+	change->after.profile = change->before.profile;
+	return 0;
+}
+
+/*
+ * The last administrator stays on record. When the source disabled them explicitly, their
+ * sign-in ends all the same.
+ */
+static int clamp(struct apply_context *context, struct person_change *change, struct err *err)
+{
+	uint32_t by_source = change->after.disabled & DISABLED_BY_SOURCE;
+	char uuid[UUID_TEXT_SIZE];
+
+	if (keep_profile(context, change, err) < 0 || look_again(context, change, err) < 0)
+		return -1;
+	change->after.disabled = (change->before.disabled & DISABLED_ANY) |
+				 (change->after.disabled & SUSPENDED_SIGN_IN) |
+				 (by_source ? (uint32_t)SUSPENDED_SIGN_IN : 0);
+	uuid_format(&change->after.uuid, uuid);
+	return store_alarm_raise(
+		       context->changer->store, "last-administrator", uuid,
+		       by_source ? "the source disabled the last administrator: kept on record, "
+				   "sign-in suspended"
+				 : "the last administrator would have been lost and was kept",
+		       context->now_s, err) < 0
+		       ? -1
+		       : 0;
+}
+
+static int check_administrator(struct apply_context *context, struct person_change *change,
+			       bool *ret_modified, struct err *err)
+{
+	const char *profile = context->setup->setup.decision.administrator_profile;
+	struct administrator_question question = {
+		.before = is_administrator(context, &change->before),
+		.after = is_administrator(context, &change->after),
+		.by_person = context->refuse,
+	};
+	enum administrator_verdict verdict;
+
+	if (!question.before || question.after)
+		return 0;
+	if (store_active_with_profile(context->changer->store, change->before.organization, profile,
+				      change->before.id, &question.others, err) < 0 ||
+	    policy_last_administrator(&question, &verdict, err) < 0)
+		return -1;
+	if (verdict == ADMINISTRATOR_CLAMPED) {
+		*ret_modified = true;
+		return clamp(context, change, err);
+	}
+	if (!context->actor->is_person) {
+		char uuid[UUID_TEXT_SIZE];
+		const char *text =
+			arena_printf(context->arena, "'%s' is no longer an administrator (%s)",
+				     change->before.username, change->cause);
+
+		uuid_format(&change->after.uuid, uuid);
+		if (!text)
+			return err_set(err, ERR_MEMORY, "no memory for an alarm");
+		if (store_alarm_raise(context->changer->store, "administrator-lost", uuid, text,
+				      context->now_s, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static bool is_email_reason(const char *reason)
+{
+	return reason && strncmp(reason, "email", 5) == 0;
+}
+
+/* Returns 1 written, 0 left out (a name is taken), -1. */
+static int write_user(struct apply_context *context, struct person_change *change,
+		      bool *ret_modified, struct err *err)
+{
+	struct store *store = context->changer->store;
+	struct err conflict;
+	int written;
+
+	if (change->before.id == 0) {
+		err_clear(&conflict);
+		written = store_user_insert(store, &change->after, &conflict);
+		if (written == 0)
+			return 1;
+		if (conflict.code == ERR_CONFLICT && !context->refuse)
+			return quarantine(context, change, err_reason(&conflict), conflict.text,
+					  err);
+		if (err)
+			*err = conflict;
+		return -1;
+	}
+	/* At most once more for each of the two names. */
+	for (int attempt = 0; attempt < 3; attempt++) {
+		if (!person_change_is_visible(change))
+			return 1;
+		err_clear(&conflict);
+		if (store_user_update(store, &change->after, &conflict) == 0)
+			return 1;
+		if (conflict.code != ERR_CONFLICT || context->refuse ||
+		    strcmp(err_reason(&conflict), "stale-version") == 0)
+			break;
+		*ret_modified = true;
+		if (keep_name(context, change, is_email_reason(conflict.reason),
+			      err_reason(&conflict), err) < 0)
+			return -1;
+	}
+	if (err)
+		*err = conflict;
+	return -1;
+}
+
+static int touch(struct apply_context *context, const struct identity_change *identity,
+		 int64_t user_id, struct err *err)
+{
+	if (!context->table || strcmp(identity->source, context->source) != 0)
+		return 0;
+	if (context->touched_count == context->touched_capacity) {
+		size_t capacity = context->touched_capacity ? context->touched_capacity * 2 : 64;
+		struct touched *grown = reallocarray(context->touched, capacity, sizeof(*grown));
+
+		if (!grown)
+			return err_set(err, ERR_MEMORY, "no memory to apply a change");
+		context->touched = grown;
+		context->touched_capacity = capacity;
+	}
+	context->touched[context->touched_count++] = (struct touched){
+		.key = fingerprint128(identity->key, strlen(identity->key)),
+		.digest = identity->digest,
+		.user_id = user_id,
+		.missing = identity->record == NULL,
+	};
+	return 0;
+}
+
+static int write_identities(struct apply_context *context, const struct person_change *change,
+			    struct err *err)
+{
+	struct store *store = context->changer->store;
+
+	for (size_t i = 0; i < change->identity_count; i++) {
+		const struct identity_change *identity = &change->identities[i];
+		struct identity_row row = { .source = identity->source,
+					    .key = identity->key,
+					    .user_id = change->after.id,
+					    .record = identity->record,
+					    .record_size = identity->record_size,
+					    .read_s = identity->read_s };
+		int written = identity->record
+				      ? store_identity_put(store, &row, &identity->digest, err)
+				      : store_identity_set_missing(
+						store, identity->source, identity->key,
+						identity->missing_s, identity->missing_runs, err);
+
+		if (written < 0 || touch(context, identity, change->after.id, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int write_grants(struct apply_context *context, const struct person_change *change,
+			struct err *err)
+{
+	struct store *store = context->changer->store;
+
+	for (size_t i = 0; i < change->removed_count; i++)
+		if (store_grant_remove(store, change->after.id, &change->removed[i], err) < 0)
+			return -1;
+	for (size_t i = 0; i < change->added_count; i++)
+		if (store_grant_add(store, change->after.id, &change->added[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+static int write_audit(struct apply_context *context, const struct person_change *change,
+		       const char *detail, struct err *err)
+{
+	AUTO(strbuf) struct strbuf text = STRBUF(PERSON_BYTES_MAX);
+	char object[UUID_TEXT_SIZE + 5];
+
+	if (!detail) {
+		detail_write(change, &text);
+		if (strbuf_failed(&text))
+			return err_set(err, ERR_MEMORY, "no memory for an audit row");
+		detail = strbuf_text(&text);
+	}
+	user_object(&change->after.uuid, object);
+	return audit_write(context->changer->store, context->now_s, context->actor,
+			   detail_action(change), object, detail, err);
+}
+
+static int clear_alarm(struct apply_context *context, const struct person_change *change,
+		       struct err *err)
+{
+	char uuid[UUID_TEXT_SIZE];
+
+	if ((change->before.disabled & ~change->after.disabled & SUSPENDED_SIGN_IN) == 0)
+		return 0;
+	uuid_format(&change->after.uuid, uuid);
+	return store_alarm_clear(context->changer->store, "last-administrator", uuid,
+				 context->actor->name, context->now_s, err) < 0
+		       ? -1
+		       : 0;
+}
+
+void apply_count(struct applied *applied, const struct person_change *change)
+{
+	bool is_new = change->before.id == 0 && change->before.username[0] == '\0';
+	bool was = !is_new && user_is_active(&change->before);
+	bool is = user_is_active(&change->after);
+	bool profile = strcmp(change->before.profile, change->after.profile) != 0;
+
+	if (!person_change_is_visible(change))
+		return;
+	if (is_new)
+		applied->created++;
+	else
+		applied->updated++;
+	applied->disabled += was && !is;
+	applied->enabled += !is_new && !was && is;
+	applied->granted += profile && change->after.profile[0] != '\0';
+	applied->revoked += profile && change->before.profile[0] != '\0';
+	for (size_t i = 0; i < change->gained_count; i++)
+		applied->granted += change->added[i].kind != GRANT_PROFILE;
+	for (size_t i = 0; i < change->lost_count; i++)
+		applied->revoked += change->removed[i].kind != GRANT_PROFILE;
+}
+
+/* What a person would notice: the row of the user, grants, audit, counts. Returns as write_user. */
+static int write_visible(struct apply_context *context, struct person_change *change,
+			 const char *detail, bool modified, struct err *err)
+{
+	int written = write_user(context, change, &modified, err);
+
+	change_step("user");
+	if (written <= 0 || !person_change_is_visible(change))
+		return written;
+	if (write_grants(context, change, err) < 0)
+		return -1;
+	change_step("grants");
+	if (write_audit(context, change, modified ? NULL : detail, err) < 0 ||
+	    clear_alarm(context, change, err) < 0)
+		return -1;
+	change_step("audit");
+	if (context->windows && plan_totals_count(context->windows, &context->setup->setup.decision,
+						  context->source, change, err) < 0)
+		return -1;
+	apply_count(context->applied, change);
+	return 1;
+}
+
+int apply_person(struct apply_context *context, const struct person_change *planned,
+		 const char *detail, struct err *err)
+{
+	struct person_change change = *planned;
+	bool modified = false;
+	int go = check_version(context, &change, &modified, err);
+
+	if (go > 0)
+		go = check_claims(context, &change, &modified, err);
+	if (go <= 0)
+		return go;
+	if (check_administrator(context, &change, &modified, err) < 0)
+		return -1;
+	if (person_change_is_visible(&change)) {
+		go = write_visible(context, &change, detail, modified, err);
+		if (go <= 0)
+			return go;
+	}
+	if (write_identities(context, &change, err) < 0)
+		return -1;
+	change_step("identity");
+	return 0;
+}
+
+/* --- batches --- */
+
+struct slot {
+	struct job job;
+	struct driver *driver;
+	struct arena *bytes, *people;
+	struct strbuf details;
+	struct person_change *changes;
+	size_t *detail_at; /* offset + 1; 0: none */
+	size_t count, capacity;
+	int64_t seq;
+	bool busy;
+	struct touched *touched;
+	size_t touched_count, touched_capacity;
+	struct applied applied;
+};
+
+struct driver {
+	struct apply_plan *plan;
+	struct store *read;
+	struct slot slots[SLOTS];
+	pthread_mutex_t mutex;
+	pthread_cond_t freed;
+	bool failed;
+	struct err failure;
+};
+
+static int write_windows(struct changer *changer, struct plan_totals *windows, int64_t now_s,
+			 struct err *err)
+{
+	for (size_t i = 0; i < plan_totals_size(windows); i++) {
+		const struct plan_total *total = plan_totals_at(windows, i);
+
+		if (store_window_add(changer->store, limit_kind_name(total->kind), total->subject,
+				     now_s, total->count, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int apply_people(struct slot *slot, struct apply_context *context, struct err *err)
+{
+	for (size_t i = 0; i < slot->count; i++) {
+		const char *detail =
+			slot->detail_at[i] ? slot->details.data + slot->detail_at[i] - 1 : NULL;
+
+		arena_reset(context->arena);
+		if (apply_person(context, &slot->changes[i], detail, err) < 0)
+			return err_wrap(err, "cannot apply the change of '%s'",
+					slot->changes[i].after.username);
+		change_step("person");
+	}
+	return 0;
+}
+
+static int finish_batch(struct changer *changer, const struct apply_plan *plan, int64_t seq,
+			int64_t now_s, struct err *err)
+{
+	struct plan_row row = { .row = plan->row, .state = PLAN_APPLIED, .finished_s = now_s };
+
+	if (store_plan_batch_done(changer->store, plan->row, seq, err) < 0)
+		return -1;
+	change_step("batch-done");
+	return seq + 1 < plan->batches ? 0 : store_plan_update(changer->store, &row, err);
+}
+
+static int run_batch(struct changer *changer, struct job *job, struct err *err)
+{
+	struct slot *slot = job->context;
+	struct apply_plan *plan = slot->driver->plan;
+	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
+	bool by_person = plan_holds_flags(plan->holds) & PLAN_BY_PERSON;
+	struct actor actor = { plan->actor, plan->id, by_person };
+	struct plan_totals *windows = by_person ? NULL : plan_totals_create();
+	struct apply_context context = { .changer = changer,
+					 .setup = plan->setup,
+					 .arena = arena,
+					 .actor = &actor,
+					 .source = plan->source,
+					 .holds = plan->holds,
+					 .windows = windows,
+					 .now_s = clock_now_s(),
+					 .applied = &slot->applied,
+					 .table = plan->table,
+					 .touched = slot->touched,
+					 .touched_capacity = slot->touched_capacity };
+	int result;
+
+	slot->applied = (struct applied){ 0 };
+	if (!arena || (!by_person && !windows)) {
+		plan_totals_destroy(windows);
+		return err_set(err, ERR_MEMORY, "no memory to apply a batch");
+	}
+	/* Batches are done in order: none after one that failed. */
+	result = slot->driver->failed ? err_set(err, ERR_CANCELLED, "an earlier batch failed") : 0;
+	if (result == 0)
+		result = apply_people(slot, &context, err);
+	if (result == 0 && windows)
+		result = write_windows(changer, windows, context.now_s, err);
+	if (result == 0)
+		result = finish_batch(changer, plan, slot->seq, context.now_s, err);
+	slot->touched = context.touched;
+	slot->touched_count = context.touched_count;
+	slot->touched_capacity = context.touched_capacity;
+	plan_totals_destroy(windows);
+	return result;
+}
+
+static void follow_in_table(struct table *table, const struct slot *slot)
+{
+	for (size_t i = 0; table && i < slot->touched_count; i++) {
+		const struct touched *touched = &slot->touched[i];
+		struct table_entry *entry = table_find(table, touched->key);
+
+		if (!entry)
+			continue;
+		if (touched->missing)
+			entry->user_flags |= TABLE_MISSING;
+		else
+			table_set(entry, touched->digest, touched->user_id, TABLE_SEEN);
+	}
+}
+
+static void add_applied(struct applied *sum, const struct applied *more)
+{
+	sum->created += more->created;
+	sum->updated += more->updated;
+	sum->disabled += more->disabled;
+	sum->enabled += more->enabled;
+	sum->granted += more->granted;
+	sum->revoked += more->revoked;
+	sum->quarantined += more->quarantined;
+}
+
+static void batch_finished(struct changer *changer UNUSED, struct job *job)
+{
+	struct slot *slot = job->context;
+	struct driver *driver = slot->driver;
+
+	pthread_mutex_lock(&driver->mutex);
+	if (job->result == 0) {
+		follow_in_table(driver->plan->table, slot);
+		add_applied(&driver->plan->applied, &slot->applied);
+		driver->plan->batches_done = slot->seq + 1;
+	} else if (!driver->failed) {
+		driver->failed = true;
+		driver->failure = job->err;
+	}
+	slot->busy = false;
+	pthread_cond_signal(&driver->freed);
+	pthread_mutex_unlock(&driver->mutex);
+}
+
+/* --- the driver --- */
+
+static int slot_room(struct slot *slot, struct err *err)
+{
+	size_t capacity = slot->capacity ? slot->capacity * 2 : BATCH_PEOPLE;
+	struct person_change *changes;
+	size_t *detail_at;
+
+	if (slot->count < slot->capacity)
+		return 0;
+	changes = reallocarray(slot->changes, capacity, sizeof(*changes));
+	if (!changes)
+		return err_set(err, ERR_MEMORY, "no memory for a batch");
+	slot->changes = changes;
+	detail_at = reallocarray(slot->detail_at, capacity, sizeof(*detail_at));
+	if (!detail_at)
+		return err_set(err, ERR_MEMORY, "no memory for a batch");
+	slot->detail_at = detail_at;
+	slot->capacity = capacity;
+	return 0;
+}
+
+int apply_split(const struct live_setup *setup, const char *source, const struct plan_holds *holds,
+		const struct person_change *change, struct arena *arena,
+		struct person_change *ret_now, struct person_change *ret_held, struct err *err)
+{
+	struct identity_change *identities;
+
+	if (plan_split(&setup->setup.decision, source, change, holds, arena, ret_now, ret_held,
+		       err) < 0)
+		return -1;
+	if (!(plan_holds_flags(holds) & PLAN_FORGET_HELD) || person_change_is_empty(ret_held) ||
+	    ret_now->identity_count == 0)
+		return 0;
+	identities = arena_memdup(arena, ret_now->identities,
+				  ret_now->identity_count * sizeof(*identities));
+	if (!identities)
+		return err_set(err, ERR_MEMORY, "no memory to split a change");
+	for (size_t i = 0; i < ret_now->identity_count; i++)
+		identities[i].digest = (struct hash128){ { 0 } };
+	ret_now->identities = identities;
+	return 0;
+}
+
+static int prepare_person(struct slot *slot, const struct person_change *change, struct err *err)
+{
+	const struct apply_plan *plan = slot->driver->plan;
+	struct person_change now, held;
+
+	if (apply_split(plan->setup, plan->source, plan->holds, change, slot->people, &now, &held,
+			err) < 0 ||
+	    slot_room(slot, err) < 0)
+		return -1;
+	if (person_change_is_empty(&now))
+		return 0;
+	if (plan->report && report_person(plan->report, &now, false, err) < 0)
+		return -1;
+	slot->changes[slot->count] = now;
+	slot->detail_at[slot->count] = 0;
+	if (person_change_is_visible(&now)) {
+		slot->detail_at[slot->count] = slot->details.size + 1;
+		detail_write(&now, &slot->details);
+		strbuf_putc(&slot->details, '\0');
+		if (strbuf_failed(&slot->details))
+			return err_set(err, ERR_MEMORY, "no memory for audit rows");
+	}
+	slot->count++;
+	return 0;
+}
+
+static int prepare(struct slot *slot, int64_t seq, struct err *err)
+{
+	struct driver *driver = slot->driver;
+	struct reader in;
+	const void *data;
+	size_t size;
+
+	arena_reset(slot->bytes);
+	arena_reset(slot->people);
+	strbuf_clear(&slot->details);
+	slot->count = slot->touched_count = 0;
+	slot->seq = seq;
+	if (store_plan_get_batch(driver->read, driver->plan->row, seq, slot->bytes, &data, &size,
+				 err) < 0)
+		return -1;
+	in = reader_init(data, size);
+	while (reader_left(&in) > 0) {
+		struct person_change change;
+
+		if (person_change_decode(&in, slot->people, &change, err) < 0 ||
+		    prepare_person(slot, &change, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static struct slot *free_slot(struct driver *driver)
+{
+	struct slot *slot = NULL;
+
+	pthread_mutex_lock(&driver->mutex);
+	while (!slot && !driver->failed) {
+		for (size_t i = 0; i < SLOTS && !slot; i++)
+			if (!driver->slots[i].busy)
+				slot = &driver->slots[i];
+		if (!slot)
+			pthread_cond_wait(&driver->freed, &driver->mutex);
+	}
+	pthread_mutex_unlock(&driver->mutex);
+	return slot;
+}
+
+static void submit(struct driver *driver, struct slot *slot)
+{
+	pthread_mutex_lock(&driver->mutex);
+	slot->busy = true;
+	pthread_mutex_unlock(&driver->mutex);
+	slot->job = (struct job){ .run = run_batch, .context = slot, .finished = batch_finished };
+	writer_submit(driver->plan->changer, &slot->job);
+}
+
+static void wait_all(struct driver *driver)
+{
+	pthread_mutex_lock(&driver->mutex);
+	for (size_t i = 0; i < SLOTS; i++)
+		while (driver->slots[i].busy)
+			pthread_cond_wait(&driver->freed, &driver->mutex);
+	pthread_mutex_unlock(&driver->mutex);
+}
+
+static int driver_init(struct driver *driver, struct err *err)
+{
+	pthread_mutex_init(&driver->mutex, NULL);
+	pthread_cond_init(&driver->freed, NULL);
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct slot *slot = &driver->slots[i];
+
+		slot->driver = driver;
+		slot->details = STRBUF(PLAN_BYTES_MAX);
+		slot->bytes = arena_create(PLAN_BYTES_MAX);
+		slot->people = arena_create(PLAN_BYTES_MAX);
+		if (!slot->bytes || !slot->people)
+			return err_set(err, ERR_MEMORY, "no memory to apply a plan");
+	}
+	return 0;
+}
+
+static void driver_finish(struct driver *driver)
+{
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct slot *slot = &driver->slots[i];
+
+		arena_destroy(slot->bytes);
+		arena_destroy(slot->people);
+		strbuf_finish(&slot->details);
+		free(slot->changes);
+		free(slot->detail_at);
+		free(slot->touched);
+	}
+	pthread_cond_destroy(&driver->freed);
+	pthread_mutex_destroy(&driver->mutex);
+}
+
+int apply_plan(struct apply_plan *plan, struct store *read, struct err *err)
+{
+	struct driver driver = { .plan = plan, .read = read };
+	int result = driver_init(&driver, err);
+
+	for (int64_t seq = plan->batches_done; result == 0 && seq < plan->batches; seq++) {
+		struct slot *slot = free_slot(&driver);
+
+		if (!slot)
+			break;
+		result = prepare(slot, seq, err);
+		if (result == 0)
+			submit(&driver, slot);
+	}
+	wait_all(&driver);
+	if (result == 0 && driver.failed) {
+		if (err)
+			*err = driver.failure;
+		result = -1;
+	}
+	driver_finish(&driver);
+	return result < 0 ? err_wrap(err, "plan is stored and will be continued") : 0;
+}

@@ -1,0 +1,310 @@
+/*
+ * The changer: start and end, the setup in force, slots of sources.
+ *
+ * Start, in this order: open and migrate the store; discard drafts; store the numbers of new
+ * groups before anything can use them; start the writer; roll READY plans forward. Only
+ * then does changer_open return, so that nobody sees a state between.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/util.h>
+
+void (*change_test_hook)(const char *step);
+
+/* --- setups --- */
+
+struct live_setup *changer_live_setup(struct changer *changer, uint64_t *ret_generation)
+{
+	struct live_setup *setup;
+
+	pthread_mutex_lock(&changer->mutex);
+	setup = changer->setup;
+	setup_acquire(&setup->setup);
+	if (ret_generation)
+		*ret_generation = changer->generation;
+	pthread_mutex_unlock(&changer->mutex);
+	return setup;
+}
+
+struct setup *changer_setup(struct changer *changer)
+{
+	return &changer_live_setup(changer, NULL)->setup;
+}
+
+void changer_put_setup(struct changer *changer, struct live_setup *setup)
+{
+	struct live_setup *before;
+
+	pthread_mutex_lock(&changer->mutex);
+	before = changer->setup;
+	changer->setup = setup;
+	if (before && before->origin != setup->origin)
+		changer->generation++;
+	pthread_mutex_unlock(&changer->mutex);
+	if (before)
+		setup_release(&before->setup);
+}
+
+const char *changer_store_path(const struct changer *changer)
+{
+	return changer->path;
+}
+
+/* --- slots --- */
+
+struct source_slot *slot_take(struct changer *changer, const char *source, struct err *err)
+{
+	struct source_slot *slot;
+
+	pthread_mutex_lock(&changer->mutex);
+	for (slot = changer->slots; slot && strcmp(slot->name, source) != 0;)
+		slot = slot->next;
+	if (slot && slot->busy) {
+		pthread_mutex_unlock(&changer->mutex);
+		err_refuse(err, ERR_CONFLICT, "sync-running", "source '%s' is being read already",
+			   source);
+		return NULL;
+	}
+	if (!slot) {
+		slot = calloc(1, sizeof(*slot));
+		if (slot)
+			slot->name = strdup(source);
+		if (!slot || !slot->name) {
+			pthread_mutex_unlock(&changer->mutex);
+			free(slot);
+			err_set(err, ERR_MEMORY, "no memory for a sync");
+			return NULL;
+		}
+		slot->next = changer->slots;
+		changer->slots = slot;
+	}
+	slot->busy = true;
+	slot->forget = false;
+	pthread_mutex_unlock(&changer->mutex);
+	return slot;
+}
+
+static void forget(struct source_slot *slot)
+{
+	table_destroy(slot->table);
+	slot->table = NULL;
+	slot->forget = false;
+}
+
+void slot_release(struct changer *changer, struct source_slot *slot)
+{
+	pthread_mutex_lock(&changer->mutex);
+	if (slot->forget)
+		forget(slot);
+	slot->busy = false;
+	pthread_mutex_unlock(&changer->mutex);
+}
+
+void slots_forget(struct changer *changer)
+{
+	pthread_mutex_lock(&changer->mutex);
+	for (struct source_slot *slot = changer->slots; slot; slot = slot->next) {
+		if (slot->busy)
+			slot->forget = true; /* by its run, at the end */
+		else
+			forget(slot);
+	}
+	pthread_mutex_unlock(&changer->mutex);
+}
+
+/* --- roll forward --- */
+
+static int roll_one(struct changer *changer, const struct live_setup *setup, struct store *read,
+		    const struct plan_row *row, struct err *err)
+{
+	struct plan_holds *holds;
+	struct apply_plan plan = { .changer = changer,
+				   .setup = setup,
+				   .row = row->row,
+				   .batches = row->batches,
+				   .batches_done = row->batches_done,
+				   .id = row->id,
+				   .source = row->source,
+				   .actor = row->actor };
+	int result;
+
+	if (plan_holds_decode(row->holds, row->holds_size, &holds, err) < 0)
+		return -1;
+	plan.holds = holds;
+	result = apply_plan(&plan, read, err);
+	plan_holds_destroy(holds);
+	return result;
+}
+
+int changer_roll_forward(struct changer *changer, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(PLAN_BYTES_MAX);
+	AUTO(store) struct store *read = store_open(changer->path, STORE_READ, err);
+	struct live_setup *setup = changer_live_setup(changer, NULL);
+	struct plan_row *plans;
+	size_t count = 0;
+	int result = -1;
+
+	if (read && !arena)
+		err_set(err, ERR_MEMORY, "no memory to continue a plan");
+	if (read && arena && store_plan_list(read, PLAN_READY, arena, &plans, &count, err) == 0)
+		result = 0;
+	for (size_t i = 0; i < count && result == 0; i++)
+		result = roll_one(changer, setup, read, &plans[i], err);
+	setup_release(&setup->setup);
+	if (result == 0)
+		changer->unfinished = false;
+	if (count > 0)
+		slots_forget(changer);
+	return result < 0 ? err_wrap(err, "cannot continue a stored plan") : 0;
+}
+
+/* --- start and end --- */
+
+static int discard_drafts(struct store *store, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(PLAN_BYTES_MAX);
+	struct plan_row *plans;
+	size_t count;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for drafts");
+	if (store_plan_list(store, PLAN_DRAFT, arena, &plans, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (store_plan_discard(store, plans[i].row, err) < 0)
+			return -1;
+	return 0;
+}
+
+int names_store(struct store *store, const struct setup *setup, struct err *err)
+{
+	for (size_t i = 0; i < setup->source_count; i++) {
+		const struct source_settings *source = setup->sources[i];
+
+		if (store_source_ensure(store, source->name.text, err) < 0 ||
+		    (source->organization.text && source->organization.text[0] &&
+		     store_organization_ensure(store, source->organization.text, err) < 0))
+			return -1;
+	}
+	return 0;
+}
+
+/* With nobody in the store there is nothing to evaluate again. */
+static int note_first_digest(struct store *store, const struct setup *setup, struct err *err)
+{
+	struct user_counts counts;
+	char hex[65];
+
+	if (store_user_counts(store, NULL, &counts, err) < 0)
+		return -1;
+	if (counts.total > 0)
+		return 0;
+	if (setup_digest(setup, hex, err) < 0)
+		return -1;
+	return store_meta_set(store, "decision-digest", hex, err);
+}
+
+static int prepare_store(struct store *store, const struct setup *setup, struct err *err)
+{
+	if (store_begin(store, err) < 0)
+		return -1;
+	if (discard_drafts(store, err) < 0 || registry_store(store, setup->registry, err) < 0 ||
+	    names_store(store, setup, err) < 0 || note_first_digest(store, setup, err) < 0 ||
+	    store_commit(store, err) < 0) {
+		store_rollback(store);
+		return -1;
+	}
+	return 0;
+}
+
+int changer_reload_due(struct changer *changer, bool *ret_due, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(1u << 20);
+	AUTO(store) struct store *read = store_open(changer->path, STORE_READ, err);
+	struct live_setup *setup;
+	const char *stored;
+	char hex[65];
+	int result;
+
+	if (!read || !arena)
+		return read ? err_set(err, ERR_MEMORY, "no memory to compare rules") : -1;
+	if (store_meta_get(read, "decision-digest", arena, &stored, err) < 0)
+		return -1;
+	setup = changer_live_setup(changer, NULL);
+	result = setup_digest(&setup->setup, hex, err);
+	setup_release(&setup->setup);
+	if (result == 0)
+		*ret_due = !stored || strcmp(stored, hex) != 0;
+	return result;
+}
+
+struct changer *changer_open(const char *store_path, struct setup *setup, struct err *err)
+{
+	struct changer *changer = calloc(1, sizeof(*changer));
+
+	if (!changer) {
+		err_set(err, ERR_MEMORY, "no memory for the changer");
+		return NULL;
+	}
+	pthread_mutex_init(&changer->mutex, NULL);
+	pthread_mutex_init(&changer->bulk, NULL);
+	pthread_cond_init(&changer->wake, NULL);
+	pthread_cond_init(&changer->answered, NULL);
+	changer->generation = 1;
+	changer->path = strdup(store_path);
+	if (!changer->path)
+		err_set(err, ERR_MEMORY, "no memory for the changer");
+	else
+		changer->store = store_open(store_path, STORE_WRITE, err);
+	if (changer->store && prepare_store(changer->store, setup, err) == 0)
+		changer->setup = live_setup_create(setup, changer->store, err);
+	if (!changer->setup || writer_start(changer, err) < 0 ||
+	    changer_roll_forward(changer, err) < 0) {
+		changer_close(changer);
+		return NULL;
+	}
+	return changer;
+}
+
+void changer_close(struct changer *changer)
+{
+	if (!changer)
+		return;
+	writer_stop(changer);
+	while (changer->slots) {
+		struct source_slot *next = changer->slots->next;
+
+		table_destroy(changer->slots->table);
+		free(changer->slots->name);
+		free(changer->slots);
+		changer->slots = next;
+	}
+	if (changer->setup)
+		setup_release(&changer->setup->setup);
+	store_close(changer->store);
+	free(changer->path);
+	pthread_cond_destroy(&changer->answered);
+	pthread_cond_destroy(&changer->wake);
+	pthread_mutex_destroy(&changer->bulk);
+	pthread_mutex_destroy(&changer->mutex);
+	free(changer);
+}
+
+int changer_bulk_begin(struct changer *changer, struct err *err)
+{
+	pthread_mutex_lock(&changer->bulk);
+	if (!changer->unfinished || changer_roll_forward(changer, err) == 0)
+		return 0;
+	pthread_mutex_unlock(&changer->bulk);
+	return -1;
+}
+
+void changer_bulk_end(struct changer *changer)
+{
+	pthread_mutex_unlock(&changer->bulk);
+}

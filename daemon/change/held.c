@@ -1,0 +1,155 @@
+/*
+ * Who waits in held plans.
+ *
+ * A run of a source evaluates everybody anew who waits in that source's held plan, so that what
+ * is held is always the whole of it; and it leaves alone what waits in other plans. Enters:
+ * held plans of the store. Leaves: changes by user. Fails: store, memory.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/util.h>
+
+#define HELD_BYTES_MAX ((size_t)4 << 30)
+
+int held_find_row(struct store *store, struct person_change *held, struct arena *arena,
+		  struct err *err)
+{
+	char uuid[UUID_TEXT_SIZE];
+	struct user user;
+	struct err missing;
+
+	if (held->after.id != 0 || held->identity_count > 0)
+		return 0;
+	uuid_format(&held->after.uuid, uuid);
+	err_clear(&missing);
+	if (store_user_find(store, USER_BY_UUID, uuid, arena, &user, &missing) == 0) {
+		held->before.id = held->after.id = user.id;
+		return 0;
+	}
+	if (missing.code == ERR_NOT_FOUND)
+		return 0;
+	if (err)
+		*err = missing;
+	return -1;
+}
+
+static int add_user(struct held_users *users, size_t *capacity, struct store *store,
+		    struct person_change *change, struct arena *arena, struct err *err)
+{
+	struct person_change *copy;
+
+	if (held_find_row(store, change, arena, err) < 0)
+		return -1;
+	if (change->after.id == 0)
+		return 0; /* someone who waits outside */
+	if (users->count == *capacity) {
+		size_t grown = *capacity ? *capacity * 2 : 64;
+		struct held_user *items = arena_alloc_array(arena, grown, sizeof(*items));
+
+		if (!items)
+			return err_set(err, ERR_MEMORY, "no memory for held plans");
+		if (users->count)
+			memcpy(items, users->items, users->count * sizeof(*items));
+		users->items = items;
+		*capacity = grown;
+	}
+	copy = arena_memdup(arena, change, sizeof(*change));
+	if (!copy)
+		return err_set(err, ERR_MEMORY, "no memory for held plans");
+	users->items[users->count++] = (struct held_user){ change->after.id, copy };
+	return 0;
+}
+
+static int load_plan(struct store *store, const struct plan_row *plan, struct arena *arena,
+		     struct held_users *users, size_t *capacity, struct err *err)
+{
+	for (int64_t seq = 0; seq < plan->batches; seq++) {
+		const void *data;
+		size_t size;
+		struct reader in;
+
+		if (store_plan_get_batch(store, plan->row, seq, arena, &data, &size, err) < 0)
+			return -1;
+		in = reader_init(data, size);
+		while (reader_left(&in) > 0) {
+			struct person_change change;
+
+			if (person_change_decode(&in, arena, &change, err) < 0 ||
+			    add_user(users, capacity, store, &change, arena, err) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static int load_flags(const struct plan_row *plan, struct held_users *users, struct err *err)
+{
+	struct plan_holds *holds;
+
+	if (plan->holds_size == 0)
+		return 0;
+	if (plan_holds_decode(plan->holds, plan->holds_size, &holds, err) < 0)
+		return -1;
+	users->flags |= plan_holds_flags(holds);
+	plan_holds_destroy(holds);
+	return 0;
+}
+
+static int compare_users(const void *a, const void *b)
+{
+	const struct held_user *left = a, *right = b;
+
+	return (left->user_id > right->user_id) - (left->user_id < right->user_id);
+}
+
+int held_users_load(struct store *store, const char *source, bool own, struct arena *arena,
+		    struct held_users *ret_users, struct err *err)
+{
+	struct held_users users = { 0 };
+	struct plan_row *plans;
+	size_t count, capacity = 0;
+
+	if (store_plan_list(store, PLAN_HELD, arena, &plans, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if ((source == NULL || (strcmp(plans[i].source, source) == 0) == own) &&
+		    (load_flags(&plans[i], &users, err) < 0 ||
+		     load_plan(store, &plans[i], arena, &users, &capacity, err) < 0))
+			return err_wrap(err, "cannot read held plan '%s'", plans[i].id);
+	if (users.count > 1)
+		qsort(users.items, users.count, sizeof(*users.items), compare_users);
+	*ret_users = users;
+	return 0;
+}
+
+const struct held_user *held_users_find(const struct held_users *users, int64_t user_id)
+{
+	size_t low = 0, high = users->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (users->items[middle].user_id < user_id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < users->count && users->items[low].user_id == user_id ? &users->items[low]
+									  : NULL;
+}
+
+int held_users_subtract(const struct held_users *users, struct person_change *change,
+			struct arena *arena, struct err *err)
+{
+	const struct held_user *held =
+		users->count ? held_users_find(users, change->before.id) : NULL;
+
+	for (; held && held < users->items + users->count && held->user_id == change->before.id;
+	     held++)
+		if (plan_subtract(change, held->change, arena, change, err) < 0)
+			return -1;
+	return 0;
+}

@@ -1,0 +1,360 @@
+/*
+ * What the files of change/ share.
+ *
+ * Threads: the writer thread alone uses the write handle (writer.c). Whoever plans (a
+ * sync, a reload, the applying of a held plan) does so in its own thread with its own read
+ * handle and hands finished pieces to the writer. `bulk` is held from asking the limits until
+ * the last batch is applied, so that two plans never count past each other and a
+ * reload never lands between a plan and its batches. Requests of people do not
+ * need it: they see each batch whole, and a batch sees their changes by the user's version.
+ */
+#ifndef CHANGE_INTERNAL_H
+#define CHANGE_INTERNAL_H
+
+#include <pthread.h>
+
+#include <rolebridge/base/hash.h>
+#include <rolebridge/base/json.h>
+#include <rolebridge/change/sync.h>
+#include <rolebridge/identity/record.h>
+
+#define BATCH_PEOPLE 500
+#define BATCH_BYTES (4u * 1024 * 1024)
+#define PLAN_BYTES_MAX (1u << 30)
+#define PERSON_BYTES_MAX (256u * 1024 * 1024) /* arena of one person or one request */
+
+/* Called with the name of each step of a write, in the writer thread. Tests kill the process there. */
+extern void (*change_test_hook)(const char *step);
+static inline void change_step(const char *step)
+{
+	if (__builtin_expect(change_test_hook != NULL, 0))
+		change_test_hook(step);
+}
+
+/* --- setup.c: a setup with the present states of groups --- */
+struct live_setup {
+	struct setup setup; /* decision.groups points below */
+	struct setup *origin;
+	struct group_states states;
+	uint8_t *unknown;
+	uint32_t *unknown_ids;
+	/* Sources whose last whole read did not ask for some group that they could know. */
+	source_mask groups_stale;
+};
+/* After a change of unknown: the list of those that are. Only before the setup is shared. */
+int live_setup_list_unknown(struct live_setup *live, struct err *err);
+/* NULL on failure. One reference. */
+struct live_setup *live_setup_create(struct setup *origin, struct store *store, struct err *err);
+/* Which groups a source can know: its own, and for a directory those of any directory. */
+bool source_knows_group(const struct source_settings *source, const struct group *group);
+const struct source_settings *setup_find_source(const struct setup *setup, const char *name);
+
+/* What the last whole read of a source said about each group, kept in the store's meta values. */
+struct coverage {
+	uint32_t *ids; /* ascending */
+	bool *found;
+	size_t count;
+};
+int coverage_load(struct store *store, const char *source, struct arena *arena,
+		  struct coverage *ret_coverage, struct err *err);
+int coverage_store(struct store *store, const char *source, const struct coverage *coverage,
+		   struct err *err);
+/* 1 found, 0 asked and not found, -1 not asked. */
+int coverage_get(const struct coverage *coverage, uint32_t id);
+/* Store the registry of a setup: new groups, those no rule names any more, the next number. */
+int registry_store(struct store *store, const struct group_registry *registry, struct err *err);
+/* Digest over all of a setup that can change a decision. */
+int setup_digest(const struct setup *setup, char ret_hex[65], struct err *err);
+
+/* --- writer.c --- */
+struct job;
+typedef int job_run(struct changer *changer, struct job *job, struct err *err);
+struct job {
+	struct job *next;
+	job_run *run; /* inside a transaction */
+	void *context;
+	/* After the commit (result 0) or the failure, in the writer thread; may free the job. May be NULL. */
+	void (*finished)(struct changer *changer, struct job *job);
+	int result;
+	struct err err;
+	bool done;
+};
+int writer_start(struct changer *changer, struct err *err);
+void writer_stop(struct changer *changer); /* finishes what waits */
+/* Run and wait: requests of people go first and share a commit, bulk has one of its own. */
+int writer_request(struct changer *changer, job_run *run, void *context, struct err *err);
+int writer_bulk(struct changer *changer, job_run *run, void *context, struct err *err);
+/* Hand over and go on; job->finished is always called. */
+void writer_submit(struct changer *changer, struct job *job);
+
+/* --- table.c: digests of what is known of a source's identities --- */
+struct table;
+enum table_flag {
+	TABLE_SEEN = 1,	   /* in this run */
+	TABLE_MISSING = 2, /* marked missing in the store */
+	TABLE_OUT = 4,	   /* known not to be provisioned under the present setup */
+};
+struct table_entry {
+	struct hash128 digest; /* zero: to be looked at again */
+	uint64_t user_flags;   /* user id, and flags in the lowest byte */
+};
+static inline int64_t table_user(const struct table_entry *entry)
+{
+	return (int64_t)(entry->user_flags >> 8);
+}
+static inline bool table_flag(const struct table_entry *entry, uint64_t flag)
+{
+	return (entry->user_flags & flag) != 0;
+}
+static inline void table_set(struct table_entry *entry, struct hash128 digest, int64_t user_id,
+			     uint64_t flags)
+{
+	entry->digest = digest;
+	entry->user_flags = (uint64_t)user_id << 8 | flags;
+}
+struct table *table_create(size_t expected);
+void table_destroy(struct table *table);
+/* 1 new (all zero), 0 present, -1 out of memory. Valid until the next put. */
+int table_put(struct table *table, struct hash128 key, struct table_entry **ret_entry);
+struct table_entry *table_find(struct table *table, struct hash128 key);
+void table_clear_flags(struct table *table, uint64_t flags);
+size_t table_count(const struct table *table);
+/* From the store. */
+int table_load(struct store *store, const char *source, struct table **ret_table, struct err *err);
+
+struct source_slot {
+	struct source_slot *next;
+	char *name;
+	struct table *table; /* NULL: to be loaded */
+	bool busy;
+	bool forget; /* when it is released */
+};
+
+/* --- the changer --- */
+struct changer {
+	char *path;
+	struct store *store; /* writer thread only */
+	pthread_mutex_t mutex;
+	pthread_cond_t wake, answered;
+	struct job *requests, **requests_end;
+	struct job *bulks, **bulks_end;
+	bool stopping, started;
+	pthread_t thread;
+	struct live_setup *setup;  /* by mutex */
+	uint64_t generation;	   /* grows with each change of setup; by mutex */
+	struct source_slot *slots; /* by mutex */
+	pthread_mutex_t bulk;
+	bool unfinished; /* a READY plan could not be applied to its end; by bulk */
+};
+struct live_setup *changer_live_setup(struct changer *changer, uint64_t *ret_generation);
+/* Takes over the reference. */
+void changer_put_setup(struct changer *changer, struct live_setup *setup);
+/* Roll forward what is READY. bulk is held. */
+int changer_roll_forward(struct changer *changer, struct err *err);
+/* Take bulk, and first bring to its end what could not be applied before. */
+int changer_bulk_begin(struct changer *changer, struct err *err);
+void changer_bulk_end(struct changer *changer);
+/* Rows for the sources and organizations of a setup. */
+int names_store(struct store *store, const struct setup *setup, struct err *err);
+/* ERR_CONFLICT "sync-running" when busy. */
+struct source_slot *slot_take(struct changer *changer, const char *source, struct err *err);
+void slot_release(struct changer *changer, struct source_slot *slot);
+/* Tables are wrong or the setup has another meaning: all are loaded again when needed. */
+void slots_forget(struct changer *changer);
+
+/* --- evaluate.c --- */
+struct edit {
+	struct grant *add; /* NULL: none; replaces the same, a profile all hand-given ones */
+	const struct grant *remove; /* kind, name; of hand origin */
+	uint32_t disable_set, disable_clear;
+};
+struct evaluation {
+	const struct live_setup *setup;
+	struct store *store;
+	struct arena *arena;
+	int64_t now_s;
+	const char *cause;
+	const struct edit *edit; /* NULL: sources and rules speak */
+	bool unprotected; /* protection of users does not count: what was given for a time ends */
+};
+enum evaluated {
+	EVALUATED,
+	EVALUATED_OUT,	    /* no profile and not a user yet */
+	EVALUATED_UNUSABLE, /* someone new without a usable username */
+};
+/*
+ * The whole difference between what should be and what is for a user, with `identity` (may
+ * be NULL) as it will be. user_id 0: someone new, identity must be given.
+ */
+int evaluate_user(const struct evaluation *e, int64_t user_id,
+		  const struct identity_change *identity, struct person_change *ret_change,
+		  enum evaluated *ret_outcome, const char **ret_problem, struct err *err);
+
+/* A user's identities as rules see them. */
+int evaluate_person(const struct evaluation *e, int64_t user_id, struct person *ret_person,
+		    struct err *err);
+
+/* --- draft.c: changes become a plan --- */
+struct claims;
+struct draft {
+	struct changer *changer;
+	const struct live_setup *setup;
+	struct store *store; /* of the planning thread */
+	bool dry_run;
+	bool by_person;	  /* nothing is held or counted */
+	bool forget_held; /* an incomplete read */
+	bool first_sync;
+	const char *source; /* or "rules" */
+	const char *actor, *request;
+	int64_t now_s;
+	struct strbuf batch;
+	size_t batch_people;
+	int64_t row; /* 0: none yet */
+	int64_t batches;
+	struct strbuf *kept; /* dry run: the batches */
+	size_t kept_capacity;
+	struct plan_totals *totals;
+	struct hash_table *claims;
+	uint32_t people;
+	struct hash128 *conflicts;
+	size_t conflict_count, conflict_capacity;
+	/* Batches on their way to the writer. */
+	pthread_mutex_t mutex;
+	pthread_cond_t drained;
+	unsigned in_flight;
+	bool failed;
+	struct err failure;
+};
+void draft_init(struct draft *draft);
+/* Discards what is stored unless it became a plan. */
+void draft_finish(struct draft *draft);
+int draft_add(struct draft *draft, const struct person_change *change, struct err *err);
+/* The last batch is on its way; waits until all are stored. */
+int draft_flush(struct draft *draft, struct err *err);
+/* Walk the stored changes; arena is reset before each person. */
+typedef int draft_each_fn(void *context, const struct person_change *change, struct err *err);
+int draft_each(struct draft *draft, struct arena *arena, draft_each_fn *each, void *context,
+	       struct err *err);
+int batch_each(const void *data, size_t size, struct arena *arena, draft_each_fn *each,
+	       void *context, struct err *err);
+
+/* --- limits.c: what of a draft is held --- */
+int limits_ask(struct draft *draft, struct run_report *report, struct plan_holds **ret_holds,
+	       struct strbuf *holds_bytes, struct err *err);
+/* What a held draft is called, filled while changes are added to it. */
+struct held_digests {
+	struct hash256 *items;
+	size_t count, capacity;
+};
+int held_digests_add(struct held_digests *digests, const struct person_change *held,
+		     struct err *err);
+void held_digests_id(struct held_digests *digests, char ret_id[65]); /* orders them */
+
+/* --- held.c: plans that wait --- */
+struct held_user {
+	int64_t user_id;
+	const struct person_change *change; /* in the arena */
+};
+struct held_users {
+	struct held_user *items; /* ordered by user_id; a user may stand in several plans */
+	size_t count;
+	unsigned flags; /* enum plan_flag of the plans together */
+};
+/* of one source (own true), or of all others. */
+int held_users_load(struct store *store, const char *source, bool own, struct arena *arena,
+		    struct held_users *ret_users, struct err *err);
+/* Someone provisioned by the run that held the rest of them: their row came later. Sets the ids. */
+int held_find_row(struct store *store, struct person_change *held, struct arena *arena,
+		  struct err *err);
+const struct held_user *held_users_find(const struct held_users *users, int64_t user_id);
+/* Without what waits in other plans. */
+int held_users_subtract(const struct held_users *users, struct person_change *change,
+			struct arena *arena, struct err *err);
+
+/* --- run.c: from a draft to an applied plan, shared by syncs, reloads and held plans --- */
+struct run {
+	struct draft draft; /* all changes of the run */
+	struct draft held;  /* what waits */
+	struct held_digests digests;
+	struct plan_holds *holds;
+	struct strbuf holds_bytes;
+	struct strbuf held_bytes; /* the same for what waits */
+	char id[65], held_id[65];
+	bool supersede_all;   /* rules changed: plans of every source */
+	const char *replaces; /* a held plan that this one carries out, by id; "": none at all */
+	bool partly;	      /* … and what is in `held` of it waits on */
+	struct run_report *report;
+	struct source_slot *slot; /* its table follows what is committed; NULL */
+	/* More to write when the plan becomes READY, in the same transaction; may be NULL. */
+	int (*on_ready)(struct changer *changer, struct run *run, void *context, struct err *err);
+	void *context;
+	uint64_t generation; /* of the setup it was planned under; 0: do not compare */
+};
+void run_init(struct run *run, struct changer *changer, const struct live_setup *setup,
+	      struct store *store, const char *source, const struct actor *actor, bool dry_run,
+	      int64_t now_s, struct run_report *report);
+void run_finish(struct run *run);
+/* A change that waits, beside those the limits hold. */
+int run_hold(struct run *run, const struct person_change *held, struct err *err);
+/* Limits, READY, apply, or the listing of a dry run. bulk is held (not for a dry run). */
+int run_carry_out(struct run *run, struct err *err);
+
+/* --- apply.c --- */
+struct applied {
+	int64_t created, updated, disabled, enabled, granted, revoked, quarantined;
+};
+struct apply_plan {
+	struct changer *changer;
+	const struct live_setup *setup;
+	int64_t row, batches, batches_done;
+	const char *id, *source, *actor;
+	const struct plan_holds *holds;
+	struct table *table;	   /* may be NULL */
+	struct run_report *report; /* lines; may be NULL */
+	struct applied applied;
+};
+int apply_plan(struct apply_plan *plan, struct store *read, struct err *err);
+/* In the planning thread: what of a stored change applies now. Empty: nothing. */
+int apply_split(const struct live_setup *setup, const char *source, const struct plan_holds *holds,
+		const struct person_change *change, struct arena *arena,
+		struct person_change *ret_now, struct person_change *ret_held, struct err *err);
+/* One person, inside the writer's transaction. Also for requests of people. */
+struct apply_context {
+	struct changer *changer;
+	const struct live_setup *setup;
+	struct arena *arena;
+	const struct actor *actor;
+	const char *source; /* whose window counts disables, whose quarantine */
+	const struct plan_holds *holds;
+	bool refuse; /* a person waits for the answer: the last administrator is refused, not kept */
+	struct plan_totals *windows; /* NULL: not counted */
+	int64_t now_s;
+	struct applied *applied;
+	struct table *table;
+	/* Identities written, to be known in the table after the commit. */
+	struct touched {
+		struct hash128 key, digest;
+		int64_t user_id;
+		bool missing;
+	} * touched;
+	size_t touched_count, touched_capacity;
+};
+/* detail: the audit row's JSON when it was made before; NULL. */
+int apply_person(struct apply_context *context, const struct person_change *change,
+		 const char *detail, struct err *err);
+void apply_count(struct applied *applied, const struct person_change *change);
+
+/* --- detail.c --- */
+void detail_write(const struct person_change *change, struct strbuf *out);
+const char *detail_action(const struct person_change *change);
+int audit_write(struct store *store, int64_t now_s, const struct actor *actor, const char *action,
+		const char *object, const char *detail, struct err *err);
+
+/* --- report.c --- */
+int report_person(struct run_report *report, const struct person_change *change, bool held,
+		  struct err *err);
+int report_hold(struct run_report *report, const char *kind, const char *subject, const char *text,
+		int64_t count, struct err *err);
+void report_sort(struct run_report *report);
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * Limits of a draft, and the name of what is held.
+ *
+ * Enters: totals of a draft; sums and populations from the planning thread's handle. Leaves:
+ * which categories are held, with a sentence each, and their stored form. Fails: store, memory.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/util.h>
+
+/* "role:sales" → kind and name. */
+static bool split_subject(const char *subject, enum grant_kind *ret_kind, const char **ret_name)
+{
+	for (unsigned kind = 0; kind < GRANT_KINDS; kind++) {
+		const char *word = grant_kind_name((enum grant_kind)kind);
+		size_t size = strlen(word);
+
+		if (strncmp(subject, word, size) == 0 && subject[size] == ':') {
+			*ret_kind = (enum grant_kind)kind;
+			*ret_name = subject + size + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int group_members(struct draft *draft, uint32_t id, int64_t *ret_members, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(1u << 30);
+	struct group_registry_row *rows;
+	size_t count;
+	uint32_t next;
+
+	*ret_members = 0;
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for the group registry");
+	if (store_groups_load(draft->store, arena, &rows, &count, &next, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (rows[i].id == id && rows[i].members > 0)
+			*ret_members = rows[i].members;
+	return 0;
+}
+
+static int population(struct draft *draft, const struct plan_total *total, int64_t *ret_population,
+		      struct err *err)
+{
+	const char *administrator = draft->setup->setup.decision.administrator_profile;
+	struct user_counts counts;
+	enum grant_kind kind;
+	const char *name;
+
+	switch (total->kind) {
+	case LIMIT_DISABLES:
+		if (strcmp(draft->source, "rules") != 0)
+			return store_active_of_source(draft->store, draft->source, ret_population,
+						      err);
+		if (store_user_counts(draft->store, NULL, &counts, err) < 0)
+			return -1;
+		*ret_population = counts.active;
+		return 0;
+	case LIMIT_REMOVALS:
+		if (!split_subject(total->subject, &kind, &name))
+			return err_set(err, ERR_INTERNAL, "odd subject '%s'", total->subject);
+		return store_grant_holders(draft->store, kind, name, ret_population, err);
+	case LIMIT_GROUP:
+		return group_members(draft, (uint32_t)strtoul(total->subject, NULL, 10),
+				     ret_population, err);
+	case LIMIT_ADMINISTRATORS_NEW:
+	case LIMIT_ADMINISTRATORS_LOST:
+		return store_active_with_profile(draft->store, total->subject, administrator, 0,
+						 ret_population, err);
+	case LIMIT_KINDS: break;
+	}
+	return err_set(err, ERR_INTERNAL, "odd limit");
+}
+
+static const char *subject_for_people(const struct draft *draft, const struct plan_total *total)
+{
+	const struct group *group;
+
+	if (total->kind != LIMIT_GROUP)
+		return total->subject;
+	group = group_registry_get(draft->setup->setup.registry,
+				   (uint32_t)strtoul(total->subject, NULL, 10));
+	return group ? group->name : total->subject;
+}
+
+static int ask_one(struct draft *draft, struct plan_total *total, struct run_report *report,
+		   struct err *err)
+{
+	const struct limits_settings *limits = &draft->setup->setup.policy->limits;
+	struct limit_question question = { .kind = total->kind,
+					   .count = total->count,
+					   .explicit_count = total->explicit_count,
+					   .first_sync = draft->first_sync };
+	AUTO(strbuf) struct strbuf text = STRBUF(64 * 1024);
+
+	if (store_window_sum(draft->store, limit_kind_name(total->kind), total->subject,
+			     draft->now_s - limits->window_s, &question.in_window, err) < 0 ||
+	    population(draft, total, &question.population, err) < 0)
+		return -1;
+	/* What the window holds was there when it began. */
+	if (total->kind != LIMIT_ADMINISTRATORS_NEW && total->kind != LIMIT_ADMINISTRATORS_LOST)
+		question.population += question.in_window;
+	total->held = policy_over_limit(limits, &question);
+	if (!total->held)
+		return 0;
+	policy_limit_text(limits, &question, subject_for_people(draft, total), &text);
+	return report_hold(report, limit_kind_name(total->kind), subject_for_people(draft, total),
+			   strbuf_text(&text), total->count, err);
+}
+
+int limits_ask(struct draft *draft, struct run_report *report, struct plan_holds **ret_holds,
+	       struct strbuf *holds_bytes, struct err *err)
+{
+	if (draft->totals)
+		plan_totals_sort(draft->totals);
+	for (size_t i = 0;
+	     draft->totals && !draft->by_person && i < plan_totals_size(draft->totals); i++)
+		if (ask_one(draft, plan_totals_at(draft->totals, i), report, err) < 0)
+			return err_wrap(err, "cannot judge the limits");
+	plan_holds_encode(draft->totals, draft->conflicts, draft->conflict_count,
+			  (draft->by_person ? PLAN_BY_PERSON : 0u) |
+				  (draft->forget_held ? PLAN_FORGET_HELD : 0u),
+			  holds_bytes);
+	if (strbuf_failed(holds_bytes))
+		return err_set(err, ERR_MEMORY, "no memory for what is held");
+	return plan_holds_decode(holds_bytes->data, holds_bytes->size, ret_holds, err);
+}
+
+/* --- the id of what is held --- */
+
+int held_digests_add(struct held_digests *digests, const struct person_change *held,
+		     struct err *err)
+{
+	if (digests->count == digests->capacity) {
+		size_t capacity = digests->capacity ? digests->capacity * 2 : 64;
+		struct hash256 *grown = reallocarray(digests->items, capacity, sizeof(*grown));
+
+		if (!grown)
+			return err_set(err, ERR_MEMORY, "no memory for what is held");
+		digests->items = grown;
+		digests->capacity = capacity;
+	}
+	if (person_change_digest(held, &digests->items[digests->count], err) < 0)
+		return -1;
+	digests->count++;
+	return 0;
+}
+
+static int compare_digests(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct hash256));
+}
+
+void held_digests_id(struct held_digests *digests, char ret_id[65])
+{
+	struct hash256 id;
+
+	if (digests->count > 1)
+		qsort(digests->items, digests->count, sizeof(*digests->items), compare_digests);
+	id = digest256(digests->items, digests->count * sizeof(*digests->items));
+	hash256_hex(&id, ret_id);
+}

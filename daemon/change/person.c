@@ -1,0 +1,450 @@
+/*
+ * Changes by people: one job of the writer thread each, answered after the commit.
+ *
+ * Enters: who asks, whom it concerns, what. Leaves: the change, its audit row. Refused: unknown users
+ * and grants, the last administrator, grants that a rule denies. An edit carries out nothing but
+ * itself: rules and sources are frozen while it is decided, so that what a held plan waits with does
+ * not slip through.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/identity/names.h>
+
+/* --- finding --- */
+
+static bool looks_like_uuid(const char *text)
+{
+	struct uuid uuid;
+
+	return uuid_parse(text, &uuid);
+}
+
+/* The key in the form the store has it; "" when the text cannot be one. */
+static const char *normal_key(enum user_key key, const char *user, struct arena *arena)
+{
+	AUTO(strbuf) struct strbuf normal = STRBUF(4096);
+	struct uuid uuid;
+	char *text;
+
+	if (key == USER_BY_UUID) {
+		text = arena_alloc(arena, UUID_TEXT_SIZE);
+		if (text && uuid_parse(user, &uuid))
+			uuid_format(&uuid, text);
+		return text;
+	}
+	if ((key == USER_BY_EMAIL ? email_normalize(user, &normal, NULL)
+				  : username_normalize(user, &normal, NULL)) < 0)
+		return "";
+	return arena_strdup(arena, strbuf_text(&normal));
+}
+
+int user_resolve(struct store *store, const char *user, struct arena *arena, struct user *ret_user,
+		 struct err *err)
+{
+	static const enum user_key order[] = { USER_BY_UUID, USER_BY_USERNAME, USER_BY_EMAIL };
+	struct err missing;
+
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		const char *key;
+
+		if (order[i] == USER_BY_UUID && !looks_like_uuid(user))
+			continue;
+		key = normal_key(order[i], user, arena);
+		if (!key)
+			return err_set(err, ERR_MEMORY, "no memory to find a user");
+		if (key[0] == '\0')
+			continue;
+		err_clear(&missing);
+		if (store_user_find(store, order[i], key, arena, ret_user, &missing) == 0)
+			return 0;
+		if (missing.code != ERR_NOT_FOUND) {
+			if (err)
+				*err = missing;
+			return -1;
+		}
+	}
+	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no user '%s'", user);
+}
+
+static bool listed(const struct struct_list *list, size_t item_size, size_t name_offset,
+		   const char *name)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *item = (const char *)list->items + i * item_size;
+		const struct located *located = (const struct located *)(item + name_offset);
+
+		if (located->text && strcmp(located->text, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+#define LISTED(list, type) listed(list, sizeof(struct type), offsetof(struct type, name), name)
+
+static bool in_catalogue(const struct catalogue_settings *catalogue, enum grant_kind kind,
+			 const char *name)
+{
+	switch (kind) {
+	case GRANT_PROFILE: return LISTED(&catalogue->profiles, profile_settings);
+	case GRANT_ROLE: return LISTED(&catalogue->roles, role_settings);
+	case GRANT_PERSONA: return LISTED(&catalogue->personas, persona_settings);
+	case GRANT_GROUP:
+		for (size_t i = 0; i < catalogue->local_groups.count; i++)
+			if (strcmp(catalogue->local_groups.items[i].text, name) == 0)
+				return true;
+		return catalogue->local_groups.count == 0;
+	case GRANT_KINDS: break;
+	}
+	return false;
+}
+
+static bool given_by_rules(const struct ruleset *rules, enum grant_kind kind, const char *name)
+{
+	for (size_t i = 0; i < ruleset_count(rules); i++) {
+		const struct rule *rule = ruleset_rule(rules, i);
+
+		for (size_t j = 0; j < rule->grant_count; j++)
+			if (rule->grants[j].kind == kind && strcmp(rule->grants[j].name, name) == 0)
+				return true;
+	}
+	return false;
+}
+
+static int check_name(const struct setup *setup, enum grant_kind kind, const char *name,
+		      struct err *err)
+{
+	const struct decision_setup *decision = &setup->decision;
+	bool known;
+
+	if ((unsigned)kind >= GRANT_KINDS || !slug_is_valid(name))
+		return err_refuse(err, ERR_INVALID, "invalid-request", "'%s' is not a name", name);
+	known = setup->catalogue ? in_catalogue(setup->catalogue, kind, name)
+				 : given_by_rules(decision->rules, kind, name) ||
+					   (kind == GRANT_PROFILE &&
+					    (strcmp(name, decision->default_profile) == 0 ||
+					     strcmp(name, decision->administrator_profile) == 0));
+	if (known)
+		return 0;
+	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no %s '%s'", grant_kind_name(kind),
+			  name);
+}
+
+/* --- one request --- */
+
+struct request {
+	const struct actor *actor;
+	const char *user;
+	struct edit edit;
+	struct grant grant;
+	const char *cause;
+	const struct live_setup *setup;
+	bool changed;
+	bool ask_denied;
+};
+
+static int check_denied(const struct evaluation *e, int64_t user_id, const struct grant *grant,
+			struct err *err)
+{
+	struct person person;
+	enum match match;
+
+	if (evaluate_person(e, user_id, &person, err) < 0 ||
+	    decide_denied(&e->setup->setup.decision, &person, grant->kind, grant->name, e->now_s,
+			  e->arena, &match, err) < 0)
+		return -1;
+	if (match == MATCH_NO)
+		return 0;
+	return err_refuse(err, ERR_DENIED, "not-allowed", "a rule %s %s '%s' to this person",
+			  match == MATCH_YES ? "denies" : "may deny", grant_kind_name(grant->kind),
+			  grant->name);
+}
+
+static int apply_request(struct changer *changer, struct request *request, struct arena *arena,
+			 const struct user *user, struct err *err)
+{
+	struct evaluation evaluation = { .setup = request->setup,
+					 .store = changer->store,
+					 .arena = arena,
+					 .now_s = clock_now_s(),
+					 .cause = request->cause,
+					 .edit = &request->edit };
+	struct applied applied = { 0 };
+	struct apply_context context = { .changer = changer,
+					 .setup = request->setup,
+					 .arena = arena,
+					 .actor = request->actor,
+					 .source = "",
+					 .refuse = true,
+					 .now_s = evaluation.now_s,
+					 .applied = &applied };
+	struct person_change change;
+	enum evaluated outcome;
+	const char *problem;
+
+	if (request->ask_denied && check_denied(&evaluation, user->id, &request->grant, err) < 0)
+		return -1;
+	if (evaluate_user(&evaluation, user->id, NULL, &change, &outcome, &problem, err) < 0)
+		return -1;
+	if (!person_change_is_visible(&change))
+		return 0;
+	if (change.after.profile[0] == '\0' && change.before.profile[0] != '\0')
+		return err_refuse(err, ERR_CONFLICT, "profile-required",
+				  "'%s' would be left without a profile", user->username);
+	request->changed = true;
+	return apply_person(&context, &change, NULL, err);
+}
+
+static int request_job(struct changer *changer, struct job *job, struct err *err)
+{
+	struct request *request = job->context;
+	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
+	struct user user;
+
+	request->changed = false;
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for a request");
+	if (user_resolve(changer->store, request->user, arena, &user, err) < 0)
+		return -1;
+	if (user.disabled & DISABLED_DELETED)
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no user '%s'", request->user);
+	return apply_request(changer, request, arena, &user, err);
+}
+
+static int send_request(struct changer *changer, struct request *request, struct err *err)
+{
+	struct live_setup *setup = changer_live_setup(changer, NULL);
+	int result;
+
+	request->setup = setup;
+	result = writer_request(changer, request_job, request, err);
+	setup_release(&setup->setup);
+	return result;
+}
+
+int change_user_disable(struct changer *changer, const struct actor *actor, const char *user,
+			const char *reason_text, struct err *err)
+{
+	struct request request = { .actor = actor,
+				   .user = user,
+				   .cause = reason_text && reason_text[0] ? reason_text : "hand",
+				   .edit = { .disable_set = DISABLED_BY_HAND } };
+
+	return send_request(changer, &request, err);
+}
+
+int change_user_enable(struct changer *changer, const struct actor *actor, const char *user,
+		       struct err *err)
+{
+	struct request request = { .actor = actor,
+				   .user = user,
+				   .cause = "hand",
+				   .edit = { .disable_clear = DISABLED_BY_HAND } };
+
+	return send_request(changer, &request, err);
+}
+
+int change_grant_add(struct changer *changer, const struct actor *actor, const char *user,
+		     enum grant_kind kind, const char *name, int64_t expires_s, struct err *err)
+{
+	struct live_setup *setup = changer_live_setup(changer, NULL);
+	int64_t now_s = clock_now_s();
+	struct request request = { .actor = actor,
+				   .user = user,
+				   .cause = "hand",
+				   .ask_denied = true,
+				   .grant = { .kind = kind,
+					      .name = name,
+					      .origin = ORIGIN_HAND,
+					      .origin_id = actor->name,
+					      .origin_source = "",
+					      .given_s = now_s,
+					      .expires_s = expires_s } };
+	int result = check_name(&setup->setup, kind, name, err);
+
+	setup_release(&setup->setup);
+	if (result < 0)
+		return -1;
+	if (expires_s != 0 && expires_s <= now_s)
+		return err_refuse(err, ERR_INVALID, "invalid-request",
+				  "the grant would have expired already");
+	request.edit.add = &request.grant;
+	return send_request(changer, &request, err);
+}
+
+int change_grant_remove(struct changer *changer, const struct actor *actor, const char *user,
+			enum grant_kind kind, const char *name, struct err *err)
+{
+	struct request request = { .actor = actor,
+				   .user = user,
+				   .cause = "hand",
+				   .grant = { .kind = kind, .name = name } };
+
+	request.edit.remove = &request.grant;
+	if (send_request(changer, &request, err) < 0)
+		return -1;
+	if (!request.changed)
+		return err_refuse(err, ERR_NOT_FOUND, "not-found",
+				  "'%s' has no %s '%s' given by hand", user, grant_kind_name(kind),
+				  name);
+	return 0;
+}
+
+/* --- someone new by hand --- */
+
+struct creation {
+	const struct actor *actor;
+	struct user user;
+	struct grant profile;
+	const struct live_setup *setup;
+	const char *organization;
+};
+
+static int creation_job(struct changer *changer, struct job *job, struct err *err)
+{
+	struct creation *creation = job->context;
+	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
+	struct applied applied = { 0 };
+	struct apply_context context = { .changer = changer,
+					 .setup = creation->setup,
+					 .arena = arena,
+					 .actor = creation->actor,
+					 .source = "",
+					 .refuse = true,
+					 .now_s = creation->user.created_s,
+					 .applied = &applied };
+	struct person_change change = { .after = creation->user,
+					.added = &creation->profile,
+					.added_count = 1,
+					.gained_count = 1,
+					.cause = "hand" };
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for a request");
+	change.before = (struct user){ .uuid = creation->user.uuid,
+				       .organization = creation->user.organization,
+				       .username = "",
+				       .email = "",
+				       .display_name = "",
+				       .profile = "" };
+	return apply_person(&context, &change, NULL, err);
+}
+
+static int check_organization(const struct setup *setup, const char *name, struct err *err)
+{
+	if (strcmp(name, "default") == 0)
+		return 0;
+	for (size_t i = 0; i < setup->source_count; i++)
+		if (setup->sources[i]->organization.text &&
+		    strcmp(setup->sources[i]->organization.text, name) == 0)
+			return 0;
+	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no organization '%s'", name);
+}
+
+/* Normalised texts live in the two buffers. */
+static int fill_creation(struct creation *creation, const struct new_user *user,
+			 struct strbuf *username, struct strbuf *email, struct err *err)
+{
+	const char *organization =
+		user->organization && user->organization[0] ? user->organization : "default";
+
+	if (!user->username || !user->profile)
+		return err_refuse(err, ERR_INVALID, "invalid-request",
+				  "a user needs a username and a profile");
+	if (username_normalize(user->username, username, err) < 0)
+		return err_wrap(err, "username '%s'", user->username);
+	if (user->email && user->email[0] && email_normalize(user->email, email, err) < 0)
+		return err_wrap(err, "e-mail address '%s'", user->email);
+	if (check_organization(&creation->setup->setup, organization, err) < 0 ||
+	    check_name(&creation->setup->setup, GRANT_PROFILE, user->profile, err) < 0)
+		return -1;
+	creation->user = (struct user){
+		.uuid = uuid_create(clock_now_s() * 1000),
+		.organization = organization,
+		.username = strbuf_text(username),
+		.email = strbuf_text(email),
+		.display_name = user->display_name && user->display_name[0] ? user->display_name
+									    : user->username,
+		.profile = user->profile,
+		.is_protected =
+			policy_is_protected(creation->setup->setup.policy, strbuf_text(username)),
+		.version = 1,
+		.created_s = clock_now_s(),
+		.updated_s = clock_now_s(),
+	};
+	creation->profile = (struct grant){ .kind = GRANT_PROFILE,
+					    .name = user->profile,
+					    .origin = ORIGIN_HAND,
+					    .origin_id = creation->actor->name,
+					    .origin_source = "",
+					    .given_s = creation->user.created_s };
+	return 0;
+}
+
+int change_user_create(struct changer *changer, const struct actor *actor,
+		       const struct new_user *user, struct uuid *ret_uuid, struct err *err)
+{
+	AUTO(strbuf) struct strbuf username = STRBUF(4096), email = STRBUF(4096);
+	struct live_setup *setup = changer_live_setup(changer, NULL);
+	struct creation creation = { .actor = actor, .setup = setup };
+	int result = fill_creation(&creation, user, &username, &email, err);
+
+	if (result == 0)
+		result = writer_request(changer, creation_job, &creation, err);
+	if (result == 0 && ret_uuid)
+		*ret_uuid = creation.user.uuid;
+	setup_release(&setup->setup);
+	return result;
+}
+
+/* --- alarms --- */
+
+struct clearing {
+	const struct actor *actor;
+	int64_t id;
+};
+
+static int clear_job(struct changer *changer, struct job *job, struct err *err)
+{
+	struct clearing *clearing = job->context;
+	AUTO(arena) struct arena *arena = arena_create(PLAN_BYTES_MAX);
+	AUTO(strbuf) struct strbuf object = STRBUF(64), detail = STRBUF(1u << 20);
+	struct json json = JSON(&detail);
+	struct alarm_row *rows;
+	int64_t now_s = clock_now_s();
+	size_t count, i = 0;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for a request");
+	if (store_alarm_list(changer->store, true, arena, &rows, &count, err) < 0)
+		return -1;
+	while (i < count && rows[i].id != clearing->id)
+		i++;
+	if (i == count)
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no open alarm %lld",
+				  (long long)clearing->id);
+	if (store_alarm_clear(changer->store, rows[i].kind, rows[i].subject, clearing->actor->name,
+			      now_s, err) < 0)
+		return -1;
+	strbuf_printf(&object, "alarm:%lld", (long long)clearing->id);
+	json_object(&json);
+	json_string(&json, "kind", rows[i].kind);
+	json_string(&json, "subject", rows[i].subject);
+	json_end(&json);
+	if (strbuf_failed(&detail))
+		return err_set(err, ERR_MEMORY, "no memory for an audit row");
+	return audit_write(changer->store, now_s, clearing->actor, "alarm.clear",
+			   strbuf_text(&object), strbuf_text(&detail), err);
+}
+
+int change_alarm_clear(struct changer *changer, const struct actor *actor, int64_t alarm_id,
+		       struct err *err)
+{
+	struct clearing clearing = { actor, alarm_id };
+
+	return writer_request(changer, clear_job, &clearing, err);
+}

@@ -1,0 +1,475 @@
+/*
+ * Reloads, releases of rules, expiry: people are evaluated anew from what is stored.
+ *
+ * Enters: a new setup, a rule, a time. Leaves: an applied plan with source "rules" and, for a reload, the
+ * setup in force. Fails: store, memory; the setup before then stays in force.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/util.h>
+
+#define PAGE 500
+
+struct reload {
+	struct changer *changer;
+	struct live_setup *setup;
+	struct store *store;
+	struct arena *arena;
+	struct run run;
+	struct held_users held;
+	const char *cause;
+	int64_t now_s;
+	bool unprotected;
+};
+
+static int keep_lost_groups(struct reload *reload, struct person_change *change)
+{
+	const struct held_user *held =
+		reload->held.count ? held_users_find(&reload->held, change->before.id) : NULL;
+
+	/* Of a plan that this one supersedes: what was lost then is lost still. */
+	if (held) {
+		change->groups_lost = held->change->groups_lost;
+		change->groups_lost_count = held->change->groups_lost_count;
+	}
+	return 0;
+}
+
+static int evaluate_one(struct reload *reload, int64_t user_id, struct person_change *ret_change,
+			struct err *err)
+{
+	struct evaluation evaluation = { .setup = reload->setup,
+					 .store = reload->store,
+					 .arena = reload->arena,
+					 .now_s = reload->now_s,
+					 .cause = reload->cause,
+					 .unprotected = reload->unprotected };
+	enum evaluated outcome;
+	const char *problem;
+
+	arena_reset(reload->arena);
+	return evaluate_user(&evaluation, user_id, NULL, ret_change, &outcome, &problem, err);
+}
+
+static int reload_user(struct reload *reload, int64_t user_id, struct err *err)
+{
+	struct person_change change;
+
+	if (evaluate_one(reload, user_id, &change, err) < 0 ||
+	    keep_lost_groups(reload, &change) < 0)
+		return -1;
+	reload->run.report->entries++;
+	if (!person_change_is_visible(&change)) {
+		reload->run.report->unchanged++;
+		return 0;
+	}
+	return draft_add(&reload->run.draft, &change, err);
+}
+
+static int reload_everybody(struct reload *reload, struct err *err)
+{
+	AUTO(arena) struct arena *page = arena_create(PLAN_BYTES_MAX);
+	struct user_query query = { .active = -1, .grant_name = NULL, .limit = PAGE };
+	size_t count = PAGE;
+
+	if (!page)
+		return err_set(err, ERR_MEMORY, "no memory for a reload");
+	while (count == PAGE) {
+		struct user *users;
+
+		arena_reset(page);
+		if (store_user_list(reload->store, &query, page, &users, &count, err) < 0)
+			return -1;
+		for (size_t i = 0; i < count; i++)
+			if (reload_user(reload, users[i].id, err) < 0)
+				return -1;
+		if (count > 0)
+			query.after_id = users[count - 1].id;
+	}
+	return 0;
+}
+
+static int reload_ready(struct changer *changer, struct run *run UNUSED, void *context,
+			struct err *err)
+{
+	struct reload *reload = context;
+	char hex[65];
+
+	if (setup_digest(&reload->setup->setup, hex, err) < 0)
+		return -1;
+	return store_meta_set(changer->store, "decision-digest", hex, err);
+}
+
+static int registry_job(struct changer *changer, struct job *job, struct err *err)
+{
+	struct reload *reload = job->context;
+
+	if (registry_store(changer->store, reload->setup->setup.registry, err) < 0)
+		return -1;
+	return names_store(changer->store, &reload->setup->setup, err);
+}
+
+static int open_reload(struct reload *reload, struct changer *changer, struct setup *setup,
+		       struct err *err)
+{
+	reload->changer = changer;
+	reload->now_s = clock_now_s();
+	reload->store = store_open(changer->path, STORE_READ, err);
+	if (!reload->store)
+		return -1;
+	reload->arena = arena_create(PERSON_BYTES_MAX);
+	if (!reload->arena)
+		return err_set(err, ERR_MEMORY, "no memory for a reload");
+	reload->setup = setup ? live_setup_create(setup, reload->store, err)
+			      : changer_live_setup(changer, NULL);
+	return reload->setup ? 0 : -1;
+}
+
+static void close_reload(struct reload *reload)
+{
+	if (reload->setup)
+		setup_release(&reload->setup->setup);
+	arena_destroy(reload->arena);
+	store_close(reload->store);
+}
+
+/* Once READY is stored the new setup is in force, whatever becomes of the batches. */
+static int carry_out_reload(struct reload *reload, struct err *err)
+{
+	struct changer *changer = reload->changer;
+	int result = run_carry_out(&reload->run, err);
+
+	if (result == 0 || changer->unfinished) {
+		setup_acquire(&reload->setup->setup);
+		changer_put_setup(changer, reload->setup);
+		slots_forget(changer);
+	}
+	return result;
+}
+
+static int reload_with_bulk(struct changer *changer, struct setup *setup, const struct actor *actor,
+			    struct run_report *report, struct err *err)
+{
+	AUTO(arena) struct arena *texts = arena_create((size_t)4 << 30);
+	struct reload reload = { .cause = "rules" };
+	int result = -1;
+
+	if (!texts)
+		return err_set(err, ERR_MEMORY, "no memory for a reload");
+	if (open_reload(&reload, changer, setup, err) == 0) {
+		run_init(&reload.run, changer, reload.setup, reload.store, "rules", actor, false,
+			 reload.now_s, report);
+		reload.run.supersede_all = true;
+		reload.run.on_ready = reload_ready;
+		reload.run.context = &reload;
+		/* Numbers of new groups first: they may be in use from READY on, and are never reused. */
+		result = writer_bulk(changer, registry_job, &reload, err);
+		if (result == 0)
+			result =
+				held_users_load(reload.store, NULL, true, texts, &reload.held, err);
+		if (result == 0)
+			result = reload_everybody(&reload, err);
+		if (result == 0)
+			result = carry_out_reload(&reload, err);
+		run_finish(&reload.run);
+	}
+	close_reload(&reload);
+	return result;
+}
+
+static void start_report(struct run_report *report, int64_t now_s)
+{
+	report->complete = true;
+	report->started_s = now_s;
+}
+
+int changer_reload(struct changer *changer, struct setup *setup, const struct actor *actor,
+		   struct run_report *ret_report, struct err *err)
+{
+	struct run_report report;
+	int64_t begun_us = clock_monotonic_us();
+	int result;
+
+	run_report_init(&report);
+	if (!report.arena)
+		return err_set(err, ERR_MEMORY, "no memory for the report");
+	start_report(&report, clock_now_s());
+	if (changer_bulk_begin(changer, err) < 0) {
+		run_report_finish(&report);
+		return -1;
+	}
+	result = reload_with_bulk(changer, setup, actor, &report, err);
+	changer_bulk_end(changer);
+	report.duration_ms = (clock_monotonic_us() - begun_us) / 1000;
+	if (result == 0 && ret_report) {
+		run_report_finish(ret_report);
+		*ret_report = report;
+		return 0;
+	}
+	run_report_finish(&report);
+	return result;
+}
+
+/* --- releasing a rule whose group vanished --- */
+
+struct release {
+	const char *rule_id;
+	const struct live_setup *setup;
+	const struct actor *actor;
+	int64_t now_s;
+	bool any;
+};
+
+static int release_job(struct changer *changer, struct job *job, struct err *err)
+{
+	struct release *release = job->context;
+	AUTO(arena) struct arena *arena = arena_create(PLAN_BYTES_MAX);
+	AUTO(strbuf) struct strbuf object = STRBUF(256);
+	const struct rule *rule =
+		ruleset_find(release->setup->setup.decision.rules, release->rule_id);
+	struct group_registry_row *rows;
+	size_t count, named;
+	const uint32_t *ids;
+	uint32_t next;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory to release a rule");
+	if (!rule)
+		return err_set(err, ERR_NOT_FOUND, "no rule '%s'", release->rule_id);
+	if (rule_groups(release->setup->setup.decision.rules, rule, arena, &ids, &named, err) < 0 ||
+	    store_groups_load(changer->store, arena, &rows, &count, &next, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		bool of_rule = false;
+
+		for (size_t j = 0; j < named; j++)
+			of_rule |= ids[j] == rows[i].id;
+		if (!of_rule || !rows[i].vanished || rows[i].released)
+			continue;
+		rows[i].released = true;
+		release->any = true;
+		if (store_group_put(changer->store, &rows[i], err) < 0 ||
+		    store_alarm_clear(changer->store, "group-vanished", rows[i].name,
+				      release->actor->name, release->now_s, err) < 0)
+			return -1;
+	}
+	if (!release->any)
+		return err_set(err, ERR_CONFLICT, "no group of rule '%s' has vanished",
+			       release->rule_id);
+	strbuf_printf(&object, "rule:%s", release->rule_id);
+	return audit_write(changer->store, release->now_s, release->actor, "rule.release",
+			   strbuf_text(&object), "{}", err);
+}
+
+static int release_users(struct reload *reload, const char *rule_id, struct err *err)
+{
+	AUTO(arena) struct arena *page = arena_create(PLAN_BYTES_MAX);
+	int64_t after = 0, *ids;
+	size_t count = PAGE;
+
+	if (!page)
+		return err_set(err, ERR_MEMORY, "no memory to release a rule");
+	while (count == PAGE) {
+		arena_reset(page);
+		if (store_users_with_rule(reload->store, rule_id, after, PAGE, page, &ids, &count,
+					  err) < 0)
+			return -1;
+		for (size_t i = 0; i < count; i++)
+			if (reload_user(reload, ids[i], err) < 0)
+				return -1;
+		if (count > 0)
+			after = ids[count - 1];
+	}
+	return 0;
+}
+
+/* Leave alone what waits elsewhere: a person released this rule and nothing else. */
+static int release_with_bulk(struct changer *changer, struct release *release,
+			     struct run_report *report, struct err *err)
+{
+	struct live_setup *states;
+	struct reload reload = { .cause = "release" };
+	int result = -1;
+
+	if (writer_request(changer, release_job, release, err) < 0)
+		return -1;
+	if (open_reload(&reload, changer, NULL, err) < 0) {
+		close_reload(&reload);
+		return -1;
+	}
+	states = live_setup_create(reload.setup->origin, reload.store, err);
+	if (states) {
+		setup_release(&reload.setup->setup);
+		reload.setup = states;
+		setup_acquire(&states->setup);
+		changer_put_setup(changer, states);
+		run_init(&reload.run, changer, reload.setup, reload.store, "rules", release->actor,
+			 false, reload.now_s, report);
+		reload.run.draft.by_person = true;
+		reload.run.replaces = "";
+		result = release_users(&reload, release->rule_id, err);
+		if (result == 0)
+			result = run_carry_out(&reload.run, err);
+		run_finish(&reload.run);
+	}
+	close_reload(&reload);
+	return result;
+}
+
+int change_rule_release(struct changer *changer, const struct actor *actor, const char *rule_id,
+			struct run_report *ret_report, struct err *err)
+{
+	struct live_setup *setup = changer_live_setup(changer, NULL);
+	struct release release = {
+		.rule_id = rule_id, .setup = setup, .actor = actor, .now_s = clock_now_s()
+	};
+	struct run_report report;
+	int result;
+
+	run_report_init(&report);
+	start_report(&report, release.now_s);
+	result = report.arena ? changer_bulk_begin(changer, err)
+			      : err_set(err, ERR_MEMORY, "no memory for the report");
+	if (result == 0) {
+		result = release_with_bulk(changer, &release, &report, err);
+		changer_bulk_end(changer);
+	}
+	setup_release(&setup->setup);
+	if (result == 0 && ret_report) {
+		run_report_finish(ret_report);
+		*ret_report = report;
+		return 0;
+	}
+	run_report_finish(&report);
+	return result;
+}
+
+/* --- expiry --- */
+
+/*
+ * Only what expiry itself does: expired grants go, the next profile comes. Whatever else rules or
+ * sources would change is the business of a run with limits.
+ */
+static void only_expiry(struct person_change *change, int64_t now_s, struct grant *removed)
+{
+	bool profile_expired = false;
+	size_t kept = 0, lost = 0;
+
+	for (size_t i = 0; i < change->removed_count; i++) {
+		const struct grant *grant = &change->removed[i];
+		bool expired = grant->expires_s != 0 && grant->expires_s <= now_s;
+
+		profile_expired |= expired && grant->kind == GRANT_PROFILE;
+	}
+	for (size_t i = 0; i < change->removed_count; i++) {
+		const struct grant *grant = &change->removed[i];
+		bool expired = grant->expires_s != 0 && grant->expires_s <= now_s;
+
+		if (!expired && !(grant->kind == GRANT_PROFILE && profile_expired))
+			continue;
+		removed[kept++] = *grant;
+		lost += i < change->lost_count;
+	}
+	change->removed = removed;
+	change->removed_count = kept;
+	change->lost_count = lost;
+	change->added_count = profile_expired ? change->added_count : 0;
+	change->gained_count = profile_expired ? change->gained_count : 0;
+	if (!profile_expired)
+		change->after.profile = change->before.profile;
+	change->after.disabled = (change->before.disabled & ~(uint32_t)DISABLED_NO_PROFILE) |
+				 (change->after.profile[0] ? 0u : (uint32_t)DISABLED_NO_PROFILE);
+	change->after.username = change->before.username;
+	change->after.email = change->before.email;
+	change->after.display_name = change->before.display_name;
+}
+
+static int expire_user(struct reload *reload, int64_t user_id, struct err *err)
+{
+	struct person_change change;
+	struct grant *removed, *added;
+	size_t kept = 0, gained = 0;
+
+	if (evaluate_one(reload, user_id, &change, err) < 0)
+		return -1;
+	removed = arena_alloc_array(reload->arena, change.removed_count + 1, sizeof(*removed));
+	added = arena_alloc_array(reload->arena, change.added_count + 1, sizeof(*added));
+	if (!removed || !added)
+		return err_set(err, ERR_MEMORY, "no memory to expire grants");
+	only_expiry(&change, reload->now_s, removed);
+	for (size_t i = 0; i < change.added_count; i++)
+		if (change.added[i].kind == GRANT_PROFILE) {
+			added[kept++] = change.added[i];
+			gained += i < change.gained_count;
+		}
+	change.added = added;
+	change.added_count = kept;
+	change.gained_count = gained;
+	return person_change_is_visible(&change) ? draft_add(&reload->run.draft, &change, err) : 0;
+}
+
+static int expire_everybody(struct reload *reload, struct err *err)
+{
+	AUTO(arena) struct arena *page = arena_create(PLAN_BYTES_MAX);
+	int64_t after = 0, *ids;
+	size_t count = PAGE;
+
+	if (!page)
+		return err_set(err, ERR_MEMORY, "no memory to expire grants");
+	while (count == PAGE) {
+		arena_reset(page);
+		if (store_users_expiring(reload->store, reload->now_s, after, PAGE, page, &ids,
+					 &count, err) < 0)
+			return -1;
+		for (size_t i = 0; i < count; i++)
+			if (expire_user(reload, ids[i], err) < 0)
+				return -1;
+		if (count > 0)
+			after = ids[count - 1];
+	}
+	return 0;
+}
+
+static int expire_with_bulk(struct changer *changer, int64_t now_s, struct run_report *report,
+			    struct err *err)
+{
+	struct reload reload = { .cause = "expired", .unprotected = true };
+	struct actor timer = { "timer", "", false };
+	int result = -1;
+
+	if (open_reload(&reload, changer, NULL, err) == 0) {
+		reload.now_s = now_s;
+		run_init(&reload.run, changer, reload.setup, reload.store, "timer", &timer, false,
+			 now_s, report);
+		/* The end of a grant was decided when it was given. */
+		reload.run.draft.by_person = true;
+		reload.run.replaces = "";
+		result = expire_everybody(&reload, err);
+		if (result == 0 && reload.run.draft.people > 0)
+			result = run_carry_out(&reload.run, err);
+		run_finish(&reload.run);
+	}
+	close_reload(&reload);
+	return result;
+}
+
+int change_expire(struct changer *changer, int64_t now_s, struct err *err)
+{
+	struct run_report report;
+	int result;
+
+	run_report_init(&report);
+	if (!report.arena)
+		return err_set(err, ERR_MEMORY, "no memory for the report");
+	result = changer_bulk_begin(changer, err);
+	if (result == 0) {
+		result = expire_with_bulk(changer, now_s, &report, err);
+		changer_bulk_end(changer);
+	}
+	run_report_finish(&report);
+	return result;
+}

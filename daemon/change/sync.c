@@ -1,0 +1,665 @@
+/*
+ * A sync run.
+ *
+ * Enters: identities of one source, entries that cannot be processed, what became of the groups asked
+ * for; at the end whether the read was whole. Leaves: an applied plan, a held one, a report. Fails: our
+ * own side (store, memory, a run that is under way); nothing of the run stays then.
+ *
+ * An identity whose digest is known, that is not marked missing and whose user waits in no held plan,
+ * costs a digest and a look-up. All others are evaluated against the store as it is; the change
+ * goes into the draft while the source goes on reading.
+ *
+ * Two things are known only at the end: that the read was not whole, and that a group has vanished. Then the
+ * draft is gone through once more (rewrite.c) before any limit is asked.
+ */
+#include "sync.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/text.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/identity/dn.h>
+
+#define TEXT_BYTES_MAX (256u * 1024 * 1024)
+#define DETAIL_MAX 1024
+
+/* --- begin --- */
+
+static int find_source(struct sync *sync, const char *name, struct err *err)
+{
+	sync->settings = setup_find_source(&sync->setup->setup, name);
+	if (!sync->settings)
+		return err_set(err, ERR_NOT_FOUND, "no source '%s' is configured", name);
+	sync->number = (uint16_t)schema_find_source(sync->setup->setup.decision.schema, name,
+						    strlen(name));
+	return 0;
+}
+
+/* NULL while the flag was never set. */
+static int read_force(struct sync *sync, struct err *err)
+{
+	const char *name = arena_printf(sync->texts, "force:%s", sync->source);
+	const char *value;
+
+	if (!name)
+		return err_set(err, ERR_MEMORY, "no memory for a sync");
+	if (store_meta_get(sync->store, name, sync->texts, &value, err) < 0)
+		return -1;
+	sync->force_noted = value && strcmp(value, "1") == 0;
+	if (sync->force_noted || sync->setup->groups_stale & (source_mask)1 << sync->number)
+		sync->force_all = true;
+	return 0;
+}
+
+static int load_known(struct sync *sync, struct err *err)
+{
+	struct err missing;
+
+	err_clear(&missing);
+	if (store_source_get(sync->store, sync->source, sync->texts, &sync->state, &missing) < 0) {
+		if (missing.code != ERR_NOT_FOUND) {
+			if (err)
+				*err = missing;
+			return -1;
+		}
+		sync->state = (struct source_state){ .name = sync->source };
+	}
+	sync->run.draft.first_sync = sync->state.last_complete_s == 0;
+	if (!sync->slot->table &&
+	    table_load(sync->store, sync->source, &sync->slot->table, err) < 0)
+		return -1;
+	table_clear_flags(sync->slot->table, TABLE_SEEN);
+	if (read_force(sync, err) < 0 ||
+	    held_users_load(sync->store, sync->source, true, sync->texts, &sync->own, err) < 0 ||
+	    held_users_load(sync->store, sync->source, false, sync->texts, &sync->others, err) < 0)
+		return -1;
+	if (sync->own.flags & PLAN_FIRST_SYNC)
+		sync->run.draft.first_sync = true;
+	return 0;
+}
+
+static int ensure_names(struct changer *changer, struct job *job, struct err *err)
+{
+	struct sync *sync = job->context;
+
+	return names_store(changer->store, &sync->setup->setup, err);
+}
+
+static int open_sync(struct sync *sync, struct setup *preview, const char *source,
+		     const struct actor *actor, struct err *err)
+{
+	struct changer *changer = sync->changer;
+
+	sync->store = store_open(changer->path, STORE_READ, err);
+	if (!sync->store)
+		return -1;
+	sync->setup = preview ? live_setup_create(preview, sync->store, err)
+			      : changer_live_setup(changer, &sync->run.generation);
+	if (!sync->setup || find_source(sync, source, err) < 0)
+		return -1;
+	sync->source = sync->settings->name.text;
+	sync->actor =
+		(struct actor){ arena_strdup(sync->texts, actor->name),
+				arena_strdup(sync->texts, actor->request ? actor->request : ""),
+				actor->is_person };
+	sync->cause = arena_printf(sync->texts, "sync %s", source);
+	if (!sync->actor.name || !sync->actor.request || !sync->cause)
+		return err_set(err, ERR_MEMORY, "no memory for a sync");
+	if (!sync->dry_run && writer_request(changer, ensure_names, sync, err) < 0)
+		return -1;
+	uint64_t generation = sync->run.generation;
+
+	run_init(&sync->run, changer, sync->setup, sync->store, sync->source, &sync->actor,
+		 sync->dry_run, sync->now_s, &sync->report);
+	sync->run_ready = true;
+	sync->run.generation = generation;
+	sync->run.slot = sync->slot;
+	sync->linker = linker_create(sync->setup, sync->settings, sync->store);
+	if (!sync->linker)
+		return err_set(err, ERR_MEMORY, "no memory for a sync");
+	sync->force_all = preview != NULL;
+	return load_known(sync, err);
+}
+
+static void destroy_sync(struct sync *sync, bool forget_table)
+{
+	linker_destroy(sync->linker);
+	if (sync->run_ready)
+		run_finish(&sync->run);
+	if (sync->slot) {
+		sync->slot->forget |= forget_table;
+		slot_release(sync->changer, sync->slot);
+	}
+	if (sync->setup)
+		setup_release(&sync->setup->setup);
+	store_close(sync->store);
+	run_report_finish(&sync->report);
+	free(sync->groups);
+	free(sync->quarantined);
+	arena_destroy(sync->texts);
+	arena_destroy(sync->arena);
+	free(sync);
+}
+
+struct sync *sync_begin(struct changer *changer, struct setup *setup, const char *source,
+			const struct actor *actor, bool dry_run, struct err *err)
+{
+	struct sync *sync = calloc(1, sizeof(*sync));
+
+	if (!sync) {
+		err_set(err, ERR_MEMORY, "no memory for a sync");
+		return NULL;
+	}
+	sync->changer = changer;
+	sync->dry_run = dry_run;
+	sync->now_s = clock_now_s();
+	sync->started_us = clock_monotonic_us();
+	run_report_init(&sync->report);
+	sync->texts = arena_create((size_t)4 << 30);
+	sync->arena = arena_create(PERSON_BYTES_MAX);
+	if (!sync->texts || !sync->arena || !sync->report.arena)
+		err_set(err, ERR_MEMORY, "no memory for a sync");
+	else if (setup && !dry_run)
+		err_set(err, ERR_INVALID, "another configuration can only be previewed");
+	else if ((sync->slot = slot_take(changer, source, err)) != NULL &&
+		 open_sync(sync, setup, source, actor, err) == 0)
+		return sync;
+	destroy_sync(sync, true);
+	return NULL;
+}
+
+void sync_abort(struct sync *sync)
+{
+	destroy_sync(sync, true);
+}
+
+/* --- quarantine --- */
+
+int sync_quarantine(void *context, const struct quarantined *entry, struct err *err)
+{
+	struct sync *sync = context;
+	struct quarantine_row *row;
+
+	sync->report.quarantined++;
+	if (sync->dry_run || arena_used(sync->texts) > TEXT_BYTES_MAX)
+		return 0; /* counted; what is listed has a bound */
+	if (sync->quarantined_count == sync->quarantined_capacity) {
+		size_t capacity = sync->quarantined_capacity ? sync->quarantined_capacity * 2 : 64;
+		struct quarantine_row *grown =
+			reallocarray(sync->quarantined, capacity, sizeof(*grown));
+
+		if (!grown)
+			return err_set(err, ERR_MEMORY, "no memory for quarantined entries");
+		sync->quarantined = grown;
+		sync->quarantined_capacity = capacity;
+	}
+	row = &sync->quarantined[sync->quarantined_count];
+	*row = (struct quarantine_row){
+		.source = sync->source,
+		.locator = arena_strdup(sync->texts, entry->locator),
+		.key = arena_strdup(sync->texts, entry->key),
+		.reason = arena_strdup(sync->texts, entry->reason),
+		.detail = arena_strdup(sync->texts, entry->detail),
+		.since_s = sync->now_s,
+		.seen_s = sync->now_s,
+	};
+	if (!row->locator || !row->key || !row->reason || !row->detail)
+		return err_set(err, ERR_MEMORY, "no memory for quarantined entries");
+	sync->quarantined_count++;
+	return 0;
+}
+
+/* The entry's DN stands behind its key in the record (identity/record.h). */
+static const char *record_locator(const void *record, size_t size, struct arena *arena)
+{
+	struct reader in = reader_init(record, size);
+	const char *key, *dn;
+
+	get_u16(&in);
+	key = get_text(&in, arena);
+	dn = get_text(&in, arena);
+	return dn[0] ? dn : key;
+}
+
+static int quarantine_record(struct sync *sync, const void *record, size_t size, const char *key,
+			     const char *reason, const char *detail, struct err *err)
+{
+	struct quarantined entry = { .locator = record_locator(record, size, sync->arena),
+				     .key = key,
+				     .reason = reason,
+				     .detail = detail };
+
+	return sync_quarantine(sync, &entry, err);
+}
+
+/* --- identities --- */
+
+static void watch_canaries(struct sync *sync, const void *record, size_t size, const char *key,
+			   size_t key_size)
+{
+	const struct located_list *canaries = &sync->settings->canaries;
+	AUTO(strbuf) struct strbuf seen = STRBUF(DN_MAX * 4), wanted = STRBUF(DN_MAX * 4);
+	struct reader in = reader_init(record, size);
+	const char *dn;
+	size_t dn_size;
+
+	get_u16(&in);
+	get_bytes(&in, &dn_size);
+	dn = get_bytes(&in, &dn_size);
+	if (!dn || dn_normalize(dn, dn_size, &seen, NULL) < 0)
+		strbuf_clear(&seen);
+	for (size_t i = 0; i < canaries->count && i < 64; i++) {
+		const char *text = canaries->items[i].text;
+
+		if (strlen(text) == key_size && memcmp(text, key, key_size) == 0)
+			sync->canaries_seen |= (uint64_t)1 << i;
+		strbuf_clear(&wanted);
+		if (seen.size > 0 && dn_normalize(text, strlen(text), &wanted, NULL) == 0 &&
+		    wanted.size == seen.size && memcmp(wanted.data, seen.data, seen.size) == 0)
+			sync->canaries_seen |= (uint64_t)1 << i;
+	}
+}
+
+static bool waits(const struct sync *sync, int64_t user_id)
+{
+	return sync->own.count > 0 && user_id != 0 && held_users_find(&sync->own, user_id) != NULL;
+}
+
+/* Groups lost when the held plan was made are still lost, though the stored record knows no better. */
+static int add_groups_lost(struct sync *sync, struct person_change *change, struct err *err)
+{
+	const struct held_user *held =
+		sync->own.count ? held_users_find(&sync->own, change->before.id) : NULL;
+	uint32_t *groups;
+	size_t count = change->groups_lost_count;
+
+	if (!held || change->before.id == 0 || held->change->groups_lost_count == 0)
+		return 0;
+	groups = arena_alloc_array(sync->arena, count + held->change->groups_lost_count,
+				   sizeof(*groups));
+	if (!groups)
+		return err_set(err, ERR_MEMORY, "no memory for a change");
+	if (count)
+		memcpy(groups, change->groups_lost, count * sizeof(*groups));
+	for (size_t i = 0; i < held->change->groups_lost_count; i++) {
+		uint32_t id = held->change->groups_lost[i];
+		bool known = false;
+
+		for (size_t j = 0; j < count && !known; j++)
+			known = groups[j] == id;
+		if (!known)
+			groups[count++] = id;
+	}
+	change->groups_lost = groups;
+	change->groups_lost_count = count;
+	return 0;
+}
+
+int sync_evaluate(struct sync *sync, const struct live_setup *setup, int64_t user_id,
+		  const struct identity_change *identity, struct person_change *ret_change,
+		  enum evaluated *ret_outcome, const char **ret_problem, struct err *err)
+{
+	struct evaluation evaluation = { .setup = setup,
+					 .store = sync->store,
+					 .arena = sync->arena,
+					 .now_s = sync->now_s,
+					 .cause = sync->cause };
+
+	if (evaluate_user(&evaluation, user_id, identity, ret_change, ret_outcome, ret_problem,
+			  err) < 0)
+		return -1;
+	if (*ret_outcome != EVALUATED)
+		return 0;
+	if (user_id != 0 && add_groups_lost(sync, ret_change, err) < 0)
+		return -1;
+	return held_users_subtract(&sync->others, ret_change, sync->arena, err);
+}
+
+/* A person in the held plan whom nothing changes for any more falls out of it by not being added. */
+static int take_change(struct sync *sync, struct table_entry *entry,
+		       const struct identity_change *identity, struct person_change *change,
+		       struct err *err)
+{
+	bool same = hash128_equal(entry->digest, identity->digest) &&
+		    !table_flag(entry, TABLE_MISSING) && table_user(entry) != 0;
+
+	if (!person_change_is_visible(change))
+		sync->report.unchanged++;
+	if (same) {
+		change->identities = NULL;
+		change->identity_count = 0;
+	}
+	return person_change_is_empty(change) ? 0 : draft_add(&sync->run.draft, change, err);
+}
+
+static int evaluate_record(struct sync *sync, struct table_entry *entry,
+			   const struct identity_change *identity, int64_t user_id, struct err *err)
+{
+	struct person_change change;
+	enum evaluated outcome;
+	const char *problem = "";
+
+	if (sync_evaluate(sync, sync->setup, user_id, identity, &change, &outcome, &problem, err) <
+	    0)
+		return -1;
+	switch (outcome) {
+	case EVALUATED: return take_change(sync, entry, identity, &change, err);
+	case EVALUATED_OUT:
+		sync->report.unchanged++;
+		if (!sync->dry_run && !linker_links(sync->linker))
+			table_set(entry, identity->digest, 0, TABLE_SEEN | TABLE_OUT);
+		return 0;
+	case EVALUATED_UNUSABLE: break;
+	}
+	return quarantine_record(sync, identity->record, identity->record_size, identity->key,
+				 "no-username", problem, err);
+}
+
+static int find_user(struct sync *sync, const struct identity_change *identity, int64_t *ret_user,
+		     bool *ret_refused, struct err *err)
+{
+	struct identity decoded;
+	const char *reason, *detail;
+
+	*ret_user = 0;
+	*ret_refused = false;
+	if (!linker_links(sync->linker))
+		return 0;
+	if (record_decode(identity->record, identity->record_size,
+			  sync->setup->setup.decision.schema, sync->number, sync->arena, &decoded,
+			  err) < 0 ||
+	    linker_find(sync->linker, &decoded, sync->arena, ret_user, &reason, &detail, err) < 0)
+		return -1;
+	if (!reason)
+		return 0;
+	*ret_refused = true;
+	return quarantine_record(sync, identity->record, identity->record_size, identity->key,
+				 reason, detail, err);
+}
+
+static int look_at(struct sync *sync, struct table_entry *entry,
+		   const struct identity_change *identity, struct err *err)
+{
+	int64_t user_id = table_user(entry);
+	bool refused = false;
+
+	if (user_id == 0 && find_user(sync, identity, &user_id, &refused, err) < 0)
+		return -1;
+	return refused ? 0 : evaluate_record(sync, entry, identity, user_id, err);
+}
+
+static bool is_unchanged(const struct sync *sync, const struct table_entry *entry,
+			 struct hash128 digest)
+{
+	if (sync->force_all || table_flag(entry, TABLE_MISSING) ||
+	    !hash128_equal(entry->digest, digest))
+		return false;
+	return table_user(entry) != 0 ? !waits(sync, table_user(entry))
+				      : table_flag(entry, TABLE_OUT);
+}
+
+int sync_identity(void *context, const void *record, size_t size, struct err *err)
+{
+	struct sync *sync = context;
+	struct identity_change identity = {
+		.source = sync->source, .record = record, .record_size = size, .read_s = sync->now_s
+	};
+	struct table_entry *entry;
+	struct err problem;
+	const char *key;
+	size_t key_size;
+
+	if (record_key(record, size, &key, &key_size, err) < 0)
+		return err_wrap(err, "source '%s'", sync->source);
+	sync->report.entries++;
+	if (sync->settings->canaries.count > 0)
+		watch_canaries(sync, record, size, key, key_size);
+	if (table_put(sync->slot->table, fingerprint128(key, key_size), &entry) < 0)
+		return err_set(err, ERR_MEMORY, "no memory for the known identities");
+	identity.digest = digest128(record, size);
+	if (!table_flag(entry, TABLE_SEEN) && is_unchanged(sync, entry, identity.digest)) {
+		entry->user_flags |= TABLE_SEEN;
+		sync->report.unchanged++;
+		return 0;
+	}
+	arena_reset(sync->arena);
+	identity.key = arena_strndup(sync->arena, key, key_size);
+	if (!identity.key)
+		return err_set(err, ERR_MEMORY, "no memory for an identity");
+	if (table_flag(entry, TABLE_SEEN))
+		return quarantine_record(sync, record, size, identity.key, "duplicate-key",
+					 "another entry of this read has the same key", err);
+	entry->user_flags |= TABLE_SEEN;
+	err_clear(&problem);
+	if (look_at(sync, entry, &identity, &problem) == 0)
+		return 0;
+	/* One bad entry never stops the good ones. */
+	if (problem.code == ERR_PROTOCOL || problem.code == ERR_INVALID)
+		return quarantine_record(sync, record, size, identity.key, "invalid-record",
+					 problem.text, err);
+	if (err)
+		*err = problem;
+	return -1;
+}
+
+int sync_group(void *context, uint32_t group_id, bool found, uint64_t members, struct err *err)
+{
+	struct sync *sync = context;
+
+	if (sync->group_count == sync->group_capacity) {
+		size_t capacity = sync->group_capacity ? sync->group_capacity * 2 : 64;
+		struct seen_group *grown = reallocarray(sync->groups, capacity, sizeof(*grown));
+
+		if (!grown)
+			return err_set(err, ERR_MEMORY, "no memory for groups");
+		sync->groups = grown;
+		sync->group_capacity = capacity;
+	}
+	sync->groups[sync->group_count++] = (struct seen_group){
+		.id = group_id,
+		.found = found,
+		.members = members > INT64_MAX ? INT64_MAX : (int64_t)members,
+	};
+	return 0;
+}
+
+/* --- those who were not there --- */
+
+struct unseen {
+	struct sync *sync;
+	struct unseen_identity {
+		const char *key;
+		int64_t user_id, missing_s;
+		uint32_t missing_runs;
+	} * items;
+	size_t count, capacity;
+};
+
+static int note_unseen(void *context, const char *key, struct hash128 digest UNUSED,
+		       int64_t user_id, int64_t missing_s, uint32_t missing_runs)
+{
+	struct unseen *unseen = context;
+	struct table_entry *entry =
+		table_find(unseen->sync->slot->table, fingerprint128(key, strlen(key)));
+
+	if (entry && table_flag(entry, TABLE_SEEN))
+		return 0;
+	if (unseen->count == unseen->capacity) {
+		size_t capacity = unseen->capacity ? unseen->capacity * 2 : 64;
+		struct unseen_identity *grown =
+			reallocarray(unseen->items, capacity, sizeof(*grown));
+
+		if (!grown)
+			return -1;
+		unseen->items = grown;
+		unseen->capacity = capacity;
+	}
+	unseen->items[unseen->count] =
+		(struct unseen_identity){ arena_strdup(unseen->sync->texts, key), user_id,
+					  missing_s, missing_runs };
+	return unseen->items[unseen->count++].key ? 0 : -1;
+}
+
+static int miss_one(struct sync *sync, const struct unseen_identity *item, struct err *err)
+{
+	const struct policy_settings *policy = sync->setup->setup.policy;
+	struct identity_change marks = {
+		.source = sync->source,
+		.key = item->key,
+		.missing_s = item->missing_s ? item->missing_s : sync->now_s,
+		.missing_runs =
+			item->missing_runs < UINT32_MAX ? item->missing_runs + 1 : UINT32_MAX,
+	};
+	struct person_change change;
+	enum evaluated outcome;
+	const char *problem;
+
+	arena_reset(sync->arena);
+	if (sync_evaluate(sync, sync->setup, item->user_id, &marks, &change, &outcome, &problem,
+			  err) < 0)
+		return -1;
+	if (!policy_missing_disables(policy, marks.missing_runs, marks.missing_s, sync->now_s))
+		sync->report.missing++;
+	/* Gone for good already: nothing to count any further. */
+	if (policy_missing_disables(policy, item->missing_runs, item->missing_s, sync->now_s)) {
+		change.identities = NULL;
+		change.identity_count = 0;
+	}
+	return person_change_is_empty(&change) ? 0 : draft_add(&sync->run.draft, &change, err);
+}
+
+static int miss_unseen(struct sync *sync, struct err *err)
+{
+	struct unseen unseen = { .sync = sync };
+	struct err problem;
+	int result;
+
+	err_clear(&problem);
+	result = store_identity_each(sync->store, sync->source, note_unseen, &unseen, &problem);
+	if (result < 0) {
+		if (problem.code == ERR_NONE)
+			err_set(&problem, ERR_MEMORY, "no memory for missing people");
+		if (err)
+			*err = problem;
+	}
+	for (size_t i = 0; i < unseen.count && result == 0; i++)
+		result = miss_one(sync, &unseen.items[i], err);
+	free(unseen.items);
+	return result;
+}
+
+/* --- the end --- */
+
+static void check_canaries(struct sync *sync, bool *complete, const char **problem)
+{
+	const struct located_list *canaries = &sync->settings->canaries;
+
+	/* The ldap worker looks for them itself, also among groups. */
+	if (!*complete || strcmp(sync->settings->type.text, "ldap") == 0)
+		return;
+	for (size_t i = 0; i < canaries->count && i < 64; i++)
+		if (!(sync->canaries_seen & (uint64_t)1 << i)) {
+			const char *text = arena_printf(sync->texts, "canary '%s' is not there",
+							canaries->items[i].text);
+
+			*complete = false;
+			*problem = text ? text : "a canary is not there";
+			return;
+		}
+}
+
+static int quarantine_job(struct changer *changer, struct job *job, struct err *err)
+{
+	struct sync *sync = job->context;
+	size_t end = sync->quarantine_at + BATCH_PEOPLE;
+
+	for (size_t i = sync->quarantine_at; i < end && i < sync->quarantined_count; i++)
+		if (store_quarantine_put(changer->store, &sync->quarantined[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+static int prune_job(struct changer *changer, struct job *job, struct err *err)
+{
+	struct sync *sync = job->context;
+
+	if (sync->complete &&
+	    store_quarantine_prune(changer->store, sync->source, sync->now_s, err) < 0)
+		return -1;
+	return store_window_prune(changer->store,
+				  sync->now_s - sync->setup->setup.policy->limits.window_s, err);
+}
+
+static int store_quarantined(struct sync *sync, struct err *err)
+{
+	for (; sync->quarantine_at < sync->quarantined_count; sync->quarantine_at += BATCH_PEOPLE)
+		if (writer_bulk(sync->changer, quarantine_job, sync, err) < 0)
+			return -1;
+	return writer_bulk(sync->changer, prune_job, sync, err);
+}
+
+static int finish_real(struct sync *sync, struct err *err)
+{
+	struct live_setup *states;
+	int result;
+
+	if (changer_bulk_begin(sync->changer, err) < 0)
+		return -1;
+	result = sync_prepare(sync, err);
+	if (result == 0)
+		result = run_carry_out(sync->active, err);
+	if (result == 0)
+		result = store_quarantined(sync, err);
+	/* Groups are known anew: the setup in force says so, with the same configuration. */
+	if (sync->ready) {
+		states = live_setup_create(sync->setup->origin, sync->store, NULL);
+		if (states)
+			changer_put_setup(sync->changer, states);
+	}
+	changer_bulk_end(sync->changer);
+	return result;
+}
+
+static int finish_dry(struct sync *sync, struct err *err)
+{
+	if (sync_prepare(sync, err) < 0)
+		return -1;
+	return run_carry_out(sync->active, err);
+}
+
+int sync_finish(struct sync *sync, bool complete, const char *problem, const char *server,
+		struct run_report *ret_report, struct err *err)
+{
+	struct run_report *report = &sync->report;
+	int result;
+
+	check_canaries(sync, &complete, &problem);
+	sync->complete = complete;
+	sync->problem = problem ? problem : "";
+	sync->server = server ? server : "";
+	sync->active = &sync->run;
+	report->dry_run = sync->dry_run;
+	report->complete = complete;
+	report->problem = arena_strdup(report->arena, sync->problem);
+	report->server = arena_strdup(report->arena, sync->server);
+	report->started_s = sync->now_s;
+	result = report->problem && report->server
+			 ? 0
+			 : err_set(err, ERR_MEMORY, "no memory for the report");
+	if (result == 0 && complete)
+		result = miss_unseen(sync, err);
+	if (result == 0)
+		result = sync->dry_run ? finish_dry(sync, err) : finish_real(sync, err);
+	if (result == 0) {
+		report->duration_ms = (clock_monotonic_us() - sync->started_us) / 1000;
+		run_report_finish(ret_report);
+		*ret_report = *report;
+		*report = (struct run_report){ 0 };
+	}
+	if (sync->active != &sync->run)
+		run_finish(sync->active);
+	destroy_sync(sync, result < 0);
+	return result;
+}

@@ -1,0 +1,61 @@
+/* A sync run in progress. Inside change/ only. */
+#ifndef CHANGE_SYNC_PRIVATE_H
+#define CHANGE_SYNC_PRIVATE_H
+
+#include "internal.h"
+#include "link.h"
+
+struct seen_group {
+	uint32_t id;
+	bool found;
+	int64_t members;
+};
+
+struct sync {
+	struct changer *changer;
+	struct live_setup *setup;
+	const struct source_settings *settings;
+	uint16_t number;
+	const char *source, *cause;
+	struct actor actor;
+	bool dry_run, force_all, force_noted;
+	int64_t now_s, started_us;
+	struct store *store;
+	struct arena *texts; /* as long as the run */
+	struct arena *arena; /* one person */
+	struct source_slot *slot;
+	struct linker *linker;
+	struct source_state state;
+	struct held_users own, others;
+	struct seen_group *groups;
+	size_t group_count, group_capacity;
+	struct quarantine_row *quarantined;
+	size_t quarantined_count, quarantined_capacity, quarantine_at;
+	uint64_t canaries_seen;
+	struct run_report report;
+	struct run run;	    /* as read */
+	struct run again;   /* gone through once more, when something was known only at the end */
+	struct run *active; /* which of them counts */
+	bool run_ready;
+	/* At the end. */
+	bool complete, ready;
+	const char *problem, *server;
+	struct coverage coverage_after;
+	struct group_registry_row *rows; /* to be written */
+	size_t row_count;
+	uint32_t *vanished; /* in this run, ascending */
+	size_t vanished_count;
+	struct live_setup *frozen; /* the setup with these unknown; NULL when none */
+	bool force_next;
+};
+
+int sync_evaluate(struct sync *sync, const struct live_setup *setup, int64_t user_id,
+		  const struct identity_change *identity, struct person_change *ret_change,
+		  enum evaluated *ret_outcome, const char **ret_problem, struct err *err);
+/*
+ * rewrite.c: what the groups mean, the draft once more where that or an incomplete
+ * read asks for it, and what READY has to write about the source. Sets sync->active.
+ */
+int sync_prepare(struct sync *sync, struct err *err);
+
+#endif

@@ -1,0 +1,242 @@
+/*
+ * The writer thread: the only user of the write handle.
+ *
+ * Two queues. Requests of people go first; those that wait together share one transaction,
+ * each in a savepoint of its own, and are answered after the commit. A bulk job is
+ * one transaction, at most a few hundred people long, so that a request waits for one of
+ * them and not for a plan.
+ *
+ * Enters: jobs. Leaves: their results. What fails inside a job is rolled back and said to
+ * whoever asked; a commit that fails is said to all who shared it.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+
+#include <rolebridge/base/util.h>
+
+#define GROUP_COMMIT_MAX 64
+
+static void enqueue(struct job ***end, struct job *job)
+{
+	job->next = NULL;
+	**end = job;
+	*end = &job->next;
+}
+
+static struct job *dequeue(struct job **head, struct job ***end)
+{
+	struct job *job = *head;
+
+	if (job) {
+		*head = job->next;
+		if (!*head)
+			*end = head;
+	}
+	return job;
+}
+
+static void answer(struct changer *changer, struct job *job)
+{
+	if (job->finished) {
+		job->finished(changer, job);
+		return;
+	}
+	pthread_mutex_lock(&changer->mutex);
+	job->done = true;
+	pthread_cond_broadcast(&changer->answered);
+	pthread_mutex_unlock(&changer->mutex);
+}
+
+static void run_bulk(struct changer *changer, struct job *job)
+{
+	change_step("begin");
+	job->result = store_begin(changer->store, &job->err);
+	if (job->result == 0) {
+		change_step("began");
+		job->result = job->run(changer, job, &job->err);
+		change_step("commit");
+		if (job->result == 0)
+			job->result = store_commit(changer->store, &job->err);
+		if (job->result < 0)
+			store_rollback(changer->store);
+	}
+	change_step("committed");
+	answer(changer, job);
+}
+
+/* One request in its savepoint. Returns -1 when the whole transaction is spoilt. */
+static int run_request(struct changer *changer, struct job *job, struct err *err)
+{
+	if (store_savepoint(changer->store, err) < 0)
+		return -1;
+	job->result = job->run(changer, job, &job->err);
+	if (job->result < 0) {
+		store_rollback_to(changer->store);
+		return 0;
+	}
+	return store_release(changer->store, err);
+}
+
+static void fail_all(struct job *jobs, const struct err *err)
+{
+	for (struct job *job = jobs; job; job = job->next)
+		if (job->result == 0) {
+			job->result = -1;
+			job->err = *err;
+		}
+}
+
+static void answer_all(struct changer *changer, struct job *jobs)
+{
+	while (jobs) {
+		struct job *next = jobs->next;
+
+		answer(changer, jobs);
+		jobs = next;
+	}
+}
+
+static void run_requests(struct changer *changer, struct job *jobs)
+{
+	struct err err;
+
+	err_clear(&err);
+	change_step("begin");
+	if (store_begin(changer->store, &err) < 0) {
+		fail_all(jobs, &err);
+		answer_all(changer, jobs);
+		return;
+	}
+	for (struct job *job = jobs; job; job = job->next)
+		if (run_request(changer, job, &err) < 0) {
+			/* Shared fate: those done before are undone with it and told so. */
+			store_rollback(changer->store);
+			fail_all(jobs, &err);
+			answer_all(changer, jobs);
+			return;
+		}
+	change_step("commit");
+	if (store_commit(changer->store, &err) < 0) {
+		store_rollback(changer->store);
+		fail_all(jobs, &err);
+	}
+	change_step("committed");
+	answer_all(changer, jobs);
+}
+
+/* All requests waiting now, as a list of their own. */
+static struct job *take_requests(struct changer *changer)
+{
+	struct job *first = NULL, **end = &first, *job;
+	unsigned count = 0;
+
+	while (count++ < GROUP_COMMIT_MAX &&
+	       (job = dequeue(&changer->requests, &changer->requests_end)) != NULL) {
+		job->next = NULL;
+		*end = job;
+		end = &job->next;
+	}
+	return first;
+}
+
+static void *writer_main(void *context)
+{
+	struct changer *changer = context;
+
+	pthread_mutex_lock(&changer->mutex);
+	for (;;) {
+		struct job *jobs;
+
+		while (!changer->requests && !changer->bulks && !changer->stopping)
+			pthread_cond_wait(&changer->wake, &changer->mutex);
+		jobs = take_requests(changer);
+		if (jobs) {
+			pthread_mutex_unlock(&changer->mutex);
+			run_requests(changer, jobs);
+			pthread_mutex_lock(&changer->mutex);
+			continue;
+		}
+		jobs = dequeue(&changer->bulks, &changer->bulks_end);
+		if (!jobs)
+			break; /* stopping, and all is done */
+		pthread_mutex_unlock(&changer->mutex);
+		run_bulk(changer, jobs);
+		pthread_mutex_lock(&changer->mutex);
+	}
+	pthread_mutex_unlock(&changer->mutex);
+	return NULL;
+}
+
+int writer_start(struct changer *changer, struct err *err)
+{
+	int failed;
+
+	changer->requests_end = &changer->requests;
+	changer->bulks_end = &changer->bulks;
+	failed = pthread_create(&changer->thread, NULL, writer_main, changer);
+	if (failed)
+		return err_set_errno(err, ERR_UNAVAILABLE, failed,
+				     "cannot start the writer thread");
+	changer->started = true;
+	return 0;
+}
+
+void writer_stop(struct changer *changer)
+{
+	if (!changer->started)
+		return;
+	pthread_mutex_lock(&changer->mutex);
+	changer->stopping = true;
+	pthread_cond_broadcast(&changer->wake);
+	pthread_mutex_unlock(&changer->mutex);
+	pthread_join(changer->thread, NULL);
+	changer->started = false;
+}
+
+static int run_and_wait(struct changer *changer, struct job ***end, job_run *run, void *context,
+			struct err *err)
+{
+	struct job job = { .run = run, .context = context };
+
+	pthread_mutex_lock(&changer->mutex);
+	if (changer->stopping) {
+		pthread_mutex_unlock(&changer->mutex);
+		return err_set(err, ERR_UNAVAILABLE, "the daemon is stopping");
+	}
+	enqueue(end, &job);
+	pthread_cond_signal(&changer->wake);
+	while (!job.done)
+		pthread_cond_wait(&changer->answered, &changer->mutex);
+	pthread_mutex_unlock(&changer->mutex);
+	if (job.result < 0 && err)
+		*err = job.err;
+	return job.result;
+}
+
+int writer_request(struct changer *changer, job_run *run, void *context, struct err *err)
+{
+	return run_and_wait(changer, &changer->requests_end, run, context, err);
+}
+
+int writer_bulk(struct changer *changer, job_run *run, void *context, struct err *err)
+{
+	return run_and_wait(changer, &changer->bulks_end, run, context, err);
+}
+
+void writer_submit(struct changer *changer, struct job *job)
+{
+	job->result = 0;
+	job->done = false;
+	err_clear(&job->err);
+	pthread_mutex_lock(&changer->mutex);
+	if (!changer->stopping) {
+		enqueue(&changer->bulks_end, job);
+		pthread_cond_signal(&changer->wake);
+		pthread_mutex_unlock(&changer->mutex);
+		return;
+	}
+	pthread_mutex_unlock(&changer->mutex);
+	job->result = err_set(&job->err, ERR_UNAVAILABLE, "the daemon is stopping");
+	job->finished(changer, job);
+}

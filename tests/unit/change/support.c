@@ -1,0 +1,582 @@
+#include "support.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rolebridge/base/hash.h>
+#include <rolebridge/rules/settings.h>
+
+const struct actor test_person = { "unix:anna", "request-1", true };
+const struct actor test_sync = { "sync", "", false };
+
+/* --- world --- */
+
+int world_set_up(void **state)
+{
+	struct world *world = calloc(1, sizeof(*world));
+
+	assert_non_null(world);
+	snprintf(world->folder, sizeof(world->folder), "/tmp/rolebridge-change-XXXXXX");
+	assert_non_null(mkdtemp(world->folder));
+	snprintf(world->path, sizeof(world->path), "%s/store.db", world->folder);
+	world->arena = arena_create((size_t)1 << 30);
+	world->members = 20;
+	*state = world;
+	return 0;
+}
+
+static int remove_entry(const char *path, const struct stat *info UNUSED, int flag UNUSED,
+			struct FTW *at UNUSED)
+{
+	return remove(path);
+}
+
+int world_tear_down(void **state)
+{
+	struct world *world = *state;
+
+	world_close(world);
+	arena_destroy(world->arena);
+	nftw(world->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+	free(world);
+	return 0;
+}
+
+/* --- setups --- */
+
+struct test_settings {
+	struct catalogue_settings catalogue;
+	struct identity_settings identity;
+	struct policy_settings policy;
+	struct struct_list sources;
+};
+
+static const struct option_table test_sources = {
+	.name = "sources[]",
+	.struct_size = sizeof(struct source_settings),
+	.options = (const struct option[]){ { .name = NULL } },
+	.base = &source_base_table,
+};
+
+static const struct option test_options[] = {
+	{ .name = "identity",
+	  .type = OPTION_TABLE,
+	  .table = &identity_table,
+	  .offset = OPTION_FIELD(struct test_settings, identity) },
+	{ .name = "policy",
+	  .type = OPTION_TABLE,
+	  .table = &policy_table,
+	  .offset = OPTION_FIELD(struct test_settings, policy) },
+	{ .name = "sources",
+	  .type = OPTION_LIST,
+	  .table = &test_sources,
+	  .offset = OPTION_FIELD(struct test_settings, sources) },
+	{ .name = NULL },
+};
+
+static const struct option_table test_table = {
+	.name = "test",
+	.struct_size = sizeof(struct test_settings),
+	.options = test_options,
+	.base = &catalogue_table,
+};
+
+struct test_setup {
+	struct setup setup;
+	struct arena *arena;
+	struct document *document;
+	struct test_settings settings;
+	const struct source_settings **sources;
+	struct source_trust *trust;
+};
+
+static void destroy_setup(struct setup *setup)
+{
+	struct test_setup *test = setup->owner;
+
+	ruleset_destroy((struct ruleset *)setup->decision.rules);
+	group_registry_destroy(setup->registry);
+	schema_destroy((struct schema *)setup->decision.schema);
+	document_destroy(test->document);
+	arena_destroy(test->arena);
+	free(test);
+}
+
+static void print_findings(const struct diagnostics *list)
+{
+	for (size_t i = 0; i < diagnostics_count(list); i++)
+		if (diagnostics_get(list, i)->severity == SEVERITY_ERROR)
+			print_message("%u: %s\n", diagnostics_get(list, i)->at.line,
+				      diagnostics_get(list, i)->message);
+}
+
+static struct group_registry *known_groups(struct world *world)
+{
+	struct group_registry *registry = group_registry_create();
+	AUTO(arena) struct arena *arena = arena_create(1 << 24);
+	AUTO(store) struct store *store = NULL;
+	struct group_registry_row *rows;
+	size_t count;
+	uint32_t next;
+
+	assert_non_null(registry);
+	if (access(world->path, F_OK) != 0)
+		return registry;
+	store = store_open(world->path, STORE_READ, &world->err);
+	assert_non_null(store);
+	ok(world, store_groups_load(store, arena, &rows, &count, &next, &world->err));
+	for (size_t i = 0; i < count; i++) {
+		struct group group = { .id = rows[i].id,
+				       .name = rows[i].name,
+				       .source = "",
+				       .local = rows[i].name,
+				       .found = rows[i].found,
+				       .vanished = rows[i].vanished,
+				       .released = rows[i].released };
+
+		ok(world, group_registry_load(registry, &group, &world->err));
+	}
+	group_registry_set_next_id(registry, next);
+	return registry;
+}
+
+static void fill_trust(struct test_setup *test)
+{
+	test->trust = arena_alloc_array(test->arena, test->settings.sources.count + 1,
+					sizeof(*test->trust));
+	for (size_t i = 0; i < test->settings.sources.count; i++) {
+		const struct may_grant_settings *may = &test->sources[i]->may_grant;
+		const struct located_list *lists[] = { &may->profiles, &may->roles, &may->personas,
+						       &may->groups };
+
+		test->trust[i].restricted = may->at.file != 0;
+		for (size_t kind = 0; kind < GRANT_KINDS; kind++) {
+			const char **names = arena_alloc_array(test->arena, lists[kind]->count + 1,
+							       sizeof(*names));
+
+			for (size_t j = 0; j < lists[kind]->count; j++)
+				names[j] = lists[kind]->items[j].text;
+			test->trust[i].names[kind] = names;
+			test->trust[i].counts[kind] = lists[kind]->count;
+		}
+	}
+}
+
+static void prune(struct setup *setup)
+{
+	size_t count;
+	const uint32_t *ids = ruleset_groups(setup->decision.rules, &count);
+
+	for (size_t i = group_registry_count(setup->registry); i-- > 0;) {
+		uint32_t id = group_registry_at(setup->registry, i)->id;
+		bool named = false;
+
+		for (size_t j = 0; j < count; j++)
+			named |= ids[j] == id;
+		if (!named)
+			group_registry_remove(setup->registry, id);
+	}
+}
+
+struct setup *world_setup(struct world *world, const char *yaml)
+{
+	struct test_setup *test = calloc(1, sizeof(*test));
+	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
+	struct document_file file = { "test.yaml", yaml, strlen(yaml) };
+	struct setup *setup = &test->setup;
+	struct source_settings *sources;
+
+	test->arena = arena_create(1 << 26);
+	test->document = document_load_files(&file, 1, list);
+	print_findings(list);
+	assert_non_null(test->document);
+	options_parse(&test_table, test->document, test->arena, &test->settings, list);
+	sources = test->settings.sources.items;
+	test->sources = arena_alloc_array(test->arena, test->settings.sources.count + 1,
+					  sizeof(*test->sources));
+	for (size_t i = 0; i < test->settings.sources.count; i++) {
+		test->sources[i] = &sources[i];
+	}
+	setup->sources = test->sources;
+	setup->source_count = test->settings.sources.count;
+	setup->registry = known_groups(world);
+	setup->decision.schema =
+		schema_create(&test->settings.identity, test->sources, setup->source_count, list);
+	print_findings(list);
+	assert_non_null(setup->decision.schema);
+	setup->decision.default_profile = test->settings.policy.default_profile.text
+						  ? test->settings.policy.default_profile.text
+						  : "";
+	setup->decision.administrator_profile = test->settings.policy.administrator_profile.text;
+	setup->decision.rules =
+		ruleset_compile(&test->settings.catalogue, setup->decision.schema,
+				setup->decision.default_profile, setup->registry, list);
+	print_findings(list);
+	assert_non_null(setup->decision.rules);
+	prune(setup);
+	fill_trust(test);
+	setup->decision.trust = test->trust;
+	setup->policy = &test->settings.policy;
+	setup->catalogue = &test->settings.catalogue;
+	setup->destroy = destroy_setup;
+	setup->owner = test;
+	setup->references = 1;
+	return setup;
+}
+
+void world_open(struct world *world, const char *yaml)
+{
+	struct setup *setup;
+
+	world_close(world);
+	setup = world_setup(world, yaml);
+	world->changer = changer_open(world->path, setup, &world->err);
+	setup_release(setup);
+	if (!world->changer)
+		fail_msg("cannot open: %s", world->err.text);
+}
+
+void world_close(struct world *world)
+{
+	changer_close(world->changer);
+	world->changer = NULL;
+}
+
+void world_reload(struct world *world, const char *yaml, struct run_report *ret_report)
+{
+	struct setup *setup = world_setup(world, yaml);
+	struct run_report report;
+
+	run_report_init(&report);
+	ok(world, changer_reload(world->changer, setup, &test_person, &report, &world->err));
+	setup_release(setup);
+	if (ret_report)
+		*ret_report = report;
+	else
+		run_report_finish(&report);
+}
+
+/* --- syncs --- */
+
+struct sync *world_begin(struct world *world, const char *source, bool dry_run)
+{
+	struct sync *sync =
+		sync_begin(world->changer, NULL, source, &test_sync, dry_run, &world->err);
+
+	if (!sync)
+		fail_msg("cannot begin: %s", world->err.text);
+	return sync;
+}
+
+struct words {
+	struct setup *setup;
+	struct identity identity;
+	struct attribute attributes[16];
+	const char *values[16];
+	uint32_t groups[16];
+};
+
+static void add_attribute(struct words *words, const char *name, const char *value)
+{
+	int id = schema_find(words->setup->decision.schema, name, strlen(name));
+	size_t at = words->identity.attribute_count;
+
+	if (id < 0)
+		fail_msg("attribute '%s'", name);
+	while (at > 0 && words->attributes[at - 1].id > id) {
+		words->attributes[at] = words->attributes[at - 1];
+		at--;
+	}
+	words->values[words->identity.attribute_count] = value;
+	words->attributes[at] =
+		(struct attribute){ (uint16_t)id, 1,
+				    &words->values[words->identity.attribute_count] };
+	words->identity.attribute_count++;
+}
+
+static void add_group(struct words *words, const char *name)
+{
+	char full[128];
+	const struct group *group;
+	size_t at = words->identity.group_count;
+
+	snprintf(full, sizeof(full), "cn=%s,dc=x", name);
+	group = group_registry_find(words->setup->registry, full);
+	if (!group)
+		return;
+	while (at > 0 && words->groups[at - 1] > group->id) {
+		words->groups[at] = words->groups[at - 1];
+		at--;
+	}
+	words->groups[at] = group->id;
+	words->identity.group_count++;
+}
+
+static int feed_line(struct world *world, struct sync *sync, struct setup *setup, uint16_t source,
+		     char *line)
+{
+	struct words words = { .setup = setup };
+	AUTO(strbuf) struct strbuf record = STRBUF(1 << 20);
+	char *word, *rest = line, mail[128];
+	bool has_mail = false;
+	unsigned count = 0;
+
+	words.identity = (struct identity){
+		.source = source, .dn = "", .groups_complete = true, .disabled_by = "", .key = ""
+	};
+	words.identity.attributes = words.attributes;
+	words.identity.groups = words.groups;
+	while ((word = strsep(&rest, " ")) != NULL) {
+		char *value = strchr(word, '=');
+
+		if (!*word)
+			continue;
+		count++;
+		if (count == 1) {
+			words.identity.key = word;
+			words.identity.dn = arena_printf(world->arena, "uid=%s,dc=x", word);
+		} else if (count == 2) {
+			if (strcmp(word, "-") == 0) {
+				has_mail = true;
+				continue;
+			}
+			add_attribute(&words, "uid", word);
+			snprintf(mail, sizeof(mail), "%s@x.example", word);
+		} else if (*word == '@') {
+			add_group(&words, word + 1);
+		} else if (*word == '!') {
+			words.identity.disabled = true;
+			words.identity.disabled_by = "test";
+		} else if (*word == '?') {
+			words.identity.groups_complete = false;
+		} else {
+			assert_non_null(value);
+			*value++ = '\0';
+			for (char *at = value; *at; at++)
+				*at = *at == '_' ? ' ' : *at;
+			has_mail |= strcmp(word, "mail") == 0;
+			add_attribute(&words, word, value);
+		}
+	}
+	if (!has_mail)
+		add_attribute(&words, "mail", mail);
+	record_encode(&words.identity, setup->decision.schema, &record);
+	assert_false(strbuf_failed(&record));
+	return sync_identity(sync, record.data, record.size, &world->err);
+}
+
+int world_feed(struct world *world, struct sync *sync, const char *source, const char *lines)
+{
+	struct setup *setup = changer_setup(world->changer);
+	int number = schema_find_source(setup->decision.schema, source, strlen(source));
+	char *text = strdup(lines), *rest = text, *line;
+	int result = 0;
+
+	assert_true(number >= 0);
+	while (result == 0 && (line = strsep(&rest, "\n")) != NULL)
+		if (*line)
+			result = feed_line(world, sync, setup, (uint16_t)number, line);
+	free(text);
+	setup_release(setup);
+	return result;
+}
+
+void world_groups(struct world *world, struct sync *sync, const char *source UNUSED,
+		  const char *lost)
+{
+	struct setup *setup = changer_setup(world->changer);
+
+	for (size_t i = 0; i < group_registry_count(setup->registry); i++) {
+		const struct group *group = group_registry_at(setup->registry, i);
+		bool found = !lost || !strstr(group->name, lost);
+
+		ok(world,
+		   sync_group(sync, group->id, found, found ? world->members : 0, &world->err));
+	}
+	setup_release(setup);
+}
+
+static void sync_all(struct world *world, const char *source, const char *lines, unsigned flags,
+		     const char *lost, struct run_report *ret_report)
+{
+	struct sync *sync = world_begin(world, source, flags & DRY);
+	struct run_report report;
+
+	run_report_init(&report);
+	ok(world, world_feed(world, sync, source, lines));
+	world_groups(world, sync, source, lost);
+	ok(world, sync_finish(sync, !(flags & PARTIAL), flags & PARTIAL ? "size-limit" : "", "test",
+			      &report, &world->err));
+	if (ret_report)
+		*ret_report = report;
+	else
+		run_report_finish(&report);
+}
+
+void world_sync(struct world *world, const char *source, const char *lines, unsigned flags,
+		struct run_report *ret_report)
+{
+	sync_all(world, source, lines, flags, NULL, ret_report);
+}
+
+void world_sync_lost(struct world *world, const char *source, const char *lines, const char *lost,
+		     struct run_report *ret_report)
+{
+	sync_all(world, source, lines, 0, lost, ret_report);
+}
+
+/* --- the state as text --- */
+
+struct store *world_read(struct world *world)
+{
+	struct store *store = store_open(world->path, STORE_READ, &world->err);
+
+	if (!store)
+		fail_msg("cannot read: %s", world->err.text);
+	return store;
+}
+
+static void dump_disabled(struct strbuf *out, uint32_t disabled)
+{
+	if (disabled == 0)
+		strbuf_puts(out, " active");
+	for (uint32_t bit = 1; bit <= SUSPENDED_SIGN_IN; bit <<= 1)
+		if (disabled & bit)
+			strbuf_printf(out, " disabled(%s)", disable_reason_name(bit));
+}
+
+static void dump_grants(struct world *world, struct store *store, int64_t id, bool brief,
+			struct strbuf *out)
+{
+	struct grant *grants;
+	size_t count;
+
+	ok(world, store_grants_of(store, id, world->arena, &grants, &count, &world->err));
+	for (size_t i = 0; i < count; i++) {
+		if (!brief)
+			strbuf_printf(out, "\n  %s %s %s %s %s", grant_kind_name(grants[i].kind),
+				      grants[i].name, origin_kind_name(grants[i].origin),
+				      grants[i].origin_id, grants[i].origin_source);
+		else if (grants[i].kind != GRANT_PROFILE)
+			strbuf_printf(out, " %s:%s", grants[i].name,
+				      origin_kind_name(grants[i].origin));
+	}
+}
+
+static void dump_identities(struct world *world, struct store *store, int64_t id,
+			    struct strbuf *out)
+{
+	struct identity_row *rows;
+	size_t count;
+
+	ok(world, store_identities_of(store, id, world->arena, &rows, &count, &world->err));
+	for (size_t i = 0; i < count; i++)
+		strbuf_printf(
+			out, "\n  = %s %s %016llx %u%s", rows[i].source, rows[i].key,
+			(unsigned long long)digest128(rows[i].record, rows[i].record_size).word[0],
+			rows[i].missing_runs, rows[i].missing_s ? " missing" : "");
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct user *left = a, *right = b;
+
+	return strcmp(left->username, right->username);
+}
+
+const char *world_dump(struct world *world)
+{
+	AUTO(store) struct store *store = world_read(world);
+	AUTO(strbuf) struct strbuf out = STRBUF(1 << 28);
+	struct user_query query = { .active = -1, .limit = 10000 };
+	struct user *users;
+	size_t count;
+
+	ok(world, store_user_list(store, &query, world->arena, &users, &count, &world->err));
+	qsort(users, count, sizeof(*users), compare_names);
+	for (size_t i = 0; i < count; i++) {
+		strbuf_printf(&out, "%s <%s> %s %s", users[i].username, users[i].email,
+			      users[i].display_name, users[i].profile);
+		dump_disabled(&out, users[i].disabled);
+		dump_grants(world, store, users[i].id, false, &out);
+		dump_identities(world, store, users[i].id, &out);
+		strbuf_putc(&out, '\n');
+	}
+	return arena_strdup(world->arena, strbuf_text(&out));
+}
+
+const char *world_user(struct world *world, const char *username)
+{
+	AUTO(store) struct store *store = world_read(world);
+	AUTO(strbuf) struct strbuf out = STRBUF(1 << 20);
+	struct user user;
+
+	if (store_user_find(store, USER_BY_USERNAME, username, world->arena, &user, &world->err) <
+	    0)
+		return "";
+	strbuf_puts(&out, user.profile);
+	dump_disabled(&out, user.disabled);
+	dump_grants(world, store, user.id, true, &out);
+	return arena_strdup(world->arena, strbuf_text(&out));
+}
+
+void world_check_audit(struct world *world)
+{
+	AUTO(store) struct store *store = world_read(world);
+	struct audit_query query = { 0 };
+	struct store_audit_cursor *cursor = store_audit_open(store, &query, &world->err);
+	struct audit_iterator rows;
+	struct hash256 start = { { 0 } };
+	struct audit_verdict verdict;
+
+	assert_non_null(cursor);
+	rows = store_audit_iterator(cursor);
+	ok(world, audit_verify(&rows, &start, NULL, &verdict, &world->err));
+	store_audit_close(cursor);
+	if (!verdict.intact)
+		fail_msg("audit chain: %s at %lld", verdict.problem, (long long)verdict.broken_seq);
+}
+
+void world_check_sane(struct world *world, bool administrator)
+{
+	AUTO(store) struct store *store = world_read(world);
+	struct user_query query = { .active = 1, .limit = 10000 };
+	struct user *users;
+	size_t count, administrators = 0;
+
+	ok(world, store_user_list(store, &query, world->arena, &users, &count, &world->err));
+	for (size_t i = 0; i < count; i++) {
+		struct grant *grants;
+		size_t n;
+		bool granted = false;
+
+		assert_string_not_equal(users[i].profile, "");
+		ok(world,
+		   store_grants_of(store, users[i].id, world->arena, &grants, &n, &world->err));
+		for (size_t j = 0; j < n; j++)
+			granted |= grants[j].kind == GRANT_PROFILE &&
+				   strcmp(grants[j].name, users[i].profile) == 0;
+		if (!granted)
+			fail_msg("'%s' has profile '%s' from nowhere", users[i].username,
+				 users[i].profile);
+		administrators += strcmp(users[i].profile, "administrator") == 0;
+	}
+	if (administrator)
+		assert_true(administrators > 0);
+}
+
+int64_t world_alarms(struct world *world, const char *kind)
+{
+	AUTO(store) struct store *store = world_read(world);
+	struct alarm_row *rows;
+	size_t count;
+	int64_t found = 0;
+
+	ok(world, store_alarm_list(store, true, world->arena, &rows, &count, &world->err));
+	for (size_t i = 0; i < count; i++)
+		found += strcmp(rows[i].kind, kind) == 0;
+	return found;
+}
