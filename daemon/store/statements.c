@@ -44,15 +44,14 @@ const char *const statement_texts[STATEMENTS] = {
 		"WHERE id = ?13 AND version = ?10 - 1",
 	[STATEMENT_USER_BY_ID] = "SELECT " USER_COLUMNS " FROM user u WHERE id = ?1",
 	[STATEMENT_USER_BY_UUID] = "SELECT " USER_COLUMNS " FROM user u WHERE uuid = ?1",
-	[STATEMENT_USER_BY_USERNAME] = "SELECT " USER_COLUMNS " FROM user u WHERE username = ?1",
-	[STATEMENT_USER_BY_EMAIL] =
-		"SELECT " USER_COLUMNS " FROM user u WHERE email = ?1 AND " USER_HAS_EMAIL,
-	/* How many users a prefix finds, each index asked for at most ?3. */
+	[STATEMENT_USER_BY_USERNAME] = "SELECT " USER_COLUMNS " FROM login l JOIN user u ON "
+				       "u.id = l.user WHERE text = ?1 AND kind = " LOGIN_USERNAME,
+	[STATEMENT_USER_BY_EMAIL] = "SELECT " USER_COLUMNS " FROM login l JOIN user u ON "
+				    "u.id = l.user WHERE text = ?1 AND kind = " LOGIN_EMAIL,
+	/* How many names begin with a prefix, each index asked for at most ?3. */
 	[STATEMENT_USER_PREFIX_COUNT] =
-		"SELECT (SELECT count(*) FROM (SELECT 1 FROM user WHERE username >= ?1 AND "
-		"username < ?2 LIMIT ?3)) + (SELECT count(*) FROM (SELECT 1 FROM user WHERE "
-		"email >= ?1 AND email < ?2 AND " USER_HAS_EMAIL
-		" LIMIT ?3)) + (SELECT count(*) FROM (SELECT 1 FROM user INDEXED BY user_display "
+		"SELECT (SELECT count(*) FROM (SELECT 1 FROM login WHERE text >= ?1 AND text < ?2 "
+		"LIMIT ?3)) + (SELECT count(*) FROM (SELECT 1 FROM user INDEXED BY user_display "
 		"WHERE display_folded >= ?1 AND display_folded < ?2 AND indexed = 1 LIMIT ?3)) + "
 		"(SELECT count(*) FROM (SELECT 1 FROM user NOT INDEXED WHERE id > " INDEXED_USER
 		" AND display_folded >= ?1 AND display_folded < ?2 LIMIT ?3))",

@@ -118,7 +118,10 @@ enum statement_id {
 /* Must stand in the same words as in the schema, or the partial indexes are not used. */
 #define USER_IS_ACTIVE "(disabled & 255) = 0"
 #define USER_IS_INACTIVE "(disabled & 255) <> 0"
-#define USER_HAS_EMAIL "email <> '' AND (disabled & 32) = 0"
+
+/* Kinds of rows in login. */
+#define LOGIN_USERNAME "1"
+#define LOGIN_EMAIL "2"
 
 /* Users after this one are not in the indexes that are filled in idle time. */
 #define INDEXED_USER "(SELECT value FROM counter WHERE name = 'indexed-user')"

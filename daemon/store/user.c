@@ -216,7 +216,7 @@ static int user_write(struct store *store, enum statement_id id, const struct us
 
 	if (changed != -2)
 		return changed;
-	if (query.rc != SQLITE_CONSTRAINT_UNIQUE)
+	if (query.rc != SQLITE_CONSTRAINT_UNIQUE && query.rc != SQLITE_CONSTRAINT_PRIMARYKEY)
 		return err_set(err, ERR_INVALID, "a field is not valid");
 	query_again(&query);
 	return explain_conflict(store, user, numbers.organization, err);

@@ -6,7 +6,7 @@
  *	holders of a grant      index (kind, name, user), already in order of id; then
  *	                        the grants of the latest users, not in that index yet
  *	disabled only           the index of the disabled, who are few
- *	a prefix few users have the three text indexes give the ids
+ *	a prefix few users have the indexes of names give the ids
  *	all else                walk by id and filter; a frequent prefix fills a page soon
  */
 #include "db.h"
@@ -27,8 +27,7 @@ struct list_values {
 };
 
 #define PREFIX_IDS \
-	" AND u.id IN (SELECT id FROM user WHERE username >= ?7 AND username < ?8 UNION " \
-	"SELECT id FROM user WHERE email >= ?7 AND email < ?8 AND " USER_HAS_EMAIL " UNION " \
+	" AND u.id IN (SELECT user FROM login WHERE text >= ?7 AND text < ?8 UNION " \
 	"SELECT id FROM user INDEXED BY user_display WHERE display_folded >= ?7 AND " \
 	"display_folded < ?8 AND indexed = 1 UNION SELECT id FROM user NOT INDEXED WHERE " \
 	"id > " INDEXED_USER " AND display_folded >= ?7 AND display_folded < ?8)"

@@ -49,12 +49,35 @@ CREATE TABLE user (
 	indexed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX user_uuid ON user (uuid);
--- Tombstones keep their username for good, but set their address free.
-CREATE UNIQUE INDEX user_username ON user (username);
-CREATE UNIQUE INDEX user_email ON user (email) WHERE email <> '' AND (disabled & 32) = 0;
 CREATE INDEX user_display ON user (display_folded) WHERE indexed = 1;
 CREATE INDEX user_active ON user (organization, profile) WHERE (disabled & 255) = 0;
 CREATE INDEX user_inactive ON user (organization) WHERE (disabled & 255) <> 0;
+
+-- User names (1) and addresses (2), each unique. One table for both: a name and the address made of
+-- it lie side by side, so that a new user dirties one page of it, not one each of two indexes.
+-- Tombstones keep their user name for good, but set their address free.
+CREATE TABLE login (
+	text TEXT NOT NULL,
+	kind INTEGER NOT NULL,
+	user INTEGER NOT NULL,
+	PRIMARY KEY (text, kind)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER user_login_insert AFTER INSERT ON user
+BEGIN
+	INSERT INTO login (text, kind, user) VALUES (new.username, 1, new.id);
+	INSERT INTO login (text, kind, user) SELECT new.email, 2, new.id
+	WHERE new.email <> '' AND (new.disabled & 32) = 0;
+END;
+CREATE TRIGGER user_login_update AFTER UPDATE OF username, email, disabled ON user
+WHEN old.username <> new.username OR old.email <> new.email OR
+	(old.disabled & 32) <> (new.disabled & 32)
+BEGIN
+	DELETE FROM login WHERE text = old.username AND kind = 1;
+	DELETE FROM login WHERE text = old.email AND kind = 2 AND user = old.id;
+	INSERT INTO login (text, kind, user) VALUES (new.username, 1, new.id);
+	INSERT INTO login (text, kind, user) SELECT new.email, 2, new.id
+	WHERE new.email <> '' AND (new.disabled & 32) = 0;
+END;
 
 -- Small rows, so that all heads of a source are read in one short pass. The record lies in
 -- identity_record under user * 65536 + slot: a person's records lie side by side, no index.
