@@ -89,8 +89,9 @@ static const char *profile_why(const struct person_change *change)
 static int add_person(struct lines *lines, struct err *err)
 {
 	const struct user *before = &lines->change->before, *after = &lines->change->after;
-	bool is_new = before->id == 0;
-	bool was = !is_new && user_is_active(before), is = user_is_active(after);
+	/* Of someone new it is the rest that waits: they were created with what did not. */
+	bool is_new = before->id == 0 && !lines->held;
+	bool was = before->id != 0 && user_is_active(before), is = user_is_active(after);
 
 	if (is_new && add(lines, "create", "", "", after->username, lines->change->cause, err) < 0)
 		return -1;
@@ -98,12 +99,12 @@ static int add_person(struct lines *lines, struct err *err)
 	    add(lines, "disable", "", "active", "disabled",
 		reason(after->disabled & DISABLED_ANY & ~before->disabled), err) < 0)
 		return -1;
-	if (!was && !is_new && is &&
+	if (!was && is && before->id != 0 &&
 	    add(lines, "enable", "", "disabled", "active",
 		reason(before->disabled & DISABLED_ANY & ~after->disabled), err) < 0)
 		return -1;
-	if (strcmp(is_new ? "" : before->profile, after->profile) != 0 &&
-	    add(lines, "profile", "profile", is_new ? "" : before->profile, after->profile,
+	if (strcmp(before->profile, after->profile) != 0 &&
+	    add(lines, "profile", "profile", before->profile, after->profile,
 		profile_why(lines->change), err) < 0)
 		return -1;
 	return add_grants(lines, err);

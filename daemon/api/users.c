@@ -213,15 +213,20 @@ static const struct field create_fields[] = {
 int users_post(struct http_request *request, struct http_response *response, struct err *err)
 {
 	struct api *api = request->context;
-	struct new_user body = { NULL, "", "", "default", "" };
+	struct new_user body = { .organization = "default" };
 	struct actor actor = api_actor(request);
 	char *name = arena_alloc(request->arena, UUID_TEXT_SIZE);
 	struct uuid uuid;
 
 	if (!name)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	if (request_read(request, create_fields, ARRAY_LEN(create_fields), &body, err) < 0 ||
-	    change_user_create(api->settings.changer, &actor, &body, &uuid, err) < 0)
+	if (request_read(request, create_fields, ARRAY_LEN(create_fields), &body, err) < 0)
+		return -1;
+	if (!body.profile || !body.profile[0]) {
+		request->error_field = "profile";
+		return err_refuse(err, ERR_INVALID, "profile-required", "a user needs a profile");
+	}
+	if (change_user_create(api->settings.changer, &actor, &body, &uuid, err) < 0)
 		return -1;
 	uuid_format(&uuid, name);
 	response->status = 201;

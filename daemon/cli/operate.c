@@ -21,8 +21,7 @@ static void print_sources(struct cli *cli, const json_t *sources)
 	json_t *source;
 	size_t i;
 
-	json_array_foreach(sources, i, source)
-	{
+	json_array_foreach(sources, i, source) {
 		const char *problem = member(source, "problem");
 		bool never = member(source, "last_read")[0] == 0;
 
@@ -71,10 +70,11 @@ int run_status(struct cli *cli)
 	    (long long)member_int(json_object_get(status, "audit"), "rows"));
 	print_sources(cli, json_object_get(status, "sources"));
 	put(cli, PLAIN, "\n");
-	json_array_foreach(json_object_get(status, "held_plans"), i, plan) put(
-		cli, YELLOW, "Plan %.12s of %s waits since %s: rolebridgectl plans show %.12s\n",
-		shown(cli, member(plan, "id")), shown(cli, member(plan, "source")),
-		shown(cli, member(plan, "created")), shown(cli, member(plan, "id")));
+	json_array_foreach(json_object_get(status, "held_plans"), i, plan)
+		put(cli, YELLOW,
+		    "Plan %.12s of %s waits since %s: rolebridgectl plans show %.12s\n",
+		    shown(cli, member(plan, "id")), shown(cli, member(plan, "source")),
+		    shown(cli, member(plan, "created")), shown(cli, member(plan, "id")));
 	print_open_alarms(cli, json_object_get(status, "alarms"));
 	if (i == 0 && json_array_size(json_object_get(status, "alarms")) == 0)
 		put(cli, GREEN, "Nothing waits for a person.\n");
@@ -260,8 +260,7 @@ int run_alarms_list(struct cli *cli)
 	if (!answer || cli->json)
 		return answer ? CLI_OK : CLI_FAILED;
 	table = table_create(cli, headers);
-	json_array_foreach(json_object_get(answer, "alarms"), i, alarm)
-	{
+	json_array_foreach(json_object_get(answer, "alarms"), i, alarm) {
 		bool cleared = member(alarm, "cleared")[0] != 0;
 
 		table_row(table);
@@ -299,8 +298,7 @@ int run_quarantine_list(struct cli *cli)
 	if (!answer || cli->json)
 		return answer ? CLI_OK : CLI_FAILED;
 	table = table_create(cli, headers);
-	json_array_foreach(json_object_get(answer, "entries"), i, entry)
-	{
+	json_array_foreach(json_object_get(answer, "entries"), i, entry) {
 		table_row(table);
 		table_cell(table, BOLD, member(entry, "source"));
 		table_cell(table, PLAIN, member(entry, "locator"));

@@ -233,8 +233,21 @@ static void cell_print(const struct table *table, const struct cell *cell, size_
 		fprintf(out, "%*s", (int)(width - (printed < width ? printed : width)) + 2, "");
 }
 
+/* Nothing is padded behind the last cell that says something. */
+static void row_print(const struct table *table, const struct cell *cells, const size_t *widths)
+{
+	size_t count = table->columns;
+
+	while (count > 0 && !cells[count - 1].text[0])
+		count--;
+	for (size_t i = 0; i < count; i++)
+		cell_print(table, &cells[i], widths[i], i + 1 == count);
+	fputc('\n', table->cli->out);
+}
+
 void table_print(struct table *table)
 {
+	struct cell headers[COLUMNS_MAX];
 	size_t widths[COLUMNS_MAX];
 	size_t rows;
 
@@ -249,18 +262,12 @@ void table_print(struct table *table)
 			widths[i % table->columns] = width;
 	}
 	widths_fit(table, widths, table->cli->width);
-	for (size_t i = 0; rows > 0 && i < table->columns; i++)
-		cell_print(table, &(struct cell){ table->headers[i], BOLD }, widths[i],
-			   i + 1 == table->columns);
+	for (size_t i = 0; i < table->columns; i++)
+		headers[i] = (struct cell){ table->headers[i], BOLD };
 	if (rows > 0)
-		fputc('\n', table->cli->out);
-	for (size_t i = 0; i < rows * table->columns; i++) {
-		bool last = i % table->columns + 1 == table->columns;
-
-		cell_print(table, &table->cells[i], widths[i % table->columns], last);
-		if (last)
-			fputc('\n', table->cli->out);
-	}
+		row_print(table, headers, widths);
+	for (size_t row = 0; row < rows; row++)
+		row_print(table, &table->cells[row * table->columns], widths);
 	if (table->failed)
 		complain("out of memory: the table is not whole");
 	free(table->cells);

@@ -43,8 +43,7 @@ static int print_users(struct cli *cli, const char *path)
 	if (!answer || cli->json)
 		return answer ? CLI_OK : CLI_FAILED;
 	table = table_create(cli, headers);
-	json_array_foreach(json_object_get(answer, "users"), i, user)
-	{
+	json_array_foreach(json_object_get(answer, "users"), i, user) {
 		AUTO(strbuf) struct strbuf state = STRBUF(1024);
 
 		user_state(user, &state);
@@ -129,8 +128,7 @@ static void print_grants(struct cli *cli, const json_t *grants)
 	json_t *grant;
 	size_t i;
 
-	json_array_foreach(grants, i, grant)
-	{
+	json_array_foreach(grants, i, grant) {
 		AUTO(strbuf) struct strbuf origin = STRBUF(4096);
 
 		origin_text(grant, &origin);
@@ -153,8 +151,7 @@ static void print_identities(struct cli *cli, const json_t *identities)
 	json_t *identity;
 	size_t i;
 
-	json_array_foreach(identities, i, identity)
-	{
+	json_array_foreach(identities, i, identity) {
 		table_row(table);
 		table_cell(table, BOLD, member(identity, "source"));
 		table_cell(table, PLAIN, member(identity, "key"));
@@ -289,8 +286,7 @@ static void print_condition(struct cli *cli, const json_t *condition)
 	json_t *node;
 	size_t i;
 
-	json_array_foreach(condition, i, node)
-	{
+	json_array_foreach(condition, i, node) {
 		json_int_t depth = member_int(node, "depth");
 		const char *because = shown(cli, member(node, "because"));
 
@@ -403,7 +399,8 @@ static void print_list(struct cli *cli, const json_t *answer, const char *key, c
 	if (json_array_size(list) == 0)
 		return;
 	put(cli, BOLD, "\n%s\n", title);
-	json_array_foreach(list, i, item) print(cli, item);
+	json_array_foreach(list, i, item)
+		print(cli, item);
 }
 
 static void print_candidate(struct cli *cli, const json_t *rule)
@@ -439,8 +436,9 @@ static void grants_text(const json_t *rule, const char *key, struct strbuf *out)
 	json_t *grant;
 	size_t i;
 
-	json_array_foreach(json_object_get(rule, key), i, grant) strbuf_printf(
-		out, "%s%s %s", i ? ", " : "", member(grant, "kind"), member(grant, "name"));
+	json_array_foreach(json_object_get(rule, key), i, grant)
+		strbuf_printf(out, "%s%s %s", i ? ", " : "", member(grant, "kind"),
+			      member(grant, "name"));
 }
 
 int run_rules_list(struct cli *cli)
@@ -455,8 +453,7 @@ int run_rules_list(struct cli *cli)
 	if (!answer || cli->json)
 		return answer ? CLI_OK : CLI_FAILED;
 	table = table_create(cli, headers);
-	json_array_foreach(json_object_get(answer, "rules"), i, rule)
-	{
+	json_array_foreach(json_object_get(answer, "rules"), i, rule) {
 		AUTO(strbuf) struct strbuf grants = STRBUF(65536);
 		AUTO(strbuf) struct strbuf denies = STRBUF(65536);
 		bool expired = member_bool(rule, "expired"), trial = member_bool(rule, "trial");

@@ -334,8 +334,7 @@ static void print_findings(struct cli *cli, const json_t *findings)
 	size_t i;
 	json_t *finding;
 
-	json_array_foreach(findings, i, finding)
-	{
+	json_array_foreach(findings, i, finding) {
 		const char *hint = member(finding, "hint");
 
 		if (member(finding, "file")[0])

@@ -21,7 +21,17 @@ static enum colour change_colour(const json_t *change)
 	return PLAIN;
 }
 
-static void change_row(struct cli *cli, struct table *table, const json_t *change)
+/* On a terminal a name stands once for all its lines; elsewhere each line speaks for itself. */
+static const char *who(const struct cli *cli, const json_t *change, const json_t *previous)
+{
+	bool same = cli->width > 0 && previous &&
+		    strcmp(member(change, "id"), member(previous, "id")) == 0;
+
+	return same ? "" : member(change, "user");
+}
+
+static void change_row(struct cli *cli, struct table *table, const json_t *change,
+		       const json_t *previous)
 {
 	const char *what = member(change, "what"), *kind = member(change, "kind");
 	/* "profile profile" and "update email" say it once, "grant role" needs both. */
@@ -29,11 +39,10 @@ static void change_row(struct cli *cli, struct table *table, const json_t *chang
 	enum colour colour = change_colour(change);
 	char text[128];
 
-	(void)cli;
 	snprintf(text, sizeof(text), "%s%s%s%s", what, both ? " " : "", both ? kind : "",
 		 member_bool(change, "held") ? " (held)" : "");
 	table_row(table);
-	table_cell(table, PLAIN, member(change, "user"));
+	table_cell(table, BOLD, who(cli, change, previous));
 	table_cell(table, colour, text);
 	table_cell(table, colour, member(change, "before"));
 	table_cell(table, colour, member(change, "after"));
@@ -49,7 +58,8 @@ static void print_changes(struct cli *cli, const json_t *report)
 	json_t *change;
 	size_t i;
 
-	json_array_foreach(changes, i, change) change_row(cli, table, change);
+	json_array_foreach(changes, i, change)
+		change_row(cli, table, change, i > 0 ? json_array_get(changes, i - 1) : NULL);
 	table_print(table);
 	if (more > 0)
 		put(cli, PLAIN, "… and %lld more changes\n", (long long)more);
@@ -93,14 +103,8 @@ static void print_counts(struct cli *cli, const json_t *report)
 	put(cli, PLAIN, "%s\n", any ? "" : " nothing changes");
 }
 
-static void print_apply_hint(struct cli *cli, const char *id)
-{
-	put(cli, PLAIN, "  See it with:    rolebridgectl plans show %.12s\n", id);
-	put(cli, PLAIN, "  Apply it with:  rolebridgectl apply %.12s  (one person: --only USER)\n",
-	    id);
-}
-
-static void print_holds(struct cli *cli, const json_t *report, const char *plan)
+/* plan: its id, where it can be applied. */
+static void print_holds(struct cli *cli, const json_t *report, const char *plan, bool is_shown)
 {
 	const json_t *holds = json_object_get(report, "holds");
 	json_int_t held = member_int(report, "held");
@@ -113,8 +117,13 @@ static void print_holds(struct cli *cli, const json_t *report, const char *plan)
 	    member_bool(report, "dry_run") ? "Would be held" : "Held", (long long)held);
 	json_array_foreach(holds, i, hold)
 		put(cli, PLAIN, "  - %s\n", shown(cli, member(hold, "text")));
+	if (plan[0] && !is_shown)
+		put(cli, PLAIN, "  See it with:    rolebridgectl plans show %.12s\n",
+		    shown(cli, plan));
 	if (plan[0])
-		print_apply_hint(cli, shown(cli, plan));
+		put(cli, PLAIN,
+		    "  Apply it with:  rolebridgectl apply %.12s  (one person: --only USER)\n",
+		    shown(cli, plan));
 }
 
 static void print_report(struct cli *cli, const json_t *report, bool with_read)
@@ -124,7 +133,8 @@ static void print_report(struct cli *cli, const json_t *report, bool with_read)
 	if (with_read)
 		print_read(cli, report);
 	print_counts(cli, report);
-	print_holds(cli, report, member_bool(report, "dry_run") ? "" : member(report, "plan"));
+	print_holds(cli, report, member_bool(report, "dry_run") ? "" : member(report, "plan"),
+		    false);
 }
 
 /*
@@ -141,8 +151,7 @@ static int print_run(struct cli *cli, json_t *taken, bool with_read)
 
 	if (!run)
 		return CLI_FAILED;
-	json_array_foreach(reports, i, report)
-	{
+	json_array_foreach(reports, i, report) {
 		if (with_read && !member_bool(report, "complete"))
 			status = CLI_FAILED;
 		if (cli->json)
@@ -231,8 +240,7 @@ int run_plans_list(struct cli *cli)
 	if (!answer || cli->json)
 		return answer ? CLI_OK : CLI_FAILED;
 	table = table_create(cli, headers);
-	json_array_foreach(json_object_get(answer, "plans"), i, plan)
-	{
+	json_array_foreach(json_object_get(answer, "plans"), i, plan) {
 		char id[13];
 
 		snprintf(id, sizeof(id), "%s", member(plan, "id"));
@@ -263,7 +271,7 @@ int run_plans_show(struct cli *cli)
 	    shown(cli, member(plan, "source")), shown(cli, member(plan, "actor")),
 	    shown(cli, member(plan, "created")));
 	print_holds(cli, summary,
-		    strcmp(member(plan, "state"), "held") == 0 ? member(plan, "id") : "");
+		    strcmp(member(plan, "state"), "held") == 0 ? member(plan, "id") : "", true);
 	return CLI_OK;
 }
 
@@ -279,8 +287,7 @@ int run_runs_list(struct cli *cli)
 	if (!answer || cli->json)
 		return answer ? CLI_OK : CLI_FAILED;
 	table = table_create(cli, headers);
-	json_array_foreach(json_object_get(answer, "runs"), i, run)
-	{
+	json_array_foreach(json_object_get(answer, "runs"), i, run) {
 		bool failed = strcmp(member(run, "state"), "failed") == 0;
 
 		table_row(table);

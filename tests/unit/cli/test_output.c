@@ -103,7 +103,7 @@ static void test_table(void **state)
 		"M\xc3\xbcller  grants role sales, and much more\n"
 		"\xe5\xbc\xa0\xe4\xbc\x9f    "
 		"\xe5\xbc\xa0\xe4\xbc\x9f\xe5\xbc\xa0\xe4\xbc\x9f\xe5\xbc\xa0\xe4\xbc\x9f\n"
-		"x       \n",
+		"x\n",
 		wide);
 	assert_null(strstr(wide, "\033"));
 	assert_non_null(strstr(colour, "\033[31mM\xc3\xbcller\033[0m"));
@@ -112,7 +112,7 @@ static void test_table(void **state)
 			    "M\xc3\xbcller  grants ro\xe2\x80\xa6\n"
 			    "\xe5\xbc\xa0\xe4\xbc\x9f    "
 			    "\xe5\xbc\xa0\xe4\xbc\x9f\xe5\xbc\xa0\xe4\xbc\x9f\xe2\x80\xa6\n"
-			    "x       \n",
+			    "x\n",
 			    narrow);
 	free(wide);
 	free(narrow);
