@@ -75,11 +75,12 @@ static int read_date(const struct reading *reading, const struct field *field, j
 
 	if (!text)
 		return refuse(reading, field->name, "must be a string");
-	if (clock_parse_date(text, &time_s, NULL) == 0) {
-		*ret_time_s = time_s + DAY_S;
-		return 0;
-	}
-	if (clock_parse(text, &time_s, NULL) < 0 || time_s <= 0)
+	if (clock_parse_date(text, &time_s, NULL) == 0)
+		time_s += DAY_S;
+	else if (clock_parse(text, &time_s, NULL) < 0)
+		time_s = 0;
+	/* 0 means "none" everywhere else: the end of 1969 must not become for ever. */
+	if (time_s <= 0)
 		return refuse(reading, field->name, "must be a date like 2026-01-31");
 	*ret_time_s = time_s;
 	return 0;
@@ -159,8 +160,7 @@ static int read_object(const struct reading *reading, json_t *object, const stru
 	if (!json_is_object(object))
 		return err_set(reading->err, ERR_INVALID, "%s must be a JSON object",
 			       reading->where[0] ? reading->where : "the body");
-	json_object_foreach(object, name, value)
-	{
+	json_object_foreach(object, name, value) {
 		size_t i = 0;
 
 		while (i < count && strcmp(fields[i].name, name) != 0)
