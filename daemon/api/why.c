@@ -1,7 +1,7 @@
 /*
  * Why has a user what they have? Enters: a snapshot of store and setup, a
- * user. Leaves: JSON. The decision and the condition trees come from the evaluator that
- * decides (decide, rule_explain); nothing is worked out a second time here.
+ * user. Leaves: JSON. The person, the decision and the condition trees come from the code that
+ * decides (change_person_load, decide, rule_explain); nothing is worked out a second time here.
  *
  * Beside what the user holds and should hold, a question about one grant is answered with every
  * rule that could give or deny it, so that "why not" has an answer too.
@@ -22,7 +22,6 @@ struct why {
 	struct identity *identities; /* decoded; row_of[i]: its row */
 	const struct identity_row **row_of;
 	size_t identity_count;
-	bool missing;
 	struct person person;
 	struct grant *held;
 	size_t held_count;
@@ -31,7 +30,7 @@ struct why {
 
 /* ---------------------------------------------------------------- gather -- */
 
-/* Gone for longer than the grace: it speaks no more, as long as another one does. */
+/* Gone for longer than the grace. */
 static bool is_gone(const struct why *why, const struct identity_row *row)
 {
 	return row->missing_s != 0 &&
@@ -63,27 +62,14 @@ static int decode_identities(struct why *why, struct err *err)
 	return 0;
 }
 
-/* Those that speak, merged as the rules see them. person_merge sorts, so it gets a list of its own. */
-static int merge(struct why *why, struct err *err)
+/* Every identity gone for longer than the grace: what decide() calls missing. */
+static bool is_missing(const struct why *why)
 {
-	struct arena *arena = why->view->arena;
-	struct identity *speaking =
-		arena_alloc_array(arena, why->identity_count + 1, sizeof(*speaking));
-	size_t count = 0;
-
-	if (!speaking)
-		return err_set(err, ERR_MEMORY, "out of memory");
 	for (size_t i = 0; i < why->identity_count; i++) {
 		if (!is_gone(why, why->row_of[i]))
-			speaking[count++] = why->identities[i];
+			return false;
 	}
-	why->missing = why->identity_count > 0 && count == 0;
-	if (why->missing) {
-		count = why->identity_count;
-		memcpy(speaking, why->identities, count * sizeof(*speaking));
-	}
-	return person_merge(why->view->setup->decision.schema, speaking, count, arena, &why->person,
-			    err);
+	return why->identity_count > 0;
 }
 
 static int gather(struct why *why, const char *name, struct err *err)
@@ -97,7 +83,8 @@ static int gather(struct why *why, const char *name, struct err *err)
 	    decode_identities(why, err) < 0 ||
 	    store_grants_of(view->store, why->user.id, view->arena, &why->held, &why->held_count,
 			    err) < 0 ||
-	    merge(why, err) < 0)
+	    change_person_load(view->setup, view->store, why->user.id, why->options->now_s,
+			       view->arena, &why->person, err) < 0)
 		return -1;
 
 	const struct decide_input input = {
@@ -106,7 +93,7 @@ static int gather(struct why *why, const char *name, struct err *err)
 		.grants = why->held,
 		.grant_count = why->held_count,
 		.now_s = why->options->now_s,
-		.missing = why->missing,
+		.missing = is_missing(why),
 	};
 
 	return decide(setup, &input, view->arena, &why->decision, err);
