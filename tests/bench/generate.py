@@ -24,7 +24,7 @@ DEPARTMENTS = ["Sales", "Support", "Engineering", "Finance", "Fraud", "Marketing
 TITLES = ["Manager", "Agent", "Engineer", "Controller", "Analyst", "Intern", "Director"]
 GROUPS_PER_USER = 0.05
 MEMBERSHIPS_PER_USER = 10.7
-RULES = 500
+RULES = 300
 
 
 def user_dn(number):
@@ -101,7 +101,7 @@ def write_rules(out, groups):
     out.write("rules:\n")
     profiles = ["super-manager", "developer", "analyst"]
     for number in range(RULES):
-        group = number * (groups // RULES)
+        group = groups // 10 + number * (groups * 9 // 10 // RULES)
         out.write(f"  - id: rule-{number:03d}\n    groups: [\"{group_dn(group)}\", "
                   f"\"{group_dn((group + 3) % groups)}\"]\n")
         if number % 3 == 0:
