@@ -367,11 +367,11 @@ static void print_why_identity(struct cli *cli, const json_t *identity)
 static const struct {
 	const char *code, *text;
 } note_texts[] = {
-	{ "denied", "denied by a rule" },
+	{ "denied", "denied" },
 	{ "unknown-denied", "perhaps denied: what the rule asks for was not delivered" },
 	{ "unknown-kept", "kept: what the rule asks for was not delivered" },
 	{ "expired", "expired" },
-	{ "trial", "would be given by a rule on trial" },
+	{ "trial", "would be given, but the rule is on trial" },
 	{ "not-trusted", "the source may not cause it" },
 	{ "overridden", "another origin goes before it" },
 };
@@ -384,9 +384,11 @@ static void print_note(struct cli *cli, const json_t *note)
 		if (strcmp(note_texts[i].code, text) == 0)
 			text = note_texts[i].text;
 	}
-	put(cli, PLAIN, "  %s %s: %s%s%s\n", shown(cli, member(note, "kind")),
-	    shown(cli, member(note, "name")), shown(cli, text),
-	    member(note, "rule")[0] ? ", rule " : "", shown(cli, member(note, "rule")));
+	put(cli, PLAIN, "  %s %s: %s", shown(cli, member(note, "kind")),
+	    shown(cli, member(note, "name")), shown(cli, text));
+	if (member(note, "rule")[0])
+		put(cli, PLAIN, " (rule %s)", shown(cli, member(note, "rule")));
+	put(cli, PLAIN, "\n");
 }
 
 static void print_list(struct cli *cli, const json_t *answer, const char *key, const char *title,
