@@ -122,3 +122,7 @@ class Bridge:
         if result.returncode != 0:
             raise Refused(result)
         return json.loads(result.stdout) if result.stdout.strip() else None
+
+    def answer(self, *words):
+        """The answer as JSON whatever the exit status: a read that ended early is reported, not thrown."""
+        return json.loads(self.run(*words).stdout)
