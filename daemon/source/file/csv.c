@@ -253,7 +253,7 @@ static int read_row(struct csv *csv, struct err *cause, struct err *err)
 		if ((step == STEP_CELL || step == STEP_ROW) && end_cell(csv, err) < 0)
 			return -1;
 		if (csv->row.size > FILE_LINE_MAX || csv->cell_count > COLUMNS_MAX) {
-			spoil(csv, "line-too-long", "a row is longer than 16 MiB or 10,000 fields");
+			spoil(csv, "line-too-long", "a row is longer than 8 MiB or 10,000 fields");
 			/* Its last line break may be consumed already. */
 			if (step == STEP_ROW && !is_folded(csv))
 				return 1;

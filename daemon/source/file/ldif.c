@@ -186,7 +186,7 @@ static bool split_line(struct ldif *ldif, const struct line *line, struct attrva
 	const char *semicolon;
 
 	if (line->too_long) {
-		note_lost_line(ldif, line, "line-too-long", "a line is longer than 16 MiB");
+		note_lost_line(ldif, line, "line-too-long", "a line is longer than 8 MiB");
 		return false;
 	}
 	if (!colon || !is_name(line->text, (size_t)(colon - line->text))) {
@@ -867,8 +867,8 @@ int ldif_read(const struct ldif_source *source, const struct wanted_attribute *a
 		.base = STRBUF(DN_MAX * 32),
 		.dn = STRBUF(FILE_LINE_MAX),
 		.normal = STRBUF(DN_MAX * 32),
-		.decoded = STRBUF(FILE_LINE_MAX),
 		/* Folding may make a value longer. */
+		.decoded = STRBUF((size_t)FILE_LINE_MAX * 16),
 		.scratch = STRBUF((size_t)FILE_LINE_MAX * 16),
 	};
 	struct read_result result;

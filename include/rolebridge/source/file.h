@@ -14,7 +14,7 @@
 #include <rolebridge/source/source.h>
 
 /* Longest logical line of LDIF, largest record of CSV. */
-#define FILE_LINE_MAX (16u * 1024 * 1024)
+#define FILE_LINE_MAX (8u * 1024 * 1024)
 
 /* An attribute whose value says that the person is disabled. */
 struct disabled_settings {

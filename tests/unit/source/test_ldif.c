@@ -373,8 +373,10 @@ static void test_long_lines(void **state)
 		bool folded;
 		const char *quarantined;
 	} cases[] = {
-		{ 10u * 1024 * 1024, false, "" },
-		{ 10u * 1024 * 1024, true, "" },
+		{ FILE_LINE_MAX - 3, false, "" },
+		{ FILE_LINE_MAX - 3, true, "" },
+		{ 10u * 1024 * 1024, false, "4 line-too-long a\n" },
+		{ 10u * 1024 * 1024, true, "4 line-too-long a\n" },
 		{ FILE_LINE_MAX + 1, false, "4 line-too-long a\n" },
 		{ FILE_LINE_MAX + 1, true, "4 line-too-long a\n" },
 	};
@@ -395,6 +397,26 @@ static void test_long_lines(void **state)
 		assert_string_equal(strbuf_text(&seen->identities),
 				    cases[i].quarantined[0] ? "b []\n" : "a cn=A []\nb []\n");
 	}
+	support_seen_free(seen);
+}
+
+/* One ligature folds to eighteen letters: a key that grows far beyond its line spoils nothing else. */
+static void test_key_that_grows(void **state)
+{
+	AUTO(strbuf) struct strbuf text = STRBUF(FILE_LINE_MAX);
+	struct seen *seen = support_seen();
+	struct read_result result;
+
+	(void)state;
+	strbuf_puts(&text, "dn: uid=a,dc=x\nobjectClass: person\nuid: ");
+	for (size_t i = 0; i < 1024 * 1024; i++)
+		strbuf_puts(&text, "\xef\xb7\xba");
+	strbuf_puts(&text, "\n\n" PERSON("b"));
+	assert_false(strbuf_failed(&text));
+	result = read_text(text.data, text.size, "uid", seen);
+	assert_true(result.complete);
+	assert_string_equal(strbuf_text(&seen->quarantined), "1 key-too-long\n");
+	assert_string_equal(strbuf_text(&seen->identities), "b []\n");
 	support_seen_free(seen);
 }
 
@@ -556,6 +578,7 @@ int main(void)
 		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_canaries),
 		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_key_that_grows),
 		cmocka_unit_test(test_every_cut),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_changed_while_read),
