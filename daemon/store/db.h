@@ -31,6 +31,9 @@ struct store {
 	bool failed; /* a write failed: nothing but rollback */
 	struct err failure;
 	struct names names[NAME_SPACES];
+	/* The last user, known likewise. */
+	bool last_user_known;
+	int64_t last_user;
 	/* The last user in the indexes filled in idle time, known likewise. */
 	bool indexed_known;
 	int64_t indexed_user;
@@ -113,6 +116,7 @@ void rows_auto(struct rows *rows);
 
 /* Users up to this one are in the indexes filled in idle time (tidy.c). */
 int store_indexed_user(struct store *store, int64_t *ret_user_id, struct err *err);
+int store_last_user(struct store *store, int64_t *ret_user_id, struct err *err);
 
 /* Schema (migrate.c). */
 int store_migrate(struct store *store, struct err *err);

@@ -89,17 +89,6 @@ int store_grant_remove(struct store *store, int64_t user_id, const struct grant 
 	return 0;
 }
 
-/* A text by its number, copied; NULL on failure. */
-static const char *name_of(struct store *store, int64_t id, struct arena *arena, struct err *err)
-{
-	const char *text = names_text(store, NAMES_GENERAL, id, err);
-	const char *copy = text ? arena_strdup(arena, text) : NULL;
-
-	if (text && !copy)
-		arena_check(arena, err);
-	return copy;
-}
-
 static int grant_from_row(const struct query *query, struct arena *arena, struct grant *ret_grant,
 			  struct err *err)
 {
@@ -113,9 +102,9 @@ static int grant_from_row(const struct query *query, struct arena *arena, struct
 		.expires_s = column_int(query, 6),
 	};
 
-	if (!(grant.name = name_of(store, name, arena, err)) ||
-	    !(grant.origin_id = name_of(store, origin_id, arena, err)) ||
-	    !(grant.origin_source = name_of(store, origin_source, arena, err)))
+	if (!(grant.name = names_copy(store, NAMES_GENERAL, name, arena, err)) ||
+	    !(grant.origin_id = names_copy(store, NAMES_GENERAL, origin_id, arena, err)) ||
+	    !(grant.origin_source = names_copy(store, NAMES_GENERAL, origin_source, arena, err)))
 		return -1;
 	*ret_grant = grant;
 	return 0;

@@ -13,15 +13,6 @@ struct head {
 	int64_t user, slot;
 };
 
-static int source_number(struct store *store, const char *source, int64_t *ret_id, struct err *err)
-{
-	int found = names_find(store, NAMES_SOURCE, source, ret_id, err);
-
-	if (found == 0)
-		return err_set(err, ERR_NOT_FOUND, "no source '%s'", source);
-	return found < 0 ? -1 : 0;
-}
-
 /* 1 and the head, 0, -1. */
 static int head_get(struct store *store, int64_t source, const char *key, struct head *ret_head,
 		    struct err *err)
@@ -172,7 +163,7 @@ int store_identity_put(struct store *store, const struct identity_row *row,
 	if (result == 0 && (row->user_id < 1 || row->user_id > USER_ID_MAX))
 		result = err_set(&cause, ERR_NOT_FOUND, "no user %lld", (long long)row->user_id);
 	if (result == 0)
-		result = source_number(store, row->source, &source, &cause);
+		result = names_source(store, row->source, &source, &cause);
 	if (result == 0 && (result = identity_put(store, source, row, digest, &cause)) < 0)
 		store_spoil(store, &cause);
 	if (result == 0)
@@ -188,7 +179,7 @@ int store_identity_set_missing(struct store *store, const char *source, const ch
 	struct compact buffer;
 	int64_t source_id;
 
-	if (store_may_write(store, err) < 0 || source_number(store, source, &source_id, err) < 0)
+	if (store_may_write(store, err) < 0 || names_source(store, source, &source_id, err) < 0)
 		return -1;
 
 	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_MISSING);
@@ -220,7 +211,7 @@ int store_identity_delete(struct store *store, const char *source, const char *k
 	struct head head;
 	int64_t source_id;
 
-	if (store_may_write(store, err) < 0 || source_number(store, source, &source_id, err) < 0)
+	if (store_may_write(store, err) < 0 || names_source(store, source, &source_id, err) < 0)
 		return -1;
 
 	int found = head_get(store, source_id, key, &head, err);

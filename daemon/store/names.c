@@ -193,3 +193,23 @@ const char *names_text(struct store *store, enum name_space space, int64_t id, s
 		names_no_memory(err);
 	return text;
 }
+
+const char *names_copy(struct store *store, enum name_space space, int64_t id, struct arena *arena,
+		       struct err *err)
+{
+	const char *text = names_text(store, space, id, err);
+	const char *copy = text ? arena_strdup(arena, text) : NULL;
+
+	if (text && !copy)
+		arena_check(arena, err);
+	return copy;
+}
+
+int names_source(struct store *store, const char *source, int64_t *ret_id, struct err *err)
+{
+	int found = names_find(store, NAMES_SOURCE, source, ret_id, err);
+
+	if (found == 0)
+		return err_set(err, ERR_NOT_FOUND, "no source '%s'", source);
+	return found < 0 ? -1 : 0;
+}

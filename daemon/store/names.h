@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <rolebridge/base/arena.h>
 #include <rolebridge/base/err.h>
 #include <rolebridge/base/hash.h>
 
@@ -34,6 +35,12 @@ int names_ensure(struct store *store, enum name_space space, const char *text, i
 		 struct err *err);
 /* The text, valid until the next call with this store. NULL on failure. */
 const char *names_text(struct store *store, enum name_space space, int64_t id, struct err *err);
+
+/* The same, copied. */
+const char *names_copy(struct store *store, enum name_space space, int64_t id, struct arena *arena,
+		       struct err *err);
+/* The number of a source; ERR_NOT_FOUND when there is none. */
+int names_source(struct store *store, const char *source, int64_t *ret_id, struct err *err);
 
 /* The transaction ended; undone: what it added is not there. */
 void names_settle(struct store *store, bool undone);

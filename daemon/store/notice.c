@@ -40,21 +40,12 @@ int store_window_prune(struct store *store, int64_t before_s, struct err *err)
 
 /* --- quarantine --- */
 
-static int source_number(struct store *store, const char *source, int64_t *ret_id, struct err *err)
-{
-	int found = names_find(store, NAMES_SOURCE, source, ret_id, err);
-
-	if (found == 0)
-		return err_set(err, ERR_NOT_FOUND, "no source '%s'", source);
-	return found < 0 ? -1 : 0;
-}
-
 int store_quarantine_put(struct store *store, const struct quarantine_row *row, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_QUARANTINE_PUT);
 	int64_t source;
 
-	if (store_may_write(store, err) < 0 || source_number(store, row->source, &source, err) < 0)
+	if (store_may_write(store, err) < 0 || names_source(store, row->source, &source, err) < 0)
 		return -1;
 	query_int(&query, source);
 	query_text(&query, row->locator);
@@ -74,7 +65,7 @@ int store_quarantine_prune(struct store *store, const char *source, int64_t seen
 	AUTO(query) struct query query = query_open(store, STATEMENT_QUARANTINE_PRUNE);
 	int64_t id;
 
-	if (store_may_write(store, err) < 0 || source_number(store, source, &id, err) < 0)
+	if (store_may_write(store, err) < 0 || names_source(store, source, &id, err) < 0)
 		return -1;
 	query_int(&query, id);
 	query_int(&query, seen_before_s);

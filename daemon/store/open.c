@@ -23,7 +23,7 @@
  * A commit copies the WAL into the database by itself only when it has grown
  * to 64 MiB: the copying belongs to idle time (store_checkpoint).
  */
-#define CHECKPOINT_PAGES 16384
+#define CHECKPOINT_PAGES 32768
 
 static pthread_mutex_t create_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -34,8 +34,13 @@ static const char pragmas_all[] = "PRAGMA temp_store = MEMORY;"
 				  "PRAGMA foreign_keys = ON;"
 				  "PRAGMA recursive_triggers = ON;";
 
-/* Freed pages are not written again only to blank them; nothing secret lies here unsealed. */
-static const char pragmas_write[] = "PRAGMA cache_size = -32768;"
+/*
+ * Page size (of a new file): a new user's names lie at random places, and a commit writes each page it
+ * touched as a whole. Measured over 100,000 and 1,000,000 users: 1,024 and 4,096 are both 10 to 15 % slower.
+ * Freed pages are not written again only to blank them; nothing secret lies here unsealed.
+ */
+static const char pragmas_write[] = "PRAGMA page_size = 2048;"
+				    "PRAGMA cache_size = -32768;"
 				    "PRAGMA secure_delete = FAST;"
 				    "PRAGMA journal_mode = WAL;"
 				    "PRAGMA synchronous = FULL;"

@@ -35,8 +35,10 @@ const char *const statement_texts[STATEMENTS] = {
 
 	[STATEMENT_USER_INSERT] =
 		"INSERT INTO user (uuid, organization, username, email, display_name, "
-		"display_folded, profile, disabled, is_protected, version, created_s, updated_s) "
-		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+		"display_folded, profile, disabled, is_protected, version, created_s, updated_s, "
+		"id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+	[STATEMENT_LOGIN_ADD] = "INSERT INTO login (text, kind, user) VALUES (?1, ?2, ?3)",
+	[STATEMENT_LOGIN_DROP] = "DELETE FROM login WHERE text = ?1 AND kind = ?2 AND user = ?3",
 	[STATEMENT_USER_UPDATE] =
 		"UPDATE user SET uuid = ?1, organization = ?2, username = ?3, email = ?4, "
 		"display_name = ?5, display_folded = ?6, profile = ?7, disabled = ?8, "
@@ -45,9 +47,9 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_USER_BY_ID] = "SELECT " USER_COLUMNS " FROM user u WHERE id = ?1",
 	[STATEMENT_USER_BY_UUID] = "SELECT " USER_COLUMNS " FROM user u WHERE uuid = ?1",
 	[STATEMENT_USER_BY_USERNAME] = "SELECT " USER_COLUMNS " FROM login l JOIN user u ON "
-				       "u.id = l.user WHERE text = ?1 AND kind = " LOGIN_USERNAME,
+				       "u.id = l.user WHERE text = ?1 AND kind = 1",
 	[STATEMENT_USER_BY_EMAIL] = "SELECT " USER_COLUMNS " FROM login l JOIN user u ON "
-				    "u.id = l.user WHERE text = ?1 AND kind = " LOGIN_EMAIL,
+				    "u.id = l.user WHERE text = ?1 AND kind = 2",
 	/* How many names begin with a prefix, each index asked for at most ?3. */
 	[STATEMENT_USER_PREFIX_COUNT] =
 		"SELECT (SELECT count(*) FROM (SELECT 1 FROM login WHERE text >= ?1 AND text < ?2 "

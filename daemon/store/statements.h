@@ -27,6 +27,8 @@ enum statement_id {
 	STATEMENT_SOURCE_SET,
 
 	STATEMENT_USER_INSERT,
+	STATEMENT_LOGIN_ADD,
+	STATEMENT_LOGIN_DROP,
 	STATEMENT_USER_UPDATE,
 	STATEMENT_USER_BY_ID,
 	STATEMENT_USER_BY_UUID,
@@ -120,8 +122,7 @@ enum statement_id {
 #define USER_IS_INACTIVE "(disabled & 255) <> 0"
 
 /* Kinds of rows in login. */
-#define LOGIN_USERNAME "1"
-#define LOGIN_EMAIL "2"
+enum login_kind { LOGIN_USERNAME = 1, LOGIN_EMAIL = 2 };
 
 /* Users after this one are not in the indexes that are filled in idle time. */
 #define INDEXED_USER "(SELECT value FROM counter WHERE name = 'indexed-user')"

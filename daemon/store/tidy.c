@@ -26,11 +26,17 @@ int store_indexed_user(struct store *store, int64_t *ret_user_id, struct err *er
 	return 0;
 }
 
-static int last_user(struct store *store, int64_t *ret_user_id, struct err *err)
+int store_last_user(struct store *store, int64_t *ret_user_id, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_LAST_USER);
 
-	return query_number(&query, ret_user_id, err);
+	if (!store->last_user_known) {
+		if (query_number(&query, &store->last_user, err) < 0)
+			return -1;
+		store->last_user_known = store->in_transaction;
+	}
+	*ret_user_id = store->last_user;
+	return 0;
 }
 
 static int run_range(struct store *store, enum statement_id id, int64_t after, int64_t to,
@@ -55,7 +61,7 @@ static int index_chunk(struct store *store, bool *ret_more, struct err *err)
 {
 	int64_t indexed, last;
 
-	if (store_indexed_user(store, &indexed, err) < 0 || last_user(store, &last, err) < 0)
+	if (store_indexed_user(store, &indexed, err) < 0 || store_last_user(store, &last, err) < 0)
 		return -1;
 
 	int64_t to = last - indexed > INDEX_CHUNK ? indexed + INDEX_CHUNK : last;
@@ -73,7 +79,7 @@ int store_tidy(struct store *store, struct err *err)
 	int64_t indexed, last;
 	bool more = false;
 
-	if (store_indexed_user(store, &indexed, err) < 0 || last_user(store, &last, err) < 0)
+	if (store_indexed_user(store, &indexed, err) < 0 || store_last_user(store, &last, err) < 0)
 		return err_wrap(err, "cannot tidy the store");
 	if (indexed >= last)
 		return 0;

@@ -40,6 +40,7 @@ static void transaction_ended(struct store *store, bool undone)
 	store->failed = false;
 	store->head_known = false;
 	store->indexed_known = false;
+	store->last_user_known = false;
 	names_settle(store, undone);
 }
 
@@ -102,6 +103,7 @@ void store_rollback_to(struct store *store)
 	if (!store->in_savepoint)
 		return;
 	store->head_known = false;
+	store->last_user_known = false;
 	names_settle(store, true);
 	store->in_savepoint = false;
 	if (sqlite3_get_autocommit(store->db)) {

@@ -11,17 +11,6 @@
 
 /* --- reading --- */
 
-static const char *name_copy(struct store *store, enum name_space space, int64_t id,
-			     struct arena *arena, struct err *err)
-{
-	const char *text = names_text(store, space, id, err);
-	const char *copy = text ? arena_strdup(arena, text) : NULL;
-
-	if (text && !copy)
-		arena_check(arena, err);
-	return copy;
-}
-
 int user_from_row(const struct query *query, struct arena *arena, struct user *ret_user,
 		  struct err *err)
 {
@@ -44,10 +33,10 @@ int user_from_row(const struct query *query, struct arena *arena, struct user *r
 		return err_refuse(err, ERR_IO, "store-damaged", "store: user %lld has no UUID",
 				  (long long)user.id);
 	memcpy(user.uuid.byte, uuid, size);
-	user.organization = name_copy(query->store, NAMES_ORGANIZATION, organization, arena, err);
+	user.organization = names_copy(query->store, NAMES_ORGANIZATION, organization, arena, err);
 	if (!user.organization)
 		return -1;
-	user.profile = name_copy(query->store, NAMES_GENERAL, profile, arena, err);
+	user.profile = names_copy(query->store, NAMES_GENERAL, profile, arena, err);
 	if (!user.profile || arena_check(arena, err) < 0)
 		return -1;
 	*ret_user = user;
@@ -192,15 +181,13 @@ static void bind_user(struct query *query, const struct user *user,
 	query_int(query, user->updated_s);
 }
 
-/* Run the insert or the update of a user. Rows changed, or -1. */
-static int user_write(struct store *store, enum statement_id id, const struct user *user,
-		      struct err *err)
+/* Run the insert or the update of a user's row. As query_try: -2 when a constraint was broken. */
+static int row_write(struct store *store, enum statement_id id, const struct user *user,
+		     int64_t user_id, const struct user_numbers *numbers, int *ret_rc,
+		     struct err *err)
 {
 	AUTO(strbuf) struct strbuf folded = STRBUF(1024 * 1024);
-	struct user_numbers numbers;
 
-	if (store_may_write(store, err) < 0 || user_numbers(store, user, &numbers, err) < 0)
-		return -1;
 	text_fold(&folded, user->display_name, strlen(user->display_name));
 	if (strbuf_failed(&folded))
 		return err_set(err, ERR_INVALID, "display name of '%s' is not valid text",
@@ -208,18 +195,106 @@ static int user_write(struct store *store, enum statement_id id, const struct us
 
 	AUTO(query) struct query query = query_open(store, id);
 
-	bind_user(&query, user, &numbers, strbuf_text(&folded));
-	if (id == STATEMENT_USER_UPDATE)
-		query_int(&query, user->id);
+	bind_user(&query, user, numbers, strbuf_text(&folded));
+	query_int(&query, user_id);
 
 	int changed = query_try(&query, err);
 
-	if (changed != -2)
-		return changed;
-	if (query.rc != SQLITE_CONSTRAINT_UNIQUE && query.rc != SQLITE_CONSTRAINT_PRIMARYKEY)
+	*ret_rc = query.rc;
+	return changed;
+}
+
+/* A constraint was broken, and nothing is written now. */
+static int explain_broken(struct store *store, const struct user *user, int64_t organization,
+			  int rc, struct err *err)
+{
+	if (rc != SQLITE_CONSTRAINT_UNIQUE && rc != SQLITE_CONSTRAINT_PRIMARYKEY)
 		return err_set(err, ERR_INVALID, "a field is not valid");
-	query_again(&query);
-	return explain_conflict(store, user, numbers.organization, err);
+	return explain_conflict(store, user, organization, err);
+}
+
+/* --- insert --- */
+
+static int login_run(struct store *store, enum statement_id id, const char *text,
+		     enum login_kind kind, int64_t user_id, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, id);
+
+	query_text(&query, text);
+	query_int(&query, kind);
+	query_int(&query, user_id);
+	return query_try(&query, err);
+}
+
+static bool has_login_email(const struct user *user)
+{
+	return *user->email && !(user->disabled & DISABLED_DELETED);
+}
+
+/* Takes back the first `count` names of a user that could not be added. */
+static int logins_drop(struct store *store, const struct user *user, int64_t user_id, int count,
+		       struct err *err)
+{
+	int result = 0;
+
+	if (count > 1 && has_login_email(user))
+		result = login_run(store, STATEMENT_LOGIN_DROP, user->email, LOGIN_EMAIL, user_id,
+				   err);
+	if (count > 0 && result >= 0)
+		result = login_run(store, STATEMENT_LOGIN_DROP, user->username, LOGIN_USERNAME,
+				   user_id, err);
+	return result < 0 ? -1 : 0;
+}
+
+/*
+ * Names first, for they are what may be taken; the user's row then breaks no
+ * constraint but that of its UUID. ret_done: how many of these steps are written.
+ */
+static int insert_steps(struct store *store, const struct user *user, int64_t user_id,
+			const struct user_numbers *numbers, int *ret_done, int *ret_rc,
+			struct err *err)
+{
+	int result;
+
+	*ret_rc = SQLITE_CONSTRAINT_PRIMARYKEY;
+	*ret_done = 0;
+	result =
+		login_run(store, STATEMENT_LOGIN_ADD, user->username, LOGIN_USERNAME, user_id, err);
+	if (result < 0)
+		return result;
+	*ret_done = 1;
+	if (has_login_email(user))
+		result = login_run(store, STATEMENT_LOGIN_ADD, user->email, LOGIN_EMAIL, user_id,
+				   err);
+	if (result < 0)
+		return result;
+	*ret_done = 2;
+	return row_write(store, STATEMENT_USER_INSERT, user, user_id, numbers, ret_rc, err);
+}
+
+static int user_insert(struct store *store, const struct user *user, int64_t *ret_id,
+		       struct err *err)
+{
+	struct user_numbers numbers;
+	struct err cause = { 0 };
+	int64_t last;
+	int done, rc, result;
+
+	if (store_may_write(store, err) < 0 || user_numbers(store, user, &numbers, err) < 0 ||
+	    store_last_user(store, &last, err) < 0)
+		return -1;
+	result = insert_steps(store, user, last + 1, &numbers, &done, &rc, &cause);
+	if (result >= 0) {
+		*ret_id = store->last_user = last + 1;
+		return 0;
+	}
+	if (!store->failed && logins_drop(store, user, last + 1, done, &cause) < 0)
+		store_spoil(store, &cause);
+	else if (result == -2)
+		return explain_broken(store, user, numbers.organization, rc, err);
+	if (err)
+		*err = cause;
+	return -1;
 }
 
 int store_user_insert(struct store *store, struct user *user, struct err *err)
@@ -227,13 +302,14 @@ int store_user_insert(struct store *store, struct user *user, struct err *err)
 	int64_t before = user->id;
 
 	user->id = 0;
-	if (user_write(store, STATEMENT_USER_INSERT, user, err) < 0) {
+	if (user_insert(store, user, &user->id, err) < 0) {
 		user->id = before;
 		return err_wrap(err, "cannot add user '%s'", user->username);
 	}
-	user->id = sqlite3_last_insert_rowid(store->db);
 	return 0;
 }
+
+/* --- update --- */
 
 static int explain_no_update(struct store *store, const struct user *user, struct err *err)
 {
@@ -252,9 +328,20 @@ static int explain_no_update(struct store *store, const struct user *user, struc
 			  (long long)column_int(&query, 9));
 }
 
+static int user_update(struct store *store, const struct user *user, struct err *err)
+{
+	struct user_numbers numbers;
+	int rc, changed;
+
+	if (store_may_write(store, err) < 0 || user_numbers(store, user, &numbers, err) < 0)
+		return -1;
+	changed = row_write(store, STATEMENT_USER_UPDATE, user, user->id, &numbers, &rc, err);
+	return changed == -2 ? explain_broken(store, user, numbers.organization, rc, err) : changed;
+}
+
 int store_user_update(struct store *store, const struct user *user, struct err *err)
 {
-	int changed = user_write(store, STATEMENT_USER_UPDATE, user, err);
+	int changed = user_update(store, user, err);
 
 	if (changed == 0)
 		changed = explain_no_update(store, user, err);

@@ -55,19 +55,14 @@ CREATE INDEX user_inactive ON user (organization) WHERE (disabled & 255) <> 0;
 
 -- User names (1) and addresses (2), each unique. One table for both: a name and the address made of
 -- it lie side by side, so that a new user dirties one page of it, not one each of two indexes.
--- Tombstones keep their user name for good, but set their address free.
+-- Tombstones keep their user name for good, but set their address free. The store adds the rows of
+-- a new user itself (a trigger that may fail makes SQLite keep copies of every page it touches).
 CREATE TABLE login (
 	text TEXT NOT NULL,
 	kind INTEGER NOT NULL,
 	user INTEGER NOT NULL,
 	PRIMARY KEY (text, kind)
 ) STRICT, WITHOUT ROWID;
-CREATE TRIGGER user_login_insert AFTER INSERT ON user
-BEGIN
-	INSERT INTO login (text, kind, user) VALUES (new.username, 1, new.id);
-	INSERT INTO login (text, kind, user) SELECT new.email, 2, new.id
-	WHERE new.email <> '' AND (new.disabled & 32) = 0;
-END;
 CREATE TRIGGER user_login_update AFTER UPDATE OF username, email, disabled ON user
 WHEN old.username <> new.username OR old.email <> new.email OR
 	(old.disabled & 32) <> (new.disabled & 32)
