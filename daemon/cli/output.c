@@ -247,8 +247,8 @@ static void row_print(const struct table *table, const struct cell *cells, const
 
 void table_print(struct table *table)
 {
-	struct cell headers[COLUMNS_MAX];
-	size_t widths[COLUMNS_MAX];
+	struct cell headers[COLUMNS_MAX] = { 0 };
+	size_t widths[COLUMNS_MAX] = { 0 };
 	size_t rows;
 
 	table_row(table);

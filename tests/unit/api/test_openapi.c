@@ -116,7 +116,7 @@ static bool code_is_listed(struct fy_node *codes, const char *code)
 	return false;
 }
 
-/* Every word that an error can have by its code alone. Reasons of other folders: tests/lint. */
+/* Every word that an error can have by its code alone. Reasons that functions give: tests/lint/test_error_codes.py. */
 static void test_codes_are_listed(void **state)
 {
 	struct fy_document *document = load();

@@ -1,0 +1,32 @@
+"""Every stable error code that the code can give stands in schemas/openapi.yaml."""
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+# err_refuse(err, ERR_CONFLICT, "last-administrator", …), over line breaks
+REFUSAL = re.compile(r'err_refuse\(\s*[^,]+,\s*ERR_\w+,\s*"([^"]+)"')
+# Workers and the configuration check never answer a request.
+ELSEWHERE = ("daemon/source/ldap/",)
+
+
+def reasons():
+    found = {}
+    for path in sorted((ROOT / "daemon").rglob("*.c")):
+        name = str(path.relative_to(ROOT))
+        if name.startswith(ELSEWHERE):
+            continue
+        for reason in REFUSAL.findall(path.read_text()):
+            found.setdefault(reason, name)
+    return found
+
+
+def test_codes_are_described():
+    document = yaml.safe_load((ROOT / "schemas/openapi.yaml").read_text())
+    listed = document["components"]["schemas"]["ErrorCode"]["enum"]
+    assert listed == sorted(set(listed))
+    found = reasons()
+    assert len(found) > 10
+    missing = [f"{name}: {reason}" for reason, name in found.items() if reason not in listed]
+    assert not missing, "\n".join(missing)
