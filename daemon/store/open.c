@@ -35,8 +35,9 @@ static const char pragmas_all[] = "PRAGMA temp_store = MEMORY;"
 				  "PRAGMA recursive_triggers = ON;";
 
 /*
- * Page size (of a new file): a new user's names lie at random places, and a commit writes each page it
- * touched as a whole. Measured over 100,000 and 1,000,000 users: 1,024 and 4,096 are both 10 to 15 % slower.
+ * Page size (of a new file): a new user's names lie at random places, and a commit writes each
+ * page it touched as a whole. Over 100,000 and 1,000,000 users 1,024 and 4,096 were both slower,
+ * by 10 to 15 %.
  * Freed pages are not written again only to blank them; nothing secret lies here unsealed.
  */
 static const char pragmas_write[] = "PRAGMA page_size = 2048;"
