@@ -4,6 +4,10 @@
  */
 #include "internal.h"
 
+#include <limits.h>
+
+#include <rolebridge/base/util.h>
+
 struct json api_json(struct http_response *response)
 {
 	return JSON(&response->body);
@@ -56,13 +60,12 @@ void show_grant_members(struct json *json, const struct grant *grant)
 void show_position_members(struct api *api, struct json *json, struct position at)
 {
 	const struct ports *ports = &api->settings.ports;
-	const char *path = NULL;
+	AUTO(strbuf) struct strbuf path = STRBUF(PATH_MAX);
 
-	if (at.file != 0 && ports->config_path)
-		path = ports->config_path(ports->context, at.file);
-	if (!path)
+	if (at.file == 0 || !ports->config_path ||
+	    !ports->config_path(ports->context, at.file, &path) || strbuf_failed(&path))
 		return;
-	json_string(json, "file", path);
+	json_string(json, "file", strbuf_text(&path));
 	json_int(json, "line", at.line);
 	json_int(json, "column", at.column);
 }

@@ -5,13 +5,15 @@
  * groups before anything can use them; start the writer; roll READY plans forward. Only
  * then does changer_open return, so that nobody sees a state between.
  */
-#include "internal.h"
+#include <rolebridge/change/changer.h>
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
+
+#include "internal.h"
 
 void (*change_test_hook)(const char *step);
 

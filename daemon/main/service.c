@@ -328,15 +328,16 @@ static void port_source_status(void *context, const char *source, struct json *j
 	schedule_source_json(service->schedule, source, json);
 }
 
-static const char *port_config_path(void *context, unsigned file)
+static bool port_config_path(void *context, unsigned file, struct strbuf *out)
 {
 	struct service *service = context;
 	struct setup *setup = changer_setup(service->changer);
-	/* Documents of configurations live as long as somebody uses them; the API copies at once. */
 	const char *path = document_file_path(configuration_of(setup)->document, file);
 
+	if (path)
+		strbuf_puts(out, path);
 	setup_release(setup);
-	return path;
+	return path != NULL;
 }
 
 /* --- signals --- */

@@ -50,8 +50,8 @@ struct ports {
 	void (*status)(void *context, struct json *json);
 	/* Members of one source's status object: "running", "next", … */
 	void (*source_status)(void *context, const char *source, struct json *json);
-	/* Path of configuration file number n of the setup in force, for positions; NULL: unknown. */
-	const char *(*config_path)(void *context, unsigned file);
+	/* Append the path of configuration file number n of the setup in force; false: unknown. */
+	bool (*config_path)(void *context, unsigned file, struct strbuf *out);
 };
 
 struct api_settings {
