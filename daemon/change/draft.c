@@ -24,6 +24,8 @@
 #define IN_FLIGHT_MAX 4
 #define CLAIMS_MAX 200000000u
 
+size_t change_batch_people = BATCH_PEOPLE;
+
 void draft_init(struct draft *draft)
 {
 	draft->batch = STRBUF(PLAN_BYTES_MAX);
@@ -236,7 +238,7 @@ int draft_add(struct draft *draft, const struct person_change *change, struct er
 	person_change_encode(change, &draft->batch);
 	if (strbuf_failed(&draft->batch))
 		return err_set(err, ERR_MEMORY, "no memory for a batch");
-	if (++draft->batch_people < BATCH_PEOPLE && draft->batch.size < BATCH_BYTES)
+	if (++draft->batch_people < change_batch_people && draft->batch.size < BATCH_BYTES)
 		return 0;
 	return close_batch(draft, err);
 }

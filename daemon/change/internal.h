@@ -19,6 +19,8 @@
 #include <rolebridge/identity/record.h>
 
 #define BATCH_PEOPLE 500
+/* People in a batch; smaller only in tests, which want many batches of few people. */
+extern size_t change_batch_people;
 #define BATCH_BYTES (4u * 1024 * 1024)
 #define PLAN_BYTES_MAX (1u << 30)
 #define PERSON_BYTES_MAX (256u * 1024 * 1024) /* arena of one person or one request */

@@ -23,7 +23,8 @@
 #include <rolebridge/identity/dn.h>
 
 #define TEXT_BYTES_MAX (256u * 1024 * 1024)
-#define DETAIL_MAX 1024
+/* Applied plans and cleared alarms are listed for so long; the audit log keeps what they did. */
+#define HISTORY_S (90 * (int64_t)86400)
 
 /* --- begin --- */
 
@@ -37,7 +38,7 @@ static int find_source(struct sync *sync, const char *name, struct err *err)
 	return 0;
 }
 
-/* NULL while the flag was never set. */
+/* Is everybody to be looked at: groups known anew, or groups this source was never asked for? */
 static int read_force(struct sync *sync, struct err *err)
 {
 	const char *name = arena_printf(sync->texts, "force:%s", sync->source);
@@ -132,6 +133,8 @@ static void destroy_sync(struct sync *sync, bool forget_table)
 		sync->slot->forget |= forget_table;
 		slot_release(sync->changer, sync->slot);
 	}
+	if (sync->frozen)
+		setup_release(&sync->frozen->setup);
 	if (sync->setup)
 		setup_release(&sync->setup->setup);
 	store_close(sync->store);
@@ -539,7 +542,7 @@ static int miss_unseen(struct sync *sync, struct err *err)
 	err_clear(&problem);
 	result = store_identity_each(sync->store, sync->source, note_unseen, &unseen, &problem);
 	if (result < 0) {
-		if (problem.code == ERR_NONE)
+		if (problem.code == ERR_CANCELLED)
 			err_set(&problem, ERR_MEMORY, "no memory for missing people");
 		if (err)
 			*err = problem;
@@ -587,6 +590,9 @@ static int prune_job(struct changer *changer, struct job *job, struct err *err)
 
 	if (sync->complete &&
 	    store_quarantine_prune(changer->store, sync->source, sync->now_s, err) < 0)
+		return -1;
+	if (store_plan_prune(changer->store, sync->now_s - HISTORY_S, err) < 0 ||
+	    store_alarm_prune(changer->store, sync->now_s - HISTORY_S, err) < 0)
 		return -1;
 	return store_window_prune(changer->store,
 				  sync->now_s - sync->setup->setup.policy->limits.window_s, err);

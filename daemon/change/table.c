@@ -110,10 +110,9 @@ int table_load(struct store *store, const char *source, struct table **ret_table
 
 	if (!table)
 		return err_set(err, ERR_MEMORY, "no memory for the known identities");
-	err_clear(err);
 	if (store_identity_each(store, source, load_one, table, err) < 0) {
 		table_destroy(table);
-		if (err && err->code == ERR_NONE)
+		if (err && err->code == ERR_CANCELLED)
 			err_set(err, ERR_MEMORY, "no memory for the known identities");
 		return -1;
 	}

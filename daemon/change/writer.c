@@ -11,11 +11,14 @@
  */
 #include "internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <rolebridge/base/util.h>
 
 #define GROUP_COMMIT_MAX 64
+#define IDLE_NS 50000000
 
 static void enqueue(struct job ***end, struct job *job)
 {
@@ -140,16 +143,46 @@ static struct job *take_requests(struct changer *changer)
 	return first;
 }
 
+/*
+ * Nobody waits: after a while do what the store left for idle time, a piece at a time. Called with
+ * the mutex. Nothing depends on it but speed, so that a failure is left for the next time.
+ */
+static void wait_for_jobs(struct changer *changer, bool *dirty)
+{
+	struct timespec until;
+
+	if (!*dirty) {
+		pthread_cond_wait(&changer->wake, &changer->mutex);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += IDLE_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	if (pthread_cond_timedwait(&changer->wake, &changer->mutex, &until) != ETIMEDOUT)
+		return;
+	pthread_mutex_unlock(&changer->mutex);
+	if (store_tidy(changer->store, NULL) <= 0) {
+		store_checkpoint(changer->store, NULL);
+		*dirty = false;
+	}
+	pthread_mutex_lock(&changer->mutex);
+}
+
 static void *writer_main(void *context)
 {
 	struct changer *changer = context;
+	bool dirty = true;
 
 	pthread_mutex_lock(&changer->mutex);
 	for (;;) {
 		struct job *jobs;
 
 		while (!changer->requests && !changer->bulks && !changer->stopping)
-			pthread_cond_wait(&changer->wake, &changer->mutex);
+			wait_for_jobs(changer, &dirty);
+		dirty = true;
 		jobs = take_requests(changer);
 		if (jobs) {
 			pthread_mutex_unlock(&changer->mutex);

@@ -1,0 +1,224 @@
+/*
+ * What planning and applying cost per person, without a directory: N people with ten attributes and
+ * some groups, first sync, nothing changed, 1 % changed, from records made before the clock starts.
+ * Memory is what the process grew by. Usage: bench_change
+ * [N [rules [hand]]]; hand: a person disables and enables somebody meanwhile.
+ */
+#include "../unit/change/support.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <rolebridge/base/clock.h>
+
+struct records {
+	struct strbuf bytes;
+	size_t *ends;
+	size_t count;
+};
+
+static struct group_registry *registry;
+
+static void make_record(struct records *records, const struct schema *schema, size_t i,
+			unsigned generation)
+{
+	static const char *const names[] = { "cn",	    "departmentNumber",
+					     "displayName", "employeeType",
+					     "givenName",   "l",
+					     "mail",	    "sn",
+					     "title",	    "uid" };
+	struct attribute attributes[ARRAY_LEN(names)];
+	char values[ARRAY_LEN(names)][64], key[40];
+	const char *texts[ARRAY_LEN(names)];
+	uint32_t groups[8];
+	size_t count = 0, group_count = 0;
+	struct identity identity = { .key = key, .disabled_by = "", .groups_complete = true };
+	char dn[96];
+
+	snprintf(key, sizeof(key), "%08zx-0000-4000-8000-%012zx", i * 2654435761u % 0xffffffff, i);
+	snprintf(dn, sizeof(dn), "uid=user%zu,ou=people,dc=acme,dc=example", i);
+	identity.dn = dn;
+	for (size_t n = 0; n < ARRAY_LEN(names); n++) {
+		int id = schema_find(schema, names[n], strlen(names[n]));
+		size_t at = count;
+
+		if (id < 0)
+			continue;
+		snprintf(values[n], sizeof(values[n]), "%s %zu", names[n], n == 1 ? i % 300 : i);
+		if (strcmp(names[n], "uid") == 0)
+			snprintf(values[n], sizeof(values[n]), "user%zu", i);
+		if (strcmp(names[n], "mail") == 0)
+			snprintf(values[n], sizeof(values[n]), "user%zu@acme.example", i);
+		if (strcmp(names[n], "title") == 0)
+			snprintf(values[n], sizeof(values[n]), "%s %u",
+				 i % 7 ? "engineer" : "intern", generation);
+		texts[n] = values[n];
+		while (at > 0 && attributes[at - 1].id > id) {
+			attributes[at] = attributes[at - 1];
+			at--;
+		}
+		attributes[at] = (struct attribute){ (uint16_t)id, 1, &texts[n] };
+		count++;
+	}
+	for (size_t g = 0; g < group_registry_count(registry) && group_count < 3; g++)
+		if ((i + g) % 97 == 0 || (i * 31 + g) % 211 == 0)
+			groups[group_count++] = group_registry_at(registry, g)->id;
+	identity.attributes = attributes;
+	identity.attribute_count = count;
+	identity.groups = groups;
+	identity.group_count = group_count;
+	record_encode(&identity, schema, &records->bytes);
+	records->ends[records->count++] = records->bytes.size;
+}
+
+static const char *make_rules(int count)
+{
+	static struct strbuf yaml = { .max = 64 << 20 };
+
+	strbuf_clear(&yaml);
+	strbuf_puts(&yaml, "profiles: [{name: administrator}, {name: manager}, {name: staff}]\n"
+			   "segments: [Core]\nroles:\n");
+	for (int i = 0; i < 20; i++)
+		strbuf_printf(&yaml,
+			      "  - {name: r%d, classifications: [Sales], segments: [Core]}\n", i);
+	strbuf_puts(&yaml, "rules:\n");
+	for (int i = 0; i < count; i++)
+		strbuf_printf(
+			&yaml,
+			i % 5 ? "  - {id: g%d, groups: ['cn=g%d,dc=x'], grant: {roles: [r%d]}}\n"
+			      : "  - {id: a%d, when: '(departmentNumber=departmentNumber %d)', "
+				"grant: {roles: [r%d]}}\n",
+			i, i, i % 20);
+	strbuf_puts(&yaml, POLICY SOURCES);
+	return strbuf_text(&yaml);
+}
+
+static long peak_kib(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	long pages = 0;
+
+	if (file && fscanf(file, "%*d %ld", &pages) != 1)
+		pages = 0;
+	if (file)
+		fclose(file);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static double cpu_s(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6 +
+	       (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec / 1e6;
+}
+
+static double thread_cpu_s(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6 +
+	       (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec / 1e6;
+}
+
+static struct {
+	struct world *world;
+	bool stop, wanted;
+	int64_t worst_us, count;
+} hand;
+
+/* A person's requests while the plan is applied. */
+static void *disable_now_and_then(void *context UNUSED)
+{
+	while (!__atomic_load_n(&hand.stop, __ATOMIC_ACQUIRE) && hand.wanted) {
+		int64_t begun = clock_monotonic_us(), took;
+		struct err err;
+
+		if (change_user_disable(hand.world->changer, &test_person, "user1", "", &err) ==
+		    0) {
+			change_user_enable(hand.world->changer, &test_person, "user1", &err);
+			took = (clock_monotonic_us() - begun) / 2;
+			hand.worst_us = took > hand.worst_us ? took : hand.worst_us;
+			hand.count++;
+		}
+		usleep(5000);
+	}
+	return NULL;
+}
+
+static void run(struct world *w, const char *what, const struct records *records)
+{
+	long before = peak_kib(), middle;
+	int64_t begun = clock_monotonic_us(), read;
+	double cpu = cpu_s(), reader = thread_cpu_s(), reader_end;
+	struct sync *sync = world_begin(w, "corp", false);
+	struct run_report report;
+	pthread_t thread;
+
+	for (size_t i = 0, at = 0; i < records->count; at = records->ends[i++])
+		ok(w,
+		   sync_identity(sync, records->bytes.data + at, records->ends[i] - at, &w->err));
+	reader_end = thread_cpu_s();
+	read = clock_monotonic_us();
+	middle = peak_kib();
+	world_groups(w, sync, "corp", NULL);
+	run_report_init(&report);
+	hand.stop = false;
+	hand.worst_us = hand.count = 0;
+	hand.world = w;
+	assert_int_equal(pthread_create(&thread, NULL, disable_now_and_then, NULL), 0);
+	ok(w, sync_finish(sync, true, "", "", &report, &w->err));
+	__atomic_store_n(&hand.stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	printf("%-12s plan %.2f us/person (cpu of reader %.2f), finish %.2f us/person, cpu in all "
+	       "%.2f; created %lld changed %lld held %lld; grew %ld B/person; hand: worst %.1f ms of "
+	       "%lld\n",
+	       what, (double)(read - begun) / (double)records->count,
+	       (reader_end - reader) * 1e6 / (double)records->count,
+	       (double)(clock_monotonic_us() - read) / (double)records->count,
+	       (cpu_s() - cpu) * 1e6 / (double)records->count, (long long)report.created,
+	       (long long)report.updated, (long long)report.held,
+	       (middle - before) * 1024 / (long)records->count, (double)hand.worst_us / 1000,
+	       (long long)hand.count);
+	run_report_finish(&report);
+}
+
+int main(int argc, char **argv)
+{
+	size_t count = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000;
+	int rules = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1000;
+	struct records records = { .bytes = STRBUF((size_t)4 << 30) };
+	struct setup *setup;
+	struct world *w;
+	void *state;
+
+	hand.wanted = argc > 3;
+	world_set_up(&state);
+	w = state;
+	world_open(w, make_rules(rules));
+	setup = changer_setup(w->changer);
+	registry = setup->registry;
+	records.ends = calloc(count, sizeof(*records.ends));
+	for (size_t i = 0; i < count; i++)
+		make_record(&records, setup->decision.schema, i, 0);
+	printf("%zu people, %d rules, %zu bytes a record\n", count, rules,
+	       records.bytes.size / count);
+	run(w, "first", &records);
+	run(w, "unchanged", &records);
+	strbuf_clear(&records.bytes);
+	records.count = 0;
+	for (size_t i = 0; i < count; i++)
+		make_record(&records, setup->decision.schema, i, i % 100 == 0);
+	run(w, "1 % changed", &records);
+	setup_release(setup);
+	free(records.ends);
+	strbuf_finish(&records.bytes);
+	world_tear_down(&state);
+	return 0;
+}
