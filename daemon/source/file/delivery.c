@@ -447,6 +447,9 @@ void delivery_conclude(struct delivery *d, const struct bytes *bytes)
 
 	if (bytes_check_unchanged(bytes, &cause) < 0)
 		delivery_incomplete(d, "file-changed", "%s", cause.text);
+	/* An export that failed leaves an empty file more often than a company closes. */
+	if (d->result->entries == 0)
+		delivery_incomplete(d, "empty-result", "there is nobody in '%s'", d->path);
 	for (size_t i = 0; d->canaries_left > 0 && i < d->settings->canaries.count; i++) {
 		const char *text = d->settings->canaries.items[i].text;
 		struct hash128 name = fingerprint128(text, strlen(text));

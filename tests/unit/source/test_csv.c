@@ -89,7 +89,7 @@ static const struct row {
 	  NULL },
 	{ "no groups column: nothing is known", "id,mail\n1,a\n", 0, "1 mail=a [] groups?\n", "",
 	  NULL },
-	{ "only a header", "id,groups\n", 0, "", "", NULL },
+	{ "only a header", "id,groups\n", 0, "", "", "empty-result" },
 
 	{ "empty file", "", 0, "", "", "bad-header" },
 	{ "no key column", "name,mail\n1,a\n", 0, "", "", "bad-header" },
