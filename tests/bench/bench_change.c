@@ -4,8 +4,9 @@
  * Memory is what the process grew by. Usage: bench_change
  * [N [rules [hand]]]; hand: a person disables and enables somebody meanwhile.
  */
-#include "../unit/change/support.h"
+#include "../../daemon/main/configuration.h"
 
+#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,9 @@
 #include <unistd.h>
 
 #include <rolebridge/base/clock.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/change/sync.h>
+#include <rolebridge/identity/record.h>
 
 struct records {
 	struct strbuf bytes;
@@ -22,6 +26,23 @@ struct records {
 };
 
 static struct group_registry *registry;
+static struct changer *changer;
+static const struct actor reader_actor = { "sync:corp", "", false };
+static const struct actor person_actor = { "unix:anna", "", true };
+
+static void die_unless(bool fine, const char *what, const struct err *err)
+{
+	if (fine)
+		return;
+	fprintf(stderr, "%s: %s\n", what, err->text);
+	exit(1);
+}
+
+static int remove_entry(const char *path, const struct stat *info UNUSED, int flag UNUSED,
+			struct FTW *at UNUSED)
+{
+	return remove(path);
+}
 
 static void make_record(struct records *records, const struct schema *schema, size_t i,
 			unsigned generation)
@@ -93,11 +114,12 @@ static const char *make_rules(int count)
 			      : "  - {id: a%d, when: '(departmentNumber=departmentNumber %d)', "
 				"grant: {roles: [r%d]}}\n",
 			i, i, i % 20);
-	strbuf_puts(&yaml, POLICY SOURCES);
+	strbuf_puts(&yaml, "policy: {default_profile: staff}\n"
+			   "sources: [{name: corp, type: ldif, path: /nowhere.ldif}]\n");
 	return strbuf_text(&yaml);
 }
 
-static long peak_kib(void)
+static long resident_kib(void)
 {
 	FILE *file = fopen("/proc/self/statm", "r");
 	long pages = 0;
@@ -128,7 +150,6 @@ static double thread_cpu_s(void)
 }
 
 static struct {
-	struct world *world;
 	bool stop, wanted;
 	int64_t worst_us, count;
 } hand;
@@ -140,9 +161,8 @@ static void *disable_now_and_then(void *context UNUSED)
 		int64_t begun = clock_monotonic_us(), took;
 		struct err err;
 
-		if (change_user_disable(hand.world->changer, &test_person, "user1", "", &err) ==
-		    0) {
-			change_user_enable(hand.world->changer, &test_person, "user1", &err);
+		if (change_user_disable(changer, &person_actor, "user1", "", &err) == 0) {
+			change_user_enable(changer, &person_actor, "user1", &err);
 			took = (clock_monotonic_us() - begun) / 2;
 			hand.worst_us = took > hand.worst_us ? took : hand.worst_us;
 			hand.count++;
@@ -152,28 +172,42 @@ static void *disable_now_and_then(void *context UNUSED)
 	return NULL;
 }
 
-static void run(struct world *w, const char *what, const struct records *records)
+static struct sync *read_all(const struct records *records)
 {
-	long before = peak_kib(), middle;
+	struct err err = { 0 };
+	struct sync *sync = sync_begin(changer, NULL, "corp", &reader_actor, false, &err);
+
+	die_unless(sync, "begin", &err);
+	for (size_t i = 0, at = 0; i < records->count; at = records->ends[i++])
+		die_unless(sync_identity(sync, records->bytes.data + at, records->ends[i] - at,
+					 &err) == 0,
+			   "identity", &err);
+	for (size_t i = 0; i < group_registry_count(registry); i++)
+		die_unless(sync_group(sync, group_registry_at(registry, i)->id, true, 1000, &err) ==
+				   0,
+			   "group", &err);
+	return sync;
+}
+
+static void run(const char *what, const struct records *records)
+{
+	long before = resident_kib(), middle;
 	int64_t begun = clock_monotonic_us(), read;
 	double cpu = cpu_s(), reader = thread_cpu_s(), reader_end;
-	struct sync *sync = world_begin(w, "corp", false);
+	struct sync *sync = read_all(records);
 	struct run_report report;
+	struct err err = { 0 };
 	pthread_t thread;
 
-	for (size_t i = 0, at = 0; i < records->count; at = records->ends[i++])
-		ok(w,
-		   sync_identity(sync, records->bytes.data + at, records->ends[i] - at, &w->err));
 	reader_end = thread_cpu_s();
 	read = clock_monotonic_us();
-	middle = peak_kib();
-	world_groups(w, sync, "corp", NULL);
+	middle = resident_kib();
 	run_report_init(&report);
 	hand.stop = false;
 	hand.worst_us = hand.count = 0;
-	hand.world = w;
-	assert_int_equal(pthread_create(&thread, NULL, disable_now_and_then, NULL), 0);
-	ok(w, sync_finish(sync, true, "", "", &report, &w->err));
+	if (pthread_create(&thread, NULL, disable_now_and_then, NULL) != 0)
+		exit(1);
+	die_unless(sync_finish(sync, true, "", "", &report, &err) == 0, "finish", &err);
 	__atomic_store_n(&hand.stop, true, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
 	printf("%-12s plan %.2f us/person (cpu of reader %.2f), finish %.2f us/person, cpu in all "
@@ -194,31 +228,38 @@ int main(int argc, char **argv)
 	size_t count = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000;
 	int rules = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1000;
 	struct records records = { .bytes = STRBUF((size_t)4 << 30) };
-	struct setup *setup;
-	struct world *w;
-	void *state;
+	char folder[] = "/tmp/rolebridge-bench-XXXXXX", path[64];
+	const char *yaml = make_rules(rules);
+	struct document_file file = { "bench.yaml", yaml, strlen(yaml) };
+	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
+	struct configuration *config = configuration_load("bench.yaml", &file, 1, NULL, list, NULL);
+	struct err err = { 0 };
 
 	hand.wanted = argc > 3;
-	world_set_up(&state);
-	w = state;
-	world_open(w, make_rules(rules));
-	setup = changer_setup(w->changer);
-	registry = setup->registry;
+	if (!config || !mkdtemp(folder)) {
+		diagnostics_print(list, NULL, stderr);
+		return 1;
+	}
+	snprintf(path, sizeof(path), "%s/store.db", folder);
+	changer = changer_open(path, &config->setup, &err);
+	die_unless(changer, "open", &err);
+	registry = config->registry;
 	records.ends = calloc(count, sizeof(*records.ends));
 	for (size_t i = 0; i < count; i++)
-		make_record(&records, setup->decision.schema, i, 0);
+		make_record(&records, config->schema, i, 0);
 	printf("%zu people, %d rules, %zu bytes a record\n", count, rules,
 	       records.bytes.size / count);
-	run(w, "first", &records);
-	run(w, "unchanged", &records);
+	run("first", &records);
+	run("unchanged", &records);
 	strbuf_clear(&records.bytes);
 	records.count = 0;
 	for (size_t i = 0; i < count; i++)
-		make_record(&records, setup->decision.schema, i, i % 100 == 0);
-	run(w, "1 % changed", &records);
-	setup_release(setup);
+		make_record(&records, config->schema, i, i % 100 == 0);
+	run("1 % changed", &records);
+	changer_close(changer);
+	setup_release(&config->setup);
 	free(records.ends);
 	strbuf_finish(&records.bytes);
-	world_tear_down(&state);
+	nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 	return 0;
 }
