@@ -108,9 +108,71 @@ static void show_rule_grants(struct json *json, const char *key, const struct ru
 	json_end(json);
 }
 
-static void show_rule_members(struct api *api, struct json *json, const struct rule *rule,
-			      int64_t now_s)
+/* What the store knows of the groups that rules name, ascending by id. */
+struct known_groups {
+	struct group_registry_row *rows;
+	size_t count;
+};
+
+static int load_known_groups(const struct reading_view *view, struct known_groups *ret_known,
+			     struct err *err)
 {
+	uint32_t next_id;
+
+	return store_groups_load(view->store, view->arena, &ret_known->rows, &ret_known->count,
+				 &next_id, err);
+}
+
+static int compare_group_id(const void *id, const void *row)
+{
+	uint32_t left = *(const uint32_t *)id, right = ((const struct group_registry_row *)row)->id;
+
+	return left < right ? -1 : left > right;
+}
+
+static const char *group_state(const struct group_registry_row *group)
+{
+	if (group->released)
+		return "released";
+	if (group->vanished)
+		return "vanished";
+	return group->found ? "found" : "unread";
+}
+
+/* Groups the rule names, and whether one that vanished freezes it. */
+static int show_rule_groups(const struct reading_view *view, struct json *json,
+			    const struct rule *rule, const struct known_groups *known,
+			    struct err *err)
+{
+	const uint32_t *ids;
+	bool frozen = false;
+	size_t count;
+
+	if (rule_groups(view->setup->decision.rules, rule, view->arena, &ids, &count, err) < 0)
+		return -1;
+	json_array_key(json, "groups");
+	for (size_t i = 0; i < count; i++) {
+		const struct group_registry_row *row = bsearch(
+			&ids[i], known->rows, known->count, sizeof(*row), compare_group_id);
+		const struct group *named = group_registry_get(view->setup->registry, ids[i]);
+
+		json_object(json);
+		json_string(json, "name", named ? named->name : "");
+		json_string(json, "state", row ? group_state(row) : "unread");
+		json_end(json);
+		frozen = frozen || (row && row->vanished && !row->released);
+	}
+	json_end(json);
+	json_bool(json, "frozen", frozen);
+	return 0;
+}
+
+static int show_rule_members(const struct reading_view *view, struct json *json,
+			     const struct rule *rule, const struct known_groups *known,
+			     struct err *err)
+{
+	int64_t now_s = clock_now_s();
+
 	json_string(json, "id", rule->id);
 	json_string(json, "description", rule->description);
 	json_int(json, "order", rule->order);
@@ -120,30 +182,32 @@ static void show_rule_members(struct api *api, struct json *json, const struct r
 	json_bool(json, "trial", rule->trial);
 	json_time(json, "expires", rule->expires_s);
 	json_bool(json, "expired", rule->expires_s != 0 && rule->expires_s <= now_s);
-	show_position_members(api, json, rule->at);
+	show_position_members(view->api, json, rule->at);
+	return show_rule_groups(view, json, rule, known, err);
 }
 
 int rules_get(struct http_request *request, struct http_response *response, struct err *err)
 {
 	static const char *const names[] = { NULL };
-	struct api *api = request->context;
+	AUTO(reading_view) struct reading_view view = { 0 };
 	struct json json = api_json(response);
-	struct setup *setup;
-	int64_t now_s = clock_now_s();
+	const struct ruleset *rules;
+	struct known_groups known;
 
-	if (http_query_allow(request, names, err) < 0)
+	if (http_query_allow(request, names, err) < 0 || view_open(request, &view, err) < 0 ||
+	    load_known_groups(&view, &known, err) < 0)
 		return -1;
-	setup = changer_setup(api->settings.changer);
+	rules = view.setup->decision.rules;
 	json_object(&json);
 	json_array_key(&json, "rules");
-	for (size_t i = 0; i < ruleset_count(setup->decision.rules); i++) {
+	for (size_t i = 0; i < ruleset_count(rules); i++) {
 		json_object(&json);
-		show_rule_members(api, &json, ruleset_rule(setup->decision.rules, i), now_s);
+		if (show_rule_members(&view, &json, ruleset_rule(rules, i), &known, err) < 0)
+			return -1;
 		json_end(&json);
 	}
 	json_end(&json);
 	json_end(&json);
-	setup_release(setup);
 	return 0;
 }
 
@@ -154,10 +218,12 @@ int rule_get(struct http_request *request, struct http_response *response, struc
 	struct json json = api_json(response);
 	const char *id = http_parameter(request, "id");
 	const struct rule *rule;
+	struct known_groups known;
 	int64_t *holders;
 	size_t count;
 
-	if (http_query_allow(request, names, err) < 0 || view_open(request, &view, err) < 0)
+	if (http_query_allow(request, names, err) < 0 || view_open(request, &view, err) < 0 ||
+	    load_known_groups(&view, &known, err) < 0)
 		return -1;
 	rule = ruleset_find(view.setup->decision.rules, id);
 	if (!rule)
@@ -165,7 +231,8 @@ int rule_get(struct http_request *request, struct http_response *response, struc
 	if (store_users_with_rule(view.store, id, 0, 10000, view.arena, &holders, &count, err) < 0)
 		return -1;
 	json_object(&json);
-	show_rule_members(view.api, &json, rule, clock_now_s());
+	if (show_rule_members(&view, &json, rule, &known, err) < 0)
+		return -1;
 	json_int(&json, "holders", (int64_t)count);
 	json_bool(&json, "holders_more", count == 10000);
 	json_end(&json);

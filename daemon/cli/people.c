@@ -5,11 +5,6 @@
 
 #include <rolebridge/base/util.h>
 
-static const char *yes_no(bool value)
-{
-	return value ? "yes" : "no";
-}
-
 /* ------------------------------------------------------------------ lists -- */
 
 static void join_texts(const json_t *list, struct strbuf *out)
@@ -443,6 +438,15 @@ static void grants_text(const json_t *rule, const char *key, struct strbuf *out)
 			      member(grant, "name"));
 }
 
+static const char *rule_state(const json_t *rule)
+{
+	if (member_bool(rule, "expired"))
+		return "expired";
+	if (member_bool(rule, "trial"))
+		return "trial";
+	return member_bool(rule, "frozen") ? "frozen" : "in force";
+}
+
 int run_rules_list(struct cli *cli)
 {
 	static const char *const headers[] = { "RULE",	"<GRANTS",	"<DENIES",
@@ -458,7 +462,7 @@ int run_rules_list(struct cli *cli)
 	json_array_foreach(json_object_get(answer, "rules"), i, rule) {
 		AUTO(strbuf) struct strbuf grants = STRBUF(65536);
 		AUTO(strbuf) struct strbuf denies = STRBUF(65536);
-		bool expired = member_bool(rule, "expired"), trial = member_bool(rule, "trial");
+		const char *state = rule_state(rule);
 
 		grants_text(rule, "grants", &grants);
 		grants_text(rule, "denies", &denies);
@@ -466,10 +470,7 @@ int run_rules_list(struct cli *cli)
 		table_cell(table, BOLD, member(rule, "id"));
 		table_cell(table, PLAIN, strbuf_text(&grants));
 		table_cell(table, PLAIN, strbuf_text(&denies));
-		table_cell(table, expired || trial ? YELLOW : PLAIN,
-			   expired ? "expired"
-			   : trial ? "trial"
-				   : "in force");
+		table_cell(table, strcmp(state, "in force") == 0 ? PLAIN : YELLOW, state);
 		table_cell(table, PLAIN, member(rule, "description"));
 	}
 	table_print(table);
@@ -482,6 +483,8 @@ int run_rules_show(struct cli *cli)
 	json_t *rule = ask(cli, "GET", api_path(cli, "/rules/%s", cli->arguments[0]), NULL, true);
 	AUTO(strbuf) struct strbuf grants = STRBUF(65536);
 	AUTO(strbuf) struct strbuf denies = STRBUF(65536);
+	const json_t *group;
+	size_t i;
 
 	if (!rule || cli->json)
 		return rule ? CLI_OK : CLI_FAILED;
@@ -489,11 +492,14 @@ int run_rules_show(struct cli *cli)
 	grants_text(rule, "denies", &denies);
 	put(cli, BOLD, "%s", shown(cli, member(rule, "id")));
 	put(cli, PLAIN, "  %s\n", shown(cli, member(rule, "description")));
+	line(cli, "state", rule_state(rule));
+	json_array_foreach(json_object_get(rule, "groups"), i, group)
+		put(cli, PLAIN, "  %-14s %s (%s)\n", i ? "" : "groups",
+		    shown(cli, member(group, "name")), shown(cli, member(group, "state")));
 	line(cli, "when", member(rule, "when"));
 	line(cli, "grants", strbuf_text(&grants));
 	line(cli, "denies", strbuf_text(&denies));
 	line(cli, "expires", member(rule, "expires"));
-	line(cli, "trial", yes_no(member_bool(rule, "trial")));
 	put(cli, PLAIN, "  %-14s %lld%s\n", "holders", (long long)member_int(rule, "holders"),
 	    member_bool(rule, "holders_more") ? " or more" : "");
 	if (member(rule, "file")[0])

@@ -463,3 +463,16 @@ def test_socket_refuses_strangers(directory):
                                 capture_output=True, text=True, user=65534, group=65534, extra_groups=[], check=False,
                                 env={"PATH": "/usr/bin:/bin"})
         assert result.returncode == 1 and "not-allowed" in result.stderr + result.stdout, result
+
+
+def test_frozen_rule_is_shown(directory):
+    with Bridge(config(directory)) as bridge:
+        sync(bridge)
+        assert bridge.ctl("rules", "show", "support")["groups"] == [{"name": group_dn("support"), "state": "found"}]
+        directory.delete(group_dn("support"))
+        sync(bridge)
+        assert bridge.ctl("rules", "show", "support")["frozen"]
+        assert "frozen" in bridge.human("rules", "list").stdout
+        assert "vanished" in bridge.human("rules", "show", "support").stdout
+        bridge.ctl("rules", "release", "support")
+        assert not bridge.ctl("rules", "show", "support")["frozen"]
