@@ -1,0 +1,130 @@
+/*
+ * A full disk, by the limit on file size: whatever fails is said, and the store is as before or as
+ * after, never between. With room again everything goes on.
+ */
+#include "support.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+extern size_t change_batch_people;
+
+#define ROOM_STEP 8192
+
+static off_t largest_file(const struct world *world)
+{
+	static const char *const ends[] = { "", "-wal" };
+	off_t largest = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		struct stat info;
+		char path[128];
+
+		snprintf(path, sizeof(path), "%s%s", world->path, ends[i]);
+		if (stat(path, &info) == 0 && info.st_size > largest)
+			largest = info.st_size;
+	}
+	return largest;
+}
+
+static void limit_files(rlim_t size)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = size < limit.rlim_max ? size : limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static char *crowd(int count, const char *rest)
+{
+	char *text = malloc((size_t)count * 64 + 1), *at = text;
+
+	for (int i = 0; i < count; i++)
+		at += snprintf(at, 64, "k%d u%d %s\n", i, i, rest);
+	return text;
+}
+
+/* Returns the result of the sync; the limit is lifted again. */
+static int sync_in_little_room(struct world *w, const char *lines, rlim_t room)
+{
+	struct sync *sync = world_begin(w, "corp", false);
+	struct run_report report;
+	int result;
+
+	run_report_init(&report);
+	err_clear(&w->err);
+	limit_files((rlim_t)largest_file(w) + room);
+	result = world_feed(w, sync, "corp", lines);
+	if (result < 0) {
+		limit_files(RLIM_INFINITY);
+		sync_abort(sync);
+	} else {
+		world_groups(w, sync, "corp", NULL);
+		result = sync_finish(sync, true, "", "", &report, &w->err);
+		limit_files(RLIM_INFINITY);
+	}
+	run_report_finish(&report);
+	return result;
+}
+
+static void test_full(void **state)
+{
+	struct world *w = *state;
+	char *before_lines = crowd(60, "@sales"), *after_lines = crowd(60, "@managers title=ops");
+	const char *before, *after = NULL;
+	int refusals = 0, successes = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	change_batch_people = 10;
+	for (rlim_t room = 0; successes < 2; room += ROOM_STEP) {
+		void *other;
+		struct world *fresh;
+		int result;
+
+		world_set_up(&other);
+		fresh = other;
+		world_open(fresh, RULES WIDE SOURCES);
+		world_sync(fresh, "corp", before_lines, 0, NULL);
+		before = arena_strdup(w->arena, world_dump(fresh));
+		result = sync_in_little_room(fresh, after_lines, room);
+		if (result < 0) {
+			refusals++;
+			assert_string_not_equal(fresh->err.text, "");
+		} else {
+			successes++;
+			after = arena_strdup(w->arena, world_dump(fresh));
+		}
+		/* What was stored as READY is continued, what was not is gone. */
+		world_open(fresh, RULES WIDE SOURCES);
+		if (strcmp(world_dump(fresh), before) != 0) {
+			world_sync(fresh, "corp", after_lines, 0, NULL);
+			if (after)
+				assert_string_equal(world_dump(fresh), after);
+			else
+				after = arena_strdup(w->arena, world_dump(fresh));
+		} else {
+			assert_true(result < 0);
+		}
+		world_check_audit(fresh);
+		world_check_sane(fresh, false);
+		world_tear_down(&other);
+	}
+	print_message("%d refusals\n", refusals);
+	assert_true(refusals > 2);
+	free(before_lines);
+	free(after_lines);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_full, world_set_up, world_tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
