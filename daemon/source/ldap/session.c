@@ -302,7 +302,10 @@ int session_secure(struct session *session)
 		}
 	}
 	if (ldap_install_tls(session->ld) != LDAP_SUCCESS)
-		return note_tls(session, "TLS handshake failed");
+		return note_tls(
+			session,
+			"TLS failed; the certificate must be signed by 'ca', be in date and "
+			"name this host");
 	if (!ldap_tls_inplace(session->ld)) {
 		outcome_note(session->outcome, "tls-failed", "TLS is not in place");
 		return -1;
