@@ -583,18 +583,18 @@ static int run_batch(struct changer *changer, struct job *job, struct err *err)
 	return result;
 }
 
-static void follow_in_table(struct table *table, const struct slot *slot)
+static void follow_in_table(struct known *table, const struct slot *slot)
 {
 	for (size_t i = 0; table && i < slot->touched_count; i++) {
 		const struct touched *touched = &slot->touched[i];
-		struct table_entry *entry = table_find(table, touched->key);
+		struct known_entry *entry = known_find(table, touched->key);
 
 		if (!entry)
 			continue;
 		if (touched->missing)
 			entry->user_flags |= TABLE_MISSING;
 		else
-			table_set(entry, touched->digest, touched->user_id, TABLE_SEEN);
+			known_set(entry, touched->digest, touched->user_id, TABLE_SEEN);
 	}
 }
 

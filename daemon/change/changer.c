@@ -92,7 +92,7 @@ struct source_slot *slot_take(struct changer *changer, const char *source, struc
 
 static void forget(struct source_slot *slot)
 {
-	table_destroy(slot->table);
+	known_destroy(slot->table);
 	slot->table = NULL;
 	slot->forget = false;
 }
@@ -281,7 +281,7 @@ void changer_close(struct changer *changer)
 	while (changer->slots) {
 		struct source_slot *next = changer->slots->next;
 
-		table_destroy(changer->slots->table);
+		known_destroy(changer->slots->table);
 		free(changer->slots->name);
 		free(changer->slots);
 		changer->slots = next;

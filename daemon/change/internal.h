@@ -89,45 +89,45 @@ int writer_bulk(struct changer *changer, job_run *run, void *context, struct err
 /* Hand over and go on; job->finished is always called. */
 void writer_submit(struct changer *changer, struct job *job);
 
-/* --- table.c: digests of what is known of a source's identities --- */
-struct table;
-enum table_flag {
+/* --- known.c: digests of what is known of a source's identities --- */
+struct known;
+enum known_flag {
 	TABLE_SEEN = 1,	   /* in this run */
 	TABLE_MISSING = 2, /* marked missing in the store */
 	TABLE_OUT = 4,	   /* known not to be provisioned under the present setup */
 };
-struct table_entry {
+struct known_entry {
 	struct hash128 digest; /* zero: to be looked at again */
 	uint64_t user_flags;   /* user id, and flags in the lowest byte */
 };
-static inline int64_t table_user(const struct table_entry *entry)
+static inline int64_t known_user(const struct known_entry *entry)
 {
 	return (int64_t)(entry->user_flags >> 8);
 }
-static inline bool table_flag(const struct table_entry *entry, uint64_t flag)
+static inline bool known_flag(const struct known_entry *entry, uint64_t flag)
 {
 	return (entry->user_flags & flag) != 0;
 }
-static inline void table_set(struct table_entry *entry, struct hash128 digest, int64_t user_id,
+static inline void known_set(struct known_entry *entry, struct hash128 digest, int64_t user_id,
 			     uint64_t flags)
 {
 	entry->digest = digest;
 	entry->user_flags = (uint64_t)user_id << 8 | flags;
 }
-struct table *table_create(size_t expected);
-void table_destroy(struct table *table);
+struct known *known_create(size_t expected);
+void known_destroy(struct known *table);
 /* 1 new (all zero), 0 present, -1 out of memory. Valid until the next put. */
-int table_put(struct table *table, struct hash128 key, struct table_entry **ret_entry);
-struct table_entry *table_find(struct table *table, struct hash128 key);
-void table_clear_flags(struct table *table, uint64_t flags);
-size_t table_count(const struct table *table);
+int known_put(struct known *table, struct hash128 key, struct known_entry **ret_entry);
+struct known_entry *known_find(struct known *table, struct hash128 key);
+void known_clear_flags(struct known *table, uint64_t flags);
+size_t known_count(const struct known *table);
 /* From the store. */
-int table_load(struct store *store, const char *source, struct table **ret_table, struct err *err);
+int known_load(struct store *store, const char *source, struct known **ret_table, struct err *err);
 
 struct source_slot {
 	struct source_slot *next;
 	char *name;
-	struct table *table; /* NULL: to be loaded */
+	struct known *table; /* NULL: to be loaded */
 	bool busy;
 	bool forget; /* when it is released */
 };
@@ -311,7 +311,7 @@ struct apply_plan {
 	int64_t row, batches, batches_done;
 	const char *id, *source, *actor;
 	const struct plan_holds *holds;
-	struct table *table;	   /* may be NULL */
+	struct known *table;	   /* may be NULL */
 	struct run_report *report; /* lines; may be NULL */
 	struct applied applied;
 };
@@ -332,7 +332,7 @@ struct apply_context {
 	struct plan_totals *windows; /* NULL: not counted */
 	int64_t now_s;
 	struct applied *applied;
-	struct table *table;
+	struct known *table;
 	/* Identities written, to be known in the table after the commit. */
 	struct touched {
 		struct hash128 key, digest;

@@ -69,9 +69,9 @@ static int load_known(struct sync *sync, struct err *err)
 	}
 	sync->run.draft.first_sync = sync->state.last_complete_s == 0;
 	if (!sync->slot->table &&
-	    table_load(sync->store, sync->source, &sync->slot->table, err) < 0)
+	    known_load(sync->store, sync->source, &sync->slot->table, err) < 0)
 		return -1;
-	table_clear_flags(sync->slot->table, TABLE_SEEN);
+	known_clear_flags(sync->slot->table, TABLE_SEEN);
 	if (read_force(sync, err) < 0 ||
 	    held_users_load(sync->store, sync->source, true, sync->texts, &sync->own, err) < 0 ||
 	    held_users_load(sync->store, sync->source, false, sync->texts, &sync->others, err) < 0)
@@ -321,12 +321,12 @@ int sync_evaluate(struct sync *sync, const struct live_setup *setup, int64_t use
 }
 
 /* A person in the held plan whom nothing changes for any more falls out of it by not being added. */
-static int take_change(struct sync *sync, struct table_entry *entry,
+static int take_change(struct sync *sync, struct known_entry *entry,
 		       const struct identity_change *identity, struct person_change *change,
 		       struct err *err)
 {
 	bool same = hash128_equal(entry->digest, identity->digest) &&
-		    !table_flag(entry, TABLE_MISSING) && table_user(entry) != 0;
+		    !known_flag(entry, TABLE_MISSING) && known_user(entry) != 0;
 
 	if (!person_change_is_visible(change))
 		sync->report.unchanged++;
@@ -337,7 +337,7 @@ static int take_change(struct sync *sync, struct table_entry *entry,
 	return person_change_is_empty(change) ? 0 : draft_add(&sync->run.draft, change, err);
 }
 
-static int evaluate_record(struct sync *sync, struct table_entry *entry,
+static int evaluate_record(struct sync *sync, struct known_entry *entry,
 			   const struct identity_change *identity, int64_t user_id, struct err *err)
 {
 	struct person_change change;
@@ -352,7 +352,7 @@ static int evaluate_record(struct sync *sync, struct table_entry *entry,
 	case EVALUATED_OUT:
 		sync->report.unchanged++;
 		if (!sync->dry_run && !linker_links(sync->linker))
-			table_set(entry, identity->digest, 0, TABLE_SEEN | TABLE_OUT);
+			known_set(entry, identity->digest, 0, TABLE_SEEN | TABLE_OUT);
 		return 0;
 	case EVALUATED_UNUSABLE: break;
 	}
@@ -382,10 +382,10 @@ static int find_user(struct sync *sync, const struct identity_change *identity, 
 				 reason, detail, err);
 }
 
-static int look_at(struct sync *sync, struct table_entry *entry,
+static int look_at(struct sync *sync, struct known_entry *entry,
 		   const struct identity_change *identity, struct err *err)
 {
-	int64_t user_id = table_user(entry);
+	int64_t user_id = known_user(entry);
 	bool refused = false;
 
 	if (user_id == 0 && find_user(sync, identity, &user_id, &refused, err) < 0)
@@ -393,14 +393,14 @@ static int look_at(struct sync *sync, struct table_entry *entry,
 	return refused ? 0 : evaluate_record(sync, entry, identity, user_id, err);
 }
 
-static bool is_unchanged(const struct sync *sync, const struct table_entry *entry,
+static bool is_unchanged(const struct sync *sync, const struct known_entry *entry,
 			 struct hash128 digest)
 {
-	if (sync->force_all || table_flag(entry, TABLE_MISSING) ||
+	if (sync->force_all || known_flag(entry, TABLE_MISSING) ||
 	    !hash128_equal(entry->digest, digest))
 		return false;
-	return table_user(entry) != 0 ? !waits(sync, table_user(entry))
-				      : table_flag(entry, TABLE_OUT);
+	return known_user(entry) != 0 ? !waits(sync, known_user(entry))
+				      : known_flag(entry, TABLE_OUT);
 }
 
 int sync_identity(void *context, const void *record, size_t size, struct err *err)
@@ -409,7 +409,7 @@ int sync_identity(void *context, const void *record, size_t size, struct err *er
 	struct identity_change identity = {
 		.source = sync->source, .record = record, .record_size = size, .read_s = sync->now_s
 	};
-	struct table_entry *entry;
+	struct known_entry *entry;
 	struct err problem;
 	const char *key;
 	size_t key_size;
@@ -419,10 +419,10 @@ int sync_identity(void *context, const void *record, size_t size, struct err *er
 	sync->report.entries++;
 	if (sync->settings->canaries.count > 0)
 		watch_canaries(sync, record, size, key, key_size);
-	if (table_put(sync->slot->table, fingerprint128(key, key_size), &entry) < 0)
+	if (known_put(sync->slot->table, fingerprint128(key, key_size), &entry) < 0)
 		return err_set(err, ERR_MEMORY, "no memory for the known identities");
 	identity.digest = digest128(record, size);
-	if (!table_flag(entry, TABLE_SEEN) && is_unchanged(sync, entry, identity.digest)) {
+	if (!known_flag(entry, TABLE_SEEN) && is_unchanged(sync, entry, identity.digest)) {
 		entry->user_flags |= TABLE_SEEN;
 		sync->report.unchanged++;
 		return 0;
@@ -431,7 +431,7 @@ int sync_identity(void *context, const void *record, size_t size, struct err *er
 	identity.key = arena_strndup(sync->arena, key, key_size);
 	if (!identity.key)
 		return err_set(err, ERR_MEMORY, "no memory for an identity");
-	if (table_flag(entry, TABLE_SEEN))
+	if (known_flag(entry, TABLE_SEEN))
 		return quarantine_record(sync, record, size, identity.key, "duplicate-key",
 					 "another entry of this read has the same key", err);
 	entry->user_flags |= TABLE_SEEN;
@@ -484,10 +484,10 @@ static int note_unseen(void *context, const char *key, struct hash128 digest UNU
 		       int64_t user_id, int64_t missing_s, uint32_t missing_runs)
 {
 	struct unseen *unseen = context;
-	struct table_entry *entry =
-		table_find(unseen->sync->slot->table, fingerprint128(key, strlen(key)));
+	struct known_entry *entry =
+		known_find(unseen->sync->slot->table, fingerprint128(key, strlen(key)));
 
-	if (entry && table_flag(entry, TABLE_SEEN))
+	if (entry && known_flag(entry, TABLE_SEEN))
 		return 0;
 	if (unseen->count == unseen->capacity) {
 		size_t capacity = unseen->capacity ? unseen->capacity * 2 : 64;

@@ -15,15 +15,15 @@
 
 #define ENTRIES_MAX 100000000u
 
-struct table {
+struct known {
 	struct hash_table *index;
-	struct table_entry *entries;
+	struct known_entry *entries;
 	size_t count, capacity;
 };
 
-struct table *table_create(size_t expected)
+struct known *known_create(size_t expected)
 {
-	struct table *table = calloc(1, sizeof(*table));
+	struct known *table = calloc(1, sizeof(*table));
 
 	if (!table)
 		return NULL;
@@ -35,7 +35,7 @@ struct table *table_create(size_t expected)
 	return table;
 }
 
-void table_destroy(struct table *table)
+void known_destroy(struct known *table)
 {
 	if (!table)
 		return;
@@ -44,16 +44,16 @@ void table_destroy(struct table *table)
 	free(table);
 }
 
-size_t table_count(const struct table *table)
+size_t known_count(const struct known *table)
 {
 	return table->count;
 }
 
-static bool grow(struct table *table)
+static bool grow(struct known *table)
 {
 	/* By half: at a million identities doubling would cost more than it saves. */
 	size_t capacity = table->capacity ? table->capacity + table->capacity / 2 : 256;
-	struct table_entry *entries = reallocarray(table->entries, capacity, sizeof(*entries));
+	struct known_entry *entries = reallocarray(table->entries, capacity, sizeof(*entries));
 
 	if (!entries)
 		return false;
@@ -62,7 +62,7 @@ static bool grow(struct table *table)
 	return true;
 }
 
-int table_put(struct table *table, struct hash128 key, struct table_entry **ret_entry)
+int known_put(struct known *table, struct hash128 key, struct known_entry **ret_entry)
 {
 	uint32_t *slot;
 	int fresh;
@@ -74,20 +74,20 @@ int table_put(struct table *table, struct hash128 key, struct table_entry **ret_
 		return -1;
 	if (fresh == 1) {
 		*slot = (uint32_t)table->count;
-		table->entries[table->count++] = (struct table_entry){ 0 };
+		table->entries[table->count++] = (struct known_entry){ 0 };
 	}
 	*ret_entry = &table->entries[*slot];
 	return fresh;
 }
 
-struct table_entry *table_find(struct table *table, struct hash128 key)
+struct known_entry *known_find(struct known *table, struct hash128 key)
 {
 	uint32_t at;
 
 	return hash_table_get(table->index, key, &at) ? &table->entries[at] : NULL;
 }
 
-void table_clear_flags(struct table *table, uint64_t flags)
+void known_clear_flags(struct known *table, uint64_t flags)
 {
 	for (size_t i = 0; i < table->count; i++)
 		table->entries[i].user_flags &= ~flags;
@@ -96,22 +96,22 @@ void table_clear_flags(struct table *table, uint64_t flags)
 static int load_one(void *context, const char *key, struct hash128 digest, int64_t user_id,
 		    int64_t missing_s, uint32_t missing_runs UNUSED)
 {
-	struct table_entry *entry;
+	struct known_entry *entry;
 
-	if (table_put(context, fingerprint128(key, strlen(key)), &entry) < 0)
+	if (known_put(context, fingerprint128(key, strlen(key)), &entry) < 0)
 		return -1;
-	table_set(entry, digest, user_id, missing_s ? TABLE_MISSING : 0);
+	known_set(entry, digest, user_id, missing_s ? TABLE_MISSING : 0);
 	return 0;
 }
 
-int table_load(struct store *store, const char *source, struct table **ret_table, struct err *err)
+int known_load(struct store *store, const char *source, struct known **ret_table, struct err *err)
 {
-	struct table *table = table_create(1024);
+	struct known *table = known_create(1024);
 
 	if (!table)
 		return err_set(err, ERR_MEMORY, "no memory for the known identities");
 	if (store_identity_each(store, source, load_one, table, err) < 0) {
-		table_destroy(table);
+		known_destroy(table);
 		if (err && err->code == ERR_CANCELLED)
 			err_set(err, ERR_MEMORY, "no memory for the known identities");
 		return -1;
