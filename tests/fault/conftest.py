@@ -1,0 +1,5 @@
+"""The harness of the integration tests serves here too."""
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
