@@ -36,6 +36,7 @@
 #define LISTS_MAX (64u * 1024 * 1024) /* entries of all ancestor lists together */
 #define BLOCK_MEMBERSHIPS 16384
 #define NONE UINT32_MAX
+#define UID_BYTES_MAX 1024 /* four times the bound of RFC 4519 2.39 */
 
 struct membership {
 	uint32_t member; /* number of the name */
@@ -769,6 +770,8 @@ uint64_t closure_membership_count(const struct closure *closure)
 int closure_uid_name(const char *uid, size_t size, struct strbuf *scratch, struct hash128 *ret_name,
 		     struct err *err)
 {
+	if (size > UID_BYTES_MAX || !text_is_utf8(uid, size))
+		return err_set(err, ERR_INVALID, "not a login name");
 	strbuf_clear(scratch);
 	/* No DN in normal form begins with a NUL byte. */
 	strbuf_append(scratch, "\0uid", 4);

@@ -6,7 +6,7 @@
 
 #include <rolebridge/base/util.h>
 
-#include "../../daemon/source/ldap/entry.h"
+#include "../../daemon/source/directory.h"
 #include "../../daemon/source/ldap/output.h"
 #include "../../daemon/source/ldap/protocol.h"
 #include "../../daemon/source/ldap/server.h"
@@ -37,13 +37,11 @@ static void check_job(struct reader in, struct arena *arena)
 static void check_texts(const char *data, size_t size)
 {
 	AUTO(strbuf) struct strbuf shown = STRBUF(1 << 20);
-	struct berval name = { size, (char *)data }, base;
+	struct directory_range range;
 	struct server server;
-	unsigned long first, next;
-	bool last;
 
-	if (entry_name_range(&name, &base, &last, &first, &next))
-		must(base.bv_len < size && (next == 0 || next > first));
+	if (directory_name_range(data, size, &range))
+		must(range.base_size < size && (range.next == 0 || range.next > range.first));
 	display_escape(&shown, data, size);
 	for (size_t i = 0; i < shown.size; i++)
 		must((unsigned char)shown.data[i] >= 0x20 && shown.data[i] != 0x7f);

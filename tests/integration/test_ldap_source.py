@@ -325,8 +325,9 @@ def test_server_hangs_in_mid_page(reader):
     assert answer.reason == "timeout" and 0 < len(answer.identities) < 400
 
 
-def user(uid, **more):
-    return entry(f"uid={uid},{PEOPLE}", {"entryUUID": [f"key-{uid}"], "uid": [uid], **more})
+def user(uid, attributes=None, **more):
+    return entry(f"uid={uid},{PEOPLE}",
+                 {"entryUUID": [f"key-{uid}"], "uid": [uid], **(attributes or {}), **more})
 
 
 @pytest.mark.parametrize("code,reason", [
@@ -449,6 +450,17 @@ def test_unfinished_range_is_incomplete(reader):
     assert not answer.by_uid("u9")["groups_complete"]
 
 
+def test_attribute_in_ranges_is_not_absent(reader):
+    """More values than the server sends at once: what came is not all, and absence would be "no"."""
+    def script(search):
+        return [user("a", {"title": [], "title;range=0-1": ["clerk", "guest"]}), user("b"), done()]
+    with FakeDirectory(script) as server:
+        answer = reader.clear(server.url)
+    assert answer.reason == "complete"
+    assert [i["identity"] for i in answer.identities] == ["key-b"]
+    assert [(q["reason"], q["key"]) for q in answer.quarantined] == [("attribute-cut", "key-a")]
+
+
 # --- entries that cannot be processed
 
 
@@ -484,6 +496,43 @@ def test_bad_entries_go_to_quarantine(reader):
     assert answer.result["quarantined"] == len(found)
     # A group without a usable name may be what joins somebody to a wanted one.
     assert answer.groups_of("good") == [1] and not answer.by_uid("last")["groups_complete"]
+
+
+@pytest.mark.parametrize("odd", [b"\xff\xfe", b"x" * 100_000], ids=["no text", "very long"])
+def test_odd_login_names_stop_nobody(reader, odd):
+    """uid is read for memberUid lists also where no rule and no field of the user wants it."""
+    def script(search):
+        if search.base == GROUPS:
+            return [entry(group_dn("unix"), memberUid=["b", odd]), done()]
+        return [entry(f"cn={name},{PEOPLE}", entryUUID=[f"key-{name}"], uid=uids)
+                for name, uids in (("a", [odd]), ("b", ["b", odd]), ("c", ["c"]))] + [done()]
+    with FakeDirectory(script) as server:
+        config = reader.config(server.url, tls="none", allow_cleartext="true")
+        answer = Answer(reader.run("--declared", config, group_dn("unix")))
+    assert answer.reason == "complete"
+    assert {i["identity"]: i["groups"] for i in answer.identities} == {
+        "key-a": [], "key-b": [1], "key-c": []}
+    assert [q["reason"] for q in answer.quarantined] == ["invalid-member"]
+
+
+def test_one_group_asked_for_twice(reader, directory):
+    """Rules may name it as "cn=…" and as "corp:cn=…": two numbers, one group."""
+    answer = reader.read(directory.ldaps_url, wanted=[group_dn("leads"), group_dn("leads")],
+                         **admin(directory))
+    assert answer.groups_of("user2") == [1, 2]
+    assert answer.groups[1]["found"] and answer.groups[2]["found"]
+
+
+def test_an_id_is_no_name(reader):
+    """Who may write an id attribute must not make the group into another one."""
+    def script(search):
+        if search.base == GROUPS:
+            return [entry("cn=mine,dc=x", nsUniqueId=["cn=boss,dc=x"], member=[f"uid=a,{PEOPLE}"]),
+                    done()]
+        return [user("a"), done()]
+    with FakeDirectory(script) as server:
+        answer = reader.clear(server.url, wanted=["cn=boss,dc=x", str(uuid.UUID(int=1))])
+    assert answer.groups_of("a") == [] and not answer.groups[1]["found"]
 
 
 def test_invalid_utf8_from_a_real_server(reader):

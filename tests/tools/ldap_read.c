@@ -3,8 +3,9 @@
  * one JSON object a line: identity, quarantine, group, and at last result.
  *
  *	ldap_read CONFIG [GROUP...]	GROUP: DN or immutable id, numbered from 1
- *	ldap_read --drain CONFIG ...	prints the result only, and asks for no attributes but the
- *					user's fields and those the source declares
+ *	ldap_read --declared CONFIG ...	asks for no attributes but the user's fields and those the
+ *					source declares
+ *	ldap_read --drain CONFIG ...	the same, and prints the result only
  *
  * Exit 0 when the read function returned 0, 1 when our own side failed, 2 for bad usage or
  * configuration. Also the worker: --worker ldap.
@@ -202,11 +203,13 @@ static bool *declared_attributes(const struct ldap_source *source, const struct 
 	return needed;
 }
 
-static int read_source(const struct ldap_source *source, const struct schema *schema, bool silent,
-		       char *const *names, size_t name_count, struct err *err)
+enum mode { READ_ALL, READ_DECLARED, READ_DRAIN };
+
+static int read_source(const struct ldap_source *source, const struct schema *schema,
+		       enum mode mode, char *const *names, size_t name_count, struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(64 * 1024 * 1024);
-	struct printer printer = { .schema = schema, .silent = silent };
+	struct printer printer = { .schema = schema, .silent = mode == READ_DRAIN };
 	struct intake intake = { .context = &printer,
 				 .identity = take_identity,
 				 .quarantine = take_quarantine,
@@ -219,8 +222,8 @@ static int read_source(const struct ldap_source *source, const struct schema *sc
 	int64_t begin_us = clock_monotonic_us();
 
 	if (want_groups(names, name_count, arena, &groups, err) < 0 ||
-	    source_wanted_attributes(&source->common, schema, silent ? needed : NULL, arena,
-				     &wanted, &wanted_count, err) < 0 ||
+	    source_wanted_attributes(&source->common, schema, mode == READ_ALL ? NULL : needed,
+				     arena, &wanted, &wanted_count, err) < 0 ||
 	    ldap_source_read(source, wanted, wanted_count, groups, name_count, &intake, &result,
 			     err) < 0)
 		return -1;
@@ -228,7 +231,7 @@ static int read_source(const struct ldap_source *source, const struct schema *sc
 	return 0;
 }
 
-static int run(const char *path, bool silent, char *const *names, size_t name_count)
+static int run(const char *path, enum mode mode, char *const *names, size_t name_count)
 {
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
 	AUTO(document) struct document *document = document_load(path, list);
@@ -250,7 +253,7 @@ static int run(const char *path, bool silent, char *const *names, size_t name_co
 	if (schema && diagnostics_errors(list) == 0) {
 		struct ldap_source *const *sources = settings.sources.items;
 		status = 0;
-		if (read_source(sources[0], schema, silent, names, name_count, &err) < 0) {
+		if (read_source(sources[0], schema, mode, names, name_count, &err) < 0) {
 			fprintf(stderr, "ldap_read: %s\n", err.text);
 			status = 1;
 		}
@@ -261,13 +264,21 @@ static int run(const char *path, bool silent, char *const *names, size_t name_co
 
 int main(int argc, char **argv)
 {
-	bool silent = argc > 1 && strcmp(argv[1], "--drain") == 0;
+	static const char *const options[] = {
+		[READ_DECLARED] = "--declared", [READ_DRAIN] = "--drain"
+	};
+	enum mode mode = READ_ALL;
+	int first;
 
 	if (argc == 3 && strcmp(argv[1], "--worker") == 0 && strcmp(argv[2], "ldap") == 0)
 		return ldap_worker_main(WORKER_SOCKET);
-	if (argc < 2 + silent) {
-		fprintf(stderr, "usage: ldap_read [--drain] CONFIG [GROUP...]\n");
+	for (size_t i = READ_DECLARED; argc > 1 && i < ARRAY_LEN(options); i++)
+		if (strcmp(argv[1], options[i]) == 0)
+			mode = (enum mode)i;
+	first = mode == READ_ALL ? 1 : 2;
+	if (argc <= first) {
+		fprintf(stderr, "usage: ldap_read [--declared | --drain] CONFIG [GROUP...]\n");
 		return 2;
 	}
-	return run(argv[1 + silent], silent, argv + 2 + silent, (size_t)(argc - 2 - silent));
+	return run(argv[first], mode, argv + first + 1, (size_t)(argc - first - 1));
 }

@@ -39,7 +39,7 @@ struct csv {
 	struct delivery d;
 	struct bytes bytes;
 	char delimiter;
-	uint32_t key, groups, marker;
+	uint32_t key, groups;
 
 	struct column *columns;
 	size_t column_count;
@@ -485,8 +485,7 @@ static int deliver_row(struct csv *csv, struct err *err)
 	if (given.key[0] == '\0')
 		return delivery_quarantine(&csv->d, csv->row_line, "", "missing-key", err,
 					   "no value in column '%s'", csv->source->key.text);
-	if (delivery_is_disabled(&csv->d, &csv->source->disabled, csv->marker))
-		given.disabled_by = csv->source->disabled.attribute.text;
+	given.disabled_by = delivery_disabled_by(&csv->d);
 	given.groups = csv->ids;
 	given.group_count = csv->id_count;
 	/* Without the column nothing is known about groups; the last field of a file may be cut. */
@@ -593,13 +592,12 @@ static int csv_init(struct csv *csv, struct err *err)
 	csv->delimiter = source->delimiter.text[0];
 	csv->key = delivery_field(&csv->d, source->key.text);
 	csv->groups = delivery_field(&csv->d, source->groups.text);
-	csv->marker = FIELD_NONE;
-	if (source->disabled.attribute.text)
-		csv->marker = delivery_field(&csv->d, source->disabled.attribute.text);
+	if (source->disabled.count > 0 &&
+	    delivery_set_disabled(&csv->d, &source->disabled, err) < 0)
+		return -1;
 	csv->members = alloc_zeroed(csv->d.group_count + 1, sizeof(*csv->members));
 	csv->stamps = alloc_zeroed(csv->d.group_count + 1, sizeof(*csv->stamps));
-	if (csv->key == FIELD_NONE || csv->groups == FIELD_NONE || !csv->members || !csv->stamps ||
-	    (source->disabled.attribute.text && csv->marker == FIELD_NONE))
+	if (csv->key == FIELD_NONE || csv->groups == FIELD_NONE || !csv->members || !csv->stamps)
 		return err_set(err, ERR_MEMORY, "no memory to read '%s'", source->path.text);
 	return delivery_index_fields(&csv->d, err);
 }

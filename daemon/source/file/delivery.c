@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/base/clock.h>
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/dn.h>
@@ -17,6 +18,7 @@
 #define ENTRY_MAX (64u * 1024 * 1024)
 #define ENTRIES_MAX (1u << 28)
 #define KEY_MAX 1024
+#define NAMES_BYTES_MAX (8u * 1024 * 1024)
 
 static int no_memory(const struct delivery *d, struct err *err)
 {
@@ -99,11 +101,13 @@ int delivery_init(struct delivery *d, const struct source_settings *settings, co
 		.record = STRBUF(RECORD_MAX),
 		.scratch = STRBUF(ENTRY_MAX),
 		.keys = hash_table_create(1024, ENTRIES_MAX),
+		.names = arena_create(NAMES_BYTES_MAX),
+		.now_s = clock_now_s(),
 	};
 	*result = (struct read_result){ .complete = true };
 	snprintf(result->server, sizeof(result->server), "%s", path);
-	if (!d->keys || set_groups(d, groups, group_count) < 0 || set_canaries(d) < 0 ||
-	    set_wanted(d) < 0)
+	if (!d->keys || !d->names || set_groups(d, groups, group_count) < 0 ||
+	    set_canaries(d) < 0 || set_wanted(d) < 0)
 		return no_memory(d, err);
 	return 0;
 }
@@ -122,6 +126,7 @@ void delivery_finish(struct delivery *d)
 	strbuf_finish(&d->scratch);
 	hash_table_destroy(d->keys);
 	hash_table_destroy(d->canaries);
+	arena_destroy(d->names);
 }
 
 /* --- fields --- */
@@ -272,22 +277,40 @@ const struct wanted_group *delivery_find_groups(const struct delivery *d, const 
 	return d->groups + low;
 }
 
-bool delivery_is_disabled(const struct delivery *d, const struct disabled_settings *settings,
-			  uint32_t field)
+int delivery_set_disabled(struct delivery *d, const struct located_list *option, struct err *err)
 {
-	if (field == FIELD_NONE)
-		return false;
-	if (settings->values.count == 0)
-		return d->fields[field].count > 0;
-	for (uint32_t v = d->fields[field].first; v != FIELD_NONE; v = d->values[v].next) {
-		size_t size;
-		const char *value = delivery_value(d, v, &size);
+	size_t count = disabled_count(option);
 
-		for (size_t i = 0; i < settings->values.count; i++)
-			if (text_equal_caseless(value, settings->values.items[i].text))
-				return true;
+	for (size_t i = 0; i < count && d->marker_count < DISABLED_MARKERS_MAX; i++) {
+		struct field_marker *marker = &d->markers[d->marker_count];
+		const char *name;
+
+		if (!disabled_marker_parse(disabled_text(option, i), &marker->rule))
+			continue;
+		name = arena_strndup(d->names, marker->rule.text, marker->rule.attribute_size);
+		marker->field = name ? delivery_field(d, name) : FIELD_NONE;
+		if (marker->field == FIELD_NONE)
+			return no_memory(d, err);
+		d->marker_count++;
 	}
-	return false;
+	return 0;
+}
+
+const char *delivery_disabled_by(const struct delivery *d)
+{
+	for (size_t i = 0; i < d->marker_count; i++) {
+		const struct field_marker *marker = &d->markers[i];
+
+		for (uint32_t v = d->fields[marker->field].first; v != FIELD_NONE;
+		     v = d->values[v].next) {
+			size_t size;
+			const char *value = delivery_value(d, v, &size);
+
+			if (disabled_marker_matches(&marker->rule, value, size, d->now_s))
+				return marker->rule.text;
+		}
+	}
+	return NULL;
 }
 
 /* --- handing over --- */
@@ -357,6 +380,19 @@ static int write_record(struct delivery *d, const struct delivered *given)
 	return 0;
 }
 
+static int tell_quarantined(struct delivery *d, uint64_t line, const char *key, const char *reason,
+			    const char *detail, struct err *err)
+{
+	AUTO(strbuf) struct strbuf locator = STRBUF(8192);
+	struct quarantined entry = { .key = key, .reason = reason, .detail = detail };
+
+	strbuf_printf(&locator, "%s:%llu", d->path, (unsigned long long)line);
+	entry.locator = strbuf_text(&locator);
+	d->result->quarantined++;
+	d->result->entries++;
+	return d->intake->quarantine(d->intake->context, &entry, err);
+}
+
 int delivery_identity(struct delivery *d, const struct delivered *given, struct err *err)
 {
 	uint32_t *slot;
@@ -375,9 +411,10 @@ int delivery_identity(struct delivery *d, const struct delivered *given, struct 
 	*slot = given->line > UINT32_MAX ? UINT32_MAX : (uint32_t)given->line;
 	if (write_record(d, given) < 0)
 		return no_memory(d, err);
+	/* Its key is taken, by itself: told with it, so that the person does not count as gone. */
 	if (strbuf_failed(&d->record))
-		return delivery_quarantine(d, given->line, given->key, "too-large", err,
-					   "the record would be longer than %u bytes", RECORD_MAX);
+		return tell_quarantined(d, given->line, given->key, "too-large",
+					"the record would be longer than 16 MiB", err);
 	delivery_see(d, given->key, key_size);
 	d->result->entries++;
 	d->delivered++;
@@ -387,9 +424,7 @@ int delivery_identity(struct delivery *d, const struct delivered *given, struct 
 int delivery_quarantine(struct delivery *d, uint64_t line, const char *key, const char *reason,
 			struct err *err, const char *format, ...)
 {
-	AUTO(strbuf) struct strbuf locator = STRBUF(8192);
 	AUTO(strbuf) struct strbuf detail = STRBUF(8192);
-	struct quarantined entry = { .key = key, .reason = reason };
 	uint32_t *slot;
 	va_list args;
 
@@ -402,18 +437,12 @@ int delivery_quarantine(struct delivery *d, uint64_t line, const char *key, cons
 		if (added > 0)
 			*slot = line > UINT32_MAX ? UINT32_MAX : (uint32_t)line;
 		else
-			entry.key = "";
+			key = "";
 	}
-
-	strbuf_printf(&locator, "%s:%llu", d->path, (unsigned long long)line);
 	va_start(args, format);
 	strbuf_vprintf(&detail, format, args);
 	va_end(args);
-	entry.locator = strbuf_text(&locator);
-	entry.detail = strbuf_text(&detail);
-	d->result->quarantined++;
-	d->result->entries++;
-	return d->intake->quarantine(d->intake->context, &entry, err);
+	return tell_quarantined(d, line, key, reason, strbuf_text(&detail), err);
 }
 
 /* --- the result --- */

@@ -11,6 +11,7 @@
 #include <rolebridge/base/strbuf.h>
 #include <rolebridge/source/file.h>
 
+#include "../disabled.h"
 #include "bytes.h"
 
 #define FIELD_NONE UINT32_MAX
@@ -45,6 +46,15 @@ struct delivery {
 	size_t attribute_count;
 	uint32_t *wanted;
 
+	struct field_marker {
+		struct disabled_marker rule;
+		uint32_t field;
+	} markers[DISABLED_MARKERS_MAX];
+	size_t marker_count;
+	int64_t now_s;
+
+	struct arena *names; /* of fields that stand nowhere else */
+
 	struct wanted_group *groups; /* ascending by name, then id */
 	size_t group_count;
 
@@ -77,6 +87,9 @@ int delivery_index_fields(struct delivery *d, struct err *err);
 /* FIELD_NONE when nobody asked for it. */
 uint32_t delivery_find_field(const struct delivery *d, const char *name, size_t size);
 
+/* The markers of the option `disabled`, as fields; before delivery_index_fields. */
+int delivery_set_disabled(struct delivery *d, const struct located_list *option, struct err *err);
+
 /* The present entry: begin, values, then one of identity or quarantine. */
 void delivery_begin(struct delivery *d);
 /* Copies; d->text or d->values failing means out of memory. */
@@ -106,9 +119,8 @@ int delivery_quarantine(struct delivery *d, uint64_t line, const char *key, cons
 
 /* A canary by the fingerprint of its key or normal DN was seen. */
 void delivery_see(struct delivery *d, const char *name, size_t size);
-/* Does the configured marker say that the present entry is disabled? */
-bool delivery_is_disabled(const struct delivery *d, const struct disabled_settings *settings,
-			  uint32_t field);
+/* The marker that says that the present entry is disabled; NULL: none does. */
+const char *delivery_disabled_by(const struct delivery *d);
 /* From time to time: -1 with ERR_CANCELLED when asked to stop. */
 int delivery_pause(struct delivery *d, struct err *err);
 

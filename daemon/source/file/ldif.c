@@ -25,12 +25,14 @@
 #include <rolebridge/identity/dn.h>
 #include <rolebridge/source/closure.h>
 
+#include "../directory.h"
 #include "bytes.h"
 #include "delivery.h"
 #include "lines.h"
 
 #define ENTRIES_MAX (1u << 28)
 #define PAUSE_MASK 511u
+#define IDS_MAX 4
 
 static const char *const usual_user_classes[] = { "inetOrgPerson", "organizationalPerson",
 						  "person",	   "posixAccount",
@@ -59,9 +61,9 @@ struct ldif {
 	uint64_t entries;   /* of any kind, begun in this pass */
 	struct strbuf base; /* normal */
 
-	uint32_t key, object_class, uid, uuid;
+	uint32_t key, object_class, uid;
+	uint32_t ids[IDS_MAX]; /* parallel to directory_ids */
 	uint32_t member, unique_member, member_uid;
-	uint32_t account_lock, account_control, locked_time, marker;
 
 	/* the present entry */
 	bool open;
@@ -145,16 +147,22 @@ struct attrval {
 	const char *value;
 	size_t size;
 	bool decoded; /* was base64 */
+	bool cut;     /* the name has a range: not all values are here */
 	bool url;
 };
 
+/* RFC 2849, with '_' as some servers have it, and with "range=0-*" among the options. */
 static bool is_name(const char *text, size_t size)
 {
+	bool option = false;
+
 	for (size_t i = 0; i < size; i++) {
 		unsigned char c = (unsigned char)text[i];
 
+		option = option || c == ';';
 		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-		    c != '-' && c != '.' && c != '_' && c != ';')
+		    c != '-' && c != '.' && c != '_' && c != ';' &&
+		    !(option && (c == '=' || c == '*')))
 			return false;
 	}
 	return size > 0 && text[0] != ';' && text[0] != '-';
@@ -183,6 +191,7 @@ static bool split_line(struct ldif *ldif, const struct line *line, struct attrva
 {
 	const char *colon = line->size ? memchr(line->text, ':', line->size) : NULL;
 	const char *end = line->text + line->size;
+	struct directory_range range;
 	const char *semicolon;
 
 	if (line->too_long) {
@@ -195,6 +204,8 @@ static bool split_line(struct ldif *ldif, const struct line *line, struct attrva
 	}
 	a->name = line->text;
 	a->name_size = (size_t)(colon - line->text);
+	a->cut = directory_name_range(a->name, a->name_size, &range) &&
+		 !directory_range_is_whole(&range);
 	semicolon = memchr(a->name, ';', a->name_size);
 	if (semicolon)
 		a->name_size = (size_t)(semicolon - a->name);
@@ -269,30 +280,21 @@ static void set_dn(struct ldif *ldif, const struct line *line, const struct attr
 		ldif->valid_dn = true;
 }
 
-/* nameAndOptionalUID (RFC 4517 3.3.21): DN#'0101'B */
-static size_t without_bits(const char *text, size_t size)
-{
-	size_t at = size;
-
-	if (size < 4 || text[size - 1] != 'B' || text[size - 2] != '\'')
-		return size;
-	for (at = size - 2; at > 0 && (text[at - 1] == '0' || text[at - 1] == '1'); at--)
-		;
-	return at >= 2 && text[at - 1] == '\'' && text[at - 2] == '#' ? at - 2 : size;
-}
-
 static int add_member(struct ldif *ldif, uint32_t field, const struct attrval *a, struct err *err)
 {
+	struct err problem = { 0 };
 	struct hash128 name;
-	size_t size = field == ldif->unique_member ? without_bits(a->value, a->size) : a->size;
+	size_t size = field == ldif->unique_member ? directory_unique_name_size(a->value, a->size)
+						   : a->size;
+	int named = field == ldif->member_uid
+			    ? closure_uid_name(a->value, size, &ldif->scratch, &name, &problem)
+			    : dn_fingerprint(a->value, size, &ldif->scratch, &name, &problem);
 
-	if (field == ldif->member_uid) {
-		if (closure_uid_name(a->value, size, &ldif->scratch, &name, err) < 0)
-			return -1;
-	} else if (dn_fingerprint(a->value, size, &ldif->scratch, &name, NULL) < 0) {
-		/* No entry whose DN can be read has this name: it is nobody's membership. */
+	if (named < 0 && problem.code != ERR_INVALID)
+		return err_set(err, ERR_MEMORY, "%s", problem.text);
+	/* No entry that can be read has this name: it is nobody's membership. */
+	if (named < 0)
 		return 0;
-	}
 	if (ldif->member_count == ldif->member_capacity) {
 		size_t capacity = ldif->member_capacity ? ldif->member_capacity * 2 : 256;
 		struct hash128 *members = alloc_resize(ldif->members, capacity * sizeof(*members));
@@ -306,6 +308,14 @@ static int add_member(struct ldif *ldif, uint32_t field, const struct attrval *a
 	return 0;
 }
 
+static bool is_id_field(const struct ldif *ldif, uint32_t field)
+{
+	for (size_t i = 0; i < directory_id_count; i++)
+		if (field == ldif->ids[i])
+			return true;
+	return false;
+}
+
 /* Of the groups' pass only what tells, names and fills a group matters, of the other all but members. */
 static bool is_asked_for(const struct ldif *ldif, uint32_t field)
 {
@@ -313,20 +323,48 @@ static bool is_asked_for(const struct ldif *ldif, uint32_t field)
 		return false;
 	if (!ldif->second)
 		return is_member_field(ldif, field) || field == ldif->object_class ||
-		       field == ldif->uuid;
+		       is_id_field(ldif, field);
 	return !is_member_field(ldif, field) || ldif->d.fields[field].wanted;
+}
+
+/* The server sent a part of the values: the others are not gone. */
+static void note_cut(struct ldif *ldif, const struct line *line, const struct attrval *a,
+		     uint32_t field)
+{
+	if (is_member_field(ldif, field))
+		ldif->members_in_doubt = true;
+	note_problem(ldif, line->number, "attribute-cut",
+		     "only a part of the values of '%.*s' is in the file",
+		     a->name_size > 64 ? 64 : (int)a->name_size, a->name);
+}
+
+/*
+ * A value that is used, as text. Active Directory's objectGUID is bytes, in base64 or not as they
+ * happen to be; guid: room for its text.
+ */
+static bool read_text(struct ldif *ldif, const struct line *line, struct attrval *a,
+		      char guid[static UUID_TEXT_SIZE])
+{
+	if (!is_named(a, "objectGUID") || !directory_guid_text(a->value, a->size, guid))
+		return check_text(ldif, line, a);
+	a->value = guid;
+	a->size = UUID_TEXT_SIZE - 1;
+	return true;
 }
 
 static int add_attribute(struct ldif *ldif, const struct line *line, struct attrval *a,
 			 struct err *err)
 {
+	char guid[UUID_TEXT_SIZE];
 	uint32_t field = delivery_find_field(&ldif->d, a->name, a->name_size);
 	bool asked_for = is_asked_for(ldif, field);
 
+	if (a->cut && field != FIELD_NONE)
+		note_cut(ldif, line, a, field);
 	/* What is not asked for is looked at once, for its form. */
 	if (!asked_for && !ldif->second)
 		return 0;
-	if (!read_value(ldif, line, a) || (asked_for && !check_text(ldif, line, a))) {
+	if (!read_value(ldif, line, a) || (asked_for && !read_text(ldif, line, a, guid))) {
 		if (is_member_field(ldif, field))
 			ldif->members_in_doubt = true;
 		return 0;
@@ -447,10 +485,19 @@ static int want_by_name(struct ldif *ldif, uint32_t group, const char *name, str
 	return 0;
 }
 
+/* An id with '=' would answer for the group of that DN. */
+static int want_by_id(struct ldif *ldif, uint32_t group, const char *id, struct err *err)
+{
+	if (!id || strchr(id, '='))
+		return 0;
+	strbuf_clear(&ldif->scratch);
+	text_fold(&ldif->scratch, id, strlen(id));
+	return want_by_name(ldif, group, strbuf_text(&ldif->scratch), err);
+}
+
 static int add_group(struct ldif *ldif, struct err *err)
 {
 	struct hash128 name = fingerprint128(strbuf_text(&ldif->normal), ldif->normal.size);
-	const char *uuid = delivery_first(&ldif->d, ldif->uuid);
 	uint32_t group;
 
 	/* Which of two entries of one name is right is not known: their members are in doubt. */
@@ -461,12 +508,9 @@ static int add_group(struct ldif *ldif, struct err *err)
 	if (closure_add_group(ldif->closure, name, &group, err) < 0 ||
 	    want_by_name(ldif, group, strbuf_text(&ldif->normal), err) < 0)
 		return -1;
-	if (uuid) {
-		strbuf_clear(&ldif->scratch);
-		text_fold(&ldif->scratch, uuid, strlen(uuid));
-		if (want_by_name(ldif, group, strbuf_text(&ldif->scratch), err) < 0)
+	for (size_t i = 0; i < directory_id_count; i++)
+		if (want_by_id(ldif, group, delivery_first(&ldif->d, ldif->ids[i]), err) < 0)
 			return -1;
-	}
 	for (size_t i = 0; i < ldif->member_count; i++)
 		if (closure_add_member(ldif->closure, group, ldif->members[i], err) < 0)
 			return -1;
@@ -482,9 +526,8 @@ static int finish_in_first(struct ldif *ldif, struct err *err)
 
 	if (kind & IS_PERSON)
 		ldif->d.total++;
-	/* Members without an object class that can be read: a damaged group. */
-	if (ldif->problem.reason && ldif->d.fields[ldif->object_class].count == 0 &&
-	    ldif->member_count > 0)
+	/* Damaged, with members: the line that is lost may be the one that says it is a group. */
+	if (ldif->problem.reason && !(kind & IS_PERSON) && ldif->member_count > 0)
 		kind |= IS_GROUP;
 	if (!(kind & IS_GROUP))
 		return 0;
@@ -518,57 +561,12 @@ static const char *make_key(struct ldif *ldif, size_t *ret_values)
 	return strbuf_text(&ldif->decoded);
 }
 
-static bool any_value(const struct delivery *d, uint32_t field, bool (*says)(const char *))
-{
-	for (uint32_t v = d->fields[field].first; v != FIELD_NONE; v = d->values[v].next) {
-		size_t size;
-
-		if (says(delivery_value(d, v, &size)))
-			return true;
-	}
-	return false;
-}
-
-static bool says_true(const char *value)
-{
-	return text_ascii_equal_caseless(value, "true");
-}
-
-/* ACCOUNTDISABLE */
-static bool says_control(const char *value)
-{
-	char *end;
-	long long flags = strtoll(value, &end, 10);
-
-	return *end == '\0' && (flags & 2) != 0;
-}
-
-/* Locked by an administrator (draft-behera-ldap-password-policy 5.3.3); other times are lockouts. */
-static bool says_locked(const char *value)
-{
-	return strcmp(value, "000001010000Z") == 0;
-}
-
-/* What says that the person is disabled; NULL when nothing does. */
-static const char *find_disabled(const struct ldif *ldif)
-{
-	const struct delivery *d = &ldif->d;
-
-	if (any_value(d, ldif->account_lock, says_true))
-		return "nsAccountLock";
-	if (any_value(d, ldif->account_control, says_control))
-		return "userAccountControl";
-	if (any_value(d, ldif->locked_time, says_locked))
-		return "pwdAccountLockedTime";
-	if (delivery_is_disabled(d, &ldif->source->disabled, ldif->marker))
-		return ldif->source->disabled.attribute.text;
-	return NULL;
-}
-
 /* All names under which member lists may know the person: the DN and each uid. */
 static int find_groups(struct ldif *ldif, struct closure_answer *ret_answer, struct err *err)
 {
 	const struct delivery *d = &ldif->d;
+
+	struct err problem = { 0 };
 
 	/* The array of the first pass is free to be used again. */
 	ldif->member_count = 0;
@@ -588,9 +586,10 @@ static int find_groups(struct ldif *ldif, struct closure_answer *ret_answer, str
 		const char *uid = delivery_value(d, v, &size);
 
 		if (closure_uid_name(uid, size, &ldif->scratch, &ldif->members[ldif->member_count],
-				     err) < 0)
-			return -1;
-		ldif->member_count++;
+				     &problem) == 0)
+			ldif->member_count++;
+		else if (problem.code != ERR_INVALID)
+			return err_set(err, ERR_MEMORY, "%s", problem.text);
 	}
 	return closure_user(ldif->closure, ldif->members, ldif->member_count, NULL, 0, ret_answer,
 			    err);
@@ -614,7 +613,7 @@ static int deliver_person(struct ldif *ldif, struct err *err)
 		return -1;
 	given.key = key;
 	given.dn = strbuf_text(&ldif->dn);
-	given.disabled_by = find_disabled(ldif);
+	given.disabled_by = delivery_disabled_by(&ldif->d);
 	given.groups = answer.ids;
 	given.group_count = answer.count;
 	given.groups_complete = answer.complete && !ldif->groups_in_doubt;
@@ -777,13 +776,9 @@ static int set_fields(struct ldif *ldif, struct err *err)
 		{ &ldif->key, source->key.text },
 		{ &ldif->object_class, "objectClass" },
 		{ &ldif->uid, "uid" },
-		{ &ldif->uuid, "entryUUID" },
 		{ &ldif->member, "member" },
 		{ &ldif->unique_member, "uniqueMember" },
 		{ &ldif->member_uid, "memberUid" },
-		{ &ldif->account_lock, "nsAccountLock" },
-		{ &ldif->account_control, "userAccountControl" },
-		{ &ldif->locked_time, "pwdAccountLockedTime" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -791,12 +786,13 @@ static int set_fields(struct ldif *ldif, struct err *err)
 		if (*names[i].field == FIELD_NONE)
 			return err_set(err, ERR_MEMORY, "no memory to read '%s'", ldif->d.path);
 	}
-	ldif->marker = FIELD_NONE;
-	if (source->disabled.attribute.text) {
-		ldif->marker = delivery_field(&ldif->d, source->disabled.attribute.text);
-		if (ldif->marker == FIELD_NONE)
+	for (size_t i = 0; i < directory_id_count && i < IDS_MAX; i++) {
+		ldif->ids[i] = delivery_field(&ldif->d, directory_ids[i].name);
+		if (ldif->ids[i] == FIELD_NONE)
 			return err_set(err, ERR_MEMORY, "no memory to read '%s'", ldif->d.path);
 	}
+	if (delivery_set_disabled(&ldif->d, &source->disabled, err) < 0)
+		return -1;
 	return delivery_index_fields(&ldif->d, err);
 }
 

@@ -8,21 +8,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/dn.h>
 
-static const struct option disabled_options[] = {
-	{ "attribute", OPTION_STRING, OPTION_REQUIRED | OPTION_NOT_EMPTY,
-	  OPTION_FIELD(struct disabled_settings, attribute), 0, 512, NULL, NULL, NULL,
-	  "Attribute or column as the file spells it." },
-	{ "values", OPTION_STRINGS, 0, OPTION_FIELD(struct disabled_settings, values), 0, 64, NULL,
-	  NULL, NULL, "Values that say disabled, compared caselessly. Not given: any value." },
-	{ NULL, OPTION_BOOL, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
-};
-
-static const struct option_table disabled_table = {
-	.name = "sources[].disabled",
-	.help = "What says that a person is disabled.",
-	.struct_size = sizeof(struct disabled_settings),
-	.options = disabled_options,
-};
+#include "../disabled.h"
 
 /* --- ldif --- */
 
@@ -36,6 +22,7 @@ static void check_ldif(void *item, struct diagnostics *list)
 	    dn_normalize(source->base.text, strlen(source->base.text), &normal, &err) < 0)
 		diagnostics_add(list, SEVERITY_ERROR, "invalid-dn", source->base.at, NULL, "%s",
 				err.text);
+	disabled_check(&source->disabled, list);
 }
 
 static const struct option ldif_options[] = {
@@ -56,10 +43,10 @@ static const struct option ldif_options[] = {
 	  64, NULL, NULL, NULL,
 	  "Object classes of groups. Default: groupOfNames, groupOfUniqueNames, groupOfMembers, "
 	  "posixGroup and group." },
-	{ "disabled", OPTION_TABLE, 0, OPTION_FIELD(struct ldif_source, disabled), 0, 0, NULL, NULL,
-	  &disabled_table,
-	  "A further mark of disabled people, beside nsAccountLock, userAccountControl and "
-	  "pwdAccountLockedTime." },
+	{ "disabled", OPTION_STRINGS, 0, OPTION_FIELD(struct ldif_source, disabled), 0,
+	  DISABLED_MARKERS_MAX, NULL, NULL, NULL,
+	  "What says that a person is disabled: " DISABLED_HELP
+	  " Not given: all the named ones; `none`: nothing does." },
 	{ NULL, OPTION_BOOL, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -85,6 +72,7 @@ static void check_csv(void *item, struct diagnostics *list)
 			list, SEVERITY_ERROR, "invalid-delimiter", source->delimiter.at,
 			"Write \",\", \";\" or \"\\t\".",
 			"the delimiter must be one ASCII character, no quote or line break");
+	disabled_check(&source->disabled, list);
 }
 
 static const struct option csv_options[] = {
@@ -102,8 +90,10 @@ static const struct option csv_options[] = {
 	  0, 1, ",", NULL, NULL, "Between fields." },
 	{ "multivalued", OPTION_STRINGS, 0, OPTION_FIELD(struct csv_source, multivalued), 0, 1000,
 	  NULL, NULL, NULL, "Columns that hold several values between separators." },
-	{ "disabled", OPTION_TABLE, 0, OPTION_FIELD(struct csv_source, disabled), 0, 0, NULL, NULL,
-	  &disabled_table, "Which column says that a person is disabled." },
+	{ "disabled", OPTION_STRINGS, 0, OPTION_FIELD(struct csv_source, disabled), 0,
+	  DISABLED_MARKERS_MAX, NULL, NULL, NULL,
+	  "What says that a person is disabled, by the names of columns: " DISABLED_HELP
+	  " Not given: nothing does." },
 	{ NULL, OPTION_BOOL, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 

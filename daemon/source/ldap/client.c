@@ -20,7 +20,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/base/worker.h>
 
-#include "disabled.h"
+#include "../disabled.h"
 #include "protocol.h"
 #include "server.h"
 
@@ -80,6 +80,18 @@ static struct job_texts list_or_default(const struct located_list *list, const c
 	return texts;
 }
 
+static struct job_texts disabled_texts(const struct located_list *option, struct arena *arena)
+{
+	struct job_texts texts = { .count = disabled_count(option) };
+
+	texts.items = arena_alloc_array(arena, texts.count + 1, sizeof(*texts.items));
+	if (!texts.items)
+		return (struct job_texts){ 0 };
+	for (size_t i = 0; i < texts.count; i++)
+		texts.items[i] = disabled_text(option, i);
+	return texts;
+}
+
 static void fill_bind(const struct ldap_bind_settings *bind, struct job *job)
 {
 	job->bind_method = (uint8_t)bind->method;
@@ -94,7 +106,6 @@ static int fill_job(const struct ldap_source *source, struct arena *arena, struc
 		    struct err *err)
 {
 	static const char *const members[] = { "member", "uniqueMember", "memberUid" };
-	const struct located_list *disabled = &source->users.disabled;
 	const char *groups_base = text_or_empty(&source->groups.base);
 
 	job->now_s = clock_now_s();
@@ -108,9 +119,7 @@ static int fill_job(const struct ldap_source *source, struct arena *arena, struc
 					   (uint8_t)source->groups.scope };
 	job->key = text_or_empty(&source->users.key);
 	job->members = list_or_default(&source->groups.members, members, ARRAY_LEN(members), arena);
-	if (disabled->count != 1 || strcmp(text_or_empty(&disabled->items[0]), "none") != 0)
-		job->disabled =
-			list_or_default(disabled, disabled_default, disabled_default_count, arena);
+	job->disabled = disabled_texts(&source->users.disabled, arena);
 	job->canaries = list_or_default(&source->common.canaries, NULL, 0, arena);
 	job->page_size = (uint32_t)source->page_size;
 	job->answer_ms = (uint32_t)(source->timeouts.answer_s * 1000);

@@ -10,8 +10,6 @@
 
 #include <ldap.h>
 
-#include <rolebridge/base/ids.h>
-
 struct entry {
 	LDAPMessage *message; /* borrowed */
 	BerElement *ber;
@@ -29,18 +27,5 @@ void entry_close(struct entry *entry);
 
 /* Caseless (ASCII) comparison of a description with a name. */
 bool entry_name_is(const struct berval *name, const char *wanted, size_t wanted_size);
-
-/*
- * "member;range=0-1499" (AD): splits off the range. false when the name has none. *ret_last is true
- * for the range that reaches the end ("*"); *ret_next is where the next one begins.
- */
-bool entry_name_range(const struct berval *name, struct berval *ret_base, bool *ret_last,
-		      unsigned long *ret_first, unsigned long *ret_next);
-
-/*
- * objectGUID to the text every tool of its vendor shows: the first three fields are stored
- * little-endian (MS-DTYP 2.3.4.2). false unless 16 bytes.
- */
-bool entry_guid_text(const struct berval *value, char ret_text[static UUID_TEXT_SIZE]);
 
 #endif

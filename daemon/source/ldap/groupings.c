@@ -15,6 +15,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/dn.h>
 
+#include "../directory.h"
 #include "entry.h"
 
 /* Answers to one group's ranges; with 1,500 members each that is past 10 million. */
@@ -42,6 +43,7 @@ struct reading {
 	struct groupings *groupings;
 	struct canaries *canaries;
 	struct hash_table *wanted; /* fingerprint of the name → index into job->wanted + 1 */
+	uint32_t *same_name;	   /* parallel to job->wanted: the next of that name + 1; 0: none */
 	struct member_attribute members[PROTOCOL_LIST_MAX];
 	size_t member_count;
 	struct strbuf scratch;
@@ -49,12 +51,6 @@ struct reading {
 	size_t unfinished_count, unfinished_capacity;
 	uint64_t bad_members, all_members; /* of the group at hand */
 };
-
-/* Immutable ids by which rules may name a group. */
-static const struct {
-	const char *name;
-	bool guid;
-} id_attributes[] = { { "entryUUID", false }, { "objectGUID", true }, { "nsUniqueId", false } };
 
 static int out_of_memory(struct reading *reading)
 {
@@ -64,33 +60,25 @@ static int out_of_memory(struct reading *reading)
 
 /* --- members --- */
 
-/* RFC 4517 3.3.21: "DN#'0101'B"; the number is not part of the name. */
-static size_t without_unique_id(const char *value, size_t size)
-{
-	size_t at = size;
-
-	if (size < 4 || value[size - 1] != 'B' || value[size - 2] != '\'')
-		return size;
-	for (at = size - 2; at > 0 && (value[at - 1] == '0' || value[at - 1] == '1'); at--)
-		;
-	return at >= 2 && value[at - 1] == '\'' && value[at - 2] == '#' ? at - 2 : size;
-}
-
 static int add_member(struct reading *reading, uint32_t group, enum member_kind kind,
 		      const struct berval *value)
 {
 	struct closure *closure = reading->groupings->closure;
+	struct err err = { .code = ERR_INVALID };
 	struct hash128 name;
 	size_t size = value->bv_len;
+	int named = -1;
 
 	reading->all_members++;
 	if (kind == MEMBER_UNIQUE)
-		size = without_unique_id(value->bv_val, size);
-	if (kind == MEMBER_UID) {
-		if (closure_uid_name(value->bv_val, size, &reading->scratch, &name, NULL) < 0)
-			return out_of_memory(reading);
-	} else if (size == 0 ||
-		   dn_fingerprint(value->bv_val, size, &reading->scratch, &name, NULL) < 0) {
+		size = directory_unique_name_size(value->bv_val, size);
+	if (kind == MEMBER_UID)
+		named = closure_uid_name(value->bv_val, size, &reading->scratch, &name, &err);
+	else if (size > 0)
+		named = dn_fingerprint(value->bv_val, size, &reading->scratch, &name, &err);
+	if (named < 0 && err.code != ERR_INVALID)
+		return out_of_memory(reading);
+	if (named < 0) {
 		reading->bad_members++;
 		return 0;
 	}
@@ -150,29 +138,35 @@ static int add_members(struct reading *reading, uint32_t group, enum member_kind
 
 /* --- one group entry --- */
 
+/* Rules may ask for one name under several numbers: "cn=a", and "corp:cn=a" of this source. */
 static void answer_wanted(struct reading *reading, uint32_t group, struct hash128 name)
 {
 	const struct job *job = reading->session->job;
 	uint32_t found;
 
-	if (hash_table_get(reading->wanted, name, &found) &&
-	    closure_want(reading->groupings->closure, group, job->wanted[found - 1].id, NULL) < 0)
-		out_of_memory(reading);
+	if (!hash_table_get(reading->wanted, name, &found))
+		return;
+	for (; found != 0; found = reading->same_name[found - 1])
+		if (closure_want(reading->groupings->closure, group, job->wanted[found - 1].id,
+				 NULL) < 0)
+			out_of_memory(reading);
 }
 
 static void answer_to_id(struct reading *reading, uint32_t group, const struct berval *name,
 			 const struct berval *values)
 {
-	for (size_t i = 0; i < ARRAY_LEN(id_attributes); i++) {
-		const char *wanted = id_attributes[i].name;
+	for (size_t i = 0; i < directory_id_count; i++) {
+		const char *wanted = directory_ids[i].name;
 		char text[UUID_TEXT_SIZE];
 		if (!values || !values->bv_val || !entry_name_is(name, wanted, strlen(wanted)))
 			continue;
-		if (id_attributes[i].guid) {
-			if (!entry_guid_text(values, text))
+		if (directory_ids[i].guid) {
+			if (!directory_guid_text(values->bv_val, values->bv_len, text))
 				continue;
 		} else {
-			if (values->bv_len >= sizeof(text))
+			/* An id with '=' would answer for the group of that DN. */
+			if (values->bv_len >= sizeof(text) ||
+			    memchr(values->bv_val, '=', values->bv_len))
 				continue;
 			for (size_t c = 0; c < values->bv_len; c++) {
 				char upper = values->bv_val[c];
@@ -189,25 +183,24 @@ static int take_attribute(struct reading *reading, uint32_t group, const struct 
 			  const struct berval *name, const struct berval *values)
 {
 	const struct member_attribute *member = find_member(reading, name);
-	struct berval base;
-	bool last = true;
-	unsigned long first = 0, next = 0;
+	struct directory_range range = { .last = true };
 
-	if (!member && entry_name_range(name, &base, &last, &first, &next))
-		member = find_member(reading, &base);
+	if (!member && directory_name_range(name->bv_val, name->bv_len, &range))
+		member = find_member(reading, &(struct berval){ range.base_size, name->bv_val });
 	if (!member) {
 		answer_to_id(reading, group, name, values);
 		return 0;
 	}
 	if (add_members(reading, group, member->kind, values) < 0)
 		return -1;
-	if (last && first == 0)
+	if (directory_range_is_whole(&range))
 		return 0;
-	if (last || first != 0 || next == 0) {
+	if (range.last || range.first != 0 || range.next == 0) {
 		list_is_cut(reading, group, dn);
 		return 0;
 	}
-	return remember_unfinished(reading, group, dn, (size_t)(member - reading->members), next);
+	return remember_unfinished(reading, group, dn, (size_t)(member - reading->members),
+				   range.next);
 }
 
 static int take_attributes(struct reading *reading, uint32_t group, struct entry *entry)
@@ -260,7 +253,7 @@ static int take_group(struct reading *reading, struct entry *entry)
 	reading->bad_members = reading->all_members = 0;
 	if (dn_fingerprint(entry->dn.bv_val, entry->dn.bv_len, &reading->scratch, &name, &err) <
 	    0) {
-		if (err.code == ERR_MEMORY)
+		if (err.code != ERR_INVALID)
 			return out_of_memory(reading);
 		quarantine_group(reading, entry, "invalid-dn", err.text);
 		return 0;
@@ -304,18 +297,18 @@ static int take_piece(struct reading *reading, struct unfinished *list, LDAPMess
 {
 	const struct member_attribute *member = &reading->members[list->member];
 	struct entry entry;
-	struct berval name, base, *values;
+	struct berval name, *values;
 	int status = -1;
 
 	if (entry_open(reading->session->ld, message, &entry) == 0) {
 		while (entry_next(reading->session->ld, &entry, &name, &values) > 0) {
-			bool last;
-			unsigned long first, next;
-			if (entry_name_range(&name, &base, &last, &first, &next) &&
-			    entry_name_is(&base, member->name, member->size) &&
-			    first == list->next && (last || next > first)) {
+			struct directory_range range;
+			if (directory_name_range(name.bv_val, name.bv_len, &range) &&
+			    entry_name_is(&(struct berval){ range.base_size, name.bv_val },
+					  member->name, member->size) &&
+			    range.first == list->next && (range.last || range.next > range.first)) {
 				status = add_members(reading, list->group, member->kind, values);
-				*ret_next = next;
+				*ret_next = range.next;
 			}
 			ber_memfree(values);
 		}
@@ -382,8 +375,7 @@ static char **request_of(struct reading *reading)
 	const struct job *job = reading->session->job;
 	bool by_id = false;
 	size_t count = 0;
-	char **names =
-		alloc_zeroed(reading->member_count + ARRAY_LEN(id_attributes) + 2, sizeof(*names));
+	char **names = alloc_zeroed(reading->member_count + directory_id_count + 2, sizeof(*names));
 
 	if (!names)
 		return NULL;
@@ -391,8 +383,8 @@ static char **request_of(struct reading *reading)
 		names[count++] = (char *)reading->members[i].name;
 	for (size_t i = 0; i < job->wanted_count && !by_id; i++)
 		by_id = name_is_id(job->wanted[i].name);
-	for (size_t i = 0; by_id && i < ARRAY_LEN(id_attributes); i++)
-		names[count++] = (char *)id_attributes[i].name;
+	for (size_t i = 0; by_id && i < directory_id_count; i++)
+		names[count++] = (char *)directory_ids[i].name;
 	/* An empty list would ask for all attributes (RFC 4511 4.5.1.8). */
 	if (count == 0)
 		names[count++] = (char *)LDAP_NO_ATTRS;
@@ -414,12 +406,14 @@ static int prepare(struct reading *reading)
 	}
 	reading->groupings->closure = closure_create();
 	reading->wanted = hash_table_create(job->wanted_count, job->wanted_count);
-	if (!reading->groupings->closure || !reading->wanted)
+	reading->same_name = alloc_zeroed(job->wanted_count + 1, sizeof(*reading->same_name));
+	if (!reading->groupings->closure || !reading->wanted || !reading->same_name)
 		return out_of_memory(reading);
 	for (size_t i = 0; i < job->wanted_count; i++) {
 		const char *name = job->wanted[i].name;
 		if (hash_table_put(reading->wanted, fingerprint128(name, strlen(name)), &slot) < 0)
 			return out_of_memory(reading);
+		reading->same_name[i] = *slot;
 		*slot = (uint32_t)i + 1;
 	}
 	return 0;
@@ -463,7 +457,8 @@ int groupings_read(struct session *session, struct search *then, struct canaries
 	reading->session = session;
 	reading->groupings = groupings;
 	reading->canaries = canaries;
-	reading->scratch = STRBUF(4 * DN_MAX);
+	/* The longest normal form: room is never what fails, only memory. */
+	reading->scratch = STRBUF(32 * DN_MAX);
 	if (prepare(reading) == 0 && (search.attributes = request_of(reading)))
 		status = read_groups(reading, &search);
 	search_finish(&search);
@@ -472,6 +467,7 @@ int groupings_read(struct session *session, struct search *then, struct canaries
 		free(reading->unfinished[i].dn);
 	free(reading->unfinished);
 	hash_table_destroy(reading->wanted);
+	free(reading->same_name);
 	strbuf_finish(&reading->scratch);
 	free(reading);
 	/* A closure that is not finished answers nothing. */

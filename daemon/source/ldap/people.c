@@ -18,7 +18,8 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/dn.h>
 
-#include "disabled.h"
+#include "../directory.h"
+#include "../disabled.h"
 #include "entry.h"
 
 #define VALUE_MAX (1024u * 1024)
@@ -146,7 +147,8 @@ struct people *people_create(struct session *session, struct canaries *canaries)
 	}
 	people->session = session;
 	people->canaries = canaries;
-	people->scratch = STRBUF(4 * DN_MAX);
+	/* The longest normal form: room is never what fails, only memory. */
+	people->scratch = STRBUF(32 * DN_MAX);
 	people->dn = STRBUF(VALUE_MAX);
 	people->key = STRBUF(KEY_MAX + 1);
 	people->guids = STRBUF(VALUE_MAX);
@@ -233,6 +235,21 @@ static void clear_slots(struct people *people)
 	people->next_slot = 0;
 }
 
+/*
+ * "title;range=0-1499": more values than the server sends at once. Taken for another attribute, those
+ * that came would count as none.
+ */
+static const struct slot *find_cut_slot(struct people *people, const struct berval *name)
+{
+	struct directory_range range;
+	struct berval base = { .bv_val = name->bv_val };
+
+	if (!directory_name_range(name->bv_val, name->bv_len, &range))
+		return NULL;
+	base.bv_len = range.base_size;
+	return find_slot(people, &base);
+}
+
 /* All attributes into their slots; says what is wrong with the entry's form. */
 static void gather(struct people *people, struct entry *entry, struct problem *problem)
 {
@@ -242,6 +259,11 @@ static void gather(struct people *people, struct entry *entry, struct problem *p
 
 	while ((more = entry_next(ld, entry, &name, &values)) > 0) {
 		struct slot *slot = find_slot(people, &name);
+		const struct slot *cut = slot ? NULL : find_cut_slot(people, &name);
+		if (cut)
+			problem_set(problem, "attribute-cut",
+				    "the server sent a part of the values of '%.*s'",
+				    (int)cut->size, cut->name);
 		if (slot && slot->values)
 			problem_set(problem, "malformed-entry", "attribute '%.*s' came twice",
 				    (int)slot->size, slot->name);
@@ -290,7 +312,7 @@ static void take_key(struct people *people, struct problem *problem)
 		return;
 	}
 	if (slot->is_guid) {
-		if (entry_guid_text(&slot->values[0], guid))
+		if (directory_guid_text(slot->values[0].bv_val, slot->values[0].bv_len, guid))
 			strbuf_puts(&people->key, guid);
 		else
 			problem_set(problem, "invalid-key", "key has %zu bytes instead of 16",
@@ -336,7 +358,7 @@ static int take_dn(struct people *people, const struct entry *entry, struct hash
 	}
 	if (dn_fingerprint(entry->dn.bv_val, entry->dn.bv_len, &people->scratch, ret_name, &err) <
 	    0) {
-		if (err.code == ERR_MEMORY)
+		if (err.code != ERR_INVALID)
 			return out_of_memory(people);
 		problem_set(problem, "invalid-dn", "%s", err.text);
 		return 0;
@@ -425,7 +447,7 @@ static int write_attribute(struct people *people, const char *name, const struct
 		people->sizes[i] = slot->values[i].bv_len;
 		if (slot->is_guid) {
 			char *text = people->guids.data + i * UUID_TEXT_SIZE;
-			entry_guid_text(&slot->values[i], text);
+			directory_guid_text(slot->values[i].bv_val, slot->values[i].bv_len, text);
 			people->values[i] = text;
 			people->sizes[i] = UUID_TEXT_SIZE - 1;
 		}
@@ -443,6 +465,7 @@ static int effective_groups(struct people *people, struct hash128 dn,
 	const struct slot *uid = &people->slots[people->uid_slot];
 	size_t uids = people->uses_uid ? uid->count : 0;
 	size_t count = 0;
+	struct err err = { 0 };
 
 	if (!people->closure) {
 		*ret_answer = (struct closure_answer){ .complete = true };
@@ -458,7 +481,9 @@ static int effective_groups(struct people *people, struct hash128 dn,
 	people->names[count++] = dn;
 	for (size_t i = 0; i < uids; i++) {
 		if (closure_uid_name(uid->values[i].bv_val, uid->values[i].bv_len, &people->scratch,
-				     &people->names[count++], NULL) < 0)
+				     &people->names[count], &err) == 0)
+			count++;
+		else if (err.code != ERR_INVALID)
 			return out_of_memory(people);
 	}
 	if (closure_user(people->closure, people->names, count, NULL, 0, ret_answer, NULL) < 0)

@@ -11,7 +11,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/dn.h>
 
-#include "disabled.h"
+#include "../disabled.h"
 #include "server.h"
 
 static const char *const tls_choices[] = { "starttls", "ldaps", "none", NULL };
@@ -55,11 +55,10 @@ static const struct option users_options[] = {
 	  255, "entryUUID", NULL, NULL,
 	  "Attribute that never changes for a person: entryUUID (OpenLDAP), objectGUID (Active "
 	  "Directory), nsUniqueId (389 Directory Server)." },
-	{ "disabled", OPTION_STRINGS, 0, OPTION_FIELD(struct ldap_users_settings, disabled), 0, 64,
-	  NULL, NULL, NULL,
-	  "What says that a person is disabled: nsAccountLock, userAccountControl (bit 2), "
-	  "pwdAccountLockedTime (locked by an administrator), accountExpires, shadowExpire, or "
-	  "`attribute=value`. Not given: all the named ones; `none`: nothing does." },
+	{ "disabled", OPTION_STRINGS, 0, OPTION_FIELD(struct ldap_users_settings, disabled), 0,
+	  DISABLED_MARKERS_MAX, NULL, NULL, NULL,
+	  "What says that a person is disabled: " DISABLED_HELP
+	  " Not given: all the named ones; `none`: nothing does." },
 	{ 0 },
 };
 
@@ -287,24 +286,6 @@ static void check_bind(const struct ldap_bind_settings *bind, struct position at
 	check_dn(&bind->dn, list);
 }
 
-static void check_disabled(const struct located_list *disabled, struct diagnostics *list)
-{
-	struct disabled_marker marker;
-
-	if (disabled->count == 1 && disabled->items[0].text &&
-	    strcmp(disabled->items[0].text, "none") == 0)
-		return;
-	for (size_t i = 0; i < disabled->count; i++) {
-		const struct located *text = &disabled->items[i];
-		if (text->text && !disabled_marker_parse(text->text, &marker))
-			diagnostics_add(list, SEVERITY_ERROR, "invalid-marker", text->at,
-					"For attributes without a built-in meaning write "
-					"attribute=value.",
-					"'%s' has no known meaning as a disabled marker",
-					text->text);
-	}
-}
-
 static void ldap_source_check(void *item, struct diagnostics *list)
 {
 	const struct ldap_source *source = item;
@@ -322,7 +303,7 @@ static void ldap_source_check(void *item, struct diagnostics *list)
 	for (size_t i = 0; i < source->common.attributes.count; i++)
 		check_attribute_name(
 			attributes[i].from.text ? &attributes[i].from : &attributes[i].name, list);
-	check_disabled(&source->users.disabled, list);
+	disabled_check(&source->users.disabled, list);
 }
 
 const struct option_table ldap_source_table = {

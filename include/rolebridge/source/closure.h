@@ -74,7 +74,8 @@ uint64_t closure_membership_count(const struct closure *closure);
 
 /*
  * memberUid (RFC 2307) names users by uid, not by DN: its fingerprint, folded, in a space of
- * names that no DN can enter. scratch is cleared and reused. -1 only when out of memory.
+ * names that no DN can enter. scratch is cleared and reused. -1 with ERR_INVALID: not UTF-8, or
+ * longer than any login name (1 KiB): nobody is known by it; else out of memory.
  */
 int closure_uid_name(const char *uid, size_t size, struct strbuf *scratch, struct hash128 *ret_name,
 		     struct err *err);

@@ -16,31 +16,24 @@
 /* Longest logical line of LDIF, largest record of CSV. */
 #define FILE_LINE_MAX (8u * 1024 * 1024)
 
-/* An attribute whose value says that the person is disabled. */
-struct disabled_settings {
-	struct position at;
-	struct located attribute;
-	struct located_list values; /* caseless; empty: any value */
-};
-
 struct ldif_source {
 	struct source_settings common;
 	struct located path;
 	struct located key;  /* attribute, or "dn"; default entryUUID */
 	struct located base; /* only entries at or below; not given: all */
 	struct located_list user_classes, group_classes; /* objectClass values */
-	struct disabled_settings disabled; /* beside the usual markers; at.file 0: not given */
+	struct located_list disabled; /* none given: the usual markers of all vendors */
 };
 
 struct csv_source {
 	struct source_settings common;
 	struct located path;
-	struct located key;		   /* column; default "id" */
-	struct located groups;		   /* column; default "groups" */
-	struct located separator;	   /* between groups; default ";" */
-	struct located delimiter;	   /* one byte; default "," */
-	struct located_list multivalued;   /* columns that hold several values between separators */
-	struct disabled_settings disabled; /* attribute is a column; at.file 0: not given */
+	struct located key;		 /* column; default "id" */
+	struct located groups;		 /* column; default "groups" */
+	struct located separator;	 /* between groups; default ";" */
+	struct located delimiter;	 /* one byte; default "," */
+	struct located_list multivalued; /* columns that hold several values between separators */
+	struct located_list disabled;	 /* attributes are columns; none given: nobody is */
 };
 
 extern const struct option_table ldif_source_table; /* name "ldif" */

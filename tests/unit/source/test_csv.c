@@ -181,7 +181,7 @@ static void test_no_groups_wanted(void **state)
 
 static void test_settings(void **state)
 {
-	struct located left[] = { LOCATED("left") };
+	struct located left[] = { LOCATED("status=left") };
 	struct csv_source source = make_source(
 		support_write("s.csv", "nr\tteams\tstatus\n7\tsales|x\tLEFT\n8\tr&d\tactive\n", 0));
 	struct seen *seen = support_seen();
@@ -193,10 +193,10 @@ static void test_settings(void **state)
 	source.groups = LOCATED("teams");
 	source.separator = LOCATED("|");
 	source.delimiter = LOCATED("\t");
-	source.disabled =
-		(struct disabled_settings){ { 1, 1, 1, 1 }, LOCATED("status"), { 1, left } };
+	source.disabled = (struct located_list){ 1, left };
 	assert_int_equal(read_source(&source, seen, &result, &err), 0);
-	assert_string_equal(strbuf_text(&seen->identities), "7 [1,9] disabled:status\n8 [2]\n");
+	assert_string_equal(strbuf_text(&seen->identities),
+			    "7 [1,9] disabled:status=left\n8 [2]\n");
 	support_seen_free(seen);
 }
 

@@ -10,9 +10,9 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/source/ldap.h>
 
+#include "../../../daemon/source/directory.h"
+#include "../../../daemon/source/disabled.h"
 #include "../../../daemon/source/ldap/canary.h"
-#include "../../../daemon/source/ldap/disabled.h"
-#include "../../../daemon/source/ldap/entry.h"
 #include "../../../daemon/source/ldap/server.h"
 
 static void test_urls(void **state)
@@ -115,6 +115,10 @@ static void test_disabled_markers(void **state)
 		{ "loginDisabled=TRUE", "true", true },
 		{ "loginDisabled=TRUE", "TRU", false },
 		{ "employeeStatus=left", "here", false },
+		{ "employeeStatus=left us", " Left  us", true },
+		{ "employeeStatus=geh\xc3\xb6rt", "GEH\xc3\x96RT", true },
+		{ "employeeStatus=left", "\xff", false },
+		{ "Leaving date=*", "2026-01-31", true },
 	};
 
 	(void)state;
@@ -130,14 +134,15 @@ static void test_disabled_markers(void **state)
 
 static void test_markers_without_meaning(void **state)
 {
-	static const char *const cases[] = { "", "locked", "=x", "a=", "a b=c", "(a=b" };
+	static const char *const cases[] = { "", "locked", "=x", "a=", " a=c", "(a=b" };
+	const struct located_list usual = { 0 };
 	struct disabled_marker marker;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		assert_false(disabled_marker_parse(cases[i], &marker));
-	for (size_t i = 0; i < disabled_default_count; i++)
-		assert_true(disabled_marker_parse(disabled_default[i], &marker));
+	for (size_t i = 0; i < disabled_count(&usual); i++)
+		assert_true(disabled_marker_parse(disabled_text(&usual, i), &marker));
 }
 
 static void test_ranges(void **state)
@@ -164,29 +169,27 @@ static void test_ranges(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct berval name = { strlen(cases[i].name), (char *)cases[i].name }, base;
-		bool last = false;
-		unsigned long first = 0, next = 0;
-		if (entry_name_range(&name, &base, &last, &first, &next) != cases[i].is_range ||
-		    last != cases[i].last || first != cases[i].first || next != cases[i].next)
-			fail_msg("%s: last %d, first %lu, next %lu", cases[i].name, last, first,
-				 next);
+		const char *name = cases[i].name;
+		struct directory_range range = { 0 };
+		if (directory_name_range(name, strlen(name), &range) != cases[i].is_range ||
+		    range.last != cases[i].last || range.first != cases[i].first ||
+		    range.next != cases[i].next)
+			fail_msg("%s: last %d, first %lu, next %lu", name, range.last, range.first,
+				 range.next);
 		if (cases[i].is_range)
-			assert_int_equal(base.bv_len, strlen("member"));
+			assert_int_equal(range.base_size, strlen("member"));
 	}
 }
 
 static void test_guid(void **state)
 {
 	char bytes[] = "\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99\xaa\xbb\xcc\xdd\xee\xff";
-	struct berval value = { 16, bytes };
 	char text[UUID_TEXT_SIZE];
 
 	(void)state;
-	assert_true(entry_guid_text(&value, text));
+	assert_true(directory_guid_text(bytes, 16, text));
 	assert_string_equal(text, "00112233-4455-6677-8899-aabbccddeeff");
-	value.bv_len = 15;
-	assert_false(entry_guid_text(&value, text));
+	assert_false(directory_guid_text(bytes, 15, text));
 }
 
 static void see(struct canaries *canaries, const char *name)

@@ -263,6 +263,15 @@ static void test_damaged_groups(void **state)
 		{ "another line is bad: the members are known",
 		  "dn: cn=staff,dc=x\nobjectClass: groupOfNames\nmember: uid=a,dc=x\ncn:: !\n",
 		  "a [2]\nb []\n", "4 bad-base64\n" },
+		{ "a part of the members: they are, and the rest is in doubt",
+		  "dn: cn=staff,dc=x\nobjectClass: group\nmember;range=0-0: uid=a,dc=x\n",
+		  "a [2]\nb [] groups?\n", "3 attribute-cut\n" },
+		{ "all members, told as a range",
+		  "dn: cn=staff,dc=x\nobjectClass: group\nmember;range=0-*: uid=a,dc=x\n",
+		  "a [2]\nb []\n", "" },
+		{ "an object class is lost: it is a group all the same",
+		  "dn: cn=staff,dc=x\nobjectClass: top\nobjectClass:: !\nmember: uid=a,dc=x\n",
+		  "a [2]\nb []\n", "3 bad-base64\n" },
 		{ "the name is lost: all are in doubt",
 		  "dn:: !\nobjectClass: groupOfNames\nmember: uid=a,dc=x\n",
 		  "a [] groups?\nb [] groups?\n", "1 bad-base64\n" },
@@ -296,21 +305,115 @@ static void test_disabled(void **state)
 	static const char text[] =
 		PERSON("a") "nsAccountLock: true\n\n" PERSON("b") "nsAccountLock: FALSE\n\n" PERSON("c") "userAccountControl: 514\n\n" PERSON("d") "userAccountControl: 512\n\n" PERSON(
 			"e") "pwdAccountLockedTime: 000001010000Z\n\n" PERSON("f") "pwdAccountLockedTime: 20260101000000Z\n\n" PERSON("g") "employeeStatus: Left\n\n" PERSON("h") "employeeStatus: active\n";
-	struct located values[] = { LOCATED("retired"), LOCATED("left") };
+	struct located markers[] = { LOCATED("employeeStatus=retired"),
+				     LOCATED("employeeStatus=left"), LOCATED("nsAccountLock"),
+				     LOCATED("userAccountControl"),
+				     LOCATED("pwdAccountLockedTime") };
 	struct ldif_source source = make_source(support_write("d.ldif", text, 0), "uid");
 	struct seen *seen = support_seen();
 	struct read_result result;
 	struct err err;
 
 	(void)state;
-	source.disabled = (struct disabled_settings){ { 1, 1, 1, 1 },
-						      LOCATED("employeeStatus"),
-						      { 2, values } };
+	source.disabled = (struct located_list){ ARRAY_LEN(markers), markers };
 	assert_int_equal(read_source(&source, seen, &result, &err), 0);
 	assert_string_equal(strbuf_text(&seen->identities),
 			    "a [] disabled:nsAccountLock\nb []\nc [] disabled:userAccountControl\n"
 			    "d []\ne [] disabled:pwdAccountLockedTime\nf []\n"
-			    "g [] disabled:employeeStatus\nh []\n");
+			    "g [] disabled:employeeStatus=left\nh []\n");
+	support_seen_free(seen);
+}
+
+/* Not given: the markers of all vendors, as a directory read over LDAP has them. */
+static void test_usual_markers(void **state)
+{
+	static const char text[] =
+		PERSON("a") "nsAccountLock: true\n\n" PERSON("b") "shadowExpire: 1\n\n" PERSON(
+			"c") "accountExpires: 116444736010000000\n\n" PERSON("d") "accountExpires: 9223372036854775807\n";
+	struct located none[] = { LOCATED("none") };
+	struct ldif_source source = make_source(support_write("m.ldif", text, 0), "uid");
+	struct seen *seen = support_seen();
+	struct read_result result;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(read_source(&source, seen, &result, &err), 0);
+	assert_string_equal(strbuf_text(&seen->identities),
+			    "a [] disabled:nsAccountLock\nb [] disabled:shadowExpire\n"
+			    "c [] disabled:accountExpires\nd []\n");
+	support_seen_clear(seen);
+	source.disabled = (struct located_list){ 1, none };
+	assert_int_equal(read_source(&source, seen, &result, &err), 0);
+	assert_string_equal(strbuf_text(&seen->identities), "a []\nb []\nc []\nd []\n");
+	support_seen_free(seen);
+}
+
+/* A 16-byte objectGUID, in base64 or because its bytes allow it plainly, is the vendor's text. */
+static void test_guids(void **state)
+{
+	static const char text[] =
+		"dn: cn=a,dc=x\nobjectClass: user\nobjectGUID:: MyIRAFVEd2aImaq7zN3u/w==\n\n"
+		"dn: cn=b,dc=x\nobjectClass: user\nobjectGUID: 0123456789abcdef\n\n"
+		"dn: cn=c,dc=x\nobjectClass: user\n"
+		"objectGUID: AAAAAAAA-0000-0000-0000-00000000000C\n\n"
+		"dn: cn=d,dc=x\nobjectClass: user\nobjectGUID:: //8=\n\n"
+		"dn: cn=g,dc=x\nobjectClass: group\nmember: cn=a,dc=x\n"
+		"objectGUID:: EREREiIiMzNERFVVVVVVVQ==\n";
+	struct seen *seen = support_seen();
+
+	(void)state;
+	read_text(text, 0, "objectGUID", seen);
+	assert_string_equal(strbuf_text(&seen->identities),
+			    "00112233-4455-6677-8899-aabbccddeeff []\n"
+			    "33323130-3534-3736-3839-616263646566 []\n"
+			    "aaaaaaaa-0000-0000-0000-00000000000c []\n");
+	assert_string_equal(strbuf_text(&seen->quarantined), "15 invalid-utf8\n");
+	support_seen_free(seen);
+}
+
+static void test_group_ids(void **state)
+{
+	static const struct {
+		const char *name, *line, *groups;
+	} cases[] = {
+		{ "entryUUID", "entryUUID: 11111111-2222-3333-4444-555555555555\n", "a [3]\n" },
+		{ "objectGUID", "objectGUID:: ERERESIiMzNERFVVVVVVVQ==\n", "a [3]\n" },
+		{ "an id is no name", "entryUUID: cn=staff,dc=x\n", "a []\n" },
+	};
+	struct seen *seen = support_seen();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(strbuf) struct strbuf text = STRBUF(65536);
+
+		strbuf_printf(&text,
+			      "dn: cn=g,dc=x\nobjectClass: group\nmember: uid=a,dc=x\n%s\n%s",
+			      cases[i].line, PERSON("a"));
+		read_text(text.data, 0, "uid", seen);
+		if (strcmp(strbuf_text(&seen->identities), cases[i].groups) != 0)
+			fail_msg("%s: %s", cases[i].name, strbuf_text(&seen->identities));
+	}
+	support_seen_free(seen);
+}
+
+/* Quarantined under its key: whoever is only too large is not gone. */
+static void test_record_too_large(void **state)
+{
+	AUTO(strbuf) struct strbuf text = STRBUF(64 * 1024 * 1024);
+	struct seen *seen = support_seen();
+
+	(void)state;
+	strbuf_puts(&text, PERSON("a"));
+	for (char c = '1'; c <= '3'; c++) {
+		strbuf_printf(&text, "description: %c", c);
+		for (size_t i = 0; i < 6 * 1024; i++)
+			strbuf_printf(&text, "%01024d", 0);
+		strbuf_putc(&text, '\n');
+	}
+	assert_false(strbuf_failed(&text));
+	assert_true(read_text(text.data, text.size, "uid", seen).complete);
+	assert_string_equal(strbuf_text(&seen->identities), "");
+	assert_string_equal(strbuf_text(&seen->quarantined), "1 too-large a\n");
 	support_seen_free(seen);
 }
 
@@ -575,6 +678,10 @@ int main(void)
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_damaged_groups),
 		cmocka_unit_test(test_disabled),
+		cmocka_unit_test(test_usual_markers),
+		cmocka_unit_test(test_guids),
+		cmocka_unit_test(test_group_ids),
+		cmocka_unit_test(test_record_too_large),
 		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_canaries),
 		cmocka_unit_test(test_long_lines),

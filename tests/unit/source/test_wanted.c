@@ -49,7 +49,7 @@ static const char good[] =
 	"sources:\n"
 	"  - name: corp\n    type: ldif\n    path: d.ldif\n    key: uid\n"
 	"    attributes:\n      - {name: department, from: departmentNumber}\n      - shoeSize\n"
-	"    disabled: {attribute: status, values: [left]}\n"
+	"    disabled: [status=left, status=*]\n"
 	"  - name: hr\n    type: csv\n    path: /x/hr.csv\n"
 	"    link: {attribute: employeeNumber, source: corp}\n"
 	"    attributes: [{name: costCenter, syntax: integer, absent: unknown}]\n";
@@ -86,14 +86,13 @@ static void test_options(void **state)
 	assert_string_equal(ldif->path.text, "/etc/d.ldif");
 	assert_string_equal(ldif->key.text, "uid");
 	assert_null(ldif->base.text);
-	assert_string_equal(ldif->disabled.attribute.text, "status");
-	assert_int_equal(ldif->disabled.values.count, 1);
+	assert_int_equal(ldif->disabled.count, 2);
 	assert_string_equal(csv->path.text, "/x/hr.csv");
 	assert_string_equal(csv->key.text, "id");
 	assert_string_equal(csv->groups.text, "groups");
 	assert_string_equal(csv->separator.text, ";");
 	assert_string_equal(csv->delimiter.text, ",");
-	assert_null(csv->disabled.attribute.text);
+	assert_int_equal(csv->disabled.count, 0);
 	assert_int_not_equal(csv->common.link.at.file, 0);
 	assert_string_equal(csv->common.link.other.text, "key");
 }
@@ -103,19 +102,20 @@ static void test_findings(void **state)
 	static const char bad[] =
 		"sources:\n"
 		"  - {name: Bad Name, type: ldif, path: x, base: 'cn=a,,dc=x'}\n"
-		"  - {name: hr, type: csv, path: x, delimiter: '\"'}\n"
+		"  - {name: hr, type: csv, path: x, delimiter: '\"', disabled: status}\n"
 		"  - {name: pw, type: csv, path: x, attributes: [userPassword, groups, 'a b']}\n"
 		"  - {name: nopath, type: csv}\n";
 	static const char *const codes[] = { "invalid-name",	  "invalid-dn",
 					     "invalid-delimiter", "secret-attribute",
-					     "reserved-name",	  "missing-key" };
+					     "reserved-name",	  "missing-key",
+					     "invalid-marker" };
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
 	AUTO(arena) struct arena *arena = arena_create(1 << 20);
 	struct config config;
 	UNUSED AUTO(document) struct document *document = parse(bad, arena, &config, list);
 
 	(void)state;
-	assert_int_equal(diagnostics_errors(list), 7);
+	assert_int_equal(diagnostics_errors(list), 8);
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
 		bool found = false;
 

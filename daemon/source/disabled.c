@@ -1,5 +1,5 @@
 /*
- * The meaning of the vendors' disabled markers (see disabled.h). A value
+ * The meaning of disabled markers (see disabled.h). A value
  * that cannot be read says nothing: it neither disables nor enables.
  */
 #include "disabled.h"
@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include <rolebridge/base/strbuf.h>
+#include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 
 /* Active Directory counts 100 ns since 1601-01-01; the distance to 1970 in seconds. */
@@ -87,16 +89,12 @@ static const struct disabled_kind known[] = {
 
 static const struct disabled_kind by_value = { NULL, NULL };
 
-const char *const disabled_default[] = { "nsAccountLock", "userAccountControl",
-					 "pwdAccountLockedTime", "accountExpires", "shadowExpire" };
-const size_t disabled_default_count = ARRAY_LEN(disabled_default);
-
+/* Names of columns may hold spaces inside. */
 static bool name_is_plausible(const char *name, size_t size)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789-.;";
+	static const char refused[] = "()\"\\=*<>:,";
 
-	return size > 0 && strspn(name, allowed) >= size;
+	return size > 0 && name[0] > ' ' && name[size - 1] != ' ' && strcspn(name, refused) >= size;
 }
 
 bool disabled_marker_parse(const char *text, struct disabled_marker *ret_marker)
@@ -105,6 +103,7 @@ bool disabled_marker_parse(const char *text, struct disabled_marker *ret_marker)
 
 	if (equals) {
 		size_t size = (size_t)(equals - text);
+
 		if (!name_is_plausible(text, size) || equals[1] == '\0')
 			return false;
 		*ret_marker = (struct disabled_marker){ text, size, &by_value };
@@ -119,11 +118,61 @@ bool disabled_marker_parse(const char *text, struct disabled_marker *ret_marker)
 	return false;
 }
 
+/* As rules compare text (RFC 4518); what is no text equals nothing. */
+static bool equals_prepared(const char *value, size_t size, const char *wanted)
+{
+	AUTO(strbuf) struct strbuf given = STRBUF(SIZE_MAX);
+	AUTO(strbuf) struct strbuf asked = STRBUF(SIZE_MAX);
+
+	text_fold(&given, value, size);
+	text_fold(&asked, wanted, strlen(wanted));
+	return !strbuf_failed(&given) && !strbuf_failed(&asked) && given.size == asked.size &&
+	       memcmp(strbuf_text(&given), strbuf_text(&asked), given.size) == 0;
+}
+
 bool disabled_marker_matches(const struct disabled_marker *marker, const char *value, size_t size,
 			     int64_t now_s)
 {
+	const char *wanted;
+
 	if (marker->kind->says_disabled)
 		return marker->kind->says_disabled(value, size, now_s);
-	const char *wanted = marker->text + marker->attribute_size + 1;
-	return size == strlen(wanted) && strncasecmp(value, wanted, size) == 0;
+	wanted = marker->text + marker->attribute_size + 1;
+	return strcmp(wanted, "*") == 0 || equals_prepared(value, size, wanted);
+}
+
+static bool says_none(const struct located_list *option)
+{
+	return option->count == 1 && option->items[0].text &&
+	       strcmp(option->items[0].text, "none") == 0;
+}
+
+size_t disabled_count(const struct located_list *option)
+{
+	if (says_none(option))
+		return 0;
+	return option->count ? option->count : ARRAY_LEN(known);
+}
+
+const char *disabled_text(const struct located_list *option, size_t index)
+{
+	if (option->count == 0)
+		return known[index].attribute;
+	return option->items[index].text ? option->items[index].text : "";
+}
+
+void disabled_check(const struct located_list *option, struct diagnostics *list)
+{
+	struct disabled_marker marker;
+
+	for (size_t i = 0; i < option->count && !says_none(option); i++) {
+		const struct located *text = &option->items[i];
+
+		if (text->text && !disabled_marker_parse(text->text, &marker))
+			diagnostics_add(list, SEVERITY_ERROR, "invalid-marker", text->at,
+					"For attributes without a built-in meaning write "
+					"attribute=value.",
+					"'%s' has no known meaning as a disabled marker",
+					text->text);
+	}
 }
