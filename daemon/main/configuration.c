@@ -184,6 +184,7 @@ static void fill_setup(struct configuration *config)
 	setup->decision.administrator_profile =
 		text_or_empty(&config->settings.policy.administrator_profile);
 	setup->policy = &config->settings.policy;
+	setup->catalogue = &config->settings.catalogue;
 	setup->registry = config->registry;
 	setup->destroy = destroy_setup;
 	setup->owner = config;

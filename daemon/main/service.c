@@ -436,6 +436,26 @@ static int open_control(struct service *service, const struct settings *settings
 	return service->control ? 0 : -1;
 }
 
+/* Rules that changed while the daemon was down: everybody is looked at again, under the same limits. */
+static int reevaluate_if_due(struct service *service, struct configuration *config, struct err *err)
+{
+	const struct actor actor = { .name = "start", .request = "" };
+	struct run_report report;
+	bool due;
+	int result;
+
+	if (changer_reload_due(service->changer, &due, err) < 0)
+		return -1;
+	if (!due)
+		return 0;
+	run_report_init(&report);
+	result = changer_reload(service->changer, &config->setup, &actor, &report, err);
+	if (result == 0)
+		log_run("rules", &report);
+	run_report_finish(&report);
+	return result;
+}
+
 static int start(struct service *service, struct err *err)
 {
 	struct configuration *config = load_with_groups(service->config_path, err);
@@ -449,7 +469,7 @@ static int start(struct service *service, struct err *err)
 	service->control_path.text = control_path;
 	service->changer = changer_open(config->settings.store.text, &config->setup, err);
 	service->runs = runs_create();
-	if (!service->changer)
+	if (!service->changer || reevaluate_if_due(service, config, err) < 0)
 		goto out;
 	service->schedule = schedule_create(service->changer, service->runs, port_sync, service);
 	if (!control_path || !service->runs || !service->schedule) {
