@@ -15,7 +15,7 @@ profiles:
   - {name: viewer, permissions: ["accounts:read@own"]}
 segments: [All]
 roles:
-""" + "".join(f"""  - {{name: role{i}, classifications: [Work], segments: [All], permissions: ["things{i}:*@own"]}}
+""" + "".join(f"""  - {{name: role{i}, classifications: [Sales], segments: [All], permissions: ["things{i}:*@own"]}}
 """ for i in range(GROUP_COUNT)) + "rules:\n" + f"""  - id: administrators
     groups: ["cn=administrators,{GROUPS}"]
     grant: {{profile: administrator}}
@@ -55,10 +55,10 @@ def group(name, members):
 
 
 def ldif(numbers, shift=0):
-    """People with one role in two each; with another shift a part of titles and roles is another."""
+    """Everybody has one role or none, two are administrators; with another shift a part of titles and roles is another."""
     numbers = list(numbers)
     text = [person(n, "manager" if (n + shift) % 3 == 0 else "agent") for n in numbers]
-    text.append(group("administrators", numbers[:2]))
+    text.append(group("administrators", [10, 11]))
     for i in range(GROUP_COUNT):
         text.append(group(f"group{i}", [n for n in numbers if (n * 7 + shift) % (2 * GROUP_COUNT) == i]))
     return "".join(text)
