@@ -26,6 +26,7 @@ struct schema {
 	const char **names; /* parallel to attributes, for did-you-mean */
 	const char **sources;
 	size_t source_count;
+	source_mask directories;
 	int username, email;
 	uint16_t display_name[DISPLAY_NAMES_MAX];
 	size_t display_name_count;
@@ -416,6 +417,8 @@ static int set_sources(struct schema *schema, const struct source_settings *cons
 		schema->sources[i] = arena_strdup(schema->arena, name ? name : "");
 		if (!schema->sources[i])
 			return -1;
+		if (source_is_directory(sources[i]))
+			schema->directories |= (source_mask)1 << i;
 	}
 	return 0;
 }
@@ -511,6 +514,11 @@ size_t schema_source_count(const struct schema *schema)
 const char *schema_source_name(const struct schema *schema, uint16_t source)
 {
 	return source < schema->source_count ? schema->sources[source] : "";
+}
+
+bool schema_source_is_directory(const struct schema *schema, uint16_t source)
+{
+	return source < schema->source_count && (schema->directories >> source & 1);
 }
 
 int schema_find_source(const struct schema *schema, const char *name, size_t size)

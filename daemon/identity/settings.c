@@ -183,6 +183,16 @@ void source_settings_check(void *item, struct diagnostics *list)
 		check_domain(&source->authoritative_domains.items[i], list);
 }
 
+bool source_is_directory(const struct source_settings *source)
+{
+	static const char *const directories[] = { "ldap", "ldif" };
+
+	for (size_t i = 0; i < ARRAY_LEN(directories); i++)
+		if (source->type.text && strcmp(source->type.text, directories[i]) == 0)
+			return true;
+	return false;
+}
+
 static const struct option source_options[] = {
 	{ "name", OPTION_STRING, OPTION_REQUIRED | OPTION_NOT_EMPTY,
 	  OPTION_FIELD(struct source_settings, name), 0, 64, NULL, NULL, NULL,

@@ -77,8 +77,7 @@ static bool trust_names(struct arena *arena, const struct located_list *from,
 static int build_trust(struct configuration *config, struct diagnostics *list)
 {
 	size_t count = config->setup.source_count;
-	struct source_trust *trust =
-		arena_alloc_array(config->arena, count + 1, sizeof(*trust));
+	struct source_trust *trust = arena_alloc_array(config->arena, count + 1, sizeof(*trust));
 
 	if (!trust)
 		return out_of_memory(list);
@@ -145,8 +144,8 @@ static int build_needed(struct configuration *config, struct diagnostics *list)
 
 		for (size_t j = 0; link->at.file != 0 && j < ARRAY_LEN(names); j++) {
 			int id = names[j]->text ? schema_find(config->schema, names[j]->text,
-							      strlen(names[j]->text)) :
-						  -1;
+							      strlen(names[j]->text))
+						: -1;
 
 			if (id >= 0)
 				needed[id] = true;
@@ -219,14 +218,14 @@ struct configuration *configuration_load(const char *path, const struct document
 	struct configuration *config = calloc(1, sizeof(*config));
 
 	if (!config || !(config->arena = arena_create(CONFIGURATION_MAX_BYTES)) ||
-	    !(config->registry = registry ? group_registry_copy(registry) :
-					    group_registry_create())) {
+	    !(config->registry =
+		      registry ? group_registry_copy(registry) : group_registry_create())) {
 		configuration_destroy(config);
 		out_of_memory(list);
 		return NULL;
 	}
-	config->document = files ? document_load_files(files, file_count, list) :
-				   document_load(path, list);
+	config->document =
+		files ? document_load_files(files, file_count, list) : document_load(path, list);
 	if (config->document && configuration_build(config, list) == 0)
 		return config;
 	if (ret_document) {
@@ -240,10 +239,8 @@ struct configuration *configuration_load(const char *path, const struct document
 /* Does this group belong to what the source can deliver, and under which name? */
 static const char *group_name_in(const struct group *group, const struct source_settings *source)
 {
-	bool directory = strcmp(source->type.text, "csv") != 0;
-
 	if (group->source[0] == '\0')
-		return directory ? group->local : NULL;
+		return source_is_directory(source) ? group->local : NULL;
 	return strcmp(group->source, source->name.text) == 0 ? group->local : NULL;
 }
 

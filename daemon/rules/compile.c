@@ -121,6 +121,19 @@ static void push_atom(struct compiler *c, const struct atom *atom, const char *w
 
 /* --- groups --- */
 
+/* Who could say that somebody is in the group: its source, or every directory. */
+static source_mask sources_knowing(const struct schema *schema, const struct group *group)
+{
+	source_mask sources = 0;
+
+	for (uint16_t i = 0; i < schema_source_count(schema); i++)
+		if (group->source[0] != '\0'
+			    ? strcmp(schema_source_name(schema, i), group->source) == 0
+			    : schema_source_is_directory(schema, i))
+			sources |= (source_mask)1 << i;
+	return sources;
+}
+
 /* err says what is wrong with the name; 0 or -1. */
 static int group_atom(struct compiler *c, const char *name, struct atom *ret, struct err *err)
 {
@@ -128,7 +141,6 @@ static int group_atom(struct compiler *c, const char *name, struct atom *ret, st
 	AUTO(strbuf) struct strbuf canonical = STRBUF(64 * 1024);
 	const struct group *group;
 	uint32_t id;
-	int source = -1;
 
 	if (group_name_normalize(name, program->sources, schema_source_count(program->schema),
 				 &canonical, err) < 0)
@@ -139,13 +151,10 @@ static int group_atom(struct compiler *c, const char *name, struct atom *ret, st
 	if (id == 0)
 		return -1;
 	group = group_registry_get(program->registry, id);
-	if (group->source[0] != '\0')
-		source = schema_find_source(program->schema, group->source, strlen(group->source));
 	*ret = (struct atom){ .test = TEST_GROUP,
 			      .source = -1,
 			      .group = id,
-			      .group_sources =
-				      source >= 0 ? (source_mask)1 << source : ~(source_mask)0 };
+			      .group_sources = sources_knowing(program->schema, group) };
 	c->name = arena_strdup(program->arena, group->name);
 	if (c->name == NULL)
 		return err_set(err, ERR_MEMORY, "out of memory for group '%s'", group->name);

@@ -16,7 +16,7 @@
 
 #define DIGEST_TEXT_MAX ((size_t)1024 * 1024 * 1024)
 /* Grows when the same rules would decide otherwise. */
-#define SEMANTICS_VERSION 1
+#define SEMANTICS_VERSION 2
 
 /* --- compiling --- */
 
@@ -142,6 +142,8 @@ static void serialize_attributes(const struct ruleset *rules, struct strbuf *out
 {
 	const struct schema *schema = rules->program.schema;
 
+	for (uint16_t i = 0; i < schema_source_count(schema); i++)
+		put_u8(out, schema_source_is_directory(schema, i));
 	for (uint16_t id = 0; id < schema_count(schema); id++) {
 		const struct schema_attribute *info = schema_get(schema, id);
 

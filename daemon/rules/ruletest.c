@@ -6,8 +6,8 @@
  * merged, evaluated and judged by the code that decides. What may fail: a test
  * that names what is not declared (diagnostic), memory (-1).
  *
- * A key with ";x-SOURCE", or a group "SOURCE:name", is said by that source; all
- * else by the first one. The person has identities from the sources that say
+ * A key with ";x-SOURCE", or a group "SOURCE:name", is said by that source; a group by DN
+ * or id by the first directory; all else by the first source. The person has identities from the sources that say
  * something.
  */
 #include <rolebridge/rules/ruletest.h>
@@ -120,6 +120,17 @@ static void add_attribute(struct case_context *c, const struct pair *pair, int i
 			(struct attribute){ (uint16_t)id, (uint32_t)pair->values.count, values };
 }
 
+/* What is said about groups without a source is said by the first directory. */
+static struct draft *directory_draft(struct case_context *c)
+{
+	const struct schema *schema = c->run->schema;
+
+	for (uint16_t i = 0; i < schema_source_count(schema); i++)
+		if (schema_source_is_directory(schema, i))
+			return draft_of(c, i);
+	return draft_of(c, -1);
+}
+
 static void add_group(struct case_context *c, const struct located *name)
 {
 	const struct runner *run = c->run;
@@ -128,7 +139,6 @@ static void add_group(struct case_context *c, const struct located *name)
 	const struct group *group;
 	struct draft *draft;
 	uint32_t *groups;
-	int source = -1;
 
 	if (group_name_normalize(name->text, run->sources, schema_source_count(run->schema),
 				 &canonical, &err) < 0 ||
@@ -142,12 +152,12 @@ static void add_group(struct case_context *c, const struct located *name)
 	if (group == NULL) {
 		diagnostics_add(run->list, SEVERITY_WARNING, "unused-group", name->at, NULL,
 				"no rule names group '%s'", name->text);
-		draft_of(c, -1);
+		directory_draft(c);
 		return;
 	}
-	if (group->source[0] != '\0')
-		source = schema_find_source(run->schema, group->source, strlen(group->source));
-	draft = draft_of(c, source);
+	draft = group->source[0] ? draft_of(c, schema_find_source(run->schema, group->source,
+								  strlen(group->source)))
+				 : directory_draft(c);
 	groups =
 		grow(c, draft->groups, draft->group_count, &draft->group_capacity, sizeof(*groups));
 	if (groups == NULL)
@@ -158,7 +168,7 @@ static void add_group(struct case_context *c, const struct located *name)
 
 static void add_groups(struct case_context *c, const struct pair *pair)
 {
-	draft_of(c, -1);
+	directory_draft(c);
 	for (size_t i = 0; i < pair->values.count; i++)
 		add_group(c, &pair->values.items[i]);
 }
@@ -167,7 +177,7 @@ static void set_groups_complete(struct case_context *c, const struct pair *pair)
 {
 	const char *value = pair->values.count == 1 ? pair->values.items[0].text : "";
 
-	draft_of(c, -1);
+	directory_draft(c);
 	if (strcmp(value, "false") == 0)
 		c->groups_incomplete = true;
 	else if (strcmp(value, "true") != 0)

@@ -40,6 +40,7 @@ int schema_find(const struct schema *schema, const char *name, size_t size);
 const char *schema_nearest(const struct schema *schema, const char *name);
 size_t schema_source_count(const struct schema *schema);
 const char *schema_source_name(const struct schema *schema, uint16_t source);
+bool schema_source_is_directory(const struct schema *schema, uint16_t source);
 int schema_find_source(const struct schema *schema, const char *name, size_t size); /* -1: none */
 
 /* Schema ids of the attributes that become username, email; -1 when not declared. display_name: *ret_count ids. */

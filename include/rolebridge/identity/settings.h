@@ -58,6 +58,9 @@ struct source_settings {
 		canaries; /* keys or DNs that must be present, else the read counts as incomplete */
 };
 
+/* Whose groups are known by DN or immutable id: what rules name without a source is found in these. */
+bool source_is_directory(const struct source_settings *source);
+
 extern const struct option_table source_base_table; /* rows shared by all types */
 
 /* organizations[] */

@@ -89,6 +89,8 @@ static void test_find(void **state)
 	assert_int_equal(schema_find_source(schema, "TWO", 3), -1);
 	assert_string_equal(schema_source_name(schema, 2), "three");
 	assert_string_equal(schema_source_name(schema, 3), "");
+	assert_true(schema_source_is_directory(schema, 2));
+	assert_false(schema_source_is_directory(schema, 3));
 	schema_destroy(schema);
 }
 

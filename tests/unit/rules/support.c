@@ -12,6 +12,8 @@ struct located support_located(const char *text)
 				 .verbatim = true };
 }
 
+const char *support_hr_type = "ldif";
+
 static struct attribute_settings declared(const char *name, int syntax)
 {
 	return (struct attribute_settings){ .name = support_located(name),
@@ -30,7 +32,7 @@ struct schema *support_schema(void)
 	struct identity_settings identity = { .username = support_located("uid"),
 					      .email = support_located("mail") };
 	struct source_settings hr = { .name = support_located("hr"),
-				      .type = support_located("ldif"),
+				      .type = support_located(support_hr_type),
 				      .organization = support_located("default"),
 				      .enabled = true,
 				      .attributes = { ARRAY_LEN(hr_attributes), hr_attributes } };

@@ -18,6 +18,8 @@ struct located support_located(const char *text);
  * active (boolean), boss (DN), hired (time), ssn (sensitive), clearance (absent unknown in hr).
  */
 struct schema *support_schema(void);
+/* The type of hr: "ldif" unless a test says otherwise. */
+extern const char *support_hr_type;
 /*
  * Lines "source name=value" ("hr title=Intern"). Names: attributes, group (known to the
  * registry or dropped), dn, incomplete (any value). Sources appear by being named.

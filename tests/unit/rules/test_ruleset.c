@@ -129,6 +129,49 @@ static void check_matches(const struct evaluation_case *given, const struct rule
 			 count_expected(given->expected));
 }
 
+/* What a source that is no directory does not know of its groups says nothing about a DN. */
+static void test_groups_of_directories(void **state)
+{
+	static const struct {
+		const char *groups, *person;
+		int match; /* -1: NO */
+		source_mask support;
+	} rows[] = {
+		{ "cn=a,dc=x", "hr incomplete=1\ncorp uid=x", -1, 0 },
+		{ "cn=a,dc=x", "corp incomplete=1\nhr title=x", MATCH_UNKNOWN, CORP },
+		{ "cn=a,dc=x", "corp group=cn=a,dc=x\nhr incomplete=1", MATCH_YES, CORP },
+		{ "hr:a", "hr incomplete=1\ncorp uid=x", MATCH_UNKNOWN, HR },
+		{ "hr:a", "corp incomplete=1\nhr title=x", -1, 0 },
+	};
+
+	(void)state;
+	support_hr_type = "csv";
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(arena) struct arena *arena = arena_create(1 << 20);
+		AUTO(strbuf) struct strbuf text = STRBUF(4096);
+		const struct rule_match *matches;
+		struct support_rules made;
+		struct person person;
+		size_t count;
+
+		strbuf_printf(&text,
+			      CATALOGUE "rules: [{id: g, groups: ['%s'], grant: {roles: [ops]}}]\n",
+			      rows[i].groups);
+		support_rules_init(&made, strbuf_text(&text));
+		assert_non_null(made.rules);
+		support_person(made.schema, made.registry, rows[i].person, arena, &person);
+		assert_int_equal(ruleset_evaluate(made.rules, &person, &made.states, 0, arena,
+						  &matches, &count, NULL),
+				 0);
+		if (count != (rows[i].match >= 0) ||
+		    (count == 1 && ((int)matches[0].match != rows[i].match ||
+				    matches[0].support != rows[i].support)))
+			fail_msg("%zu: %zu matches", i, count);
+		support_rules_finish(&made);
+	}
+	support_hr_type = "ldif";
+}
+
 static void test_evaluate(void **state)
 {
 	struct support_rules made;
@@ -437,10 +480,10 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_evaluate),      cmocka_unit_test(test_lookup),
-		cmocka_unit_test(test_digest),	      cmocka_unit_test(test_outcome),
-		cmocka_unit_test(test_explain),	      cmocka_unit_test(test_states),
-		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_evaluate), cmocka_unit_test(test_groups_of_directories),
+		cmocka_unit_test(test_lookup),	 cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_outcome),	 cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_states),	 cmocka_unit_test(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

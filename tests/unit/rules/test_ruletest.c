@@ -108,6 +108,24 @@ static void check_case(const struct test_case *given)
 	support_rules_finish(&made);
 }
 
+/* The first source is a list of people: what is said about groups is said by the directory. */
+static void test_first_source_is_no_directory(void **state)
+{
+	static const struct test_case rows[] = {
+		{ "member", "groups: ['cn=m,dc=x'], clearance: none", "profile: staff", { NULL } },
+		{ "incomplete groups give nothing",
+		  "groups: [], groups_complete: false, employeeType: x, clearance: secret",
+		  "profile: admin",
+		  { "profile is 'basic'" } },
+	};
+
+	(void)state;
+	support_hr_type = "csv";
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_case(&rows[i]);
+	support_hr_type = "ldif";
+}
+
 static void test_cases(void **state)
 {
 	(void)state;
@@ -117,7 +135,8 @@ static void test_cases(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_cases) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_cases),
+					    cmocka_unit_test(test_first_source_is_no_directory) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
