@@ -207,6 +207,7 @@ check-valgrind: deps-check ## unit tests under valgrind
 # tests/tools/*.c: programs that integration tests and benchmarks start. TOOL_FOLDER_<name> says
 # the folder whose libraries it uses; all of them when not given.
 TOOL_FOLDER_ldap_read = source
+TOOL_FOLDER_filter_match = rules
 TOOL_SOURCES := $(sort $(wildcard tests/tools/*.c))
 TOOLS := $(TOOL_SOURCES:tests/tools/%.c=$(BUILD)/tools/%)
 

@@ -6,7 +6,7 @@
  * Merging: for each key of the top level the pieces of all files are gathered
  * first and joined once, so that 256 files cost no more than their nodes.
  */
-#include "tree.h"
+#include <rolebridge/config/document.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,6 +18,8 @@
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/hash.h>
 #include <rolebridge/base/util.h>
+
+#include "tree.h"
 
 #define ARENA_BYTES_MAX ((size_t)1024 * 1024 * 1024)
 #define PIECE_NONE UINT32_MAX

@@ -3,8 +3,9 @@
  * files they name, read, each once, sorted by name within each glob. What
  * cannot be read is a finding where the include stands.
  *
- * A path without wildcards must exist and a folder that cannot be listed is an
- * error: a rule that silently is not there would be a wrong decision.
+ * A path without wildcards must exist; a pattern may match nothing. A folder that
+ * cannot be listed is an error: a rule that silently is not there would be a
+ * wrong decision.
  */
 #include "tree.h"
 
@@ -121,14 +122,12 @@ static void include_glob(struct include *include, const struct node *where, cons
 
 	int result = full ? glob(full, GLOB_NOSORT, note_glob_error, &matches) : GLOB_NOSPACE;
 
-	if (result == GLOB_NOMATCH) {
-		diagnostics_add(include->list, SEVERITY_WARNING, "include-empty", where->at, NULL,
-				"no file matches '%s'", pattern);
-	} else if (result != 0) {
+	/* A folder that is empty as yet is no mistake. */
+	if (result != 0 && result != GLOB_NOMATCH) {
 		err_set_errno(&err, ERR_IO, glob_errno ? glob_errno : ENOMEM,
 			      "cannot list files for '%s'", pattern);
 		include_failed(include, where, err.text);
-	} else {
+	} else if (result == 0) {
 		qsort(matches.gl_pathv, matches.gl_pathc, sizeof(char *), compare_names);
 		for (size_t i = 0; i < matches.gl_pathc; i++)
 			include_file(include, where, matches.gl_pathv[i]);
