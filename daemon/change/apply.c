@@ -745,7 +745,11 @@ static void submit(struct driver *driver, struct slot *slot)
 	pthread_mutex_lock(&driver->mutex);
 	slot->busy = true;
 	pthread_mutex_unlock(&driver->mutex);
-	slot->job = (struct job){ .run = run_batch, .context = slot, .finished = batch_finished };
+	/* The plan is on disk and continued after a power cut; its last commit makes all durable. */
+	slot->job = (struct job){ .run = run_batch,
+				  .context = slot,
+				  .redoable = slot->seq + 1 < driver->plan->batches,
+				  .finished = batch_finished };
 	writer_submit(driver->plan->changer, &slot->job);
 }
 

@@ -186,8 +186,11 @@ static int send_batch(struct draft *draft, struct err *err)
 	batch = calloc(1, sizeof(*batch));
 	if (!batch)
 		return err_set(err, ERR_MEMORY, "no memory for a batch");
-	batch->job =
-		(struct job){ .run = store_batch, .context = batch, .finished = batch_finished };
+	/* Drafts are for nobody after a power cut; the commit that makes the plan ready is durable. */
+	batch->job = (struct job){ .run = store_batch,
+				   .context = batch,
+				   .redoable = true,
+				   .finished = batch_finished };
 	batch->draft = draft;
 	batch->data = draft->batch;
 	batch->seq = draft->batches++;

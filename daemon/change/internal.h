@@ -75,6 +75,7 @@ struct job {
 	struct job *next;
 	job_run *run; /* inside a transaction */
 	void *context;
+	bool redoable; /* a stored plan or nothing at all makes up for it after a power cut */
 	/* After the commit (result 0) or the failure, in the writer thread; may free the job. May be NULL. */
 	void (*finished)(struct changer *changer, struct job *job);
 	int result;

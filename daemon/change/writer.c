@@ -54,7 +54,9 @@ static void answer(struct changer *changer, struct job *job)
 static void run_bulk(struct changer *changer, struct job *job)
 {
 	change_step("begin");
-	job->result = store_begin(changer->store, &job->err);
+	job->result = store_set_durable(changer->store, !job->redoable, &job->err);
+	if (job->result == 0)
+		job->result = store_begin(changer->store, &job->err);
 	if (job->result == 0) {
 		change_step("began");
 		job->result = job->run(changer, job, &job->err);
@@ -106,7 +108,8 @@ static void run_requests(struct changer *changer, struct job *jobs)
 
 	err_clear(&err);
 	change_step("begin");
-	if (store_begin(changer->store, &err) < 0) {
+	if (store_set_durable(changer->store, true, &err) < 0 ||
+	    store_begin(changer->store, &err) < 0) {
 		fail_all(jobs, &err);
 		answer_all(changer, jobs);
 		return;

@@ -27,6 +27,7 @@ struct store {
 	char *path;
 	sqlite3_stmt *statements[STATEMENTS];
 	bool in_transaction;
+	bool hasty; /* commits are not waited for on disk: store_set_durable */
 	bool in_savepoint;
 	bool failed; /* a write failed: nothing but rollback */
 	struct err failure;

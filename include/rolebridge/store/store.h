@@ -41,6 +41,12 @@ static inline void store_auto(struct store **store)
 
 int store_begin(struct store *store, struct err *err); /* BEGIN IMMEDIATE, or a read snapshot */
 int store_commit(struct store *store, struct err *err);
+/*
+ * false: commits to come are whole and in order, but a power cut may undo the last ones (never
+ * a crash of the process): for what can be done again. A durable commit makes all before it durable too.
+ * Outside a transaction. Every handle begins durable.
+ */
+int store_set_durable(struct store *store, bool durable, struct err *err);
 void store_rollback(struct store *store);
 /* Nested: undo one request of a group commit without the others. */
 int store_savepoint(struct store *store, struct err *err);

@@ -452,6 +452,30 @@ static int set_up_faults(void **state)
 	return fixture_set_up(state);
 }
 
+/* A sync that fails is met only by a commit that waits for the disk. */
+static bool commit_meets_sync(struct fixture *fixture, bool durable, const char *username)
+{
+	const struct fault fault = { FAULT_SYNC, SQLITE_IOERR_FSYNC, false };
+
+	ok(fixture, store_set_durable(fixture->store, durable, &fixture->err));
+	ok(fixture, store_begin(fixture->store, &fixture->err));
+	add_user(fixture, username);
+	fault_arm(&fault, 0);
+	if (store_commit(fixture->store, &fixture->err) < 0)
+		store_rollback(fixture->store);
+	return fault_disarm();
+}
+
+static void test_durable_commits_wait_for_the_disk(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_true(commit_meets_sync(fixture, true, "anna"));
+	assert_false(commit_meets_sync(fixture, false, "ben"));
+	assert_false(commit_meets_sync(fixture, false, "carla"));
+	assert_true(commit_meets_sync(fixture, true, "david"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_faults, fixture_tear_down)
@@ -459,6 +483,7 @@ int main(void)
 		TEST(test_disk_faults),	   TEST(test_memory_of_sqlite),
 		TEST(test_memory_of_ours), TEST(test_disk_full_in_a_savepoint),
 		TEST(test_kill),
+		TEST(test_durable_commits_wait_for_the_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
