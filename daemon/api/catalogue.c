@@ -152,8 +152,8 @@ static int show_rule_groups(const struct reading_view *view, struct json *json,
 		return -1;
 	json_array_key(json, "groups");
 	for (size_t i = 0; i < count; i++) {
-		const struct group_registry_row *row = bsearch(
-			&ids[i], known->rows, known->count, sizeof(*row), compare_group_id);
+		const struct group_registry_row *row =
+			bsearch(&ids[i], known->rows, known->count, sizeof(*row), compare_group_id);
 		const struct group *named = group_registry_get(view->setup->registry, ids[i]);
 
 		json_object(json);

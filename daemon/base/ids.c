@@ -6,6 +6,7 @@
 #include <sodium.h>
 
 #include <rolebridge/base/hash.h>
+#include <rolebridge/base/text.h>
 
 /* RFC 9562 5.7: 48 bits of milliseconds, version 7, 12 random bits, variant 10, 62 random bits. */
 struct uuid uuid_create(int64_t now_ms)
@@ -41,15 +42,6 @@ void uuid_format(const struct uuid *uuid, char ret_text[static UUID_TEXT_SIZE])
 	ret_text[at] = 0;
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 bool uuid_parse(const char *text, struct uuid *ret_uuid)
 {
 	struct uuid uuid;
@@ -61,7 +53,8 @@ bool uuid_parse(const char *text, struct uuid *ret_uuid)
 		if (uuid_is_dash(at) && text[at++] != '-')
 			return false;
 
-		int high = hex_value(text[at++]), low = hex_value(text[at++]);
+		int high = text_hex_digit((unsigned char)text[at++]),
+		    low = text_hex_digit((unsigned char)text[at++]);
 
 		if (high < 0 || low < 0)
 			return false;

@@ -187,10 +187,9 @@ static int send_batch(struct draft *draft, struct err *err)
 	if (!batch)
 		return err_set(err, ERR_MEMORY, "no memory for a batch");
 	/* Drafts are for nobody after a power cut; the commit that makes the plan ready is durable. */
-	batch->job = (struct job){ .run = store_batch,
-				   .context = batch,
-				   .redoable = true,
-				   .finished = batch_finished };
+	batch->job = (struct job){
+		.run = store_batch, .context = batch, .redoable = true, .finished = batch_finished
+	};
 	batch->draft = draft;
 	batch->data = draft->batch;
 	batch->seq = draft->batches++;

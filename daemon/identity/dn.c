@@ -99,17 +99,6 @@ static char to_lower(unsigned char c)
 	return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
 }
 
-static int hex_digit(unsigned char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* --- the single pass --- */
 
 /* One "type=" at *at; false: not plain. Advances both. */
@@ -325,10 +314,11 @@ static int parse_hex(struct parser *p)
 	const unsigned char *start = p->at++;
 	size_t text_at;
 
-	while (p->at < p->end && hex_digit(*p->at) >= 0) {
-		if (p->end - p->at < 2 || hex_digit(p->at[1]) < 0)
+	while (p->at < p->end && text_hex_digit(*p->at) >= 0) {
+		if (p->end - p->at < 2 || text_hex_digit(p->at[1]) < 0)
 			return malformed(p, p->at, "hex digits come in pairs");
-		strbuf_putc(&p->value, (char)(hex_digit(p->at[0]) << 4 | hex_digit(p->at[1])));
+		strbuf_putc(&p->value,
+			    (char)(text_hex_digit(p->at[0]) << 4 | text_hex_digit(p->at[1])));
 		p->at += 2;
 	}
 	if (p->value.size == 0)
@@ -354,8 +344,8 @@ static int parse_escape(struct parser *p)
 
 	if (at == p->end)
 		return malformed(p, at, "nothing follows the backslash");
-	if (p->end - at >= 2 && hex_digit(at[0]) >= 0 && hex_digit(at[1]) >= 0) {
-		strbuf_putc(&p->value, (char)(hex_digit(at[0]) << 4 | hex_digit(at[1])));
+	if (p->end - at >= 2 && text_hex_digit(at[0]) >= 0 && text_hex_digit(at[1]) >= 0) {
+		strbuf_putc(&p->value, (char)(text_hex_digit(at[0]) << 4 | text_hex_digit(at[1])));
 		p->at += 2;
 		return 0;
 	}

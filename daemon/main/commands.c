@@ -33,9 +33,9 @@ int command_check(const char *config_path)
 			diagnostics_errors(list), diagnostics_warnings(list));
 		return 1;
 	}
-	printf("%s: ok: %zu source(s), %zu rule(s), %zu test(s) passed, %zu warning(s)\n", config_path,
-	       config->setup.source_count, ruleset_count(config->rules), config->tests_run,
-	       diagnostics_warnings(list));
+	printf("%s: ok: %zu source(s), %zu rule(s), %zu test(s) passed, %zu warning(s)\n",
+	       config_path, config->setup.source_count, ruleset_count(config->rules),
+	       config->tests_run, diagnostics_warnings(list));
 	setup_release(&config->setup);
 	return 0;
 }
@@ -71,16 +71,15 @@ static const char manual_head[] =
 	"Rules and their filters are described in\n"
 	".Xr rolebridge-rules 5 .\n";
 
-static const char manual_tail[] =
-	".Sh FILES\n"
-	".Bl -tag -width Ds -compact\n"
-	".It Pa /etc/rolebridge/rolebridge.yaml\n"
-	"the configuration\n"
-	".El\n"
-	".Sh SEE ALSO\n"
-	".Xr rolebridgectl 1 ,\n"
-	".Xr rolebridge-rules 5 ,\n"
-	".Xr rolebridged 8\n";
+static const char manual_tail[] = ".Sh FILES\n"
+				  ".Bl -tag -width Ds -compact\n"
+				  ".It Pa /etc/rolebridge/rolebridge.yaml\n"
+				  "the configuration\n"
+				  ".El\n"
+				  ".Sh SEE ALSO\n"
+				  ".Xr rolebridgectl 1 ,\n"
+				  ".Xr rolebridge-rules 5 ,\n"
+				  ".Xr rolebridged 8\n";
 
 static void print_manual(const struct option_table *root, struct strbuf *out)
 {
@@ -113,4 +112,3 @@ int command_print(const char *what)
 	fprintf(stderr, "rolebridged: cannot print '%s'\n", what);
 	return 2;
 }
-

@@ -21,7 +21,7 @@ struct configuration {
 	struct ruleset *rules;
 	struct group_registry *registry;
 	struct group_states states; /* as known when it was read; change/ keeps the live ones */
-	const bool *needed; /* per schema id: attributes that rules or links read */
+	const bool *needed;	    /* per schema id: attributes that rules or links read */
 	size_t tests_run;
 };
 

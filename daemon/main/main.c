@@ -52,24 +52,15 @@ int main(int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1) {
 		switch (option) {
-		case 'c':
-			config = optarg;
-			break;
-		case OPTION_CHECK:
-			check = true;
-			break;
-		case OPTION_WORKER:
-			return command_worker(optarg);
+		case 'c': config = optarg; break;
+		case OPTION_CHECK: check = true; break;
+		case OPTION_WORKER: return command_worker(optarg);
 		case OPTION_PRINT:
 			option = command_print(optarg);
 			return option == 2 ? usage(stderr, 2) : option;
-		case OPTION_HELP:
-			return usage(stdout, 0);
-		case OPTION_VERSION:
-			printf("rolebridged %s\n", ROLEBRIDGE_VERSION);
-			return 0;
-		default:
-			return usage(stderr, 2);
+		case OPTION_HELP: return usage(stdout, 0);
+		case OPTION_VERSION: printf("rolebridged %s\n", ROLEBRIDGE_VERSION); return 0;
+		default: return usage(stderr, 2);
 		}
 	}
 	if (check && optind < argc && !config)

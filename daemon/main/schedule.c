@@ -23,7 +23,7 @@
 struct entry {
 	char *name;
 	int64_t interval_s;
-	int64_t next_us; /* monotonic; 0: never by itself */
+	int64_t next_us;   /* monotonic; 0: never by itself */
 	unsigned failures; /* in a row */
 	bool running;
 };
@@ -146,16 +146,22 @@ static int job_work(struct run *run, void *context, struct err *err)
 	return job->schedule->sync(job->schedule->context, run, &request, &actor, err);
 }
 
+static void read_ended(struct schedule *schedule, const char *source)
+{
+	struct entry *entry;
+
+	pthread_mutex_lock(&schedule->lock);
+	entry = find_entry(schedule, source);
+	if (entry)
+		entry->running = false;
+	pthread_mutex_unlock(&schedule->lock);
+}
+
 static void job_finish(void *context)
 {
 	struct job *job = context;
-	struct entry *entry;
 
-	pthread_mutex_lock(&job->schedule->lock);
-	entry = find_entry(job->schedule, job->source);
-	if (entry)
-		entry->running = false;
-	pthread_mutex_unlock(&job->schedule->lock);
+	read_ended(job->schedule, job->source);
 	free(job->source);
 	free(job);
 }
@@ -169,7 +175,9 @@ static void start_read(struct schedule *schedule, const char *source)
 
 	if (!job || !(job->source = strdup(source))) {
 		free(job);
-		log_error("schedule.failed", F_STR("source", source), F_STR("error", "out of memory"));
+		read_ended(schedule, source);
+		log_error("schedule.failed", F_STR("source", source),
+			  F_STR("error", "out of memory"));
 		return;
 	}
 	job->schedule = schedule;
@@ -197,9 +205,12 @@ static char *take_due(struct schedule *schedule, int64_t now_us, int64_t *ret_wa
 		if (entry->next_us == 0 || entry->running)
 			continue;
 		if (entry->next_us <= now_us) {
-			entry->running = true;
+			char *name = strdup(entry->name);
+
 			entry->next_us = now_us + delay_us(entry);
-			return strdup(entry->name);
+			entry->running = name != NULL;
+			if (name)
+				return name;
 		}
 		if (entry->next_us < wake_us)
 			wake_us = entry->next_us;
@@ -221,6 +232,7 @@ static void *schedule_main(void *context)
 	struct schedule *schedule = context;
 	int64_t wake_us = 0;
 
+	pthread_setname_np(pthread_self(), "schedule");
 	pthread_mutex_lock(&schedule->lock);
 	while (!schedule->stop) {
 		int64_t now_us = clock_monotonic_us();
@@ -312,9 +324,9 @@ void schedule_source_json(struct schedule *schedule, const char *source, struct 
 	if (entry) {
 		json_int(json, "failures", entry->failures);
 		json_time(json, "next",
-			  entry->next_us == 0 ?
-				  0 :
-				  clock_now_s() + (entry->next_us - now_us) / US_PER_S);
+			  entry->next_us == 0
+				  ? 0
+				  : clock_now_s() + (entry->next_us - now_us) / US_PER_S);
 	}
 	pthread_mutex_unlock(&schedule->lock);
 }

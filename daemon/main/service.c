@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,7 @@ struct service {
 	struct located control_path; /* of the listening socket: kept across reloads */
 	int control_fd;
 	pthread_mutex_t reload_lock; /* one reload at a time */
+	atomic_bool reload_asked;    /* by a signal, and no reload has begun to read since */
 };
 
 /* --- the configuration in force --- */
@@ -143,6 +145,14 @@ static void log_run(const char *source, const struct run_report *report)
 		 F_INT("quarantined", report->quarantined), F_INT("ms", report->duration_ms));
 }
 
+/* Did this read the source for good? A dry run, or one refused beside another, moves no schedule. */
+static bool is_read(const struct sync_request *request, int result, const struct err *err)
+{
+	bool refused = result < 0 && err->reason && strcmp(err->reason, "sync-running") == 0;
+
+	return !request->dry_run && !refused;
+}
+
 static int sync_one(struct service *service, struct configuration *config, bool preview,
 		    const char *source, const struct sync_request *request,
 		    const struct actor *actor, struct run *run, struct err *err)
@@ -151,15 +161,16 @@ static int sync_one(struct service *service, struct configuration *config, bool 
 	int result;
 
 	run_report_init(&report);
-	result = source_sync(service->changer, config, preview, source, actor, request->dry_run, run,
-			     &report, err);
+	result = source_sync(service->changer, config, preview, source, actor, request->dry_run,
+			     run, &report, err);
 	if (result == 0) {
 		log_run(source, &report);
 		result = run_add_report(run, source, &report, err);
 	} else {
 		log_error("sync.failed", F_STR("source", source), F_ERR(err));
 	}
-	schedule_note(service->schedule, source, result == 0 && report.complete);
+	if (is_read(request, result, err))
+		schedule_note(service->schedule, source, result == 0 && report.complete);
 	run_report_finish(&report);
 	return result;
 }
@@ -187,6 +198,8 @@ static int sync_all(struct service *service, struct configuration *config, bool 
 	}
 	if (result < 0)
 		*err = first;
+	else if (run_cancelled(run))
+		return err_set(err, ERR_CANCELLED, "not every source was read");
 	return result;
 }
 
@@ -234,8 +247,8 @@ static int port_sync(void *context, struct run *run, const struct sync_request *
 		config = configuration_of(setup);
 	}
 	result = request->source ? sync_one(service, config, preview, request->source, request,
-					    actor, run, err) :
-				   sync_all(service, config, preview, request, actor, run, err);
+					    actor, run, err)
+				 : sync_all(service, config, preview, request, actor, run, err);
 	setup_release(setup);
 	return result;
 }
@@ -280,6 +293,7 @@ static int port_reload(void *context, struct run *run, const struct actor *actor
 
 	sd_notify(0, "RELOADING=1");
 	pthread_mutex_lock(&service->reload_lock);
+	service->reload_asked = false;
 	result = reload_locked(service, run, actor, err);
 	pthread_mutex_unlock(&service->reload_lock);
 	sd_notify(0, "READY=1");
@@ -349,14 +363,19 @@ static int reload_run(struct run *run, void *context, struct err *err)
 	return port_reload(context, run, &actor, err);
 }
 
+/* One reload that has not begun answers for every signal until then: a storm of them is two reloads. */
 static void start_reload(struct service *service)
 {
 	char id[UUID_TEXT_SIZE];
 	struct err err = { 0 };
 
+	if (atomic_exchange(&service->reload_asked, true))
+		return;
 	if (runs_start(service->runs, "reload", "", "signal:HUP", reload_run, service, NULL, id,
-		       &err) < 0)
-		log_error("reload.refused", F_ERR(&err));
+		       &err) == 0)
+		return;
+	service->reload_asked = false;
+	log_error("reload.refused", F_ERR(&err));
 }
 
 /* Blocked in every thread from the start; read from a descriptor by the first. */

@@ -127,7 +127,8 @@ static void check_organizations(const struct settings *settings, struct diagnost
 
 	for (size_t i = 0; i < settings->organizations.count; i++) {
 		for (size_t j = 0; items[i].name.text && j < i; j++) {
-			if (!items[j].name.text || strcmp(items[i].name.text, items[j].name.text) != 0)
+			if (!items[j].name.text ||
+			    strcmp(items[i].name.text, items[j].name.text) != 0)
 				continue;
 			diagnostics_add(list, SEVERITY_ERROR, "duplicate-name", items[i].name.at,
 					"Give each organization a name of its own.",
@@ -165,10 +166,10 @@ static void check_source(const struct settings *settings, size_t index, struct d
 					"source '%s' is declared twice", source->name.text);
 	}
 	if (source->organization.text && !organization_exists(settings, source->organization.text))
-		diagnostics_add(list, SEVERITY_ERROR, "unknown-organization",
-				source->organization.at,
-				"Declare it under organizations, or leave the key out for 'default'.",
-				"unknown organization '%s'", source->organization.text);
+		diagnostics_add(
+			list, SEVERITY_ERROR, "unknown-organization", source->organization.at,
+			"Declare it under organizations, or leave the key out for 'default'.",
+			"unknown organization '%s'", source->organization.text);
 	check_link(settings, source, list);
 }
 

@@ -18,7 +18,7 @@ struct settings {
 	struct identity_settings identity;
 	struct policy_settings policy;
 	struct struct_list organizations; /* struct organization_settings */
-	struct struct_list sources;	  /* struct source_settings *, embedded in each type's struct */
+	struct struct_list sources; /* struct source_settings *, embedded in each type's struct */
 };
 
 extern const struct option_table settings_table;

@@ -21,16 +21,18 @@ typedef int (*read_function)(const struct source_settings *source,
 			     const struct intake *intake, struct read_result *ret_result,
 			     struct err *err);
 
-static int read_ldap(const struct source_settings *source, const struct wanted_attribute *attributes,
-		     size_t attribute_count, const struct wanted_group *groups, size_t group_count,
+static int read_ldap(const struct source_settings *source,
+		     const struct wanted_attribute *attributes, size_t attribute_count,
+		     const struct wanted_group *groups, size_t group_count,
 		     const struct intake *intake, struct read_result *ret_result, struct err *err)
 {
 	return ldap_source_read((const struct ldap_source *)(const void *)source, attributes,
 				attribute_count, groups, group_count, intake, ret_result, err);
 }
 
-static int read_ldif(const struct source_settings *source, const struct wanted_attribute *attributes,
-		     size_t attribute_count, const struct wanted_group *groups, size_t group_count,
+static int read_ldif(const struct source_settings *source,
+		     const struct wanted_attribute *attributes, size_t attribute_count,
+		     const struct wanted_group *groups, size_t group_count,
 		     const struct intake *intake, struct read_result *ret_result, struct err *err)
 {
 	return ldif_read((const struct ldif_source *)(const void *)source, attributes,
@@ -137,7 +139,8 @@ static int read_into(struct configuration *configuration, const struct source_se
 			       source->type.text);
 	if (source_wanted_attributes(source, configuration->schema, configuration->needed, arena,
 				     &attributes, &attribute_count, err) < 0 ||
-	    configuration_wanted_groups(configuration, source, arena, &groups, &group_count, err) < 0)
+	    configuration_wanted_groups(configuration, source, arena, &groups, &group_count, err) <
+		    0)
 		return -1;
 	return read(source, attributes, attribute_count, groups, group_count, &intake, ret_result,
 		    err);
@@ -152,7 +155,8 @@ int source_sync(struct changer *changer, struct configuration *configuration, bo
 	struct feed feed = { .run = run };
 
 	if (!settings)
-		return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no source '%s'", source);
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no source '%s'",
+				  source);
 	run_progress(run, "reading", 0, 0);
 	feed.sync = sync_begin(changer, preview ? &configuration->setup : NULL, source, actor,
 			       dry_run, err);

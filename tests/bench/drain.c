@@ -106,9 +106,9 @@ static double now_s(void)
 
 static int drain(const char *uri, const char *base)
 {
-	static char *user_attributes[] = { "entryUUID", "uid",	  "cn",	  "mail",
-					   "title",	"departmentNumber", "employeeType",
-					   NULL };
+	static char *user_attributes[] = { "entryUUID",	   "uid",   "cn",
+					   "mail",	   "title", "departmentNumber",
+					   "employeeType", NULL };
 	static char *group_attributes[] = { "entryUUID", "member", NULL };
 	struct totals totals = { 0 };
 	int version = LDAP_VERSION3, code, result;

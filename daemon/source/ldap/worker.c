@@ -23,38 +23,11 @@
 #define WORKER_MEMORY_MAX ((size_t)4 * 1024 * 1024 * 1024)
 #define JOB_MEMORY_MAX (4 * (size_t)PROTOCOL_JOB_MAX)
 
-/* What libldap, GnuTLS, malloc and our own messages need after the lock. */
+/* Beside the common ones, what libldap, GnuTLS and malloc need after the lock. */
 static const int syscalls[] = {
-	SYS_read,
-	SYS_write,
-	SYS_readv,
-	SYS_writev,
-	SYS_recvfrom,
-	SYS_sendto,
-	SYS_recvmsg,
-	SYS_sendmsg,
-	SYS_poll,
-	SYS_close,
-	SYS_shutdown,
-	SYS_brk,
-	SYS_mmap,
-	SYS_munmap,
-	SYS_mremap,
-	SYS_mprotect,
-	SYS_madvise,
-	SYS_munlock,
-	SYS_futex,
-	SYS_getrandom,
-	SYS_getpid,
-	SYS_gettid,
-	SYS_clock_gettime,
-	SYS_gettimeofday,
-	SYS_time,
-	SYS_exit,
-	SYS_exit_group,
-	SYS_rt_sigreturn,
-	SYS_restart_syscall,
-	SYS_sysinfo, /* qsort asks how much memory there is */
+	WORKER_COMMON_SYSCALLS, SYS_readv,    SYS_writev,  SYS_recvfrom,
+	SYS_shutdown,		SYS_mprotect, SYS_munlock, SYS_gettid,
+	SYS_gettimeofday,	SYS_time,     SYS_sysinfo, /* qsort asks how much memory there is */
 };
 
 /* Behind the lock: ask, read, stream. Everything that goes wrong is in the outcome. */

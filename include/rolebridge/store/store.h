@@ -186,22 +186,22 @@ int store_group_next_id_set(struct store *store, uint32_t next_id, struct err *e
 
 /* --- plans --- */
 enum plan_state {
-	PLAN_DRAFT = 1,	     /* being computed; discarded at start-up */
-	PLAN_READY = 2,	     /* stored whole; to be rolled forward */
+	PLAN_DRAFT = 1, /* being computed; discarded at start-up */
+	PLAN_READY = 2, /* stored whole; to be rolled forward */
 	PLAN_APPLIED = 3,
-	PLAN_HELD = 4,	     /* waits for a person */
+	PLAN_HELD = 4, /* waits for a person */
 	PLAN_SUPERSEDED = 5,
 };
 struct plan_row {
-	int64_t row;	      /* internal number */
-	const char *id;	      /* hash, 64 hex digits; "" while draft */
+	int64_t row;	/* internal number */
+	const char *id; /* hash, 64 hex digits; "" while draft */
 	enum plan_state state;
-	const char *source;   /* source name, or "rules", "timer" */
+	const char *source; /* source name, or "rules", "timer" */
 	const char *actor;
 	int64_t created_s, finished_s;
 	int64_t batches, batches_done; /* of PLAN_READY */
-	const char *summary;  /* JSON for people and API */
-	const void *holds;    /* opaque to the store: what is held back (decision/plan.h) */
+	const char *summary;	       /* JSON for people and API */
+	const void *holds; /* opaque to the store: what is held back (decision/plan.h) */
 	size_t holds_size;
 };
 int store_plan_create(struct store *store, const char *source, const char *actor, int64_t now_s,
@@ -245,9 +245,9 @@ int store_quarantine_put(struct store *store, const struct quarantine_row *row, 
 int store_quarantine_prune(struct store *store, const char *source, int64_t seen_before_s,
 			   struct err *err);
 int store_quarantine_list(struct store *store, const char *source /* NULL: all */,
-			  size_t limit /* 0: all */,
-			  struct arena *arena, struct quarantine_row **ret_rows, size_t *ret_count,
-			  int64_t *ret_total, struct err *err);
+			  size_t limit /* 0: all */, struct arena *arena,
+			  struct quarantine_row **ret_rows, size_t *ret_count, int64_t *ret_total,
+			  struct err *err);
 
 /* --- alarms: open ones are unique by (kind, subject) --- */
 struct alarm_row {
@@ -272,8 +272,8 @@ int store_alarm_prune(struct store *store, int64_t before_s, struct err *err);
 /* Seals and appends: sets row->seq and row->hash. Only inside a write transaction. */
 int store_audit_append(struct store *store, struct audit_row *row, struct err *err);
 struct audit_query {
-	int64_t after_seq;   /* 0: from the start */
-	int64_t from_s, to_s; /* from_s <= at_s < to_s; 0: open */
+	int64_t after_seq;			       /* 0: from the start */
+	int64_t from_s, to_s;			       /* from_s <= at_s < to_s; 0: open */
 	const char *actor, *object, *action, *request; /* NULL: any; exact */
 	bool newest_first;
 	size_t limit; /* 0: all */

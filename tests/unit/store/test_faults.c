@@ -482,8 +482,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_disk_faults),	   TEST(test_memory_of_sqlite),
 		TEST(test_memory_of_ours), TEST(test_disk_full_in_a_savepoint),
-		TEST(test_kill),
-		TEST(test_durable_commits_wait_for_the_disk),
+		TEST(test_kill),	   TEST(test_durable_commits_wait_for_the_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
