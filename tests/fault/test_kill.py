@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bridge import CTL, Bridge
+from bridge import CTL, DAEMON, Bridge
 from company import LIMITS_TIGHT, attempt, config, ldif, people, read
 
 COUNT = 1500
@@ -45,8 +45,17 @@ def killed_during(bridge, words, delay):
     ended = command.poll() is not None
     bridge.kill()
     command.communicate(timeout=60)
+    start_and_kill(bridge, delay / 4)
     bridge.start()
     return ended and command.returncode == 0
+
+
+def start_and_kill(bridge, delay):
+    """It dies while it starts, perhaps while it rolls forward."""
+    with open(bridge.log, "ab") as log, subprocess.Popen(
+            [DAEMON, "--config", bridge.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
+        time.sleep(delay)
+        process.kill()
 
 
 def time_of(function, *words):

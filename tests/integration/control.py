@@ -1,0 +1,23 @@
+"""HTTP over the control socket, on one kept connection."""
+import http.client
+import json
+import socket
+
+
+class Control(http.client.HTTPConnection):
+    def __init__(self, path, timeout=60):
+        super().__init__("localhost", timeout=timeout)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+    def ask(self, method, path, body=None):
+        """(status, answer)."""
+        text = None if body is None else json.dumps(body)
+        self.request(method, "/api/v1/" + path, text, {"Content-Type": "application/json"} if text else {})
+        response = self.getresponse()
+        data = response.read()
+        return response.status, json.loads(data) if data else None
