@@ -5,6 +5,7 @@
  */
 #include <rolebridge/api/runs.h>
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -135,8 +136,10 @@ static void *run_main(void *argument)
 	struct run *run = argument;
 	struct runs *runs = run->runs;
 	struct err err = { 0 };
-	int result = run->work(run, run->context, &err);
+	int result;
 
+	pthread_setname_np(pthread_self(), run->kind);
+	result = run->work(run, run->context, &err);
 	if (run->finish)
 		run->finish(run->context);
 	if (result < 0)
@@ -152,6 +155,8 @@ static void *run_main(void *argument)
 	runs->active--;
 	pthread_cond_broadcast(&runs->changed);
 	pthread_mutex_unlock(&runs->lock);
+	/* The work of many people is freed in pieces, which the heap would keep. */
+	malloc_trim(0);
 	return NULL;
 }
 

@@ -49,6 +49,7 @@ static void *watch_main(void *context)
 {
 	struct watch *watch = context;
 
+	pthread_setname_np(pthread_self(), "deadlines");
 	pthread_mutex_lock(&watch->lock);
 	while (!watch->stopping) {
 		int64_t until_us = watch_sweep(watch);
