@@ -84,23 +84,12 @@ static int parse_word(struct parser *in, bool with_semicolon, struct filter_piec
 	return 0;
 }
 
-static int hex_digit(int c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Two hex digits behind a backslash at in->at. */
 static int parse_escape(struct parser *in, char *ret_byte)
 {
 	size_t left = in->size - in->at;
-	int high = left > 1 ? hex_digit((unsigned char)in->data[in->at + 1]) : -1;
-	int low = left > 2 ? hex_digit((unsigned char)in->data[in->at + 2]) : -1;
+	int high = left > 1 ? text_hex_digit((unsigned char)in->data[in->at + 1]) : -1;
+	int low = left > 2 ? text_hex_digit((unsigned char)in->data[in->at + 2]) : -1;
 
 	if (high < 0 || low < 0) {
 		parse_fail(in, in->at, left < 3 ? left : 3,

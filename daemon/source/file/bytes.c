@@ -5,26 +5,20 @@
 #include "bytes.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/base/file.h>
 
 #define WINDOW_FIRST (256u * 1024)
 
 int bytes_open(struct bytes *bytes, const char *path, struct err *err)
 {
-	*bytes = (struct bytes){ .fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) };
-	if (bytes->fd < 0)
-		return err_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno,
-				     "cannot open '%s'", path);
-	if (fstat(bytes->fd, &bytes->first) < 0)
-		return err_set_errno(err, ERR_IO, errno, "cannot read '%s'", path);
-	if (!S_ISREG(bytes->first.st_mode))
-		return err_set(err, ERR_INVALID, "'%s' is not a regular file", path);
-	return 0;
+	*bytes = (struct bytes){ 0 };
+	bytes->fd = file_open(path, &bytes->first, err);
+	return bytes->fd < 0 ? -1 : 0;
 }
 
 void bytes_close(struct bytes *bytes)

@@ -19,6 +19,7 @@
 
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/file.h>
+#include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 
 /* How long one poll waits before it asks whether to go on. */
@@ -39,17 +40,6 @@ static const struct {
 /* Where slapd of this system listens when `ldapi:///` names no path. */
 #define LDAPI_DEFAULT_PATH "/run/slapd/ldapi"
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Percent-decoding; false on a bad escape, a NUL or a result that does not fit. */
 static bool percent_decode(const char *text, size_t size, char *out, size_t out_size)
 {
@@ -58,8 +48,8 @@ static bool percent_decode(const char *text, size_t size, char *out, size_t out_
 	for (size_t i = 0; i < size; i++) {
 		char c = text[i];
 		if (c == '%') {
-			int high = i + 2 < size ? hex_digit(text[i + 1]) : -1;
-			int low = i + 2 < size ? hex_digit(text[i + 2]) : -1;
+			int high = i + 2 < size ? text_hex_digit((unsigned char)text[i + 1]) : -1;
+			int low = i + 2 < size ? text_hex_digit((unsigned char)text[i + 2]) : -1;
 			if (high < 0 || low < 0)
 				return false;
 			c = (char)(high * 16 + low);

@@ -34,6 +34,9 @@ void text_prepare(struct strbuf *out, const char *text, size_t size);
 /* Compare as caseIgnoreMatch does; no allocation when both are plain ASCII. Out of memory: unequal. */
 bool text_equal_caseless(const char *a, const char *b);
 
+/* The value of a hexadecimal digit of either case, -1 for any other byte. */
+int text_hex_digit(unsigned char c);
+
 /* ASCII only, for protocol words and option names. */
 bool text_ascii_equal_caseless(const char *a, const char *b);
 

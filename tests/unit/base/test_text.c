@@ -242,10 +242,27 @@ static void test_join(void **state)
 	assert_string_equal(strbuf_text(&buf), "a, b, c");
 }
 
+static void test_hex_digits(void **state)
+{
+	static const char digits[] = "0123456789abcdef", upper[] = "ABCDEF";
+
+	(void)state;
+	for (int c = 0; c < 256; c++) {
+		const char *lower_at = c ? strchr(digits, c) : NULL;
+		const char *upper_at = c ? strchr(upper, c) : NULL;
+
+		assert_int_equal(text_hex_digit((unsigned char)c), lower_at ? lower_at - digits
+								   : upper_at
+									   ? upper_at - upper + 10
+									   : -1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_hex_digits),
 		cmocka_unit_test(test_code_points),
 		cmocka_unit_test(test_preparation),
 		cmocka_unit_test(test_both_paths_agree_on_ascii),
