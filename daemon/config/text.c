@@ -118,7 +118,7 @@ static size_t find_tabbed_indicator(const char *line, size_t size)
 		for (; end < size && is_blank(line[end]); end++)
 			tab = tab || line[end] == '\t';
 		if (tab && end < size &&
-		    (line[end] == '?' || line[end] == ':' ||
+		    (line[end] == '?' || line[end] == ':' || line[end] == '>' || line[end] == '|' ||
 		     (line[end] == '-' && (end + 1 == size || is_blank(line[end + 1])))))
 			return i;
 	}
@@ -126,8 +126,8 @@ static size_t find_tabbed_indicator(const char *line, size_t size)
 }
 
 /*
- * "? a:<tab>- b" makes libfyaml 0.7.12 free a key twice. It is no YAML anyway,
- * so that the piece is refused wherever it stands, in a comment excepted.
+ * "? a:<tab>- b" makes libfyaml 0.7.12 free a key twice, "? a:<tab>>" as well. Before a dash it
+ * is no YAML anyway; the piece is refused wherever it stands, in a comment excepted.
  */
 static bool check_tabs(const char *line, size_t width, struct position at, struct diagnostics *list)
 {

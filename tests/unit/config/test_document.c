@@ -94,6 +94,8 @@ static void test_refusals(void **state)
 		{ "a tab before a list in an explicit key", "? a:\t- b\n", "1:1:4 tab" },
 		{ "a tab before a colon", "?\n x: \t :\n", "1:2:3 tab" },
 		{ "a tab before a question mark", "- ? [a]:\t?", "1:1:8 tab" },
+		{ "a tab before a folded text", "? a:\t>\n", "1:1:4 tab" },
+		{ "a tab before a literal text", "a:\t|\n b\n", "1:1:2 tab" },
 		{ "a tab before a dash at the end", "? a:\t-", "1:1:4 tab" },
 		{ "a tab before a number, or in a comment", "title:\t-5\n  # x:\t- y\n", "" },
 		{ "include in the main text", "include: conf.d/*.yaml\n", "" },
