@@ -146,30 +146,40 @@ static struct job *take_requests(struct changer *changer)
 	return first;
 }
 
-/*
- * Nobody waits: after a while do what the store left for idle time, a piece at a time. Called with
- * the mutex. Nothing depends on it but speed, so that a failure is left for the next time.
- */
-static void wait_for_jobs(struct changer *changer, bool *dirty)
+/* What the store left for idle time: is done, waits for a pause, is under way. */
+enum idle { IDLE_DONE, IDLE_WAITS, IDLE_WORKS };
+
+/* With the mutex: did so long nobody come? */
+static bool is_pause(struct changer *changer)
 {
 	struct timespec until;
 
-	if (!*dirty) {
-		pthread_cond_wait(&changer->wake, &changer->mutex);
-		return;
-	}
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_nsec += IDLE_NS;
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_nsec -= 1000000000;
 		until.tv_sec++;
 	}
-	if (pthread_cond_timedwait(&changer->wake, &changer->mutex, &until) != ETIMEDOUT)
+	return pthread_cond_timedwait(&changer->wake, &changer->mutex, &until) == ETIMEDOUT;
+}
+
+/*
+ * Nobody waits: after a while do what the store left for idle time, a piece at a time. Called with
+ * the mutex. Nothing depends on it but speed, so that a failure is left for the next time.
+ */
+static void wait_for_jobs(struct changer *changer, enum idle *idle)
+{
+	if (*idle == IDLE_DONE) {
+		pthread_cond_wait(&changer->wake, &changer->mutex);
+		return;
+	}
+	if (*idle == IDLE_WAITS && !is_pause(changer))
 		return;
 	pthread_mutex_unlock(&changer->mutex);
+	*idle = IDLE_WORKS;
 	if (store_tidy(changer->store, NULL) <= 0) {
 		store_checkpoint(changer->store, NULL);
-		*dirty = false;
+		*idle = IDLE_DONE;
 	}
 	pthread_mutex_lock(&changer->mutex);
 }
@@ -177,15 +187,16 @@ static void wait_for_jobs(struct changer *changer, bool *dirty)
 static void *writer_main(void *context)
 {
 	struct changer *changer = context;
-	bool dirty = true;
+	enum idle idle = IDLE_WAITS;
 
+	pthread_setname_np(pthread_self(), "writer");
 	pthread_mutex_lock(&changer->mutex);
 	for (;;) {
 		struct job *jobs;
 
 		while (!changer->requests && !changer->bulks && !changer->stopping)
-			wait_for_jobs(changer, &dirty);
-		dirty = true;
+			wait_for_jobs(changer, &idle);
+		idle = IDLE_WAITS;
 		jobs = take_requests(changer);
 		if (jobs) {
 			pthread_mutex_unlock(&changer->mutex);

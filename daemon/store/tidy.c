@@ -1,6 +1,6 @@
 /*
  * Work for idle time: filling the indexes on display names and on holders of
- * grants, and copying the WAL into the database.
+ * grants, copying the WAL into the database, and letting the cache of an import go.
  *
  * In a first import each new user meets these indexes at random places: a
  * batch of 500 people would rewrite some 700 of their pages, which costs more
@@ -10,8 +10,11 @@
  */
 #include "db.h"
 
+#include <malloc.h>
+
 /* Holds the writer for some 30 ms. */
 #define INDEX_CHUNK 4000
+#define CACHE_KEPT (4 * 1024 * 1024)
 
 int store_indexed_user(struct store *store, int64_t *ret_user_id, struct err *err)
 {
@@ -94,9 +97,22 @@ int store_tidy(struct store *store, struct err *err)
 	return more;
 }
 
+/* Small changes keep their warm pages; what an import filled is not needed by what comes after it. */
+static void cache_shrink(struct store *store)
+{
+	int used = 0, highest = 0;
+
+	sqlite3_db_status(store->db, SQLITE_DBSTATUS_CACHE_USED, &used, &highest, 0);
+	if (used <= CACHE_KEPT)
+		return;
+	sqlite3_db_release_memory(store->db);
+	malloc_trim(0);
+}
+
 int store_checkpoint(struct store *store, struct err *err)
 {
 	int rc = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 
+	cache_shrink(store);
 	return rc == SQLITE_OK ? 0 : store_error(store, rc, err);
 }

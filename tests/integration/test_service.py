@@ -91,7 +91,7 @@ def test_many_hangups_end_in_the_last_configuration(bridge):
 
 def test_threads_have_names(bridge):
     names = {(task / "comm").read_text().strip() for task in Path(f"/proc/{bridge.process.pid}/task").glob("*")}
-    assert {"rolebridged", "schedule", "deadlines"} <= names
+    assert {"rolebridged", "writer", "schedule", "deadlines"} <= names
 
 
 def test_termination_in_a_first_sync_loses_nothing():

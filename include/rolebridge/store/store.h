@@ -61,7 +61,8 @@ void store_interrupt(struct store *store);
 void store_set_busy_timeout(struct store *store, int timeout_ms);
 /*
  * Two jobs for idle time, between transactions. Nothing depends on them but speed.
- * Copy the WAL into the database; without it a commit does so when the WAL has grown to 64 MiB.
+ * Copy the WAL into the database, and give back the memory of a large cache; without it a commit
+ * does the former when the WAL has grown to 64 MiB.
  */
 int store_checkpoint(struct store *store, struct err *err);
 /*
