@@ -58,7 +58,7 @@ const struct cli_command *cli_commands(size_t *ret_count);
 
 /* --- parse.c --- */
 /* Fill cli from the words behind the program's name. 0, or CLI_USAGE after a message on standard error. */
-enum cli_parsed { CLI_PARSED_COMMAND, CLI_PARSED_HELP };
+enum cli_parsed { CLI_PARSED_COMMAND, CLI_PARSED_HELP, CLI_PARSED_VERSION };
 int cli_parse(struct cli *cli, int count, char *const *words, enum cli_parsed *ret_parsed);
 /* Value of a command's option; NULL: not given. */
 const char *cli_value(const struct cli *cli, const char *option);

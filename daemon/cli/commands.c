@@ -8,6 +8,7 @@ const struct cli_option cli_global_options[] = {
 	{ "socket", "PATH", "control socket of the daemon" },
 	{ "json", NULL, "print the daemon's answer as JSON" },
 	{ "help", NULL, "say how it is used and leave" },
+	{ "version", NULL, "say the version and leave" },
 	{ NULL, NULL, NULL },
 };
 

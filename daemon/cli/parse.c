@@ -87,7 +87,7 @@ struct words {
 	char *plain[WORDS_MAX]; /* that are no options */
 	size_t plain_count;
 	bool only_plain; /* after "--" */
-	bool help;
+	bool help, version;
 };
 
 static void global_set(struct words *words, const char *name, const char *value)
@@ -100,6 +100,8 @@ static void global_set(struct words *words, const char *name, const char *value)
 		cli->socket = value;
 	else if (strcmp(name, "json") == 0)
 		cli->json = true;
+	else if (strcmp(name, "version") == 0)
+		words->version = true;
 	else
 		words->help = true;
 }
@@ -257,6 +259,10 @@ int cli_parse(struct cli *cli, int count, char *const *all, enum cli_parsed *ret
 		return CLI_USAGE;
 	if (words.help || (words.plain_count > 0 && strcmp(words.plain[0], "help") == 0)) {
 		*ret_parsed = CLI_PARSED_HELP;
+		return CLI_OK;
+	}
+	if (words.version) {
+		*ret_parsed = CLI_PARSED_VERSION;
 		return CLI_OK;
 	}
 	if (!cli->command)

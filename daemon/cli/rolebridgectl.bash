@@ -32,7 +32,7 @@ _rolebridgectl()
 		'alarms clear'
 		'quarantine list'
 	)
-	local global='--config --socket --json --help'
+	local global='--config --socket --json --help --version'
 	local -A options=(
 		['sync']='--full'
 		['plan']='--config'

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <rolebridge/base/util.h>
+#include <rolebridge/base/version.h>
 #include <rolebridge/client/client.h>
 
 #define ARENA_MAX ((size_t)1024 * 1024 * 1024)
@@ -45,6 +46,16 @@ static int print_help(const struct cli *cli)
 	return CLI_OK;
 }
 
+static int perform(struct cli *cli, enum cli_parsed parsed)
+{
+	switch (parsed) {
+	case CLI_PARSED_HELP: return print_help(cli);
+	case CLI_PARSED_VERSION: printf("rolebridgectl %s\n", ROLEBRIDGE_VERSION); return CLI_OK;
+	case CLI_PARSED_COMMAND: break;
+	}
+	return cli->command->run(cli);
+}
+
 int cli_main(int argc, char *const *argv)
 {
 	AUTO(arena) struct arena *arena = arena_create(ARENA_MAX);
@@ -60,7 +71,7 @@ int cli_main(int argc, char *const *argv)
 	if (status != CLI_OK)
 		return status;
 	terminal_look(&cli);
-	status = parsed == CLI_PARSED_HELP ? print_help(&cli) : cli.command->run(&cli);
+	status = perform(&cli, parsed);
 	client_destroy(cli.client);
 	/* What could not be written was not said: a full disk is no success. */
 	if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -7,10 +7,10 @@
 #include <stdio.h>
 
 #include <rolebridge/base/log.h>
+#include <rolebridge/base/version.h>
 
 #include "commands.h"
 #include "service.h"
-#include "version.h"
 
 #define DEFAULT_CONFIG "/etc/rolebridge/rolebridge.yaml"
 

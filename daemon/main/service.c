@@ -24,12 +24,12 @@
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/base/version.h>
 #include <rolebridge/http/server.h>
 
 #include "configuration.h"
 #include "schedule.h"
 #include "sources.h"
-#include "version.h"
 
 #define DRAIN_MS 10000
 #define REGISTRY_MAX_BYTES (64u * 1024 * 1024)

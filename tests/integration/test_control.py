@@ -290,6 +290,8 @@ def test_exit_status(bridge):
     assert bridge.human("users", "shwo", "nix").returncode == 2
     assert bridge.human("why").returncode == 2
     assert bridge.human("--help").returncode == 0
+    version = bridge.human("--version")
+    assert (version.returncode, version.stdout) == (0, f"rolebridgectl {bridge.ctl('status')['version']}\n")
     nobody = subprocess.run([CTL, "--socket", bridge.folder / "none.sock", "status"], capture_output=True, text=True,
                             check=False, stdin=subprocess.DEVNULL)
     assert nobody.returncode == 1 and "no daemon answers" in nobody.stderr
