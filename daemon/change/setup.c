@@ -227,7 +227,8 @@ struct live_setup *live_setup_create(struct setup *origin, struct store *store, 
 	}
 	if (origin->destroy == destroy_live)
 		origin = ((struct live_setup *)origin)->origin;
-	live->setup = *origin;
+	/* All but the last member: others count references there meanwhile. */
+	memcpy(&live->setup, origin, offsetof(struct setup, references));
 	live->setup.references = 1;
 	live->setup.destroy = destroy_live;
 	live->origin = setup_acquire(origin);

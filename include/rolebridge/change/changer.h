@@ -27,7 +27,7 @@ struct setup {
 	size_t source_count;
 	void (*destroy)(struct setup *setup);
 	void *owner;	/* main's */
-	int references; /* atomic; use setup_acquire, setup_release */
+	int references; /* last; atomic; use setup_acquire, setup_release */
 };
 struct setup *setup_acquire(struct setup *setup);
 void setup_release(struct setup *setup);
