@@ -109,35 +109,6 @@ static const struct source_settings *find_source(const struct settings *settings
 	return NULL;
 }
 
-static bool organization_exists(const struct settings *settings, const char *name)
-{
-	const struct organization_settings *organizations = settings->organizations.items;
-
-	if (strcmp(name, "default") == 0)
-		return true;
-	for (size_t i = 0; i < settings->organizations.count; i++)
-		if (organizations[i].name.text && strcmp(organizations[i].name.text, name) == 0)
-			return true;
-	return false;
-}
-
-static void check_organizations(const struct settings *settings, struct diagnostics *list)
-{
-	const struct organization_settings *items = settings->organizations.items;
-
-	for (size_t i = 0; i < settings->organizations.count; i++) {
-		for (size_t j = 0; items[i].name.text && j < i; j++) {
-			if (!items[j].name.text ||
-			    strcmp(items[i].name.text, items[j].name.text) != 0)
-				continue;
-			diagnostics_add(list, SEVERITY_ERROR, "duplicate-name", items[i].name.at,
-					"Give each organization a name of its own.",
-					"organization '%s' is declared twice", items[i].name.text);
-			break;
-		}
-	}
-}
-
 static void check_link(const struct settings *settings, const struct source_settings *source,
 		       struct diagnostics *list)
 {
@@ -165,17 +136,13 @@ static void check_source(const struct settings *settings, size_t index, struct d
 					"Give each source a name of its own.",
 					"source '%s' is declared twice", source->name.text);
 	}
-	if (source->organization.text && !organization_exists(settings, source->organization.text))
-		diagnostics_add(
-			list, SEVERITY_ERROR, "unknown-organization", source->organization.at,
-			"Declare it under organizations, or leave the key out for 'default'.",
-			"unknown organization '%s'", source->organization.text);
 	check_link(settings, source, list);
 }
 
 void settings_check(const struct settings *settings, struct diagnostics *list)
 {
-	check_organizations(settings, list);
+	organizations_check(settings->organizations.items, settings->organizations.count,
+			    settings->sources.items, settings->sources.count, list);
 	for (size_t i = 0; i < settings->sources.count; i++)
 		check_source(settings, i, list);
 }

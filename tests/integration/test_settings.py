@@ -1,0 +1,42 @@
+"""What only the whole configuration can say: names across sources and organizations."""
+import subprocess
+
+import pytest
+
+from bridge import DAEMON
+
+BASE = """
+profiles: [{name: viewer, permissions: ["accounts:read@own"]}]
+policy: {default_profile: viewer}
+"""
+FILE = "type: ldif, path: people.ldif, key: uid"
+
+
+def check(tmp_path, text):
+    config = tmp_path / "rolebridge.yaml"
+    config.write_text(BASE + text)
+    return subprocess.run([DAEMON, "--check", config], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("text, expected", [
+    (f"sources:\n  - {{name: a, {FILE}}}\n  - {{name: a, {FILE}}}\n", "source 'a' is declared twice"),
+    (f"sources: [{{name: a, {FILE}, organization: nowhere}}]\n", "nowhere"),
+    ("organizations: [{name: x}, {name: x}]\n", "x"),
+    (f"organizations: [{{name: x, domains: [x.example]}}]\nsources: [{{name: a, {FILE}, "
+     "authoritative_domains: [x.example]}]\n", "x.example"),
+    (f"sources:\n  - {{name: a, {FILE}, link: {{attribute: mail, source: b}}}}\n", "link to unknown source 'b'"),
+    (f"sources:\n  - {{name: a, {FILE}, link: {{attribute: mail, source: a}}}}\n", "cannot link to itself"),
+    ("sources: [{name: a, type: gopher}]\n", "gopher"),
+    ("control_socket: /" + "x" * 120 + "\n", "107"),
+])
+def test_refused(tmp_path, text, expected):
+    result = check(tmp_path, text)
+    assert result.returncode == 1 and " error: " in result.stderr, result
+    assert expected in result.stderr, result.stderr
+
+
+def test_accepted(tmp_path):
+    result = check(tmp_path, f"organizations: [{{name: x, domains: [x.example]}}]\nsources:\n"
+                   f"  - {{name: a, {FILE}, organization: x, authoritative_domains: [x.example]}}\n"
+                   f"  - {{name: b, {FILE}, link: {{attribute: mail, source: a, other: mail}}}}\n")
+    assert result.returncode == 0, result.stderr
