@@ -683,7 +683,7 @@ static int prepare_person(struct slot *slot, const struct person_change *change,
 		return -1;
 	if (person_change_is_empty(&now))
 		return 0;
-	if (plan->report && report_person(plan->report, &now, false, err) < 0)
+	if (plan->report && run_report_person(plan->report, &now, false, err) < 0)
 		return -1;
 	slot->changes[slot->count] = now;
 	slot->detail_at[slot->count] = 0;
@@ -795,6 +795,15 @@ static void driver_finish(struct driver *driver)
 	pthread_mutex_destroy(&driver->mutex);
 }
 
+static void tell_progress(const struct apply_plan *plan, int64_t batches_done)
+{
+	const struct run_report *report = plan->report;
+
+	if (report && report->progress)
+		report->progress(report->progress_context, (uint64_t)batches_done,
+				 (uint64_t)plan->batches);
+}
+
 int apply_plan(struct apply_plan *plan, struct store *read, struct err *err)
 {
 	struct driver driver = { .plan = plan, .read = read };
@@ -805,6 +814,7 @@ int apply_plan(struct apply_plan *plan, struct store *read, struct err *err)
 
 		if (!slot)
 			break;
+		tell_progress(plan, seq);
 		result = prepare(slot, seq, err);
 		if (result == 0)
 			submit(&driver, slot);
@@ -815,6 +825,8 @@ int apply_plan(struct apply_plan *plan, struct store *read, struct err *err)
 			*err = driver.failure;
 		result = -1;
 	}
+	if (result == 0)
+		tell_progress(plan, plan->batches);
 	driver_finish(&driver);
 	return result < 0 ? err_wrap(err, "plan is stored and will be continued") : 0;
 }

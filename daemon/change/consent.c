@@ -205,6 +205,7 @@ int plan_apply(struct changer *changer, const struct actor *actor, const char *i
 	int result;
 
 	run_report_init(&report);
+	report_watch(&report, ret_report);
 	report.complete = true;
 	report.started_s = clock_now_s();
 	result = report.arena ? changer_bulk_begin(changer, err)

@@ -354,10 +354,9 @@ int audit_write(struct store *store, int64_t now_s, const struct actor *actor, c
 		const char *object, const char *detail, struct err *err);
 
 /* --- report.c --- */
-int report_person(struct run_report *report, const struct person_change *change, bool held,
-		  struct err *err);
 int report_hold(struct run_report *report, const char *kind, const char *subject, const char *text,
 		int64_t count, struct err *err);
-void report_sort(struct run_report *report);
+/* Who watches the one, watches the other; from may be NULL. */
+void report_watch(struct run_report *report, const struct run_report *from);
 
 #endif

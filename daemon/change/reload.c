@@ -198,6 +198,7 @@ int changer_reload(struct changer *changer, struct setup *setup, const struct ac
 	if (!report.arena)
 		return err_set(err, ERR_MEMORY, "no memory for the report");
 	start_report(&report, clock_now_s());
+	report_watch(&report, ret_report);
 	if (changer_bulk_begin(changer, err) < 0) {
 		run_report_finish(&report);
 		return -1;
@@ -332,6 +333,7 @@ int change_rule_release(struct changer *changer, const struct actor *actor, cons
 
 	run_report_init(&report);
 	start_report(&report, release.now_s);
+	report_watch(&report, ret_report);
 	result = report.arena ? changer_bulk_begin(changer, err)
 			      : err_set(err, ERR_MEMORY, "no memory for the report");
 	if (result == 0) {

@@ -26,6 +26,12 @@ void run_report_finish(struct run_report *report)
 	*report = (struct run_report){ .problem = "", .server = "", .plan_id = "" };
 }
 
+void report_watch(struct run_report *report, const struct run_report *from)
+{
+	report->progress = from ? from->progress : NULL;
+	report->progress_context = from ? from->progress_context : NULL;
+}
+
 static int add_line(struct run_report *report, const struct report_change *line, struct err *err)
 {
 	report->changes_total++;
@@ -124,8 +130,8 @@ static int report_fields(struct lines *lines, const struct person_change *change
 	return 0;
 }
 
-int report_person(struct run_report *report, const struct person_change *change, bool held,
-		  struct err *err)
+int run_report_person(struct run_report *report, const struct person_change *change, bool held,
+		      struct err *err)
 {
 	const struct user *before = &change->before, *after = &change->after;
 	struct lines lines = { .report = report,
@@ -208,7 +214,7 @@ static int compare_lines(const void *a, const void *b)
 	return order == 0 ? (int)left->held - (int)right->held : order;
 }
 
-void report_sort(struct run_report *report)
+void run_report_sort(struct run_report *report)
 {
 	if (report->change_count > 1)
 		qsort(report->changes, report->change_count, sizeof(*report->changes),

@@ -337,8 +337,15 @@ static int on_ready(struct changer *changer, struct run *run UNUSED, void *conte
 	state.name = sync->source;
 	state.last_read_s = sync->now_s;
 	state.server = sync->server;
-	state.last_problem = sync->complete ? "" : sync->problem;
+	/* A whole read has one only when an entry may be anybody's. */
+	state.last_problem = sync->problem;
 	if (sync->complete) {
+		if ((sync->nameless
+			     ? store_alarm_raise(changer->store, "nobody-missing", sync->source,
+						 NAMELESS, sync->now_s, err)
+			     : store_alarm_clear(changer->store, "nobody-missing", sync->source,
+						 sync->actor.name, sync->now_s, err)) < 0)
+			return -1;
 		state.last_complete_s = sync->now_s;
 		state.entries = sync->report.entries;
 		if (write_groups(changer, sync, err) < 0 || write_force(changer, sync, err) < 0)

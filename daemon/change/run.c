@@ -60,7 +60,7 @@ int run_hold(struct run *run, const struct person_change *held, struct err *err)
 {
 	run->report->held++;
 	if (held_digests_add(&run->digests, held, err) < 0 ||
-	    report_person(run->report, held, true, err) < 0)
+	    run_report_person(run->report, held, true, err) < 0)
 		return -1;
 	return draft_add(&run->held, held, err);
 }
@@ -149,7 +149,7 @@ static int list_person(void *context, const struct person_change *change, struct
 			&now, &held, err) < 0)
 		return -1;
 	apply_count(&listing->applied, &now);
-	return report_person(run->report, &now, false, err);
+	return run_report_person(run->report, &now, false, err);
 }
 
 static void report_applied(struct run_report *report, const struct applied *applied)
@@ -409,6 +409,6 @@ int run_carry_out(struct run *run, struct err *err)
 	if (run->draft.dry_run ? list_dry_run(run, err) < 0
 			       : make_ready(run, err) < 0 || apply_run(run, err) < 0)
 		return -1;
-	report_sort(run->report);
+	run_report_sort(run->report);
 	return 0;
 }

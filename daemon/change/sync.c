@@ -22,6 +22,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/dn.h>
 
+#define FROZEN_MAX 100000000u
 #define TEXT_BYTES_MAX (256u * 1024 * 1024)
 /* Applied plans and cleared alarms are listed for so long; the audit log keeps what they did. */
 #define HISTORY_S (90 * (int64_t)86400)
@@ -141,6 +142,7 @@ static void destroy_sync(struct sync *sync, bool forget_table)
 	run_report_finish(&sync->report);
 	free(sync->groups);
 	free(sync->quarantined);
+	hash_table_destroy(sync->frozen_names);
 	arena_destroy(sync->texts);
 	arena_destroy(sync->arena);
 	free(sync);
@@ -180,9 +182,8 @@ void sync_abort(struct sync *sync)
 
 /* --- quarantine --- */
 
-int sync_quarantine(void *context, const struct quarantined *entry, struct err *err)
+static int list_quarantined(struct sync *sync, const struct quarantined *entry, struct err *err)
 {
-	struct sync *sync = context;
 	struct quarantine_row *row;
 
 	sync->report.quarantined++;
@@ -234,7 +235,7 @@ static int quarantine_record(struct sync *sync, const void *record, size_t size,
 				     .reason = reason,
 				     .detail = detail };
 
-	return sync_quarantine(sync, &entry, err);
+	return list_quarantined(sync, &entry, err);
 }
 
 /* --- identities --- */
@@ -335,6 +336,74 @@ static int take_change(struct sync *sync, struct known_entry *entry,
 		change->identity_count = 0;
 	}
 	return person_change_is_empty(change) ? 0 : draft_add(&sync->run.draft, change, err);
+}
+
+/*
+ * Nothing new is known of a person, or nothing that can be used: what waits for them in the held plan
+ * waits on, and nothing else happens.
+ */
+static int keep_waiting(struct sync *sync, int64_t user_id, struct err *err)
+{
+	struct person_change change;
+	enum evaluated outcome;
+	const char *problem;
+
+	if (!waits(sync, user_id))
+		return 0;
+	arena_reset(sync->arena);
+	if (sync_evaluate(sync, sync->setup, user_id, NULL, &change, &outcome, &problem, err) < 0)
+		return -1;
+	if (outcome != EVALUATED ||
+	    plan_intersect(held_users_find(&sync->own, user_id)->change, &change, sync->arena,
+			   &change, err) < 0)
+		return outcome != EVALUATED ? 0 : -1;
+	return person_change_is_empty(&change) ? 0 : draft_add(&sync->run.draft, &change, err);
+}
+
+static int freeze_key(struct sync *sync, const char *key, struct err *err)
+{
+	struct known_entry *entry;
+
+	if (known_put(sync->slot->table, fingerprint128(key, strlen(key)), &entry) < 0)
+		return err_set(err, ERR_MEMORY, "no memory for the known identities");
+	if (known_flag(entry, TABLE_SEEN))
+		return 0;
+	/* To be looked at when it can be processed again. */
+	entry->user_flags |= TABLE_SEEN;
+	entry->digest = (struct hash128){ { 0 } };
+	return keep_waiting(sync, known_user(entry), err);
+}
+
+static int freeze_name(struct sync *sync, const char *dn, struct err *err)
+{
+	AUTO(strbuf) struct strbuf normal = STRBUF(DN_MAX * 32);
+	uint32_t *slot;
+
+	if (dn[0] == '\0' || dn_normalize(dn, strlen(dn), &normal, NULL) < 0) {
+		sync->nameless = true;
+		return 0;
+	}
+	if (!sync->frozen_names)
+		sync->frozen_names = hash_table_create(64, FROZEN_MAX);
+	if (!sync->frozen_names ||
+	    hash_table_put(sync->frozen_names, fingerprint128(normal.data, normal.size), &slot) < 0)
+		return err_set(err, ERR_MEMORY, "no memory for quarantined entries");
+	return 0;
+}
+
+/* Quarantine freezes, it never disables: whose entry it is does not count as missing. */
+int sync_quarantine(void *context, const struct quarantined *entry, struct err *err)
+{
+	struct sync *sync = context;
+	int frozen = 0;
+
+	if (entry->key[0] != '\0')
+		frozen = freeze_key(sync, entry->key, err);
+	/* A repeated key is known, though it is not told again. */
+	else if (!entry->is_group &&
+		 (strcmp(entry->reason, "duplicate-key") != 0 || (entry->dn && entry->dn[0])))
+		frozen = freeze_name(sync, entry->dn ? entry->dn : "", err);
+	return frozen < 0 ? -1 : list_quarantined(sync, entry, err);
 }
 
 static int evaluate_record(struct sync *sync, struct known_entry *entry,
@@ -533,6 +602,39 @@ static int miss_one(struct sync *sync, const struct unseen_identity *item, struc
 	return person_change_is_empty(&change) ? 0 : draft_add(&sync->run.draft, &change, err);
 }
 
+/* Is the name, as stored, that of an entry that could not be processed? */
+static int is_frozen(struct sync *sync, const struct unseen_identity *item, bool *ret_frozen,
+		     struct err *err)
+{
+	AUTO(strbuf) struct strbuf normal = STRBUF(DN_MAX * 32);
+	struct identity_row row;
+	struct identity identity;
+	uint32_t at;
+
+	*ret_frozen = sync->nameless;
+	if (sync->nameless || !sync->frozen_names)
+		return 0;
+	arena_reset(sync->arena);
+	if (store_identity_get(sync->store, sync->source, item->key, sync->arena, &row, err) < 0 ||
+	    record_decode(row.record, row.record_size, sync->setup->setup.decision.schema,
+			  sync->number, sync->arena, &identity, err) < 0)
+		return -1;
+	*ret_frozen = identity.dn[0] != '\0' &&
+		      dn_normalize(identity.dn, strlen(identity.dn), &normal, NULL) == 0 &&
+		      hash_table_get(sync->frozen_names,
+				     fingerprint128(normal.data, normal.size), &at);
+	return 0;
+}
+
+static int judge_unseen(struct sync *sync, const struct unseen_identity *item, struct err *err)
+{
+	bool frozen;
+
+	if (is_frozen(sync, item, &frozen, err) < 0)
+		return -1;
+	return frozen ? keep_waiting(sync, item->user_id, err) : miss_one(sync, item, err);
+}
+
 static int miss_unseen(struct sync *sync, struct err *err)
 {
 	struct unseen unseen = { .sync = sync };
@@ -548,7 +650,7 @@ static int miss_unseen(struct sync *sync, struct err *err)
 			*err = problem;
 	}
 	for (size_t i = 0; i < unseen.count && result == 0; i++)
-		result = miss_one(sync, &unseen.items[i], err);
+		result = judge_unseen(sync, &unseen.items[i], err);
 	free(unseen.items);
 	return result;
 }
@@ -644,6 +746,8 @@ int sync_finish(struct sync *sync, bool complete, const char *problem, const cha
 	check_canaries(sync, &complete, &problem);
 	sync->complete = complete;
 	sync->problem = problem ? problem : "";
+	if (complete && sync->nameless)
+		sync->problem = NAMELESS;
 	sync->server = server ? server : "";
 	sync->active = &sync->run;
 	report->dry_run = sync->dry_run;
@@ -651,6 +755,7 @@ int sync_finish(struct sync *sync, bool complete, const char *problem, const cha
 	report->problem = arena_strdup(report->arena, sync->problem);
 	report->server = arena_strdup(report->arena, sync->server);
 	report->started_s = sync->now_s;
+	report_watch(report, ret_report);
 	result = report->problem && report->server
 			 ? 0
 			 : err_set(err, ERR_MEMORY, "no memory for the report");

@@ -5,6 +5,10 @@
 #include "internal.h"
 #include "link.h"
 
+/* Why nobody of a whole read counts as missing. */
+#define NAMELESS \
+	"an entry without key and name could not be processed: nobody counts as missing"
+
 struct seen_group {
 	uint32_t id;
 	bool found;
@@ -31,6 +35,9 @@ struct sync {
 	size_t group_count, group_capacity;
 	struct quarantine_row *quarantined;
 	size_t quarantined_count, quarantined_capacity, quarantine_at;
+	/* Normal names of entries that could not be processed and have no key. */
+	struct hash_table *frozen_names;
+	bool nameless; /* an entry had neither: it may be anybody's */
 	uint64_t canaries_seen;
 	struct run_report report;
 	struct run run;	    /* as read */

@@ -70,6 +70,7 @@ struct delivery {
 	struct hash_table *keys; /* every key seen */
 	struct hash_table *canaries;
 	size_t canaries_left;
+	const char *dn; /* of the present entry, lent for quarantine; NULL: files without names */
 	uint64_t delivered;
 	uint64_t total; /* entries to come, 0: unknown */
 };

@@ -642,6 +642,7 @@ static int finish_in_second(struct ldif *ldif, struct err *err)
 
 	if (ldif->valid_dn && !is_in_base(ldif))
 		return 0;
+	ldif->d.dn = ldif->valid_dn ? strbuf_text(&ldif->dn) : "";
 	if (ldif->problem.reason) {
 		/* Its name and key are taken: a second entry is no better than a damaged first one. */
 		if (ldif->valid_dn && note_name(ldif, &earlier, err) < 0)

@@ -216,7 +216,7 @@ static int take_attributes(struct reading *reading, uint32_t group, struct entry
 			return -1;
 	}
 	if (more < 0) {
-		output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL,
+		output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL, NULL,
 				  "malformed-entry", "group entry does not decode");
 		reading->groupings->complete = false;
 	}
@@ -231,7 +231,7 @@ static void tell_bad_members(struct reading *reading, const struct entry *entry)
 		return;
 	snprintf(detail, sizeof(detail), "%" PRIu64 " of %" PRIu64 " members are no valid names",
 		 reading->bad_members, reading->all_members);
-	output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL,
+	output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL, NULL,
 			  "invalid-member", detail);
 }
 
@@ -240,7 +240,7 @@ static void quarantine_group(struct reading *reading, const struct entry *entry,
 			     const char *detail)
 {
 	reading->groupings->complete = false;
-	output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL, reason,
+	output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL, NULL, reason,
 			  detail);
 }
 

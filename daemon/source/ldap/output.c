@@ -63,10 +63,14 @@ void output_release(struct output *out)
 }
 
 void output_quarantine(struct output *out, const void *name, size_t size, const char *key,
-		       const char *reason, const char *detail)
+		       const char *dn, const char *reason, const char *detail)
 {
 	AUTO(strbuf) struct strbuf locator = STRBUF(ESCAPED_MAX + 8);
-	struct quarantined entry = { .key = key ? key : "", .reason = reason, .detail = detail };
+	struct quarantined entry = { .key = key ? key : "",
+				     .reason = reason,
+				     .detail = detail,
+				     .dn = dn ? dn : "",
+				     .is_group = !dn };
 
 	display_escape(&locator, name, size < PROTOCOL_TEXT_MAX ? size : PROTOCOL_TEXT_MAX);
 	entry.locator = strbuf_text(&locator);

@@ -42,11 +42,11 @@ void output_pulse(struct output *out);
 /* End of the group phase: what was held goes out. */
 void output_release(struct output *out);
 /*
- * Quarantine an entry. name: its DN as the directory sent it, any bytes. key may be NULL; detail is
- * text of ours.
+ * Quarantine an entry. name: its DN as the directory sent it, any bytes. key may be NULL; dn: the name
+ * when it is valid, else ""; NULL: a group's entry. detail is text of ours.
  */
 void output_quarantine(struct output *out, const void *name, size_t size, const char *key,
-		       const char *reason, const char *detail);
+		       const char *dn, const char *reason, const char *detail);
 /* Room for an identity of at most `size` bytes beside what is gathered. */
 void output_make_room(struct output *out, size_t size);
 

@@ -557,13 +557,15 @@ static int take_message(struct people *people, LDAPMessage *message)
 	int status = 0;
 
 	strbuf_clear(&people->key);
+	strbuf_clear(&people->dn);
 	if (entry_open(people->session->ld, message, &entry) < 0)
 		problem_set(&problem, "malformed-entry", "entry does not decode");
 	else
 		status = take_user(people, &entry, &problem);
 	if (status == 0 && problem.reason)
 		output_quarantine(people->session->out, entry.dn.bv_val, entry.dn.bv_len,
-				  strbuf_text(&people->key), problem.reason, problem.detail);
+				  strbuf_text(&people->key), strbuf_text(&people->dn),
+				  problem.reason, problem.detail);
 	clear_slots(people);
 	entry_close(&entry);
 	ldap_msgfree(message);

@@ -210,6 +210,9 @@ void quarantine_encode(const struct quarantined *entry, struct strbuf *out)
 	put_short_text(out, entry->key);
 	put_short_text(out, entry->reason);
 	put_short_text(out, entry->detail);
+	/* A name that was cut would be another name: rather none. */
+	put_text(out, entry->dn && strlen(entry->dn) <= DN_MAX ? entry->dn : "");
+	put_u8(out, entry->is_group);
 	message_end(out, begin);
 }
 
@@ -299,6 +302,10 @@ int quarantine_decode(struct reader *in, struct arena *arena, struct quarantined
 	entry.key = get_utf8(in, arena);
 	entry.reason = get_reason(in, arena, false);
 	entry.detail = get_short_text(in, arena);
+	entry.dn = get_utf8(in, arena);
+	entry.is_group = get_bool(in);
+	if (strlen(entry.dn) > DN_MAX)
+		in->failed = true;
 	if (finish(in, "quarantine", err) < 0)
 		return -1;
 	*ret_entry = entry;

@@ -17,6 +17,7 @@
 
 #include <rolebridge/base/arena.h>
 #include <rolebridge/base/message.h>
+#include <rolebridge/identity/dn.h>
 #include <rolebridge/identity/record.h>
 #include <rolebridge/source/source.h>
 

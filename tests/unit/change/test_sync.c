@@ -552,7 +552,10 @@ static void test_bad_entries(void **state)
 	struct sync *sync;
 	struct run_report report;
 	static const char garbage[] = { 1, 1, 2, 'k', '9', 0, 0, 1, 9 };
-	struct quarantined entry = { "file:3", "", "invalid-utf8", "not UTF-8" };
+	struct quarantined entry = { .locator = "file:3",
+				     .key = "",
+				     .reason = "invalid-utf8",
+				     .detail = "not UTF-8" };
 	struct quarantine_row *rows;
 	size_t count;
 	int64_t total;
@@ -573,6 +576,103 @@ static void test_bad_entries(void **state)
 	ok(w, store_quarantine_list(store, "corp", 100, w->arena, &rows, &count, &total, &w->err));
 	assert_int_equal(total, 4);
 	store_close(store);
+}
+
+/* A read of `lines` and one entry that cannot be processed, by what is known of it. */
+static void sync_with_bad(struct world *w, const char *lines, const struct quarantined *bad,
+			  struct run_report *ret_report)
+{
+	struct sync *sync = world_begin(w, "corp", false);
+
+	ok(w, world_feed(w, sync, "corp", lines));
+	if (bad)
+		ok(w, sync_quarantine(sync, bad, &w->err));
+	world_groups(w, sync, "corp", NULL);
+	run_report_init(ret_report);
+	ok(w, sync_finish(sync, true, "", "", ret_report, &w->err));
+}
+
+#define BAD .locator = "f:1", .reason = "invalid-utf8", .detail = "not UTF-8"
+
+/* Quarantine freezes, it never disables. */
+static void test_quarantine_freezes(void **state)
+{
+	struct world *w = *state;
+	static const struct {
+		const char *name;
+		struct quarantined entry;
+		bool other_missing; /* does somebody else still count as missing? */
+	} cases[] = {
+		{ "key", { BAD, .key = "k2", .dn = "" }, true },
+		{ "key and name", { BAD, .key = "k2", .dn = "uid=other,dc=x" }, true },
+		{ "name", { BAD, .key = "", .dn = "UID=K2 , DC=X" }, true },
+		{ "neither", { BAD, .key = "", .dn = "" }, false },
+		{ "a name that is none", { BAD, .key = "", .dn = "=,," }, false },
+	};
+	struct run_report report;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		world_tear_down(state);
+		world_set_up(state);
+		w = *state;
+		world_open(w, RULES WIDE SOURCES);
+		world_sync(w, "corp", "k1 anna\nk2 ben @managers @sales\nk3 cleo\n", 0, NULL);
+		for (int run = 0; run < 3; run++) {
+			sync_with_bad(w, "k1 anna\n", &cases[i].entry, &report);
+			assert_int_equal(report.quarantined, 1);
+			if (strcmp(world_user(w, "ben"), "manager active sales:rule") != 0)
+				fail_msg("%s: %s", cases[i].name, world_user(w, "ben"));
+			assert_string_equal(world_user(w, "cleo"),
+					    cases[i].other_missing ? "staff disabled(missing)"
+								   : "staff active");
+			assert_int_equal(world_alarms(w, "nobody-missing"),
+					 !cases[i].other_missing);
+			assert_int_equal(strstr(report.problem, "nobody counts as missing") != NULL,
+					 !cases[i].other_missing);
+			run_report_finish(&report);
+			if (run == 1)
+				world_open(w, RULES WIDE SOURCES);
+		}
+		sync_with_bad(w, "k1 anna\nk2 ben @managers\n", NULL, &report);
+		assert_int_equal(report.quarantined, 0);
+		assert_int_equal(world_alarms(w, "nobody-missing"), 0);
+		run_report_finish(&report);
+		assert_string_equal(world_user(w, "ben"), "manager active");
+		sync_with_bad(w, "k1 anna\n", NULL, &report);
+		run_report_finish(&report);
+		assert_string_equal(world_user(w, "ben"), "manager disabled(missing)");
+		assert_string_equal(world_user(w, "cleo"), "staff disabled(missing)");
+	}
+}
+
+/* What waits for somebody waits on while their entry is in quarantine. */
+static void test_quarantine_keeps_held(void **state)
+{
+	struct world *w = *state;
+	char *all = crowd(40, "@sales", 0, 0, ""), *less = crowd(40, "@sales", 0, 20, "");
+	char *bad = crowd(40, "@sales", 0, 20, "");
+	const struct quarantined entries[] = {
+		{ BAD, .key = "k0", .dn = "" },
+		{ BAD, .key = "", .dn = "uid=k0,dc=x" },
+		{ BAD, .key = "", .dn = "" },
+	};
+	struct run_report report, again;
+
+	world_open(w, RULES POLICY SOURCES);
+	world_sync(w, "corp", all, 0, NULL);
+	world_sync(w, "corp", less, 0, &report);
+	assert_int_equal(report.held, 20);
+	for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
+		sync_with_bad(w, strchr(bad, '\n') + 1, &entries[i], &again);
+		assert_string_equal(again.plan_id, report.plan_id);
+		run_report_finish(&again);
+	}
+	ok(w, plan_apply(w->changer, &test_person, report.plan_id, NULL, NULL, &w->err));
+	assert_string_equal(world_user(w, "u0"), "staff active");
+	run_report_finish(&report);
+	free(all);
+	free(less);
+	free(bad);
 }
 
 static void test_dry_run_writes_nothing(void **state)
@@ -910,6 +1010,8 @@ int main(void)
 		TEST(test_links),
 		TEST(test_name_conflicts),
 		TEST(test_bad_entries),
+		TEST(test_quarantine_freezes),
+		TEST(test_quarantine_keeps_held),
 		TEST(test_dry_run_writes_nothing),
 		TEST(test_abort_and_running),
 		TEST(test_reload),
