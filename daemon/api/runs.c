@@ -256,6 +256,17 @@ void run_progress(struct run *run, const char *phase, uint64_t done, uint64_t to
 	pthread_mutex_unlock(&run->runs->lock);
 }
 
+static void applying(void *context, uint64_t done, uint64_t total)
+{
+	run_progress(context, "applying", done, total);
+}
+
+void run_watch_applying(struct run *run, struct run_report *report)
+{
+	report->progress = applying;
+	report->progress_context = run;
+}
+
 int run_add_report(struct run *run, const char *subject, const struct run_report *report,
 		   struct err *err)
 {

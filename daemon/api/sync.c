@@ -267,6 +267,7 @@ static int apply_work(struct run *run, void *context, struct err *err)
 
 	run_progress(run, "applying", 0, 0);
 	run_report_init(&report);
+	run_watch_applying(run, &report);
 	return report_run(run, job->subject, &report,
 			  plan_apply(job->api->settings.changer, &actor, job->subject,
 				     job->only_user, &report, err),
@@ -329,6 +330,7 @@ static int release_work(struct run *run, void *context, struct err *err)
 
 	run_progress(run, "applying", 0, 0);
 	run_report_init(&report);
+	run_watch_applying(run, &report);
 	return report_run(
 		run, job->subject, &report,
 		change_rule_release(job->api->settings.changer, &actor, job->subject, &report, err),

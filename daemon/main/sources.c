@@ -166,7 +166,7 @@ int source_sync(struct changer *changer, struct configuration *configuration, bo
 		sync_abort(feed.sync);
 		return err_wrap(err, "source '%s'", source);
 	}
-	run_progress(run, dry_run ? "planning" : "applying", result.entries, result.entries);
+	run_progress(run, dry_run ? "planning" : "applying", 0, 0);
 	return sync_finish(feed.sync, result.complete, result.complete ? "" : result.detail,
 			   result.server, ret_report, err);
 }

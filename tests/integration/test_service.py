@@ -112,6 +112,13 @@ def test_termination_in_a_first_sync_loses_nothing():
         assert bridge.ctl("status")["users"]["total"] == 20000
 
 
+def test_progress_is_told_while_a_plan_is_applied():
+    people = "id,uid,departmentNumber\n" + "".join(f"{i},user{i},7\n" for i in range(3000))
+    with Bridge(CONFIG.replace("interval: 1h", "interval: 0"), {"staff.csv": people}) as bridge:
+        run = bridge.ctl("sync")
+        assert run["phase"] == "applying" and 1 < run["done"] == run["total"] < 3000
+
+
 def test_a_full_table_of_descriptors_is_survived(bridge):
     """Connections wait or are refused; when they go, everything is as before."""
     subprocess.run(["prlimit", f"--pid={bridge.process.pid}", "--nofile=40:40"], check=True)

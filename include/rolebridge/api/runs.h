@@ -47,6 +47,8 @@ const char *run_actor(const struct run *run);
 bool run_cancelled(const struct run *run);
 /* total 0: not known. phase: "reading", "applying" … static. */
 void run_progress(struct run *run, const char *phase, uint64_t done, uint64_t total);
+/* Have the work that fills this report tell the run how far it has applied. */
+void run_watch_applying(struct run *run, struct run_report *report);
 /* One finished report (subject: source name); copied. Its arena stays the caller's. */
 int run_add_report(struct run *run, const char *subject, const struct run_report *report,
 		   struct err *err);

@@ -47,9 +47,16 @@ struct run_report {
 	size_t change_count;
 	int64_t changes_total;
 	int64_t started_s, duration_ms;
+	/* Told now and then while a plan is applied, by the thread that waits for it; may be NULL. */
+	void (*progress)(void *context, uint64_t done, uint64_t total);
+	void *progress_context;
 };
 void run_report_init(struct run_report *report);
 void run_report_finish(struct run_report *report);
+/* Lines of one person's change: all are counted, PLAN_LISTED_MAX are kept. run_report_sort when all are in. */
+int run_report_person(struct run_report *report, const struct person_change *change, bool held,
+		      struct err *err);
+void run_report_sort(struct run_report *report);
 
 struct sync;
 
