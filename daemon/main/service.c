@@ -161,6 +161,7 @@ static int sync_one(struct service *service, struct configuration *config, bool 
 	int result;
 
 	run_report_init(&report);
+	run_watch_applying(run, &report);
 	result = source_sync(service->changer, config, preview, source, actor, request->dry_run,
 			     run, &report, err);
 	if (result == 0) {
@@ -275,6 +276,7 @@ static int reload_locked(struct service *service, struct run *run, const struct 
 	log_set_level((enum log_level)config->settings.log_level);
 	run_progress(run, "applying", 0, 0);
 	run_report_init(&report);
+	run_watch_applying(run, &report);
 	result = changer_reload(service->changer, &config->setup, actor, &report, err);
 	if (result == 0) {
 		log_run("rules", &report);
