@@ -12,6 +12,7 @@
 #include "internal.h"
 
 #define PAGE_ROWS 500
+#define PAGE_BYTES ((size_t)1024 * 1024) /* a page ends with the row that reaches it */
 
 static const char *const query_names[] = { "after",  "from",   "to",	  "actor",
 					   "object", "action", "request", "limit",
@@ -123,19 +124,19 @@ static int export_page(struct export *export, struct store *store, struct strbuf
 	struct audit_iterator rows;
 	struct audit_row row;
 	size_t count = 0;
-	int more;
+	int more = 0;
 
 	if (!cursor)
 		return -1;
 	rows = store_audit_iterator(cursor);
-	while ((more = rows.next(rows.context, &row, err)) > 0) {
+	while (out->size < PAGE_BYTES && (more = rows.next(rows.context, &row, err)) > 0) {
 		audit_format_row(&row, export->format, out);
 		export->query.after_seq = row.seq;
 		count++;
 	}
 	store_audit_close(cursor);
-	export->ended = count < PAGE_ROWS;
-	return more;
+	export->ended = more == 0 && count < PAGE_ROWS;
+	return more < 0 ? -1 : 0;
 }
 
 static int export_next(void *context, struct strbuf *out, struct err *err)

@@ -31,7 +31,8 @@
 #define DISCARD_MAX ((size_t)1024 * 1024)
 #define CONNECTION_MEMORY 32768
 #define STREAM_BLOCK ((size_t)32 * 1024)
-#define STREAM_PART_MAX ((size_t)4 * 1024 * 1024)
+/* One audit row may have 64 MiB, and more as JSON. A part is as large as its maker needs. */
+#define STREAM_PART_MAX ((size_t)256 * 1024 * 1024)
 /* To take an answer: a minute, and more for large ones (at 64 KiB/s). */
 #define SEND_DEADLINE_MS 60000
 #define SEND_BYTES_PER_MS 64
@@ -334,7 +335,9 @@ static ssize_t sending_read(void *context, uint64_t position, char *buffer, size
 
 	(void)position;
 	if (sending->sent == sending->part.size) {
-		strbuf_clear(&sending->part);
+		/* What a large part needed is not kept for small ones. */
+		strbuf_finish(&sending->part);
+		sending->part = STRBUF(STREAM_PART_MAX);
 		sending->sent = 0;
 		if (sending->stream.next(sending->stream.context, &sending->part, &err) < 0 ||
 		    strbuf_failed(&sending->part)) {

@@ -2,6 +2,7 @@
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -132,3 +133,17 @@ def test_a_full_table_of_descriptors_is_survived(bridge):
         connection.close()
     assert wait_until(lambda: bridge.run("status").returncode == 0)
     assert json.loads(bridge.run("sync").stdout)["state"] == "done"
+
+
+def test_large_audit_rows_are_exported(bridge):
+    """What a held plan notes may be long: pages are cut by bytes too, and one long row is no end."""
+    with sqlite3.connect(bridge.folder / "store.db", timeout=30) as store:
+        last, = store.execute("SELECT max(seq) FROM audit").fetchone()
+        for i in range(601):
+            text = json.dumps({"text": "x" * (6_000_000 if i == 300 else 10_000)})
+            store.execute("INSERT INTO audit VALUES (?, 1, 0, 0, 'config', 0, ?, zeroblob(32))", (last + 1 + i, text))
+    store.close()
+    result = bridge.human("audit", "export")
+    assert result.returncode == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["seq"] for row in rows] == list(range(1, last + 602))
