@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -424,6 +425,16 @@ static void wait_for_end(struct service *service, int signals)
 
 /* --- start and end --- */
 
+/* The group does not exist, or we are no member of it: its people would be refused without a word. */
+static void warn_of_private_socket(const struct service *service, const char *group)
+{
+	struct stat status;
+
+	if (stat(service->control_path.text, &status) == 0 && !(status.st_mode & S_IWGRP))
+		log_warning("start.socket-private", F_STR("socket", service->control_path.text),
+			    F_STR("group", group));
+}
+
 static int open_control(struct service *service, const struct settings *settings, struct err *err)
 {
 	const struct api_settings api_settings = {
@@ -451,6 +462,7 @@ static int open_control(struct service *service, const struct settings *settings
 	    http_listen_unix(service->control_path.text, settings->control_group.text,
 			     &service->control_fd, err) < 0)
 		return -1;
+	warn_of_private_socket(service, settings->control_group.text);
 	http_settings.listen_fd = service->control_fd;
 	http_settings.router = service->router;
 	service->control = http_server_start(&http_settings, err);

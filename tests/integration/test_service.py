@@ -147,3 +147,9 @@ def test_large_audit_rows_are_exported(bridge):
     assert result.returncode == 0, result.stderr
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["seq"] for row in rows] == list(range(1, last + 602))
+
+
+def test_a_socket_that_stays_private_is_told():
+    with Bridge(CONFIG + 'control_group: no-such-group-here\n', {"staff.csv": STAFF}) as bridge:
+        assert "start.socket-private" in bridge.logged() and "no-such-group-here" in bridge.logged()
+        assert (bridge.folder / "control.sock").stat().st_mode & 0o777 == 0o600
