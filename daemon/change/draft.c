@@ -59,6 +59,8 @@ void draft_finish(struct draft *draft)
 	free(draft->kept);
 	strbuf_finish(&draft->batch);
 	plan_totals_destroy(draft->totals);
+	plan_totals_destroy(draft->still_waiting);
+	arena_destroy(draft->scratch);
 	hash_table_destroy(draft->claims);
 	free(draft->conflicts);
 	pthread_cond_destroy(&draft->drained);
@@ -225,6 +227,34 @@ static int close_batch(struct draft *draft, struct err *err)
 	return draft->dry_run ? keep_batch(draft, err) : send_batch(draft, err);
 }
 
+/* What a person waits for already is held until a person applies it, however few are left. */
+static int count_waiting(struct draft *draft, const struct person_change *change, struct err *err)
+{
+	const struct held_users *users = draft->waiting;
+	const struct held_user *held = users && users->count && change->before.id != 0
+					       ? held_users_find(users, change->before.id)
+					       : NULL;
+
+	if (!held)
+		return 0;
+	if (!draft->still_waiting)
+		draft->still_waiting = plan_totals_create();
+	if (!draft->scratch)
+		draft->scratch = arena_create(PERSON_BYTES_MAX);
+	if (!draft->still_waiting || !draft->scratch)
+		return err_set(err, ERR_MEMORY, "no memory for a plan");
+	for (; held < users->items + users->count && held->user_id == change->before.id; held++) {
+		struct person_change common;
+
+		arena_reset(draft->scratch);
+		if (plan_intersect(held->change, change, draft->scratch, &common, err) < 0 ||
+		    plan_totals_count(draft->still_waiting, &draft->setup->setup.decision,
+				      draft->source, &common, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int draft_add(struct draft *draft, const struct person_change *change, struct err *err)
 {
 	if (!draft->totals) {
@@ -235,7 +265,7 @@ int draft_add(struct draft *draft, const struct person_change *change, struct er
 	draft->people++;
 	if (plan_totals_count(draft->totals, &draft->setup->setup.decision, draft->source, change,
 			      err) < 0 ||
-	    claim_names(draft, change, err) < 0)
+	    count_waiting(draft, change, err) < 0 || claim_names(draft, change, err) < 0)
 		return -1;
 	person_change_encode(change, &draft->batch);
 	if (strbuf_failed(&draft->batch))

@@ -36,6 +36,29 @@ int held_find_row(struct store *store, struct person_change *held, struct arena 
 	return -1;
 }
 
+int first_sync_get(struct store *store, const char *source, struct arena *arena, bool *ret_noted,
+		   struct err *err)
+{
+	const char *name = arena_printf(arena, "first-sync:%s", source), *value;
+
+	if (!name)
+		return err_set(err, ERR_MEMORY, "no memory for held plans");
+	if (store_meta_get(store, name, arena, &value, err) < 0)
+		return -1;
+	*ret_noted = value && strcmp(value, "1") == 0;
+	return 0;
+}
+
+int first_sync_note(struct store *store, const char *source, bool noted, struct err *err)
+{
+	AUTO(strbuf) struct strbuf name = STRBUF(256);
+
+	strbuf_printf(&name, "first-sync:%s", source);
+	if (strbuf_failed(&name))
+		return err_set(err, ERR_MEMORY, "no memory for held plans");
+	return store_meta_set(store, strbuf_text(&name), noted ? "1" : "0", err);
+}
+
 static int add_user(struct held_users *users, size_t *capacity, struct store *store,
 		    struct person_change *change, struct arena *arena, struct err *err)
 {
@@ -85,17 +108,37 @@ static int load_plan(struct store *store, const struct plan_row *plan, struct ar
 	return 0;
 }
 
-static int load_flags(const struct plan_row *plan, struct held_users *users, struct err *err)
+static int add_category(struct held_users *users, enum limit_kind kind, const char *subject,
+			struct arena *arena, struct err *err)
+{
+	struct held_category *category = arena_alloc(arena, sizeof(*category));
+
+	if (category)
+		*category = (struct held_category){ kind, arena_strdup(arena, subject),
+						    users->categories };
+	if (!category || !category->subject)
+		return err_set(err, ERR_MEMORY, "no memory for held plans");
+	users->categories = category;
+	return 0;
+}
+
+static int load_holds(const struct plan_row *plan, struct arena *arena, struct held_users *users,
+		      struct err *err)
 {
 	struct plan_holds *holds;
+	enum limit_kind kind;
+	const char *subject;
+	int result = 0;
 
 	if (plan->holds_size == 0)
 		return 0;
 	if (plan_holds_decode(plan->holds, plan->holds_size, &holds, err) < 0)
 		return -1;
 	users->flags |= plan_holds_flags(holds);
+	for (size_t i = 0; result == 0 && plan_holds_at(holds, i, &kind, &subject); i++)
+		result = add_category(users, kind, subject, arena, err);
 	plan_holds_destroy(holds);
-	return 0;
+	return result;
 }
 
 static int compare_users(const void *a, const void *b)
@@ -116,13 +159,23 @@ int held_users_load(struct store *store, const char *source, bool own, struct ar
 		return -1;
 	for (size_t i = 0; i < count; i++)
 		if ((source == NULL || (strcmp(plans[i].source, source) == 0) == own) &&
-		    (load_flags(&plans[i], &users, err) < 0 ||
+		    (load_holds(&plans[i], arena, &users, err) < 0 ||
 		     load_plan(store, &plans[i], arena, &users, &capacity, err) < 0))
 			return err_wrap(err, "cannot read held plan '%s'", plans[i].id);
 	if (users.count > 1)
 		qsort(users.items, users.count, sizeof(*users.items), compare_users);
 	*ret_users = users;
 	return 0;
+}
+
+bool held_users_category(const struct held_users *users, enum limit_kind kind, const char *subject)
+{
+	const struct held_category *category = users->categories;
+
+	while (category && (category->kind != kind ||
+			    (kind != LIMIT_DISABLES && strcmp(category->subject, subject) != 0)))
+		category = category->next;
+	return category != NULL;
 }
 
 const struct held_user *held_users_find(const struct held_users *users, int64_t user_id)

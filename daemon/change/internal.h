@@ -199,6 +199,7 @@ int evaluate_person(const struct evaluation *e, int64_t user_id, struct person *
 
 /* --- draft.c: changes become a plan --- */
 struct claims;
+struct held_users;
 struct draft {
 	struct changer *changer;
 	const struct live_setup *setup;
@@ -217,6 +218,10 @@ struct draft {
 	struct strbuf *kept; /* dry run: the batches */
 	size_t kept_capacity;
 	struct plan_totals *totals;
+	/* Who waits in the plans that this one answers anew, and what of that still waits. */
+	const struct held_users *waiting;
+	struct plan_totals *still_waiting;
+	struct arena *scratch;
 	struct hash_table *claims;
 	uint32_t people;
 	struct hash128 *conflicts;
@@ -258,17 +263,32 @@ struct held_user {
 	int64_t user_id;
 	const struct person_change *change; /* in the arena */
 };
+struct held_category {
+	enum limit_kind kind;
+	const char *subject;
+	struct held_category *next;
+};
 struct held_users {
+	struct held_category *categories; /* over whose limit they were when they were held */
 	struct held_user *items; /* ordered by user_id; a user may stand in several plans */
 	size_t count;
 	unsigned flags; /* enum plan_flag of the plans together */
 };
+/*
+ * Administrators of a source's first sync waited in a plan that a reload superseded. Who of them has
+ * no user yet waits in no plan until that source is read again, which then counts as its first.
+ */
+int first_sync_get(struct store *store, const char *source, struct arena *arena, bool *ret_noted,
+		   struct err *err);
+int first_sync_note(struct store *store, const char *source, bool noted, struct err *err);
 /* of one source (own true), or of all others. */
 int held_users_load(struct store *store, const char *source, bool own, struct arena *arena,
 		    struct held_users *ret_users, struct err *err);
 /* Someone provisioned by the run that held the rest of them: their row came later. Sets the ids. */
 int held_find_row(struct store *store, struct person_change *held, struct arena *arena,
 		  struct err *err);
+/* Was this category held? Disables are counted for the source, or the rules, that make the plan. */
+bool held_users_category(const struct held_users *users, enum limit_kind kind, const char *subject);
 const struct held_user *held_users_find(const struct held_users *users, int64_t user_id);
 /* Without what waits in other plans. */
 int held_users_subtract(const struct held_users *users, struct person_change *change,

@@ -89,6 +89,20 @@ static const char *subject_for_people(const struct draft *draft, const struct pl
 	return group ? group->name : total->subject;
 }
 
+/* Held before, and some of it is still there: only a person ends that. */
+static bool waits_on(struct draft *draft, const struct plan_total *total)
+{
+	return draft->waiting && draft->still_waiting &&
+	       held_users_category(draft->waiting, total->kind, total->subject) &&
+	       plan_totals_get(draft->still_waiting, total->kind, total->subject) > 0;
+}
+
+static void text_waits_on(const struct plan_total *total, const char *subject, struct strbuf *out)
+{
+	strbuf_printf(out, "%lld %s of '%s' wait on: they were over the limit when they were held",
+		      (long long)total->count, limit_kind_name(total->kind), subject);
+}
+
 static int ask_one(struct draft *draft, struct plan_total *total, struct run_report *report,
 		   struct err *err)
 {
@@ -107,9 +121,14 @@ static int ask_one(struct draft *draft, struct plan_total *total, struct run_rep
 	if (total->kind != LIMIT_ADMINISTRATORS_NEW && total->kind != LIMIT_ADMINISTRATORS_LOST)
 		question.population += question.in_window;
 	total->held = policy_over_limit(limits, &question);
-	if (!total->held)
+	if (total->held) {
+		policy_limit_text(limits, &question, subject_for_people(draft, total), &text);
+	} else if (waits_on(draft, total)) {
+		total->held = true;
+		text_waits_on(total, subject_for_people(draft, total), &text);
+	} else {
 		return 0;
-	policy_limit_text(limits, &question, subject_for_people(draft, total), &text);
+	}
 	return report_hold(report, limit_kind_name(total->kind), subject_for_people(draft, total),
 			   strbuf_text(&text), total->count, err);
 }

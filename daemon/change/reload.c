@@ -164,6 +164,7 @@ static int reload_with_bulk(struct changer *changer, struct setup *setup, const 
 		run_init(&reload.run, changer, reload.setup, reload.store, "rules", actor, false,
 			 reload.now_s, report);
 		reload.run.supersede_all = true;
+		reload.run.draft.waiting = &reload.held;
 		reload.run.on_ready = reload_ready;
 		reload.run.context = &reload;
 		/* Numbers of new groups first: they may be in use from READY on, and are never reused. */

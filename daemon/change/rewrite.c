@@ -259,6 +259,7 @@ static int rewrite(struct sync *sync, struct err *err)
 	sync->again.generation = sync->run.generation;
 	sync->again.slot = sync->slot;
 	sync->again.draft.first_sync = sync->run.draft.first_sync;
+	sync->again.draft.waiting = sync->run.draft.waiting;
 	sync->again.draft.forget_held = !sync->complete;
 	sync->active = &sync->again;
 	if (draft_flush(&sync->run.draft, err) < 0)
@@ -348,6 +349,9 @@ static int on_ready(struct changer *changer, struct run *run UNUSED, void *conte
 			return -1;
 		state.last_complete_s = sync->now_s;
 		state.entries = sync->report.entries;
+		if (sync->first_noted &&
+		    first_sync_note(changer->store, sync->source, false, err) < 0)
+			return -1;
 		if (write_groups(changer, sync, err) < 0 || write_force(changer, sync, err) < 0)
 			return -1;
 	}

@@ -223,6 +223,21 @@ static int drop_plan(struct changer *changer, const struct plan_row *plan, enum 
 	return state == PLAN_SUPERSEDED ? 0 : store_plan_update(changer->store, &update, err);
 }
 
+static int note_first_sync(struct changer *changer, const struct plan_row *plan, struct err *err)
+{
+	struct plan_holds *holds;
+	unsigned flags;
+
+	if (plan->holds_size == 0)
+		return 0;
+	if (plan_holds_decode(plan->holds, plan->holds_size, &holds, err) < 0)
+		return -1;
+	flags = plan_holds_flags(holds);
+	plan_holds_destroy(holds);
+	return flags & PLAN_FIRST_SYNC ? first_sync_note(changer->store, plan->source, true, err)
+				       : 0;
+}
+
 /* Held plans that this run answers anew. */
 static int supersede(struct changer *changer, struct ready *ready, struct arena *arena,
 		     struct err *err)
@@ -245,6 +260,8 @@ static int supersede(struct changer *changer, struct ready *ready, struct arena 
 			ready->same_held = true;
 			continue;
 		}
+		if (own && run->supersede_all && note_first_sync(changer, &plans[i], err) < 0)
+			return -1;
 		if (drop_plan(changer, &plans[i],
 			      replaced && !run->partly ? PLAN_APPLIED : PLAN_SUPERSEDED,
 			      run->draft.now_s, err) < 0)

@@ -77,8 +77,11 @@ static int load_known(struct sync *sync, struct err *err)
 	    held_users_load(sync->store, sync->source, true, sync->texts, &sync->own, err) < 0 ||
 	    held_users_load(sync->store, sync->source, false, sync->texts, &sync->others, err) < 0)
 		return -1;
-	if (sync->own.flags & PLAN_FIRST_SYNC)
+	if (first_sync_get(sync->store, sync->source, sync->texts, &sync->first_noted, err) < 0)
+		return -1;
+	if (sync->own.flags & PLAN_FIRST_SYNC || sync->first_noted)
 		sync->run.draft.first_sync = true;
+	sync->run.draft.waiting = &sync->own;
 	return 0;
 }
 
@@ -353,9 +356,8 @@ static int keep_waiting(struct sync *sync, int64_t user_id, struct err *err)
 	arena_reset(sync->arena);
 	if (sync_evaluate(sync, sync->setup, user_id, NULL, &change, &outcome, &problem, err) < 0)
 		return -1;
-	if (outcome != EVALUATED ||
-	    plan_intersect(held_users_find(&sync->own, user_id)->change, &change, sync->arena,
-			   &change, err) < 0)
+	if (outcome != EVALUATED || plan_intersect(held_users_find(&sync->own, user_id)->change,
+						   &change, sync->arena, &change, err) < 0)
 		return outcome != EVALUATED ? 0 : -1;
 	return person_change_is_empty(&change) ? 0 : draft_add(&sync->run.draft, &change, err);
 }
@@ -619,10 +621,10 @@ static int is_frozen(struct sync *sync, const struct unseen_identity *item, bool
 	    record_decode(row.record, row.record_size, sync->setup->setup.decision.schema,
 			  sync->number, sync->arena, &identity, err) < 0)
 		return -1;
-	*ret_frozen = identity.dn[0] != '\0' &&
-		      dn_normalize(identity.dn, strlen(identity.dn), &normal, NULL) == 0 &&
-		      hash_table_get(sync->frozen_names,
-				     fingerprint128(normal.data, normal.size), &at);
+	*ret_frozen =
+		identity.dn[0] != '\0' &&
+		dn_normalize(identity.dn, strlen(identity.dn), &normal, NULL) == 0 &&
+		hash_table_get(sync->frozen_names, fingerprint128(normal.data, normal.size), &at);
 	return 0;
 }
 

@@ -6,8 +6,7 @@
 #include "link.h"
 
 /* Why nobody of a whole read counts as missing. */
-#define NAMELESS \
-	"an entry without key and name could not be processed: nobody counts as missing"
+#define NAMELESS "an entry without key and name could not be processed: nobody counts as missing"
 
 struct seen_group {
 	uint32_t id;
@@ -22,7 +21,7 @@ struct sync {
 	uint16_t number;
 	const char *source, *cause;
 	struct actor actor;
-	bool dry_run, force_all, force_noted;
+	bool dry_run, force_all, force_noted, first_noted;
 	int64_t now_s, started_us;
 	struct store *store;
 	struct arena *texts; /* as long as the run */

@@ -77,6 +77,15 @@ struct plan_total *plan_totals_at(struct plan_totals *totals, size_t index)
 	return index < totals->count ? &totals->totals[index] : NULL;
 }
 
+int64_t plan_totals_get(struct plan_totals *totals, enum limit_kind kind, const char *subject)
+{
+	for (size_t i = 0; i < totals->count; i++)
+		if (totals->totals[i].kind == kind &&
+		    strcmp(totals->totals[i].subject, subject) == 0)
+			return totals->totals[i].count;
+	return 0;
+}
+
 static int compare_totals(const void *a, const void *b)
 {
 	const struct plan_total *left = a, *right = b;
@@ -324,6 +333,16 @@ int plan_holds_decode(const void *data, size_t size, struct plan_holds **ret_hol
 	      compare_conflicts);
 	*ret_holds = holds;
 	return 0;
+}
+
+bool plan_holds_at(const struct plan_holds *holds, size_t index, enum limit_kind *ret_kind,
+		   const char **ret_subject)
+{
+	if (index >= holds->count)
+		return false;
+	*ret_kind = holds->items[index].kind;
+	*ret_subject = holds->items[index].subject;
+	return true;
 }
 
 bool plan_holds_any(const struct plan_holds *holds)

@@ -384,10 +384,9 @@ static int tell_quarantined(struct delivery *d, uint64_t line, const char *key, 
 			    const char *detail, struct err *err)
 {
 	AUTO(strbuf) struct strbuf locator = STRBUF(8192);
-	struct quarantined entry = { .key = key,
-				     .reason = reason,
-				     .detail = detail,
-				     .dn = d->dn ? d->dn : "" };
+	struct quarantined entry = {
+		.key = key, .reason = reason, .detail = detail, .dn = d->dn ? d->dn : ""
+	};
 
 	strbuf_printf(&locator, "%s:%llu", d->path, (unsigned long long)line);
 	entry.locator = strbuf_text(&locator);

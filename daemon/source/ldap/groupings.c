@@ -216,8 +216,8 @@ static int take_attributes(struct reading *reading, uint32_t group, struct entry
 			return -1;
 	}
 	if (more < 0) {
-		output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL, NULL,
-				  "malformed-entry", "group entry does not decode");
+		output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL,
+				  NULL, "malformed-entry", "group entry does not decode");
 		reading->groupings->complete = false;
 	}
 	return 0;
@@ -240,8 +240,8 @@ static void quarantine_group(struct reading *reading, const struct entry *entry,
 			     const char *detail)
 {
 	reading->groupings->complete = false;
-	output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL, NULL, reason,
-			  detail);
+	output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL, NULL,
+			  reason, detail);
 }
 
 static int take_group(struct reading *reading, struct entry *entry)

@@ -86,6 +86,8 @@ struct plan_total {
 };
 size_t plan_totals_size(const struct plan_totals *totals);
 struct plan_total *plan_totals_at(struct plan_totals *totals, size_t index);
+/* 0 when nothing was counted there. */
+int64_t plan_totals_get(struct plan_totals *totals, enum limit_kind kind, const char *subject);
 /* Order by kind and subject: the same whatever came first. */
 void plan_totals_sort(struct plan_totals *totals);
 
@@ -108,6 +110,9 @@ struct plan_holds;
 int plan_holds_decode(const void *data, size_t size, struct plan_holds **ret_holds,
 		      struct err *err);
 void plan_holds_destroy(struct plan_holds *holds);
+/* The held categories, ordered; lent. false: no more. */
+bool plan_holds_at(const struct plan_holds *holds, size_t index, enum limit_kind *ret_kind,
+		   const char **ret_subject);
 bool plan_holds_any(const struct plan_holds *holds); /* any category held */
 unsigned plan_holds_flags(const struct plan_holds *holds);
 bool plan_holds_conflicts(const struct plan_holds *holds); /* any name in conflict */

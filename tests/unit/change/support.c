@@ -428,6 +428,18 @@ void world_sync_lost(struct world *world, const char *source, const char *lines,
 	sync_all(world, source, lines, 0, lost, ret_report);
 }
 
+const char *world_held(struct world *world)
+{
+	struct store *store = world_read(world);
+	struct plan_row *plans;
+	size_t count;
+
+	ok(world, store_plan_list(store, PLAN_HELD, world->arena, &plans, &count, &world->err));
+	store_close(store);
+	assert_int_equal(count, 1);
+	return plans[0].id;
+}
+
 /* --- the state as text --- */
 
 struct store *world_read(struct world *world)

@@ -95,6 +95,8 @@ struct store *world_read(struct world *world);
 void world_check_audit(struct world *world);
 /* Every active user has one profile; an organization has an administrator. */
 void world_check_sane(struct world *world, bool administrator);
+/* The id of the only plan that waits. */
+const char *world_held(struct world *world);
 int64_t world_alarms(struct world *world, const char *kind);
 
 extern const struct actor test_person, test_sync;

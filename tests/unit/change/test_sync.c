@@ -490,6 +490,92 @@ static void test_held_stays_held(void **state)
 	free(less);
 }
 
+/* Once over a limit, held until a person applies it: not until fewer are left or limits are wider. */
+static void test_held_is_sticky(void **state)
+{
+	struct world *w = *state;
+	char *all = crowd(40, "@sales", 0, 0, ""), *less = crowd(40, "@sales", 0, 12, "");
+	char *some = crowd(40, "@sales", 0, 4, "");
+	struct run_report report, again;
+
+	world_open(w, RULES POLICY SOURCES);
+	world_sync(w, "corp", all, 0, NULL);
+	world_sync(w, "corp", less, 0, &report);
+	assert_int_equal(report.held, 12);
+	run_report_finish(&report);
+	for (int i = 0; i < 3; i++) {
+		world_sync(w, "corp", some, 0, &report);
+		assert_int_equal(report.held, 4);
+		assert_int_equal(report.revoked, 0);
+		if (i < 2)
+			run_report_finish(&report);
+		world_open(w, i == 0 ? RULES POLICY SOURCES : RULES WIDE SOURCES);
+	}
+	assert_string_equal(world_user(w, "u0"), "staff active sales:rule");
+	world_reload(w, RULES WIDE SOURCES, &again);
+	assert_int_equal(again.held, 4);
+	run_report_finish(&again);
+	world_sync(w, "corp", some, 0, NULL);
+	assert_string_equal(world_user(w, "u0"), "staff active sales:rule");
+	assert_int_equal(world_alarms(w, "plan-held"), 1);
+	ok(w, plan_apply(w->changer, &test_person, report.plan_id, "u0", &again, &w->err));
+	assert_string_equal(world_user(w, "u0"), "staff active");
+	run_report_finish(&again);
+	world_sync(w, "corp", some, 0, NULL);
+	assert_string_equal(world_user(w, "u1"), "staff active sales:rule");
+	/* When nobody of them is left the limits judge anew. */
+	world_sync(w, "corp", all, 0, NULL);
+	world_reload(w, RULES WIDE SOURCES, &again);
+	assert_int_equal(again.held, 0);
+	run_report_finish(&again);
+	world_sync(w, "corp", some, 0, &again);
+	assert_int_equal(again.held, 0);
+	run_report_finish(&again);
+	assert_string_equal(world_user(w, "u1"), "staff active");
+	run_report_finish(&report);
+	free(all);
+	free(less);
+	free(some);
+}
+
+/* Administrators of a first sync are let in by a person, and not by a reload of the same rules. */
+static void test_first_administrators_and_reload(void **state)
+{
+	static const char *const policies[] = { RULES POLICY SOURCES, RULES SOURCES };
+	static const char *const outcomes[] = { "staff active", "" };
+	struct world *w;
+
+	for (size_t i = 0; i < ARRAY_LEN(policies); i++) {
+		struct run_report report;
+
+		world_tear_down(state);
+		world_set_up(state);
+		w = *state;
+		world_open(w, policies[i]);
+		world_sync(w, "corp", PEOPLE, 0, NULL);
+		assert_string_equal(world_user(w, "anna"), outcomes[i]);
+		for (int run = 0; run < 3; run++) {
+			world_reload(w, policies[i], NULL);
+			assert_string_equal(world_user(w, "anna"), outcomes[i]);
+			world_sync(w, "corp", PEOPLE, 0, NULL);
+			assert_string_equal(world_user(w, "anna"), outcomes[i]);
+			if (run == 1)
+				world_open(w, policies[i]);
+		}
+		/* Back in the plan of the source, or of the rules. */
+		world_reload(w, policies[i], NULL);
+		world_sync(w, "corp", PEOPLE, 0, &report);
+		assert_int_equal(world_alarms(w, "plan-held"), 1);
+		run_report_finish(&report);
+		ok(w, plan_apply(w->changer, &test_person, world_held(w), NULL, NULL, &w->err));
+		assert_string_equal(world_user(w, "anna"), "administrator active");
+		world_sync(w, "corp", PEOPLE "k9 zoe @admins\n", 0, &report);
+		assert_int_equal(report.held, 0);
+		run_report_finish(&report);
+		assert_string_equal(world_user(w, "zoe"), "administrator active");
+	}
+}
+
 static void test_links(void **state)
 {
 	struct world *w = *state;
@@ -552,10 +638,9 @@ static void test_bad_entries(void **state)
 	struct sync *sync;
 	struct run_report report;
 	static const char garbage[] = { 1, 1, 2, 'k', '9', 0, 0, 1, 9 };
-	struct quarantined entry = { .locator = "file:3",
-				     .key = "",
-				     .reason = "invalid-utf8",
-				     .detail = "not UTF-8" };
+	struct quarantined entry = {
+		.locator = "file:3", .key = "", .reason = "invalid-utf8", .detail = "not UTF-8"
+	};
 	struct quarantine_row *rows;
 	size_t count;
 	int64_t total;
@@ -1007,6 +1092,8 @@ int main(void)
 		TEST(test_group_loss_held),
 		TEST(test_many_gone_held),
 		TEST(test_held_stays_held),
+		TEST(test_held_is_sticky),
+		TEST(test_first_administrators_and_reload),
 		TEST(test_links),
 		TEST(test_name_conflicts),
 		TEST(test_bad_entries),
