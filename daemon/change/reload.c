@@ -20,10 +20,11 @@ struct reload {
 	struct store *store;
 	struct arena *arena;
 	struct run run;
-	struct held_users held;
+	struct held_users held; /* of all plans */
 	const char *cause;
 	int64_t now_s;
 	bool unprotected;
+	bool leave_held; /* what waits is not this run's business; else it answers it anew */
 };
 
 static int keep_lost_groups(struct reload *reload, struct person_change *change)
@@ -59,8 +60,10 @@ static int reload_user(struct reload *reload, int64_t user_id, struct err *err)
 {
 	struct person_change change;
 
-	if (evaluate_one(reload, user_id, &change, err) < 0 ||
-	    keep_lost_groups(reload, &change) < 0)
+	if (evaluate_one(reload, user_id, &change, err) < 0)
+		return -1;
+	if (reload->leave_held ? held_users_subtract(&reload->held, &change, reload->arena, err) < 0
+			       : keep_lost_groups(reload, &change) < 0)
 		return -1;
 	reload->run.report->entries++;
 	if (!person_change_is_visible(&change)) {
@@ -293,13 +296,17 @@ static int release_users(struct reload *reload, const char *rule_id, struct err 
 static int release_with_bulk(struct changer *changer, struct release *release,
 			     struct run_report *report, struct err *err)
 {
+	AUTO(arena) struct arena *texts = arena_create((size_t)4 << 30);
 	struct live_setup *states;
-	struct reload reload = { .cause = "release" };
+	struct reload reload = { .cause = "release", .leave_held = true };
 	int result = -1;
 
+	if (!texts)
+		return err_set(err, ERR_MEMORY, "no memory to release a rule");
 	if (writer_request(changer, release_job, release, err) < 0)
 		return -1;
-	if (open_reload(&reload, changer, NULL, err) < 0) {
+	if (open_reload(&reload, changer, NULL, err) < 0 ||
+	    held_users_load(reload.store, NULL, true, texts, &reload.held, err) < 0) {
 		close_reload(&reload);
 		return -1;
 	}
@@ -391,6 +398,40 @@ static void only_expiry(struct person_change *change, int64_t now_s, struct gran
 	change->after.display_name = change->before.display_name;
 }
 
+/* Does the profile that comes next wait for a person's consent? */
+static bool next_profile_waits(const struct reload *reload, const struct person_change *change)
+{
+	const struct held_users *users = &reload->held;
+	const struct held_user *held =
+		users->count ? held_users_find(users, change->before.id) : NULL;
+
+	if (strcmp(change->before.profile, change->after.profile) == 0)
+		return false;
+	for (; held && held < users->items + users->count && held->user_id == change->before.id;
+	     held++)
+		if (strcmp(held->change->before.profile, held->change->after.profile) != 0 &&
+		    strcmp(held->change->after.profile, change->after.profile) == 0)
+			return true;
+	return false;
+}
+
+/* Until then the default one, as before anything was given. added has room for one more. */
+static void take_default_profile(const struct reload *reload, struct person_change *change,
+				 struct grant *added)
+{
+	const char *name = reload->setup->setup.decision.default_profile;
+	bool none = !name || name[0] == '\0';
+
+	change->after.profile = none ? "" : name;
+	change->after.disabled = (change->before.disabled & ~(uint32_t)DISABLED_NO_PROFILE) |
+				 (none ? (uint32_t)DISABLED_NO_PROFILE : 0u);
+	change->added = added;
+	change->added_count = change->gained_count = none ? 0 : 1;
+	if (!none)
+		added[0] = (struct grant){ GRANT_PROFILE, name, ORIGIN_DEFAULT, "", "",
+					   reload->now_s, 0 };
+}
+
 static int expire_user(struct reload *reload, int64_t user_id, struct err *err)
 {
 	struct person_change change;
@@ -412,6 +453,8 @@ static int expire_user(struct reload *reload, int64_t user_id, struct err *err)
 	change.added = added;
 	change.added_count = kept;
 	change.gained_count = gained;
+	if (next_profile_waits(reload, &change))
+		take_default_profile(reload, &change, added);
 	return person_change_is_visible(&change) ? draft_add(&reload->run.draft, &change, err) : 0;
 }
 
@@ -440,11 +483,15 @@ static int expire_everybody(struct reload *reload, struct err *err)
 static int expire_with_bulk(struct changer *changer, int64_t now_s, struct run_report *report,
 			    struct err *err)
 {
+	AUTO(arena) struct arena *texts = arena_create((size_t)4 << 30);
 	struct reload reload = { .cause = "expired", .unprotected = true };
 	struct actor timer = { "timer", "", false };
 	int result = -1;
 
-	if (open_reload(&reload, changer, NULL, err) == 0) {
+	if (!texts)
+		return err_set(err, ERR_MEMORY, "no memory to expire grants");
+	if (open_reload(&reload, changer, NULL, err) == 0 &&
+	    held_users_load(reload.store, NULL, true, texts, &reload.held, err) == 0) {
 		reload.now_s = now_s;
 		run_init(&reload.run, changer, reload.setup, reload.store, "timer", &timer, false,
 			 now_s, report);

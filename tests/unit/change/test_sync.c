@@ -576,6 +576,57 @@ static void test_first_administrators_and_reload(void **state)
 	}
 }
 
+/* A person releases one rule: what waits for somebody else's consent waits on. */
+static void test_release_leaves_held(void **state)
+{
+	struct world *w = *state;
+	char *all = crowd(40, "@sales @managers", 0, 0, ""), *less;
+	struct run_report report;
+
+	world_open(w, RULES POLICY SOURCES);
+	world_sync(w, "corp", all, 0, NULL);
+	less = crowd(40, "@sales @managers", 0, 20, "@managers");
+	world_sync(w, "corp", less, 0, &report);
+	assert_int_equal(report.held, 20);
+	run_report_finish(&report);
+	free(less);
+	less = crowd(40, "@sales", 0, 20, "");
+	world_sync_lost(w, "corp", less, "cn=managers", &report);
+	assert_int_equal(report.held, 20);
+	assert_string_equal(world_user(w, "u0"), "manager active sales:rule");
+	run_report_finish(&report);
+	ok(w, change_rule_release(w->changer, &test_person, "managers", NULL, &w->err));
+	assert_string_equal(world_user(w, "u0"), "staff active sales:rule");
+	ok(w, plan_apply(w->changer, &test_person, world_held(w), NULL, NULL, &w->err));
+	assert_string_equal(world_user(w, "u0"), "staff active");
+	world_check_audit(w);
+	free(all);
+	free(less);
+}
+
+/* What expires goes in time; the profile that comes after it is not one that waits for consent. */
+static void test_expiry_leaves_held(void **state)
+{
+	struct world *w = *state;
+
+	world_open(w, RULES POLICY SOURCES);
+	ok(w,
+	   change_user_create(w->changer, &test_person,
+			      &(struct new_user){ .username = "root", .profile = "administrator" },
+			      NULL, &w->err));
+	world_sync(w, "corp", "k1 anna @admins\n", 0, NULL);
+	assert_string_equal(world_user(w, "anna"), "staff active");
+	ok(w, change_grant_add(w->changer, &test_person, "anna", GRANT_PROFILE, "manager",
+			       4102444800, &w->err));
+	assert_string_equal(world_user(w, "anna"), "manager active");
+	ok(w, change_expire(w->changer, 4102444800, &w->err));
+	assert_string_equal(world_user(w, "anna"), "staff active");
+	world_sync(w, "corp", "k1 anna @admins\n", 0, NULL);
+	assert_string_equal(world_user(w, "anna"), "staff active");
+	ok(w, plan_apply(w->changer, &test_person, world_held(w), NULL, NULL, &w->err));
+	assert_string_equal(world_user(w, "anna"), "administrator active");
+}
+
 static void test_links(void **state)
 {
 	struct world *w = *state;
@@ -1094,6 +1145,8 @@ int main(void)
 		TEST(test_held_stays_held),
 		TEST(test_held_is_sticky),
 		TEST(test_first_administrators_and_reload),
+		TEST(test_release_leaves_held),
+		TEST(test_expiry_leaves_held),
 		TEST(test_links),
 		TEST(test_name_conflicts),
 		TEST(test_bad_entries),
