@@ -448,6 +448,7 @@ static int write_visible(struct apply_context *context, struct person_change *ch
 						  context->source, change, err) < 0)
 		return -1;
 	apply_count(context->applied, change);
+	context->written = true;
 	return 1;
 }
 
@@ -456,7 +457,10 @@ int apply_person(struct apply_context *context, const struct person_change *plan
 {
 	struct person_change change = *planned;
 	bool modified = false;
-	int go = check_version(context, &change, &modified, err);
+	int go;
+
+	context->written = false;
+	go = check_version(context, &change, &modified, err);
 
 	if (go > 0)
 		go = check_claims(context, &change, &modified, err);
@@ -484,9 +488,10 @@ struct slot {
 	struct strbuf details;
 	struct person_change *changes;
 	size_t *detail_at; /* offset + 1; 0: none */
+	bool *written;	   /* what people see of it; by index, after the commit */
 	size_t count, capacity;
 	int64_t seq;
-	bool busy;
+	bool busy, committed;
 	struct touched *touched;
 	size_t touched_count, touched_capacity;
 	struct applied applied;
@@ -525,6 +530,7 @@ static int apply_people(struct slot *slot, struct apply_context *context, struct
 		if (apply_person(context, &slot->changes[i], detail, err) < 0)
 			return err_wrap(err, "cannot apply the change of '%s'",
 					slot->changes[i].after.username);
+		slot->written[i] = context->written;
 		change_step("person");
 	}
 	return 0;
@@ -619,6 +625,7 @@ static void batch_finished(struct changer *changer UNUSED, struct job *job)
 		follow_in_table(driver->plan->table, slot);
 		add_applied(&driver->plan->applied, &slot->applied);
 		driver->plan->batches_done = slot->seq + 1;
+		slot->committed = true;
 	} else if (!driver->failed) {
 		driver->failed = true;
 		driver->failure = job->err;
@@ -635,6 +642,7 @@ static int slot_room(struct slot *slot, struct err *err)
 	size_t capacity = slot->capacity ? slot->capacity * 2 : BATCH_PEOPLE;
 	struct person_change *changes;
 	size_t *detail_at;
+	bool *written;
 
 	if (slot->count < slot->capacity)
 		return 0;
@@ -646,6 +654,10 @@ static int slot_room(struct slot *slot, struct err *err)
 	if (!detail_at)
 		return err_set(err, ERR_MEMORY, "no memory for a batch");
 	slot->detail_at = detail_at;
+	written = reallocarray(slot->written, capacity, sizeof(*written));
+	if (!written)
+		return err_set(err, ERR_MEMORY, "no memory for a batch");
+	slot->written = written;
 	slot->capacity = capacity;
 	return 0;
 }
@@ -683,8 +695,6 @@ static int prepare_person(struct slot *slot, const struct person_change *change,
 		return -1;
 	if (person_change_is_empty(&now))
 		return 0;
-	if (plan->report && run_report_person(plan->report, &now, false, err) < 0)
-		return -1;
 	slot->changes[slot->count] = now;
 	slot->detail_at[slot->count] = 0;
 	if (person_change_is_visible(&now)) {
@@ -698,6 +708,20 @@ static int prepare_person(struct slot *slot, const struct person_change *change,
 	return 0;
 }
 
+/* After its commit, and before the slot is used again: someone left out is not listed as created. */
+static int report_batch(struct slot *slot, struct err *err)
+{
+	struct run_report *report = slot->driver->plan->report;
+	bool committed = slot->committed;
+
+	slot->committed = false;
+	for (size_t i = 0; committed && report && i < slot->count; i++)
+		if (slot->written[i] &&
+		    run_report_person(report, &slot->changes[i], false, err) < 0)
+			return -1;
+	return 0;
+}
+
 static int prepare(struct slot *slot, int64_t seq, struct err *err)
 {
 	struct driver *driver = slot->driver;
@@ -705,6 +729,8 @@ static int prepare(struct slot *slot, int64_t seq, struct err *err)
 	const void *data;
 	size_t size;
 
+	if (report_batch(slot, err) < 0)
+		return -1;
 	arena_reset(slot->bytes);
 	arena_reset(slot->people);
 	strbuf_clear(&slot->details);
@@ -789,6 +815,7 @@ static void driver_finish(struct driver *driver)
 		strbuf_finish(&slot->details);
 		free(slot->changes);
 		free(slot->detail_at);
+		free(slot->written);
 		free(slot->touched);
 	}
 	pthread_cond_destroy(&driver->freed);
@@ -820,6 +847,9 @@ int apply_plan(struct apply_plan *plan, struct store *read, struct err *err)
 			submit(&driver, slot);
 	}
 	wait_all(&driver);
+	for (size_t i = 0; i < SLOTS; i++)
+		if (report_batch(&driver.slots[i], result == 0 ? err : NULL) < 0)
+			result = -1;
 	if (result == 0 && driver.failed) {
 		if (err)
 			*err = driver.failure;

@@ -353,6 +353,7 @@ struct apply_context {
 	struct plan_totals *windows; /* NULL: not counted */
 	int64_t now_s;
 	struct applied *applied;
+	bool written; /* by the last person: something that people see */
 	struct known *table;
 	/* Identities written, to be known in the table after the commit. */
 	struct touched {

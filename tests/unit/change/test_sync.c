@@ -648,6 +648,15 @@ static void test_links(void **state)
 	assert_string_equal(world_user(w, "anna"), "manager disabled(missing) ops:rule");
 }
 
+static size_t listed(const struct run_report *report, const char *username)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < report->change_count; i++)
+		count += strcmp(report->changes[i].username, username) == 0;
+	return count;
+}
+
 static void test_name_conflicts(void **state)
 {
 	struct world *w = *state;
@@ -661,6 +670,8 @@ static void test_name_conflicts(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
 		world_sync(w, "corp", orders[i], 0, &report);
 		assert_int_equal(report.quarantined, 2);
+		assert_int_equal(listed(&report, "anna"), i == 0 ? 2 : 0);
+		assert_int_equal(listed(&report, "ben") + listed(&report, "cleo"), 0);
 		run_report_finish(&report);
 		assert_string_equal(world_user(w, "anna"), "staff active");
 		assert_string_equal(world_user(w, "ben"), "");
@@ -670,6 +681,8 @@ static void test_name_conflicts(void **state)
 	world_sync(w, "corp", "k1 anna\nk2 ben mail=anna@x.example\nk3 cleo\n", 0, &report);
 	assert_int_equal(report.quarantined, 1);
 	assert_int_equal(report.created, 1);
+	assert_int_equal(listed(&report, "ben"), 0);
+	assert_int_equal(listed(&report, "cleo"), 2);
 	run_report_finish(&report);
 	world_sync(w, "corp", "k1 anna\nk3 cleo mail=anna@x.example title=ops\n", 0, &report);
 	assert_int_equal(report.quarantined, 1);
