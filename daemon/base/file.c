@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -147,5 +148,24 @@ int file_write_atomic(const char *path, const void *data, size_t size, unsigned 
 	}
 	if (sync_folder_of(path) < 0)
 		return err_set_errno(err, ERR_IO, errno, "cannot make '%s' durable", path);
+	return 0;
+}
+
+int file_lock(const char *path, int *ret_fd, struct err *err)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot open lock file '%s'", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		int problem = errno;
+
+		close(fd);
+		if (problem == EWOULDBLOCK)
+			return err_refuse(err, ERR_CONFLICT, "in-use", "another process holds '%s'",
+					  path);
+		return err_set_errno(err, ERR_IO, problem, "cannot lock '%s'", path);
+	}
+	*ret_fd = fd;
 	return 0;
 }

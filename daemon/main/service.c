@@ -8,6 +8,7 @@
 #include "service.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -46,6 +47,7 @@ struct service {
 	struct schedule *schedule;
 	struct located control_path; /* of the listening socket: kept across reloads */
 	int control_fd;
+	int lock_fd;		     /* beside the store: one daemon at a time */
 	pthread_mutex_t reload_lock; /* one reload at a time */
 	atomic_bool reload_asked;    /* by a signal, and no reload has begun to read since */
 };
@@ -105,7 +107,18 @@ static struct configuration *load_first(const char *path, struct err *err)
 	return NULL;
 }
 
-static struct configuration *load_with_groups(const char *path, struct err *err)
+/* What is known of identities is kept in memory: a second daemon on the same store would lie to both. */
+static int lock_store(const char *store_path, int *ret_fd, struct err *err)
+{
+	AUTO(strbuf) struct strbuf path = STRBUF(PATH_MAX);
+
+	strbuf_printf(&path, "%s.lock", store_path);
+	if (strbuf_failed(&path))
+		return err_set(err, ERR_TOO_LARGE, "the store's path is too long");
+	return file_lock(strbuf_text(&path), ret_fd, err);
+}
+
+static struct configuration *load_with_groups(const char *path, int *ret_lock_fd, struct err *err)
 {
 	struct group_registry *registry = group_registry_create();
 	struct configuration *first = load_first(path, err), *config = NULL;
@@ -113,6 +126,8 @@ static struct configuration *load_with_groups(const char *path, struct err *err)
 	struct store *store = NULL;
 
 	if (!first || !registry || !list)
+		goto out;
+	if (lock_store(first->settings.store.text, ret_lock_fd, err) < 0)
 		goto out;
 	store = store_open(first->settings.store.text, STORE_WRITE, err);
 	if (!store || load_known_groups(store, registry, err) < 0)
@@ -392,6 +407,8 @@ static int open_signals(struct err *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	signal(SIGPIPE, SIG_IGN);
+	/* Whoever started us may have ignored it, and workers are waited for. */
+	signal(SIGCHLD, SIG_DFL);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC);
 	if (fd < 0)
@@ -491,7 +508,8 @@ static int reevaluate_if_due(struct service *service, struct configuration *conf
 
 static int start(struct service *service, struct err *err)
 {
-	struct configuration *config = load_with_groups(service->config_path, err);
+	struct configuration *config =
+		load_with_groups(service->config_path, &service->lock_fd, err);
 	char *control_path;
 	int result = -1;
 
@@ -532,6 +550,8 @@ static void stop(struct service *service)
 	changer_close(service->changer);
 	free((char *)(uintptr_t)service->control_path.text);
 	pthread_mutex_destroy(&service->reload_lock);
+	if (service->lock_fd >= 0)
+		close(service->lock_fd);
 }
 
 int service_run(const char *config_path)
@@ -540,6 +560,7 @@ int service_run(const char *config_path)
 		.config_path = config_path,
 		.started_s = clock_now_s(),
 		.control_fd = -1,
+		.lock_fd = -1,
 		.reload_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	struct err err = { 0 };

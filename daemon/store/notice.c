@@ -74,6 +74,20 @@ int store_quarantine_prune(struct store *store, const char *source, int64_t seen
 	return 0;
 }
 
+int store_quarantine_age(struct store *store, const char *source, int64_t now_s, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_QUARANTINE_AGE);
+	int64_t id;
+
+	if (store_may_write(store, err) < 0 || names_source(store, source, &id, err) < 0)
+		return -1;
+	query_int(&query, id);
+	query_int(&query, now_s);
+	if (query_run(&query, err) < 0)
+		return err_wrap(err, "cannot age the quarantine of '%s'", source);
+	return 0;
+}
+
 static int quarantine_from_row(const struct query *query, struct arena *arena,
 			       struct quarantine_row *ret_row, struct err *err)
 {

@@ -188,6 +188,8 @@ const char *const statement_texts[STATEMENTS] = {
 		"key = excluded.key, reason = excluded.reason, detail = excluded.detail, "
 		"since_s = min(since_s, excluded.since_s), seen_s = max(seen_s, excluded.seen_s)",
 	[STATEMENT_QUARANTINE_PRUNE] = "DELETE FROM quarantine WHERE source = ?1 AND seen_s < ?2",
+	[STATEMENT_QUARANTINE_AGE] =
+		"UPDATE quarantine SET seen_s = ?2 - 1 WHERE source = ?1 AND seen_s >= ?2",
 	[STATEMENT_QUARANTINE_LIST] =
 		"SELECT source, locator, key, reason, detail, since_s, seen_s FROM quarantine "
 		"WHERE ?1 = 0 OR source = ?1 ORDER BY source, locator LIMIT ?2",

@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from bridge import DAEMON
+from bridge import Bridge, DAEMON
 
 BASE = """
 profiles: [{name: viewer, permissions: ["accounts:read@own"]}]
@@ -40,3 +40,14 @@ def test_accepted(tmp_path):
                    f"  - {{name: a, {FILE}, organization: x, authoritative_domains: [x.example]}}\n"
                    f"  - {{name: b, {FILE}, link: {{attribute: mail, source: a, other: mail}}}}\n")
     assert result.returncode == 0, result.stderr
+
+
+def test_one_daemon_for_a_store(tmp_path):
+    (tmp_path / "people.ldif").write_text("")
+    with Bridge(BASE + f"sources: [{{name: a, {FILE}, interval: 0}}]\n") as first:
+        other = first.write("other.yaml", "store: store.db\ncontrol_socket: other.sock\n" + BASE)
+        result = subprocess.run([DAEMON, "--config", other], capture_output=True, text=True, check=False, timeout=60)
+        assert result.returncode == 1 and "another process holds" in result.stderr, result
+        assert first.ctl("status")
+        first.kill()
+        first.start()

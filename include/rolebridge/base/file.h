@@ -22,6 +22,12 @@ int file_read(const char *path, size_t max, struct strbuf *out, struct err *err)
 int file_write_atomic(const char *path, const void *data, size_t size, unsigned mode,
 		      struct err *err);
 
+/*
+ * Hold a lock file, made with mode 0600 when it is not there, for as long as *ret_fd is open
+ * (flock(2): a process that dies lets go). ERR_CONFLICT "in-use" when another process holds it. close-on-exec.
+ */
+int file_lock(const char *path, int *ret_fd, struct err *err);
+
 /* AUTO(fd) int fd = -1; closes at scope end. Keeps errno. */
 void fd_auto(int *fd);
 

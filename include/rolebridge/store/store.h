@@ -245,6 +245,8 @@ int store_quarantine_put(struct store *store, const struct quarantine_row *row, 
 /* since_s of the first time stays. After a whole read: rows of the source with seen_s < seen_before_s are gone. */
 int store_quarantine_prune(struct store *store, const char *source, int64_t seen_before_s,
 			   struct err *err);
+/* Before the first put of a read: what earlier ones saw in this same second becomes older than it. */
+int store_quarantine_age(struct store *store, const char *source, int64_t now_s, struct err *err);
 int store_quarantine_list(struct store *store, const char *source /* NULL: all */,
 			  size_t limit /* 0: all */, struct arena *arena,
 			  struct quarantine_row **ret_rows, size_t *ret_count, int64_t *ret_total,

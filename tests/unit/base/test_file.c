@@ -191,6 +191,30 @@ static void test_secret_by_credential_name(void **state)
 	unsetenv("CREDENTIALS_DIRECTORY");
 }
 
+static void test_lock(void **state)
+{
+	char path[] = "/tmp/rolebridge-lock-XXXXXX";
+	AUTO(fd) int first = -1;
+	AUTO(fd) int second = -1;
+	struct err err = { 0 };
+	int made = mkstemp(path);
+
+	(void)state;
+	assert_true(made >= 0);
+	close(made);
+	assert_int_equal(file_lock(path, &first, &err), 0);
+	assert_int_equal(file_lock(path, &second, &err), -1);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_string_equal(err_reason(&err), "in-use");
+	assert_int_equal(second, -1);
+	close(first);
+	first = -1;
+	assert_int_equal(file_lock(path, &second, &err), 0);
+	unlink(path);
+	assert_int_equal(file_lock("/nonexistent/lock", &first, &err), -1);
+	assert_int_equal(err.code, ERR_IO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_secret_content),
 		cmocka_unit_test(test_secret_refusals),
 		cmocka_unit_test(test_secret_by_credential_name),
+		cmocka_unit_test(test_lock),
 	};
 
 	return cmocka_run_group_tests(tests, enter_folder, leave_folder);

@@ -104,6 +104,7 @@ static int write_rest(struct store *store, struct err *err)
 	TRY(store_window_add(store, "disables", "corp", 5, 1, err));
 	TRY(store_window_prune(store, 1, err));
 	TRY(store_quarantine_put(store, &entry, err));
+	TRY(store_quarantine_age(store, "corp", 5, err));
 	TRY(store_quarantine_prune(store, "corp", 5, err));
 	TRY(store_alarm_raise(store, "kind", "subject", "text", 5, err));
 	TRY(store_alarm_clear(store, "kind", "subject", "root", 6, err));

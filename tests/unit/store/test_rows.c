@@ -734,6 +734,16 @@ static void test_quarantine(void **state)
 	assert_int_equal(total, 2);
 	assert_string_equal(rows[0].locator, "cn=b");
 	assert_string_equal(rows[1].source, "hr");
+
+	/* Seen in second 20, in which the next read begins and sees nothing. */
+	begin(fixture);
+	ok(fixture, store_quarantine_age(fixture->store, "corp", 20, &fixture->err));
+	ok(fixture, store_quarantine_prune(fixture->store, "corp", 20, &fixture->err));
+	commit(fixture);
+	ok(fixture, store_quarantine_list(fixture->store, NULL, 0, fixture->arena, &rows, &count,
+					  &total, &fixture->err));
+	assert_int_equal(total, 1);
+	assert_string_equal(rows[0].source, "hr");
 }
 
 /* --- alarms --- */
