@@ -688,6 +688,13 @@ static int quarantine_job(struct changer *changer, struct job *job, struct err *
 	return 0;
 }
 
+static int age_job(struct changer *changer, struct job *job, struct err *err)
+{
+	struct sync *sync = job->context;
+
+	return store_quarantine_age(changer->store, sync->source, sync->now_s, err);
+}
+
 static int prune_job(struct changer *changer, struct job *job, struct err *err)
 {
 	struct sync *sync = job->context;
@@ -718,6 +725,8 @@ static int finish_real(struct sync *sync, struct err *err)
 	if (changer_bulk_begin(sync->changer, err) < 0)
 		return -1;
 	result = sync_prepare(sync, err);
+	if (result == 0)
+		result = writer_bulk(sync->changer, age_job, sync, err);
 	if (result == 0)
 		result = run_carry_out(sync->active, err);
 	if (result == 0)

@@ -39,8 +39,8 @@ struct quarantined {
 	const char *key;     /* the identity's key when it is known, else "" */
 	const char *reason;  /* stable word: "invalid-utf8", "duplicate-key" … */
 	const char *detail;  /* for people */
-	const char *dn;	     /* the entry's name when it is known, as the source spells it, else "" */
-	bool is_group;	     /* certainly nobody's entry: it says nothing about who is gone */
+	const char *dn; /* the entry's name when it is known, as the source spells it, else "" */
+	bool is_group;	/* certainly nobody's entry: it says nothing about who is gone */
 };
 
 #endif

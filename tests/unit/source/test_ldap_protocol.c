@@ -160,8 +160,9 @@ static int decode_any(uint16_t type, struct reader *in)
 
 static void test_worker_messages_cut_and_longer(void **state)
 {
-	const struct quarantined entry = { "uid=a", "key", "invalid-utf8", "a value", "uid=a",
-					    false };
+	const struct quarantined entry = {
+		"uid=a", "key", "invalid-utf8", "a value", "uid=a", false
+	};
 	const struct protocol_group group = { 5, true, 77 };
 	const struct protocol_end end = { false, "size-limit", "server said so", 1, 2, 3 };
 	struct strbuf frames[5];
