@@ -30,6 +30,8 @@ struct subject {
 	struct identity previous; /* stored content of the identity that changes */
 	bool has_previous;
 	bool missing;
+	/* Of sources that are not configured any more: is there one, does one say disabled? */
+	bool silent, silent_disabled;
 	struct person person;
 	struct person_fields fields;
 };
@@ -45,6 +47,19 @@ static bool is_gone(const struct evaluation *e, int64_t missing_s, uint32_t miss
 	       policy_missing_disables(e->setup->setup.policy, missing_runs, missing_s, e->now_s);
 }
 
+/* Says nothing any more; what it said of being disabled is not taken back by that. */
+static void add_silent(const struct evaluation *e, struct subject *subject, const void *record,
+		       size_t size, bool gone)
+{
+	struct identity identity;
+
+	subject->silent = true;
+	if (!gone && (record_decode(record, size, e->setup->setup.decision.schema, 0, e->arena,
+				    &identity, NULL) < 0 ||
+		      identity.disabled))
+		subject->silent_disabled = true;
+}
+
 /* Decode what the store or the source has; sources that are no longer configured say nothing. */
 static int add_identity(const struct evaluation *e, struct subject *subject, const char *source,
 			const void *record, size_t size, bool stored, bool gone, struct err *err)
@@ -53,8 +68,10 @@ static int add_identity(const struct evaluation *e, struct subject *subject, con
 	int number = schema_find_source(schema, source, strlen(source));
 	struct identity *identity = &subject->identities[subject->identity_count];
 
-	if (number < 0)
+	if (number < 0) {
+		add_silent(e, subject, record, size, gone);
 		return 0;
+	}
 	if (record_decode(record, size, schema, (uint16_t)number, e->arena, identity, err) < 0)
 		return err_wrap(err, "identity of source '%s'", source);
 	/* Stored before some group was asked for: the list may lack it. */
@@ -298,6 +315,9 @@ static int make_change(const struct evaluation *e, const struct subject *subject
 	if (plan_person(&e->setup->setup.decision, input, decision, &subject->fields, kept,
 			kept ? 1 : 0, organization, e->cause, e->arena, &change, err) < 0)
 		return -1;
+	/* Protection goes by name: no source renames somebody out of it. */
+	if (subject->known && policy_is_protected(e->setup->setup.policy, change.before.username))
+		change.after.username = change.before.username;
 	change.after.is_protected =
 		policy_is_protected(e->setup->setup.policy, change.after.username);
 	if (!subject->known)
@@ -315,6 +335,17 @@ static void nothing_to_do(const struct user *user, const char *cause,
 			  struct person_change *ret_change)
 {
 	*ret_change = (struct person_change){ .before = *user, .after = *user, .cause = cause };
+}
+
+static uint32_t kept_reasons(const struct subject *subject)
+{
+	uint32_t kept = 0;
+
+	if (subject->silent_disabled)
+		kept |= DISABLED_BY_SOURCE | SUSPENDED_SIGN_IN;
+	if (subject->silent && subject->identity_count == 0)
+		kept |= DISABLED_BY_SOURCE | DISABLED_MISSING | SUSPENDED_SIGN_IN;
+	return kept;
 }
 
 int evaluate_user(const struct evaluation *e, int64_t user_id,
@@ -348,6 +379,7 @@ int evaluate_user(const struct evaluation *e, int64_t user_id,
 	input.grants = subject.grants;
 	input.grant_count = subject.grant_count;
 	input.missing = subject.missing;
+	input.disabled_kept = kept_reasons(&subject);
 	if (decide(&e->setup->setup.decision, &input, e->arena, &decision, err) < 0)
 		return -1;
 	if (!decision.provisioned) {

@@ -474,6 +474,11 @@ static const char *choose_profile(struct work *work)
 
 /* --- disabled --- */
 
+static uint32_t kept_reasons(const struct decide_input *input)
+{
+	return input->user ? input->user->disabled & input->disabled_kept : 0;
+}
+
 static uint32_t disabled_by_source(const struct decide_input *input)
 {
 	if (input->rules_frozen)
@@ -481,7 +486,7 @@ static uint32_t disabled_by_source(const struct decide_input *input)
 	for (size_t i = 0; i < input->person->identity_count; i++)
 		if (input->person->identities[i].disabled)
 			return DISABLED_BY_SOURCE;
-	return 0;
+	return kept_reasons(input) & DISABLED_BY_SOURCE;
 }
 
 static uint32_t disabled_reasons(const struct decide_input *input, const struct decision *decision)
@@ -489,7 +494,7 @@ static uint32_t disabled_reasons(const struct decide_input *input, const struct 
 	uint32_t own = DISABLED_BY_HAND | DISABLED_STALE | DISABLED_DELETED | SUSPENDED_SIGN_IN;
 	uint32_t disabled = input->user ? input->user->disabled & own : 0;
 
-	disabled |= decision->disabled_by_source;
+	disabled |= decision->disabled_by_source | (kept_reasons(input) & DISABLED_MISSING);
 	if (input->rules_frozen && input->user)
 		disabled |= input->user->disabled & DISABLED_MISSING;
 	else if (input->missing)
@@ -497,7 +502,8 @@ static uint32_t disabled_reasons(const struct decide_input *input, const struct 
 	if (decision->profile[0] == '\0')
 		disabled |= DISABLED_NO_PROFILE;
 	/* Sign-in was suspended because the source disabled someone who had to stay. */
-	if (!input->rules_frozen && !decision->disabled_by_source)
+	if (!input->rules_frozen && !decision->disabled_by_source &&
+	    !(kept_reasons(input) & SUSPENDED_SIGN_IN))
 		disabled &= ~(uint32_t)SUSPENDED_SIGN_IN;
 	return (disabled | input->disable_set) & ~input->disable_clear;
 }

@@ -39,6 +39,11 @@ struct decide_input {
 	 */
 	bool rules_frozen;
 	bool missing; /* every identity is gone for longer than the grace */
+	/*
+	 * Reasons given by sources that are not configured any more: they stay if they stand. Who cannot
+	 * speak enables nobody.
+	 */
+	uint32_t disabled_kept;
 	/* Reasons that a person sets or lifts with this decision. */
 	uint32_t disable_set, disable_clear;
 };

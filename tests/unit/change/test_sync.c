@@ -627,6 +627,57 @@ static void test_expiry_leaves_held(void **state)
 	assert_string_equal(world_user(w, "anna"), "administrator active");
 }
 
+#define ONLY_HR "sources: [{name: hr, type: ldif}]\n"
+
+/* A source that is not configured any more, or renamed, enables nobody whom it disabled. */
+static void test_source_removed(void **state)
+{
+	struct world *w = *state;
+
+	world_open(w, RULES WIDE SOURCES);
+	world_sync(
+		w, "corp",
+		"k0 root @admins\nk1 anna @sales\nk2 ben !\nk3 cleo\nk4 dora !\nk5 eve @admins\n",
+		0, NULL);
+	world_sync(w, "hr", "h2 ben\n", 0, NULL);
+	world_sync(w, "corp", "k0 root @admins\nk1 anna @sales\nk2 ben !\nk4 dora !\nk5 eve !\n", 0,
+		   NULL);
+	assert_string_equal(world_user(w, "cleo"), "staff disabled(missing)");
+	ok(w, change_user_disable(w->changer, &test_person, "anna", "", &w->err));
+	for (int run = 0; run < 2; run++) {
+		world_reload(w, RULES WIDE ONLY_HR, NULL);
+		assert_string_equal(world_user(w, "ben"), "staff disabled(source)");
+		assert_string_equal(world_user(w, "cleo"), "staff disabled(missing)");
+		assert_string_equal(world_user(w, "dora"), "staff disabled(source)");
+		assert_string_equal(world_user(w, "root"), "administrator active");
+		world_sync(w, "hr", "h2 ben title=ops\n", 0, NULL);
+		assert_string_equal(world_user(w, "ben"), "staff disabled(source) ops:rule");
+		world_sync(w, "hr", "h2 ben\n", 0, NULL);
+	}
+	/* It is there again, and says otherwise. */
+	world_reload(w, RULES WIDE SOURCES, NULL);
+	world_sync(w, "corp", "k0 root @admins\nk1 anna @sales\nk2 ben\nk3 cleo\nk4 dora\n", 0,
+		   NULL);
+	assert_string_equal(world_user(w, "ben"), "staff active");
+	assert_string_equal(world_user(w, "cleo"), "staff active");
+	assert_string_equal(world_user(w, "dora"), "staff active");
+	world_check_audit(w);
+}
+
+/* A source cannot rename somebody out of protection. */
+static void test_protected_is_not_renamed(void **state)
+{
+	struct world *w = *state;
+
+	world_open(w, RULES
+		   "policy: {default_profile: staff, protected_users: [anna], missing_runs: 1, "
+		   "missing_grace: 0s, limits: {disables_min: 100, removals_min: 100}}\n" SOURCES);
+	world_sync(w, "corp", "k1 anna @managers\n", 0, NULL);
+	world_sync(w, "corp", "k1 other @managers title=ops\n", 0, NULL);
+	world_sync(w, "corp", "k1 other !\n", 0, NULL);
+	assert_string_equal(world_user(w, "anna"), "manager active ops:rule");
+}
+
 static void test_links(void **state)
 {
 	struct world *w = *state;
@@ -1160,6 +1211,8 @@ int main(void)
 		TEST(test_first_administrators_and_reload),
 		TEST(test_release_leaves_held),
 		TEST(test_expiry_leaves_held),
+		TEST(test_source_removed),
+		TEST(test_protected_is_not_renamed),
 		TEST(test_links),
 		TEST(test_name_conflicts),
 		TEST(test_bad_entries),
