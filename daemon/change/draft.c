@@ -60,6 +60,7 @@ void draft_finish(struct draft *draft)
 	strbuf_finish(&draft->batch);
 	plan_totals_destroy(draft->totals);
 	plan_totals_destroy(draft->still_waiting);
+	free(draft->waiting_ids);
 	arena_destroy(draft->scratch);
 	hash_table_destroy(draft->claims);
 	free(draft->conflicts);
@@ -227,6 +228,21 @@ static int close_batch(struct draft *draft, struct err *err)
 	return draft->dry_run ? keep_batch(draft, err) : send_batch(draft, err);
 }
 
+static int note_waiting(struct draft *draft, int64_t user_id, struct err *err)
+{
+	if (draft->waiting_count == draft->waiting_capacity) {
+		size_t capacity = draft->waiting_capacity ? draft->waiting_capacity * 2 : 64;
+		int64_t *grown = reallocarray(draft->waiting_ids, capacity, sizeof(*grown));
+
+		if (!grown)
+			return err_set(err, ERR_MEMORY, "no memory for a plan");
+		draft->waiting_ids = grown;
+		draft->waiting_capacity = capacity;
+	}
+	draft->waiting_ids[draft->waiting_count++] = user_id;
+	return 0;
+}
+
 /* What a person waits for already is held until a person applies it, however few are left. */
 static int count_waiting(struct draft *draft, const struct person_change *change, struct err *err)
 {
@@ -243,6 +259,8 @@ static int count_waiting(struct draft *draft, const struct person_change *change
 		draft->scratch = arena_create(PERSON_BYTES_MAX);
 	if (!draft->still_waiting || !draft->scratch)
 		return err_set(err, ERR_MEMORY, "no memory for a plan");
+	if (note_waiting(draft, change->before.id, err) < 0)
+		return -1;
 	for (; held < users->items + users->count && held->user_id == change->before.id; held++) {
 		struct person_change common;
 

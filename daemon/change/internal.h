@@ -221,6 +221,8 @@ struct draft {
 	/* Who waits in the plans that this one answers anew, and what of that still waits. */
 	const struct held_users *waiting;
 	struct plan_totals *still_waiting;
+	int64_t *waiting_ids;
+	size_t waiting_count, waiting_capacity;
 	struct arena *scratch;
 	struct hash_table *claims;
 	uint32_t people;

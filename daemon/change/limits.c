@@ -97,10 +97,11 @@ static bool waits_on(struct draft *draft, const struct plan_total *total)
 	       plan_totals_get(draft->still_waiting, total->kind, total->subject) > 0;
 }
 
-static void text_waits_on(const struct plan_total *total, const char *subject, struct strbuf *out)
+static void text_waits_on(int64_t count, const struct plan_total *total, const char *subject,
+			  struct strbuf *out)
 {
 	strbuf_printf(out, "%lld %s of '%s' wait on: they were over the limit when they were held",
-		      (long long)total->count, limit_kind_name(total->kind), subject);
+		      (long long)count, limit_kind_name(total->kind), subject);
 }
 
 static int ask_one(struct draft *draft, struct plan_total *total, struct run_report *report,
@@ -112,6 +113,7 @@ static int ask_one(struct draft *draft, struct plan_total *total, struct run_rep
 					   .explicit_count = total->explicit_count,
 					   .first_sync = draft->first_sync };
 	AUTO(strbuf) struct strbuf text = STRBUF(64 * 1024);
+	int64_t count = total->count;
 
 	if (store_window_sum(draft->store, limit_kind_name(total->kind), total->subject,
 			     draft->now_s - limits->window_s, &question.in_window, err) < 0 ||
@@ -124,13 +126,14 @@ static int ask_one(struct draft *draft, struct plan_total *total, struct run_rep
 	if (total->held) {
 		policy_limit_text(limits, &question, subject_for_people(draft, total), &text);
 	} else if (waits_on(draft, total)) {
-		total->held = true;
-		text_waits_on(total, subject_for_people(draft, total), &text);
+		total->held = total->waiting_only = true;
+		count = plan_totals_get(draft->still_waiting, total->kind, total->subject);
+		text_waits_on(count, total, subject_for_people(draft, total), &text);
 	} else {
 		return 0;
 	}
 	return report_hold(report, limit_kind_name(total->kind), subject_for_people(draft, total),
-			   strbuf_text(&text), total->count, err);
+			   strbuf_text(&text), count, err);
 }
 
 int limits_ask(struct draft *draft, struct run_report *report, struct plan_holds **ret_holds,
@@ -142,7 +145,9 @@ int limits_ask(struct draft *draft, struct run_report *report, struct plan_holds
 	     draft->totals && !draft->by_person && i < plan_totals_size(draft->totals); i++)
 		if (ask_one(draft, plan_totals_at(draft->totals, i), report, err) < 0)
 			return err_wrap(err, "cannot judge the limits");
-	plan_holds_encode(draft->totals, draft->conflicts, draft->conflict_count,
+	plan_holds_encode(draft->totals,
+			  (struct plan_waiting){ draft->waiting_ids, draft->waiting_count },
+			  draft->conflicts, draft->conflict_count,
 			  (draft->by_person ? PLAN_BY_PERSON : 0u) |
 				  (draft->forget_held ? PLAN_FORGET_HELD : 0u),
 			  holds_bytes);

@@ -94,7 +94,7 @@ static int describe_held(struct run *run, struct err *err)
 
 		administrators |= total->held && total->kind == LIMIT_ADMINISTRATORS_NEW;
 	}
-	plan_holds_encode(run->draft.totals, NULL, 0,
+	plan_holds_encode(run->draft.totals, (struct plan_waiting){ 0 }, NULL, 0,
 			  administrators && run->draft.first_sync ? PLAN_FIRST_SYNC : 0,
 			  &run->held_bytes);
 	if (strbuf_failed(&run->held_bytes))

@@ -274,9 +274,22 @@ static bool waits(const struct sync *sync, int64_t user_id)
 	return sync->own.count > 0 && user_id != 0 && held_users_find(&sync->own, user_id) != NULL;
 }
 
-/* Groups lost when the held plan was made are still lost, though the stored record knows no better. */
-static int add_groups_lost(struct sync *sync, struct person_change *change, struct err *err)
+static bool has_group(const struct identity *identity, uint32_t id)
 {
+	for (size_t i = 0; i < identity->group_count; i++)
+		if (identity->groups[i] == id)
+			return true;
+	return false;
+}
+
+/*
+ * Groups lost when the held plan was made are still lost, though the stored record knows no better;
+ * unless they are back.
+ */
+static int add_groups_lost(struct sync *sync, const struct identity_change *delivered,
+			   struct person_change *change, struct err *err)
+{
+	struct identity present = { 0 };
 	const struct held_user *held =
 		sync->own.count ? held_users_find(&sync->own, change->before.id) : NULL;
 	uint32_t *groups;
@@ -288,11 +301,16 @@ static int add_groups_lost(struct sync *sync, struct person_change *change, stru
 				   sizeof(*groups));
 	if (!groups)
 		return err_set(err, ERR_MEMORY, "no memory for a change");
+	if (delivered && delivered->record &&
+	    record_decode(delivered->record, delivered->record_size,
+			  sync->setup->setup.decision.schema, sync->number, sync->arena, &present,
+			  err) < 0)
+		return -1;
 	if (count)
 		memcpy(groups, change->groups_lost, count * sizeof(*groups));
 	for (size_t i = 0; i < held->change->groups_lost_count; i++) {
 		uint32_t id = held->change->groups_lost[i];
-		bool known = false;
+		bool known = has_group(&present, id);
 
 		for (size_t j = 0; j < count && !known; j++)
 			known = groups[j] == id;
@@ -319,7 +337,7 @@ int sync_evaluate(struct sync *sync, const struct live_setup *setup, int64_t use
 		return -1;
 	if (*ret_outcome != EVALUATED)
 		return 0;
-	if (user_id != 0 && add_groups_lost(sync, ret_change, err) < 0)
+	if (user_id != 0 && add_groups_lost(sync, identity, ret_change, err) < 0)
 		return -1;
 	return held_users_subtract(&sync->others, ret_change, sync->arena, err);
 }

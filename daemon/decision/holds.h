@@ -7,6 +7,7 @@
 struct hold_item {
 	enum limit_kind kind;
 	const char *subject;
+	bool waiting_only; /* holds only those who waited before */
 };
 
 struct plan_holds {
@@ -16,9 +17,13 @@ struct plan_holds {
 	unsigned kinds;		   /* bit per kind that occurs */
 	struct hash128 *conflicts; /* ordered */
 	size_t conflict_count;
+	int64_t *waiting; /* user ids, ordered */
+	size_t waiting_count;
 	unsigned flags; /* enum plan_flag */
+	bool waits;	/* is this asked for one of them? Set by plan_split in a copy of its own */
 };
 
+bool plan_holds_waits(const struct plan_holds *holds, int64_t user_id);
 bool plan_holds_has(const struct plan_holds *holds, enum limit_kind kind, const char *subject);
 
 #endif

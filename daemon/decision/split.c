@@ -282,6 +282,7 @@ int plan_split(const struct decision_setup *setup, const char *source,
 {
 	struct selection selection;
 	struct person_change now, held;
+	struct plan_holds view;
 	bool by_group;
 
 	if (!plan_holds_any(holds)) {
@@ -289,6 +290,9 @@ int plan_split(const struct decision_setup *setup, const char *source,
 		nothing(change, ret_held);
 		return 0;
 	}
+	view = *holds;
+	view.waits = plan_holds_waits(holds, change->before.id);
+	holds = &view;
 	if (selection_init(&selection, change, arena, err) < 0)
 		return -1;
 	by_group = group_held(holds, change);

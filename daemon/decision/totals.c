@@ -17,7 +17,8 @@
 
 #define SUBJECTS_MAX (1u << 24)
 #define SUBJECT_BYTES_MAX (1u << 30)
-#define HOLDS_VERSION 1
+#define HOLDS_VERSION 2
+#define WAITING_ONLY 0x80u
 
 const char *limit_kind_name(enum limit_kind kind)
 {
@@ -233,8 +234,9 @@ int plan_totals_count(struct plan_totals *totals, const struct decision_setup *s
 
 /* --- holds --- */
 
-void plan_holds_encode(const struct plan_totals *totals, const struct hash128 *conflicts,
-		       size_t conflict_count, unsigned flags, struct strbuf *out)
+void plan_holds_encode(const struct plan_totals *totals, struct plan_waiting waiting,
+		       const struct hash128 *conflicts, size_t conflict_count, unsigned flags,
+		       struct strbuf *out)
 {
 	size_t held = 0;
 
@@ -246,7 +248,8 @@ void plan_holds_encode(const struct plan_totals *totals, const struct hash128 *c
 	for (size_t i = 0; totals && i < totals->count; i++) {
 		if (!totals->totals[i].held)
 			continue;
-		put_u8(out, (uint8_t)totals->totals[i].kind);
+		put_u8(out, (uint8_t)((unsigned)totals->totals[i].kind |
+				      (totals->totals[i].waiting_only ? WAITING_ONLY : 0)));
 		put_text(out, totals->totals[i].subject);
 	}
 	put_varint(out, conflict_count);
@@ -254,6 +257,9 @@ void plan_holds_encode(const struct plan_totals *totals, const struct hash128 *c
 		put_u64(out, conflicts[i].word[0]);
 		put_u64(out, conflicts[i].word[1]);
 	}
+	put_varint(out, waiting.count);
+	for (size_t i = 0; i < waiting.count; i++)
+		put_varint(out, (uint64_t)waiting.ids[i]);
 }
 
 void plan_holds_destroy(struct plan_holds *holds)
@@ -274,13 +280,14 @@ static void read_holds(struct reader *in, struct plan_holds *holds)
 	holds->count = (size_t)get_count(in, reader_left(in) / 2);
 	holds->items = arena_alloc_array(holds->arena, holds->count + 1, sizeof(*holds->items));
 	for (size_t i = 0; holds->items && i < holds->count && !in->failed; i++) {
-		unsigned kind = get_u8(in);
+		unsigned byte = get_u8(in), kind = byte & ~WAITING_ONLY;
 
 		if (kind >= LIMIT_KINDS) {
 			reader_fail(in);
 			return;
 		}
 		holds->items[i].kind = (enum limit_kind)kind;
+		holds->items[i].waiting_only = (byte & WAITING_ONLY) != 0;
 		holds->items[i].subject = get_utf8(in, holds->arena);
 		holds->kinds |= 1u << kind;
 	}
@@ -291,6 +298,11 @@ static void read_holds(struct reader *in, struct plan_holds *holds)
 		holds->conflicts[i].word[0] = get_u64(in);
 		holds->conflicts[i].word[1] = get_u64(in);
 	}
+	holds->waiting_count = (size_t)get_count(in, reader_left(in));
+	holds->waiting =
+		arena_alloc_array(holds->arena, holds->waiting_count + 1, sizeof(*holds->waiting));
+	for (size_t i = 0; holds->waiting && i < holds->waiting_count; i++)
+		holds->waiting[i] = (int64_t)get_count(in, INT64_MAX);
 }
 
 static int compare_items(const void *a, const void *b)
@@ -300,6 +312,13 @@ static int compare_items(const void *a, const void *b)
 	if (left->kind != right->kind)
 		return left->kind < right->kind ? -1 : 1;
 	return strcmp(left->subject, right->subject);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	const int64_t *left = a, *right = b;
+
+	return (*left > *right) - (*left < *right);
 }
 
 static int compare_conflicts(const void *a, const void *b)
@@ -331,6 +350,7 @@ int plan_holds_decode(const void *data, size_t size, struct plan_holds **ret_hol
 	qsort(holds->items, holds->count, sizeof(*holds->items), compare_items);
 	qsort(holds->conflicts, holds->conflict_count, sizeof(*holds->conflicts),
 	      compare_conflicts);
+	qsort(holds->waiting, holds->waiting_count, sizeof(*holds->waiting), compare_ids);
 	*ret_holds = holds;
 	return 0;
 }
@@ -369,10 +389,19 @@ bool plan_holds_conflict(const struct plan_holds *holds, struct hash128 name)
 
 bool plan_holds_has(const struct plan_holds *holds, enum limit_kind kind, const char *subject)
 {
-	struct hold_item item = { kind, subject };
+	struct hold_item item = { .kind = kind, .subject = subject };
+	const struct hold_item *found = NULL;
 
-	return holds && (holds->kinds & 1u << kind) != 0 &&
-	       bsearch(&item, holds->items, holds->count, sizeof(item), compare_items) != NULL;
+	if (holds && (holds->kinds & 1u << kind) != 0)
+		found = bsearch(&item, holds->items, holds->count, sizeof(item), compare_items);
+	return found && (!found->waiting_only || holds->waits);
+}
+
+bool plan_holds_waits(const struct plan_holds *holds, int64_t user_id)
+{
+	return user_id != 0 && holds->waiting_count > 0 &&
+	       bsearch(&user_id, holds->waiting, holds->waiting_count, sizeof(user_id),
+		       compare_ids) != NULL;
 }
 
 struct hash128 plan_name_digest(char what, const char *name)

@@ -83,6 +83,8 @@ struct plan_total {
 	int64_t count;
 	int64_t explicit_count; /* LIMIT_ADMINISTRATORS_LOST: of those, disabled explicitly by a source */
 	bool held;		/* set by the caller after asking policy */
+	/* Held, though not over the limit now: only for those who waited before. */
+	bool waiting_only;
 };
 size_t plan_totals_size(const struct plan_totals *totals);
 struct plan_total *plan_totals_at(struct plan_totals *totals, size_t index);
@@ -100,12 +102,19 @@ enum plan_flag {
 	PLAN_FLAGS = 7,
 };
 
+/* Who waited before in a category that is held: user ids, in any order. */
+struct plan_waiting {
+	const int64_t *ids;
+	size_t count;
+};
+
 /*
- * The held categories, and the names (digests, ascending) that several people of
+ * The held categories, who waited there before, and the names (digests, ascending) that several people of
  * the run claim, as stored with the plan.
  */
-void plan_holds_encode(const struct plan_totals *totals, const struct hash128 *conflicts,
-		       size_t conflict_count, unsigned flags, struct strbuf *out);
+void plan_holds_encode(const struct plan_totals *totals, struct plan_waiting waiting,
+		       const struct hash128 *conflicts, size_t conflict_count, unsigned flags,
+		       struct strbuf *out);
 struct plan_holds;
 int plan_holds_decode(const void *data, size_t size, struct plan_holds **ret_holds,
 		      struct err *err);

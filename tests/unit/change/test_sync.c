@@ -538,6 +538,37 @@ static void test_held_is_sticky(void **state)
 	free(some);
 }
 
+/* They alone: who comes to it within the limit does not wait with them, also after a restart. */
+static void test_held_is_theirs(void **state)
+{
+	struct world *w = *state;
+	char *all = crowd(40, "@sales", 0, 0, ""), *less = crowd(40, "@sales", 0, 12, "");
+	struct run_report report;
+
+	world_open(w, RULES POLICY SOURCES);
+	world_sync(w, "corp", all, 0, NULL);
+	world_sync(w, "corp", less, 0, NULL);
+	free(less);
+	less = crowd(40, "@sales", 9, 14, "");
+	for (int run = 0; run < 2; run++) {
+		world_sync(w, "corp", less, 0, &report);
+		assert_int_equal(report.held, 3);
+		assert_int_equal(report.revoked, run == 0 ? 2 : 0);
+		assert_string_equal(world_user(w, "u9"), "staff active sales:rule");
+		assert_string_equal(world_user(w, "u12"), "staff active");
+		run_report_finish(&report);
+		world_open(w, RULES POLICY SOURCES);
+	}
+	/* The reload's plan holds those, and those alone. */
+	world_reload(w, RULES POLICY SOURCES, &report);
+	assert_int_equal(report.held, 3);
+	run_report_finish(&report);
+	ok(w, plan_apply(w->changer, &test_person, world_held(w), NULL, NULL, &w->err));
+	assert_string_equal(world_user(w, "u9"), "staff active");
+	free(all);
+	free(less);
+}
+
 /* Administrators of a first sync are let in by a person, and not by a reload of the same rules. */
 static void test_first_administrators_and_reload(void **state)
 {
@@ -1208,6 +1239,7 @@ int main(void)
 		TEST(test_many_gone_held),
 		TEST(test_held_stays_held),
 		TEST(test_held_is_sticky),
+		TEST(test_held_is_theirs),
 		TEST(test_first_administrators_and_reload),
 		TEST(test_release_leaves_held),
 		TEST(test_expiry_leaves_held),

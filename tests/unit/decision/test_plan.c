@@ -217,7 +217,7 @@ static struct plan_holds *hold(const struct person_change *change, unsigned kind
 		at->held =
 			kinds & 1u << at->kind && (!subject || strcmp(at->subject, subject) == 0);
 	}
-	plan_holds_encode(totals, NULL, 0, 0, &bytes);
+	plan_holds_encode(totals, (struct plan_waiting){ 0 }, NULL, 0, 0, &bytes);
 	assert_int_equal(plan_holds_decode(bytes.data, bytes.size, &holds, &err), 0);
 	for (size_t i = 0; i < bytes.size; i++) {
 		struct plan_holds *cut;
