@@ -45,8 +45,11 @@ static void check_texts(const char *data, size_t size)
 	display_escape(&shown, data, size);
 	for (size_t i = 0; i < shown.size; i++)
 		must((unsigned char)shown.data[i] >= 0x20 && shown.data[i] != 0x7f);
-	char *url = strndup(data, size);
-	if (url && server_parse(url, &server, NULL) == 0)
+	char *url = malloc(size + 1);
+	must(url != NULL);
+	memcpy(url, data, size);
+	url[size] = '\0';
+	if (server_parse(url, &server, NULL) == 0)
 		must(server.host[0] != '\0' && strlen(server.url) <= SERVER_URL_MAX);
 	free(url);
 }
