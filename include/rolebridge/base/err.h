@@ -28,7 +28,7 @@ enum err_code {
 
 struct err {
 	enum err_code code;
-	/* Stable machine code (DESIGN §8: "last-administrator") or NULL. Static. */
+	/* Stable machine code, such as "last-administrator", or NULL. Static. */
 	const char *reason;
 	char text[ERR_TEXT_MAX]; /* longer text ends in "..." */
 };

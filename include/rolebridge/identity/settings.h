@@ -27,7 +27,7 @@ struct attribute_settings {
 	struct located from; /* as the source calls it; default: the same */
 	int syntax;	     /* enum attribute_syntax; SYNTAX_AUTO: not given */
 	bool sensitive;
-	int absent; /* 0: no, 1: unknown (DESIGN promise 1) */
+	int absent; /* 0: no, 1: unknown */
 };
 
 /* sources[].may_grant: NULL lists mean "anything" unless `restricted` (the key was given). */

@@ -8,7 +8,7 @@
 enum grant_kind { GRANT_PROFILE, GRANT_ROLE, GRANT_PERSONA, GRANT_GROUP, GRANT_KINDS };
 
 /*
- * In order of precedence for the profile (DESIGN §7): a person's hand, SCIM,
+ * In order of precedence for the profile: a person's hand, SCIM,
  * import or invite, rules, default. Values are stored: never renumber.
  */
 enum origin_kind {

@@ -21,7 +21,7 @@ enum disable_reason {
 	DISABLED_STALE = 1 << 3,      /* stale_after passed */
 	DISABLED_NO_PROFILE = 1 << 4, /* no rule gives a profile and there is no default */
 	DISABLED_DELETED = 1 << 5,    /* tombstone */
-	/* Not a disable: sign-in ended for the last administrator whom the source disabled (DESIGN promise 3). */
+	/* Not a disable: sign-in ended for the last administrator whom the source disabled. */
 	SUSPENDED_SIGN_IN = 1 << 8,
 };
 #define DISABLED_ANY 0xffu

@@ -54,7 +54,7 @@ int64_t policy_limit(const struct limits_settings *limits, const struct limit_qu
 void policy_limit_text(const struct limits_settings *limits, const struct limit_question *question,
 		       const char *subject, struct strbuf *out);
 
-/* --- the last administrator (DESIGN promise 3) --- */
+/* --- the last administrator --- */
 enum administrator_verdict {
 	ADMINISTRATOR_ALLOWED,
 	ADMINISTRATOR_CLAMPED, /* keep as administrator on record; sign-in suspended when a source disabled them */

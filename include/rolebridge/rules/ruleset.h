@@ -1,7 +1,7 @@
 /*
  * Rules, compiled: immutable, shared by threads, swapped whole on reload.
  *
- * Three-valued (DESIGN promise 1): an atom over something that was not
+ * Three-valued: an atom over something that was not
  * delivered is UNKNOWN, also under `!`; unknown never grants. The evaluator
  * that decides is the one that explains: explain runs the same code with a
  * trace attached.
