@@ -202,6 +202,11 @@ static void test_kill(void **state)
 	struct world *world = *state;
 	char path[sizeof(world->path)];
 
+	/* A process killed in mid-work holds memory, which valgrind reports in place of its status. */
+	if (getenv("ROLEBRIDGE_VALGRIND")) {
+		print_message("not under valgrind\n");
+		return;
+	}
 	change_batch_people = 2;
 	memcpy(path, world->path, sizeof(path));
 	for (size_t i = 0; i < ARRAY_LEN(scenarios); i++) {
