@@ -125,14 +125,23 @@ static struct configuration *load_with_groups(const char *path, int *ret_lock_fd
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
 	struct store *store = NULL;
 
-	if (!first || !registry || !list)
+	if (!first)
 		goto out;
+	if (!registry || !list) {
+		err_set(err, ERR_MEMORY, "out of memory");
+		goto out;
+	}
 	if (lock_store(first->settings.store.text, ret_lock_fd, err) < 0)
 		goto out;
 	store = store_open(first->settings.store.text, STORE_WRITE, err);
 	if (!store || load_known_groups(store, registry, err) < 0)
 		goto out;
 	config = configuration_load(path, NULL, 0, registry, list, NULL);
+	if (config && strcmp(config->settings.store.text, first->settings.store.text) != 0) {
+		/* The lock is on the other store. */
+		setup_release(&config->setup);
+		config = NULL;
+	}
 	if (!config)
 		err_refuse(err, ERR_INVALID, "invalid-config",
 			   "configuration '%s' changed while it was read", path);
@@ -169,16 +178,17 @@ static bool is_read(const struct sync_request *request, int result, const struct
 	return !request->dry_run && !refused;
 }
 
-static int sync_one(struct service *service, struct configuration *config, bool preview,
-		    const char *source, const struct sync_request *request,
-		    const struct actor *actor, struct run *run, struct err *err)
+static int sync_one(struct service *service, struct configuration *running,
+		    struct configuration *preview, const char *source,
+		    const struct sync_request *request, const struct actor *actor, struct run *run,
+		    struct err *err)
 {
 	struct run_report report;
 	int result;
 
 	run_report_init(&report);
 	run_watch_applying(run, &report);
-	result = source_sync(service->changer, config, preview, source, actor, request->dry_run,
+	result = source_sync(service->changer, running, preview, source, actor, request->dry_run,
 			     run, &report, err);
 	if (result == 0) {
 		log_run(source, &report);
@@ -192,10 +202,11 @@ static int sync_one(struct service *service, struct configuration *config, bool 
 	return result;
 }
 
-static int sync_all(struct service *service, struct configuration *config, bool preview,
-		    const struct sync_request *request, const struct actor *actor, struct run *run,
-		    struct err *err)
+static int sync_all(struct service *service, struct configuration *running,
+		    struct configuration *preview, const struct sync_request *request,
+		    const struct actor *actor, struct run *run, struct err *err)
 {
+	const struct configuration *config = preview ? preview : running;
 	struct err first = { 0 };
 	int result = 0;
 
@@ -205,7 +216,7 @@ static int sync_all(struct service *service, struct configuration *config, bool 
 		if (!source->enabled)
 			continue;
 		err_clear(err);
-		if (sync_one(service, config, preview, source->name.text, request, actor, run,
+		if (sync_one(service, running, preview, source->name.text, request, actor, run,
 			     err) == 0)
 			continue;
 		/* One source that fails must not keep the others from being read. */
@@ -250,23 +261,21 @@ static int port_sync(void *context, struct run *run, const struct sync_request *
 		     const struct actor *actor, struct err *err)
 {
 	struct service *service = context;
-	bool preview = request->file_count > 0;
-	struct configuration *config;
+	struct configuration *running, *preview = NULL;
 	struct setup *setup;
 	int result;
 
-	if (preview) {
-		if (load_files(service, request->files, request->file_count, run, &config, err) < 0)
-			return -1;
-		setup = &config->setup;
-	} else {
-		setup = changer_setup(service->changer);
-		config = configuration_of(setup);
-	}
-	result = request->source ? sync_one(service, config, preview, request->source, request,
+	if (request->file_count > 0 &&
+	    load_files(service, request->files, request->file_count, run, &preview, err) < 0)
+		return -1;
+	setup = changer_setup(service->changer);
+	running = configuration_of(setup);
+	result = request->source ? sync_one(service, running, preview, request->source, request,
 					    actor, run, err)
-				 : sync_all(service, config, preview, request, actor, run, err);
+				 : sync_all(service, running, preview, request, actor, run, err);
 	setup_release(setup);
+	if (preview)
+		setup_release(&preview->setup);
 	return result;
 }
 
@@ -289,12 +298,12 @@ static int reload_locked(struct service *service, struct run *run, const struct 
 	if (load_files(service, NULL, 0, run, &config, err) < 0)
 		return -1;
 	warn_of_fixed(service, config);
-	log_set_level((enum log_level)config->settings.log_level);
 	run_progress(run, "applying", 0, 0);
 	run_report_init(&report);
 	run_watch_applying(run, &report);
 	result = changer_reload(service->changer, &config->setup, actor, &report, err);
 	if (result == 0) {
+		log_set_level((enum log_level)config->settings.log_level);
 		log_run("rules", &report);
 		result = run_add_report(run, "rules", &report, err);
 		schedule_reload(service->schedule);

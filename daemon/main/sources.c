@@ -115,8 +115,13 @@ static bool feed_cancelled(void *context)
 	return run_cancelled(feed->run);
 }
 
-static int read_into(struct configuration *configuration, const struct source_settings *source,
-		     struct feed *feed, struct read_result *ret_result, struct err *err)
+/*
+ * What is read is what the configuration in force names: `source` says where and with which secrets.
+ * Which attributes and groups are asked for is the word of `wanting`, whose rules are tried.
+ */
+static int read_into(struct configuration *wanting, const struct source_settings *declared,
+		     const struct source_settings *source, struct feed *feed,
+		     struct read_result *ret_result, struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(READ_MAX_BYTES);
 	struct wanted_attribute *attributes;
@@ -137,36 +142,79 @@ static int read_into(struct configuration *configuration, const struct source_se
 	if (!read)
 		return err_set(err, ERR_INTERNAL, "no reader for sources of type '%s'",
 			       source->type.text);
-	if (source_wanted_attributes(source, configuration->schema, configuration->needed, arena,
-				     &attributes, &attribute_count, err) < 0 ||
-	    configuration_wanted_groups(configuration, source, arena, &groups, &group_count, err) <
-		    0)
+	if (source_wanted_attributes(declared, wanting->schema, wanting->needed, arena, &attributes,
+				     &attribute_count, err) < 0 ||
+	    configuration_wanted_groups(wanting, source, arena, &groups, &group_count, err) < 0)
 		return -1;
 	return read(source, attributes, attribute_count, groups, group_count, &intake, ret_result,
 		    err);
 }
 
-int source_sync(struct changer *changer, struct configuration *configuration, bool preview,
-		const char *source, const struct actor *actor, bool dry_run, struct run *run,
-		struct run_report *ret_report, struct err *err)
+/* The source as one configuration has it, if it may be read. */
+static const struct source_settings *readable_source(const struct configuration *configuration,
+						     const char *name, struct err *err)
 {
-	const struct source_settings *settings = find_source(configuration, source);
+	const struct source_settings *source = find_source(configuration, name);
+
+	if (!source) {
+		err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no source '%s'", name);
+		return NULL;
+	}
+	if (!source->enabled) {
+		err_set(err, ERR_CONFLICT, "source '%s' is not enabled", name);
+		return NULL;
+	}
+	return source;
+}
+
+/*
+ * Someone who may try rules must not thereby name servers, files or secrets: a previewed source is
+ * read as the one in force, and must be one.
+ */
+static const struct source_settings *source_in_force(const struct configuration *running,
+						     const struct source_settings *declared,
+						     struct err *err)
+{
+	const struct source_settings *source = readable_source(running, declared->name.text, err);
+
+	if (!source) {
+		err_wrap(err, "a preview reads the sources in force");
+		return NULL;
+	}
+	if (strcmp(source->type.text, declared->type.text) != 0) {
+		err_set(err, ERR_CONFLICT,
+			"a preview reads the sources in force: '%s' is of type '%s' there",
+			source->name.text, source->type.text);
+		return NULL;
+	}
+	return source;
+}
+
+int source_sync(struct changer *changer, struct configuration *running,
+		struct configuration *preview, const char *source, const struct actor *actor,
+		bool dry_run, struct run *run, struct run_report *ret_report, struct err *err)
+{
+	struct configuration *wanting = preview ? preview : running;
+	const struct source_settings *declared = readable_source(wanting, source, err);
+	const struct source_settings *settings;
 	struct read_result result = { 0 };
 	struct feed feed = { .run = run };
 
+	if (!declared)
+		return -1;
+	settings = preview ? source_in_force(running, declared, err) : declared;
 	if (!settings)
-		return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no source '%s'",
-				  source);
+		return -1;
 	run_progress(run, "reading", 0, 0);
-	feed.sync = sync_begin(changer, preview ? &configuration->setup : NULL, source, actor,
-			       dry_run, err);
+	feed.sync =
+		sync_begin(changer, preview ? &preview->setup : NULL, source, actor, dry_run, err);
 	if (!feed.sync)
 		return -1;
-	if (read_into(configuration, settings, &feed, &result, err) < 0) {
+	if (read_into(wanting, declared, settings, &feed, &result, err) < 0) {
 		sync_abort(feed.sync);
 		return err_wrap(err, "source '%s'", source);
 	}
-	run_progress(run, dry_run ? "planning" : "applying", 0, 0);
+	run_progress(run, dry_run ? "planning" : "applying", result.entries, result.entries);
 	return sync_finish(feed.sync, result.complete, result.complete ? "" : result.detail,
 			   result.server, ret_report, err);
 }

@@ -10,13 +10,13 @@
 #include "configuration.h"
 
 /*
- * Read the source and plan or apply what comes of it. configuration: the one
- * that describes the source; preview: pass it on to the plan (dry_run only).
- * run gets the progress and may cancel. A read that ended early is no failure: the
- * report says so. -1: our own side failed, or a run of this source is under way.
+ * Read the source and plan or apply what comes of it. running: the configuration in force, which
+ * alone says where and how a source is read; preview: NULL, or the one whose rules are tried
+ * (dry_run only). run gets the progress and may cancel. A read that ended early is no failure:
+ * the report says so. -1: our own side failed, no such source or not enabled, or a run of this source is under way.
  */
-int source_sync(struct changer *changer, struct configuration *configuration, bool preview,
-		const char *source, const struct actor *actor, bool dry_run, struct run *run,
-		struct run_report *ret_report, struct err *err);
+int source_sync(struct changer *changer, struct configuration *running,
+		struct configuration *preview, const char *source, const struct actor *actor,
+		bool dry_run, struct run *run, struct run_report *ret_report, struct err *err);
 
 #endif

@@ -476,3 +476,26 @@ def test_frozen_rule_is_shown(directory):
         assert "vanished" in bridge.human("rules", "show", "support").stdout
         bridge.ctl("rules", "release", "support")
         assert not bridge.ctl("rules", "show", "support")["frozen"]
+
+
+def test_preview_names_no_servers_files_or_secrets(directory):
+    """Who may try rules must not thereby send a password elsewhere or read a file."""
+    with Bridge(config(directory)) as bridge, Slapd(BASE_ENTRIES, tls=True) as elsewhere:
+        sync(bridge)
+        head = "store: store.db\ncontrol_socket: control.sock\n"
+        moved = bridge.write("moved.yaml", head + config(elsewhere))
+        plan = report(bridge.ctl("plan", "corp", "--config", moved))
+        assert plan["server"] == directory.ldaps_url and plan["entries"] == 30, plan["server"]
+        other = bridge.write("other.yaml", head + RULES + "\npolicy: {default_profile: viewer}\nsources:\n" +
+                             "  - {name: secret, type: ldif, path: /etc/passwd, key: uid}\n")
+        with pytest.raises(Refused) as refused:
+            bridge.ctl("plan", "secret", "--config", other)
+        assert "in force" in refused.value.text + refused.value.output
+
+
+def test_source_that_is_not_enabled_is_not_read(directory):
+    with Bridge(config(directory, more="enabled: false")) as bridge:
+        with pytest.raises(Refused) as refused:
+            bridge.ctl("sync", "corp")
+        assert "not enabled" in refused.value.text + refused.value.output
+        assert bridge.ctl("users", "list")["users"] == []
