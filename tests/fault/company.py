@@ -8,6 +8,20 @@ PEOPLE = f"ou=people,{BASE}"
 GROUPS = f"ou=groups,{BASE}"
 GROUP_COUNT = 5
 
+# For directories of slapd.py: one role by one group.
+SALES_RULES = f"""
+profiles:
+  - {{name: administrator, permissions: ["*:*@all"]}}
+  - {{name: viewer, permissions: ["accounts:read@own"]}}
+segments: [All]
+roles:
+  - {{name: sales, classifications: [Sales], segments: [All], permissions: ["quotes:*@own"]}}
+rules:
+  - id: sales
+    groups: ["cn=sales,{GROUPS}"]
+    grant: {{roles: [sales]}}
+"""
+
 RULES = """
 profiles:
   - {name: administrator, permissions: ["*:*@all"]}

@@ -5,26 +5,16 @@ from datetime import datetime, timezone
 import pytest
 
 from bridge import Bridge
-from company import attempt
+from company import SALES_RULES, attempt
 from fake_directory import CuttingProxy, FakeDirectory, Raw, SilentServer, done, entry, reference
-from slapd import BASE_ENTRIES, GROUPS, PEOPLE, Authority, Slapd, free_port, group, group_dn, people
+from slapd import BASE_ENTRIES, GROUPS, PEOPLE, Authority, Slapd, free_port, group, people
 
-RULES = f"""
-profiles:
-  - {{name: administrator, permissions: ["*:*@all"]}}
-  - {{name: viewer, permissions: ["accounts:read@own"]}}
-segments: [All]
-roles:
-  - {{name: sales, classifications: [Sales], segments: [All], permissions: ["quotes:*@own"]}}
-rules:
-  - id: sales
-    groups: ["{group_dn('sales')}"]
-    grant: {{roles: [sales]}}
+RULES = SALES_RULES + """
 policy:
   default_profile: viewer
   missing_runs: 1
   missing_grace: 0
-  limits: {{disables_min: 1000, disables_max: 1000, removals_min: 1000, group_loss_percent: 100}}
+  limits: {disables_min: 1000, disables_max: 1000, removals_min: 1000, group_loss_percent: 100}
 """
 COUNT = 12
 DIRECTORY = people(COUNT) + [group("sales", ["uid=user1", "uid=user2"])]

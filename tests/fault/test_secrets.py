@@ -8,21 +8,12 @@ from threading import Event, Thread
 import pytest
 
 from bridge import CTL, DAEMON, Bridge
+from company import SALES_RULES
 from fake_directory import CuttingProxy, FakeDirectory, SilentServer, done
-from slapd import BASE_ENTRIES, GROUPS, PEOPLE, Slapd, free_port, group, group_dn, people
+from slapd import BASE_ENTRIES, GROUPS, PEOPLE, Slapd, free_port, group, people
 
 PASSWORD = "S3cret-that-nobody-may-see"
-RULES = f"""
-profiles:
-  - {{name: administrator, permissions: ["*:*@all"]}}
-  - {{name: viewer, permissions: ["accounts:read@own"]}}
-segments: [All]
-roles:
-  - {{name: sales, classifications: [Sales], segments: [All], permissions: ["quotes:*@own"]}}
-rules:
-  - id: sales
-    groups: ["{group_dn('sales')}"]
-    grant: {{roles: [sales]}}
+RULES = SALES_RULES + """
 policy:
   default_profile: viewer
 """
