@@ -1,0 +1,76 @@
+/*
+ * Sessions in memory: who stands behind a token, and what they may do now.
+ *
+ * The store is the truth at start-up; afterwards change/ tells of every change (its observer is
+ * set here) so that a disabled person is refused before the commit has ended. The hot
+ * path (find) takes a shared lock, one hash and one look-up. Safe from any thread.
+ */
+#ifndef ROLEBRIDGE_AUTH_SESSIONS_H
+#define ROLEBRIDGE_AUTH_SESSIONS_H
+
+#include <rolebridge/change/login.h>
+
+#include <rolebridge/auth/settings.h>
+
+#define SESSION_TOKEN_BYTES 32
+#define SESSION_TOKEN_TEXT 44 /* base64url without padding, and NUL */
+
+/* A fresh token for the browser and its hash for everybody else. Wipe the text after use. */
+void session_token_make(char ret_text[static SESSION_TOKEN_TEXT], struct hash256 *ret_hash);
+/* false: not shaped like a token of ours. */
+bool session_token_hash(const char *text, struct hash256 *ret_hash);
+
+struct sessions;
+
+/* Loads all sessions; sets the changer's observer. Borrows the changer. */
+struct sessions *sessions_create(struct changer *changer, const struct sessions_settings *settings,
+				 struct err *err);
+void sessions_destroy(struct sessions *sessions);
+/* After a reload of the configuration. */
+void sessions_configure(struct sessions *sessions, const struct sessions_settings *settings);
+
+/* A person as applications see them; immutable, shared, counted. */
+struct principal {
+	int64_t user_id;
+	char uuid[UUID_TEXT_SIZE];
+	const char *username, *email, *display_name, *organization;
+	const char *profile;
+	const char *const *roles, *const *personas,
+					  *const *groups; /* sorted slugs; groups: local ones */
+	size_t role_count, persona_count, group_count;
+	bool is_administrator;
+	/* Lists joined by ",", ready for headers. */
+	const char *roles_text, *personas_text, *groups_text;
+};
+
+struct session_view {
+	const struct principal *principal; /* until session_view_release */
+	int64_t session_id;
+	struct uuid uuid;
+	const char *source; /* interned: lives as long as sessions */
+	int64_t created_s, until_s, second_factor_s;
+};
+
+/*
+ * Who holds this token at host ("": own pages)? ERR_NOT_FOUND: nobody, ended, idle for too long, disabled;
+ * these look alike. Counts as being seen.
+ */
+int sessions_find(struct sessions *sessions, const char *token, const char *host, int64_t now_s,
+		  struct session_view *ret_view, struct err *err);
+void session_view_release(struct session_view *view);
+
+/* Known from now on; called after change_login and change_session_token_add succeeded. */
+int sessions_add(struct sessions *sessions, const struct session *session,
+		 const struct hash256 *token, struct err *err);
+int sessions_add_token(struct sessions *sessions, const struct session_token *token,
+		       struct err *err);
+
+/* Timer, every few seconds: writes when sessions were seen, drops those past their end. */
+int sessions_tick(struct sessions *sessions, int64_t now_s, struct err *err);
+
+struct sessions_counts {
+	uint64_t sessions, tokens, principals;
+};
+void sessions_counts(struct sessions *sessions, struct sessions_counts *ret_counts);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * Options of the web side: public_url, listeners, trusted_proxies, sessions, applications, outgoing.
+ * Rows of one table that the root table takes as part of its own.
+ */
+#ifndef ROLEBRIDGE_AUTH_SETTINGS_H
+#define ROLEBRIDGE_AUTH_SETTINGS_H
+
+#include <rolebridge/config/options.h>
+
+/* listeners[]: where the web side is served. */
+struct listener_settings {
+	struct position at;
+	/* "127.0.0.1:8080", "[::]:443", "unix:/run/rolebridge/web.sock", "systemd:NAME" (inherited). */
+	struct located address;
+	struct located certificate, private_key; /* both or none */
+	struct located group;			 /* of a unix socket; default: own user only */
+	int64_t threads;			 /* 0: one per core, at least 2 */
+	int64_t connections_max;		 /* 4096 */
+};
+
+struct sessions_settings {
+	struct position at;
+	int64_t idle_s;	    /* 1 h */
+	int64_t absolute_s; /* 12 h */
+};
+
+/* What an application asks of a person: each list any of it, all lists that are given. */
+struct require_settings {
+	struct position at;
+	struct located_list profiles, roles, personas, groups, permissions;
+	bool second_factor;
+	int64_t second_factor_max_age_s; /* 0: any age */
+};
+
+enum header_encoding { HEADER_UTF8, HEADER_RFC8187 };
+
+/* applications[]: what stands behind the proxy. */
+struct application_settings {
+	struct position at;
+	struct located name; /* slug */
+	struct located_list
+		urls; /* "https://app.example.com", "https://app.example.com/admin/": scheme, host, path prefix */
+	struct require_settings require;
+	bool keep_on_loss; /* false: the session's token for this host ends when what is required is lost */
+	int headers; /* enum header_encoding */
+};
+
+struct outgoing_settings {
+	struct position at;
+	struct located_list allowed_networks; /* CIDR: private networks that may be asked */
+	int64_t timeout_s;		      /* 10 */
+};
+
+struct web_settings {
+	struct position at;
+	struct located public_url; /* "https://login.example.com"; needed with listeners */
+	bool behind_tls_proxy;	   /* http in public_url is fine beyond loopback */
+	struct located_list
+		trusted_proxies;      /* CIDR: whose X-Forwarded-* counts; unix sockets always do */
+	struct struct_list listeners; /* struct listener_settings */
+	struct sessions_settings sessions;
+	struct struct_list applications; /* struct application_settings */
+	struct outgoing_settings outgoing;
+};
+extern const struct option_table web_table;
+
+/* What rows cannot say: unique names and urls, https, known profiles are checked by main. */
+void web_settings_check(const struct web_settings *settings, struct diagnostics *list);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * Sealed state that travels through the browser: a login that waits for its IdP, a logout that waits,
+ * a hand-off to an application's host. Authenticated encryption (libsodium secretbox) under a key
+ * of the daemon's state folder; each kind has a key of its own, so that one is never taken for another.
+ * What may be used once is used up in the transaction that acts on it (store_used_add) or, for
+ * hand-offs, in memory.
+ */
+#ifndef ROLEBRIDGE_AUTH_TICKET_H
+#define ROLEBRIDGE_AUTH_TICKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rolebridge/base/arena.h>
+#include <rolebridge/base/err.h>
+#include <rolebridge/base/strbuf.h>
+
+struct tickets;
+
+/* Key file: made with mode 0600 where it is missing; another size or owner is refused. */
+struct tickets *tickets_create(const char *key_path, struct err *err);
+void tickets_destroy(struct tickets *tickets);
+
+/* A login that waits. Lives in a cookie named after the request's id. */
+struct pending_login {
+	const char *request_id; /* "_" and hex digits */
+	const char *source;
+	const char *return_url;	 /* absolute, checked before; "" : own start page */
+	bool test;		 /* an administrator's test login … */
+	int64_t test_session_id; /* … bound to their session */
+	int64_t created_s, until_s;
+};
+/* base64url text, at most 3 KiB; ERR_TOO_LARGE otherwise. */
+int ticket_seal_login(struct tickets *tickets, const struct pending_login *pending,
+		      struct strbuf *out, struct err *err);
+/* ERR_INVALID: not ours, changed, another kind. ERR_DENIED "expired". */
+int ticket_open_login(struct tickets *tickets, const char *text, int64_t now_s, struct arena *arena,
+		      struct pending_login *ret_pending, struct err *err);
+
+/* A logout of ours that waits for the IdP's answer. */
+struct pending_logout {
+	const char *request_id, *source, *return_url;
+	int64_t until_s;
+};
+int ticket_seal_logout(struct tickets *tickets, const struct pending_logout *pending,
+		       struct strbuf *out, struct err *err);
+int ticket_open_logout(struct tickets *tickets, const char *text, int64_t now_s,
+		       struct arena *arena, struct pending_logout *ret_pending, struct err *err);
+
+/*
+ * Hand-off: a code for one application host, good for 30 s and once. It carries the session and
+ * is bound to the browser by nonce, a value in a cookie of that host (the pending request).
+ */
+struct handoff {
+	int64_t session_id;
+	const char *host;
+	const char *return_url;
+	const char *nonce_hash; /* hex */
+	int64_t until_s;
+};
+int ticket_seal_handoff(struct tickets *tickets, const struct handoff *handoff, struct strbuf *out,
+			struct err *err);
+/* Uses it up: ERR_CONFLICT "used" the second time. */
+int ticket_open_handoff(struct tickets *tickets, const char *text, int64_t now_s,
+			struct arena *arena, struct handoff *ret_handoff, struct err *err);
+
+/* CSRF token of a session for forms: keyed hash, compared in constant time. */
+void ticket_csrf(struct tickets *tickets, int64_t session_id, char ret_text[static 44]);
+bool ticket_csrf_check(struct tickets *tickets, int64_t session_id, const char *text);
+
+#endif
