@@ -27,13 +27,15 @@ MAKEFLAGS += --no-builtin-rules
 
 BUILD_PACKAGES = gcc libc6-dev make pkg-config mandoc libsodium-dev libsystemd-dev \
 	libseccomp-dev libunistring-dev libfyaml-dev libldap-dev libsasl2-dev libsqlite3-dev \
-	libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjansson-dev
+	libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjansson-dev libxml2-dev \
+	libxmlsec1-dev liblasso3-dev zlib1g-dev
 TEST_PACKAGES = libcmocka-dev python3-pytest python3-requests python3-jsonschema python3-yaml \
 	slapd ldap-utils openssl sqlite3 clang llvm libclang-rt-14-dev clang-format \
-	valgrind git procps curl util-linux
+	valgrind git procps curl util-linux python3-lxml xmlsec1 nginx-light simplesamlphp \
+	php-cli php-xml chromium chromium-driver python3-selenium
 
 PKG_CONFIG_NAMES = libsodium libsystemd libseccomp libfyaml ldap lber sqlite3 libmicrohttpd \
-	gnutls libcurl jansson
+	gnutls libcurl jansson libxml-2.0 xmlsec1-openssl lasso zlib
 
 # ------------------------------------------------------------------- flags --
 
@@ -44,7 +46,8 @@ PKG_PROBLEM := $(shell pkg-config --exists --print-errors '$(PKG_CONFIG_NAMES)' 
 ifneq ($(PKG_PROBLEM),)
 $(error libraries are missing, run 'make deps': $(PKG_PROBLEM))
 endif
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKG_CONFIG_NAMES))
+# As system headers: warnings in them are not ours.
+PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PKG_CONFIG_NAMES)))
 PKG_LIBS := $(shell pkg-config --libs $(PKG_CONFIG_NAMES))
 endif
 
