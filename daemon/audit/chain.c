@@ -14,11 +14,15 @@
 
 /* A row is bounded by what one transaction may hold; a larger one is a bug. */
 #define ROW_MAX (64 * 1024 * 1024)
+/* More than all but the detail is as a rule. */
+#define ROW_HEAD 384
 
 static int row_hash(const struct audit_row *row, const struct hash256 *previous,
 		    struct strbuf *scratch, struct hash256 *ret_hash, struct err *err)
 {
 	strbuf_clear(scratch);
+	/* Room at once: the detail is most of it. */
+	strbuf_reserve(scratch, ROW_HEAD + (row->detail ? strlen(row->detail) : 0));
 	put_i64(scratch, row->seq);
 	put_i64(scratch, row->at_s);
 	put_text(scratch, row->actor);

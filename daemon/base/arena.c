@@ -2,7 +2,8 @@
  * Arena. Enters: sizes. Leaves: zeroed memory that lives until reset or
  * destroy. Fails (NULL) past the cap or out of memory, and remembers it.
  *
- * Blocks are chained, the newest first; the first one is kept by a reset.
+ * Blocks are chained, the newest first; a reset keeps one, the current one if it is small: who takes
+ * about as much each time then allocates nothing any more.
  * Blocks double from 4 KiB to 1 MiB; what is larger than a quarter of the next
  * block gets a block of its own, behind the current one, so that the current
  * one's rest is not lost. Text is packed without alignment: directory data is
@@ -20,6 +21,7 @@
 
 #define FIRST_BLOCK 4096
 #define LARGEST_BLOCK (1024 * 1024)
+#define KEPT_BLOCK (64 * 1024)
 
 struct block {
 	struct block *next;
@@ -30,7 +32,7 @@ struct block {
 
 struct arena {
 	struct block *current; /* the chain's head: small pieces come from here */
-	struct block *first;
+	struct block *first;   /* kept by a reset unless the current one is */
 	size_t max;
 	size_t used;
 	bool failed;
@@ -85,7 +87,12 @@ void arena_destroy(struct arena *arena)
 
 void arena_reset(struct arena *arena)
 {
-	arena_drop_blocks(arena, arena->first);
+	struct block *current = arena->current;
+	bool keep_current = current->size <= KEPT_BLOCK && current->size <= arena->max;
+
+	arena_drop_blocks(arena, keep_current ? current : arena->first);
+	if (keep_current)
+		arena->first = current;
 	memset(arena->first->data, 0, arena->first->used);
 	arena->first->used = 0;
 	arena->first->next = NULL;

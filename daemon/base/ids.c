@@ -1,6 +1,8 @@
 /* UUIDs. Enters: milliseconds since the epoch, or text. Leaves: 16 bytes. Cannot fail but by bad text. */
 #include <rolebridge/base/ids.h>
 
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <sodium.h>
@@ -8,16 +10,50 @@
 #include <rolebridge/base/hash.h>
 #include <rolebridge/base/text.h>
 
+/*
+ * Random bytes of a thread, fetched in bulk: a system call for each user of a first import is a tenth of
+ * planning it. They are names, not secrets. A forked child fetches its own.
+ */
+#define POOL_SIZE 1280
+static _Thread_local struct {
+	unsigned char bytes[POOL_SIZE];
+	size_t left;
+} pool;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void forget_pool(void)
+{
+	pool.left = 0;
+}
+
+static void watch_forks(void)
+{
+	/* Without it two processes could give the same names. */
+	if (pthread_atfork(NULL, NULL, forget_pool) != 0)
+		abort();
+}
+
+static void random_bytes(unsigned char *ret_bytes, size_t size)
+{
+	if (pool.left < size) {
+		pthread_once(&fork_once, watch_forks);
+		hash_prepare();
+		randombytes_buf(pool.bytes, sizeof(pool.bytes));
+		pool.left = sizeof(pool.bytes);
+	}
+	pool.left -= size;
+	memcpy(ret_bytes, pool.bytes + pool.left, size);
+}
+
 /* RFC 9562 5.7: 48 bits of milliseconds, version 7, 12 random bits, variant 10, 62 random bits. */
 struct uuid uuid_create(int64_t now_ms)
 {
 	struct uuid uuid;
 	uint64_t time = (uint64_t)now_ms;
 
-	hash_prepare();
 	for (size_t i = 0; i < 6; i++)
 		uuid.byte[i] = (unsigned char)(time >> (40 - 8 * i));
-	randombytes_buf(uuid.byte + 6, sizeof(uuid.byte) - 6);
+	random_bytes(uuid.byte + 6, sizeof(uuid.byte) - 6);
 	uuid.byte[6] = (unsigned char)(0x70 | (uuid.byte[6] & 0x0f));
 	uuid.byte[8] = (unsigned char)(0x80 | (uuid.byte[8] & 0x3f));
 	return uuid;

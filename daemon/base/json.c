@@ -32,17 +32,82 @@ static void json_write_escape(struct strbuf *out, unsigned char c)
 	strbuf_printf(out, "\\u%04x", c);
 }
 
+#define EVERY_BYTE UINT64_C(0x0101010101010101)
+#define HIGH_BITS UINT64_C(0x8080808080808080)
+
+/* Bytes of the word that may be less than n (or follow one that is), as high bits; n up to 0x80. */
+static inline uint64_t bytes_below(uint64_t word, uint64_t n)
+{
+	return (word - EVERY_BYTE * n) & ~word & HIGH_BITS;
+}
+
+static inline bool word_is_plain(uint64_t word)
+{
+	return ((word & HIGH_BITS) | bytes_below(word, 0x20) |
+		bytes_below(word ^ EVERY_BYTE * '"', 1) |
+		bytes_below(word ^ EVERY_BYTE * '\\', 1)) == 0;
+}
+
+static inline uint32_t load_u32(const unsigned char *at)
+{
+	uint32_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+/* All of at most 8 bytes as a word; some of them twice. Keys are as short as that. */
+static inline uint64_t load_short(const unsigned char *at, size_t size)
+{
+	if (size >= 4)
+		return load_u32(at) | (uint64_t)load_u32(at + size - 4) << 32;
+	if (size == 0)
+		return EVERY_BYTE * 'a';
+	return (EVERY_BYTE * 'a' & ~UINT64_C(0xffffff)) | at[0] | (uint64_t)at[size / 2] << 8 |
+	       (uint64_t)at[size - 1] << 16;
+}
+
+/* How many bytes from the start need no escape: by words while they are certain, then by bytes. */
+static inline size_t plain_run(const unsigned char *at, size_t size)
+{
+	size_t run = 0;
+
+	while (size - run > sizeof(uint64_t)) {
+		uint64_t word;
+
+		memcpy(&word, at + run, sizeof(word));
+		if (!word_is_plain(word))
+			break;
+		run += sizeof(word);
+	}
+	if (size - run <= sizeof(uint64_t) && word_is_plain(load_short(at + run, size - run)))
+		return size;
+	while (run < size && byte_is_plain(at[run]))
+		run++;
+	return run;
+}
+
 static void json_write_text(struct strbuf *out, const char *text)
 {
-	const unsigned char *at = (const unsigned char *)text, *end = at + strlen(text);
+	size_t size = strlen(text), plain = plain_run((const unsigned char *)text, size);
+	const unsigned char *at = (const unsigned char *)text, *end = at + size;
+	char *room = strbuf_reserve(out, plain + 2);
 
-	strbuf_putc(out, '"');
+	if (!room)
+		return;
+	room[0] = '"';
+	memcpy(room + 1, text, plain);
+	if (plain == size) {
+		room[plain + 1] = '"';
+		strbuf_advance(out, plain + 2);
+		return;
+	}
+	strbuf_advance(out, plain + 1);
+	at += plain;
 	while (at < end) {
-		const unsigned char *start = at;
-
-		while (at < end && byte_is_plain(*at))
-			at++;
-		strbuf_append(out, start, (size_t)(at - start));
+		plain = plain_run(at, (size_t)(end - at));
+		strbuf_append(out, at, plain);
+		at += plain;
 		if (at == end)
 			break;
 		if (*at < 0x80) {

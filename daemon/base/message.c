@@ -91,9 +91,16 @@ const char *get_text(struct reader *in, struct arena *arena)
 
 const char *get_utf8(struct reader *in, struct arena *arena)
 {
-	const char *text = get_text(in, arena);
+	size_t size;
+	const char *bytes = get_bytes(in, &size);
 
-	if (text_is_utf8(text, strlen(text)))
+	if (!bytes || size == 0)
+		return "";
+
+	/* A NUL is no text either. */
+	char *text = text_is_utf8(bytes, size) ? arena_strndup(arena, bytes, size) : NULL;
+
+	if (text)
 		return text;
 	reader_fail(in);
 	return "";

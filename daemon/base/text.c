@@ -70,6 +70,10 @@ bool text_is_utf8(const void *data, size_t size)
 		}
 		if (at == end)
 			break;
+		if (*at > 0 && *at < 0x80) {
+			at++;
+			continue;
+		}
 
 		size_t length = *at ? text_next_char(at, (size_t)(end - at), NULL) : 0;
 

@@ -85,21 +85,32 @@ static int add_conflict(struct draft *draft, struct hash128 name, struct err *er
 	return 0;
 }
 
+/* Usernames and e-mail addresses lie in one table: all bits of one of them are turned. */
+static struct hash128 claim_key(char what, const char *name)
+{
+	struct hash128 key = fingerprint128(name, strlen(name));
+
+	if (what == 'e') {
+		key.word[0] = ~key.word[0];
+		key.word[1] = ~key.word[1];
+	}
+	return key;
+}
+
 static int claim(struct draft *draft, char what, const char *name, struct err *err)
 {
-	struct hash128 digest = plan_name_digest(what, name);
 	uint32_t *slot;
 
 	if (!draft->claims)
 		draft->claims = hash_table_create(1024, CLAIMS_MAX);
-	if (!draft->claims || hash_table_put(draft->claims, digest, &slot) < 0)
+	if (!draft->claims || hash_table_put(draft->claims, claim_key(what, name), &slot) < 0)
 		return err_set(err, ERR_MEMORY, "no memory for the names of a plan");
 	/* 0: nobody yet; UINT32_MAX: in conflict already. */
 	if (*slot == 0) {
 		*slot = draft->people;
 	} else if (*slot != draft->people && *slot != UINT32_MAX) {
 		*slot = UINT32_MAX;
-		return add_conflict(draft, digest, err);
+		return add_conflict(draft, plan_name_digest(what, name), err);
 	}
 	return 0;
 }

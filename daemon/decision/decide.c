@@ -515,12 +515,29 @@ static int compare_grants(const void *a, const void *b)
 	return grant_compare(a, b);
 }
 
+/* Most people have a few grants, and those nearly in order: qsort would ask for memory. */
+#define GRANTS_FEW 16
+
+static void sort_few(struct grant *grants, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		struct grant moving = grants[i];
+		size_t j = i;
+
+		for (; j > 0 && grant_compare(&grants[j - 1], &moving) > 0; j--)
+			grants[j] = grants[j - 1];
+		grants[j] = moving;
+	}
+}
+
 static void sort_grants(struct work *work)
 {
 	size_t kept = 0;
 
-	if (work->grant_count > 1)
+	if (work->grant_count > GRANTS_FEW)
 		qsort(work->grants, work->grant_count, sizeof(*work->grants), compare_grants);
+	else
+		sort_few(work->grants, work->grant_count);
 	for (size_t i = 0; i < work->grant_count; i++)
 		if (kept == 0 || !grant_same(&work->grants[kept - 1], &work->grants[i]))
 			work->grants[kept++] = work->grants[i];

@@ -193,13 +193,13 @@ static void run(const char *what, const struct records *records)
 {
 	long before = resident_kib(), middle;
 	int64_t begun = clock_monotonic_us(), read;
-	double cpu = cpu_s(), reader = thread_cpu_s(), reader_end;
+	double cpu = cpu_s(), reader = thread_cpu_s(), reader_end, driver;
 	struct sync *sync = read_all(records);
 	struct run_report report;
 	struct err err = { 0 };
 	pthread_t thread;
 
-	reader_end = thread_cpu_s();
+	reader_end = driver = thread_cpu_s();
 	read = clock_monotonic_us();
 	middle = resident_kib();
 	run_report_init(&report);
@@ -208,14 +208,16 @@ static void run(const char *what, const struct records *records)
 	if (pthread_create(&thread, NULL, disable_now_and_then, NULL) != 0)
 		exit(1);
 	die_unless(sync_finish(sync, true, "", "", &report, &err) == 0, "finish", &err);
+	driver = thread_cpu_s() - driver;
 	__atomic_store_n(&hand.stop, true, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
-	printf("%-12s plan %.2f us/person (cpu of reader %.2f), finish %.2f us/person, cpu in all "
+	printf("%-12s plan %.2f us/person (cpu of reader %.2f), finish %.2f us/person (cpu of driver %.2f), cpu in all "
 	       "%.2f; created %lld changed %lld held %lld; grew %ld B/person; hand: worst %.1f ms of "
 	       "%lld\n",
 	       what, (double)(read - begun) / (double)records->count,
 	       (reader_end - reader) * 1e6 / (double)records->count,
 	       (double)(clock_monotonic_us() - read) / (double)records->count,
+	       driver * 1e6 / (double)records->count,
 	       (cpu_s() - cpu) * 1e6 / (double)records->count, (long long)report.created,
 	       (long long)report.updated, (long long)report.held,
 	       (middle - before) * 1024 / (long)records->count, (double)hand.worst_us / 1000,

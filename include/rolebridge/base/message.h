@@ -58,19 +58,32 @@ static inline void put_i64(struct strbuf *out, int64_t value)
 static inline void put_varint(struct strbuf *out, uint64_t value)
 {
 	unsigned char wire[VARINT_SIZE_MAX];
+	bool in_place = !out->failed && sizeof(wire) < out->capacity - out->size;
+	unsigned char *to = in_place ? (unsigned char *)out->data + out->size : wire;
 	size_t size = 0;
 
 	while (value >= 0x80) {
-		wire[size++] = (unsigned char)(value | 0x80);
+		to[size++] = (unsigned char)(value | 0x80);
 		value >>= 7;
 	}
-	wire[size++] = (unsigned char)value;
-	strbuf_append(out, wire, size);
+	to[size++] = (unsigned char)value;
+	if (in_place)
+		strbuf_advance(out, size);
+	else
+		strbuf_append(out, wire, size);
 }
 
 /* varint length + bytes */
 static inline void put_bytes(struct strbuf *out, const void *data, size_t size)
 {
+	/* Nearly all are short and have room already. */
+	if (size < 0x80 && !out->failed && size + 1 < out->capacity - out->size) {
+		out->data[out->size] = (char)size;
+		if (size)
+			memcpy(out->data + out->size + 1, data, size);
+		strbuf_advance(out, size + 1);
+		return;
+	}
 	put_varint(out, size);
 	strbuf_append(out, data, size);
 }

@@ -1,7 +1,10 @@
 /* UUIDs: form, order, refusal of what is nearly one. */
 #include <rolebridge/base/ids.h>
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <rolebridge/base/util.h>
 
@@ -20,6 +23,45 @@ static void test_version_7(void **state)
 	assert_int_equal(strlen(text), 36);
 	assert_memory_not_equal(&a, &b, sizeof(a));
 	assert_true(memcmp(&a, &later, sizeof(a)) < 0);
+}
+
+static int compare_uuids(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct uuid));
+}
+
+/* Random bytes are fetched in bulk: no two are the same, in a thread or in a forked child. */
+static void test_unique(void **state)
+{
+	enum { MANY = 1000 };
+	static struct uuid all[2 * MANY];
+	int ends[2], status;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	all[0] = uuid_create(1);
+	child = fork();
+	assert_true(child >= 0);
+	for (size_t i = 1; i < MANY; i++)
+		all[i] = uuid_create(1);
+	if (child == 0) {
+		all[0] = uuid_create(1);
+		_exit(write(ends[1], all, sizeof(all) / 2) != sizeof(all) / 2);
+	}
+	close(ends[1]);
+	for (size_t at = sizeof(all) / 2; at < sizeof(all);) {
+		ssize_t size = read(ends[0], (char *)all + at, sizeof(all) - at);
+
+		assert_true(size > 0);
+		at += (size_t)size;
+	}
+	close(ends[0]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	qsort(all, 2 * (size_t)MANY, sizeof(*all), compare_uuids);
+	for (size_t i = 1; i < 2 * (size_t)MANY; i++)
+		assert_memory_not_equal(&all[i - 1], &all[i], sizeof(*all));
 }
 
 static void test_parsing(void **state)
@@ -63,6 +105,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_version_7),
+		cmocka_unit_test(test_unique),
 		cmocka_unit_test(test_parsing),
 	};
 

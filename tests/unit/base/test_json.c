@@ -69,6 +69,42 @@ static void test_escapes(void **state)
 	}
 }
 
+/* Texts are looked at by words: every length, with something to escape at every place. */
+static void test_escapes_at_every_place(void **state)
+{
+	static const struct {
+		char c;
+		const char *json;
+	} cases[] = { { '"', "\\\"" },
+		      { '\\', "\\\\" },
+		      { '\n', "\\n" },
+		      { '\x1f', "\\u001f" },
+		      { ' ', " " },
+		      { '!', "!" },
+		      { '#', "#" },
+		      { '[', "[" },
+		      { '\x7f', "\x7f" },
+		      { '\xff', "\xef\xbf\xbd" },
+		      { '\x80', "\xef\xbf\xbd" } };
+	char text[32], wanted[64];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (size_t size = 1; size < 28; size++)
+			for (size_t at = 0; at < size; at++) {
+				AUTO(strbuf) struct strbuf buf = STRBUF(4096);
+				struct json json = JSON(&buf);
+
+				memset(text, 'x', size);
+				text[size] = '\0';
+				text[at] = cases[i].c;
+				snprintf(wanted, sizeof(wanted), "\"%.*s%s%s\"", (int)at, text,
+					 cases[i].json, text + at + 1);
+				json_string(&json, NULL, text);
+				assert_string_equal(strbuf_text(&buf), wanted);
+			}
+}
+
 static void misuse_key_in_array(struct json *json)
 {
 	json_array(json);
@@ -138,6 +174,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_document),
 		cmocka_unit_test(test_escapes),
+		cmocka_unit_test(test_escapes_at_every_place),
 		cmocka_unit_test(test_misuse_fails),
 		cmocka_unit_test(test_depth_32_is_allowed),
 	};
