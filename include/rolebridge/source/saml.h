@@ -87,7 +87,6 @@ struct saml_settings {
 	int64_t skew_s;			       /* 180 */
 	struct located organization_name, organization_url;
 	struct located contact_name, contact_email;
-	bool allow_unencrypted_key; /* reserved for keys from credentials; no effect otherwise */
 };
 struct saml_key_settings {
 	struct position at;
