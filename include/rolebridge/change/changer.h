@@ -83,6 +83,11 @@ int change_rule_release(struct changer *changer, const struct actor *actor, cons
 			struct run_report *ret_report, struct err *err);
 int change_alarm_clear(struct changer *changer, const struct actor *actor, int64_t alarm_id,
 		       struct err *err);
+/* Something outside of plans needs a person, or does no longer (cause: what ended it). */
+int change_alarm_raise(struct changer *changer, const char *kind, const char *subject,
+		       const char *text, struct err *err);
+int change_alarm_end(struct changer *changer, const char *kind, const char *subject,
+		     const char *cause, struct err *err);
 /* Expired grants and rules: re-evaluates those concerned. Called by the timer. */
 int change_expire(struct changer *changer, int64_t now_s, struct err *err);
 
