@@ -142,8 +142,10 @@ struct saml_provider {
 	const char *sp_entity_id, *acs_url, *slo_url;
 	const struct wanted_attribute *attributes;
 	size_t attribute_count;
-	const struct wanted_group *groups; /* folded names */
+	const struct wanted_group *groups; /* names by group_local_normalize */
 	size_t group_count;
+	const char *
+		email_attribute; /* the name in attributes that is the e-mail address; NULL: "mail" */
 };
 
 struct saml_pool;
@@ -170,6 +172,11 @@ struct saml_question {
 	/* Requests of this browser that wait for an answer of this provider. */
 	const char *const *request_ids;
 	size_t request_count;
+	/*
+	 * Parallel to request_ids, or NULL. When a fresh sign-in was asked for by that request, the time it was
+	 * made: AuthnInstant must not lie before it. 0: it was not asked for.
+	 */
+	const int64_t *forced_since_s;
 	bool explain; /* a test login: go on past failures where that is safe, tell all checks */
 };
 
