@@ -16,11 +16,11 @@ int http_target_parse(struct http_request *request, const char *target, struct e
 /* Peer of a connected unix socket; groups from the heap (free). known stays false on others. */
 int http_peer_read(int fd, struct http_peer *ret_peer, struct err *err);
 
-struct http_header_source {
-	/* Value of the first header of that name, NULL when absent. */
-	const char *(*get)(void *context, const char *name);
-	void *context;
-};
+const char *http_pair_find(const struct http_pair *pairs, size_t count, const char *name);
+/* RFC 9110 5.6.2 */
+bool http_token_valid(const char *name);
+/* Only what may stand in a cookie's value (RFC 6265 4.1.1). */
+bool http_cookie_value_valid(const char *text, size_t size);
 
 /* --- deadlines of connections (deadline.c) --- */
 struct watch;

@@ -13,17 +13,6 @@
 
 #include "internal.h"
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 int http_decode(struct arena *arena, const char *text, size_t size, bool plus,
 		const char **ret_text, struct err *err)
 {
@@ -36,8 +25,8 @@ int http_decode(struct arena *arena, const char *text, size_t size, bool plus,
 		if (text[i] == '+' && plus) {
 			decoded[used++] = ' ';
 		} else if (text[i] == '%') {
-			int high = i + 2 < size ? hex_digit(text[i + 1]) : -1;
-			int low = i + 2 < size ? hex_digit(text[i + 2]) : -1;
+			int high = i + 2 < size ? text_hex_digit((unsigned char)text[i + 1]) : -1;
+			int low = i + 2 < size ? text_hex_digit((unsigned char)text[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return err_set(err, ERR_INVALID, "malformed percent-encoding");
@@ -93,7 +82,8 @@ int http_target_parse(struct http_request *request, const char *target, struct e
 	}
 	request->path =
 		arena_strndup(request->arena, target, mark ? (size_t)(mark - target) : size);
-	if (!request->path)
+	request->query_raw = mark ? arena_strdup(request->arena, mark + 1) : "";
+	if (!request->path || !request->query_raw)
 		return err_set(err, ERR_MEMORY, "out of memory");
 	while (mark) {
 		const char *start = mark + 1;
@@ -108,7 +98,7 @@ int http_target_parse(struct http_request *request, const char *target, struct e
 	return 0;
 }
 
-static const char *pair_find(const struct http_pair *pairs, size_t count, const char *name)
+const char *http_pair_find(const struct http_pair *pairs, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(pairs[i].name, name) == 0)
@@ -119,19 +109,14 @@ static const char *pair_find(const struct http_pair *pairs, size_t count, const 
 
 const char *http_parameter(const struct http_request *request, const char *name)
 {
-	const char *value = pair_find(request->parameters, request->parameter_count, name);
+	const char *value = http_pair_find(request->parameters, request->parameter_count, name);
 
 	return value ? value : "";
 }
 
 const char *http_query(const struct http_request *request, const char *name)
 {
-	return pair_find(request->query, request->query_count, name);
-}
-
-const char *http_header(const struct http_request *request, const char *name)
-{
-	return request->headers ? request->headers->get(request->headers->context, name) : NULL;
+	return http_pair_find(request->query, request->query_count, name);
 }
 
 int http_query_allow(struct http_request *request, const char *const *names, struct err *err)
@@ -185,12 +170,4 @@ int http_query_bool(struct http_request *request, const char *name, bool fallbac
 	}
 	*ret_value = text ? strcmp(text, "true") == 0 : fallback;
 	return 0;
-}
-
-bool http_response_header(struct http_response *response, const char *name, const char *value)
-{
-	if (response->header_count == HTTP_RESPONSE_HEADERS_MAX)
-		return false;
-	response->headers[response->header_count++] = (struct http_pair){ name, value };
-	return true;
 }

@@ -56,7 +56,7 @@ struct link {
 struct exchange {
 	struct http_request request;
 	struct http_response response;
-	struct http_header_source headers;
+	struct http_pair headers[HTTP_HEADERS_MAX];
 	struct http_server *server;
 	struct link *link;
 	struct strbuf body;
@@ -111,11 +111,6 @@ static void server_connection(void *context, struct MHD_Connection *connection,
 
 /* ------------------------------------------------------------- requests -- */
 
-static const char *header_get(void *context, const char *name)
-{
-	return MHD_lookup_connection_value(context, MHD_HEADER_KIND, name);
-}
-
 /* The raw target, before the library decodes anything. NULL ends the connection. */
 static void *exchange_begin(void *context, const char *target, struct MHD_Connection *connection)
 {
@@ -143,8 +138,8 @@ static void *exchange_begin(void *context, const char *target, struct MHD_Connec
 	request->listener_context = exchange->server->settings.listener_context;
 	request->peer = exchange->link->peer;
 	request->actor = request->method = request->path = request->body = "";
-	exchange->headers = (struct http_header_source){ header_get, connection };
-	request->headers = &exchange->headers;
+	request->query_raw = "";
+	request->headers = exchange->headers;
 	exchange->response.body = STRBUF(HTTP_RESPONSE_MAX);
 	exchange->failed = http_target_parse(request, target, &exchange->err) < 0;
 	return exchange;
@@ -201,6 +196,8 @@ static void exchange_end(void *context, struct MHD_Connection *connection, void 
 /* -------------------------------------------------------------- framing -- */
 
 struct framing {
+	struct exchange *exchange;
+	bool bad_name, too_many;
 	unsigned hosts, lengths, encodings;
 	bool chunked;
 	uint64_t length;
@@ -220,16 +217,25 @@ static enum MHD_Result framing_header(void *context, enum MHD_ValueKind kind, co
 				      const char *value)
 {
 	struct framing *framing = context;
+	struct http_request *request = &framing->exchange->request;
 
 	(void)kind;
+	value = value ? value : "";
+	if (!http_token_valid(name))
+		framing->bad_name = true;
+	if (request->header_count == HTTP_HEADERS_MAX)
+		framing->too_many = true;
+	else
+		framing->exchange->headers[request->header_count++] =
+			(struct http_pair){ name, value };
 	if (strcasecmp(name, "Host") == 0) {
 		framing->hosts++;
 	} else if (strcasecmp(name, "Content-Length") == 0) {
 		framing->lengths++;
-		framing_length(framing, value ? value : "");
+		framing_length(framing, value);
 	} else if (strcasecmp(name, "Transfer-Encoding") == 0) {
 		framing->encodings++;
-		framing->chunked = value && strcasecmp(value, "chunked") == 0;
+		framing->chunked = strcasecmp(value, "chunked") == 0;
 	}
 	return MHD_YES;
 }
@@ -237,6 +243,10 @@ static enum MHD_Result framing_header(void *context, enum MHD_ValueKind kind, co
 /* What the library lets pass and a proxy before us may read otherwise (RFC 9112 6.3, 3.2). */
 static int framing_check(const struct framing *framing, struct err *err)
 {
+	if (framing->bad_name)
+		return err_set(err, ERR_INVALID, "a header's name is no name");
+	if (framing->too_many)
+		return err_set(err, ERR_INVALID, "more than %d headers", HTTP_HEADERS_MAX);
 	if (framing->lengths > 1 || framing->length_bad)
 		return err_set(err, ERR_INVALID, "Content-Length is ambiguous");
 	if (framing->encodings > 1 || (framing->encodings && !framing->chunked))
@@ -434,7 +444,7 @@ static void body_refuse(struct exchange *exchange)
 static enum MHD_Result exchange_header(struct MHD_Connection *connection, const char *method,
 				       struct exchange *exchange)
 {
-	struct framing framing = { 0 };
+	struct framing framing = { .exchange = exchange };
 	size_t discard_max = exchange->body_max;
 
 	exchange->begun = true;
@@ -488,6 +498,10 @@ static enum MHD_Result exchange_answer(struct MHD_Connection *connection, struct
 		return answer_error(connection, exchange, false);
 	if (response->stream.next)
 		return answer_stream(connection, exchange);
+	if (response->failed) {
+		err_set(&exchange->err, ERR_INTERNAL, "a header of the answer does not fit");
+		return answer_error(connection, exchange, false);
+	}
 	if (strbuf_failed(&response->body)) {
 		err_set(&exchange->err, ERR_TOO_LARGE, "answer is longer than %zu bytes",
 			response->body.max);

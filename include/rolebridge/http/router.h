@@ -16,14 +16,23 @@
 
 #define HTTP_BODY_MAX_DEFAULT ((size_t)1024 * 1024)
 
-/* Fills response and returns 0, or -1 with err: the server makes the JSON error of it. */
+/* Fills response and returns 0, or -1 with err: the server makes the JSON error or the error page of it. */
 typedef int (*http_handler)(struct http_request *request, struct http_response *response,
 			    struct err *err);
 
 /* The route takes no body at all: one that is sent is refused. */
 #define HTTP_ROUTE_NO_BODY (1u << 0)
-/* Log at debug level: polling and scraping. */
+/* Not logged unless it fails with 5xx: polling, scraping, /auth. */
 #define HTTP_ROUTE_QUIET (1u << 1)
+/*
+ * The handler waits for others (worker, store, directory): on a pool listener it runs in one of the server's slow
+ * threads while the connection is suspended. Queue full: 503 with Retry-After at once. Past slow_deadline_ms
+ * the client has 503 and the handler's answer is dropped when it comes; its effects stay. The handler
+ * should end by itself before that.
+ */
+#define HTTP_ROUTE_SLOW (1u << 2)
+/* A proxy asks, no browser: without security headers and X-Request-Id. */
+#define HTTP_ROUTE_BARE (1u << 3)
 
 struct http_route {
 	const char *method;  /* "GET" also answers HEAD */
