@@ -35,7 +35,7 @@ static bool is_gone(const struct why *why, const struct identity_row *row)
 {
 	return row->missing_s != 0 &&
 	       policy_missing_disables(why->view->setup->policy, row->missing_runs, row->missing_s,
-				       why->options->now_s);
+				       why->options->now_s - why->view->setup->clock_shift_s);
 }
 
 /* Identities of sources that the configuration no longer has say nothing any more. */

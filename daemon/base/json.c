@@ -115,13 +115,13 @@ static void json_write_text(struct strbuf *out, const char *text)
 			continue;
 		}
 
-		size_t size = text_next_char(at, (size_t)(end - at), NULL);
+		size_t length = text_next_char(at, (size_t)(end - at), NULL);
 
-		if (size)
-			strbuf_append(out, at, size);
+		if (length)
+			strbuf_append(out, at, length);
 		else
 			strbuf_puts(out, "\xef\xbf\xbd");
-		at += size ? size : 1;
+		at += length ? length : 1;
 	}
 	strbuf_putc(out, '"');
 }

@@ -562,7 +562,7 @@ static int run_batch(struct changer *changer, struct job *job, struct err *err)
 					 .source = plan->source,
 					 .holds = plan->holds,
 					 .windows = windows,
-					 .now_s = clock_now_s(),
+					 .now_s = change_now_s(),
 					 .applied = &slot->applied,
 					 .table = plan->table,
 					 .touched = slot->touched,
@@ -579,7 +579,8 @@ static int run_batch(struct changer *changer, struct job *job, struct err *err)
 	if (result == 0)
 		result = apply_people(slot, &context, err);
 	if (result == 0 && windows)
-		result = write_windows(changer, windows, context.now_s, err);
+		result = write_windows(changer, windows,
+				       setup_steady_s(&plan->setup->setup, context.now_s), err);
 	if (result == 0)
 		result = finish_batch(changer, plan, slot->seq, context.now_s, err);
 	slot->touched = context.touched;

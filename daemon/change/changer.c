@@ -2,7 +2,7 @@
  * The changer: start and end, the setup in force, slots of sources.
  *
  * Start, in this order: open and migrate the store; discard drafts; store the numbers of new
- * groups before anything can use them; start the writer; roll READY plans forward. Only
+ * groups before anything can use them and where the clock stands; start the writer; roll READY plans forward. Only
  * then does changer_open return, so that nobody sees a state between.
  */
 #include <rolebridge/change/changer.h>
@@ -211,13 +211,15 @@ static int note_first_digest(struct store *store, const struct setup *setup, str
 	return store_meta_set(store, "decision-digest", hex, err);
 }
 
-static int prepare_store(struct store *store, const struct setup *setup, struct err *err)
+static int prepare_store(struct changer *changer, const struct setup *setup, struct err *err)
 {
+	struct store *store = changer->store;
+
 	if (store_begin(store, err) < 0)
 		return -1;
-	if (discard_drafts(store, err) < 0 || registry_store(store, setup->registry, err) < 0 ||
-	    names_store(store, setup, err) < 0 || note_first_digest(store, setup, err) < 0 ||
-	    store_commit(store, err) < 0) {
+	if (clock_begin(changer, err) < 0 || discard_drafts(store, err) < 0 ||
+	    registry_store(store, setup->registry, err) < 0 || names_store(store, setup, err) < 0 ||
+	    note_first_digest(store, setup, err) < 0 || store_commit(store, err) < 0) {
 		store_rollback(store);
 		return -1;
 	}
@@ -254,6 +256,7 @@ struct changer *changer_open(const char *store_path, struct setup *setup, struct
 		return NULL;
 	}
 	pthread_mutex_init(&changer->mutex, NULL);
+	pthread_mutex_init(&changer->clock_lock, NULL);
 	pthread_mutex_init(&changer->bulk, NULL);
 	pthread_cond_init(&changer->wake, NULL);
 	pthread_cond_init(&changer->answered, NULL);
@@ -263,7 +266,7 @@ struct changer *changer_open(const char *store_path, struct setup *setup, struct
 		err_set(err, ERR_MEMORY, "no memory for the changer");
 	else
 		changer->store = store_open(store_path, STORE_WRITE, err);
-	if (changer->store && prepare_store(changer->store, setup, err) == 0)
+	if (changer->store && prepare_store(changer, setup, err) == 0)
 		changer->setup = live_setup_create(setup, changer->store, err);
 	if (!changer->setup || writer_start(changer, err) < 0 ||
 	    changer_roll_forward(changer, err) < 0) {
@@ -293,6 +296,7 @@ void changer_close(struct changer *changer)
 	pthread_cond_destroy(&changer->answered);
 	pthread_cond_destroy(&changer->wake);
 	pthread_mutex_destroy(&changer->bulk);
+	pthread_mutex_destroy(&changer->clock_lock);
 	pthread_mutex_destroy(&changer->mutex);
 	free(changer);
 }

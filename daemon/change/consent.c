@@ -177,7 +177,7 @@ static int apply_with_bulk(struct changer *changer, const struct actor *actor, c
 	struct live_setup *setup;
 	struct plan_row plan;
 	struct consent consent = {
-		.changer = changer, .store = store, .arena = arena, .now_s = clock_now_s()
+		.changer = changer, .store = store, .arena = arena, .now_s = change_now_s()
 	};
 	int result;
 
@@ -207,7 +207,7 @@ int plan_apply(struct changer *changer, const struct actor *actor, const char *i
 	run_report_init(&report);
 	report_watch(&report, ret_report);
 	report.complete = true;
-	report.started_s = clock_now_s();
+	report.started_s = change_now_s();
 	result = report.arena ? changer_bulk_begin(changer, err)
 			      : err_set(err, ERR_MEMORY, "no memory for the report");
 	if (result == 0) {

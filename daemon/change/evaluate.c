@@ -44,7 +44,8 @@ static int no_memory(struct err *err)
 static bool is_gone(const struct evaluation *e, int64_t missing_s, uint32_t missing_runs)
 {
 	return missing_s != 0 &&
-	       policy_missing_disables(e->setup->setup.policy, missing_runs, missing_s, e->now_s);
+	       policy_missing_disables(e->setup->setup.policy, missing_runs, missing_s,
+				       setup_steady_s(&e->setup->setup, e->now_s));
 }
 
 /* Says nothing any more; what it said of being disabled is not taken back by that. */

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+#include <rolebridge/base/clock.h>
 #include <rolebridge/base/hash.h>
 #include <rolebridge/base/json.h>
 #include <rolebridge/change/sync.h>
@@ -32,6 +33,31 @@ static inline void change_step(const char *step)
 	if (__builtin_expect(change_test_hook != NULL, 0))
 		change_test_hook(step);
 }
+
+/* --- steps.c: steps of the wall clock --- */
+/* Tests set the clock, let time pass, and boot. */
+extern struct change_test_clock {
+	int64_t step_s, passed_s;
+	const char *boot;
+} change_test_clock;
+/* The wall clock, everywhere in change/. */
+static inline int64_t change_now_s(void)
+{
+	return clock_now_s() + change_test_clock.step_s + change_test_clock.passed_s;
+}
+/* The same without steps: for marks of missing identities and windows of limits, and nothing else. */
+static inline int64_t setup_steady_s(const struct setup *setup, int64_t now_s)
+{
+	return now_s - setup->clock_shift_s;
+}
+#define BOOT_SIZE 40
+struct clock_note {
+	int64_t wall_s, boot_s, shift_s;
+	char boot[BOOT_SIZE];
+};
+/* At the start, inside a transaction. */
+int clock_begin(struct changer *changer, struct err *err);
+int clock_shift_load(struct store *store, int64_t *ret_shift_s, struct err *err);
 
 /* --- setup.c: a setup with the present states of groups --- */
 struct live_setup {
@@ -143,9 +169,12 @@ struct changer {
 	struct job *bulks, **bulks_end;
 	bool stopping, started;
 	pthread_t thread;
-	struct live_setup *setup;  /* by mutex */
-	uint64_t generation;	   /* grows with each change of setup; by mutex */
-	struct source_slot *slots; /* by mutex */
+	struct live_setup *setup;   /* by mutex */
+	uint64_t generation;	    /* grows with each change of setup; by mutex */
+	struct source_slot *slots;  /* by mutex */
+	pthread_mutex_t clock_lock; /* before bulk */
+	struct clock_note clock, clock_stored;
+	bool clock_stale; /* the setup in force does not know the last step */
 	pthread_mutex_t bulk;
 	bool unfinished; /* a READY plan could not be applied to its end; by bulk */
 };

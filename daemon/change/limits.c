@@ -116,7 +116,8 @@ static int ask_one(struct draft *draft, struct plan_total *total, struct run_rep
 	int64_t count = total->count;
 
 	if (store_window_sum(draft->store, limit_kind_name(total->kind), total->subject,
-			     draft->now_s - limits->window_s, &question.in_window, err) < 0 ||
+			     setup_steady_s(&draft->setup->setup, draft->now_s) - limits->window_s,
+			     &question.in_window, err) < 0 ||
 	    population(draft, total, &question.population, err) < 0)
 		return -1;
 	/* What the window holds was there when it began. */

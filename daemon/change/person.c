@@ -170,7 +170,7 @@ static int apply_request(struct changer *changer, struct request *request, struc
 	struct evaluation evaluation = { .setup = request->setup,
 					 .store = changer->store,
 					 .arena = arena,
-					 .now_s = clock_now_s(),
+					 .now_s = change_now_s(),
 					 .cause = request->cause,
 					 .edit = &request->edit };
 	struct applied applied = { 0 };
@@ -252,7 +252,7 @@ int change_grant_add(struct changer *changer, const struct actor *actor, const c
 		     enum grant_kind kind, const char *name, int64_t expires_s, struct err *err)
 {
 	struct live_setup *setup = changer_live_setup(changer, NULL);
-	int64_t now_s = clock_now_s();
+	int64_t now_s = change_now_s();
 	struct request request = { .actor = actor,
 				   .user = user,
 				   .cause = "hand",
@@ -363,7 +363,7 @@ static int fill_creation(struct creation *creation, const struct new_user *user,
 	    check_name(&creation->setup->setup, GRANT_PROFILE, user->profile, err) < 0)
 		return -1;
 	creation->user = (struct user){
-		.uuid = uuid_create(clock_now_s() * 1000),
+		.uuid = uuid_create(change_now_s() * 1000),
 		.organization = organization,
 		.username = strbuf_text(username),
 		.email = strbuf_text(email),
@@ -373,8 +373,8 @@ static int fill_creation(struct creation *creation, const struct new_user *user,
 		.is_protected =
 			policy_is_protected(creation->setup->setup.policy, strbuf_text(username)),
 		.version = 1,
-		.created_s = clock_now_s(),
-		.updated_s = clock_now_s(),
+		.created_s = change_now_s(),
+		.updated_s = change_now_s(),
 	};
 	creation->profile = (struct grant){ .kind = GRANT_PROFILE,
 					    .name = user->profile,
@@ -415,7 +415,7 @@ static int clear_job(struct changer *changer, struct job *job, struct err *err)
 	AUTO(strbuf) struct strbuf object = STRBUF(64), detail = STRBUF(1u << 20);
 	struct json json = JSON(&detail);
 	struct alarm_row *rows;
-	int64_t now_s = clock_now_s();
+	int64_t now_s = change_now_s();
 	size_t count, i = 0;
 
 	if (!arena)

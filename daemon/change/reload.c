@@ -120,7 +120,7 @@ static int open_reload(struct reload *reload, struct changer *changer, struct se
 		       struct err *err)
 {
 	reload->changer = changer;
-	reload->now_s = clock_now_s();
+	reload->now_s = change_now_s();
 	reload->store = store_open(changer->path, STORE_READ, err);
 	if (!reload->store)
 		return -1;
@@ -201,7 +201,7 @@ int changer_reload(struct changer *changer, struct setup *setup, const struct ac
 	run_report_init(&report);
 	if (!report.arena)
 		return err_set(err, ERR_MEMORY, "no memory for the report");
-	start_report(&report, clock_now_s());
+	start_report(&report, change_now_s());
 	report_watch(&report, ret_report);
 	if (changer_bulk_begin(changer, err) < 0) {
 		run_report_finish(&report);
@@ -334,7 +334,7 @@ int change_rule_release(struct changer *changer, const struct actor *actor, cons
 {
 	struct live_setup *setup = changer_live_setup(changer, NULL);
 	struct release release = {
-		.rule_id = rule_id, .setup = setup, .actor = actor, .now_s = clock_now_s()
+		.rule_id = rule_id, .setup = setup, .actor = actor, .now_s = change_now_s()
 	};
 	struct run_report report;
 	int result;

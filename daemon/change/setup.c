@@ -232,7 +232,8 @@ struct live_setup *live_setup_create(struct setup *origin, struct store *store, 
 	live->setup.references = 1;
 	live->setup.destroy = destroy_live;
 	live->origin = setup_acquire(origin);
-	if (fill_unknown(live, store, arena, err) < 0 || fill_stale(live, store, arena, err) < 0) {
+	if (clock_shift_load(store, &live->setup.clock_shift_s, err) < 0 ||
+	    fill_unknown(live, store, arena, err) < 0 || fill_stale(live, store, arena, err) < 0) {
 		setup_release(&live->setup);
 		return NULL;
 	}

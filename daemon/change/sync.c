@@ -160,9 +160,14 @@ struct sync *sync_begin(struct changer *changer, struct setup *setup, const char
 		err_set(err, ERR_MEMORY, "no memory for a sync");
 		return NULL;
 	}
+	/* A dry run writes nothing, and lives with a step that nobody has seen yet. */
+	if (!dry_run && changer_watch_clock(changer, err) < 0) {
+		free(sync);
+		return NULL;
+	}
 	sync->changer = changer;
 	sync->dry_run = dry_run;
-	sync->now_s = clock_now_s();
+	sync->now_s = change_now_s();
 	sync->started_us = clock_monotonic_us();
 	run_report_init(&sync->report);
 	sync->texts = arena_create((size_t)4 << 30);
@@ -597,10 +602,11 @@ static int note_unseen(void *context, const char *key, struct hash128 digest UNU
 static int miss_one(struct sync *sync, const struct unseen_identity *item, struct err *err)
 {
 	const struct policy_settings *policy = sync->setup->setup.policy;
+	int64_t now_s = setup_steady_s(&sync->setup->setup, sync->now_s);
 	struct identity_change marks = {
 		.source = sync->source,
 		.key = item->key,
-		.missing_s = item->missing_s ? item->missing_s : sync->now_s,
+		.missing_s = item->missing_s ? item->missing_s : now_s,
 		.missing_runs =
 			item->missing_runs < UINT32_MAX ? item->missing_runs + 1 : UINT32_MAX,
 	};
@@ -612,10 +618,10 @@ static int miss_one(struct sync *sync, const struct unseen_identity *item, struc
 	if (sync_evaluate(sync, sync->setup, item->user_id, &marks, &change, &outcome, &problem,
 			  err) < 0)
 		return -1;
-	if (!policy_missing_disables(policy, marks.missing_runs, marks.missing_s, sync->now_s))
+	if (!policy_missing_disables(policy, marks.missing_runs, marks.missing_s, now_s))
 		sync->report.missing++;
 	/* Gone for good already: nothing to count any further. */
-	if (policy_missing_disables(policy, item->missing_runs, item->missing_s, sync->now_s)) {
+	if (policy_missing_disables(policy, item->missing_runs, item->missing_s, now_s)) {
 		change.identities = NULL;
 		change.identity_count = 0;
 	}
@@ -716,15 +722,16 @@ static int age_job(struct changer *changer, struct job *job, struct err *err)
 static int prune_job(struct changer *changer, struct job *job, struct err *err)
 {
 	struct sync *sync = job->context;
+	const struct setup *setup = &sync->setup->setup;
+	int64_t now_s = setup_steady_s(setup, sync->now_s);
 
 	if (sync->complete &&
 	    store_quarantine_prune(changer->store, sync->source, sync->now_s, err) < 0)
 		return -1;
-	if (store_plan_prune(changer->store, sync->now_s - HISTORY_S, err) < 0 ||
-	    store_alarm_prune(changer->store, sync->now_s - HISTORY_S, err) < 0)
+	if (store_plan_prune(changer->store, now_s - HISTORY_S, err) < 0 ||
+	    store_alarm_prune(changer->store, now_s - HISTORY_S, err) < 0)
 		return -1;
-	return store_window_prune(changer->store,
-				  sync->now_s - sync->setup->setup.policy->limits.window_s, err);
+	return store_window_prune(changer->store, now_s - setup->policy->limits.window_s, err);
 }
 
 static int store_quarantined(struct sync *sync, struct err *err)

@@ -18,7 +18,7 @@
 
 #define US_PER_S 1000000
 #define FIRST_RETRY_S 15
-#define EXPIRY_CHECK_S 60
+#define LOOK_S 60
 
 struct entry {
 	char *name;
@@ -37,7 +37,7 @@ struct schedule {
 	pthread_cond_t wake;
 	pthread_t thread;
 	bool started, stop;
-	int64_t expiry_us; /* next look at expiring grants */
+	int64_t look_us; /* next look at the clock and at what expires */
 	struct entry entries[SOURCES_MAX];
 	size_t count;
 };
@@ -186,10 +186,12 @@ static void start_read(struct schedule *schedule, const char *source)
 		log_error("schedule.failed", F_STR("source", source), F_ERR(&err));
 }
 
-static void expire(struct schedule *schedule)
+static void look_at_time(struct schedule *schedule)
 {
 	struct err err = { 0 };
 
+	if (changer_watch_clock(schedule->changer, &err) < 0)
+		log_error("clock.failed", F_ERR(&err));
 	if (change_expire(schedule->changer, clock_now_s(), &err) < 0)
 		log_error("expire.failed", F_ERR(&err));
 }
@@ -197,7 +199,7 @@ static void expire(struct schedule *schedule)
 /* With the lock held: the next thing due, or NULL and the time until it is. */
 static char *take_due(struct schedule *schedule, int64_t now_us, int64_t *ret_wake_us)
 {
-	int64_t wake_us = schedule->expiry_us;
+	int64_t wake_us = schedule->look_us;
 
 	for (size_t i = 0; i < schedule->count; i++) {
 		struct entry *entry = &schedule->entries[i];
@@ -236,11 +238,11 @@ static void *schedule_main(void *context)
 	pthread_mutex_lock(&schedule->lock);
 	while (!schedule->stop) {
 		int64_t now_us = clock_monotonic_us();
-		bool look = schedule->expiry_us <= now_us;
+		bool look = schedule->look_us <= now_us;
 		char *due;
 
 		if (look)
-			schedule->expiry_us = now_us + (int64_t)EXPIRY_CHECK_S * US_PER_S;
+			schedule->look_us = now_us + (int64_t)LOOK_S * US_PER_S;
 		due = take_due(schedule, now_us, &wake_us);
 		if (!look && !due) {
 			wait_until(schedule, wake_us);
@@ -248,7 +250,7 @@ static void *schedule_main(void *context)
 		}
 		pthread_mutex_unlock(&schedule->lock);
 		if (look)
-			expire(schedule);
+			look_at_time(schedule);
 		if (due)
 			start_read(schedule, due);
 		free(due);

@@ -25,6 +25,8 @@ struct setup {
 	struct group_registry *registry;
 	const struct source_settings *const *sources;
 	size_t source_count;
+	/* By how much the wall clock was set while it ran: grace does not count it. main gives 0. */
+	int64_t clock_shift_s;
 	void (*destroy)(struct setup *setup);
 	void *owner;	/* main's */
 	int references; /* last; atomic; use setup_acquire, setup_release */
@@ -88,6 +90,8 @@ int change_alarm_raise(struct changer *changer, const char *kind, const char *su
 		       const char *text, struct err *err);
 int change_alarm_end(struct changer *changer, const char *kind, const char *subject,
 		     const char *cause, struct err *err);
+/* Has the wall clock been set by more than 5 minutes? Then an alarm, and grace goes on without that. By the timer. */
+int changer_watch_clock(struct changer *changer, struct err *err);
 /* Expired grants and rules: re-evaluates those concerned. Called by the timer. */
 int change_expire(struct changer *changer, int64_t now_s, struct err *err);
 
