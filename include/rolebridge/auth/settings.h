@@ -1,11 +1,12 @@
 /*
  * Options of the web side: public_url, listeners, trusted_proxies, sessions, applications, outgoing.
- * Rows of one table that the root table takes as part of its own.
+ * They stand at the top level, beside the catalogue's: web_table is a base for the root table
+ * and has the catalogue's table as its own base, so that one chain gives the rows of both.
  */
 #ifndef ROLEBRIDGE_AUTH_SETTINGS_H
 #define ROLEBRIDGE_AUTH_SETTINGS_H
 
-#include <rolebridge/config/options.h>
+#include <rolebridge/rules/settings.h>
 
 /* listeners[]: where the web side is served. */
 struct listener_settings {
@@ -38,8 +39,11 @@ enum header_encoding { HEADER_UTF8, HEADER_RFC8187 };
 struct application_settings {
 	struct position at;
 	struct located name; /* slug */
-	struct located_list
-		urls; /* "https://app.example.com", "https://app.example.com/admin/": scheme, host, path prefix */
+	/*
+	 * "https://app.example.com": the whole host; "https://app.example.com/admin/": what begins so (and
+	 * /admin); "https://app.example.com/status": this path alone.
+	 */
+	struct located_list urls;
 	struct require_settings require;
 	bool keep_on_loss; /* false: the session's token for this host ends when what is required is lost */
 	int headers; /* enum header_encoding */
@@ -62,9 +66,18 @@ struct web_settings {
 	struct struct_list applications; /* struct application_settings */
 	struct outgoing_settings outgoing;
 };
+
+/*
+ * What web_table fills. The root's struct begins with this, or with the same two members in this order
+ * (then assert offsetof(…, web) == offsetof(struct web_root, web)). web.at stays empty here.
+ */
+struct web_root {
+	struct catalogue_settings catalogue;
+	struct web_settings web;
+};
 extern const struct option_table web_table;
 
-/* What rows cannot say: unique names and urls, https, known profiles are checked by main. */
+/* What rows cannot say: unique names and urls, https, well-formed values. Known profiles are checked by main. */
 void web_settings_check(const struct web_settings *settings, struct diagnostics *list);
 
 #endif
