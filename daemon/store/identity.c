@@ -196,6 +196,28 @@ int store_identity_set_missing(struct store *store, const char *source, const ch
 	return changed < 0 ? err_wrap(err, "cannot mark identity '%s' of '%s'", key, source) : 0;
 }
 
+int store_identity_confirm(struct store *store, const char *source, const char *key, int64_t read_s,
+			   struct err *err)
+{
+	struct compact buffer;
+	int64_t source_id;
+
+	if (store_may_write(store, err) < 0 || names_source(store, source, &source_id, err) < 0)
+		return -1;
+
+	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_CONFIRM);
+
+	query_int(&query, source_id);
+	query_compact(&query, key, &buffer);
+	query_int(&query, read_s);
+
+	int changed = query_run(&query, err);
+
+	if (changed == 0)
+		return err_set(err, ERR_NOT_FOUND, "no identity '%s' of '%s'", key, source);
+	return changed < 0 ? err_wrap(err, "cannot confirm identity '%s' of '%s'", key, source) : 0;
+}
+
 static int identity_delete(struct store *store, int64_t source, const char *key, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_DELETE);

@@ -88,6 +88,21 @@ int store_quarantine_age(struct store *store, const char *source, int64_t now_s,
 	return 0;
 }
 
+int store_quarantine_has_key(struct store *store, const char *source, const char *key,
+			     struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_QUARANTINE_HAS_KEY);
+	int64_t id;
+	int found = names_find(store, NAMES_SOURCE, source, &id, err);
+
+	if (found > 0) {
+		query_int(&query, id);
+		query_text(&query, key);
+		found = query_row(&query, err);
+	}
+	return found < 0 ? err_wrap(err, "cannot search the quarantine of '%s'", source) : found;
+}
+
 static int quarantine_from_row(const struct query *query, struct arena *arena,
 			       struct quarantine_row *ret_row, struct err *err)
 {

@@ -1,6 +1,9 @@
 /* The texts of all fixed statements: a flat table. Parameters are bound in their order of number. */
 #include "statements.h"
 
+#define SESSION_COLUMNS \
+	"s.id, s.uuid, s.user, s.source, s.name_id, s.name_id_format, s.session_index, " \
+	"s.address, s.agent, s.created_s, s.seen_s, s.until_s, s.second_factor_s"
 #define PLAN_COLUMNS \
 	"row, id, state, source, actor, created_s, finished_s, batches, batches_done, summary, " \
 	"holds"
@@ -96,6 +99,8 @@ const char *const statement_texts[STATEMENTS] = {
 		"WHERE i.source = ?1 AND i.key = ?2",
 	[STATEMENT_IDENTITY_MISSING] = "UPDATE identity SET missing_s = ?3, missing_runs = ?4 "
 				       "WHERE source = ?1 AND key = ?2",
+	[STATEMENT_IDENTITY_CONFIRM] =
+		"UPDATE identity SET read_s = ?3 WHERE source = ?1 AND key = ?2",
 	[STATEMENT_IDENTITY_DELETE] = "DELETE FROM identity WHERE source = ?1 AND key = ?2",
 	[STATEMENT_IDENTITIES_OF] =
 		"SELECT i.source, i.key, i.user, r.record, i.read_s, i.missing_s, i.missing_runs "
@@ -196,6 +201,9 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_QUARANTINE_COUNT] =
 		"SELECT count(*) FROM quarantine WHERE ?1 = 0 OR source = ?1",
 
+	[STATEMENT_QUARANTINE_HAS_KEY] =
+		"SELECT 1 FROM quarantine WHERE source = ?1 AND key = ?2 LIMIT 1",
+
 	[STATEMENT_ALARM_REFRESH] = "UPDATE alarm SET text = ?3 "
 				    "WHERE kind = ?1 AND subject = ?2 AND cleared_s = 0",
 	[STATEMENT_ALARM_RAISE] =
@@ -215,4 +223,42 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_META_GET] = "SELECT value FROM meta WHERE name = ?1",
 	[STATEMENT_META_SET] = "INSERT INTO meta (name, value) VALUES (?1, ?2) "
 			       "ON CONFLICT DO UPDATE SET value = excluded.value",
+
+	[STATEMENT_SESSION_INSERT] =
+		"INSERT INTO session (uuid, user, source, name_id, name_id_format, session_index, "
+		"address, agent, created_s, seen_s, until_s, second_factor_s) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+	[STATEMENT_SESSION_UPDATE] =
+		"UPDATE session SET seen_s = ?2, until_s = ?3, second_factor_s = ?4 WHERE id = ?1",
+	[STATEMENT_SESSION_DELETE] = "DELETE FROM session WHERE id = ?1",
+	[STATEMENT_SESSION_GET] = "SELECT " SESSION_COLUMNS " FROM session s WHERE id = ?1",
+	[STATEMENT_SESSION_FIND] = "SELECT " SESSION_COLUMNS " FROM session s WHERE uuid = ?1",
+	/* Three of one shape: ?1 user, ?2 source, ?3 name, ?4 index, ?5 after, ?6 limit. */
+	[STATEMENT_SESSION_LIST] =
+		"SELECT " SESSION_COLUMNS " FROM session s NOT INDEXED WHERE id > ?5 AND "
+		"(?2 IS NULL OR source = ?2) AND (?4 IS NULL OR session_index = ?4) AND "
+		"?1 IS NOT NULL AND ?3 IS NULL ORDER BY id LIMIT ?6",
+	[STATEMENT_SESSION_LIST_USER] =
+		"SELECT " SESSION_COLUMNS " FROM session s INDEXED BY session_user WHERE "
+		"user = ?1 AND id > ?5 AND (?2 IS NULL OR source = ?2) AND "
+		"(?3 IS NULL OR name_id = ?3) AND (?4 IS NULL OR session_index = ?4) "
+		"ORDER BY id LIMIT ?6",
+	[STATEMENT_SESSION_LIST_NAME] =
+		"SELECT " SESSION_COLUMNS " FROM session s INDEXED BY session_name WHERE "
+		"source = ?2 AND name_id = ?3 AND name_id <> '' AND id > ?5 AND "
+		"(?1 = 0 OR user = ?1) AND (?4 IS NULL OR session_index = ?4) "
+		"ORDER BY id LIMIT ?6",
+	[STATEMENT_SESSION_EXPIRED] = "SELECT id FROM session INDEXED BY session_until "
+				      "WHERE until_s <= ?1 LIMIT ?2",
+	[STATEMENT_SESSION_IDLE] = "SELECT id FROM session INDEXED BY session_seen "
+				   "WHERE seen_s < ?1 LIMIT ?2",
+	[STATEMENT_TOKEN_ADD] =
+		"INSERT INTO session_token (session, hash, host, created_s) VALUES (?1, ?2, ?3, ?4)",
+	[STATEMENT_TOKEN_EACH] =
+		"SELECT session, hash, host, created_s FROM session_token ORDER BY session",
+	[STATEMENT_USED_ADD] =
+		"INSERT INTO used_once (kind, source, id, until_s) VALUES (?1, ?2, ?3, ?4)",
+	[STATEMENT_USED_PRUNE] =
+		"DELETE FROM used_once WHERE (kind, source, id) IN (SELECT kind, source, id FROM "
+		"used_once INDEXED BY used_once_until WHERE until_s < ?1 LIMIT ?2)",
 };

@@ -8,11 +8,14 @@
 #include <rolebridge/model/session.h>
 #include <rolebridge/store/store.h>
 
-/* Sets session->id. The user and the source must be there. */
+/* Sets session->id, never used before. The user, and the source if any, must be there: ERR_NOT_FOUND. */
 int store_session_insert(struct store *store, struct session *session, struct err *err);
 /* The hash must be new: ERR_CONFLICT. ERR_NOT_FOUND: the session has ended. */
 int store_session_token_add(struct store *store, const struct session_token *token,
 			    struct err *err);
+/* Which session has a uuid: as store_session_get. */
+int store_session_find(struct store *store, const struct uuid *uuid, struct arena *arena,
+		       struct session *ret_session, struct err *err);
 /* Write seen_s, until_s, second_factor_s. ERR_NOT_FOUND. */
 int store_session_update(struct store *store, const struct session *session, struct err *err);
 /* With its tokens. ERR_NOT_FOUND. */
@@ -35,16 +38,19 @@ int store_session_list(struct store *store, const struct session_query *query, s
 int store_session_tokens_each(struct store *store,
 			      int (*each)(void *context, const struct session_token *token),
 			      void *context, struct err *err);
-/* Sessions past their end, or unseen since idle_before_s, at most limit: deleted; *ret_count says how many. */
+/* Sessions past their end, or unseen since idle_before_s, at most limit: deleted; their ids. */
 int store_session_prune(struct store *store, int64_t now_s, int64_t idle_before_s, size_t limit,
-			size_t *ret_count, struct err *err);
+			struct arena *arena, int64_t **ret_ids, size_t *ret_count,
+			struct err *err);
 
 /*
  * What may be used once: assertion ids ("assertion"), requests of ours that were answered ("request"),
- * logout requests of an IdP ("logout"). ERR_CONFLICT "replayed": used before.
+ * logout requests of an IdP ("logout"). ERR_CONFLICT "replayed": used before; the transaction goes
+ * on. What is void since until_s is refused all the same until it is pruned.
  */
 int store_used_add(struct store *store, const char *kind, const char *source, const char *id,
 		   int64_t until_s, struct err *err);
+/* Rows void before before_s are gone, at most limit. Returns how many, -1. */
 int store_used_prune(struct store *store, int64_t before_s, size_t limit, struct err *err);
 
 #endif

@@ -139,6 +139,9 @@ int store_identity_get(struct store *store, const char *source, const char *key,
 		       struct arena *arena, struct identity_row *ret_row, struct err *err);
 int store_identity_set_missing(struct store *store, const char *source, const char *key,
 			       int64_t missing_s, uint32_t missing_runs, struct err *err);
+/* Its content was read again, the same: read_s, and nothing else. */
+int store_identity_confirm(struct store *store, const char *source, const char *key, int64_t read_s,
+			   struct err *err);
 int store_identity_delete(struct store *store, const char *source, const char *key,
 			  struct err *err);
 int store_identities_of(struct store *store, int64_t user_id, struct arena *arena,
@@ -247,6 +250,9 @@ int store_quarantine_prune(struct store *store, const char *source, int64_t seen
 			   struct err *err);
 /* Before the first put of a read: what earlier ones saw in this same second becomes older than it. */
 int store_quarantine_age(struct store *store, const char *source, int64_t now_s, struct err *err);
+/* 1: an entry with this key is there; 0; -1. */
+int store_quarantine_has_key(struct store *store, const char *source, const char *key,
+			     struct err *err);
 int store_quarantine_list(struct store *store, const char *source /* NULL: all */,
 			  size_t limit /* 0: all */, struct arena *arena,
 			  struct quarantine_row **ret_rows, size_t *ret_count, int64_t *ret_total,
