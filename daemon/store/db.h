@@ -18,8 +18,17 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/store/store.h>
 
+#include "late.h"
 #include "names.h"
 #include "statements.h"
+
+/* Users are numbered from 1 without gaps, for none is ever removed. */
+struct horizon {
+	int64_t last;	 /* the last user */
+	int64_t indexed; /* users up to this one are in the indexes filled in idle time (tidy.c) */
+	int64_t named;	 /* users up to this one are in login (late.h) */
+	bool has_logins; /* login is not empty */
+};
 
 struct store {
 	sqlite3 *db;
@@ -32,12 +41,13 @@ struct store {
 	bool failed; /* a write failed: nothing but rollback */
 	struct err failure;
 	struct names names[NAME_SPACES];
-	/* The last user, known likewise. */
-	bool last_user_known;
-	int64_t last_user;
-	/* The last user in the indexes filled in idle time, known likewise. */
-	bool indexed_known;
-	int64_t indexed_user;
+	struct late late;
+	/* Known while a transaction or a snapshot is open. */
+	bool horizon_known;
+	struct horizon horizon;
+	int64_t fresh_user; /* just added and without a row of grants; 0: nobody */
+	int64_t tidy_piece; /* 0: as tidy.c says */
+	struct tidy *tidy;  /* what the filling of indexes remembers between its steps */
 	/* The last sealed audit row, known while a write transaction is open. */
 	bool head_known;
 	int64_t head_seq;
@@ -115,9 +125,18 @@ int rows_finish(struct rows *rows, struct arena *arena, void *ret_rows /* T ** *
 		size_t *ret_count, struct err *err);
 void rows_auto(struct rows *rows);
 
-/* Users up to this one are in the indexes filled in idle time (tidy.c). */
-int store_indexed_user(struct store *store, int64_t *ret_user_id, struct err *err);
-int store_last_user(struct store *store, int64_t *ret_user_id, struct err *err);
+/* Valid until the transaction ends; outside of one until the next call. NULL on failure. */
+const struct horizon *store_horizon(struct store *store, struct err *err);
+/* -1 with ERR_NOT_FOUND unless there is such a user. */
+int store_check_user(struct store *store, int64_t user_id, struct err *err);
+/* One snapshot for several reads of a handle that has no transaction open. */
+int store_snapshot_begin(struct store *store, struct err *err);
+void store_snapshot_end(struct store *store);
+void tidy_forget(struct store *store);
+/* Adds the holdings of users after one and up to another to the index (grant.c). */
+int grants_index(struct store *store, int64_t after, int64_t to, struct err *err);
+/* How a grant of it begins in the text of a user's grants, and nothing else does. */
+void grant_beginning(enum grant_kind kind, int64_t name, struct strbuf *out);
 
 /* Schema (migrate.c). */
 int store_migrate(struct store *store, struct err *err);

@@ -153,6 +153,13 @@ static int identity_put(struct store *store, int64_t source, const struct identi
 	return added < 0 ? -1 : 0;
 }
 
+static int check_owner(struct store *store, int64_t user_id, struct err *err)
+{
+	if (user_id > USER_ID_MAX)
+		return err_set(err, ERR_NOT_FOUND, "no user %lld", (long long)user_id);
+	return store_check_user(store, user_id, err);
+}
+
 int store_identity_put(struct store *store, const struct identity_row *row,
 		       const struct hash128 *digest, struct err *err)
 {
@@ -160,12 +167,11 @@ int store_identity_put(struct store *store, const struct identity_row *row,
 	int64_t source;
 	int result = store_may_write(store, &cause);
 
-	if (result == 0 && (row->user_id < 1 || row->user_id > USER_ID_MAX))
-		result = err_set(&cause, ERR_NOT_FOUND, "no user %lld", (long long)row->user_id);
 	if (result == 0)
 		result = names_source(store, row->source, &source, &cause);
-	if (result == 0 && (result = identity_put(store, source, row, digest, &cause)) < 0)
-		store_spoil(store, &cause);
+	if (result == 0 && (check_owner(store, row->user_id, &cause) < 0 ||
+			    identity_put(store, source, row, digest, &cause) < 0))
+		result = store_spoil(store, &cause);
 	if (result == 0)
 		return 0;
 	if (err)

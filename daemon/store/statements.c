@@ -40,8 +40,6 @@ const char *const statement_texts[STATEMENTS] = {
 		"INSERT INTO user (uuid, organization, username, email, display_name, "
 		"display_folded, profile, disabled, is_protected, version, created_s, updated_s, "
 		"id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-	[STATEMENT_LOGIN_ADD] = "INSERT INTO login (text, kind, user) VALUES (?1, ?2, ?3)",
-	[STATEMENT_LOGIN_DROP] = "DELETE FROM login WHERE text = ?1 AND kind = ?2 AND user = ?3",
 	[STATEMENT_USER_UPDATE] =
 		"UPDATE user SET uuid = ?1, organization = ?2, username = ?3, email = ?4, "
 		"display_name = ?5, display_folded = ?6, profile = ?7, disabled = ?8, "
@@ -49,17 +47,27 @@ const char *const statement_texts[STATEMENTS] = {
 		"WHERE id = ?13 AND version = ?10 - 1",
 	[STATEMENT_USER_BY_ID] = "SELECT " USER_COLUMNS " FROM user u WHERE id = ?1",
 	[STATEMENT_USER_BY_UUID] = "SELECT " USER_COLUMNS " FROM user u WHERE uuid = ?1",
-	[STATEMENT_USER_BY_USERNAME] = "SELECT " USER_COLUMNS " FROM login l JOIN user u ON "
-				       "u.id = l.user WHERE text = ?1 AND kind = 1",
-	[STATEMENT_USER_BY_EMAIL] = "SELECT " USER_COLUMNS " FROM login l JOIN user u ON "
-				    "u.id = l.user WHERE text = ?1 AND kind = 2",
+	[STATEMENT_LOGIN_OWNER] = "SELECT user FROM login WHERE text = ?1 AND kind = ?2",
+	[STATEMENT_LOGIN_FILL] = "INSERT INTO login (text, kind, user) VALUES (?1, ?2, ?3) "
+				 "ON CONFLICT DO NOTHING",
+	[STATEMENT_HAS_USERNAME] = "SELECT 1 FROM user WHERE id = ?1 AND username = ?2",
+	[STATEMENT_HAS_EMAIL] =
+		"SELECT 1 FROM user WHERE id = ?1 AND email = ?2 AND (disabled & 32) = 0",
+	/* Addresses of tombstones too: whoever asks compares. */
+	[STATEMENT_LATE_NAMES] =
+		"SELECT id, username, email FROM user NOT INDEXED WHERE id > ?1 AND id <= ?2",
+	[STATEMENT_LATE_NAME] =
+		"SELECT username, email, disabled & 32 FROM user NOT INDEXED WHERE id = ?1",
 	/* How many names begin with a prefix, each index asked for at most ?3. */
 	[STATEMENT_USER_PREFIX_COUNT] =
 		"SELECT (SELECT count(*) FROM (SELECT 1 FROM login WHERE text >= ?1 AND text < ?2 "
 		"LIMIT ?3)) + (SELECT count(*) FROM (SELECT 1 FROM user INDEXED BY user_display "
 		"WHERE display_folded >= ?1 AND display_folded < ?2 AND indexed = 1 LIMIT ?3)) + "
 		"(SELECT count(*) FROM (SELECT 1 FROM user NOT INDEXED WHERE id > " INDEXED_USER
-		" AND display_folded >= ?1 AND display_folded < ?2 LIMIT ?3))",
+		" AND display_folded >= ?1 AND display_folded < ?2 LIMIT ?3)) + "
+		"(SELECT count(*) FROM (SELECT 1 FROM user NOT INDEXED WHERE id > " NAMED_USER
+		" AND ((username >= ?1 AND username < ?2) OR (email >= ?1 AND email < ?2)) "
+		"LIMIT ?3))",
 	[STATEMENT_USERS_ACTIVE] =
 		"SELECT count(*) FROM user INDEXED BY user_active WHERE " USER_IS_ACTIVE,
 	[STATEMENT_USERS_ACTIVE_IN] = "SELECT count(*) FROM user INDEXED BY user_active WHERE "
@@ -78,12 +86,12 @@ const char *const statement_texts[STATEMENTS] = {
 		"user NOT IN (SELECT id FROM user INDEXED BY user_inactive WHERE " USER_IS_INACTIVE
 		")",
 
-	[STATEMENT_INDEXED_USER] = "SELECT value FROM counter WHERE name = 'indexed-user'",
+	[STATEMENT_HORIZON] = "SELECT " INDEXED_USER ", " NAMED_USER
+			      ", (SELECT coalesce(max(id), 0) FROM user), "
+			      "EXISTS (SELECT 1 FROM login)",
 	[STATEMENT_INDEXED_USER_SET] = "UPDATE counter SET value = ?1 WHERE name = 'indexed-user'",
-	[STATEMENT_LAST_USER] = "SELECT coalesce(max(id), 0) FROM user",
+	[STATEMENT_NAMED_USER_SET] = "UPDATE counter SET value = ?1 WHERE name = 'named-user'",
 	[STATEMENT_INDEX_USERS] = "UPDATE user SET indexed = 1 WHERE id > ?1 AND id <= ?2",
-	[STATEMENT_INDEX_GRANTS] =
-		"UPDATE user_grant SET indexed = 1 WHERE user > ?1 AND user <= ?2",
 
 	[STATEMENT_IDENTITY_HEAD] =
 		"SELECT user, slot FROM identity WHERE source = ?1 AND key = ?2",
@@ -115,32 +123,33 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_RECORD_SET] = "UPDATE identity_record SET record = ?2 WHERE id = ?1",
 	[STATEMENT_RECORD_DELETE] = "DELETE FROM identity_record WHERE id = ?1",
 
-	[STATEMENT_GRANT_ADD] =
-		"INSERT INTO user_grant (user, kind, name, origin, origin_id, origin_source, "
-		"given_s, expires_s, indexed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) "
-		"ON CONFLICT DO UPDATE SET given_s = excluded.given_s, "
-		"expires_s = excluded.expires_s",
-	[STATEMENT_GRANT_REMOVE] =
-		"DELETE FROM user_grant WHERE user = ?1 AND kind = ?2 AND name = ?3 AND "
-		"origin = ?4 AND origin_id = ?5 AND origin_source = ?6",
-	[STATEMENT_GRANTS_OF] = "SELECT kind, name, origin, origin_id, origin_source, given_s, "
-				"expires_s FROM user_grant WHERE user = ?1",
+	[STATEMENT_GRANTS_OF] = "SELECT user, grants FROM user_grant WHERE user = ?1",
+	[STATEMENT_GRANTS_BETWEEN] =
+		"SELECT user, grants FROM user_grant WHERE user > ?1 AND user <= ?2",
+	[STATEMENT_GRANTS_ADD] = "INSERT INTO user_grant (user, grants) VALUES (?1, ?2)",
+	[STATEMENT_GRANTS_SET] = "UPDATE user_grant SET grants = ?2 WHERE user = ?1",
+	[STATEMENT_HOLDER_ADD] = "INSERT INTO grant_holder (kind, name, user) VALUES (?1, ?2, ?3) "
+				 "ON CONFLICT DO NOTHING",
+	[STATEMENT_HOLDER_DROP] =
+		"DELETE FROM grant_holder WHERE kind = ?1 AND name = ?2 AND user = ?3",
+	[STATEMENT_EXPIRY_ADD] = "INSERT INTO grant_expiry (expires_s, user) VALUES (?1, ?2) "
+				 "ON CONFLICT DO NOTHING",
+	[STATEMENT_EXPIRY_DROP] = "DELETE FROM grant_expiry WHERE expires_s = ?1 AND user = ?2",
+	/* ?3: how a grant of it begins, in the text of grant.c. */
 	[STATEMENT_GRANT_HOLDERS] =
-		"SELECT count(*) FROM (SELECT DISTINCT user FROM user_grant INDEXED BY "
-		"grant_holders WHERE kind = ?1 AND name = ?2 AND indexed = 1 UNION ALL "
-		"SELECT DISTINCT user FROM user_grant NOT INDEXED WHERE user > " INDEXED_USER
-		" AND kind = ?1 AND name = ?2) WHERE user NOT IN (SELECT id FROM user "
+		"SELECT count(*) FROM (SELECT user FROM grant_holder WHERE kind = ?1 AND "
+		"name = ?2 UNION ALL SELECT user FROM user_grant WHERE user > " INDEXED_USER
+		" AND instr(grants, ?3) > 0) WHERE user NOT IN (SELECT id FROM user "
 		"INDEXED BY user_inactive WHERE " USER_IS_INACTIVE ")",
-	/* No index by rule: it would cost each grant an insert, and timers ask in pages, by id. */
-	[STATEMENT_USERS_WITH_RULE] = "SELECT DISTINCT user FROM user_grant NOT INDEXED "
-				      "WHERE user > ?3 AND origin_id = ?1 AND origin = ?2 "
-				      "ORDER BY user LIMIT ?4",
-	[STATEMENT_USERS_EXPIRING] =
-		"SELECT DISTINCT user FROM user_grant INDEXED BY grant_expiry WHERE "
-		"expires_s > 0 AND expires_s <= ?1 AND user > ?2 ORDER BY user LIMIT ?3",
-	[STATEMENT_NEXT_EXPIRY] =
-		"SELECT expires_s FROM user_grant INDEXED BY grant_expiry WHERE expires_s > 0 "
-		"ORDER BY expires_s LIMIT 1",
+	/*
+	 * No index by rule: it would cost each grant an insert, and timers ask in pages, by id. ?1: what
+	 * stands in the text of grant.c when an origin is the rule, and may elsewhere.
+	 */
+	[STATEMENT_USERS_WITH_RULE] = "SELECT user, grants FROM user_grant WHERE user > ?2 AND "
+				      "instr(grants, ?1) > 0 ORDER BY user",
+	[STATEMENT_USERS_EXPIRING] = "SELECT DISTINCT user FROM grant_expiry WHERE "
+				     "expires_s <= ?1 AND user > ?2 ORDER BY user LIMIT ?3",
+	[STATEMENT_NEXT_EXPIRY] = "SELECT expires_s FROM grant_expiry ORDER BY expires_s LIMIT 1",
 
 	[STATEMENT_GROUP_LIST] = "SELECT id, name, found, vanished, released, members, vanished_s "
 				 "FROM group_registry ORDER BY id",

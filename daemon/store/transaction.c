@@ -39,9 +39,58 @@ static void transaction_ended(struct store *store, bool undone)
 	store->in_savepoint = false;
 	store->failed = false;
 	store->head_known = false;
-	store->indexed_known = false;
-	store->last_user_known = false;
+	store->horizon_known = false;
+	store->fresh_user = 0;
+	late_settle(store, undone);
 	names_settle(store, undone);
+}
+
+int store_snapshot_begin(struct store *store, struct err *err)
+{
+	if (run_statement(store, STATEMENT_BEGIN_READ, err) < 0)
+		return -1;
+	store->horizon_known = false;
+	return 0;
+}
+
+void store_snapshot_end(struct store *store)
+{
+	store->horizon_known = false;
+	/* Nothing was written: whether its end succeeds changes nothing but the lock it holds. */
+	if (run_statement(store, STATEMENT_COMMIT, NULL) < 0)
+		run_statement(store, STATEMENT_ROLLBACK, NULL);
+}
+
+const struct horizon *store_horizon(struct store *store, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_HORIZON);
+	int row;
+
+	if (store->horizon_known)
+		return &store->horizon;
+	row = query_row(&query, err);
+	if (row == 0)
+		err_refuse(err, ERR_IO, "store-damaged", "store '%s': a counter is missing",
+			   store->path);
+	if (row <= 0)
+		return NULL;
+	store->horizon = (struct horizon){ .indexed = column_int(&query, 0),
+					   .named = column_int(&query, 1),
+					   .last = column_int(&query, 2),
+					   .has_logins = column_int(&query, 3) != 0 };
+	store->horizon_known = !sqlite3_get_autocommit(store->db);
+	return &store->horizon;
+}
+
+int store_check_user(struct store *store, int64_t user_id, struct err *err)
+{
+	const struct horizon *horizon = store_horizon(store, err);
+
+	if (!horizon)
+		return -1;
+	if (user_id < 1 || user_id > horizon->last)
+		return err_set(err, ERR_NOT_FOUND, "no user %lld", (long long)user_id);
+	return 0;
 }
 
 int store_commit(struct store *store, struct err *err)
@@ -103,7 +152,9 @@ void store_rollback_to(struct store *store)
 	if (!store->in_savepoint)
 		return;
 	store->head_known = false;
-	store->last_user_known = false;
+	store->horizon_known = false;
+	store->fresh_user = 0;
+	late_settle(store, true);
 	names_settle(store, true);
 	store->in_savepoint = false;
 	if (sqlite3_get_autocommit(store->db)) {

@@ -81,70 +81,86 @@ static int user_find_uuid(struct store *store, const char *value, struct arena *
 int store_user_find(struct store *store, enum user_key key, const char *value, struct arena *arena,
 		    struct user *ret_user, struct err *err)
 {
+	enum login_kind kind = key == USER_BY_USERNAME ? LOGIN_USERNAME : LOGIN_EMAIL;
+	int64_t id;
+	int found;
+
 	if (key == USER_BY_UUID)
 		return user_find_uuid(store, value, arena, ret_user, err);
-
-	AUTO(query)
-	struct query query = query_open(store, key == USER_BY_USERNAME ? STATEMENT_USER_BY_USERNAME
-								       : STATEMENT_USER_BY_EMAIL);
-
-	query_text(&query, value);
-	return user_read(&query, value, arena, ret_user, err);
+	found = late_owner(store, kind, value, &id, err);
+	if (found == 0)
+		return err_set(err, ERR_NOT_FOUND, "no user '%s'", value);
+	if (found < 0)
+		return err_wrap(err, "cannot find user '%s'", value);
+	return store_user_get(store, id, arena, ret_user, err);
 }
 
 /* --- writing --- */
 
-/* Found by another user? 1 and its head, 0, -1. */
 struct user_head {
-	int64_t id, organization;
+	int64_t organization;
 	uint32_t disabled;
 };
 
-static int head_find(struct store *store, enum statement_id id, const char *value, int64_t self,
-		     struct user_head *ret_head, struct err *err)
+/* The user who has the name, unless that is self: 1 and the head, 0, -1. */
+static int other_owner(struct store *store, enum login_kind kind, const char *text, int64_t self,
+		       struct user_head *ret_head, struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, id);
+	int64_t id;
+	int found = late_owner(store, kind, text, &id, err);
 
-	query_text(&query, value);
+	if (found <= 0 || id == self)
+		return found < 0 ? -1 : 0;
 
-	int row = query_row(&query, err);
+	AUTO(query) struct query query = query_open(store, STATEMENT_USER_BY_ID);
 
-	if (row <= 0)
-		return row;
-	ret_head->id = column_int(&query, 0);
-	ret_head->organization = column_int(&query, 2);
-	ret_head->disabled = (uint32_t)column_int(&query, 7);
-	return ret_head->id != self;
+	query_int(&query, id);
+	found = query_row(&query, err);
+	if (found == 0)
+		return err_refuse(err, ERR_IO, "store-damaged",
+				  "'%s' is the name of user %lld, who is not there", text,
+				  (long long)id);
+	if (found > 0) {
+		ret_head->organization = column_int(&query, 2);
+		ret_head->disabled = (uint32_t)column_int(&query, 7);
+	}
+	return found;
 }
 
-/* A constraint was broken: by which value? Returns -1 with the reason. */
-static int explain_conflict(struct store *store, const struct user *user, int64_t organization,
-			    struct err *err)
+static bool has_login_email(const struct user *user)
+{
+	return *user->email && !(user->disabled & DISABLED_DELETED);
+}
+
+/* 0 when the user may have these names; else -1, and -2 when they are somebody else's, with the reason. */
+static int check_names(struct store *store, const struct user *user, int64_t organization,
+		       struct err *err)
 {
 	struct user_head head;
-	int found =
-		head_find(store, STATEMENT_USER_BY_USERNAME, user->username, user->id, &head, err);
+	int found = other_owner(store, LOGIN_USERNAME, user->username, user->id, &head, err);
 
-	if (found > 0 && (head.disabled & DISABLED_DELETED))
-		return err_refuse(err, ERR_CONFLICT, "name-reserved",
-				  "user name '%s' belonged to a deleted user", user->username);
-	if (found > 0)
-		return err_refuse(err, ERR_CONFLICT, "username-taken", "user name '%s' is taken",
-				  user->username);
-	if (found == 0)
-		found = head_find(store, STATEMENT_USER_BY_EMAIL, user->email, user->id, &head,
-				  err);
-	if (found > 0 && head.organization != organization)
-		return err_refuse(err, ERR_CONFLICT, "email-in-other-organization",
-				  "e-mail '%s' belongs to a user of another organization",
-				  user->email);
-	if (found > 0)
-		return err_refuse(err, ERR_CONFLICT, "email-taken", "e-mail '%s' is taken",
-				  user->email);
-	if (found < 0)
-		return -1;
-	return err_refuse(err, ERR_CONFLICT, "uuid-taken", "another user has the UUID of '%s'",
-			  user->username);
+	if (found > 0) {
+		if (head.disabled & DISABLED_DELETED)
+			err_refuse(err, ERR_CONFLICT, "name-reserved",
+				   "user name '%s' belonged to a deleted user", user->username);
+		else
+			err_refuse(err, ERR_CONFLICT, "username-taken", "user name '%s' is taken",
+				   user->username);
+		return -2;
+	}
+	if (found == 0 && has_login_email(user))
+		found = other_owner(store, LOGIN_EMAIL, user->email, user->id, &head, err);
+	if (found > 0) {
+		if (head.organization != organization)
+			err_refuse(err, ERR_CONFLICT, "email-in-other-organization",
+				   "e-mail '%s' belongs to a user of another organization",
+				   user->email);
+		else
+			err_refuse(err, ERR_CONFLICT, "email-taken", "e-mail '%s' is taken",
+				   user->email);
+		return -2;
+	}
+	return found;
 }
 
 struct user_numbers {
@@ -204,97 +220,40 @@ static int row_write(struct store *store, enum statement_id id, const struct use
 	return changed;
 }
 
-/* A constraint was broken, and nothing is written now. */
-static int explain_broken(struct store *store, const struct user *user, int64_t organization,
-			  int rc, struct err *err)
+/* A constraint was broken, and nothing is written now: names were looked at before. */
+static int explain_broken(const struct user *user, int rc, struct err *err)
 {
 	if (rc != SQLITE_CONSTRAINT_UNIQUE && rc != SQLITE_CONSTRAINT_PRIMARYKEY)
 		return err_set(err, ERR_INVALID, "a field is not valid");
-	return explain_conflict(store, user, organization, err);
+	return err_refuse(err, ERR_CONFLICT, "uuid-taken", "another user has the UUID of '%s'",
+			  user->username);
 }
 
 /* --- insert --- */
 
-static int login_run(struct store *store, enum statement_id id, const char *text,
-		     enum login_kind kind, int64_t user_id, struct err *err)
-{
-	AUTO(query) struct query query = query_open(store, id);
-
-	query_text(&query, text);
-	query_int(&query, kind);
-	query_int(&query, user_id);
-	return query_try(&query, err);
-}
-
-static bool has_login_email(const struct user *user)
-{
-	return *user->email && !(user->disabled & DISABLED_DELETED);
-}
-
-/* Takes back the first `count` names of a user that could not be added. */
-static int logins_drop(struct store *store, const struct user *user, int64_t user_id, int count,
-		       struct err *err)
-{
-	int result = 0;
-
-	if (count > 1 && has_login_email(user))
-		result = login_run(store, STATEMENT_LOGIN_DROP, user->email, LOGIN_EMAIL, user_id,
-				   err);
-	if (count > 0 && result >= 0)
-		result = login_run(store, STATEMENT_LOGIN_DROP, user->username, LOGIN_USERNAME,
-				   user_id, err);
-	return result < 0 ? -1 : 0;
-}
-
-/*
- * Names first, for they are what may be taken; the user's row then breaks no
- * constraint but that of its UUID. ret_done: how many of these steps are written.
- */
-static int insert_steps(struct store *store, const struct user *user, int64_t user_id,
-			const struct user_numbers *numbers, int *ret_done, int *ret_rc,
-			struct err *err)
-{
-	int result;
-
-	*ret_rc = SQLITE_CONSTRAINT_PRIMARYKEY;
-	*ret_done = 0;
-	result =
-		login_run(store, STATEMENT_LOGIN_ADD, user->username, LOGIN_USERNAME, user_id, err);
-	if (result < 0)
-		return result;
-	*ret_done = 1;
-	if (has_login_email(user))
-		result = login_run(store, STATEMENT_LOGIN_ADD, user->email, LOGIN_EMAIL, user_id,
-				   err);
-	if (result < 0)
-		return result;
-	*ret_done = 2;
-	return row_write(store, STATEMENT_USER_INSERT, user, user_id, numbers, ret_rc, err);
-}
-
 static int user_insert(struct store *store, const struct user *user, int64_t *ret_id,
 		       struct err *err)
 {
+	const char *email = has_login_email(user) ? user->email : "";
+	const struct horizon *horizon;
 	struct user_numbers numbers;
-	struct err cause = { 0 };
-	int64_t last;
-	int done, rc, result;
+	int rc, result;
+	int64_t id;
 
 	if (store_may_write(store, err) < 0 || user_numbers(store, user, &numbers, err) < 0 ||
-	    store_last_user(store, &last, err) < 0)
+	    !(horizon = store_horizon(store, err)) ||
+	    check_names(store, user, numbers.organization, err) < 0)
 		return -1;
-	result = insert_steps(store, user, last + 1, &numbers, &done, &rc, &cause);
-	if (result >= 0) {
-		*ret_id = store->last_user = last + 1;
-		return 0;
-	}
-	if (!store->failed && logins_drop(store, user, last + 1, done, &cause) < 0)
-		store_spoil(store, &cause);
-	else if (result == -2)
-		return explain_broken(store, user, numbers.organization, rc, err);
-	if (err)
-		*err = cause;
-	return -1;
+	id = horizon->last + 1;
+	if (late_add(store, user->username, email, id, err) < 0)
+		return -1;
+	result = row_write(store, STATEMENT_USER_INSERT, user, id, &numbers, &rc, err);
+	if (result == -2)
+		return explain_broken(user, rc, err);
+	if (result < 0)
+		return -1;
+	*ret_id = store->late.last = store->horizon.last = store->fresh_user = id;
+	return 0;
 }
 
 int store_user_insert(struct store *store, struct user *user, struct err *err)
@@ -311,7 +270,8 @@ int store_user_insert(struct store *store, struct user *user, struct err *err)
 
 /* --- update --- */
 
-static int explain_no_update(struct store *store, const struct user *user, struct err *err)
+/* False: the stored version is the one before. Else with the reason. */
+static bool is_stale(struct store *store, const struct user *user, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_USER_BY_ID);
 
@@ -319,32 +279,58 @@ static int explain_no_update(struct store *store, const struct user *user, struc
 
 	int row = query_row(&query, err);
 
-	if (row < 0)
-		return -1;
+	if (row > 0 && column_int(&query, 9) == user->version - 1)
+		return false;
 	if (row == 0)
-		return err_set(err, ERR_NOT_FOUND, "no such user");
-	return err_refuse(err, ERR_CONFLICT, "stale-version",
-			  "version %lld does not follow the stored %lld", (long long)user->version,
-			  (long long)column_int(&query, 9));
+		err_set(err, ERR_NOT_FOUND, "no such user");
+	if (row > 0)
+		err_refuse(err, ERR_CONFLICT, "stale-version",
+			   "version %lld does not follow the stored %lld", (long long)user->version,
+			   (long long)column_int(&query, 9));
+	return true;
+}
+
+/* check_names refused. What else is asked of a stale version does not matter. */
+static int explain_names(struct store *store, const struct user *user, int refusal,
+			 const struct err *names, struct err *err)
+{
+	struct err stale;
+
+	err_clear(&stale);
+	if (refusal == -2 && is_stale(store, user, &stale))
+		names = &stale;
+	if (err)
+		*err = *names;
+	return -1;
 }
 
 static int user_update(struct store *store, const struct user *user, struct err *err)
 {
 	struct user_numbers numbers;
+	struct err names;
 	int rc, changed;
 
+	err_clear(&names);
 	if (store_may_write(store, err) < 0 || user_numbers(store, user, &numbers, err) < 0)
 		return -1;
+	changed = check_names(store, user, numbers.organization, &names);
+	if (changed < 0)
+		return explain_names(store, user, changed, &names, err);
 	changed = row_write(store, STATEMENT_USER_UPDATE, user, user->id, &numbers, &rc, err);
-	return changed == -2 ? explain_broken(store, user, numbers.organization, rc, err) : changed;
+	/* The trigger may have put names into login. */
+	store->horizon.has_logins = true;
+	return changed == -2 ? explain_broken(user, rc, err) : changed;
 }
 
 int store_user_update(struct store *store, const struct user *user, struct err *err)
 {
 	int changed = user_update(store, user, err);
 
-	if (changed == 0)
-		changed = explain_no_update(store, user, err);
+	if (changed == 0) {
+		changed = -1;
+		if (!is_stale(store, user, err))
+			err_set(err, ERR_INTERNAL, "no row was met");
+	}
 	if (changed < 0)
 		return err_wrap(err, "cannot change user '%s'", user->username);
 	return 0;

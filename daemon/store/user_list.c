@@ -6,7 +6,7 @@
  *	holders of a grant      index (kind, name, user), already in order of id; then
  *	                        the grants of the latest users, not in that index yet
  *	disabled only           the index of the disabled, who are few
- *	a prefix few users have the indexes of names give the ids
+ *	a prefix few users have the indexes of names give the ids, and a look at the latest users
  *	all else                walk by id and filter; a frequent prefix fills a page soon
  */
 #include "db.h"
@@ -23,14 +23,17 @@
 struct list_values {
 	int64_t after_id, limit, organization, profile, grant_kind, grant_name;
 	int64_t indexed_user;
-	struct strbuf from, to; /* texts with the prefix: from <= text < to */
+	struct strbuf from, to;	 /* texts with the prefix: from <= text < to */
+	struct strbuf beginning; /* of a grant, in the text of a user's grants */
 };
 
 #define PREFIX_IDS \
 	" AND u.id IN (SELECT user FROM login WHERE text >= ?7 AND text < ?8 UNION " \
 	"SELECT id FROM user INDEXED BY user_display WHERE display_folded >= ?7 AND " \
 	"display_folded < ?8 AND indexed = 1 UNION SELECT id FROM user NOT INDEXED WHERE " \
-	"id > " INDEXED_USER " AND display_folded >= ?7 AND display_folded < ?8)"
+	"id > " INDEXED_USER " AND display_folded >= ?7 AND display_folded < ?8 UNION " \
+	"SELECT id FROM user NOT INDEXED WHERE id > " NAMED_USER " AND ((username >= ?7 AND " \
+	"username < ?8) OR (email >= ?7 AND email < ?8)))"
 #define PREFIX_FILTER \
 	" AND ((+u.username >= ?7 AND +u.username < ?8) OR (+u.email >= ?7 AND +u.email < ?8) " \
 	"OR (+u.display_folded >= ?7 AND +u.display_folded < ?8))"
@@ -51,6 +54,8 @@ static int resolve_names(struct store *store, const struct user_query *query,
 	if (found > 0 && query->grant_name)
 		found = names_find(store, NAMES_GENERAL, query->grant_name, &values->grant_name,
 				   err);
+	if (found > 0)
+		grant_beginning(query->grant_kind, values->grant_name, &values->beginning);
 	return found;
 }
 
@@ -88,11 +93,11 @@ static int choose_prefix_mode(struct store *store, const struct list_values *val
 enum driver { DRIVE_USERS, DRIVE_INACTIVE, DRIVE_HOLDERS, DRIVE_LATE_HOLDERS };
 
 #define HOLDERS_FROM \
-	"user_grant g INDEXED BY grant_holders CROSS JOIN user u ON u.id = g.user WHERE " \
-	"g.kind = ?5 AND g.name = ?6 AND g.user > ?1 AND g.user <= ?9 AND g.indexed = 1"
+	"grant_holder g CROSS JOIN user u ON u.id = g.user WHERE " \
+	"g.kind = ?5 AND g.name = ?6 AND g.user > ?1 AND g.user <= ?9"
 #define LATE_HOLDERS_FROM \
-	"user_grant g NOT INDEXED CROSS JOIN user u ON u.id = g.user WHERE g.user > ?1 AND " \
-	"g.user > ?9 AND g.kind = ?5 AND g.name = ?6"
+	"user_grant g CROSS JOIN user u ON u.id = g.user WHERE g.user > max(?1, ?9) AND " \
+	"instr(g.grants, ?10) > 0"
 
 static const char *const driver_texts[] = {
 	[DRIVE_USERS] = "user u NOT INDEXED WHERE u.id > ?1",
@@ -119,7 +124,7 @@ static void write_sql(const struct user_query *query, enum prefix_mode mode, enu
 	strbuf_puts(sql, driver_texts[driver]);
 	if (query->grant_name && !holders)
 		strbuf_puts(sql, " AND EXISTS (SELECT 1 FROM user_grant g WHERE g.user = u.id AND "
-				 "g.kind = ?5 AND g.name = ?6)");
+				 "instr(g.grants, ?10) > 0)");
 	strbuf_puts(sql, " AND (u.disabled & 32) = 0");
 	if (query->active >= 0)
 		strbuf_puts(sql, query->active ? " AND (u.disabled & 255) = 0"
@@ -130,8 +135,7 @@ static void write_sql(const struct user_query *query, enum prefix_mode mode, enu
 		strbuf_puts(sql, " AND u.profile = ?4");
 	if (mode != PREFIX_NONE)
 		strbuf_puts(sql, mode == PREFIX_BY_INDEX ? PREFIX_IDS : PREFIX_FILTER);
-	strbuf_puts(sql, holders ? " GROUP BY g.user ORDER BY g.user LIMIT ?2"
-				 : " ORDER BY u.id LIMIT ?2");
+	strbuf_puts(sql, holders ? " ORDER BY g.user LIMIT ?2" : " ORDER BY u.id LIMIT ?2");
 }
 
 static void bind_values(struct query *query, const struct list_values *values)
@@ -145,6 +149,7 @@ static void bind_values(struct query *query, const struct list_values *values)
 	query_text(query, strbuf_text(&values->from));
 	query_text(query, strbuf_text(&values->to));
 	query_int(query, values->indexed_user);
+	query_text(query, strbuf_text(&values->beginning));
 }
 
 /* Adds users to rows, up to the limit. */
@@ -178,6 +183,7 @@ static int list_users(struct store *store, const struct user_query *query,
 		      struct list_values *values, struct rows *rows, struct arena *arena,
 		      struct err *err)
 {
+	const struct horizon *horizon;
 	enum prefix_mode mode;
 	int found = resolve_names(store, query, values, err);
 
@@ -185,9 +191,10 @@ static int list_users(struct store *store, const struct user_query *query,
 		return found;
 	if (query->prefix && fold_prefix(query->prefix, values, err) < 0)
 		return -1;
-	if (store_indexed_user(store, &values->indexed_user, err) < 0 ||
-	    choose_prefix_mode(store, values, &mode, err) < 0)
+	horizon = store_horizon(store, err);
+	if (!horizon || choose_prefix_mode(store, values, &mode, err) < 0)
 		return -1;
+	values->indexed_user = horizon->indexed;
 
 	enum driver driver = choose_driver(query, mode);
 
@@ -207,6 +214,7 @@ int store_user_list(struct store *store, const struct user_query *query, struct 
 		.grant_kind = query->grant_kind,
 		.from = STRBUF(4096),
 		.to = STRBUF(4096),
+		.beginning = STRBUF(64),
 	};
 	int result;
 
@@ -217,5 +225,6 @@ int store_user_list(struct store *store, const struct user_query *query, struct 
 		result = rows_finish(&rows, arena, ret_users, ret_count, err);
 	strbuf_finish(&values.from);
 	strbuf_finish(&values.to);
+	strbuf_finish(&values.beginning);
 	return result < 0 ? err_wrap(err, "cannot list users") : 0;
 }

@@ -6,9 +6,19 @@
 -- Columns of type ANY hold a UUID in canonical lower-case text form as 16 bytes, all else as text.
 -- disabled is a bit mask: 255 are the reasons that make a user inactive, 32 is the tombstone.
 --
--- indexed: indexes that no promise rests on, and that each insert would meet at a random place, are
--- filled in idle time, in order of user. Rows of users up to counter 'indexed-user' are in them (1);
--- a reader looks through the rows of later users itself.
+-- What a new user would meet at random places of a large table costs more than all their rows: a
+-- batch of 500 would rewrite as many pages of each such index. It waits for idle time, where it is
+-- filled in order and in short transactions:
+--
+--	login				user names and addresses of users up to counter 'named-user'
+--	user_display, grant_holder	display names (indexed = 1) and holders up to 'indexed-user'
+--
+-- A reader looks through the rows of later users itself. That no two users have one name holds at every
+-- moment all the same: the writer looks for a name in login and among the users after
+-- 'named-user', within the transaction that gives it to somebody.
+--
+-- Users are never removed and numbered without gaps, so that a number up to the last one needs no
+-- foreign key; neither does one that the store looked up in organization, source or name.
 
 CREATE TABLE organization (
 	id INTEGER PRIMARY KEY,
@@ -35,7 +45,7 @@ CREATE TABLE name (
 CREATE TABLE user (
 	id INTEGER PRIMARY KEY,
 	uuid BLOB NOT NULL CHECK (length(uuid) = 16),
-	organization INTEGER NOT NULL REFERENCES organization (id),
+	organization INTEGER NOT NULL,
 	username TEXT NOT NULL CHECK (username <> ''),
 	email TEXT NOT NULL,
 	display_name TEXT NOT NULL,
@@ -54,9 +64,8 @@ CREATE INDEX user_active ON user (organization, profile) WHERE (disabled & 255) 
 CREATE INDEX user_inactive ON user (organization) WHERE (disabled & 255) <> 0;
 
 -- User names (1) and addresses (2), each unique. One table for both: a name and the address made of
--- it lie side by side, so that a new user dirties one page of it, not one each of two indexes.
--- Tombstones keep their user name for good, but set their address free. The store adds the rows of
--- a new user itself (a trigger that may fail makes SQLite keep copies of every page it touches).
+-- it lie side by side. Tombstones keep their user name for good, but set their address free. A change
+-- of names is written at once, also of a user who is not in it yet.
 CREATE TABLE login (
 	text TEXT NOT NULL,
 	kind INTEGER NOT NULL,
@@ -77,9 +86,9 @@ END;
 -- Small rows, so that all heads of a source are read in one short pass. The record lies in
 -- identity_record under user * 65536 + slot: a person's records lie side by side, no index.
 CREATE TABLE identity (
-	source INTEGER NOT NULL REFERENCES source (id),
+	source INTEGER NOT NULL,
 	key ANY NOT NULL,
-	user INTEGER NOT NULL REFERENCES user (id),
+	user INTEGER NOT NULL,
 	slot INTEGER NOT NULL CHECK (slot BETWEEN 0 AND 65535),
 	digest BLOB NOT NULL CHECK (length(digest) = 16),
 	read_s INTEGER NOT NULL,
@@ -94,20 +103,26 @@ CREATE TABLE identity_record (
 	record BLOB NOT NULL
 ) STRICT;
 
+-- All grants of a user are one text, which is written once for a new user and read at once: a JSON
+-- array of [kind, name, origin, origin's id, origin's source, given, expires], without spaces and in
+-- order; the first five are never the same twice.
 CREATE TABLE user_grant (
-	user INTEGER NOT NULL REFERENCES user (id),
+	user INTEGER PRIMARY KEY,
+	grants TEXT NOT NULL
+) STRICT;
+-- Users up to counter 'indexed-user' by what they hold, each once.
+CREATE TABLE grant_holder (
 	kind INTEGER NOT NULL,
 	name INTEGER NOT NULL,
-	origin INTEGER NOT NULL,
-	origin_id INTEGER NOT NULL,
-	origin_source INTEGER NOT NULL,
-	given_s INTEGER NOT NULL,
-	expires_s INTEGER NOT NULL,
-	indexed INTEGER NOT NULL,
-	PRIMARY KEY (user, kind, name, origin, origin_id, origin_source)
+	user INTEGER NOT NULL,
+	PRIMARY KEY (kind, name, user)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX grant_holders ON user_grant (kind, name, user) WHERE indexed = 1;
-CREATE INDEX grant_expiry ON user_grant (expires_s, user) WHERE expires_s > 0;
+-- Users by the times at which grants of theirs expire.
+CREATE TABLE grant_expiry (
+	expires_s INTEGER NOT NULL,
+	user INTEGER NOT NULL,
+	PRIMARY KEY (expires_s, user)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE group_registry (
 	id INTEGER PRIMARY KEY CHECK (id > 0),
@@ -122,12 +137,13 @@ CREATE TABLE counter (
 	name TEXT PRIMARY KEY,
 	value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO counter (name, value) VALUES ('next-group', 1), ('indexed-user', 0);
+INSERT INTO counter (name, value)
+VALUES ('next-group', 1), ('indexed-user', 0), ('named-user', 0);
 
 CREATE TABLE plan (
 	row INTEGER PRIMARY KEY AUTOINCREMENT,
 	id TEXT NOT NULL DEFAULT '',
-	state INTEGER NOT NULL CHECK (state BETWEEN 1 AND 5),
+	state INTEGER NOT NULL CHECK (state BETWEEN 1 AND 6),
 	source TEXT NOT NULL,
 	actor TEXT NOT NULL,
 	created_s INTEGER NOT NULL,

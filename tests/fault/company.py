@@ -102,11 +102,12 @@ def rows(path, statement, *arguments):
 
 
 PEOPLE_QUERY = """
-SELECT u.username, u.email, coalesce(p.text, ''), u.disabled, coalesce(g.kind, 0), coalesce(n.text, ''),
-       coalesce(g.origin, 0), coalesce(i.text, ''), coalesce(s.text, '')
-FROM user AS u LEFT JOIN name AS p ON p.id = u.profile LEFT JOIN user_grant AS g ON g.user = u.id
-LEFT JOIN name AS n ON n.id = g.name LEFT JOIN name AS i ON i.id = g.origin_id
-LEFT JOIN name AS s ON s.id = g.origin_source
+SELECT u.username, u.email, coalesce(p.text, ''), u.disabled, coalesce(g.value ->> 0, 0), coalesce(n.text, ''),
+       coalesce(g.value ->> 2, 0), coalesce(i.text, ''), coalesce(s.text, '')
+FROM user AS u LEFT JOIN name AS p ON p.id = u.profile LEFT JOIN user_grant AS t ON t.user = u.id
+LEFT JOIN json_each(t.grants) AS g
+LEFT JOIN name AS n ON n.id = g.value ->> 1 LEFT JOIN name AS i ON i.id = g.value ->> 3
+LEFT JOIN name AS s ON s.id = g.value ->> 4
 """
 
 

@@ -66,10 +66,13 @@ void store_set_busy_timeout(struct store *store, int timeout_ms);
  */
 int store_checkpoint(struct store *store, struct err *err);
 /*
- * Fill the search and holder indexes for a few thousand of the users added since (some 30 ms of the
- * writer). Returns 1 when more are left, 0 when done, -1.
+ * A piece of filling the indexes of names, search and holders for the users added since (some
+ * 20 ms of the writer). Returns 1 when more is left, 0 when done, -1; reason "store-damaged": two users
+ * have one name.
  */
 int store_tidy(struct store *store, struct err *err);
+/* How many users a piece is about, 1 or more; 4,000 unless told. */
+void store_set_tidy_piece(struct store *store, int64_t users);
 
 /* --- organizations and sources: names to rows, kept in a cache of the handle --- */
 int store_organization_ensure(struct store *store, const char *name, struct err *err);
@@ -157,6 +160,10 @@ int store_grant_add(struct store *store, int64_t user_id, const struct grant *gr
 		    struct err *err); /* same grant again: replaced (times) */
 int store_grant_remove(struct store *store, int64_t user_id, const struct grant *grant,
 		       struct err *err);
+/* Several at once, and cheaper so: removals, then additions. On failure none is done. */
+int store_grants_change(struct store *store, int64_t user_id, const struct grant *removed,
+			size_t removed_count, const struct grant *added, size_t added_count,
+			struct err *err);
 /* Ordered by grant_compare. */
 int store_grants_of(struct store *store, int64_t user_id, struct arena *arena,
 		    struct grant **ret_grants, size_t *ret_count, struct err *err);
@@ -195,6 +202,7 @@ enum plan_state {
 	PLAN_APPLIED = 3,
 	PLAN_HELD = 4, /* waits for a person */
 	PLAN_SUPERSEDED = 5,
+	PLAN_DAMAGED = 6, /* cannot be read; set aside until a person drops it */
 };
 struct plan_row {
 	int64_t row;	/* internal number */

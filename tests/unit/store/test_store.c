@@ -865,7 +865,7 @@ static void test_frequent_prefix(void **state)
 	struct fixture *fixture = *state;
 	struct user_query query = { .active = -1, .limit = 1000, .prefix = "common" };
 	AUTO(strbuf) struct strbuf names = STRBUF(1024 * 1024);
-	size_t commas = 0;
+	size_t commas, pieces = 0;
 
 	ok(fixture, store_begin(fixture->store, &fixture->err));
 	for (int i = 0; i < 4500; i++) {
@@ -875,12 +875,16 @@ static void test_frequent_prefix(void **state)
 		add_user(fixture, name);
 	}
 	ok(fixture, store_commit(fixture->store, &fixture->err));
-	assert_int_equal(store_tidy(fixture->store, &fixture->err), 1);
-	list_all(fixture, query, &names);
-	for (size_t i = 0; i < names.size; i++)
-		commas += names.data[i] == ',';
-	assert_int_equal(commas + 1, 2250);
-	assert_int_equal(store_tidy(fixture->store, &fixture->err), 0);
+	for (int more = 1; more > 0; pieces++) {
+		ok(fixture, more = store_tidy(fixture->store, &fixture->err));
+		strbuf_clear(&names);
+		commas = 0;
+		list_all(fixture, query, &names);
+		for (size_t i = 0; i < names.size; i++)
+			commas += names.data[i] == ',';
+		assert_int_equal(commas + 1, 2250);
+	}
+	assert_true(pieces > 2);
 }
 
 static void test_small_arena(void **state)

@@ -1,0 +1,236 @@
+/*
+ * Names of the latest users. Enters: names. Leaves: who has one. Fails as the
+ * store does, and without memory.
+ */
+#include "late.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/alloc.h>
+#include <rolebridge/base/hash.h>
+
+#include "db.h"
+
+#define SLOTS_MIN 256
+#define OFFSET_MAX UINT32_MAX
+
+static uint32_t name_hash(enum login_kind kind, const char *text)
+{
+	struct hash128 hash = fingerprint128(text, strlen(text));
+
+	return (uint32_t)(hash.word[0] >> (kind == LOGIN_EMAIL ? 32 : 0));
+}
+
+static size_t home_slot(uint32_t hash, size_t capacity)
+{
+	return (size_t)((uint64_t)hash * capacity >> 32);
+}
+
+static size_t next_slot(const struct late *late, size_t slot)
+{
+	return slot + 1 == late->capacity ? 0 : slot + 1;
+}
+
+/* Returns how many it made more. */
+static size_t put(uint64_t *slots, size_t capacity, uint64_t entry)
+{
+	size_t slot = home_slot((uint32_t)(entry >> 32), capacity);
+
+	while (slots[slot] && slots[slot] != entry)
+		slot = slot + 1 == capacity ? 0 : slot + 1;
+	if (slots[slot])
+		return 0;
+	slots[slot] = entry;
+	return 1;
+}
+
+/* Room for two more; one slot in eight stays free. */
+static int make_room(struct late *late, struct err *err)
+{
+	size_t capacity = late->capacity + late->capacity / 2;
+	uint64_t *slots = NULL;
+
+	if (late->count + 2 <= late->capacity - late->capacity / 8)
+		return 0;
+	if (capacity < SLOTS_MIN)
+		capacity = SLOTS_MIN;
+	if (capacity < UINT32_MAX)
+		slots = alloc_zeroed(capacity, sizeof(*slots));
+	if (!slots)
+		return err_set(err, ERR_MEMORY, "no memory left for names of new users");
+	for (size_t i = 0; i < late->capacity; i++)
+		if (late->slots[i])
+			put(slots, capacity, late->slots[i]);
+	free(late->slots);
+	late->slots = slots;
+	late->capacity = capacity;
+	return 0;
+}
+
+static int add_names(struct late *late, const char *username, const char *email, int64_t user_id,
+		     struct err *err)
+{
+	uint64_t offset = (uint64_t)(user_id - late->base);
+
+	if (offset > OFFSET_MAX)
+		return err_set(err, ERR_TOO_LARGE, "too many new users wait for their index");
+	if (make_room(late, err) < 0)
+		return -1;
+	late->count += put(late->slots, late->capacity,
+			   (uint64_t)name_hash(LOGIN_USERNAME, username) << 32 | offset);
+	if (*email)
+		late->count += put(late->slots, late->capacity,
+				   (uint64_t)name_hash(LOGIN_EMAIL, email) << 32 | offset);
+	return 0;
+}
+
+static int load(struct store *store, int64_t after, int64_t to, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_LATE_NAMES);
+	int row;
+
+	query_int(&query, after);
+	query_int(&query, to);
+	while ((row = query_row(&query, err)) > 0)
+		if (add_names(&store->late, column_text(&query, 1), column_text(&query, 2),
+			      column_int(&query, 0), err) < 0)
+			return -1;
+	return row;
+}
+
+void late_forget(struct store *store)
+{
+	free(store->late.slots);
+	store->late = (struct late){ 0 };
+}
+
+/* Everybody after 'named-user' in this snapshot is in it. */
+static int catch_up(struct store *store, const struct horizon *horizon, struct err *err)
+{
+	struct late *late = &store->late;
+
+	if (late->capacity && late->last >= horizon->last)
+		return 0;
+	if (!late->capacity || late->last < horizon->named || horizon->named < late->base) {
+		late_forget(store);
+		late->base = late->last = late->settled = horizon->named;
+	}
+	if (load(store, late->last, horizon->last, err) < 0) {
+		late_forget(store);
+		return -1;
+	}
+	late->last = horizon->last;
+	if (!store->in_transaction || store->mode != STORE_WRITE)
+		late->settled = late->last;
+	return 0;
+}
+
+static int has_name(struct store *store, enum login_kind kind, int64_t user_id, const char *text,
+		    struct err *err)
+{
+	AUTO(query)
+	struct query query = query_open(store, kind == LOGIN_USERNAME ? STATEMENT_HAS_USERNAME
+								      : STATEMENT_HAS_EMAIL);
+
+	query_int(&query, user_id);
+	query_text(&query, text);
+	return query_row(&query, err);
+}
+
+static int find_late(struct store *store, const struct horizon *horizon, enum login_kind kind,
+		     const char *text, int64_t *ret_user, struct err *err)
+{
+	const struct late *late = &store->late;
+	uint32_t hash = name_hash(kind, text);
+
+	if (catch_up(store, horizon, err) < 0)
+		return -1;
+	if (!late->capacity)
+		return 0;
+	for (size_t slot = home_slot(hash, late->capacity); late->slots[slot];
+	     slot = next_slot(late, slot)) {
+		int64_t user_id = late->base + (uint32_t)late->slots[slot];
+		int has;
+
+		if (late->slots[slot] >> 32 != hash)
+			continue;
+		has = has_name(store, kind, user_id, text, err);
+		if (has > 0)
+			*ret_user = user_id;
+		if (has)
+			return has;
+	}
+	return 0;
+}
+
+static int find_login(struct store *store, enum login_kind kind, const char *text,
+		      int64_t *ret_user, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_LOGIN_OWNER);
+	int row;
+
+	query_text(&query, text);
+	query_int(&query, kind);
+	row = query_row(&query, err);
+	if (row > 0)
+		*ret_user = column_int(&query, 0);
+	return row;
+}
+
+static int find_owner(struct store *store, enum login_kind kind, const char *text,
+		      int64_t *ret_user, struct err *err)
+{
+	const struct horizon *horizon = store_horizon(store, err);
+	int found = horizon ? 0 : -1;
+
+	if (found == 0 && horizon->has_logins)
+		found = find_login(store, kind, text, ret_user, err);
+	if (found == 0 && horizon->last > horizon->named)
+		found = find_late(store, horizon, kind, text, ret_user, err);
+	else if (found == 0)
+		late_forget(store);
+	return found;
+}
+
+/* Outside a transaction a name that login has is answered from it; else both must be of one snapshot. */
+int late_owner(struct store *store, enum login_kind kind, const char *text, int64_t *ret_user,
+	       struct err *err)
+{
+	bool alone = sqlite3_get_autocommit(store->db) != 0;
+	int found;
+
+	if (!*text)
+		return 0;
+	if (!alone)
+		return find_owner(store, kind, text, ret_user, err);
+	found = find_login(store, kind, text, ret_user, err);
+	if (found)
+		return found;
+	if (store_snapshot_begin(store, err) < 0)
+		return -1;
+	found = find_owner(store, kind, text, ret_user, err);
+	store_snapshot_end(store);
+	return found;
+}
+
+int late_add(struct store *store, const char *username, const char *email, int64_t user_id,
+	     struct err *err)
+{
+	struct late *late = &store->late;
+	const struct horizon *horizon = store_horizon(store, err);
+
+	if (!horizon || catch_up(store, horizon, err) < 0)
+		return -1;
+	return add_names(late, username, email, user_id, err);
+}
+
+void late_settle(struct store *store, bool undone)
+{
+	struct late *late = &store->late;
+
+	if (undone && late->last > late->settled)
+		late->last = late->settled;
+	else if (!undone)
+		late->settled = late->last;
+}

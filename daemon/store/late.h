@@ -1,0 +1,49 @@
+/*
+ * Names of the latest users: those after counter 'named-user', whose user names and addresses are
+ * not in the table login yet (tidy.c brings them there in idle time).
+ *
+ * Held in memory as a set of (32 bits of a keyed hash of the name, user). It may say too much, never
+ * too little: whoever asks compares with the user's row, so that a name given up, or a
+ * transaction undone, needs no removal here. Nothing of it is stored; it is read from the
+ * rows again after a start.
+ *
+ * Invariant, in every snapshot: a name of a user stands in login, or its user comes after
+ * 'named-user' and has borne it since being added, and is then found here. A later change of
+ * name writes to login at once (a trigger of table user).
+ */
+#ifndef STORE_LATE_H
+#define STORE_LATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rolebridge/base/err.h>
+
+#include "statements.h"
+
+struct store;
+
+struct late {
+	uint64_t *slots; /* hash << 32 | user - base; 0: free */
+	size_t capacity, count;
+	int64_t base;	 /* users up to this one are not in it */
+	int64_t last;	 /* users up to this one are in it */
+	int64_t settled; /* and these were committed: what comes after may be undone */
+};
+
+/* 1 and the user who has the name in this snapshot, 0, -1. "" is nobody's. */
+int late_owner(struct store *store, enum login_kind kind, const char *text, int64_t *ret_user,
+	       struct err *err);
+/*
+ * A user is about to be added, with the number after the last one's. When it was, set last to it
+ * (only then: another process might be the one to add that number).
+ */
+int late_add(struct store *store, const char *username, const char *email, int64_t user_id,
+	     struct err *err);
+/* The transaction, or the savepoint, ended. */
+void late_settle(struct store *store, bool undone);
+/* Gives the memory back. */
+void late_forget(struct store *store);
+
+#endif
