@@ -5,11 +5,15 @@
  * equal exactly when the names are. Fails: on what the grammar does not allow and
  * past the limits, with the byte offset.
  *
- * Two roads give the same result. A name of plain ASCII without escapes,
- * multi-valued RDNs and hex strings is rewritten in one pass (a sync asks
- * for more than a million of them). Everything else takes the general parser:
- * per RDN it unescapes each value, prepares and folds it, escapes it in the one
- * way used here, and sorts the AVAs.
+ * Two roads give the same result. A name of ASCII without hex strings, long attribute
+ * types and AVAs out of order is rewritten in one pass (a sync asks for more than a
+ * million of them). Everything else takes the general parser: per RDN it
+ * unescapes each value, prepares and folds it, escapes it in the one way used here, and
+ * sorts the AVAs.
+ *
+ * Fingerprints are taken of the parent and then the first RDN, so that the names below one
+ * parent share the beginning: its state is kept by the parent's raw bytes, and only the
+ * RDN is normalised and hashed.
  *
  * Normal form escapes '"' '+' ',' ';' '<' '>' '\' by a backslash wherever they stand
  * and '#' at the start of a value. Folding leaves neither control characters
@@ -21,12 +25,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 
 #define DN_RDNS_MAX 128
 #define DN_AVAS_MAX 16
 #define DN_SYNONYM_MIN 6 /* no shorter attribute type has a second name */
+#define PARENTS 64	 /* kept; a power of two */
+#define PARENT_MAX 256	 /* bytes of one; a longer one is not kept */
 
 /* Attribute types of RFC 4519 (and uid, dc) under their other names, all lower case. */
 static const struct synonym {
@@ -65,7 +72,7 @@ static const struct synonym {
 	{ "userid", "uid" },
 };
 
-enum { PLAIN_STOP = 0 }; /* in plain[]: not for the single pass */
+enum { PLAIN_STOP = 0 }; /* in plain[]: ends or complicates a value */
 
 /* A byte of a plain value in lower case; PLAIN_STOP for what ends or complicates one. */
 static const unsigned char plain[256] = {
@@ -120,30 +127,92 @@ static bool plain_type(const unsigned char **at, const unsigned char *end, char 
 	return true;
 }
 
-/* A value up to ',' or the end, spaces collapsed; false: not plain. */
+/* The byte an escape in a plain value stands for, in ASCII; 0: not plain, or no escape. */
+static unsigned char plain_escape(const unsigned char **at, const unsigned char *end)
+{
+	const unsigned char *in = *at;
+
+	if (end - in >= 2 && text_hex_digit(in[0]) >= 0 && text_hex_digit(in[1]) >= 0) {
+		*at = in + 2;
+		return (unsigned char)(text_hex_digit(in[0]) << 4 | text_hex_digit(in[1]));
+	}
+	if (in == end || *in == '\0' || !strchr(" \"#+,;<=>\\", *in))
+		return 0;
+	*at = in + 1;
+	return *in;
+}
+
+/* A value up to ',', '+' or the end, spaces collapsed; false: not plain. Never longer than it was. */
 static bool plain_value(const unsigned char **at, const unsigned char *end, char **to)
 {
 	const unsigned char *in = *at;
-	char *out = *to;
+	char *const begin = *to;
+	char *out = begin;
 
-	while (in < end && *in == ' ')
-		in++;
 	for (;;) {
+		unsigned char c;
+
 		while (in < end && plain[*in] != PLAIN_STOP)
 			*out++ = (char)plain[*in++];
-		if (in == end || *in == ',')
+		if (in == end || *in == ',' || *in == '+')
 			break;
-		if (*in != ' ')
+		c = *in++;
+		if (c == '\\') {
+			c = plain_escape(&in, end);
+			if (plain[c] != PLAIN_STOP || (c == '#' && out > begin)) {
+				*out++ = c == '#' ? '#' : (char)plain[c];
+				continue;
+			}
+			if (c != '\0' && strchr("\"#+,;<>\\", c)) {
+				*out++ = '\\';
+				*out++ = (char)c;
+				continue;
+			}
+		}
+		if (c != ' ')
 			return false;
-		while (in < end && *in == ' ')
-			in++;
-		if (in == end || *in == ',')
-			break;
-		*out++ = ' ';
+		if (out > begin && out[-1] != ' ')
+			*out++ = ' ';
 	}
+	if (out > begin && out[-1] == ' ')
+		out--;
 	*at = in;
 	*to = out;
 	return true;
+}
+
+/* AVAs up to ',' or the end; false: not plain, or not in the order of the normal form. */
+static bool plain_rdn(const unsigned char **at, const unsigned char *end, char **to)
+{
+	const unsigned char *in = *at;
+	char *out = *to;
+	const char *last = NULL;
+	size_t last_type = 0;
+
+	for (size_t avas = 1; avas <= DN_AVAS_MAX; avas++) {
+		const char *ava = out;
+		size_t type_size;
+
+		while (in < end && *in == ' ')
+			in++;
+		if (!plain_type(&in, end, &out))
+			return false;
+		/* With their "=", so that no type is the beginning of another. */
+		type_size = (size_t)(out - ava);
+		if (last && memcmp(last, ava, last_type < type_size ? last_type : type_size) >= 0)
+			return false;
+		if (!plain_value(&in, end, &out))
+			return false;
+		if (in == end || *in == ',') {
+			*at = in;
+			*to = out;
+			return true;
+		}
+		last = ava;
+		last_type = type_size;
+		*out++ = (char)*in++;
+	}
+	return false;
 }
 
 /* Write the normal form, at most size bytes, to `to`; 0 when the name is not plain. */
@@ -153,14 +222,11 @@ static size_t normalize_plain(const unsigned char *in, size_t size, char *to)
 	char *out = to;
 
 	for (size_t rdns = 1; rdns <= DN_RDNS_MAX; rdns++) {
-		while (in < end && *in == ' ')
-			in++;
-		if (!plain_type(&in, end, &out) || !plain_value(&in, end, &out))
+		if (!plain_rdn(&in, end, &out))
 			return 0;
 		if (in == end)
 			return (size_t)(out - to);
-		*out++ = ',';
-		in++;
+		*out++ = (char)*in++;
 	}
 	return 0;
 }
@@ -522,13 +588,134 @@ int dn_normalize(const char *text, size_t size, struct strbuf *out, struct err *
 	return 0;
 }
 
-int dn_fingerprint(const char *text, size_t size, struct strbuf *scratch, struct hash128 *ret_hash,
-		   struct err *err)
+/* --- fingerprints --- */
+
+struct parent {
+	size_t size; /* of raw; 0: free */
+	char raw[PARENT_MAX];
+	struct fingerprint_prefix prefix;
+};
+
+struct dn_parents {
+	struct parent items[PARENTS];
+};
+
+struct dn_parents *dn_parents_create(void)
 {
+	return alloc_zeroed(1, sizeof(struct dn_parents));
+}
+
+void dn_parents_destroy(struct dn_parents *parents)
+{
+	free(parents);
+}
+
+/* Where the parent of a name begins: behind the first comma that is not escaped. size: it has none. */
+static size_t parent_at(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (text[i] == '\\')
+			i++;
+		else if (text[i] == ',')
+			return i + 1;
+	}
+	return size;
+}
+
+struct hash128 dn_fingerprint_normal(const char *normal, size_t size)
+{
+	size_t at = parent_at(normal, size);
+	struct fingerprint_prefix prefix;
+
+	fingerprint_start(normal + at, size - at, &prefix);
+	return fingerprint_finish(&prefix, normal, at);
+}
+
+/* The place of a parent: what directories' parents differ in is their first bytes and size. */
+static struct parent *place_of(struct dn_parents *parents, const char *raw, size_t size)
+{
+	uint64_t first = 0;
+
+	memcpy(&first, raw, size < sizeof(first) ? size : sizeof(first));
+	first = (first + size) * UINT64_C(0x9e3779b97f4a7c15);
+	return &parents->items[first >> 32 & (PARENTS - 1)];
+}
+
+static const struct parent *find_parent(struct dn_parents *parents, const char *raw, size_t size)
+{
+	const struct parent *parent = place_of(parents, raw, size);
+
+	return size > 0 && parent->size == size && memcmp(parent->raw, raw, size) == 0 ? parent
+										       : NULL;
+}
+
+/* raw: what follows the first RDN of a whole name that was accepted; normal: its normal form. */
+static void keep_parent(struct dn_parents *parents, const char *raw, size_t size,
+			const char *normal, size_t normal_size)
+{
+	struct parent *parent = place_of(parents, raw, size);
+
+	if (size == 0 || size > PARENT_MAX)
+		return;
+	memcpy(parent->raw, raw, size);
+	parent->size = size;
+	fingerprint_start(normal, normal_size, &parent->prefix);
+}
+
+/*
+ * The normal form of the first RDN with its comma, into scratch, when its parent is among those
+ * kept: NULL when it is not, or the RDN is malformed (the whole name then tells where).
+ */
+static const struct parent *normalize_below(struct dn_parents *parents, const char *text,
+					    size_t size, struct strbuf *scratch)
+{
+	const unsigned char *in = (const unsigned char *)text;
+	const struct parent *parent;
+	char *room, *out;
+	size_t at;
+
+	if (size > DN_MAX || !(room = strbuf_reserve(scratch, size + 1)))
+		return NULL;
+	out = room;
+	if (plain_rdn(&in, in + size, &out)) {
+		at = (size_t)((const char *)in - text) + 1;
+		if (at >= size || !(parent = find_parent(parents, text + at, size - at)))
+			return NULL;
+		*out++ = ',';
+		strbuf_advance(scratch, (size_t)(out - room));
+		return parent;
+	}
+	at = parent_at(text, size);
+	parent = find_parent(parents, text + at, size - at);
+	if (!parent || normalize_any(text, at - 1, scratch, NULL) < 0)
+		return NULL;
+	strbuf_putc(scratch, ',');
+	return strbuf_failed(scratch) ? NULL : parent;
+}
+
+int dn_fingerprint(struct dn_parents *parents, const char *text, size_t size,
+		   struct strbuf *scratch, struct hash128 *ret_hash, struct err *err)
+{
+	const struct parent *known;
+	const char *normal;
+	size_t at, raw_at;
+
+	strbuf_clear(scratch);
+	known = parents ? normalize_below(parents, text, size, scratch) : NULL;
+	if (known) {
+		*ret_hash = fingerprint_finish(&known->prefix, scratch->data, scratch->size);
+		return 0;
+	}
 	strbuf_clear(scratch);
 	if (dn_normalize(text, size, scratch, err) < 0)
 		return -1;
-	*ret_hash = fingerprint128(strbuf_text(scratch), scratch->size);
+	normal = strbuf_text(scratch);
+	*ret_hash = dn_fingerprint_normal(normal, scratch->size);
+	if (!parents)
+		return 0;
+	at = parent_at(normal, scratch->size);
+	raw_at = parent_at(text, size);
+	keep_parent(parents, text + raw_at, size - raw_at, normal + at, scratch->size - at);
 	return 0;
 }
 

@@ -242,30 +242,48 @@ int closure_want(struct closure *closure, uint32_t group, uint32_t wanted_id, st
 	return 0;
 }
 
+/* Room for one more membership; NULL out of memory. */
+static struct block *block_for_one(struct closure *closure)
+{
+	struct block *block = closure->blocks;
+
+	if (block && block->count < BLOCK_MEMBERSHIPS)
+		return block;
+	block = alloc_resize(NULL, sizeof(*block));
+	if (!block)
+		return NULL;
+	block->next = closure->blocks;
+	block->count = 0;
+	closure->blocks = block;
+	return block;
+}
+
+int closure_add_members(struct closure *closure, uint32_t group, const struct hash128 *members,
+			size_t count, struct err *err)
+{
+	if (closure->finished || group >= closure->group_count)
+		return err_set(err, ERR_INTERNAL, "member of a group that is not there");
+	for (size_t i = 0; i < count; i++)
+		hash_table_prefetch(closure->names, members[i]);
+	for (size_t i = 0; i < count; i++) {
+		uint32_t number = number_of(closure, members[i]);
+		struct block *block = number ? block_for_one(closure) : NULL;
+
+		if (!block)
+			return no_memory(err);
+		/* Offsets of the finished table are 32 bits wide. */
+		if (closure->membership_count == UINT32_MAX - 1)
+			return err_set(err, ERR_TOO_LARGE, "too many group memberships");
+		block->items[block->count++] = (struct membership){ number, group };
+		closure->membership_count++;
+	}
+	return 0;
+}
+
 int closure_add_member(struct closure *closure, uint32_t group, struct hash128 member,
 		       struct err *err)
 {
-	uint32_t number = number_of(closure, member);
-	struct block *block = closure->blocks;
-
-	if (closure->finished || group >= closure->group_count)
-		return err_set(err, ERR_INTERNAL, "member of a group that is not there");
-	if (number == 0)
-		return no_memory(err);
-	/* Offsets of the finished table are 32 bits wide. */
-	if (closure->membership_count == UINT32_MAX - 1)
-		return err_set(err, ERR_TOO_LARGE, "too many group memberships");
-	if (!block || block->count == BLOCK_MEMBERSHIPS) {
-		block = alloc_resize(NULL, sizeof(*block));
-		if (!block)
-			return no_memory(err);
-		block->next = closure->blocks;
-		block->count = 0;
-		closure->blocks = block;
-	}
-	block->items[block->count++] = (struct membership){ number, group };
-	closure->membership_count++;
-	return 0;
+	return closure_add_members(closure, group, &member, 1, err);
 }
 
 void closure_set_incomplete(struct closure *closure, uint32_t group)

@@ -8,6 +8,22 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Whatever parents are known, the fingerprint is that of the normal form. */
+static void check_fingerprint(const char *text, size_t size, const struct strbuf *normal)
+{
+	AUTO(strbuf) struct strbuf scratch = STRBUF(1 << 20);
+	struct hash128 expected = dn_fingerprint_normal(strbuf_text(normal), normal->size), hash;
+	struct dn_parents *parents = dn_parents_create();
+
+	if (!parents)
+		abort();
+	for (int twice = 0; twice < 2; twice++)
+		if (dn_fingerprint(parents, text, size, &scratch, &hash, NULL) < 0 ||
+		    !hash128_equal(hash, expected))
+			abort();
+	dn_parents_destroy(parents);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	AUTO(strbuf) struct strbuf normal = STRBUF(1 << 20);
@@ -19,6 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
+	check_fingerprint((const char *)data, size, &normal);
 	/* Folding may make a name longer than names may be. */
 	if (normal.size > DN_MAX)
 		return 0;

@@ -1,4 +1,4 @@
-/* Messages of an ldap worker, server URLs and range options: bytes of a peer or a configuration. */
+/* Messages of an ldap worker, attributes, server URLs and range options: bytes of a peer or a configuration. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <rolebridge/base/util.h>
 
 #include "../../daemon/source/directory.h"
+#include "../../daemon/source/ldap/entry.h"
 #include "../../daemon/source/ldap/output.h"
 #include "../../daemon/source/ldap/protocol.h"
 #include "../../daemon/source/ldap/server.h"
@@ -32,6 +33,22 @@ static void check_job(struct reader in, struct arena *arena)
 	job_encode(&job, &again);
 	must(again.size == size + MESSAGE_HEADER_SIZE &&
 	     memcmp(again.data + MESSAGE_HEADER_SIZE, bytes, size) == 0);
+}
+
+/* Values lie within the attribute, and there are as many as was said. */
+static void check_attribute(const char *data, size_t size)
+{
+	struct attribute_values values;
+	struct berval name, value;
+	size_t count = 0;
+
+	if (attribute_split(data, size, &name, &values) < 0)
+		return;
+	must(name.bv_val >= data && name.bv_len < size);
+	for (; attribute_next_value(&values, &value); count++)
+		must(value.bv_val >= name.bv_val + name.bv_len &&
+		     value.bv_val + value.bv_len <= data + size);
+	must(count == values.count && values.at == values.end);
 }
 
 static void check_texts(const char *data, size_t size)
@@ -76,7 +93,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (end_decode(&in, arena, &end, NULL) == 0)
 			must(end.complete == (end.reason[0] == '\0'));
 		break;
-	default: check_texts((const char *)data + 1, size - 1);
+	default:
+		check_attribute((const char *)data + 1, size - 1);
+		check_texts((const char *)data + 1, size - 1);
 	}
 	return 0;
 }

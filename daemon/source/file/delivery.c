@@ -48,7 +48,15 @@ static int set_groups(struct delivery *d, const struct wanted_group *groups, siz
 	return 0;
 }
 
-/* By the key as it is, or by the normal DN. */
+/* The key as it is, or the normal DN: as delivery_see gets them. */
+static struct hash128 canary_name(struct delivery *d, const char *text)
+{
+	strbuf_clear(&d->scratch);
+	if (dn_looks_like(text) && dn_normalize(text, strlen(text), &d->scratch, NULL) == 0)
+		return fingerprint128(strbuf_text(&d->scratch), d->scratch.size);
+	return fingerprint128(text, strlen(text));
+}
+
 static int set_canaries(struct delivery *d)
 {
 	const struct located_list *list = &d->settings->canaries;
@@ -58,12 +66,9 @@ static int set_canaries(struct delivery *d)
 		return -1;
 	for (size_t i = 0; i < list->count; i++) {
 		const char *text = list->items[i].text;
-		struct hash128 name = fingerprint128(text, strlen(text));
 		uint32_t *slot;
 
-		if (dn_looks_like(text))
-			dn_fingerprint(text, strlen(text), &d->scratch, &name, NULL);
-		if (hash_table_put(d->canaries, name, &slot) < 0)
+		if (hash_table_put(d->canaries, canary_name(d, text), &slot) < 0)
 			return -1;
 		*slot = (uint32_t)i + 1;
 	}
@@ -483,12 +488,9 @@ void delivery_conclude(struct delivery *d, const struct bytes *bytes)
 		delivery_incomplete(d, "empty-result", "there is nobody in '%s'", d->path);
 	for (size_t i = 0; d->canaries_left > 0 && i < d->settings->canaries.count; i++) {
 		const char *text = d->settings->canaries.items[i].text;
-		struct hash128 name = fingerprint128(text, strlen(text));
 		uint32_t left = 0;
 
-		if (dn_looks_like(text))
-			dn_fingerprint(text, strlen(text), &d->scratch, &name, NULL);
-		if (!hash_table_get(d->canaries, name, &left) || left == 0)
+		if (!hash_table_get(d->canaries, canary_name(d, text), &left) || left == 0)
 			continue;
 		delivery_incomplete(d, "canary-missing", "'%s', which must be there, is missing",
 				    text);

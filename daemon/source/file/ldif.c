@@ -288,7 +288,7 @@ static int add_member(struct ldif *ldif, uint32_t field, const struct attrval *a
 						   : a->size;
 	int named = field == ldif->member_uid
 			    ? closure_uid_name(a->value, size, &ldif->scratch, &name, &problem)
-			    : dn_fingerprint(a->value, size, &ldif->scratch, &name, &problem);
+			    : dn_fingerprint(NULL, a->value, size, &ldif->scratch, &name, &problem);
 
 	if (named < 0 && problem.code != ERR_INVALID)
 		return err_set(err, ERR_MEMORY, "%s", problem.text);
@@ -497,7 +497,7 @@ static int want_by_id(struct ldif *ldif, uint32_t group, const char *id, struct 
 
 static int add_group(struct ldif *ldif, struct err *err)
 {
-	struct hash128 name = fingerprint128(strbuf_text(&ldif->normal), ldif->normal.size);
+	struct hash128 name = dn_fingerprint_normal(strbuf_text(&ldif->normal), ldif->normal.size);
 	uint32_t group;
 
 	/* Which of two entries of one name is right is not known: their members are in doubt. */
@@ -580,7 +580,7 @@ static int find_groups(struct ldif *ldif, struct closure_answer *ret_answer, str
 		ldif->member_capacity = capacity;
 	}
 	ldif->members[ldif->member_count++] =
-		fingerprint128(strbuf_text(&ldif->normal), ldif->normal.size);
+		dn_fingerprint_normal(strbuf_text(&ldif->normal), ldif->normal.size);
 	for (uint32_t v = d->fields[ldif->uid].first; v != FIELD_NONE; v = d->values[v].next) {
 		size_t size;
 		const char *uid = delivery_value(d, v, &size);

@@ -22,12 +22,11 @@ static bool is_only_among_groups(const struct job *job, const char *normal)
 	       !dn_is_within(normal, strbuf_text(&users));
 }
 
-static int put_name(struct canaries *canaries, const char *name, size_t size, size_t index,
-		    struct err *err)
+static int put_name(struct canaries *canaries, struct hash128 name, size_t index, struct err *err)
 {
 	uint32_t *slot;
 
-	if (hash_table_put(canaries->table, fingerprint128(name, size), &slot) < 0)
+	if (hash_table_put(canaries->table, name, &slot) < 0)
 		return err_set(err, ERR_MEMORY, "no memory for canaries");
 	/* The same name twice: one entry satisfies both. */
 	if (*slot)
@@ -48,14 +47,15 @@ static int add(struct canaries *canaries, const struct job *job, bool groups_rea
 	if (dn_looks_like(text) && dn_normalize(text, strlen(text), &normal, NULL) == 0) {
 		if (!groups_read && is_only_among_groups(job, strbuf_text(&normal)))
 			canaries->seen[index] = true;
-		return put_name(canaries, strbuf_text(&normal), normal.size, index, err);
+		return put_name(canaries, dn_fingerprint_normal(strbuf_text(&normal), normal.size),
+				index, err);
 	}
 	/* As the keys of entries are spelled: people.c. */
 	if (uuid_parse(text, &uuid)) {
 		uuid_format(&uuid, lower);
 		text = lower;
 	}
-	return put_name(canaries, text, strlen(text), index, err);
+	return put_name(canaries, fingerprint128(text, strlen(text)), index, err);
 }
 
 int canaries_init(struct canaries *canaries, const struct job *job, bool groups_read,

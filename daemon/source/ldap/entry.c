@@ -1,24 +1,90 @@
-/* Entries taken apart (see entry.h). */
+/*
+ * Entries taken apart (see entry.h). libldap finds the entry in its message and the name in
+ * the entry; attributes are read here, because its way to their values walks them twice and
+ * allocates for each attribute. BER as RFC 4511 5.1 restricts it: definite lengths, strings in
+ * one piece. Whatever is not exactly of this form does not decode.
+ */
 #include "entry.h"
 
 #include <string.h>
 #include <strings.h>
 
+#define TAG_OCTET_STRING 0x04
+#define TAG_SET 0x31
+
+/* One element of this tag. A length may have more octets than it needs: Active Directory sends four. */
+static inline bool take_element(const unsigned char **at, const unsigned char *end,
+				unsigned char tag, struct berval *ret_content)
+{
+	const unsigned char *in = *at;
+	size_t size;
+
+	if (end - in < 2 || *in++ != tag)
+		return false;
+	size = *in++;
+	if (size & 0x80) {
+		size_t octets = size & 0x7f;
+
+		if (octets == 0 || octets > sizeof(size) || octets > (size_t)(end - in))
+			return false;
+		for (size = 0; octets > 0; octets--)
+			size = size << 8 | *in++;
+	}
+	if (size > (size_t)(end - in))
+		return false;
+	*ret_content = (struct berval){ size, (char *)in };
+	*at = in + size;
+	return true;
+}
+
+int attribute_split(const void *data, size_t size, struct berval *ret_name,
+		    struct attribute_values *ret_values)
+{
+	const unsigned char *at = data, *end = at + size;
+	struct attribute_values values = { 0 };
+	struct berval name, set, value;
+
+	if (!take_element(&at, end, TAG_OCTET_STRING, &name) || name.bv_len == 0 ||
+	    !take_element(&at, end, TAG_SET, &set) || at != end)
+		return -1;
+	values.at = (const unsigned char *)set.bv_val;
+	values.end = values.at + set.bv_len;
+	for (at = values.at; at < values.end; values.count++) {
+		if (!take_element(&at, values.end, TAG_OCTET_STRING, &value))
+			return -1;
+	}
+	*ret_name = name;
+	*ret_values = values;
+	return 0;
+}
+
+bool attribute_next_value(struct attribute_values *values, struct berval *ret_value)
+{
+	return values->at < values->end &&
+	       take_element(&values->at, values->end, TAG_OCTET_STRING, ret_value);
+}
+
 int entry_open(LDAP *ld, LDAPMessage *message, struct entry *ret_entry)
 {
-	*ret_entry = (struct entry){ .message = message };
+	*ret_entry = (struct entry){ 0 };
 	if (ldap_get_dn_ber(ld, message, &ret_entry->ber, &ret_entry->dn) != LDAP_SUCCESS)
 		return -1;
 	return ret_entry->dn.bv_val ? 0 : -1;
 }
 
-int entry_next(LDAP *ld, struct entry *entry, struct berval *ret_name, struct berval **ret_values)
+int entry_next(struct entry *entry, struct berval *ret_name, struct attribute_values *ret_values)
 {
-	*ret_values = NULL;
-	if (ldap_get_attribute_ber(ld, entry->message, entry->ber, ret_name, ret_values) !=
-	    LDAP_SUCCESS)
+	struct berval attribute;
+	ber_len_t left = 0;
+
+	if (ber_get_option(entry->ber, LBER_OPT_BER_REMAINING_BYTES, &left) != LBER_OPT_SUCCESS)
 		return -1;
-	return ret_name->bv_val ? 1 : 0;
+	if (left == 0)
+		return 0;
+	if (ber_skip_element(entry->ber, &attribute) != LBER_SEQUENCE)
+		return -1;
+	return attribute_split(attribute.bv_val, attribute.bv_len, ret_name, ret_values) < 0 ? -1
+											     : 1;
 }
 
 void entry_close(struct entry *entry)

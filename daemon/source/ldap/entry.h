@@ -11,18 +11,28 @@
 #include <ldap.h>
 
 struct entry {
-	LDAPMessage *message; /* borrowed */
 	BerElement *ber;
 	struct berval dn;
 };
 
+/* Values of one attribute, read one after another. */
+struct attribute_values {
+	const unsigned char *at, *end;
+	size_t count; /* of all */
+};
+
+/*
+ * The content of a PartialAttribute (RFC 4511 4.1.7): description and set of values. -1 when it is not
+ * exactly that; no value fails later on.
+ */
+int attribute_split(const void *data, size_t size, struct berval *ret_name,
+		    struct attribute_values *ret_values);
+bool attribute_next_value(struct attribute_values *values, struct berval *ret_value);
+
 /* -1: the entry does not decode. entry_close also after that. */
 int entry_open(LDAP *ld, LDAPMessage *message, struct entry *ret_entry);
-/*
- * 1 with the next attribute, 0 at the end, -1 when it does not decode. *ret_values ends with a
- * NULL bv_val, may be NULL (no values), and is given back with ber_memfree; the values are borrowed.
- */
-int entry_next(LDAP *ld, struct entry *entry, struct berval *ret_name, struct berval **ret_values);
+/* 1 with the next attribute, 0 at the end, -1 when it does not decode. */
+int entry_next(struct entry *entry, struct berval *ret_name, struct attribute_values *ret_values);
 void entry_close(struct entry *entry);
 
 /* Caseless (ASCII) comparison of a description with a name. */

@@ -21,6 +21,8 @@
 /* Answers to one group's ranges; with 1,500 members each that is past 10 million. */
 #define RANGES_MAX 10000
 #define UNFINISHED_MAX (1u << 20)
+/* Enough for their places in memory to be on the way together. */
+#define MEMBERS_AT_ONCE 64
 
 enum member_kind { MEMBER_DN, MEMBER_UNIQUE, MEMBER_UID };
 
@@ -46,7 +48,10 @@ struct reading {
 	uint32_t *same_name;	   /* parallel to job->wanted: the next of that name + 1; 0: none */
 	struct member_attribute members[PROTOCOL_LIST_MAX];
 	size_t member_count;
+	struct dn_parents *parents;
 	struct strbuf scratch;
+	struct hash128 waiting[MEMBERS_AT_ONCE];
+	size_t waiting_count;
 	struct unfinished *unfinished;
 	size_t unfinished_count, unfinished_capacity;
 	uint64_t bad_members, all_members; /* of the group at hand */
@@ -60,12 +65,23 @@ static int out_of_memory(struct reading *reading)
 
 /* --- members --- */
 
+/* Members wait here until there are enough for the closure to take at once. */
+static int flush_members(struct reading *reading, uint32_t group)
+{
+	size_t count = reading->waiting_count;
+
+	reading->waiting_count = 0;
+	if (closure_add_members(reading->groupings->closure, group, reading->waiting, count, NULL) <
+	    0)
+		return out_of_memory(reading);
+	return 0;
+}
+
 static int add_member(struct reading *reading, uint32_t group, enum member_kind kind,
 		      const struct berval *value)
 {
-	struct closure *closure = reading->groupings->closure;
 	struct err err = { .code = ERR_INVALID };
-	struct hash128 name;
+	struct hash128 *name = &reading->waiting[reading->waiting_count];
 	size_t size = value->bv_len;
 	int named = -1;
 
@@ -73,18 +89,19 @@ static int add_member(struct reading *reading, uint32_t group, enum member_kind 
 	if (kind == MEMBER_UNIQUE)
 		size = directory_unique_name_size(value->bv_val, size);
 	if (kind == MEMBER_UID)
-		named = closure_uid_name(value->bv_val, size, &reading->scratch, &name, &err);
+		named = closure_uid_name(value->bv_val, size, &reading->scratch, name, &err);
 	else if (size > 0)
-		named = dn_fingerprint(value->bv_val, size, &reading->scratch, &name, &err);
+		named = dn_fingerprint(reading->parents, value->bv_val, size, &reading->scratch,
+				       name, &err);
 	if (named < 0 && err.code != ERR_INVALID)
 		return out_of_memory(reading);
 	if (named < 0) {
 		reading->bad_members++;
 		return 0;
 	}
-	if (closure_add_member(closure, group, name, NULL) < 0)
-		return out_of_memory(reading);
-	return 0;
+	if (++reading->waiting_count < ARRAY_LEN(reading->waiting))
+		return 0;
+	return flush_members(reading, group);
 }
 
 static int remember_unfinished(struct reading *reading, uint32_t group, const struct berval *dn,
@@ -127,16 +144,23 @@ static void list_is_cut(struct reading *reading, uint32_t group, const struct be
 }
 
 static int add_members(struct reading *reading, uint32_t group, enum member_kind kind,
-		       const struct berval *values)
+		       struct attribute_values *values)
 {
-	for (const struct berval *v = values; v && v->bv_val; v++) {
-		if (add_member(reading, group, kind, v) < 0)
+	struct berval value;
+
+	while (attribute_next_value(values, &value)) {
+		if (add_member(reading, group, kind, &value) < 0)
 			return -1;
 	}
-	return 0;
+	return flush_members(reading, group);
 }
 
 /* --- one group entry --- */
+
+static bool name_is_id(const char *name)
+{
+	return strchr(name, '=') == NULL;
+}
 
 /* Rules may ask for one name under several numbers: "cn=a", and "corp:cn=a" of this source. */
 static void answer_wanted(struct reading *reading, uint32_t group, struct hash128 name)
@@ -152,35 +176,39 @@ static void answer_wanted(struct reading *reading, uint32_t group, struct hash12
 			out_of_memory(reading);
 }
 
+/* values: their first one counts. */
 static void answer_to_id(struct reading *reading, uint32_t group, const struct berval *name,
-			 const struct berval *values)
+			 struct attribute_values *values)
 {
+	struct berval value;
+
+	if (!attribute_next_value(values, &value))
+		return;
 	for (size_t i = 0; i < directory_id_count; i++) {
 		const char *wanted = directory_ids[i].name;
 		char text[UUID_TEXT_SIZE];
-		if (!values || !values->bv_val || !entry_name_is(name, wanted, strlen(wanted)))
+		if (!entry_name_is(name, wanted, strlen(wanted)))
 			continue;
 		if (directory_ids[i].guid) {
-			if (!directory_guid_text(values->bv_val, values->bv_len, text))
+			if (!directory_guid_text(value.bv_val, value.bv_len, text))
 				continue;
 		} else {
 			/* An id with '=' would answer for the group of that DN. */
-			if (values->bv_len >= sizeof(text) ||
-			    memchr(values->bv_val, '=', values->bv_len))
+			if (value.bv_len >= sizeof(text) || memchr(value.bv_val, '=', value.bv_len))
 				continue;
-			for (size_t c = 0; c < values->bv_len; c++) {
-				char upper = values->bv_val[c];
+			for (size_t c = 0; c < value.bv_len; c++) {
+				char upper = value.bv_val[c];
 				bool fold = upper >= 'A' && upper <= 'Z';
 				text[c] = fold ? (char)(upper | 0x20) : upper;
 			}
-			text[values->bv_len] = '\0';
+			text[value.bv_len] = '\0';
 		}
 		answer_wanted(reading, group, fingerprint128(text, strlen(text)));
 	}
 }
 
 static int take_attribute(struct reading *reading, uint32_t group, const struct berval *dn,
-			  const struct berval *name, const struct berval *values)
+			  const struct berval *name, struct attribute_values *values)
 {
 	const struct member_attribute *member = find_member(reading, name);
 	struct directory_range range = { .last = true };
@@ -205,14 +233,12 @@ static int take_attribute(struct reading *reading, uint32_t group, const struct 
 
 static int take_attributes(struct reading *reading, uint32_t group, struct entry *entry)
 {
-	LDAP *ld = reading->session->ld;
-	struct berval name, *values;
+	struct attribute_values values;
+	struct berval name;
 	int more;
 
-	while ((more = entry_next(ld, entry, &name, &values)) > 0) {
-		int status = take_attribute(reading, group, &entry->dn, &name, values);
-		ber_memfree(values);
-		if (status < 0)
+	while ((more = entry_next(entry, &name, &values)) > 0) {
+		if (take_attribute(reading, group, &entry->dn, &name, &values) < 0)
 			return -1;
 	}
 	if (more < 0) {
@@ -251,8 +277,8 @@ static int take_group(struct reading *reading, struct entry *entry)
 	uint32_t group;
 
 	reading->bad_members = reading->all_members = 0;
-	if (dn_fingerprint(entry->dn.bv_val, entry->dn.bv_len, &reading->scratch, &name, &err) <
-	    0) {
+	if (dn_fingerprint(reading->parents, entry->dn.bv_val, entry->dn.bv_len, &reading->scratch,
+			   &name, &err) < 0) {
 		if (err.code != ERR_INVALID)
 			return out_of_memory(reading);
 		quarantine_group(reading, entry, "invalid-dn", err.text);
@@ -297,20 +323,20 @@ static int take_piece(struct reading *reading, struct unfinished *list, LDAPMess
 {
 	const struct member_attribute *member = &reading->members[list->member];
 	struct entry entry;
-	struct berval name, *values;
+	struct attribute_values values;
+	struct berval name;
 	int status = -1;
 
 	if (entry_open(reading->session->ld, message, &entry) == 0) {
-		while (entry_next(reading->session->ld, &entry, &name, &values) > 0) {
+		while (entry_next(&entry, &name, &values) > 0) {
 			struct directory_range range;
 			if (directory_name_range(name.bv_val, name.bv_len, &range) &&
 			    entry_name_is(&(struct berval){ range.base_size, name.bv_val },
 					  member->name, member->size) &&
 			    range.first == list->next && (range.last || range.next > range.first)) {
-				status = add_members(reading, list->group, member->kind, values);
+				status = add_members(reading, list->group, member->kind, &values);
 				*ret_next = range.next;
 			}
-			ber_memfree(values);
 		}
 	}
 	entry_close(&entry);
@@ -364,11 +390,6 @@ static void fetch_rest(struct reading *reading, struct unfinished *list)
 
 /* --- the whole phase --- */
 
-static bool name_is_id(const char *name)
-{
-	return strchr(name, '=') == NULL;
-}
-
 /* The attributes to ask for: members, and ids when a rule names a group by its id. */
 static char **request_of(struct reading *reading)
 {
@@ -407,11 +428,15 @@ static int prepare(struct reading *reading)
 	reading->groupings->closure = closure_create();
 	reading->wanted = hash_table_create(job->wanted_count, job->wanted_count);
 	reading->same_name = alloc_zeroed(job->wanted_count + 1, sizeof(*reading->same_name));
-	if (!reading->groupings->closure || !reading->wanted || !reading->same_name)
+	reading->parents = dn_parents_create();
+	if (!reading->groupings->closure || !reading->wanted || !reading->same_name ||
+	    !reading->parents)
 		return out_of_memory(reading);
 	for (size_t i = 0; i < job->wanted_count; i++) {
-		const char *name = job->wanted[i].name;
-		if (hash_table_put(reading->wanted, fingerprint128(name, strlen(name)), &slot) < 0)
+		const char *text = job->wanted[i].name;
+		struct hash128 name = name_is_id(text) ? fingerprint128(text, strlen(text))
+						       : dn_fingerprint_normal(text, strlen(text));
+		if (hash_table_put(reading->wanted, name, &slot) < 0)
 			return out_of_memory(reading);
 		reading->same_name[i] = *slot;
 		*slot = (uint32_t)i + 1;
@@ -468,6 +493,7 @@ int groupings_read(struct session *session, struct search *then, struct canaries
 	free(reading->unfinished);
 	hash_table_destroy(reading->wanted);
 	free(reading->same_name);
+	dn_parents_destroy(reading->parents);
 	strbuf_finish(&reading->scratch);
 	free(reading);
 	/* A closure that is not finished answers nothing. */

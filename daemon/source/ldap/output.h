@@ -29,6 +29,7 @@ struct output {
 	bool holding;
 	bool failed; /* the core is gone: nothing more can be told */
 	int64_t last_sent_us;
+	unsigned pulses;
 	uint64_t entries, groups, quarantined;
 };
 

@@ -34,7 +34,9 @@ struct slot {
 	size_t size;
 	bool is_guid;
 	bool wanted;	       /* goes into the record, so its values must be text */
-	struct berval *values; /* NULL: not in this entry */
+	bool present;	       /* in this entry */
+	size_t first;	       /* of its values in people.gathered */
+	struct berval *values; /* these, once all are gathered */
 	size_t count;
 };
 
@@ -59,7 +61,11 @@ struct people {
 	struct marker *markers;
 	size_t marker_count;
 	struct hash_table *keys; /* seen in this read */
+	struct dn_parents *parents;
 	struct strbuf scratch, dn, key, guids;
+	size_t names_bound;	 /* what the names of attributes add to a record at most */
+	struct berval *gathered; /* the values of the entry at hand */
+	size_t gathered_count, gathered_capacity;
 	/* Grown to the longest list met. */
 	const char **values;
 	size_t *sizes, list_capacity;
@@ -108,6 +114,7 @@ static int prepare_slots(struct people *people, const struct job *job)
 		const char *from = job->attributes[i].from;
 		people->attribute_slot[i] = slot_for(people, from, strlen(from));
 		people->slots[people->attribute_slot[i]].wanted = true;
+		people->names_bound += strlen(job->attributes[i].name) + 2 * TEXT_OVERHEAD;
 	}
 	for (size_t i = 0; i < job->disabled.count; i++) {
 		struct marker *marker = &people->markers[people->marker_count];
@@ -153,7 +160,8 @@ struct people *people_create(struct session *session, struct canaries *canaries)
 	people->key = STRBUF(KEY_MAX + 1);
 	people->guids = STRBUF(VALUE_MAX);
 	people->keys = hash_table_create(1024, PEOPLE_MAX);
-	if (!people->keys) {
+	people->parents = dn_parents_create();
+	if (!people->keys || !people->parents) {
 		out_of_memory(people);
 	} else if (prepare_slots(people, session->job) == 0 && prepare_request(people) == 0) {
 		people->search = (struct search){ .session = session,
@@ -183,10 +191,12 @@ void people_destroy(struct people *people)
 	free(people->attribute_slot);
 	free(people->markers);
 	hash_table_destroy(people->keys);
+	dn_parents_destroy(people->parents);
 	strbuf_finish(&people->scratch);
 	strbuf_finish(&people->dn);
 	strbuf_finish(&people->key);
 	strbuf_finish(&people->guids);
+	free(people->gathered);
 	free(people->values);
 	free(people->sizes);
 	free(people->names);
@@ -227,12 +237,12 @@ static struct slot *find_slot(struct people *people, const struct berval *name)
 static void clear_slots(struct people *people)
 {
 	for (size_t i = 0; i < people->slot_count; i++) {
-		if (people->slots[i].values)
-			ber_memfree(people->slots[i].values);
+		people->slots[i].present = false;
 		people->slots[i].values = NULL;
-		people->slots[i].count = 0;
+		people->slots[i].first = people->slots[i].count = 0;
 	}
 	people->next_slot = 0;
+	people->gathered_count = 0;
 }
 
 /*
@@ -250,33 +260,52 @@ static const struct slot *find_cut_slot(struct people *people, const struct berv
 	return find_slot(people, &base);
 }
 
-/* All attributes into their slots; says what is wrong with the entry's form. */
-static void gather(struct people *people, struct entry *entry, struct problem *problem)
+static int gather_values(struct people *people, struct slot *slot, struct attribute_values *values)
 {
-	LDAP *ld = people->session->ld;
-	struct berval name, *values;
+	size_t needed = people->gathered_count + values->count;
+
+	if (needed > people->gathered_capacity) {
+		void *larger = alloc_resize(people->gathered, 2 * needed * sizeof(struct berval));
+		if (!larger)
+			return out_of_memory(people);
+		people->gathered = larger;
+		people->gathered_capacity = 2 * needed;
+	}
+	slot->present = true;
+	slot->first = people->gathered_count;
+	while (attribute_next_value(values, &people->gathered[people->gathered_count]))
+		people->gathered_count++;
+	slot->count = people->gathered_count - slot->first;
+	return 0;
+}
+
+/* All attributes into their slots; says what is wrong with the entry's form. */
+static int gather(struct people *people, struct entry *entry, struct problem *problem)
+{
+	struct attribute_values values;
+	struct berval name;
 	int more;
 
-	while ((more = entry_next(ld, entry, &name, &values)) > 0) {
+	while ((more = entry_next(entry, &name, &values)) > 0) {
 		struct slot *slot = find_slot(people, &name);
 		const struct slot *cut = slot ? NULL : find_cut_slot(people, &name);
 		if (cut)
 			problem_set(problem, "attribute-cut",
 				    "the server sent a part of the values of '%.*s'",
 				    (int)cut->size, cut->name);
-		if (slot && slot->values)
+		if (slot && slot->present)
 			problem_set(problem, "malformed-entry", "attribute '%.*s' came twice",
 				    (int)slot->size, slot->name);
-		if (!slot || slot->values) {
-			ber_memfree(values);
-			continue;
-		}
-		slot->values = values;
-		while (values && values[slot->count].bv_val)
-			slot->count++;
+		if (slot && !slot->present && gather_values(people, slot, &values) < 0)
+			return -1;
 	}
 	if (more < 0)
 		problem_set(problem, "malformed-entry", "entry does not decode");
+	for (size_t i = 0; i < people->slot_count; i++) {
+		if (people->slots[i].count > 0)
+			people->slots[i].values = people->gathered + people->slots[i].first;
+	}
+	return 0;
 }
 
 /* --- key and name --- */
@@ -291,8 +320,11 @@ static void lower_uuid(struct strbuf *key)
 {
 	struct uuid uuid;
 	char text[UUID_TEXT_SIZE];
+	bool upper = false;
 
-	if (key->size == UUID_TEXT_SIZE - 1 && uuid_parse(strbuf_text(key), &uuid)) {
+	for (size_t i = 0; i < key->size; i++)
+		upper |= key->data[i] >= 'A' && key->data[i] <= 'F';
+	if (upper && key->size == UUID_TEXT_SIZE - 1 && uuid_parse(strbuf_text(key), &uuid)) {
 		uuid_format(&uuid, text);
 		strbuf_clear(key);
 		strbuf_puts(key, text);
@@ -356,8 +388,8 @@ static int take_dn(struct people *people, const struct entry *entry, struct hash
 		problem_set(problem, "invalid-dn", "name is not valid UTF-8");
 		return 0;
 	}
-	if (dn_fingerprint(entry->dn.bv_val, entry->dn.bv_len, &people->scratch, ret_name, &err) <
-	    0) {
+	if (dn_fingerprint(people->parents, entry->dn.bv_val, entry->dn.bv_len, &people->scratch,
+			   ret_name, &err) < 0) {
 		if (err.code != ERR_INVALID)
 			return out_of_memory(people);
 		problem_set(problem, "invalid-dn", "%s", err.text);
@@ -404,11 +436,11 @@ static const char *disabled_by(const struct people *people)
 static size_t record_bound(const struct people *people)
 {
 	const struct job *job = people->session->job;
-	size_t bound = HEAD_OVERHEAD + people->key.size + people->dn.size + KEY_MAX;
+	size_t bound =
+		HEAD_OVERHEAD + people->key.size + people->dn.size + KEY_MAX + people->names_bound;
 
 	for (size_t i = 0; i < job->attribute_count; i++) {
 		const struct slot *slot = &people->slots[people->attribute_slot[i]];
-		bound += strlen(job->attributes[i].name) + 2 * TEXT_OVERHEAD;
 		for (size_t v = 0; v < slot->count; v++)
 			bound += slot->values[v].bv_len + TEXT_OVERHEAD +
 				 (slot->is_guid ? UUID_TEXT_SIZE : 0);
@@ -537,8 +569,7 @@ static int take_user(struct people *people, struct entry *entry, struct problem 
 {
 	struct hash128 dn = { 0 };
 
-	gather(people, entry, problem);
-	if (take_dn(people, entry, &dn, problem) < 0)
+	if (gather(people, entry, problem) < 0 || take_dn(people, entry, &dn, problem) < 0)
 		return -1;
 	take_key(people, problem);
 	if (check_key_is_new(people, problem) < 0)

@@ -9,12 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <time.h>
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/source/ldap.h>
 
 /* Entries worked on between two looks at the socket. */
 #define LOOK_EVERY 16
+/* The same where the end of a page is not near. */
+#define LOOK_SELDOM 128
+/* So many entries before the end of a page its result may come at any moment. */
+#define PAGE_END_NEAR 128
+#define GATHER_NS 200000
 #define QUEUE_FIRST 1024
 
 static int search_fail(struct search *search)
@@ -48,6 +54,7 @@ static int send_request(struct search *search)
 	LDAPControl *controls[] = { NULL, NULL };
 	int code;
 
+	search->received = 0;
 	if (session->job->page_size > 0) {
 		code = ldap_create_page_control(session->ld, (ber_int_t)session->job->page_size,
 						&search->cookie, 1, &page);
@@ -94,6 +101,7 @@ static int queue_push(struct search *search, LDAPMessage *entry)
 		search->queue.capacity = capacity;
 	}
 	search->queue.items[search->queue.count++] = entry;
+	search->received++;
 	return 0;
 }
 
@@ -208,14 +216,35 @@ static void look(struct search *search)
 	}
 }
 
+static bool page_end_is_near(const struct search *search)
+{
+	return search->received + PAGE_END_NEAR > search->session->job->page_size;
+}
+
+/*
+ * Servers send each entry by itself, and being woken for each costs both sides more than the entry:
+ * let some come together. Not when a page ends soon: the server would wait for the next request.
+ */
+static void let_entries_gather(struct search *search)
+{
+	struct timespec pause = { .tv_nsec = GATHER_NS };
+
+	if (page_end_is_near(search))
+		return;
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	look(search);
+}
+
 int search_next(struct search *search, LDAPMessage **ret_entry)
 {
 	struct session *session = search->session;
 
 	if (search->until_look-- == 0) {
-		search->until_look = LOOK_EVERY;
 		look(search);
+		search->until_look = page_end_is_near(search) ? LOOK_EVERY : LOOK_SELDOM;
 	}
+	if (queue_is_empty(search) && !search->ended)
+		let_entries_gather(search);
 	while (queue_is_empty(search) && !search->ended) {
 		LDAPMessage *message;
 		if (session_await(session, search->message_id, &message) < 0)

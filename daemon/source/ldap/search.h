@@ -27,6 +27,7 @@ struct search {
 	bool started, ended, failed;
 	bool partial; /* failed, or pointed elsewhere: not everything was seen */
 	struct berval cookie;
+	size_t received; /* entries of the present page */
 	struct {
 		LDAPMessage **items;
 		size_t head, count, capacity;

@@ -28,6 +28,7 @@ static const int syscalls[] = {
 	WORKER_COMMON_SYSCALLS, SYS_readv,    SYS_writev,  SYS_recvfrom,
 	SYS_shutdown,		SYS_mprotect, SYS_munlock, SYS_gettid,
 	SYS_gettimeofday,	SYS_time,     SYS_sysinfo, /* qsort asks how much memory there is */
+	SYS_clock_nanosleep,
 };
 
 /* Behind the lock: ask, read, stream. Everything that goes wrong is in the outcome. */

@@ -39,6 +39,20 @@ struct hash256 digest256_pair(const void *first, size_t first_size, const void *
 			      size_t second_size);
 struct hash128 fingerprint128(const void *data, size_t size);
 
+/*
+ * The same for many names that begin alike: finish after start equals fingerprint128 over the prefix,
+ * one to eight zeros up to a multiple of 8, and data. Where prefixes have no NUL, another prefix or
+ * other data are another text.
+ */
+struct fingerprint_prefix {
+	uint64_t state[4];
+	uint64_t size; /* with the zeros */
+};
+
+void fingerprint_start(const void *prefix, size_t size, struct fingerprint_prefix *ret_prefix);
+struct hash128 fingerprint_finish(const struct fingerprint_prefix *prefix, const void *data,
+				  size_t size);
+
 /* 64 lower-case hex digits and NUL. */
 void hash256_hex(const struct hash256 *hash, char ret_hex[65]);
 
@@ -57,6 +71,8 @@ bool hash_table_get(const struct hash_table *table, struct hash128 key, uint32_t
  * Returns 1 when new (value 0), 0 when present, -1 when full or out of memory.
  */
 int hash_table_put(struct hash_table *table, struct hash128 key, uint32_t **ret_slot);
+/* Have the memory of a key's place brought near, some 100 ns before it is looked up. */
+void hash_table_prefetch(const struct hash_table *table, struct hash128 key);
 size_t hash_table_count(const struct hash_table *table);
 
 static inline void hash_table_auto(struct hash_table **table)

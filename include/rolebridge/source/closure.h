@@ -42,6 +42,9 @@ int closure_want(struct closure *closure, uint32_t group, uint32_t wanted_id, st
 /* member: a user's or a group's name; names that turn out to be neither do no harm. */
 int closure_add_member(struct closure *closure, uint32_t group, struct hash128 member,
 		       struct err *err);
+/* Some dozens at once wait for memory together: faster by half where there are many names. */
+int closure_add_members(struct closure *closure, uint32_t group, const struct hash128 *members,
+			size_t count, struct err *err);
 /* The group's member list may lack some. */
 void closure_set_incomplete(struct closure *closure, uint32_t group);
 

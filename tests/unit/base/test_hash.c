@@ -42,6 +42,31 @@ static void test_fingerprint(void **state)
 	assert_false(hash128_equal(fingerprint128("", 0), fingerprint128("\0", 1)));
 }
 
+static void test_fingerprint_in_two_steps(void **state)
+{
+	unsigned char whole[128];
+
+	(void)state;
+	/* Texts of every size around the blocks of eight, and bytes of every value. */
+	for (size_t prefix_size = 0; prefix_size < 50; prefix_size++) {
+		for (size_t size = 0; size < 50; size++) {
+			size_t begin = (prefix_size / 8 + 1) * 8;
+			struct fingerprint_prefix prefix;
+
+			memset(whole, 0, sizeof(whole));
+			for (size_t i = 0; i < prefix_size; i++)
+				whole[i] = (unsigned char)(i * 37 + size + 1);
+			for (size_t i = 0; i < size; i++)
+				whole[begin + i] = (unsigned char)(i * 101 + prefix_size);
+			fingerprint_start(whole, prefix_size, &prefix);
+			for (int twice = 0; twice < 2; twice++)
+				assert_true(hash128_equal(
+					fingerprint_finish(&prefix, whole + begin, size),
+					fingerprint128(whole, begin + size)));
+		}
+	}
+}
+
 /* Keys of three kinds: even, counting, and all in one half. */
 static struct hash128 key_of_kind(int kind, uint64_t i)
 {
@@ -128,6 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_digest_is_blake2b),
 		cmocka_unit_test(test_fingerprint),
+		cmocka_unit_test(test_fingerprint_in_two_steps),
 		cmocka_unit_test(test_table_holds_what_was_put),
 		cmocka_unit_test(test_table_is_full_at_its_cap),
 		cmocka_unit_test(test_each_allocation_may_fail),

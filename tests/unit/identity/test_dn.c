@@ -1,6 +1,7 @@
 /* Distinguished names: equal names are equal bytes, malformed ones are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -56,6 +57,8 @@ static const struct accepted accepted[] = {
 	{ "long names", "commonName=a,organizationalUnitName=b,domainComponent=c",
 	  "cn=a,ou=b,dc=c" },
 	{ "long type that is nothing else", "employeeNumber=17", "employeenumber=17" },
+	{ "AVAs in order, escaped", "CN=User\\2C 7 \\2B Co+uid=U7,dc=x",
+	  "cn=user\\, 7 \\+ co+uid=u7,dc=x" },
 	{ "AVAs in any order", "b=2+a=1+c=3,dc=x", "a=1+b=2+c=3,dc=x" },
 	{ "UTF8String", "cn=#0C024869", "cn=hi" },
 	{ "PrintableString", "cn=#13024869", "cn=hi" },
@@ -241,31 +244,233 @@ static void test_no_room(void **state)
 	strbuf_finish(&small);
 }
 
+static unsigned next_random(unsigned *seed)
+{
+	*seed = *seed * 1664525u + 1013904223u;
+	return *seed >> 8;
+}
+
 static void test_roads_agree(void **state)
 {
-	static const char letters[] = "aB ,=.-1";
-	unsigned seed = 1;
+	static const char *const pieces[] = { "a",   "B",    " ",    ",",    ",ou=", "=",    ".",
+					      "-1",  "\\,",  "\\2C", "\\2b", "\\ ",  "\\20", "\\41",
+					      "\\#", "\\23", "#",    "+ou=", "+a=",  "\\=",  "\\0d",
+					      "\\x", "\\c3", "\\\\", "\\\"", "+",    ";",    "\t" };
+	unsigned seed = 1, accepted_count = 0;
 
 	(void)state;
-	/* The same name, once plain and once with one letter by hex. */
-	for (int round = 0; round < 20000; round++) {
-		AUTO(strbuf) struct strbuf plain = STRBUF(1024), escaped = STRBUF(1024);
+	/* The same name; a space before the first '=' makes it one for the general parser. */
+	for (int round = 0; round < 50000; round++) {
+		AUTO(strbuf) struct strbuf plain = STRBUF(1024), general = STRBUF(1024);
 		AUTO(strbuf) struct strbuf one = STRBUF(4096), other = STRBUF(4096);
 		int result;
 
-		strbuf_puts(&plain, "cn=x");
-		strbuf_puts(&escaped, "cn=\\78");
-		for (int i = 0; i < 14; i++) {
-			char c;
+		strbuf_puts(&plain, "cn=");
+		strbuf_puts(&general, "cn =");
+		for (int i = 0; i < 10; i++) {
+			const char *piece = pieces[next_random(&seed) % ARRAY_LEN(pieces)];
 
-			seed = seed * 1664525u + 1013904223u;
-			c = letters[(seed >> 16) % (sizeof(letters) - 1)];
-			strbuf_putc(&plain, c);
-			strbuf_putc(&escaped, c);
+			strbuf_puts(&plain, piece);
+			strbuf_puts(&general, piece);
+			if (i % 3 == 2 && next_random(&seed) % 4 > 0)
+				break;
 		}
 		result = dn_normalize(plain.data, plain.size, &one, NULL);
-		assert_int_equal(dn_normalize(escaped.data, escaped.size, &other, NULL), result);
-		assert_string_equal(strbuf_text(&one), strbuf_text(&other));
+		accepted_count += result == 0;
+		if (dn_normalize(general.data, general.size, &other, NULL) != result ||
+		    strcmp(strbuf_text(&one), strbuf_text(&other)) != 0)
+			fail_msg("'%s': '%s', not '%s'", plain.data, strbuf_text(&one),
+				 strbuf_text(&other));
+	}
+	assert_in_range(accepted_count, 5000, 45000);
+}
+
+/* A value in one of its spellings. */
+static void spell_value(struct strbuf *out, const char *value, unsigned *seed)
+{
+	if (next_random(seed) % 8 == 0) {
+		strbuf_printf(out, "#0c%02zx", strlen(value));
+		for (const char *c = value; *c; c++)
+			strbuf_printf(out, "%02X", (unsigned char)*c);
+		return;
+	}
+	for (const char *c = value; *c; c++) {
+		bool special = strchr("\"+,;<>\\#=", *c) != NULL;
+		bool letter = (*c >= 'a' && *c <= 'z');
+		unsigned way = next_random(seed) % 8;
+
+		if (way == 0 || (special && way < 4))
+			strbuf_printf(out, way % 2 ? "\\%02x" : "\\%02X", (unsigned char)*c);
+		else if (special)
+			strbuf_printf(out, "\\%c", *c);
+		else
+			strbuf_putc(out, letter && way == 1 ? (char)(*c - 32) : *c);
+	}
+}
+
+static void spell_spaces(struct strbuf *out, unsigned *seed)
+{
+	if (next_random(seed) % 6 == 0)
+		strbuf_puts(out, "  ");
+}
+
+/* One of a few RDNs; its AVAs in any order. */
+static void spell_rdn(struct strbuf *out, unsigned which, unsigned *seed)
+{
+	static const char *const types[][3] = { { "cn", "CN", "2.5.4.3" },
+						{ "ou", "Ou", "organizationalUnitName" } };
+	static const char *const values[] = {
+		"a", "a,b", "x+cn=y", "a=b", "\xc3\xbc", "dc=abcd", ""
+	};
+	bool multi = which % 3 == 0;
+	unsigned first = next_random(seed) % 2;
+
+	for (unsigned i = 0; i < (multi ? 2u : 1u); i++) {
+		unsigned type = multi ? first ^ i : which % 2;
+		unsigned value = which / 6 % ARRAY_LEN(values);
+
+		if (i > 0)
+			strbuf_putc(out, '+');
+		spell_spaces(out, seed);
+		strbuf_puts(out, types[type][next_random(seed) % 3]);
+		spell_spaces(out, seed);
+		strbuf_putc(out, '=');
+		spell_spaces(out, seed);
+		spell_value(out, values[(value + type) % ARRAY_LEN(values)], seed);
+		spell_spaces(out, seed);
+	}
+}
+
+/*
+ * Fingerprints are equal exactly when normal forms are, whatever the spelling and
+ * whatever parents were met before: every name against one met earlier.
+ */
+static void test_fingerprint_is_of_the_normal_form(void **state)
+{
+	enum { COUNT = 60000, KEPT = 512 };
+	static struct {
+		struct hash128 hash;
+		char normal[256];
+	} kept[KEPT];
+	struct dn_parents *parents = dn_parents_create();
+	AUTO(strbuf) struct strbuf scratch = STRBUF(65536);
+	unsigned seed = 7, equal = 0;
+
+	(void)state;
+	assert_non_null(parents);
+	for (size_t n = 0; n < COUNT; n++) {
+		AUTO(strbuf) struct strbuf text = STRBUF(4096), normal = STRBUF(4096);
+		unsigned depth = 1 + next_random(&seed) % 3;
+		struct hash128 near, alone;
+		size_t other = next_random(&seed) % KEPT;
+
+		for (unsigned i = 0; i < depth; i++) {
+			if (i > 0)
+				strbuf_putc(&text, ',');
+			spell_rdn(&text, next_random(&seed) % 42, &seed);
+		}
+		if (dn_normalize(text.data, text.size, &normal, NULL) < 0)
+			fail_msg("'%s' refused", text.data);
+		assert_int_equal(
+			dn_fingerprint(parents, text.data, text.size, &scratch, &near, NULL), 0);
+		assert_int_equal(dn_fingerprint(NULL, text.data, text.size, &scratch, &alone, NULL),
+				 0);
+		if (!hash128_equal(near, alone) ||
+		    !hash128_equal(near, dn_fingerprint_normal(normal.data, normal.size)))
+			fail_msg("'%s' depends on what came before", text.data);
+		if (n >= KEPT && hash128_equal(near, kept[other].hash) !=
+					 (strcmp(normal.data, kept[other].normal) == 0))
+			fail_msg("'%s' and '%s'", normal.data, kept[other].normal);
+		equal += n >= KEPT && hash128_equal(near, kept[other].hash);
+		kept[n % KEPT].hash = near;
+		snprintf(kept[n % KEPT].normal, sizeof(kept[0].normal), "%s", normal.data);
+	}
+	assert_in_range(equal, 20, COUNT / 4);
+	dn_parents_destroy(parents);
+}
+
+static void test_parents_do_not_excuse(void **state)
+{
+	static const struct {
+		const char *name, *text;
+	} cases[] = {
+		{ "no RDN", ",ou=p,dc=x" },
+		{ "only spaces", " ,ou=p,dc=x" },
+		{ "no value", "cn,ou=p,dc=x" },
+		{ "odd escape", "cn=\\x,ou=p,dc=x" },
+		{ "type twice", "cn=a+cn=b,ou=p,dc=x" },
+		{ "comma at the end", "cn=a," },
+		{ "invalid UTF-8", "cn=\xff,ou=p,dc=x" },
+	};
+	struct dn_parents *parents = dn_parents_create();
+	AUTO(strbuf) struct strbuf scratch = STRBUF(1 << 20);
+	AUTO(strbuf) struct strbuf text = STRBUF(1 << 20);
+	struct hash128 hash, other;
+	struct err err, alone;
+
+	(void)state;
+	assert_int_equal(dn_fingerprint(parents, "cn=b,ou=p,dc=x", 14, &scratch, &hash, NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *name = cases[i].text;
+
+		if (dn_fingerprint(parents, name, strlen(name), &scratch, &hash, &err) == 0)
+			fail_msg("%s: accepted", cases[i].name);
+		assert_int_equal(dn_fingerprint(NULL, name, strlen(name), &scratch, &hash, &alone),
+				 -1);
+		assert_int_equal(err.code, ERR_INVALID);
+		assert_string_equal(err.text, alone.text);
+	}
+	/* The comma is part of the value: another parent. */
+	assert_int_equal(dn_fingerprint(parents, "cn=a\\,ou=p,dc=x", 15, &scratch, &hash, NULL), 0);
+	assert_int_equal(dn_fingerprint(NULL, "cn=a\\2Cou=p,dc=x", 16, &scratch, &other, NULL), 0);
+	assert_true(hash128_equal(hash, other));
+	/* 128 RDNs and no more, met before or not. */
+	for (int i = 0; i < 128; i++)
+		strbuf_puts(&text, i ? ",c=a" : "c=a");
+	for (int twice = 0; twice < 2; twice++)
+		assert_int_equal(
+			dn_fingerprint(parents, text.data, text.size, &scratch, &hash, NULL), 0);
+	strbuf_puts(&text, ",c=a");
+	assert_int_equal(dn_fingerprint(parents, text.data, text.size, &scratch, &hash, NULL), -1);
+	/* Too long is too long below a known parent, too. */
+	strbuf_clear(&text);
+	strbuf_puts(&text, "cn=");
+	while (text.size < DN_MAX - 9)
+		strbuf_putc(&text, 'a');
+	strbuf_puts(&text, ",ou=p,dc=x");
+	assert_int_equal(dn_fingerprint(parents, text.data, text.size, &scratch, &hash, NULL), -1);
+	assert_int_equal(dn_fingerprint(parents, text.data + 3, 0, &scratch, &hash, NULL), 0);
+	dn_parents_destroy(parents);
+}
+
+/* One name's parent must not be able to swallow the beginning of another's RDN. */
+static void test_fingerprints_keep_parts_apart(void **state)
+{
+	static const char *const names[] = {
+		"cn=abcdef=1,dc=xxxxx",
+		"f=1,dc=xxxxxcn=abcde",
+		"dc=xxxxxcn=abcdef=1",
+		"cn=a,dc=x",
+		"dc=x,cn=a",
+		"cn=a\\,dc=x",
+		"cn=a",
+		"dc=x",
+		"",
+		"cn=",
+		"cn=,dc=x",
+	};
+	AUTO(strbuf) struct strbuf scratch = STRBUF(65536);
+	struct hash128 hashes[ARRAY_LEN(names)];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		assert_int_equal(dn_fingerprint(NULL, names[i], strlen(names[i]), &scratch,
+						&hashes[i], NULL),
+				 0);
+		assert_false(hash128_equal(hashes[i], fingerprint128(names[i], strlen(names[i]))));
+		for (size_t j = 0; j < i; j++)
+			if (hash128_equal(hashes[i], hashes[j]))
+				fail_msg("'%s' is '%s'", names[i], names[j]);
 	}
 }
 
@@ -275,12 +480,12 @@ static void test_fingerprint(void **state)
 	struct hash128 a, b, c;
 
 	(void)state;
-	assert_int_equal(dn_fingerprint("CN=A\\2CB,dc=x", 13, &scratch, &a, NULL), 0);
-	assert_int_equal(dn_fingerprint("cn=a\\,b, DC=X", 13, &scratch, &b, NULL), 0);
-	assert_int_equal(dn_fingerprint("cn=a\\,b,dc=y", 12, &scratch, &c, NULL), 0);
+	assert_int_equal(dn_fingerprint(NULL, "CN=A\\2CB,dc=x", 13, &scratch, &a, NULL), 0);
+	assert_int_equal(dn_fingerprint(NULL, "cn=a\\,b, DC=X", 13, &scratch, &b, NULL), 0);
+	assert_int_equal(dn_fingerprint(NULL, "cn=a\\,b,dc=y", 12, &scratch, &c, NULL), 0);
 	assert_true(hash128_equal(a, b));
 	assert_false(hash128_equal(a, c));
-	assert_int_equal(dn_fingerprint("bad", 3, &scratch, &a, NULL), -1);
+	assert_int_equal(dn_fingerprint(NULL, "bad", 3, &scratch, &a, NULL), -1);
 	assert_true(hash128_equal(a, b));
 }
 
@@ -353,6 +558,9 @@ int main(void)
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_roads_agree),
 		cmocka_unit_test(test_fingerprint),
+		cmocka_unit_test(test_fingerprint_is_of_the_normal_form),
+		cmocka_unit_test(test_parents_do_not_excuse),
+		cmocka_unit_test(test_fingerprints_keep_parts_apart),
 		cmocka_unit_test(test_within),
 		cmocka_unit_test(test_looks_like),
 		cmocka_unit_test(test_every_allocation_may_fail),

@@ -3,16 +3,19 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include <rolebridge/base/util.h>
+#include <rolebridge/identity/dn.h>
 #include <rolebridge/source/ldap.h>
 
 #include "../../../daemon/source/directory.h"
 #include "../../../daemon/source/disabled.h"
 #include "../../../daemon/source/ldap/canary.h"
+#include "../../../daemon/source/ldap/entry.h"
 #include "../../../daemon/source/ldap/server.h"
 
 static void test_urls(void **state)
@@ -192,9 +195,136 @@ static void test_guid(void **state)
 	assert_false(directory_guid_text(bytes, 15, text));
 }
 
+#define BYTES(text) text, sizeof(text) - 1
+
+static const struct {
+	const char *name, *bytes;
+	size_t size;
+	const char *values; /* joined by '|'; NULL: does not decode */
+} attributes[] = {
+	{ "one value",
+	  BYTES("\x04\x02"
+		"cn\x31\x03\x04\x01"
+		"a"),
+	  "a" },
+	{ "two values",
+	  BYTES("\x04\x02"
+		"cn\x31\x06\x04\x01"
+		"a\x04\x01"
+		"b"),
+	  "a|b" },
+	{ "an empty value",
+	  BYTES("\x04\x02"
+		"cn\x31\x05\x04\x00\x04\x01"
+		"b"),
+	  "|b" },
+	{ "no values",
+	  BYTES("\x04\x02"
+		"cn\x31\x00"),
+	  "" },
+	{ "lengths of four octets",
+	  BYTES("\x04\x84\x00\x00\x00\x02"
+		"cn\x31\x84\x00\x00\x00\x07\x04\x84\x00\x00\x00\x01"
+		"a"),
+	  "a" },
+	{ "nothing", BYTES(""), NULL },
+	{ "no set",
+	  BYTES("\x04\x02"
+		"cn"),
+	  NULL },
+	{ "empty name", BYTES("\x04\x00\x31\x00"), NULL },
+	{ "name of another type",
+	  BYTES("\x0c\x02"
+		"cn\x31\x00"),
+	  NULL },
+	{ "sequence instead of set",
+	  BYTES("\x04\x02"
+		"cn\x30\x00"),
+	  NULL },
+	{ "value of another type",
+	  BYTES("\x04\x02"
+		"cn\x31\x03\x02\x01"
+		"a"),
+	  NULL },
+	{ "second value of another type",
+	  BYTES("\x04\x02"
+		"cn\x31\x06\x04\x01"
+		"a\x24\x01"
+		"b"),
+	  NULL },
+	{ "value beyond the set",
+	  BYTES("\x04\x02"
+		"cn\x31\x03\x04\x02"
+		"a"),
+	  NULL },
+	{ "set beyond the end",
+	  BYTES("\x04\x02"
+		"cn\x31\x04\x04\x01"
+		"a"),
+	  NULL },
+	{ "more after the set",
+	  BYTES("\x04\x02"
+		"cn\x31\x03\x04\x01"
+		"a\x04"),
+	  NULL },
+	{ "half an element",
+	  BYTES("\x04\x02"
+		"cn\x31\x04\x04\x01"
+		"a\x04"),
+	  NULL },
+	{ "indefinite length",
+	  BYTES("\x04\x02"
+		"cn\x31\x80\x04\x01"
+		"a\x00\x00"),
+	  NULL },
+	{ "length cut",
+	  BYTES("\x04\x02"
+		"cn\x31\x82\x00"),
+	  NULL },
+	{ "length of nine octets",
+	  BYTES("\x04\x89\0\0\0\0\0\0\0\0\x02"
+		"cn\x31\x00"),
+	  NULL },
+	{ "length near the end of memory",
+	  BYTES("\x04\x88\xff\xff\xff\xff\xff\xff\xff\xff"
+		"cn\x31\x00"),
+	  NULL },
+};
+
+static void test_attributes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(attributes); i++) {
+		AUTO(strbuf) struct strbuf joined = STRBUF(256);
+		/* A copy without a byte to spare. */
+		char *copy = malloc(attributes[i].size + 1);
+		struct attribute_values values;
+		struct berval name, value;
+		size_t count = 0;
+		int result;
+
+		assert_non_null(copy);
+		memcpy(copy + 1, attributes[i].bytes, attributes[i].size);
+		result = attribute_split(copy + 1, attributes[i].size, &name, &values);
+		if (result != (attributes[i].values ? 0 : -1))
+			fail_msg("%s: %d", attributes[i].name, result);
+		while (result == 0 && attribute_next_value(&values, &value)) {
+			strbuf_puts(&joined, count++ ? "|" : "");
+			strbuf_append(&joined, value.bv_val, value.bv_len);
+		}
+		if (result == 0) {
+			assert_int_equal(count, values.count);
+			assert_memory_equal(name.bv_val, "cn", name.bv_len);
+			assert_string_equal(strbuf_text(&joined), attributes[i].values);
+		}
+		free(copy);
+	}
+}
+
 static void see(struct canaries *canaries, const char *name)
 {
-	canaries_see(canaries, fingerprint128(name, strlen(name)));
+	canaries_see(canaries, strchr(name, '=') ? dn_fingerprint_normal(name, strlen(name))
+						 : fingerprint128(name, strlen(name)));
 }
 
 static void test_canaries(void **state)
@@ -249,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_markers_without_meaning),
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_guid),
+		cmocka_unit_test(test_attributes),
 		cmocka_unit_test(test_canaries),
 		cmocka_unit_test(test_group_canary),
 	};
