@@ -14,7 +14,7 @@ static const struct {
 } plan_states[] = {
 	{ PLAN_HELD, "held" },	     { PLAN_READY, "applying" },
 	{ PLAN_APPLIED, "applied" }, { PLAN_SUPERSEDED, "superseded" },
-	{ PLAN_DRAFT, "draft" },
+	{ PLAN_DRAFT, "draft" },     { PLAN_DAMAGED, "damaged" },
 };
 
 static const char *plan_state_name(enum plan_state state)

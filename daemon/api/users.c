@@ -222,12 +222,11 @@ int users_post(struct http_request *request, struct http_response *response, str
 		return err_set(err, ERR_MEMORY, "out of memory");
 	if (request_read(request, create_fields, ARRAY_LEN(create_fields), &body, err) < 0)
 		return -1;
-	if (!body.profile || !body.profile[0]) {
-		request->error_field = "profile";
-		return err_refuse(err, ERR_INVALID, "profile-required", "a user needs a profile");
-	}
-	if (change_user_create(api->settings.changer, &actor, &body, &uuid, err) < 0)
+	if (change_user_create(api->settings.changer, &actor, &body, &uuid, err) < 0) {
+		if (strcmp(err_reason(err), "profile-required") == 0)
+			request->error_field = "profile";
 		return -1;
+	}
 	uuid_format(&uuid, name);
 	response->status = 201;
 	http_response_header(response, "Location",

@@ -360,20 +360,6 @@ static int write_identities(struct apply_context *context, const struct person_c
 	return 0;
 }
 
-static int write_grants(struct apply_context *context, const struct person_change *change,
-			struct err *err)
-{
-	struct store *store = context->changer->store;
-
-	for (size_t i = 0; i < change->removed_count; i++)
-		if (store_grant_remove(store, change->after.id, &change->removed[i], err) < 0)
-			return -1;
-	for (size_t i = 0; i < change->added_count; i++)
-		if (store_grant_add(store, change->after.id, &change->added[i], err) < 0)
-			return -1;
-	return 0;
-}
-
 static int write_audit(struct apply_context *context, const struct person_change *change,
 		       const char *detail, struct err *err)
 {
@@ -437,7 +423,8 @@ static int write_visible(struct apply_context *context, struct person_change *ch
 	change_step("user");
 	if (written <= 0 || !person_change_is_visible(change))
 		return written;
-	if (write_grants(context, change, err) < 0)
+	if (store_grants_change(context->changer->store, change->after.id, change->removed,
+				change->removed_count, change->added, change->added_count, err) < 0)
 		return -1;
 	change_step("grants");
 	if (write_audit(context, change, modified ? NULL : detail, err) < 0 ||
@@ -843,7 +830,9 @@ int apply_plan(struct apply_plan *plan, struct store *read, struct err *err)
 		if (!slot)
 			break;
 		tell_progress(plan, seq);
-		result = prepare(slot, seq, err);
+		result = changer_check_leaving(plan->changer, err);
+		if (result == 0)
+			result = prepare(slot, seq, err);
 		if (result == 0)
 			submit(&driver, slot);
 	}

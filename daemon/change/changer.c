@@ -118,6 +118,110 @@ void slots_forget(struct changer *changer)
 	pthread_mutex_unlock(&changer->mutex);
 }
 
+/* --- plans that cannot be read --- */
+
+/* Not for want of memory, disk or time: it will be the same every time. */
+static bool is_damage(const struct err *err)
+{
+	switch (err->code) {
+	case ERR_PROTOCOL:
+	case ERR_INVALID:
+	case ERR_TOO_LARGE:
+	case ERR_NOT_FOUND:
+	case ERR_CONFLICT:
+	case ERR_INTERNAL: return true;
+	default: return false;
+	}
+}
+
+struct setting_aside {
+	const struct plan_row *plan;
+	const char *why;
+};
+
+static int force_read(struct changer *changer, const char *source, bool held, struct err *err)
+{
+	AUTO(strbuf) struct strbuf name = STRBUF(256);
+
+	strbuf_printf(&name, "force:%s", source);
+	if (strbuf_failed(&name))
+		return err_set(err, ERR_MEMORY, "no memory to set a plan aside");
+	if (store_meta_set(changer->store, strbuf_text(&name), "1", err) < 0)
+		return -1;
+	/* Perhaps administrators of the source's first sync waited: they still do. */
+	return held ? first_sync_note(changer->store, source, true, err) : 0;
+}
+
+/*
+ * Whoever was left out is looked at anew: in the next full read of the source, or at once when it
+ * was the rules that changed. What a timer did, it does again. What waited, from any source when the rules made
+ * it wait, is for a read too, since a reload would let administrators in who waited before.
+ */
+static int look_anew(struct changer *changer, const struct plan_row *plan, struct err *err)
+{
+	bool held = plan->state == PLAN_HELD;
+	struct live_setup *setup;
+	int result = 0;
+
+	if (strcmp(plan->source, "rules") != 0)
+		return force_read(changer, plan->source, held, err);
+	if (!held)
+		return store_meta_set(changer->store, "decision-digest", "", err);
+	setup = changer_live_setup(changer, NULL);
+	for (size_t i = 0; i < setup->setup.source_count && result == 0; i++)
+		result = force_read(changer, setup->setup.sources[i]->name.text, true, err);
+	setup_release(&setup->setup);
+	return result;
+}
+
+static int audit_set_aside(struct changer *changer, const struct setting_aside *aside,
+			   struct err *err)
+{
+	AUTO(strbuf) struct strbuf object = STRBUF(128), detail = STRBUF(64 * 1024);
+	struct actor actor = { "start", "", false };
+	struct json json = JSON(&detail);
+
+	strbuf_printf(&object, "plan:%s", aside->plan->id);
+	json_object(&json);
+	json_string(&json, "why", aside->why);
+	json_string(&json, "source", aside->plan->source);
+	json_int(&json, "batches", aside->plan->batches);
+	json_end(&json);
+	if (strbuf_failed(&object) || strbuf_failed(&detail))
+		return err_set(err, ERR_MEMORY, "no memory to set a plan aside");
+	return audit_write(changer->store, change_now_s(), &actor, "plan.set-aside",
+			   strbuf_text(&object), strbuf_text(&detail), err);
+}
+
+static int set_aside_job(struct changer *changer, struct job *job, struct err *err)
+{
+	const struct setting_aside *aside = job->context;
+	const struct plan_row *plan = aside->plan;
+	struct plan_row row = { .row = plan->row, .state = PLAN_DAMAGED };
+	AUTO(strbuf) struct strbuf text = STRBUF(8192);
+
+	strbuf_printf(&text,
+		      "plan %.12s of '%s' cannot be carried out and was set aside (%s): its people "
+		      "are looked at anew; clear this alarm to drop it",
+		      plan->id, plan->source, aside->why);
+	if (strbuf_failed(&text))
+		return err_set(err, ERR_MEMORY, "no memory to set a plan aside");
+	if (store_plan_update(changer->store, &row, err) < 0 ||
+	    store_alarm_raise(changer->store, "plan-damaged", plan->id, strbuf_text(&text),
+			      change_now_s(), err) < 0 ||
+	    look_anew(changer, plan, err) < 0)
+		return -1;
+	return audit_set_aside(changer, aside, err);
+}
+
+static int set_aside(struct changer *changer, const struct plan_row *plan, const struct err *why,
+		     struct err *err)
+{
+	struct setting_aside aside = { plan, why->text };
+
+	return writer_bulk(changer, set_aside_job, &aside, err);
+}
+
 /* --- roll forward --- */
 
 static int roll_one(struct changer *changer, const struct live_setup *setup, struct store *read,
@@ -155,8 +259,16 @@ int changer_roll_forward(struct changer *changer, struct err *err)
 		err_set(err, ERR_MEMORY, "no memory to continue a plan");
 	if (read && arena && store_plan_list(read, PLAN_READY, arena, &plans, &count, err) == 0)
 		result = 0;
-	for (size_t i = 0; i < count && result == 0; i++)
-		result = roll_one(changer, setup, read, &plans[i], err);
+	for (size_t i = 0; i < count && result == 0; i++) {
+		struct err problem;
+
+		err_clear(&problem);
+		result = roll_one(changer, setup, read, &plans[i], &problem);
+		if (result < 0 && is_damage(&problem))
+			result = set_aside(changer, &plans[i], &problem, err);
+		else if (result < 0 && err)
+			*err = problem;
+	}
 	setup_release(&setup->setup);
 	if (result == 0)
 		changer->unfinished = false;
@@ -165,7 +277,46 @@ int changer_roll_forward(struct changer *changer, struct err *err)
 	return result < 0 ? err_wrap(err, "cannot continue a stored plan") : 0;
 }
 
+/* Every run reads what waits for a person: a plan that cannot be read would stop them all. */
+static int check_held(struct changer *changer, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(PLAN_BYTES_MAX);
+	AUTO(store) struct store *read = store_open(changer->path, STORE_READ, err);
+	struct plan_row *plans;
+	size_t count;
+	int result = 0;
+
+	if (!read || !arena)
+		return read ? err_set(err, ERR_MEMORY, "no memory for held plans") : -1;
+	if (store_plan_list(read, PLAN_HELD, arena, &plans, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count && result == 0; i++) {
+		struct err problem;
+
+		err_clear(&problem);
+		result = held_plan_check(read, &plans[i], &problem);
+		if (result < 0 && is_damage(&problem))
+			result = set_aside(changer, &plans[i], &problem, err);
+		else if (result < 0 && err)
+			*err = problem;
+	}
+	return result;
+}
+
 /* --- start and end --- */
+
+void changer_stop(struct changer *changer)
+{
+	if (changer)
+		__atomic_store_n(&changer->leaving, true, __ATOMIC_RELEASE);
+}
+
+int changer_check_leaving(struct changer *changer, struct err *err)
+{
+	if (!__atomic_load_n(&changer->leaving, __ATOMIC_ACQUIRE))
+		return 0;
+	return err_set(err, ERR_CANCELLED, "the daemon is stopping");
+}
 
 static int discard_drafts(struct store *store, struct err *err)
 {
@@ -206,7 +357,7 @@ static int note_first_digest(struct store *store, const struct setup *setup, str
 		return -1;
 	if (counts.total > 0)
 		return 0;
-	if (setup_digest(setup, hex, err) < 0)
+	if (setup_digest(setup, change_now_s(), hex, err) < 0)
 		return -1;
 	return store_meta_set(store, "decision-digest", hex, err);
 }
@@ -240,7 +391,7 @@ int changer_reload_due(struct changer *changer, bool *ret_due, struct err *err)
 	if (store_meta_get(read, "decision-digest", arena, &stored, err) < 0)
 		return -1;
 	setup = changer_live_setup(changer, NULL);
-	result = setup_digest(&setup->setup, hex, err);
+	result = setup_digest(&setup->setup, change_now_s(), hex, err);
 	setup_release(&setup->setup);
 	if (result == 0)
 		*ret_due = !stored || strcmp(stored, hex) != 0;
@@ -269,7 +420,7 @@ struct changer *changer_open(const char *store_path, struct setup *setup, struct
 	if (changer->store && prepare_store(changer, setup, err) == 0)
 		changer->setup = live_setup_create(setup, changer->store, err);
 	if (!changer->setup || writer_start(changer, err) < 0 ||
-	    changer_roll_forward(changer, err) < 0) {
+	    changer_roll_forward(changer, err) < 0 || check_held(changer, err) < 0) {
 		changer_close(changer);
 		return NULL;
 	}
@@ -304,7 +455,8 @@ void changer_close(struct changer *changer)
 int changer_bulk_begin(struct changer *changer, struct err *err)
 {
 	pthread_mutex_lock(&changer->bulk);
-	if (!changer->unfinished || changer_roll_forward(changer, err) == 0)
+	if (changer_check_leaving(changer, err) == 0 &&
+	    (!changer->unfinished || changer_roll_forward(changer, err) == 0))
 		return 0;
 	pthread_mutex_unlock(&changer->bulk);
 	return -1;

@@ -134,6 +134,11 @@ static int find_plan(struct store *store, const char *id, struct arena *arena,
 		return -1;
 	if (ret_plan->state == PLAN_HELD)
 		return 0;
+	if (ret_plan->state == PLAN_DAMAGED)
+		return err_refuse(err, ERR_CONFLICT, "plan-damaged",
+				  "plan '%.12s' cannot be read and was set aside: clear its alarm "
+				  "to drop it (rolebridgectl alarms clear NUMBER)",
+				  ret_plan->id);
 	return err_refuse(err, ERR_CONFLICT,
 			  ret_plan->state == PLAN_APPLIED ? "plan-applied" : "plan-superseded",
 			  "plan '%.12s' does not wait any more", ret_plan->id);

@@ -338,6 +338,8 @@ int draft_each(struct draft *draft, struct arena *arena, draft_each_fn *each, vo
 		const void *data;
 		size_t size;
 
+		if (changer_check_leaving(draft->changer, err) < 0)
+			return -1;
 		if (draft->dry_run) {
 			data = draft->kept[seq].data;
 			size = draft->kept[seq].size;

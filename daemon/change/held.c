@@ -141,6 +141,19 @@ static int load_holds(const struct plan_row *plan, struct arena *arena, struct h
 	return result;
 }
 
+int held_plan_check(struct store *store, const struct plan_row *plan, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(HELD_BYTES_MAX);
+	struct held_users users = { 0 };
+	size_t capacity = 0;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for held plans");
+	if (load_holds(plan, arena, &users, err) < 0)
+		return -1;
+	return load_plan(store, plan, arena, &users, &capacity, err);
+}
+
 static int compare_users(const void *a, const void *b)
 {
 	const struct held_user *left = a, *right = b;

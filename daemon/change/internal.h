@@ -91,8 +91,8 @@ int coverage_store(struct store *store, const char *source, const struct coverag
 int coverage_get(const struct coverage *coverage, uint32_t id);
 /* Store the registry of a setup: new groups, those no rule names any more, the next number. */
 int registry_store(struct store *store, const struct group_registry *registry, struct err *err);
-/* Digest over all of a setup that can change a decision. */
-int setup_digest(const struct setup *setup, char ret_hex[65], struct err *err);
+/* Digest over all of a setup that can change a decision, and how many of its rules have expired. */
+int setup_digest(const struct setup *setup, int64_t now_s, char ret_hex[65], struct err *err);
 
 /* --- writer.c --- */
 struct job;
@@ -176,12 +176,15 @@ struct changer {
 	struct clock_note clock, clock_stored;
 	bool clock_stale; /* the setup in force does not know the last step */
 	pthread_mutex_t bulk;
+	bool leaving;	 /* atomic: begin nothing long any more */
 	bool unfinished; /* a READY plan could not be applied to its end; by bulk */
 };
 struct live_setup *changer_live_setup(struct changer *changer, uint64_t *ret_generation);
 /* Takes over the reference. */
 void changer_put_setup(struct changer *changer, struct live_setup *setup);
-/* Roll forward what is READY. bulk is held. */
+/* -1 with ERR_CANCELLED after changer_stop. */
+int changer_check_leaving(struct changer *changer, struct err *err);
+/* Roll forward what is READY; what cannot be read is set aside. bulk is held. */
 int changer_roll_forward(struct changer *changer, struct err *err);
 /* Take bulk, and first bring to its end what could not be applied before. */
 int changer_bulk_begin(struct changer *changer, struct err *err);
@@ -318,6 +321,8 @@ int held_users_load(struct store *store, const char *source, bool own, struct ar
 /* Someone provisioned by the run that held the rest of them: their row came later. Sets the ids. */
 int held_find_row(struct store *store, struct person_change *held, struct arena *arena,
 		  struct err *err);
+/* Can it be read? */
+int held_plan_check(struct store *store, const struct plan_row *plan, struct err *err);
 /* Was this category held? Disables are counted for the source, or the rules, that make the plan. */
 bool held_users_category(const struct held_users *users, enum limit_kind kind, const char *subject);
 const struct held_user *held_users_find(const struct held_users *users, int64_t user_id);
@@ -408,6 +413,9 @@ int audit_write(struct store *store, int64_t now_s, const struct actor *actor, c
 /* --- report.c --- */
 int report_hold(struct run_report *report, const char *kind, const char *subject, const char *text,
 		int64_t count, struct err *err);
+/* A name that somebody else has or claims: before stays, after is not given. kind: "username", "email". */
+int report_conflict(struct run_report *report, const struct person_change *change, const char *kind,
+		    const char *before, const char *after, const char *why, struct err *err);
 /* Who watches the one, watches the other; from may be NULL. */
 void report_watch(struct run_report *report, const struct run_report *from);
 

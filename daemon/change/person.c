@@ -352,15 +352,21 @@ static int fill_creation(struct creation *creation, const struct new_user *user,
 	const char *organization =
 		user->organization && user->organization[0] ? user->organization : "default";
 
-	if (!user->username || !user->profile)
-		return err_refuse(err, ERR_INVALID, "invalid-request",
-				  "a user needs a username and a profile");
+	bool by_default = !user->profile || user->profile[0] == '\0';
+	const char *profile =
+		by_default ? creation->setup->setup.decision.default_profile : user->profile;
+
+	if (!user->username)
+		return err_refuse(err, ERR_INVALID, "invalid-request", "a user needs a username");
+	if (!profile || profile[0] == '\0')
+		return err_refuse(err, ERR_INVALID, "profile-required",
+				  "a user needs a profile, and there is no default one");
 	if (username_normalize(user->username, username, err) < 0)
 		return err_wrap(err, "username '%s'", user->username);
 	if (user->email && user->email[0] && email_normalize(user->email, email, err) < 0)
 		return err_wrap(err, "e-mail address '%s'", user->email);
 	if (check_organization(&creation->setup->setup, organization, err) < 0 ||
-	    check_name(&creation->setup->setup, GRANT_PROFILE, user->profile, err) < 0)
+	    check_name(&creation->setup->setup, GRANT_PROFILE, profile, err) < 0)
 		return -1;
 	creation->user = (struct user){
 		.uuid = uuid_create(change_now_s() * 1000),
@@ -369,7 +375,7 @@ static int fill_creation(struct creation *creation, const struct new_user *user,
 		.email = strbuf_text(email),
 		.display_name = user->display_name && user->display_name[0] ? user->display_name
 									    : user->username,
-		.profile = user->profile,
+		.profile = profile,
 		.is_protected =
 			policy_is_protected(creation->setup->setup.policy, strbuf_text(username)),
 		.version = 1,
@@ -377,9 +383,9 @@ static int fill_creation(struct creation *creation, const struct new_user *user,
 		.updated_s = change_now_s(),
 	};
 	creation->profile = (struct grant){ .kind = GRANT_PROFILE,
-					    .name = user->profile,
-					    .origin = ORIGIN_HAND,
-					    .origin_id = creation->actor->name,
+					    .name = profile,
+					    .origin = by_default ? ORIGIN_DEFAULT : ORIGIN_HAND,
+					    .origin_id = by_default ? "" : creation->actor->name,
 					    .origin_source = "",
 					    .given_s = creation->user.created_s };
 	return 0;
@@ -408,6 +414,28 @@ struct clearing {
 	int64_t id;
 };
 
+/* A plan that was set aside goes with its alarm. */
+static int drop_damaged(struct changer *changer, const char *id, int64_t now_s, struct arena *arena,
+			struct err *err)
+{
+	struct plan_row *plans;
+	size_t count;
+
+	if (store_plan_list(changer->store, PLAN_DAMAGED, arena, &plans, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		struct plan_row row = { .row = plans[i].row,
+					.state = PLAN_SUPERSEDED,
+					.finished_s = now_s };
+
+		if (strcmp(plans[i].id, id) == 0 &&
+		    (store_plan_update(changer->store, &row, err) < 0 ||
+		     store_plan_discard(changer->store, row.row, err) < 0))
+			return -1;
+	}
+	return 0;
+}
+
 static int clear_job(struct changer *changer, struct job *job, struct err *err)
 {
 	struct clearing *clearing = job->context;
@@ -429,6 +457,9 @@ static int clear_job(struct changer *changer, struct job *job, struct err *err)
 				  (long long)clearing->id);
 	if (store_alarm_clear(changer->store, rows[i].kind, rows[i].subject, clearing->actor->name,
 			      now_s, err) < 0)
+		return -1;
+	if (strcmp(rows[i].kind, "plan-damaged") == 0 &&
+	    drop_damaged(changer, rows[i].subject, now_s, arena, err) < 0)
 		return -1;
 	strbuf_printf(&object, "alarm:%lld", (long long)clearing->id);
 	json_object(&json);

@@ -24,6 +24,12 @@ struct reload {
 	const char *cause;
 	int64_t now_s;
 	bool unprotected;
+	struct arena *texts;
+	/* Last administrators whose profile expired, to be noted. */
+	struct kept {
+		const char *name, *value;
+		struct kept *next;
+	} * kept;
 	bool leave_held; /* what waits is not this run's business; else it answers it anew */
 };
 
@@ -85,7 +91,8 @@ static int reload_everybody(struct reload *reload, struct err *err)
 		struct user *users;
 
 		arena_reset(page);
-		if (store_user_list(reload->store, &query, page, &users, &count, err) < 0)
+		if (changer_check_leaving(reload->changer, err) < 0 ||
+		    store_user_list(reload->store, &query, page, &users, &count, err) < 0)
 			return -1;
 		for (size_t i = 0; i < count; i++)
 			if (reload_user(reload, users[i].id, err) < 0)
@@ -102,7 +109,7 @@ static int reload_ready(struct changer *changer, struct run *run UNUSED, void *c
 	struct reload *reload = context;
 	char hex[65];
 
-	if (setup_digest(&reload->setup->setup, hex, err) < 0)
+	if (setup_digest(&reload->setup->setup, reload->now_s, hex, err) < 0)
 		return -1;
 	return store_meta_set(changer->store, "decision-digest", hex, err);
 }
@@ -432,6 +439,93 @@ static void take_default_profile(const struct reload *reload, struct person_chan
 					   reload->now_s, 0 };
 }
 
+static bool is_administrator(const struct reload *reload, const struct user *user)
+{
+	return user_is_active(user) &&
+	       strcmp(user->profile, reload->setup->setup.decision.administrator_profile) == 0;
+}
+
+/* What was kept once is not asked for again: an alarm told a person, who may have cleared it. */
+static const char *kept_name(const struct uuid *uuid, struct arena *arena)
+{
+	char text[UUID_TEXT_SIZE];
+
+	uuid_format(uuid, text);
+	return arena_printf(arena, "kept-administrator:%s", text);
+}
+
+static const char *expiry_text(const struct person_change *change, struct arena *arena)
+{
+	int64_t latest_s = 0;
+
+	for (size_t i = 0; i < change->removed_count; i++)
+		if (change->removed[i].kind == GRANT_PROFILE &&
+		    change->removed[i].expires_s > latest_s)
+			latest_s = change->removed[i].expires_s;
+	return arena_printf(arena, "%lld", (long long)latest_s);
+}
+
+static void strip_profile(struct person_change *change, struct grant *removed)
+{
+	size_t kept = 0, lost = 0;
+
+	for (size_t i = 0; i < change->removed_count; i++)
+		if (removed[i].kind != GRANT_PROFILE) {
+			removed[kept++] = removed[i];
+			lost += i < change->lost_count;
+		}
+	change->removed_count = kept;
+	change->lost_count = lost;
+	change->added_count = change->gained_count = 0;
+	change->after.profile = change->before.profile;
+	change->after.disabled = change->before.disabled;
+}
+
+/*
+ * The last administrator's profile expired and was kept before: then it is left out, until somebody else
+ * is one. The first time it goes through, to be kept with an alarm, which is noted.
+ */
+static int keep_quietly(struct reload *reload, struct person_change *change, struct grant *removed,
+			struct err *err)
+{
+	const char *name, *value, *noted;
+	struct kept *kept;
+	int64_t others;
+
+	if (!is_administrator(reload, &change->before) || is_administrator(reload, &change->after))
+		return 0;
+	if (store_active_with_profile(reload->store, change->before.organization,
+				      change->before.profile, change->before.id, &others, err) < 0)
+		return -1;
+	if (others > 0)
+		return 0;
+	name = kept_name(&change->before.uuid, reload->texts);
+	value = expiry_text(change, reload->texts);
+	kept = arena_alloc(reload->texts, sizeof(*kept));
+	if (!name || !value || !kept)
+		return err_set(err, ERR_MEMORY, "no memory to expire grants");
+	if (store_meta_get(reload->store, name, reload->arena, &noted, err) < 0)
+		return -1;
+	if (noted && strcmp(noted, value) == 0) {
+		strip_profile(change, removed);
+		return 0;
+	}
+	*kept = (struct kept){ name, value, reload->kept };
+	reload->kept = kept;
+	return 0;
+}
+
+static int expire_ready(struct changer *changer, struct run *run UNUSED, void *context,
+			struct err *err)
+{
+	const struct reload *reload = context;
+
+	for (const struct kept *kept = reload->kept; kept; kept = kept->next)
+		if (store_meta_set(changer->store, kept->name, kept->value, err) < 0)
+			return -1;
+	return 0;
+}
+
 static int expire_user(struct reload *reload, int64_t user_id, struct err *err)
 {
 	struct person_change change;
@@ -455,6 +549,8 @@ static int expire_user(struct reload *reload, int64_t user_id, struct err *err)
 	change.gained_count = gained;
 	if (next_profile_waits(reload, &change))
 		take_default_profile(reload, &change, added);
+	if (keep_quietly(reload, &change, removed, err) < 0)
+		return -1;
 	return person_change_is_visible(&change) ? draft_add(&reload->run.draft, &change, err) : 0;
 }
 
@@ -490,6 +586,7 @@ static int expire_with_bulk(struct changer *changer, int64_t now_s, struct run_r
 
 	if (!texts)
 		return err_set(err, ERR_MEMORY, "no memory to expire grants");
+	reload.texts = texts;
 	if (open_reload(&reload, changer, NULL, err) == 0 &&
 	    held_users_load(reload.store, NULL, true, texts, &reload.held, err) == 0) {
 		reload.now_s = now_s;
@@ -498,6 +595,8 @@ static int expire_with_bulk(struct changer *changer, int64_t now_s, struct run_r
 		/* The end of a grant was decided when it was given. */
 		reload.run.draft.by_person = true;
 		reload.run.replaces = "";
+		reload.run.on_ready = expire_ready;
+		reload.run.context = &reload;
 		result = expire_everybody(&reload, err);
 		if (result == 0 && reload.run.draft.people > 0)
 			result = run_carry_out(&reload.run, err);
@@ -505,6 +604,20 @@ static int expire_with_bulk(struct changer *changer, int64_t now_s, struct run_r
 	}
 	close_reload(&reload);
 	return result;
+}
+
+/*
+ * What a rule gave ends with its grants, without limits. What else hangs on it (what it denied) is
+ * everybody's business: a reload of the same setup, which looks at the limits.
+ */
+static int expire_rules(struct changer *changer, struct err *err)
+{
+	struct actor timer = { "timer", "", false };
+	bool due;
+
+	if (changer_reload_due(changer, &due, err) < 0)
+		return -1;
+	return due ? changer_reload(changer, NULL, &timer, NULL, err) : 0;
 }
 
 int change_expire(struct changer *changer, int64_t now_s, struct err *err)
@@ -521,5 +634,5 @@ int change_expire(struct changer *changer, int64_t now_s, struct err *err)
 		changer_bulk_end(changer);
 	}
 	run_report_finish(&report);
-	return result;
+	return result == 0 ? expire_rules(changer, err) : result;
 }

@@ -130,10 +130,8 @@ static int report_fields(struct lines *lines, const struct person_change *change
 	return 0;
 }
 
-int run_report_person(struct run_report *report, const struct person_change *change, bool held,
-		      struct err *err)
+static struct lines start_lines(struct run_report *report, const struct user *after, bool held)
 {
-	const struct user *before = &change->before, *after = &change->after;
 	struct lines lines = { .report = report,
 			       .base = { .username = "",
 					 .display_name = "",
@@ -144,17 +142,35 @@ int run_report_person(struct run_report *report, const struct person_change *cha
 					 .after = "",
 					 .why = "",
 					 .held = held } };
-	bool is_new = before->id == 0 && !held;
-	bool was = before->id != 0 && user_is_active(before), is = user_is_active(after);
 
-	if (!person_change_is_visible(change))
-		return 0;
 	if (report->change_count < PLAN_LISTED_MAX) {
 		lines.base.username = arena_strdup(report->arena, after->username);
 		lines.base.display_name = arena_strdup(report->arena, after->display_name);
 		if (!lines.base.display_name)
 			lines.base.username = NULL;
 	}
+	return lines;
+}
+
+int report_conflict(struct run_report *report, const struct person_change *change, const char *kind,
+		    const char *before, const char *after, const char *why, struct err *err)
+{
+	struct lines lines = start_lines(report, &change->after, false);
+
+	return line(&lines, "conflict", kind, before, after, why, err);
+}
+
+int run_report_person(struct run_report *report, const struct person_change *change, bool held,
+		      struct err *err)
+{
+	const struct user *before = &change->before, *after = &change->after;
+	struct lines lines;
+	bool is_new = before->id == 0 && !held;
+	bool was = before->id != 0 && user_is_active(before), is = user_is_active(after);
+
+	if (!person_change_is_visible(change))
+		return 0;
+	lines = start_lines(report, after, held);
 	if (is_new && line(&lines, "create", "", "", after->username, change->cause, err) < 0)
 		return -1;
 	if (was && !is &&

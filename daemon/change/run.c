@@ -128,11 +128,59 @@ struct listing {
 	struct applied applied;
 };
 
-static bool claimed_by_others(const struct run *run, const struct user *after)
+/* Has somebody else this name, or does somebody else of the run claim it? "": no; else why not. */
+static int ask_name(const struct listing *listing, bool email, const char *name, int64_t user_id,
+		    const char **ret_why, struct err *err)
 {
-	return plan_holds_conflicts(run->holds) &&
-	       (plan_holds_conflict(run->holds, plan_name_digest('u', after->username)) ||
-		plan_holds_conflict(run->holds, plan_name_digest('e', after->email)));
+	const struct run *run = listing->run;
+	struct user other;
+	struct err missing;
+
+	*ret_why = "";
+	if (plan_holds_conflict(run->holds, plan_name_digest(email ? 'e' : 'u', name))) {
+		*ret_why = email ? "email-conflict" : "username-conflict";
+		return 0;
+	}
+	err_clear(&missing);
+	if (store_user_find(run->draft.store, email ? USER_BY_EMAIL : USER_BY_USERNAME, name,
+			    listing->arena, &other, &missing) == 0) {
+		if (other.id != user_id)
+			*ret_why = email ? "email-taken" : "username-taken";
+		return 0;
+	}
+	if (missing.code == ERR_NOT_FOUND)
+		return 0;
+	if (err)
+		*err = missing;
+	return -1;
+}
+
+/*
+ * What apply does inside the transaction: a known user keeps the old name, someone new
+ * is left out. Returns 1 to go on, 0 to leave out, -1.
+ */
+static int foresee_names(struct listing *listing, struct person_change *change, struct err *err)
+{
+	for (int email = 0; email <= 1; email++) {
+		const char **after = email ? &change->after.email : &change->after.username;
+		const char *before = email ? change->before.email : change->before.username;
+		const char *why;
+
+		if ((*after)[0] == '\0' || strcmp(before, *after) == 0)
+			continue;
+		if (ask_name(listing, email, *after, change->before.id, &why, err) < 0)
+			return -1;
+		if (why[0] == '\0')
+			continue;
+		listing->applied.quarantined++;
+		if (report_conflict(listing->run->report, change, email ? "email" : "username",
+				    before, *after, why, err) < 0)
+			return -1;
+		if (change->before.id == 0)
+			return 0;
+		*after = before;
+	}
+	return 1;
 }
 
 static int list_person(void *context, const struct person_change *change, struct err *err)
@@ -140,14 +188,14 @@ static int list_person(void *context, const struct person_change *change, struct
 	struct listing *listing = context;
 	struct run *run = listing->run;
 	struct person_change now, held;
+	int go;
 
-	if (change->before.id == 0 && claimed_by_others(run, &change->after)) {
-		listing->applied.quarantined++;
-		return 0;
-	}
 	if (apply_split(run->draft.setup, run->draft.source, run->holds, change, listing->arena,
 			&now, &held, err) < 0)
 		return -1;
+	go = foresee_names(listing, &now, err);
+	if (go <= 0)
+		return go;
 	apply_count(&listing->applied, &now);
 	return run_report_person(run->report, &now, false, err);
 }

@@ -275,7 +275,19 @@ int registry_store(struct store *store, const struct group_registry *registry, s
 	return 0;
 }
 
-int setup_digest(const struct setup *setup, char ret_hex[65], struct err *err)
+static uint64_t expired_rules(const struct ruleset *rules, int64_t now_s)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < ruleset_count(rules); i++) {
+		int64_t expires_s = ruleset_rule(rules, i)->expires_s;
+
+		count += expires_s != 0 && expires_s <= now_s;
+	}
+	return count;
+}
+
+int setup_digest(const struct setup *setup, int64_t now_s, char ret_hex[65], struct err *err)
 {
 	AUTO(strbuf) struct strbuf bytes = STRBUF(PLAN_BYTES_MAX);
 	struct hash128 rules = ruleset_digest(setup->decision.rules);
@@ -283,6 +295,7 @@ int setup_digest(const struct setup *setup, char ret_hex[65], struct err *err)
 	struct hash256 digest;
 
 	strbuf_append(&bytes, &rules, sizeof(rules));
+	put_varint(&bytes, expired_rules(setup->decision.rules, now_s));
 	put_text(&bytes, setup->decision.default_profile);
 	put_text(&bytes, setup->decision.administrator_profile);
 	for (size_t i = 0; i < setup->source_count; i++) {

@@ -28,7 +28,7 @@ static const struct cli_option apply_options[] = {
 };
 
 static const struct cli_option plans_list_options[] = {
-	{ "state", "STATE", "held (default), applying, applied or superseded" },
+	{ "state", "STATE", "held (default), applying, applied, superseded or damaged" },
 	{ NULL, NULL, NULL },
 };
 
@@ -51,7 +51,7 @@ static const struct cli_option users_create_options[] = {
 	{ "email", "ADDRESS", "e-mail address" },
 	{ "name", "TEXT", "display name" },
 	{ "organization", "NAME", "organization (default 'default')" },
-	{ "profile", "NAME", "profile given by hand" },
+	{ "profile", "NAME", "profile given by hand (without: the default one)" },
 	{ NULL, NULL, NULL },
 };
 

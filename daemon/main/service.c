@@ -546,6 +546,7 @@ out:
 
 static void stop(struct service *service)
 {
+	changer_stop(service->changer);
 	schedule_stop(service->schedule);
 	if (service->runs)
 		runs_cancel(service->runs);

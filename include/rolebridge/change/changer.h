@@ -47,8 +47,13 @@ struct changer;
  * (before anything else is answered), starts the writer thread.
  */
 struct changer *changer_open(const char *store_path, struct setup *setup, struct err *err);
+/*
+ * Before the end: what is planned ends without a trace, what is applied ends after the batch under way and is
+ * rolled forward at the next start. Requests of people are still answered. From any thread.
+ */
+void changer_stop(struct changer *changer);
 void changer_close(struct changer *changer); /* finishes what was accepted */
-/* Have rules or trust changed since the users were last evaluated? Then reload with the same setup. */
+/* Have rules or trust changed, or rules expired, since the users were last evaluated? Then reload with the same setup. */
 int changer_reload_due(struct changer *changer, bool *ret_due, struct err *err);
 const char *changer_store_path(const struct changer *changer);
 
@@ -56,7 +61,7 @@ const char *changer_store_path(const struct changer *changer);
 struct setup *changer_setup(struct changer *changer);
 
 /*
- * Put a new configuration in force: registry changes are stored, all users are
+ * Put a new configuration (NULL: the one in force) in force: registry changes are stored, all users are
  * re-evaluated from their stored identities, and the outcome is a plan under the same limits
  * (source "rules"), which supersedes held ones. progress may be NULL.
  */
@@ -66,7 +71,8 @@ int changer_reload(struct changer *changer, struct setup *setup, const struct ac
 
 /* --- changes by people --- */
 struct new_user {
-	const char *username, *email, *display_name, *organization, *profile;
+	const char *username, *email, *display_name, *organization;
+	const char *profile; /* NULL or "": the default one, as long as nothing else gives one */
 };
 int change_user_create(struct changer *changer, const struct actor *actor,
 		       const struct new_user *user, struct uuid *ret_uuid, struct err *err);

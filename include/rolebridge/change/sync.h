@@ -17,8 +17,8 @@
 struct report_change {
 	const char *username, *display_name;
 	struct uuid uuid;
-	const char
-		*what; /* "create", "disable", "enable", "grant", "revoke", "profile", "update" */
+	const char *
+		what; /* "create", "disable", "enable", "grant", "revoke", "profile", "update"; dry run: "conflict" */
 	const char *kind; /* grant kind, or "" */
 	const char *before, *after;
 	const char *why; /* rule id, reason */

@@ -936,6 +936,65 @@ static void test_dry_run_writes_nothing(void **state)
 	run_report_finish(&report);
 }
 
+/* A dry run says which names somebody else has, and counts as the real run does. */
+static void test_dry_run_foresees_names(void **state)
+{
+	struct world *w = *state;
+	static const struct {
+		const char *name, *lines, *user, *kind, *before, *after, *why;
+		int64_t created, quarantined;
+	} cases[] = {
+		{ "somebody new, e-mail taken", "k1 anna\nk2 ben\nk3 cleo mail=anna@x.example\n",
+		  "cleo", "email", "", "anna@x.example", "email-taken", 0, 1 },
+		{ "somebody new, username taken", "k1 anna\nk2 ben\nk3 ben mail=c@x.example\n",
+		  "ben", "username", "", "ben", "username-taken", 0, 1 },
+		{ "somebody known, e-mail taken", "k1 anna\nk2 ben mail=anna@x.example\n", "ben",
+		  "email", "ben@x.example", "anna@x.example", "email-taken", 0, 1 },
+		{ "two who are new claim one",
+		  "k1 anna\nk2 ben\nk3 c mail=z@x.example\n"
+		  "k4 d mail=z@x.example\n",
+		  "c", "email", "", "z@x.example", "email-conflict", 0, 2 },
+		{ "by the one who leaves it",
+		  "k1 anna mail=new@x.example\nk2 ben mail=anna@x.example\n", "ben", "email",
+		  "ben@x.example", "anna@x.example", "email-conflict", 0, 1 },
+		{ "nobody", "k1 anna\nk2 ben\nk3 cleo\n", NULL, "", "", "", "", 1, 0 },
+	};
+
+	world_open(w, RULES WIDE SOURCES);
+	world_sync(w, "corp", "k1 anna\nk2 ben\n", 0, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct run_report report, real;
+		size_t conflicts = 0;
+
+		print_message("%s\n", cases[i].name);
+		world_sync(w, "corp", cases[i].lines, DRY, &report);
+		assert_int_equal(report.created, cases[i].created);
+		assert_int_equal(report.quarantined, cases[i].quarantined);
+		for (size_t j = 0; j < report.change_count; j++) {
+			const struct report_change *change = &report.changes[j];
+
+			if (strcmp(change->what, "conflict") != 0 || !cases[i].user ||
+			    strcmp(change->username, cases[i].user) != 0)
+				continue;
+			conflicts++;
+			assert_string_equal(change->kind, cases[i].kind);
+			assert_string_equal(change->before, cases[i].before);
+			assert_string_equal(change->after, cases[i].after);
+			assert_string_equal(change->why, cases[i].why);
+		}
+		assert_int_equal(conflicts, cases[i].user ? 1 : 0);
+		run_report_init(&real);
+		world_sync(w, "corp", cases[i].lines, 0, &real);
+		assert_int_equal(report.created, real.created);
+		assert_int_equal(report.updated, real.updated);
+		assert_int_equal(report.quarantined, real.quarantined);
+		run_report_finish(&report);
+		run_report_finish(&real);
+		world_sync(w, "corp", "k1 anna\nk2 ben\n", 0, NULL);
+		world_sync(w, "corp", "k1 anna\nk2 ben\n", 0, NULL);
+	}
+}
+
 static void test_abort_and_running(void **state)
 {
 	struct world *w = *state;
@@ -1039,6 +1098,17 @@ static void test_user_create(void **state)
 	user.username = "second";
 	refused(w, change_user_create(w->changer, &test_person, &user, &uuid, &w->err),
 		"not-found");
+	/* Without one the default, which is nobody's gift: what rules give comes before it. */
+	user.profile = NULL;
+	user.email = "";
+	ok(w, change_user_create(w->changer, &test_person, &user, &uuid, &w->err));
+	assert_string_equal(world_user(w, "second"), "staff active");
+	world_open(w, RULES "policy: {administrator_profile: administrator}\n" SOURCES);
+	user.profile = "";
+	user.username = "third";
+	refused(w, change_user_create(w->changer, &test_person, &user, &uuid, &w->err),
+		"profile-required");
+	world_open(w, RULES POLICY SOURCES);
 	user.profile = "staff";
 	user.email = "root@x.example";
 	refused(w, change_user_create(w->changer, &test_person, &user, &uuid, &w->err),
@@ -1251,6 +1321,7 @@ int main(void)
 		TEST(test_quarantine_freezes),
 		TEST(test_quarantine_keeps_held),
 		TEST(test_dry_run_writes_nothing),
+		TEST(test_dry_run_foresees_names),
 		TEST(test_abort_and_running),
 		TEST(test_reload),
 		TEST(test_reload_supersedes),

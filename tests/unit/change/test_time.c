@@ -155,6 +155,114 @@ static void test_limits_remember(void **state)
 	}
 }
 
+/* --- what ends by itself --- */
+
+static const char *with_expiry(char *text, size_t size, const char *deny)
+{
+	char day[CLOCK_TEXT_SIZE];
+
+	clock_format(clock_now_s() + DAY, day);
+	snprintf(text, size,
+		 RULES
+		 "  - {id: pause, when: '(title=ops*)', deny: {%s}, expires: %.10s}\n" WIDE SOURCES,
+		 deny, day);
+	return text;
+}
+
+static size_t plan_count(struct world *w)
+{
+	AUTO(store) struct store *store = world_read(w);
+	struct plan_row *plans;
+	size_t count;
+
+	ok(w, store_plan_list(store, 0, w->arena, &plans, &count, &w->err));
+	return count;
+}
+
+static void clear_alarms(struct world *w)
+{
+	AUTO(store) struct store *store = world_read(w);
+	struct alarm_row *rows;
+	size_t count;
+
+	ok(w, store_alarm_list(store, true, w->arena, &rows, &count, &w->err));
+	for (size_t i = 0; i < count; i++)
+		ok(w, change_alarm_clear(w->changer, &test_person, rows[i].id, &w->err));
+}
+
+/* What an expired rule denied comes back by the timer alone, once, and after a restart too. */
+static void test_deny_expires(void **state)
+{
+	struct world *w = *state;
+	char yaml[8192];
+	size_t plans;
+
+	with_expiry(yaml, sizeof(yaml), "roles: [ops], profile: manager");
+	for (int again = 0; again < 2; again++) {
+		world_open(w, yaml);
+		if (!again)
+			world_sync(w, "corp", "k1 anna @managers title=ops\nk2 ben @managers\n", 0,
+				   NULL);
+		else
+			world_reload(w, yaml, NULL);
+		assert_string_equal(world_user(w, "anna"), "staff active");
+		ok(w, change_expire(w->changer, change_now_s(), &w->err));
+		assert_string_equal(world_user(w, "anna"), "staff active");
+		change_test_clock.passed_s += 2 * DAY;
+		if (again) {
+			world_close(w);
+			world_open(w, yaml);
+		}
+		ok(w, change_expire(w->changer, change_now_s(), &w->err));
+		assert_string_equal(world_user(w, "anna"), "manager active ops:rule");
+		plans = plan_count(w);
+		ok(w, change_expire(w->changer, change_now_s(), &w->err));
+		assert_int_equal(plan_count(w), plans);
+		world_check_audit(w);
+		change_test_clock.passed_s = 0;
+		world_close(w);
+	}
+}
+
+/* The last administrator's profile expired: kept, and said once, however often the timer looks. */
+static void test_last_administrator_once(void **state)
+{
+	struct world *w = *state;
+	int64_t end_s = change_now_s() + DAY;
+	size_t plans;
+
+	world_open(w, RULES WIDE SOURCES);
+	world_sync(w, "corp", "k1 anna\nk2 ben @managers\n", 0, NULL);
+	ok(w, change_grant_add(w->changer, &test_person, "ben", GRANT_PROFILE, "administrator",
+			       end_s, &w->err));
+	ok(w, change_grant_add(w->changer, &test_person, "ben", GRANT_ROLE, "night", end_s + DAY,
+			       &w->err));
+	change_test_clock.passed_s += DAY + 1;
+	ok(w, change_expire(w->changer, change_now_s(), &w->err));
+	assert_string_equal(world_user(w, "ben"), "administrator active night:hand");
+	assert_int_equal(world_alarms(w, "last-administrator"), 1);
+	clear_alarms(w);
+	plans = plan_count(w);
+	for (int i = 0; i < 3; i++) {
+		ok(w, change_expire(w->changer, change_now_s(), &w->err));
+		assert_int_equal(plan_count(w), plans);
+		assert_int_equal(world_alarms(w, "last-administrator"), 0);
+		if (i == 1)
+			world_open(w, RULES WIDE SOURCES);
+	}
+	/* What else expires goes, and only that. */
+	change_test_clock.passed_s += DAY;
+	ok(w, change_expire(w->changer, change_now_s(), &w->err));
+	assert_string_equal(world_user(w, "ben"), "administrator active");
+	assert_int_equal(world_alarms(w, "last-administrator"), 0);
+	/* As soon as somebody else is one, it ends. */
+	ok(w, change_grant_add(w->changer, &test_person, "anna", GRANT_PROFILE, "administrator", 0,
+			       &w->err));
+	ok(w, change_expire(w->changer, change_now_s(), &w->err));
+	assert_string_equal(world_user(w, "ben"), "manager active");
+	world_check_audit(w);
+}
+
 /* --- main --- */
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -162,10 +270,9 @@ static void test_limits_remember(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_steps),
-		TEST(test_grace_goes_on),
-		TEST(test_everybody_knows),
-		TEST(test_limits_remember),
+		cmocka_unit_test(test_steps), TEST(test_grace_goes_on),
+		TEST(test_everybody_knows),   TEST(test_limits_remember),
+		TEST(test_deny_expires),      TEST(test_last_administrator_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
