@@ -1,0 +1,95 @@
+/*
+ * The table of sessions as sessions.c and upkeep.c share it: tokens, sessions and persons hang in
+ * one map each, all under one lock.
+ *
+ * Lock: `lock` guards all but what is atomic. Those who look take it shared, those who change take it
+ * alone, and waiting changers go first, since a disabled person must not wait for a busy proxy.
+ * No store or change/ call is made under it. `reading` guards the store handle; it is taken before `lock`.
+ */
+#ifndef ROLEBRIDGE_AUTH_TABLE_H
+#define ROLEBRIDGE_AUTH_TABLE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <rolebridge/auth/sessions.h>
+#include <rolebridge/store/store.h>
+
+#include "map.h"
+
+enum person_state {
+	PERSON_STALE, /* to be read from the store */
+	PERSON_KNOWN,
+	PERSON_REFUSED,
+};
+
+struct person_entry {
+	struct map_link by_id;
+	int64_t id;
+	const struct principal *principal; /* PERSON_KNOWN; may be there when stale */
+	enum person_state state;
+	bool told_to_refuse; /* by change/, before a commit */
+	uint32_t sessions;
+	uint64_t change;     /* counts what was told of this person … */
+	uint64_t change_all; /* … and, when the state was set, of everybody */
+	int64_t until_s;     /* of what is known: a grant expires */
+	_Atomic int64_t used_s;
+};
+
+struct token_entry {
+	struct map_link by_hash;
+	struct hash256 hash;
+	struct session_entry *session;
+	struct token_entry *next; /* of the session */
+	const char *host;	  /* interned */
+};
+
+struct session_entry {
+	struct map_link by_id;
+	int64_t id;
+	struct uuid uuid;
+	struct person_entry *person;
+	struct token_entry *tokens;
+	const char *source; /* interned */
+	int64_t created_s, until_s, second_factor_s;
+	_Atomic int64_t seen_s;
+	int64_t written_s; /* seen_s in the store; of the timer */
+};
+
+/* Sessions that ended before they were added: whoever signed in was overtaken. */
+#define ENDED_KEPT 1024
+
+struct sessions {
+	struct changer *changer;
+	pthread_rwlock_t lock;
+	struct map tokens, entries, persons;
+	struct interned *names;
+	uint64_t change_all;
+	uint64_t id_key[2]; /* spreads ids over the buckets */
+	size_t freed;	    /* entries since memory was given back */
+	int64_t newest_id;
+	int64_t ended[ENDED_KEPT];
+	size_t ended_next;
+	int64_t ended_lost_s; /* when one was overwritten last */
+	_Atomic int64_t idle_s, absolute_s;
+
+	pthread_mutex_t reading;
+	struct store *store; /* NULL: to be opened */
+	struct arena *arena;
+
+	pthread_mutex_t upkeep; /* one timer at a time */
+	int64_t upkeep_s;	/* when it last went through all */
+};
+
+uint64_t table_id_hash(const struct sessions *sessions, int64_t id);
+/* Callers hold the lock. NULL: absent. */
+struct session_entry *table_session(const struct sessions *sessions, int64_t id);
+/* Has it ended by time? Idle, too old, its own end, or from the future. */
+bool table_session_is_over(const struct sessions *sessions, const struct session_entry *session,
+			   int64_t now_s);
+/* Callers hold the lock alone. With its tokens, and the person when it was the last. */
+void table_session_drop(struct sessions *sessions, struct session_entry *session);
+/* Let go of a person nobody needs: no sessions, and nothing told that must be kept. */
+void table_person_drop_unused(struct sessions *sessions, struct person_entry *person);
+
+#endif
