@@ -5,6 +5,9 @@
  * thread shuts sockets down when their time is over. The server's threads then
  * see an end of file and clean up themselves.
  *
+ * A deadline is set twice or more for each request, so that setting it is one store; the
+ * thread looks at all of them every tick while there is a connection, and sleeps while there is none.
+ *
  * An item is removed before its descriptor is closed (the library's promise for the
  * CLOSED notice), so shutdown under the lock never meets a descriptor used anew.
  */
@@ -15,7 +18,6 @@
 #include <time.h>
 
 #include <rolebridge/base/alloc.h>
-#include <rolebridge/base/clock.h>
 
 #include "internal.h"
 
@@ -24,25 +26,46 @@ struct watch {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct watched items; /* head of a ring */
+	int64_t tick_ms;
+	watch_hook hook;
+	void *context;
 	bool stopping;
 };
 
-/* Cuts what is due; the earliest deadline left, 0 for none. */
-static int64_t watch_sweep(struct watch *watch)
+/* Some milliseconds late at most, for a fraction of the price. */
+static int64_t coarse_now_us(void)
 {
-	int64_t now_us = clock_monotonic_us(), earliest_us = 0;
+	struct timespec now;
 
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void watch_sweep(struct watch *watch, int64_t now_us)
+{
 	for (struct watched *item = watch->items.next; item != &watch->items; item = item->next) {
-		if (item->deadline_us == 0)
-			continue;
-		if (item->deadline_us <= now_us) {
+		int64_t deadline_us = atomic_load(&item->deadline_us);
+
+		/* Whoever sets another deadline in this moment wins. */
+		if (deadline_us != 0 && deadline_us <= now_us &&
+		    atomic_compare_exchange_strong(&item->deadline_us, &deadline_us, 0))
 			shutdown(item->fd, SHUT_RDWR);
-			item->deadline_us = 0;
-		} else if (earliest_us == 0 || item->deadline_us < earliest_us) {
-			earliest_us = item->deadline_us;
-		}
 	}
-	return earliest_us;
+}
+
+static void watch_wait(struct watch *watch)
+{
+	struct timespec until;
+
+	if (watch->items.next == &watch->items) {
+		pthread_cond_wait(&watch->changed, &watch->lock);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)(watch->tick_ms % 1000) * 1000000;
+	until.tv_sec += (time_t)(watch->tick_ms / 1000) + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&watch->changed, &watch->lock, &until);
 }
 
 static void *watch_main(void *context)
@@ -52,20 +75,24 @@ static void *watch_main(void *context)
 	pthread_setname_np(pthread_self(), "deadlines");
 	pthread_mutex_lock(&watch->lock);
 	while (!watch->stopping) {
-		int64_t until_us = watch_sweep(watch);
-		struct timespec until = { .tv_sec = (time_t)(until_us / 1000000),
-					  .tv_nsec = (long)(until_us % 1000000) * 1000 };
+		int64_t now_us = coarse_now_us();
 
-		if (until_us == 0)
-			pthread_cond_wait(&watch->changed, &watch->lock);
-		else
-			pthread_cond_timedwait(&watch->changed, &watch->lock, &until);
+		watch_sweep(watch, now_us);
+		if (watch->hook) {
+			/* It takes locks of its own. */
+			pthread_mutex_unlock(&watch->lock);
+			watch->hook(watch->context, now_us);
+			pthread_mutex_lock(&watch->lock);
+			if (watch->stopping)
+				break;
+		}
+		watch_wait(watch);
 	}
 	pthread_mutex_unlock(&watch->lock);
 	return NULL;
 }
 
-struct watch *watch_create(struct err *err)
+struct watch *watch_create(int64_t tick_ms, watch_hook hook, void *context, struct err *err)
 {
 	struct watch *watch = alloc_zeroed(1, sizeof(*watch));
 	pthread_condattr_t attributes;
@@ -75,6 +102,9 @@ struct watch *watch_create(struct err *err)
 		return NULL;
 	}
 	watch->items.next = watch->items.previous = &watch->items;
+	watch->tick_ms = tick_ms;
+	watch->hook = hook;
+	watch->context = context;
 	pthread_mutex_init(&watch->lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -109,18 +139,22 @@ void watch_destroy(struct watch *watch)
 
 static int64_t deadline_from(int64_t timeout_ms)
 {
-	return timeout_ms == 0 ? 0 : clock_monotonic_us() + timeout_ms * 1000;
+	return timeout_ms == 0 ? 0 : coarse_now_us() + timeout_ms * 1000;
 }
 
 void watch_add(struct watch *watch, struct watched *item, int fd, int64_t timeout_ms)
 {
 	pthread_mutex_lock(&watch->lock);
+
+	bool first = watch->items.next == &watch->items;
+
 	item->fd = fd;
-	item->deadline_us = deadline_from(timeout_ms);
+	atomic_store(&item->deadline_us, deadline_from(timeout_ms));
 	item->next = &watch->items;
 	item->previous = watch->items.previous;
 	item->previous->next = item->next->previous = item;
-	pthread_cond_signal(&watch->changed);
+	if (first)
+		pthread_cond_signal(&watch->changed);
 	pthread_mutex_unlock(&watch->lock);
 }
 
@@ -132,25 +166,24 @@ void watch_remove(struct watch *watch, struct watched *item)
 	pthread_mutex_unlock(&watch->lock);
 }
 
-void watch_set(struct watch *watch, struct watched *item, int64_t timeout_ms)
+void watch_set(struct watched *item, int64_t timeout_ms)
 {
-	pthread_mutex_lock(&watch->lock);
-
-	int64_t before_us = item->deadline_us;
-
-	item->deadline_us = deadline_from(timeout_ms);
-	/* The thread need not wake for a deadline that moved away: it looks again when it was due. */
-	if (item->deadline_us != 0 && (before_us == 0 || item->deadline_us < before_us))
-		pthread_cond_signal(&watch->changed);
-	pthread_mutex_unlock(&watch->lock);
+	atomic_store_explicit(&item->deadline_us, deadline_from(timeout_ms), memory_order_relaxed);
 }
 
-void watch_cut(struct watch *watch, bool all)
+void watch_shorten(struct watched *item, int64_t timeout_ms)
+{
+	int64_t before_us = atomic_load_explicit(&item->deadline_us, memory_order_relaxed);
+	int64_t until_us = deadline_from(timeout_ms);
+
+	if (before_us == 0 || before_us > until_us)
+		atomic_store_explicit(&item->deadline_us, until_us, memory_order_relaxed);
+}
+
+void watch_cut(struct watch *watch)
 {
 	pthread_mutex_lock(&watch->lock);
-	for (struct watched *item = watch->items.next; item != &watch->items; item = item->next) {
-		if (all || item->deadline_us != 0)
-			shutdown(item->fd, SHUT_RDWR);
-	}
+	for (struct watched *item = watch->items.next; item != &watch->items; item = item->next)
+		shutdown(item->fd, SHUT_RDWR);
 	pthread_mutex_unlock(&watch->lock);
 }

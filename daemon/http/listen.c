@@ -1,5 +1,5 @@
 /*
- * The unix socket we listen on, and who is at its other end. A socket file
+ * The sockets we listen on, and who is at the other end. A unix socket's file
  * left by a process that died is replaced; anything else at that path is
  * somebody's and stays.
  */
@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <libgen.h>
+#include <netinet/in.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -23,7 +24,7 @@
 
 #include "internal.h"
 
-#define BACKLOG 128
+#define BACKLOG 4096			/* the kernel cuts it to its own limit */
 #define NAME_BUFFER ((size_t)64 * 1024) /* a group's entry holds all its members */
 
 static int address_fill(const char *path, struct sockaddr_un *ret_address, struct err *err)
@@ -159,6 +160,98 @@ int http_listen_unix(const char *path, const char *group, int *ret_fd, struct er
 	fd = -1;
 	return 0;
 }
+
+/* -------------------------------------------------------- TCP, inherited -- */
+
+static socklen_t socket_address(const struct address *address, uint16_t port,
+				struct sockaddr_storage *ret_socket)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+
+	memset(ret_socket, 0, sizeof(*ret_socket));
+	if (!address->v6) {
+		memcpy(&v4.sin_addr, address->byte, 4);
+		memcpy(ret_socket, &v4, sizeof(v4));
+		return sizeof(v4);
+	}
+	memcpy(&v6.sin6_addr, address->byte, 16);
+	memcpy(ret_socket, &v6, sizeof(v6));
+	return sizeof(v6);
+}
+
+int http_listen_tcp(const char *text, int *ret_fd, struct err *err)
+{
+	struct sockaddr_storage socket_name;
+	struct address address;
+	uint16_t port;
+	const int on = 1, off = 0;
+
+	if (address_parse_port(text, &address, &port, err) < 0)
+		return -1;
+
+	socklen_t size = socket_address(&address, port, &socket_name);
+	AUTO(fd)
+	int fd = socket(socket_name.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot create a socket");
+	/* Connections of the process before us linger; "[::]" means IPv4, too, whatever the sysctl says. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    (address.v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0))
+		return err_set_errno(err, ERR_IO, errno, "cannot prepare a socket for '%s'", text);
+	if (bind(fd, (struct sockaddr *)&socket_name, size) < 0 || listen(fd, BACKLOG) < 0) {
+		enum err_code code = errno == EADDRINUSE ? ERR_CONFLICT
+				     : errno == EACCES	 ? ERR_DENIED
+							 : ERR_IO;
+
+		return err_set_errno(err, code, errno, "cannot listen on '%s'", text);
+	}
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+unsigned http_listen_port(int fd)
+{
+	struct sockaddr_storage name;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	socklen_t size = sizeof(name);
+
+	if (getsockname(fd, (struct sockaddr *)&name, &size) < 0)
+		return 0;
+	memcpy(&v4, &name, sizeof(v4));
+	memcpy(&v6, &name, sizeof(v6));
+	return name.ss_family == AF_INET    ? ntohs(v4.sin_port)
+	       : name.ss_family == AF_INET6 ? ntohs(v6.sin6_port)
+					    : 0;
+}
+
+static int socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
+}
+
+int http_listen_prepare(int fd, bool *ret_unix, struct err *err)
+{
+	int flags = fcntl(fd, F_GETFL), domain = socket_option(fd, SO_DOMAIN);
+
+	if (socket_option(fd, SO_TYPE) != SOCK_STREAM || socket_option(fd, SO_ACCEPTCONN) != 1)
+		return err_set(err, ERR_INVALID, "descriptor %d is no listening stream socket", fd);
+	if (domain != AF_UNIX && domain != AF_INET && domain != AF_INET6)
+		return err_set(err, ERR_INVALID, "descriptor %d listens on no address we know", fd);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot prepare descriptor %d", fd);
+	*ret_unix = domain == AF_UNIX;
+	return 0;
+}
+
+/* ----------------------------------------------------------------- peers -- */
 
 /* Whoever answers there, is it this process? The kernel notes the pid at listen(). */
 static bool answers_ourselves(const struct sockaddr_un *address)

@@ -53,9 +53,10 @@ struct http_settings {
 	const char *name; /* of the listener, in logs: "control"; static */
 	int listen_fd; /* listening stream socket, own or inherited; taken over, also on failure */
 	enum http_threading threading;
-	unsigned threads;	  /* of the pool; default 4 */
-	unsigned connections_max; /* default 128 */
-	int64_t request_deadline_ms; /* for a whole request to arrive, and idle between two; default 30 s */
+	unsigned threads;	     /* of the pool; default 4 */
+	unsigned connections_max;    /* default 128 */
+	int64_t request_deadline_ms; /* for a whole request to arrive; default 30 s */
+	int64_t idle_deadline_ms;    /* between two requests; default: as request_deadline_ms */
 	const struct http_router *router; /* must outlive the server */
 	void *listener_context;
 
