@@ -211,7 +211,6 @@ ERRORS = [
      {"kind": "role", "name": "night", "expires": "2001-01-01"}, 422, "invalid-request", "expires"),
     ("end of 1969", "POST", "/api/v1/users/anna/grants",
      {"kind": "role", "name": "night", "expires": "1969-12-31"}, 422, "invalid-request", "expires"),
-    ("no profile", "POST", "/api/v1/users", {"username": "new"}, 422, "profile-required", "profile"),
     ("taken", "POST", "/api/v1/users", {"username": "ANNA", "profile": "viewer"}, 409, "username-taken", None),
     ("no body taken", "POST", "/api/v1/reload", {"x": 1}, 400, "invalid-request", None),
     ("nothing there", "GET", "/api/v2/users", None, 404, "not-found", None),
@@ -232,6 +231,29 @@ def test_errors(bridge, case):
     jsonschema.Draft202012Validator(schema).validate(answer)
     assert (got, answer["code"], answer.get("field")) == (status, code, field), answer["message"]
     assert bridge.ctl("audit", "verify")["rows"] == before
+
+
+def test_a_new_user_gets_the_default_profile():
+    with Bridge(CONFIG, {"staff.csv": STAFF}) as bridge:
+        bridge.ctl("users", "create", "nina")
+        shown = bridge.ctl("users", "show", "nina")
+        assert shown["profile"] == "viewer"
+        assert [(g["name"], g["origin"]["kind"]) for g in shown["grants"]] == [("viewer", "default")]
+        bridge.write_config(CONFIG.replace("policy: {default_profile: viewer}", ""))
+        bridge.ctl("reload")
+        status, answer = http(bridge, "POST", "/api/v1/users", {"username": "new"})
+        assert (status, answer["code"], answer["field"]) == (422, "profile-required", "profile")
+
+
+def test_a_dry_run_names_what_is_taken():
+    with Bridge(CONFIG, {"staff.csv": STAFF}) as bridge:
+        bridge.ctl("users", "create", "ben", "--email", "elsewhere@x.example")
+        plan = bridge.ctl("plan")
+        check(plan, "/api/v1/runs/{id}")
+        lines = [c for report in plan["reports"] for c in report["changes"] if c["what"] == "conflict"]
+        assert [(c["user"], c["kind"], c["after"], c["why"]) for c in lines] == \
+            [("ben", "username", "ben", "username-taken")]
+        assert "conflict username" in bridge.human("plan").stdout
 
 
 def test_a_form_is_refused(bridge):
