@@ -124,7 +124,7 @@ static int answer_queue(struct MHD_Connection *connection, struct exchange *exch
 	exchange->status = exchange->response.status ? exchange->response.status : 200;
 	result = MHD_queue_response(connection, (unsigned)exchange->status, response);
 	MHD_destroy_response(response);
-	return result;
+	return result == MHD_YES ? MHD_YES : MHD_NO;
 }
 
 static int answer_body(struct MHD_Connection *connection, struct exchange *exchange, bool last)
