@@ -227,8 +227,8 @@ static int make_origins(struct applications *applications, const struct web_sett
 			const struct catalogue_settings *catalogue, struct err *err)
 {
 	AUTO(arena) struct arena *scratch = arena_create(ARENA_BYTES_MAX);
-	struct entry *entries;
-	size_t count, end;
+	struct entry *entries = NULL;
+	size_t count = 0, end;
 
 	if (!scratch)
 		return err_set(err, ERR_MEMORY, "out of memory");
