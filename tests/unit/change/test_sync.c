@@ -983,7 +983,6 @@ static void test_dry_run_foresees_names(void **state)
 			assert_string_equal(change->why, cases[i].why);
 		}
 		assert_int_equal(conflicts, cases[i].user ? 1 : 0);
-		run_report_init(&real);
 		world_sync(w, "corp", cases[i].lines, 0, &real);
 		assert_int_equal(report.created, real.created);
 		assert_int_equal(report.updated, real.updated);
