@@ -28,14 +28,14 @@ MAKEFLAGS += --no-builtin-rules
 BUILD_PACKAGES = gcc libc6-dev make pkg-config mandoc libsodium-dev libsystemd-dev \
 	libseccomp-dev libunistring-dev libfyaml-dev libldap-dev libsasl2-dev libsqlite3-dev \
 	libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjansson-dev libxml2-dev \
-	libxmlsec1-dev liblasso3-dev zlib1g-dev
+	libxmlsec1-dev liblasso3-dev libglib2.0-dev zlib1g-dev
 TEST_PACKAGES = libcmocka-dev python3-pytest python3-requests python3-jsonschema python3-yaml \
 	slapd ldap-utils openssl sqlite3 clang llvm libclang-rt-14-dev clang-format \
 	valgrind git procps curl util-linux python3-lxml xmlsec1 nginx-light simplesamlphp \
 	php-cli php-xml chromium chromium-driver python3-selenium
 
 PKG_CONFIG_NAMES = libsodium libsystemd libseccomp libfyaml ldap lber sqlite3 libmicrohttpd \
-	gnutls libcurl jansson libxml-2.0 xmlsec1-openssl lasso zlib
+	gnutls libcurl jansson libxml-2.0 xmlsec1-openssl lasso gobject-2.0 glib-2.0 zlib
 
 # ------------------------------------------------------------------- flags --
 
@@ -210,6 +210,7 @@ check-valgrind: deps-check ## unit tests under valgrind
 # tests/tools/*.c: programs that integration tests and benchmarks start. TOOL_FOLDER_<name> says
 # the folder whose libraries it uses; all of them when not given.
 TOOL_FOLDER_ldap_read = source
+TOOL_FOLDER_saml_judge = source
 TOOL_FOLDER_filter_match = rules
 TOOL_SOURCES := $(sort $(wildcard tests/tools/*.c))
 TOOLS := $(TOOL_SOURCES:tests/tools/%.c=$(BUILD)/tools/%)

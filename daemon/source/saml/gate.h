@@ -26,6 +26,7 @@ enum gate_kind {
 	GATE_ASSERTION, /* what was inside an EncryptedAssertion */
 	GATE_LOGOUT_REQUEST,
 	GATE_LOGOUT_RESPONSE,
+	GATE_LOGOUT, /* a request or a response: gated.kind tells */
 	GATE_METADATA, /* EntityDescriptor or EntitiesDescriptor; comments and instructions are allowed */
 };
 
