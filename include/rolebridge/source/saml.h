@@ -116,7 +116,8 @@ struct saml_idp {
 	const struct saml_endpoint *sso, *slo;
 	size_t sso_count, slo_count;
 	bool wants_signed_requests;
-	const char *const *scopes; /* shibmd:Scope, plain ones */
+	const char *const *
+		scopes; /* shibmd:Scope, plain ones; a single "" when all are regular expressions: none fits */
 	size_t scope_count;
 };
 
@@ -159,7 +160,13 @@ struct saml_pool *saml_pool_acquire(struct saml_pool *pool);
 void saml_pool_release(struct saml_pool *pool);
 
 struct saml_pool_counts {
-	uint64_t workers, busy, deaths, timeouts, jobs;
+	uint64_t workers; /* ready or busy */
+	uint64_t busy;
+	uint64_t deaths;   /* not by us, in a job or without one; timeouts are counted apart */
+	uint64_t timeouts; /* jobs past their deadline, whose worker was killed */
+	uint64_t replaced; /* grown too large, replaced without a failed job */
+	uint64_t jobs;
+	char last_death[128]; /* "signal 11 (segmentation fault)"; "" when there was none */
 };
 void saml_pool_counts(struct saml_pool *pool, struct saml_pool_counts *ret_counts);
 /* Process ids, for tests and status. Returns how many. */
