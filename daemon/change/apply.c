@@ -285,7 +285,7 @@ static int write_user(struct apply_context *context, struct person_change *chang
 		written = store_user_insert(store, &change->after, &conflict);
 		if (written == 0)
 			return 1;
-		if (conflict.code == ERR_CONFLICT && !context->refuse)
+		if (conflict.code == ERR_CONFLICT && !context->refuse && !context->sign_in)
 			return quarantine(context, change, err_reason(&conflict), conflict.text,
 					  err);
 		if (err)
@@ -356,6 +356,7 @@ static int write_identities(struct apply_context *context, const struct person_c
 
 		if (written < 0 || touch(context, identity, change->after.id, err) < 0)
 			return -1;
+		context->changer->notices.links |= identity->record && !context->sign_in;
 	}
 	return 0;
 }
@@ -418,8 +419,11 @@ void apply_count(struct applied *applied, const struct person_change *change)
 static int write_visible(struct apply_context *context, struct person_change *change,
 			 const char *detail, bool modified, struct err *err)
 {
-	int written = write_user(context, change, &modified, err);
+	int written;
 
+	if (!user_may_sign_in(&change->after) && change->before.id != 0)
+		notice_disabling(context->changer, change->before.id);
+	written = write_user(context, change, &modified, err);
 	change_step("user");
 	if (written <= 0 || !person_change_is_visible(change))
 		return written;
@@ -428,7 +432,7 @@ static int write_visible(struct apply_context *context, struct person_change *ch
 		return -1;
 	change_step("grants");
 	if (write_audit(context, change, modified ? NULL : detail, err) < 0 ||
-	    clear_alarm(context, change, err) < 0)
+	    clear_alarm(context, change, err) < 0 || sessions_follow(context, change, err) < 0)
 		return -1;
 	change_step("audit");
 	if (context->windows && plan_totals_count(context->windows, &context->setup->setup.decision,
@@ -494,8 +498,8 @@ struct driver {
 	struct err failure;
 };
 
-static int write_windows(struct changer *changer, struct plan_totals *windows, int64_t now_s,
-			 struct err *err)
+int apply_windows(struct changer *changer, struct plan_totals *windows, int64_t now_s,
+		  struct err *err)
 {
 	for (size_t i = 0; i < plan_totals_size(windows); i++) {
 		const struct plan_total *total = plan_totals_at(windows, i);
@@ -566,7 +570,7 @@ static int run_batch(struct changer *changer, struct job *job, struct err *err)
 	if (result == 0)
 		result = apply_people(slot, &context, err);
 	if (result == 0 && windows)
-		result = write_windows(changer, windows,
+		result = apply_windows(changer, windows,
 				       setup_steady_s(&plan->setup->setup, context.now_s), err);
 	if (result == 0)
 		result = finish_batch(changer, plan, slot->seq, context.now_s, err);

@@ -14,6 +14,7 @@
 #include <rolebridge/base/util.h>
 
 #include "internal.h"
+#include "link.h"
 
 void (*change_test_hook)(const char *step);
 
@@ -46,6 +47,31 @@ void changer_put_setup(struct changer *changer, struct live_setup *setup)
 	changer->setup = setup;
 	if (before && before->origin != setup->origin)
 		changer->generation++;
+	pthread_mutex_unlock(&changer->mutex);
+	if (before)
+		setup_release(&before->setup);
+}
+
+struct live_setup *changer_coming_setup(struct changer *changer)
+{
+	struct live_setup *setup;
+
+	pthread_mutex_lock(&changer->mutex);
+	setup = changer->coming ? changer->coming : changer->setup;
+	setup_acquire(&setup->setup);
+	pthread_mutex_unlock(&changer->mutex);
+	return setup;
+}
+
+void changer_set_coming(struct changer *changer, struct live_setup *setup)
+{
+	struct live_setup *before;
+
+	if (setup)
+		setup_acquire(&setup->setup);
+	pthread_mutex_lock(&changer->mutex);
+	before = changer->coming;
+	changer->coming = setup;
 	pthread_mutex_unlock(&changer->mutex);
 	if (before)
 		setup_release(&before->setup);
@@ -410,7 +436,7 @@ struct changer *changer_open(const char *store_path, struct setup *setup, struct
 	pthread_mutex_init(&changer->clock_lock, NULL);
 	pthread_mutex_init(&changer->bulk, NULL);
 	pthread_cond_init(&changer->wake, NULL);
-	pthread_cond_init(&changer->answered, NULL);
+	pthread_mutex_init(&changer->link_lock, NULL);
 	changer->generation = 1;
 	changer->path = strdup(store_path);
 	if (!changer->path)
@@ -442,9 +468,14 @@ void changer_close(struct changer *changer)
 	}
 	if (changer->setup)
 		setup_release(&changer->setup->setup);
+	if (changer->coming)
+		setup_release(&changer->coming->setup);
+	link_indexes_drop(changer);
+	notices_finish(changer);
+	free(changer->waiting_ids);
 	store_close(changer->store);
 	free(changer->path);
-	pthread_cond_destroy(&changer->answered);
+	pthread_mutex_destroy(&changer->link_lock);
 	pthread_cond_destroy(&changer->wake);
 	pthread_mutex_destroy(&changer->bulk);
 	pthread_mutex_destroy(&changer->clock_lock);

@@ -27,6 +27,7 @@ struct subject {
 	struct identity *identities;
 	bool *gone;
 	size_t identity_count;
+	size_t read_count; /* of those, of sources that are read: only these can be missing */
 	struct identity previous; /* stored content of the identity that changes */
 	bool has_previous;
 	bool missing;
@@ -63,7 +64,8 @@ static void add_silent(const struct evaluation *e, struct subject *subject, cons
 
 /* Decode what the store or the source has; sources that are no longer configured say nothing. */
 static int add_identity(const struct evaluation *e, struct subject *subject, const char *source,
-			const void *record, size_t size, bool stored, bool gone, struct err *err)
+			const void *record, size_t size, bool stored, int64_t read_s, bool gone,
+			struct err *err)
 {
 	const struct schema *schema = e->setup->setup.decision.schema;
 	int number = schema_find_source(schema, source, strlen(source));
@@ -75,10 +77,14 @@ static int add_identity(const struct evaluation *e, struct subject *subject, con
 	}
 	if (record_decode(record, size, schema, (uint16_t)number, e->arena, identity, err) < 0)
 		return err_wrap(err, "identity of source '%s'", source);
+	bool signs_in = e->setup->sign_in & (source_mask)1 << number;
+
 	/* Stored before some group was asked for: the list may lack it. */
-	if (stored && e->setup->groups_stale & (source_mask)1 << number)
+	if (stored && (e->setup->groups_stale & (source_mask)1 << number ||
+		       (signs_in && read_s <= e->setup->groups_since_s[number])))
 		identity->groups_complete = false;
-	subject->gone[subject->identity_count++] = gone;
+	subject->gone[subject->identity_count++] = gone && !signs_in;
+	subject->read_count += !signs_in;
 	return 0;
 }
 
@@ -124,7 +130,7 @@ static int read_identities(const struct evaluation *e, struct subject *subject,
 			continue;
 		}
 		if (add_identity(e, subject, rows[i].source, rows[i].record, rows[i].record_size,
-				 true,
+				 true, rows[i].read_s,
 				 is_gone(e, marks ? identity->missing_s : rows[i].missing_s,
 					 marks ? identity->missing_runs : rows[i].missing_runs),
 				 err) < 0)
@@ -132,18 +138,19 @@ static int read_identities(const struct evaluation *e, struct subject *subject,
 	}
 	if (identity && identity->record)
 		return add_identity(e, subject, identity->source, identity->record,
-				    identity->record_size, false, false, err);
+				    identity->record_size, false, 0, false, err);
 	return 0;
 }
 
 /* Who of the identities speaks. */
 static int merge(const struct evaluation *e, struct subject *subject, struct err *err)
 {
-	size_t speaking = 0, kept = 0;
+	size_t gone = 0, kept = 0;
 
 	for (size_t i = 0; i < subject->identity_count; i++)
-		speaking += subject->gone[i] ? 0 : 1;
-	subject->missing = subject->identity_count > 0 && speaking == 0;
+		gone += subject->gone[i];
+	/* Having signed in once keeps nobody here who has left every directory. */
+	subject->missing = subject->read_count > 0 && gone == subject->read_count;
 	for (size_t i = 0; i < subject->identity_count; i++)
 		if (subject->missing || !subject->gone[i])
 			subject->identities[kept++] = subject->identities[i];
@@ -344,7 +351,7 @@ static uint32_t kept_reasons(const struct subject *subject)
 
 	if (subject->silent_disabled)
 		kept |= DISABLED_BY_SOURCE | SUSPENDED_SIGN_IN;
-	if (subject->silent && subject->identity_count == 0)
+	if (subject->silent && subject->read_count == 0)
 		kept |= DISABLED_BY_SOURCE | DISABLED_MISSING | SUSPENDED_SIGN_IN;
 	return kept;
 }
@@ -399,15 +406,22 @@ int evaluate_user(const struct evaluation *e, int64_t user_id,
 	return make_change(e, &subject, &input, &decision, identity, ret_change, err);
 }
 
-int evaluate_person(const struct evaluation *e, int64_t user_id, struct person *ret_person,
-		    struct err *err)
+int evaluate_person_as(const struct evaluation *e, int64_t user_id,
+		       const struct identity_change *identity, struct person *ret_person,
+		       struct err *err)
 {
 	struct subject subject = { 0 };
 
-	if (read_subject(e, user_id, NULL, &subject, err) < 0)
+	if (read_subject(e, user_id, identity, &subject, err) < 0)
 		return -1;
 	*ret_person = subject.person;
 	return 0;
+}
+
+int evaluate_person(const struct evaluation *e, int64_t user_id, struct person *ret_person,
+		    struct err *err)
+{
+	return evaluate_person_as(e, user_id, NULL, ret_person, err);
 }
 
 int change_person_load(struct setup *setup, struct store *store, int64_t user_id, int64_t now_s,

@@ -16,6 +16,7 @@
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/hash.h>
 #include <rolebridge/base/json.h>
+#include <rolebridge/change/login.h>
 #include <rolebridge/change/sync.h>
 #include <rolebridge/identity/record.h>
 
@@ -68,6 +69,12 @@ struct live_setup {
 	uint32_t *unknown_ids;
 	/* Sources whose last whole read did not ask for some group that they could know. */
 	source_mask groups_stale;
+	/*
+	 * Sources that speak at sign-in alone and are never read: nobody is missing there. What they said up
+	 * to groups_since_s, they said without having been asked for some group that rules name now.
+	 */
+	source_mask sign_in;
+	int64_t groups_since_s[SOURCES_MAX];
 };
 /* After a change of unknown: the list of those that are. Only before the setup is shared. */
 int live_setup_list_unknown(struct live_setup *live, struct err *err);
@@ -76,6 +83,8 @@ struct live_setup *live_setup_create(struct setup *origin, struct store *store, 
 /* Which groups a source can know: its own, and for a directory those of any directory. */
 bool source_knows_group(const struct source_settings *source, const struct group *group);
 const struct source_settings *setup_find_source(const struct setup *setup, const char *name);
+/* Is it never read, but speaks when somebody signs in? */
+bool source_signs_in(const struct source_settings *source);
 
 /* What the last whole read of a source said about each group, kept in the store's meta values. */
 struct coverage {
@@ -107,6 +116,7 @@ struct job {
 	int result;
 	struct err err;
 	bool done;
+	pthread_cond_t answered; /* of who waits for it */
 };
 int writer_start(struct changer *changer, struct err *err);
 void writer_stop(struct changer *changer); /* finishes what waits */
@@ -115,6 +125,30 @@ int writer_request(struct changer *changer, job_run *run, void *context, struct 
 int writer_bulk(struct changer *changer, job_run *run, void *context, struct err *err);
 /* Hand over and go on; job->finished is always called. */
 void writer_submit(struct changer *changer, struct job *job);
+
+/* --- observe.c: who is told after the commit --- */
+struct notice_list {
+	int64_t *ids;
+	size_t count, capacity;
+};
+struct notices {
+	struct notice_list changed, ended; /* users; sessions */
+	bool anybody;
+	bool links; /* identities that others may link to were written */
+};
+struct notice_mark {
+	size_t changed, ended;
+};
+/* Before the commit. */
+void notice_disabling(struct changer *changer, int64_t user_id);
+/* Inside the transaction; told after its commit. */
+void notice_changed(struct changer *changer, int64_t user_id);
+int notice_ended(struct changer *changer, int64_t session_id, struct err *err);
+/* For the writer: what a savepoint, or a transaction, that is undone has noted goes too. */
+struct notice_mark notices_mark(const struct changer *changer);
+void notices_undo(struct changer *changer, struct notice_mark mark);
+void notices_tell(struct changer *changer);
+void notices_finish(struct changer *changer);
 
 /* --- known.c: digests of what is known of a source's identities --- */
 struct known;
@@ -164,7 +198,7 @@ struct changer {
 	char *path;
 	struct store *store; /* writer thread only */
 	pthread_mutex_t mutex;
-	pthread_cond_t wake, answered;
+	pthread_cond_t wake;
 	struct job *requests, **requests_end;
 	struct job *bulks, **bulks_end;
 	bool stopping, started;
@@ -175,11 +209,28 @@ struct changer {
 	pthread_mutex_t clock_lock; /* before bulk */
 	struct clock_note clock, clock_stored;
 	bool clock_stale; /* the setup in force does not know the last step */
+	/* A reload's, from READY on: its batches are under way, and sign-in follows it already; by mutex. */
+	struct live_setup *coming;
+	struct change_observer observer;
+	bool observed;
+	struct notices notices; /* writer thread only */
+	/* Grows when identities that others may link to are written; atomic. */
+	uint64_t identity_version;
+	struct link_index *link_indexes; /* by link_lock */
+	pthread_mutex_t link_lock;
+	/* Users who wait in held plans, ascending; writer thread only. */
+	int64_t *waiting_ids;
+	size_t waiting_count;
+	bool waiting_known;
 	pthread_mutex_t bulk;
 	bool leaving;	 /* atomic: begin nothing long any more */
 	bool unfinished; /* a READY plan could not be applied to its end; by bulk */
 };
 struct live_setup *changer_live_setup(struct changer *changer, uint64_t *ret_generation);
+/* The one a reload brings, if one is under way, else the one in force. */
+struct live_setup *changer_coming_setup(struct changer *changer);
+/* NULL: it does not come. Takes a reference of its own. */
+void changer_set_coming(struct changer *changer, struct live_setup *setup);
 /* Takes over the reference. */
 void changer_put_setup(struct changer *changer, struct live_setup *setup);
 /* -1 with ERR_CANCELLED after changer_stop. */
@@ -225,6 +276,10 @@ int evaluate_user(const struct evaluation *e, int64_t user_id,
 		  const struct identity_change *identity, struct person_change *ret_change,
 		  enum evaluated *ret_outcome, const char **ret_problem, struct err *err);
 
+/* The same with `identity` as it will be; user_id 0: someone new. */
+int evaluate_person_as(const struct evaluation *e, int64_t user_id,
+		       const struct identity_change *identity, struct person *ret_person,
+		       struct err *err);
 /* A user's identities as rules see them. */
 int evaluate_person(const struct evaluation *e, int64_t user_id, struct person *ret_person,
 		    struct err *err);
@@ -386,6 +441,7 @@ struct apply_context {
 	const char *source; /* whose window counts disables, whose quarantine */
 	const struct plan_holds *holds;
 	bool refuse; /* a person waits for the answer: the last administrator is refused, not kept */
+	bool sign_in; /* someone new signs in: a name that is taken is a refusal, not quarantine */
 	struct plan_totals *windows; /* NULL: not counted */
 	int64_t now_s;
 	struct applied *applied;
@@ -403,6 +459,19 @@ struct apply_context {
 int apply_person(struct apply_context *context, const struct person_change *change,
 		 const char *detail, struct err *err);
 void apply_count(struct applied *applied, const struct person_change *change);
+/* What was counted, into the sliding windows. */
+int apply_windows(struct changer *changer, struct plan_totals *windows, int64_t now_s,
+		  struct err *err);
+
+/* --- session.c --- */
+/* May they sign in, and stay signed in? */
+static inline bool user_may_sign_in(const struct user *user)
+{
+	return (user->disabled & (DISABLED_ANY | (uint32_t)SUSPENDED_SIGN_IN)) == 0;
+}
+/* Inside the transaction of a person's change: who may not sign in any more has no sessions either. */
+int sessions_follow(struct apply_context *context, const struct person_change *change,
+		    struct err *err);
 
 /* --- detail.c --- */
 void detail_write(const struct person_change *change, struct strbuf *out);

@@ -28,11 +28,21 @@ struct linker {
 	int other;     /* the other source's number */
 	bool by_key;
 	uint16_t other_attribute;
-	/* Folded value of the other source's attribute → index of a user id. */
-	struct hash_table *index;
+	struct link_index *index; /* NULL: not made yet */
+	struct hash_table *
+		taken; /* users who got an identity of this source in this run; NULL: one sign-in */
+};
+
+struct link_index {
+	struct link_index *next;
+	char *source;
+	uint64_t generation, version; /* of the setup, of the identities */
+	bool used;		      /* since the last tidying */
+	int references;		      /* atomic */
+	/* Folded value of the other source's attribute → place of a user id. */
+	struct hash_table *table;
 	int64_t *users;
-	size_t user_count, user_capacity;
-	struct hash_table *taken; /* users who got an identity of this source in this run */
+	size_t count, capacity;
 };
 
 static int find_attribute(const struct schema *schema, const char *name)
@@ -40,27 +50,18 @@ static int find_attribute(const struct schema *schema, const char *name)
 	return name ? schema_find(schema, name, strlen(name)) : -1;
 }
 
-struct linker *linker_create(const struct live_setup *setup, const struct source_settings *source,
-			     struct store *store)
+static void linker_init(struct linker *linker, const struct live_setup *setup,
+			const struct source_settings *source, struct store *store)
 {
 	const struct schema *schema = setup->setup.decision.schema;
 	const struct link_settings *link = &source->link;
-	struct linker *linker = calloc(1, sizeof(*linker));
 	int other;
 
-	if (!linker)
-		return NULL;
-	linker->setup = setup;
-	linker->source = source;
-	linker->store = store;
-	linker->attribute = -1;
-	linker->taken = hash_table_create(16, INDEX_MAX);
-	if (!linker->taken) {
-		free(linker);
-		return NULL;
-	}
+	*linker = (struct linker){
+		.setup = setup, .source = source, .store = store, .attribute = -1
+	};
 	if (link->at.file == 0 || !link->source.text)
-		return linker;
+		return;
 	linker->attribute = find_attribute(schema, link->attribute.text);
 	linker->other = schema_find_source(schema, link->source.text, strlen(link->source.text));
 	linker->by_key = !link->other.text || strcmp(link->other.text, "key") == 0;
@@ -73,6 +74,21 @@ struct linker *linker_create(const struct live_setup *setup, const struct source
 	}
 	if (linker->other < 0)
 		linker->attribute = -1;
+}
+
+struct linker *linker_create(const struct live_setup *setup, const struct source_settings *source,
+			     struct store *store)
+{
+	struct linker *linker = malloc(sizeof(*linker));
+
+	if (!linker)
+		return NULL;
+	linker_init(linker, setup, source, store);
+	linker->taken = hash_table_create(16, INDEX_MAX);
+	if (!linker->taken) {
+		free(linker);
+		return NULL;
+	}
 	return linker;
 }
 
@@ -80,9 +96,8 @@ void linker_destroy(struct linker *linker)
 {
 	if (!linker)
 		return;
-	hash_table_destroy(linker->index);
+	link_index_release(linker->index);
 	hash_table_destroy(linker->taken);
-	free(linker->users);
 	free(linker);
 }
 
@@ -109,7 +124,8 @@ static int fold(const char *value, struct strbuf *out, struct hash128 *ret_hash,
 /* --- the other source's attribute, read once --- */
 
 struct indexing {
-	struct linker *linker;
+	const struct linker *linker;
+	struct link_index *index;
 	struct arena *arena;
 	struct strbuf scratch;
 	struct err *err;
@@ -117,32 +133,32 @@ struct indexing {
 
 static int index_value(struct indexing *indexing, const char *value, int64_t user_id)
 {
-	struct linker *linker = indexing->linker;
+	struct link_index *index = indexing->index;
 	struct hash128 hash;
 	uint32_t *slot;
 	int fresh;
 
 	if (fold(value, &indexing->scratch, &hash, indexing->err) < 0)
 		return -1;
-	fresh = hash_table_put(linker->index, hash, &slot);
-	if (fresh < 0)
-		return no_memory(indexing->err);
-	if (fresh == 0) {
-		if (*slot != AMBIGUOUS && linker->users[*slot] != user_id)
-			*slot = AMBIGUOUS;
-		return 0;
-	}
-	if (linker->user_count == linker->user_capacity) {
-		size_t capacity = linker->user_capacity ? linker->user_capacity * 2 : 256;
-		int64_t *users = reallocarray(linker->users, capacity, sizeof(*users));
+	if (index->count == index->capacity) {
+		size_t capacity = index->capacity ? index->capacity * 2 : 256;
+		int64_t *users = reallocarray(index->users, capacity, sizeof(*users));
 
 		if (!users)
 			return no_memory(indexing->err);
-		linker->users = users;
-		linker->user_capacity = capacity;
+		index->users = users;
+		index->capacity = capacity;
 	}
-	*slot = (uint32_t)linker->user_count;
-	linker->users[linker->user_count++] = user_id;
+	fresh = hash_table_put(index->table, hash, &slot);
+	if (fresh < 0)
+		return no_memory(indexing->err);
+	if (fresh == 0) {
+		if (*slot != AMBIGUOUS && index->users[*slot] != user_id)
+			*slot = AMBIGUOUS;
+		return 0;
+	}
+	*slot = (uint32_t)index->count;
+	index->users[index->count++] = user_id;
 	return 0;
 }
 
@@ -150,7 +166,7 @@ static int index_identity(void *context, const char *key, struct hash128 digest 
 			  int64_t user_id, int64_t missing_s UNUSED, uint32_t missing_runs UNUSED)
 {
 	struct indexing *indexing = context;
-	struct linker *linker = indexing->linker;
+	const struct linker *linker = indexing->linker;
 	const struct schema *schema = linker->setup->setup.decision.schema;
 	struct identity_row row;
 	struct identity identity;
@@ -170,22 +186,53 @@ static int index_identity(void *context, const char *key, struct hash128 digest 
 	return 0;
 }
 
-static int build_index(struct linker *linker, struct err *err)
+void link_index_release(struct link_index *index)
+{
+	if (!index || __atomic_sub_fetch(&index->references, 1, __ATOMIC_ACQ_REL) != 0)
+		return;
+	hash_table_destroy(index->table);
+	free(index->users);
+	free(index->source);
+	free(index);
+}
+
+static struct link_index *index_create(void)
+{
+	struct link_index *index = calloc(1, sizeof(*index));
+
+	if (!index)
+		return NULL;
+	index->references = 1;
+	index->table = hash_table_create(1024, INDEX_MAX);
+	if (index->table)
+		return index;
+	free(index);
+	return NULL;
+}
+
+static int build_index(const struct linker *linker, struct link_index **ret_index, struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
-	struct indexing indexing = {
-		.linker = linker, .arena = arena, .scratch = STRBUF(RECORD_MAX), .err = err
-	};
+	struct indexing indexing = { .linker = linker,
+				     .index = index_create(),
+				     .arena = arena,
+				     .scratch = STRBUF(RECORD_MAX),
+				     .err = err };
 	int result;
 
-	linker->index = hash_table_create(1024, INDEX_MAX);
-	if (!arena || !linker->index)
+	if (!arena || !indexing.index) {
+		link_index_release(indexing.index);
 		return no_memory(err);
+	}
 	result = store_identity_each(
 		linker->store,
 		schema_source_name(linker->setup->setup.decision.schema, (uint16_t)linker->other),
 		index_identity, &indexing, err);
 	strbuf_finish(&indexing.scratch);
+	if (result == 0)
+		*ret_index = indexing.index;
+	else
+		link_index_release(indexing.index);
 	return result;
 }
 
@@ -218,16 +265,16 @@ static int match_attribute(struct linker *linker, const char *value, int64_t *re
 	struct hash128 hash;
 	uint32_t at;
 
-	if (!linker->index && build_index(linker, err) < 0)
+	if (!linker->index && build_index(linker, &linker->index, err) < 0)
 		return -1;
 	if (fold(value, &scratch, &hash, err) < 0)
 		return -1;
-	if (!hash_table_get(linker->index, hash, &at))
+	if (!hash_table_get(linker->index->table, hash, &at))
 		return 0;
 	if (at == AMBIGUOUS)
 		*ret_ambiguous = true;
 	else
-		*ret_user = linker->users[at];
+		*ret_user = linker->index->users[at];
 	return 0;
 }
 
@@ -343,7 +390,9 @@ static int check_user(struct linker *linker, int64_t user_id, struct arena *aren
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(rows[i].source, linker->source->name.text) == 0)
 			*ret_reason = "duplicate-link";
-	fresh = hash_table_put(linker->taken, fingerprint128(&user_id, sizeof(user_id)), &slot);
+	fresh = !linker->taken ? 1
+			       : hash_table_put(linker->taken,
+						fingerprint128(&user_id, sizeof(user_id)), &slot);
 	if (fresh < 0)
 		return no_memory(err);
 	if (fresh == 0)
@@ -377,4 +426,179 @@ int linker_find(struct linker *linker, const struct identity *identity, struct a
 	if (!*ret_reason)
 		*ret_user = user;
 	return 0;
+}
+
+/* --- one sign-in --- */
+
+static bool needs_index(const struct linker *linker)
+{
+	return linker->attribute >= 0 && !linker->by_key;
+}
+
+/* What a sign-in writes is not counted in the version: who links to such a source asks the store. */
+static bool can_be_shared(const struct linker *linker)
+{
+	return !(linker->setup->sign_in & (source_mask)1 << linker->other);
+}
+
+static bool holds_now(const struct link_lookup *lookup)
+{
+	const struct link_index *index = lookup->index;
+	struct changer *changer = lookup->changer;
+	uint64_t generation;
+
+	pthread_mutex_lock(&changer->mutex);
+	generation = changer->setup == lookup->setup ? changer->generation : 0;
+	pthread_mutex_unlock(&changer->mutex);
+	return index && index->generation == generation &&
+	       strcmp(index->source, lookup->source->name.text) == 0 &&
+	       index->version == __atomic_load_n(&changer->identity_version, __ATOMIC_ACQUIRE);
+}
+
+int link_lookup(const struct link_lookup *lookup, const struct identity *identity,
+		struct arena *arena, int64_t *ret_user, bool *ret_lacking, const char **ret_reason,
+		const char **ret_detail, struct err *err)
+{
+	struct linker linker;
+	int result;
+
+	linker_init(&linker, lookup->setup, lookup->source, lookup->changer->store);
+	*ret_user = 0;
+	*ret_reason = NULL;
+	*ret_lacking = false;
+	if (!linker_links(&linker))
+		return 0;
+	if (needs_index(&linker) && can_be_shared(&linker) && !lookup->fallback) {
+		if (!holds_now(lookup)) {
+			*ret_lacking = true;
+			return 0;
+		}
+		linker.index = lookup->index;
+	}
+	result = linker_find(&linker, identity, arena, ret_user, ret_reason, ret_detail, err);
+	if (linker.index != lookup->index)
+		link_index_release(linker.index);
+	return result;
+}
+
+int link_to_quarantined(const struct link_lookup *lookup, const struct identity *identity,
+			struct err *err)
+{
+	const struct schema *schema = lookup->setup->setup.decision.schema;
+	struct linker linker;
+	int found = 0;
+
+	linker_init(&linker, lookup->setup, lookup->source, lookup->changer->store);
+	if (linker.attribute < 0 || !linker.by_key)
+		return 0;
+	for (size_t i = 0; i < identity->attribute_count; i++) {
+		const struct attribute *attribute = &identity->attributes[i];
+
+		for (uint32_t j = 0;
+		     found == 0 && attribute->id == linker.attribute && j < attribute->count; j++)
+			found = store_quarantine_has_key(
+				linker.store, schema_source_name(schema, (uint16_t)linker.other),
+				attribute->values[j], err);
+	}
+	return found;
+}
+
+/* --- the shared ones --- */
+
+static struct link_index *find_shared(struct changer *changer, const char *source,
+				      uint64_t generation, uint64_t version)
+{
+	struct link_index *index = changer->link_indexes;
+
+	while (index && (index->generation != generation || index->version != version ||
+			 strcmp(index->source, source) != 0))
+		index = index->next;
+	return index;
+}
+
+/* Those that the predicate names leave the list. */
+static void drop_shared(struct changer *changer, const char *source, bool unused)
+{
+	struct link_index **at = &changer->link_indexes;
+
+	while (*at) {
+		struct link_index *index = *at;
+		bool goes = unused ? !index->used : !source || strcmp(index->source, source) == 0;
+
+		if (unused)
+			index->used = false;
+		if (goes) {
+			*at = index->next;
+			link_index_release(index);
+		} else {
+			at = &index->next;
+		}
+	}
+}
+
+static int make_shared(struct changer *changer, const struct live_setup *setup, const char *source,
+		       uint64_t generation, struct link_index **ret_index, struct err *err)
+{
+	const struct source_settings *settings = setup_find_source(&setup->setup, source);
+	uint64_t version = __atomic_load_n(&changer->identity_version, __ATOMIC_ACQUIRE);
+	AUTO(store) struct store *store = NULL;
+	struct link_index *index = NULL;
+	struct linker linker;
+
+	*ret_index = find_shared(changer, source, generation, version);
+	if (*ret_index || !settings)
+		return 0;
+	store = store_open(changer->path, STORE_READ, err);
+	if (!store)
+		return -1;
+	linker_init(&linker, setup, settings, store);
+	if (!needs_index(&linker) || !can_be_shared(&linker))
+		return 0;
+	if (build_index(&linker, &index, err) < 0)
+		return -1;
+	index->source = strdup(source);
+	if (!index->source) {
+		link_index_release(index);
+		return no_memory(err);
+	}
+	index->generation = generation;
+	index->version = version;
+	drop_shared(changer, source, false);
+	index->next = changer->link_indexes;
+	changer->link_indexes = index;
+	*ret_index = index;
+	return 0;
+}
+
+int link_index_get(struct changer *changer, const char *source, struct link_index **ret_index,
+		   struct err *err)
+{
+	uint64_t generation;
+	struct live_setup *setup = changer_live_setup(changer, &generation);
+	struct link_index *index = NULL;
+	int result;
+
+	pthread_mutex_lock(&changer->link_lock);
+	result = make_shared(changer, setup, source, generation, &index, err);
+	if (index) {
+		index->used = true;
+		__atomic_add_fetch(&index->references, 1, __ATOMIC_RELAXED);
+	}
+	pthread_mutex_unlock(&changer->link_lock);
+	setup_release(&setup->setup);
+	if (result == 0)
+		*ret_index = index;
+	return result;
+}
+
+void link_indexes_tidy(struct changer *changer)
+{
+	pthread_mutex_lock(&changer->link_lock);
+	drop_shared(changer, NULL, true);
+	pthread_mutex_unlock(&changer->link_lock);
+}
+
+void link_indexes_drop(struct changer *changer)
+{
+	drop_shared(changer, NULL, false);
 }

@@ -109,9 +109,12 @@ static int reload_ready(struct changer *changer, struct run *run UNUSED, void *c
 	struct reload *reload = context;
 	char hex[65];
 
-	if (setup_digest(&reload->setup->setup, reload->now_s, hex, err) < 0)
+	if (setup_digest(&reload->setup->setup, reload->now_s, hex, err) < 0 ||
+	    store_meta_set(changer->store, "decision-digest", hex, err) < 0)
 		return -1;
-	return store_meta_set(changer->store, "decision-digest", hex, err);
+	/* Whoever signs in from here on must not get back what a batch has taken away. */
+	changer_set_coming(changer, reload->setup);
+	return 0;
 }
 
 static int registry_job(struct changer *changer, struct job *job, struct err *err)
@@ -158,6 +161,7 @@ static int carry_out_reload(struct reload *reload, struct err *err)
 		changer_put_setup(changer, reload->setup);
 		slots_forget(changer);
 	}
+	changer_set_coming(changer, NULL);
 	return result;
 }
 

@@ -395,6 +395,7 @@ static int ready_job(struct changer *changer, struct job *job, struct err *err)
 				.holds_size = run->holds_bytes.size };
 
 	ready->same_held = false;
+	changer->waiting_known = false;
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory to store a plan");
 	if (check_generation(changer, run, err) < 0)

@@ -55,6 +55,11 @@ const struct source_settings *setup_find_source(const struct setup *setup, const
 	return NULL;
 }
 
+bool source_signs_in(const struct source_settings *source)
+{
+	return source->type.text && strcmp(source->type.text, "saml") == 0;
+}
+
 static bool is_directory(const struct source_settings *source)
 {
 	return source->type.text &&
@@ -202,6 +207,8 @@ static int fill_stale(struct live_setup *live, struct store *store, struct arena
 	for (size_t i = 0; i < setup->source_count; i++) {
 		struct coverage coverage;
 
+		if (source_signs_in(setup->sources[i]))
+			continue;
 		if (coverage_load(store, setup->sources[i]->name.text, arena, &coverage, err) < 0)
 			return -1;
 		for (size_t j = 0; j < group_registry_count(setup->registry); j++) {
@@ -211,6 +218,91 @@ static int fill_stale(struct live_setup *live, struct store *store, struct arena
 			    coverage_get(&coverage, group->id) < 0)
 				live->groups_stale |= (source_mask)1 << i;
 		}
+	}
+	return 0;
+}
+
+/* --- since when a source that speaks at sign-in is asked for all its groups --- */
+
+static const char *since_name(const char *source, struct arena *arena, struct err *err)
+{
+	const char *name = arena_printf(arena, "groups-since:%s", source);
+
+	if (!name)
+		err_set(err, ERR_MEMORY, "no memory for group states");
+	return name;
+}
+
+static int since_load(struct store *store, const char *source, struct arena *arena,
+		      int64_t *ret_since_s, struct err *err)
+{
+	const char *name = since_name(source, arena, err), *text;
+
+	if (!name || store_meta_get(store, name, arena, &text, err) < 0)
+		return -1;
+	*ret_since_s = text ? strtoll(text, NULL, 10) : 0;
+	return 0;
+}
+
+static int since_note(struct store *store, const char *source, struct arena *arena, struct err *err)
+{
+	const char *name = since_name(source, arena, err), *text;
+
+	if (!name)
+		return -1;
+	text = arena_printf(arena, "%" PRId64, change_now_s());
+	return text ? store_meta_set(store, name, text, err)
+		    : err_set(err, ERR_MEMORY, "no memory for group states");
+}
+
+static bool is_stored(const struct group_registry_row *rows, size_t count, uint32_t id)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (rows[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < count && rows[low].id == id;
+}
+
+/* Groups that are about to be stored, or never will be (a preview), nobody was asked for yet. */
+static void since_unstored(struct live_setup *live, size_t source,
+			   const struct group_registry_row *rows, size_t count)
+{
+	const struct setup *setup = live->origin;
+
+	for (size_t i = 0; i < group_registry_count(setup->registry); i++) {
+		const struct group *group = group_registry_at(setup->registry, i);
+
+		if (source_knows_group(setup->sources[source], group) &&
+		    !is_stored(rows, count, group->id))
+			live->groups_since_s[source] = change_now_s();
+	}
+}
+
+static int fill_since(struct live_setup *live, struct store *store, struct arena *arena,
+		      struct err *err)
+{
+	const struct setup *setup = live->origin;
+	struct group_registry_row *rows;
+	size_t count;
+	uint32_t next;
+
+	if (store_groups_load(store, arena, &rows, &count, &next, err) < 0)
+		return -1;
+	for (size_t i = 0; i < setup->source_count && i < SOURCES_MAX; i++) {
+		if (!source_signs_in(setup->sources[i]))
+			continue;
+		live->sign_in |= (source_mask)1 << i;
+		if (since_load(store, setup->sources[i]->name.text, arena, &live->groups_since_s[i],
+			       err) < 0)
+			return -1;
+		since_unstored(live, i, rows, count);
 	}
 	return 0;
 }
@@ -233,7 +325,8 @@ struct live_setup *live_setup_create(struct setup *origin, struct store *store, 
 	live->setup.destroy = destroy_live;
 	live->origin = setup_acquire(origin);
 	if (clock_shift_load(store, &live->setup.clock_shift_s, err) < 0 ||
-	    fill_unknown(live, store, arena, err) < 0 || fill_stale(live, store, arena, err) < 0) {
+	    fill_unknown(live, store, arena, err) < 0 || fill_stale(live, store, arena, err) < 0 ||
+	    fill_since(live, store, arena, err) < 0) {
 		setup_release(&live->setup);
 		return NULL;
 	}
@@ -267,7 +360,8 @@ int registry_store(struct store *store, const struct group_registry *registry, s
 			at++;
 		if (at < count && rows[at].id == group->id)
 			continue;
-		if (store_group_put(store, &row, err) < 0)
+		if (store_group_put(store, &row, err) < 0 ||
+		    (group->source[0] && since_note(store, group->source, arena, err) < 0))
 			return -1;
 	}
 	if (group_registry_next_id(registry) > next)
@@ -303,7 +397,8 @@ int setup_digest(const struct setup *setup, int64_t now_s, char ret_hex[65], str
 			setup->decision.trust ? &setup->decision.trust[i] : NULL;
 
 		put_text(&bytes, setup->sources[i]->name.text);
-		put_u8(&bytes, trust && trust->restricted);
+		put_u8(&bytes,
+		       trust ? (uint8_t)(trust->restricted | (unsigned)trust->signs_in << 1) : 0);
 		for (unsigned kind = 0; trust && kind < GRANT_KINDS; kind++) {
 			put_varint(&bytes, trust->counts[kind]);
 			for (size_t j = 0; j < trust->counts[kind]; j++)

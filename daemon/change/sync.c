@@ -34,6 +34,12 @@ static int find_source(struct sync *sync, const char *name, struct err *err)
 	sync->settings = setup_find_source(&sync->setup->setup, name);
 	if (!sync->settings)
 		return err_set(err, ERR_NOT_FOUND, "no source '%s' is configured", name);
+	/* It would find everybody missing. */
+	if (source_signs_in(sync->settings))
+		return err_refuse(
+			err, ERR_INVALID, "not-readable",
+			"source '%s' speaks when somebody signs in: there is nothing to read",
+			name);
 	sync->number = (uint16_t)schema_find_source(sync->setup->setup.decision.schema, name,
 						    strlen(name));
 	return 0;

@@ -47,7 +47,7 @@ static void answer(struct changer *changer, struct job *job)
 	}
 	pthread_mutex_lock(&changer->mutex);
 	job->done = true;
-	pthread_cond_broadcast(&changer->answered);
+	pthread_cond_signal(&job->answered);
 	pthread_mutex_unlock(&changer->mutex);
 }
 
@@ -63,8 +63,12 @@ static void run_bulk(struct changer *changer, struct job *job)
 		change_step("commit");
 		if (job->result == 0)
 			job->result = store_commit(changer->store, &job->err);
-		if (job->result < 0)
+		if (job->result < 0) {
 			store_rollback(changer->store);
+			notices_undo(changer, (struct notice_mark){ 0, 0 });
+		} else {
+			notices_tell(changer);
+		}
 	}
 	change_step("committed");
 	answer(changer, job);
@@ -73,11 +77,14 @@ static void run_bulk(struct changer *changer, struct job *job)
 /* One request in its savepoint. Returns -1 when the whole transaction is spoilt. */
 static int run_request(struct changer *changer, struct job *job, struct err *err)
 {
+	struct notice_mark mark = notices_mark(changer);
+
 	if (store_savepoint(changer->store, err) < 0)
 		return -1;
 	job->result = job->run(changer, job, &job->err);
 	if (job->result < 0) {
 		store_rollback_to(changer->store);
+		notices_undo(changer, mark);
 		return 0;
 	}
 	return store_release(changer->store, err);
@@ -118,6 +125,7 @@ static void run_requests(struct changer *changer, struct job *jobs)
 		if (run_request(changer, job, &err) < 0) {
 			/* Shared fate: those done before are undone with it and told so. */
 			store_rollback(changer->store);
+			notices_undo(changer, (struct notice_mark){ 0, 0 });
 			fail_all(jobs, &err);
 			answer_all(changer, jobs);
 			return;
@@ -125,7 +133,10 @@ static void run_requests(struct changer *changer, struct job *jobs)
 	change_step("commit");
 	if (store_commit(changer->store, &err) < 0) {
 		store_rollback(changer->store);
+		notices_undo(changer, (struct notice_mark){ 0, 0 });
 		fail_all(jobs, &err);
+	} else {
+		notices_tell(changer);
 	}
 	change_step("committed");
 	answer_all(changer, jobs);
@@ -246,16 +257,19 @@ static int run_and_wait(struct changer *changer, struct job ***end, job_run *run
 {
 	struct job job = { .run = run, .context = context };
 
+	pthread_cond_init(&job.answered, NULL);
 	pthread_mutex_lock(&changer->mutex);
 	if (changer->stopping) {
 		pthread_mutex_unlock(&changer->mutex);
+		pthread_cond_destroy(&job.answered);
 		return err_set(err, ERR_UNAVAILABLE, "the daemon is stopping");
 	}
 	enqueue(end, &job);
 	pthread_cond_signal(&changer->wake);
 	while (!job.done)
-		pthread_cond_wait(&changer->answered, &changer->mutex);
+		pthread_cond_wait(&job.answered, &changer->mutex);
 	pthread_mutex_unlock(&changer->mutex);
+	pthread_cond_destroy(&job.answered);
 	if (job.result < 0 && err)
 		*err = job.err;
 	return job.result;

@@ -64,16 +64,31 @@ static bool source_may_grant(const struct source_trust *trust, enum grant_kind k
 	return false;
 }
 
+/* Does nobody know them but sources that speak when they sign in? */
+static bool known_by_sign_in_alone(const struct work *work)
+{
+	const struct person *person = work->input->person;
+
+	for (size_t i = 0; i < person->identity_count; i++)
+		if (!work->setup->trust[person->identities[i].source].signs_in)
+			return false;
+	return true;
+}
+
 static source_mask trusted_sources(const struct work *work, enum grant_kind kind, const char *name)
 {
 	const struct person *person = work->input->person;
 	source_mask trusted = 0;
+	bool alone;
 
 	if (!work->setup->trust)
 		return person->sources;
+	alone = known_by_sign_in_alone(work);
 	for (size_t i = 0; i < person->identity_count; i++) {
 		uint16_t source = person->identities[i].source;
 
+		if (alone && !work->setup->trust[source].restricted)
+			continue;
 		if (source_may_grant(&work->setup->trust[source], kind, name))
 			trusted |= bit_of(source);
 	}

@@ -107,8 +107,8 @@ static int session_from_row(const struct query *query, struct arena *arena,
 		.user_id = column_int(query, 2),
 		.source = source_copy(query->store, column_int(query, 3), arena, err),
 		.name_id = column_copy(query, 4, arena),
-		.name_id_format = names_copy(query->store, NAMES_GENERAL, column_int(query, 5),
-					     arena, err),
+		.name_id_format =
+			names_copy(query->store, NAMES_GENERAL, column_int(query, 5), arena, err),
 		.session_index = column_copy(query, 6, arena),
 		.address = column_copy(query, 7, arena),
 		.agent = column_copy(query, 8, arena),
@@ -223,8 +223,7 @@ int store_session_list(struct store *store, const struct session_query *query, s
 
 /* --- tokens --- */
 
-int store_session_token_add(struct store *store, const struct session_token *token,
-			    struct err *err)
+int store_session_token_add(struct store *store, const struct session_token *token, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_TOKEN_ADD);
 	int added;

@@ -21,18 +21,25 @@ struct login {
 	const char *address, *agent;
 	int64_t until_s; /* absolute end of the session at the latest */
 	int64_t now_s;
+	/*
+	 * The configuration that the record was made under, held by the caller; NULL: the one in force. After a
+	 * reload in between, groups that are not in the record count as unknown.
+	 */
+	const struct setup *setup;
 	/* A test by an administrator: request and assertion are used up and audited, no user, no session. */
 	bool test;
 };
 
 struct login_outcome {
-	struct user user; /* as it is after the login; all zero when nobody was found */
+	struct user user; /* as it is after the login, or stays; all zero when nobody was found */
 	struct session session;
 	bool created; /* just in time */
 	/*
-	 * "" when signed in; else why not: replayed, request-used, not-provisioned (nobody known, and not
-	 * just in time), no-profile, disabled, suspended, quarantined, username-conflict, email-conflict,
-	 * ambiguous-link …; nothing but the audit row and what was used up is written then.
+	 * "" when signed in; else why not: replayed, request-used, source-disabled, invalid-record,
+	 * not-provisioned (nobody known, and not just in time), no-profile, disabled, deleted, suspended,
+	 * quarantined, no-username, username-conflict, email-conflict, email-in-other-organization,
+	 * name-reserved, ambiguous-link, duplicate-link, other-organization; nothing but the audit row and
+	 * what was used up is written then.
 	 */
 	char refused[48];
 	char detail[256]; /* for administrators */
@@ -71,7 +78,10 @@ int change_sessions_end_by_idp(struct changer *changer, const struct actor *acto
 /* Write when sessions were last seen, many in one commit. Not audited. */
 int change_sessions_seen(struct changer *changer, const struct session *sessions, size_t count,
 			 struct err *err);
-/* Timer: drop what has expired (sessions, used identifiers), a bounded number a call. */
+/*
+ * Timer: drop what has expired (sessions, used identifiers), a bounded number a call. Idle is what was
+ * written by change_sessions_seen last: write first. ended is told of each.
+ */
 int change_sessions_prune(struct changer *changer, int64_t now_s, int64_t idle_before_s,
 			  struct err *err);
 

@@ -13,6 +13,11 @@
 /* What one source may cause (sources[].may_grant), by source number. */
 struct source_trust {
 	bool restricted; /* false: anything */
+	/*
+	 * It speaks when somebody signs in, and may make users: without a list of its own (restricted) it
+	 * causes nothing for those whom such sources alone know.
+	 */
+	bool signs_in;
 	const char *const *names[GRANT_KINDS];
 	size_t counts[GRANT_KINDS]; /* "*" allows all of a kind */
 };

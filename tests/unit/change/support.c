@@ -153,6 +153,7 @@ static void fill_trust(struct test_setup *test)
 						       &may->groups };
 
 		test->trust[i].restricted = may->at.file != 0;
+		test->trust[i].signs_in = strcmp(test->sources[i]->type.text, "saml") == 0;
 		for (size_t kind = 0; kind < GRANT_KINDS; kind++) {
 			const char **names = arena_alloc_array(test->arena, lists[kind]->count + 1,
 							       sizeof(*names));
@@ -303,7 +304,8 @@ static void add_group(struct words *words, const char *name)
 	const struct group *group;
 	size_t at = words->identity.group_count;
 
-	snprintf(full, sizeof(full), "cn=%s,dc=x", name);
+	/* "idp:sales" is a group of that source. */
+	snprintf(full, sizeof(full), strchr(name, ':') ? "%s" : "cn=%s,dc=x", name);
 	group = group_registry_find(words->setup->registry, full);
 	if (!group)
 		return;
@@ -315,11 +317,10 @@ static void add_group(struct words *words, const char *name)
 	words->identity.group_count++;
 }
 
-static int feed_line(struct world *world, struct sync *sync, struct setup *setup, uint16_t source,
-		     char *line)
+static void make_record(struct world *world, struct setup *setup, uint16_t source, char *line,
+			struct strbuf *record)
 {
 	struct words words = { .setup = setup };
-	AUTO(strbuf) struct strbuf record = STRBUF(1 << 20);
 	char *word, *rest = line, mail[128];
 	bool has_mail = false;
 	unsigned count = 0;
@@ -363,8 +364,26 @@ static int feed_line(struct world *world, struct sync *sync, struct setup *setup
 	}
 	if (!has_mail)
 		add_attribute(&words, "mail", mail);
-	record_encode(&words.identity, setup->decision.schema, &record);
-	assert_false(strbuf_failed(&record));
+	record_encode(&words.identity, setup->decision.schema, record);
+	assert_false(strbuf_failed(record));
+}
+
+void world_record(struct world *world, struct setup *setup, const char *source, const char *line,
+		  struct strbuf *record)
+{
+	int number = schema_find_source(setup->decision.schema, source, strlen(source));
+	char *text = arena_strdup(world->arena, line);
+
+	assert_true(number >= 0);
+	make_record(world, setup, (uint16_t)number, text, record);
+}
+
+static int feed_line(struct world *world, struct sync *sync, struct setup *setup, uint16_t source,
+		     char *line)
+{
+	AUTO(strbuf) struct strbuf record = STRBUF(1 << 20);
+
+	make_record(world, setup, source, line, &record);
 	return sync_identity(sync, record.data, record.size, &world->err);
 }
 

@@ -78,6 +78,9 @@ void world_reload(struct world *world, const char *yaml, struct run_report *ret_
  */
 struct sync *world_begin(struct world *world, const char *source, bool dry_run);
 int world_feed(struct world *world, struct sync *sync, const char *source, const char *lines);
+/* The record of one such line. */
+void world_record(struct world *world, struct setup *setup, const char *source, const char *line,
+		  struct strbuf *record);
 /* Reports every group of the rules, found unless named in "lost". */
 void world_groups(struct world *world, struct sync *sync, const char *source, const char *lost);
 /* All of it. flags: see below. report may be NULL. */

@@ -295,11 +295,11 @@ static void test_prune(void **state)
 	/* until 0 to 3 have ended; unseen since before -7: 8 and 9. */
 	ok(f, store_session_prune(f->store, NOW + 3, NOW - 7, 3, f->arena, &ids, &count, &f->err));
 	assert_int_equal(count, 3);
-	ok(f, store_session_prune(f->store, NOW + 3, NOW - 7, 100, f->arena, &ids, &count,
-				  &f->err));
+	ok(f,
+	   store_session_prune(f->store, NOW + 3, NOW - 7, 100, f->arena, &ids, &count, &f->err));
 	assert_int_equal(count, 3);
-	ok(f, store_session_prune(f->store, NOW + 3, NOW - 7, 100, f->arena, &ids, &count,
-				  &f->err));
+	ok(f,
+	   store_session_prune(f->store, NOW + 3, NOW - 7, 100, f->arena, &ids, &count, &f->err));
 	assert_int_equal(count, 0);
 	assert_int_equal(list(f, &(struct session_query){ .limit = 100 }, NULL), 4);
 	commit(f);
@@ -509,8 +509,7 @@ static void test_plans_use_indexes(void **state)
 	}
 }
 
-#define TEST(function) \
-	cmocka_unit_test_setup_teardown(function, fixture_set_up, fixture_tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_set_up, fixture_tear_down)
 
 int main(void)
 {
