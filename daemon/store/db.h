@@ -18,6 +18,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/store/store.h>
 
+#include "batch.h"
 #include "late.h"
 #include "names.h"
 #include "statements.h"
@@ -42,10 +43,16 @@ struct store {
 	struct err failure;
 	struct names names[NAME_SPACES];
 	struct late late;
+	struct batch batches[BATCHES];
+	bool has_waiting; /* rows in them */
 	/* Known while a transaction or a snapshot is open. */
 	bool horizon_known;
 	struct horizon horizon;
-	int64_t fresh_user; /* just added and without a row of grants; 0: nobody */
+	/*
+	 * The first user that this transaction, or savepoint, added (0: none), and the last of them who got
+	 * grants, and a record. Those after have none, and nobody needs to look.
+	 */
+	int64_t fresh_user, fresh_granted, fresh_placed;
 	int64_t tidy_piece; /* 0: as tidy.c says */
 	struct tidy *tidy;  /* what the filling of indexes remembers between its steps */
 	/* The last sealed audit row, known while a write transaction is open. */
@@ -66,9 +73,13 @@ struct query {
 	sqlite3_stmt *statement;
 	int bound;
 	int rc;
-	bool owned; /* finalize instead of reset */
+	bool owned;	     /* finalize instead of reset */
+	bool flush_failed;   /* what waited could not be inserted; the store knows why */
+	struct batch *batch; /* the row will wait there; no statement */
 };
 
+/* Prepares a fixed statement for good. Returns an SQLite result code. */
+int store_prepare(struct store *store, enum statement_id id);
 struct query query_open(struct store *store, enum statement_id id);
 /* Text made at run time from fixed pieces; prepared once, for this use. */
 struct query query_prepare(struct store *store, const char *sql);
@@ -125,6 +136,10 @@ int rows_finish(struct rows *rows, struct arena *arena, void *ret_rows /* T ** *
 		size_t *ret_count, struct err *err);
 void rows_auto(struct rows *rows);
 
+static inline bool is_fresh(const struct store *store, int64_t user_id, int64_t last_done)
+{
+	return store->fresh_user != 0 && user_id >= store->fresh_user && user_id > last_done;
+}
 /* Valid until the transaction ends; outside of one until the next call. NULL on failure. */
 const struct horizon *store_horizon(struct store *store, struct err *err);
 /* -1 with ERR_NOT_FOUND unless there is such a user. */

@@ -483,7 +483,8 @@ static int write_grants(struct store *store, int64_t user_id, bool is_there,
 	if (!horizon || write_row(store, user_id, is_there, after, err) < 0)
 		return -1;
 	/* The text is written: from here on all or nothing. */
-	store->fresh_user = 0;
+	if (user_id > store->fresh_granted)
+		store->fresh_granted = user_id;
 	if (index_times(store, user_id, before, after, err) < 0 ||
 	    (user_id <= horizon->indexed && index_holders(store, user_id, before, after, err) < 0))
 		return store_spoil(store, err);
@@ -519,7 +520,9 @@ static int change_grants(struct store *store, int64_t user_id, const struct gran
 			*err = cause;
 		return store_spoil(store, &cause);
 	}
-	is_there = user_id == store->fresh_user ? 0 : read_packed(store, user_id, &before, err);
+	is_there = is_fresh(store, user_id, store->fresh_granted)
+			   ? 0
+			   : read_packed(store, user_id, &before, err);
 	if (is_there < 0 || copy_rows(&before, &after, err) < 0)
 		return -1;
 	for (size_t i = 0; i < removed_count; i++)

@@ -53,9 +53,14 @@ static int slot_free(struct store *store, int64_t user, int64_t *ret_slot, struc
 static int record_add(struct store *store, int64_t source, const struct identity_row *row,
 		      int64_t slot, struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, STATEMENT_RECORD_ADD);
+	bool is_first = slot == 0 && is_fresh(store, row->user_id, store->fresh_placed);
+	AUTO(query)
+	struct query query =
+		query_open(store, is_first ? STATEMENT_RECORD_FIRST : STATEMENT_RECORD_ADD);
 	struct compact buffer;
 
+	if (row->user_id > store->fresh_placed)
+		store->fresh_placed = row->user_id;
 	query_int(&query, row->user_id * SLOTS + slot);
 	query_int(&query, source);
 	query_compact(&query, row->key, &buffer);

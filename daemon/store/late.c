@@ -15,11 +15,29 @@
 #define SLOTS_MIN 256
 #define OFFSET_MAX UINT32_MAX
 
-static uint32_t name_hash(enum login_kind kind, const char *text)
-{
-	struct hash128 hash = fingerprint128(text, strlen(text));
+/* A name of some kind; of kind UUID the 16 bytes. */
+struct name {
+	int kind;
+	const void *data;
+	size_t size;
+};
+#define UUID 0
 
-	return (uint32_t)(hash.word[0] >> (kind == LOGIN_EMAIL ? 32 : 0));
+static struct name name_of(enum login_kind kind, const char *text)
+{
+	return (struct name){ (int)kind, text, strlen(text) };
+}
+
+static struct name name_of_uuid(const void *uuid)
+{
+	return (struct name){ UUID, uuid, sizeof(struct uuid) };
+}
+
+static uint32_t name_hash(const struct name *name)
+{
+	struct hash128 hash = fingerprint128(name->data, name->size);
+
+	return (uint32_t)(hash.word[0] >> (name->kind == LOGIN_EMAIL ? 32 : 0));
 }
 
 static size_t home_slot(uint32_t hash, size_t capacity)
@@ -45,13 +63,13 @@ static size_t put(uint64_t *slots, size_t capacity, uint64_t entry)
 	return 1;
 }
 
-/* Room for two more; one slot in eight stays free. */
+/* Room for three more; one slot in eight stays free. */
 static int make_room(struct late *late, struct err *err)
 {
 	size_t capacity = late->capacity + late->capacity / 2;
 	uint64_t *slots = NULL;
 
-	if (late->count + 2 <= late->capacity - late->capacity / 8)
+	if (late->count + 3 <= late->capacity - late->capacity / 8)
 		return 0;
 	if (capacity < SLOTS_MIN)
 		capacity = SLOTS_MIN;
@@ -68,8 +86,13 @@ static int make_room(struct late *late, struct err *err)
 	return 0;
 }
 
-static int add_names(struct late *late, const char *username, const char *email, int64_t user_id,
-		     struct err *err)
+static void add_name(struct late *late, struct name name, uint64_t offset)
+{
+	late->count += put(late->slots, late->capacity, (uint64_t)name_hash(&name) << 32 | offset);
+}
+
+static int add_names(struct late *late, const char *username, const char *email, const void *uuid,
+		     int64_t user_id, struct err *err)
 {
 	uint64_t offset = (uint64_t)(user_id - late->base);
 
@@ -77,11 +100,10 @@ static int add_names(struct late *late, const char *username, const char *email,
 		return err_set(err, ERR_TOO_LARGE, "too many new users wait for their index");
 	if (make_room(late, err) < 0)
 		return -1;
-	late->count += put(late->slots, late->capacity,
-			   (uint64_t)name_hash(LOGIN_USERNAME, username) << 32 | offset);
+	add_name(late, name_of_uuid(uuid), offset);
+	add_name(late, name_of(LOGIN_USERNAME, username), offset);
 	if (*email)
-		late->count += put(late->slots, late->capacity,
-				   (uint64_t)name_hash(LOGIN_EMAIL, email) << 32 | offset);
+		add_name(late, name_of(LOGIN_EMAIL, email), offset);
 	return 0;
 }
 
@@ -92,10 +114,17 @@ static int load(struct store *store, int64_t after, int64_t to, struct err *err)
 
 	query_int(&query, after);
 	query_int(&query, to);
-	while ((row = query_row(&query, err)) > 0)
-		if (add_names(&store->late, column_text(&query, 1), column_text(&query, 2),
+	while ((row = query_row(&query, err)) > 0) {
+		struct uuid uuid = { { 0 } };
+		size_t size;
+		const void *data = column_blob(&query, 3, &size);
+
+		if (size == sizeof(uuid))
+			memcpy(&uuid, data, size);
+		if (add_names(&store->late, column_text(&query, 1), column_text(&query, 2), &uuid,
 			      column_int(&query, 0), err) < 0)
 			return -1;
+	}
 	return row;
 }
 
@@ -126,23 +155,26 @@ static int catch_up(struct store *store, const struct horizon *horizon, struct e
 	return 0;
 }
 
-static int has_name(struct store *store, enum login_kind kind, int64_t user_id, const char *text,
-		    struct err *err)
+static int has_name(struct store *store, const struct name *name, int64_t user_id, struct err *err)
 {
-	AUTO(query)
-	struct query query = query_open(store, kind == LOGIN_USERNAME ? STATEMENT_HAS_USERNAME
-								      : STATEMENT_HAS_EMAIL);
+	static const enum statement_id ids[] = { [UUID] = STATEMENT_HAS_UUID,
+						 [LOGIN_USERNAME] = STATEMENT_HAS_USERNAME,
+						 [LOGIN_EMAIL] = STATEMENT_HAS_EMAIL };
+	AUTO(query) struct query query = query_open(store, ids[name->kind]);
 
 	query_int(&query, user_id);
-	query_text(&query, text);
+	if (name->kind == UUID)
+		query_blob(&query, name->data, name->size);
+	else
+		query_text(&query, name->data);
 	return query_row(&query, err);
 }
 
-static int find_late(struct store *store, const struct horizon *horizon, enum login_kind kind,
-		     const char *text, int64_t *ret_user, struct err *err)
+static int find_late(struct store *store, const struct horizon *horizon, struct name name,
+		     int64_t *ret_user, struct err *err)
 {
 	const struct late *late = &store->late;
-	uint32_t hash = name_hash(kind, text);
+	uint32_t hash = name_hash(&name);
 
 	if (catch_up(store, horizon, err) < 0)
 		return -1;
@@ -155,7 +187,7 @@ static int find_late(struct store *store, const struct horizon *horizon, enum lo
 
 		if (late->slots[slot] >> 32 != hash)
 			continue;
-		has = has_name(store, kind, user_id, text, err);
+		has = has_name(store, &name, user_id, err);
 		if (has > 0)
 			*ret_user = user_id;
 		if (has)
@@ -187,7 +219,7 @@ static int find_owner(struct store *store, enum login_kind kind, const char *tex
 	if (found == 0 && horizon->has_logins)
 		found = find_login(store, kind, text, ret_user, err);
 	if (found == 0 && horizon->last > horizon->named)
-		found = find_late(store, horizon, kind, text, ret_user, err);
+		found = find_late(store, horizon, name_of(kind, text), ret_user, err);
 	else if (found == 0)
 		late_forget(store);
 	return found;
@@ -214,15 +246,33 @@ int late_owner(struct store *store, enum login_kind kind, const char *text, int6
 	return found;
 }
 
-int late_add(struct store *store, const char *username, const char *email, int64_t user_id,
-	     struct err *err)
+int late_has_uuid(struct store *store, const struct uuid *uuid, struct err *err)
+{
+	const struct horizon *horizon = store_horizon(store, err);
+	int64_t user_id;
+	int found = horizon ? 0 : -1;
+
+	if (found == 0 && horizon->last > horizon->named)
+		found = find_late(store, horizon, name_of_uuid(uuid), &user_id, err);
+	if (found || horizon->named == 0)
+		return found;
+
+	AUTO(query) struct query query = query_open(store, STATEMENT_UUID_OWNER);
+
+	query_blob(&query, uuid->byte, sizeof(uuid->byte));
+	return query_row(&query, err);
+}
+
+int late_add(struct store *store, const struct user *user, int64_t user_id, struct err *err)
 {
 	struct late *late = &store->late;
 	const struct horizon *horizon = store_horizon(store, err);
+	bool has_email = !(user->disabled & DISABLED_DELETED);
 
 	if (!horizon || catch_up(store, horizon, err) < 0)
 		return -1;
-	return add_names(late, username, email, user_id, err);
+	return add_names(late, user->username, has_email ? user->email : "", user->uuid.byte,
+			 user_id, err);
 }
 
 void late_settle(struct store *store, bool undone)

@@ -1,6 +1,7 @@
 /*
  * Names of the latest users: those after counter 'named-user', whose user names and addresses are
- * not in the table login yet (tidy.c brings them there in idle time).
+ * not in the table login yet (tidy.c brings them there in idle time). Their UUIDs as well: their rows may
+ * not be inserted yet (batch.h).
  *
  * Held in memory as a set of (32 bits of a keyed hash of the name, user). It may say too much, never
  * too little: whoever asks compares with the user's row, so that a name given up, or a
@@ -23,6 +24,8 @@
 #include "statements.h"
 
 struct store;
+struct user;
+struct uuid;
 
 struct late {
 	uint64_t *slots; /* hash << 32 | user - base; 0: free */
@@ -35,12 +38,13 @@ struct late {
 /* 1 and the user who has the name in this snapshot, 0, -1. "" is nobody's. */
 int late_owner(struct store *store, enum login_kind kind, const char *text, int64_t *ret_user,
 	       struct err *err);
+/* 1 when another user has the UUID, 0, -1. */
+int late_has_uuid(struct store *store, const struct uuid *uuid, struct err *err);
 /*
  * A user is about to be added, with the number after the last one's. When it was, set last to it
  * (only then: another process might be the one to add that number).
  */
-int late_add(struct store *store, const char *username, const char *email, int64_t user_id,
-	     struct err *err);
+int late_add(struct store *store, const struct user *user, int64_t user_id, struct err *err);
 /* The transaction, or the savepoint, ended. */
 void late_settle(struct store *store, bool undone);
 /* Gives the memory back. */

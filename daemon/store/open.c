@@ -143,7 +143,9 @@ static int store_set_up(struct store *store, struct err *err)
 	if (!write)
 		return store_check_version(store, err);
 	sqlite3_wal_autocheckpoint(store->db, CHECKPOINT_PAGES);
-	return check_journal_mode(store, err) < 0 ? -1 : store_migrate(store, err);
+	if (check_journal_mode(store, err) < 0 || batch_register(store, err) < 0)
+		return -1;
+	return store_migrate(store, err);
 }
 
 struct store *store_open(const char *path, enum store_mode mode, struct err *err)
@@ -186,6 +188,7 @@ void store_close(struct store *store)
 	late_forget(store);
 	tidy_forget(store);
 	sqlite3_close_v2(store->db);
+	batch_finish(store);
 	free(store->path);
 	free(store);
 }

@@ -82,14 +82,22 @@ int store_may_write(struct store *store, struct err *err)
 
 /* --- statements --- */
 
+int store_prepare(struct store *store, enum statement_id id)
+{
+	return sqlite3_prepare_v3(store->db, statement_texts[id], -1, SQLITE_PREPARE_PERSISTENT,
+				  &store->statements[id], NULL);
+}
+
 struct query query_open(struct store *store, enum statement_id id)
 {
-	struct query query = { .store = store, .rc = SQLITE_OK };
+	struct query query = { .store = store, .rc = SQLITE_OK, .batch = batch_of(store, id) };
 
+	if (query.batch)
+		return query;
+	if (store->has_waiting && !statement_needs_no_flush(id))
+		query.flush_failed = batch_flush(store, NULL) < 0;
 	if (!store->statements[id])
-		query.rc =
-			sqlite3_prepare_v3(store->db, statement_texts[id], -1,
-					   SQLITE_PREPARE_PERSISTENT, &store->statements[id], NULL);
+		query.rc = store_prepare(store, id);
 	query.statement = store->statements[id];
 	return query;
 }
@@ -98,6 +106,8 @@ struct query query_prepare(struct store *store, const char *sql)
 {
 	struct query query = { .store = store, .owned = true };
 
+	if (store->has_waiting)
+		query.flush_failed = batch_flush(store, NULL) < 0;
 	query.rc = sqlite3_prepare_v3(store->db, sql, -1, 0, &query.statement, NULL);
 	return query;
 }
@@ -132,13 +142,18 @@ static bool query_takes(struct query *query)
 
 void query_int(struct query *query, int64_t value)
 {
-	if (query_takes(query))
+	if (query->batch)
+		batch_integer(query->batch, value);
+	else if (query_takes(query))
 		query_bound(query, sqlite3_bind_int64(query->statement, query->bound, value));
 }
 
 void query_text(struct query *query, const char *text)
 {
-	if (query_takes(query))
+	if (query->batch)
+		batch_bytes(query->batch, text ? SQLITE_TEXT : SQLITE_NULL, text,
+			    text ? strlen(text) : 0);
+	else if (query_takes(query))
 		query_bound(query, sqlite3_bind_text(query->statement, query->bound, text, -1,
 						     SQLITE_STATIC));
 }
@@ -146,13 +161,20 @@ void query_text(struct query *query, const char *text)
 void query_blob(struct query *query, const void *data, size_t size)
 {
 	/* An empty blob by a null pointer would be NULL. */
-	if (query_takes(query))
+	if (query->batch)
+		batch_bytes(query->batch, SQLITE_BLOB, data, size);
+	else if (query_takes(query))
 		query_bound(query, sqlite3_bind_blob64(query->statement, query->bound,
 						       data ? data : "", size, SQLITE_STATIC));
 }
 
 static int query_step(struct query *query, struct err *err)
 {
+	if (query->flush_failed) {
+		if (err)
+			*err = query->store->failure;
+		return -1;
+	}
 	if (query->store->failed)
 		return err_set(err, ERR_INTERNAL, "store '%s': only rollback is possible after: %s",
 			       query->store->path, query->store->failure.text);
@@ -183,11 +205,34 @@ int query_row(struct query *query, struct err *err)
 	return -1;
 }
 
+/* The row waits with others. */
+static int query_wait(struct query *query, struct err *err)
+{
+	struct store *store = query->store;
+	struct err cause = { 0 };
+
+	if (store->failed)
+		return query_step(query, err);
+	query->rc = batch_end_row(query->batch);
+	if (query->rc != SQLITE_OK) {
+		store_error(store, query->rc, &cause);
+		if (err)
+			*err = cause;
+		return store_spoil(store, &cause);
+	}
+	store->has_waiting = true;
+	return batch_is_full(query->batch) && batch_flush(store, err) < 0 ? -1 : 1;
+}
+
 static int query_write(struct query *query, bool trying, struct err *err)
 {
 	struct err cause = { 0 };
 
-	if (store_may_write(query->store, err) < 0 || query_step(query, err) < 0)
+	if (store_may_write(query->store, err) < 0)
+		return -1;
+	if (query->batch)
+		return query_wait(query, err);
+	if (query_step(query, err) < 0)
 		return -1;
 	if (query->rc == SQLITE_DONE) {
 		query->rc = SQLITE_OK;

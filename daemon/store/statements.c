@@ -1,5 +1,12 @@
-/* The texts of all fixed statements: a flat table. Parameters are bound in their order of number. */
+/*
+ * The texts of all fixed statements: a flat table. Parameters are bound in their order of number; in
+ * that of the columns c0, c1, … where rows wait to be inserted together (batch.h).
+ */
 #include "statements.h"
+
+#include <stddef.h>
+
+#include <rolebridge/base/util.h>
 
 #define SESSION_COLUMNS \
 	"s.id, s.uuid, s.user, s.source, s.name_id, s.name_id_format, s.session_index, " \
@@ -37,9 +44,11 @@ const char *const statement_texts[STATEMENTS] = {
 		"last_problem = ?5, server = ?6 WHERE name = ?1",
 
 	[STATEMENT_USER_INSERT] =
-		"INSERT INTO user (uuid, organization, username, email, display_name, "
+		"INSERT OR FAIL INTO user (uuid, organization, username, email, display_name, "
 		"display_folded, profile, disabled, is_protected, version, created_s, updated_s, "
-		"id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+		"id) SELECT c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12 "
+		"FROM waiting_user",
+	[STATEMENT_UUID_OWNER] = "SELECT id FROM user WHERE uuid = ?1",
 	[STATEMENT_USER_UPDATE] =
 		"UPDATE user SET uuid = ?1, organization = ?2, username = ?3, email = ?4, "
 		"display_name = ?5, display_folded = ?6, profile = ?7, disabled = ?8, "
@@ -54,8 +63,9 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_HAS_EMAIL] =
 		"SELECT 1 FROM user WHERE id = ?1 AND email = ?2 AND (disabled & 32) = 0",
 	/* Addresses of tombstones too: whoever asks compares. */
+	[STATEMENT_HAS_UUID] = "SELECT 1 FROM user WHERE id = ?1 AND uuid = ?2",
 	[STATEMENT_LATE_NAMES] =
-		"SELECT id, username, email FROM user NOT INDEXED WHERE id > ?1 AND id <= ?2",
+		"SELECT id, username, email, uuid FROM user NOT INDEXED WHERE id > ?1 AND id <= ?2",
 	[STATEMENT_LATE_NAME] =
 		"SELECT username, email, disabled & 32 FROM user NOT INDEXED WHERE id = ?1",
 	/* How many names begin with a prefix, each index asked for at most ?3. */
@@ -118,6 +128,8 @@ const char *const statement_texts[STATEMENTS] = {
 				    "FROM identity WHERE source = ?1",
 	[STATEMENT_RECORD_SLOT] = "SELECT max(id) FROM identity_record "
 				  "WHERE id BETWEEN ?1 * 65536 AND ?1 * 65536 + 65535",
+	[STATEMENT_RECORD_FIRST] = "INSERT OR FAIL INTO identity_record (id, source, key, record) "
+				   "SELECT c0, c1, c2, c3 FROM waiting_record",
 	[STATEMENT_RECORD_ADD] =
 		"INSERT INTO identity_record (id, source, key, record) VALUES (?1, ?2, ?3, ?4)",
 	[STATEMENT_RECORD_SET] = "UPDATE identity_record SET record = ?2 WHERE id = ?1",
@@ -126,7 +138,8 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_GRANTS_OF] = "SELECT user, grants FROM user_grant WHERE user = ?1",
 	[STATEMENT_GRANTS_BETWEEN] =
 		"SELECT user, grants FROM user_grant WHERE user > ?1 AND user <= ?2",
-	[STATEMENT_GRANTS_ADD] = "INSERT INTO user_grant (user, grants) VALUES (?1, ?2)",
+	[STATEMENT_GRANTS_ADD] =
+		"INSERT OR FAIL INTO user_grant (user, grants) SELECT c0, c1 FROM waiting_grants",
 	[STATEMENT_GRANTS_SET] = "UPDATE user_grant SET grants = ?2 WHERE user = ?1",
 	[STATEMENT_HOLDER_ADD] = "INSERT INTO grant_holder (kind, name, user) VALUES (?1, ?2, ?3) "
 				 "ON CONFLICT DO NOTHING",
@@ -225,8 +238,8 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_ALARM_PRUNE] = "DELETE FROM alarm WHERE cleared_s > 0 AND cleared_s < ?1",
 
 	[STATEMENT_AUDIT_APPEND] =
-		"INSERT INTO audit (seq, at_s, actor, action, object, request, detail, hash) "
-		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+		"INSERT OR FAIL INTO audit (seq, at_s, actor, action, object, request, detail, "
+		"hash) SELECT c0, c1, c2, c3, c4, c5, c6, c7 FROM waiting_audit",
 	[STATEMENT_AUDIT_HEAD] = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
 
 	[STATEMENT_META_GET] = "SELECT value FROM meta WHERE name = ?1",
@@ -271,3 +284,19 @@ const char *const statement_texts[STATEMENTS] = {
 		"DELETE FROM used_once WHERE (kind, source, id) IN (SELECT kind, source, id FROM "
 		"used_once INDEXED BY used_once_until WHERE until_s < ?1 LIMIT ?2)",
 };
+
+/* Names of users and their UUIDs among those who wait are known by late.h. */
+bool statement_needs_no_flush(enum statement_id id)
+{
+	static const enum statement_id blind[] = {
+		STATEMENT_ORGANIZATION_FIND, STATEMENT_SOURCE_FIND,	STATEMENT_NAME_FIND,
+		STATEMENT_ORGANIZATION_TEXT, STATEMENT_SOURCE_TEXT,	STATEMENT_NAME_TEXT,
+		STATEMENT_ORGANIZATION_ADD,  STATEMENT_SOURCE_ADD,	STATEMENT_NAME_ADD,
+		STATEMENT_LOGIN_OWNER,	     STATEMENT_UUID_OWNER,	STATEMENT_IDENTITY_ADD,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(blind); i++)
+		if (blind[i] == id)
+			return true;
+	return false;
+}

@@ -2,6 +2,8 @@
 #ifndef STORE_STATEMENTS_H
 #define STORE_STATEMENTS_H
 
+#include <stdbool.h>
+
 enum statement_id {
 	STATEMENT_BEGIN_WRITE,
 	STATEMENT_BEGIN_READ,
@@ -30,10 +32,12 @@ enum statement_id {
 	STATEMENT_USER_UPDATE,
 	STATEMENT_USER_BY_ID,
 	STATEMENT_USER_BY_UUID,
+	STATEMENT_UUID_OWNER,
 	STATEMENT_LOGIN_OWNER,
 	STATEMENT_LOGIN_FILL,
 	STATEMENT_HAS_USERNAME,
 	STATEMENT_HAS_EMAIL,
+	STATEMENT_HAS_UUID,
 	STATEMENT_LATE_NAMES,
 	STATEMENT_LATE_NAME,
 	STATEMENT_USER_PREFIX_COUNT,
@@ -59,6 +63,7 @@ enum statement_id {
 	STATEMENT_IDENTITIES_OF,
 	STATEMENT_IDENTITY_EACH,
 	STATEMENT_RECORD_SLOT,
+	STATEMENT_RECORD_FIRST,
 	STATEMENT_RECORD_ADD,
 	STATEMENT_RECORD_SET,
 	STATEMENT_RECORD_DELETE,
@@ -153,5 +158,7 @@ enum login_kind { LOGIN_USERNAME = 1, LOGIN_EMAIL = 2 };
 #define NAMED_USER "(SELECT value FROM counter WHERE name = 'named-user')"
 
 extern const char *const statement_texts[STATEMENTS];
+/* It sees no table that rows may wait for (batch.h), or need not see them. */
+bool statement_needs_no_flush(enum statement_id id);
 
 #endif

@@ -9,6 +9,11 @@ static int run_statement(struct store *store, enum statement_id id, struct err *
 {
 	AUTO(query) struct query query = query_open(store, id);
 
+	if (query.flush_failed) {
+		if (err)
+			*err = store->failure;
+		return -1;
+	}
 	if (query.rc == SQLITE_OK)
 		query.rc = sqlite3_step(query.statement);
 	if (query.rc == SQLITE_DONE || query.rc == SQLITE_ROW)
@@ -40,7 +45,7 @@ static void transaction_ended(struct store *store, bool undone)
 	store->failed = false;
 	store->head_known = false;
 	store->horizon_known = false;
-	store->fresh_user = 0;
+	store->fresh_user = store->fresh_granted = store->fresh_placed = 0;
 	late_settle(store, undone);
 	names_settle(store, undone);
 }
@@ -63,12 +68,12 @@ void store_snapshot_end(struct store *store)
 
 const struct horizon *store_horizon(struct store *store, struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, STATEMENT_HORIZON);
-	int row;
-
 	if (store->horizon_known)
 		return &store->horizon;
-	row = query_row(&query, err);
+
+	AUTO(query) struct query query = query_open(store, STATEMENT_HORIZON);
+	int row = query_row(&query, err);
+
 	if (row == 0)
 		err_refuse(err, ERR_IO, "store-damaged", "store '%s': a counter is missing",
 			   store->path);
@@ -116,6 +121,7 @@ void store_rollback(struct store *store)
 {
 	if (!store->in_transaction)
 		return;
+	batch_drop(store);
 	if (!sqlite3_get_autocommit(store->db))
 		run_statement(store, STATEMENT_ROLLBACK, NULL);
 	transaction_ended(store, true);
@@ -151,9 +157,11 @@ void store_rollback_to(struct store *store)
 
 	if (!store->in_savepoint)
 		return;
+	/* Rows that came before the savepoint were inserted before it was set. */
+	batch_drop(store);
 	store->head_known = false;
 	store->horizon_known = false;
-	store->fresh_user = 0;
+	store->fresh_user = store->fresh_granted = store->fresh_placed = 0;
 	late_settle(store, true);
 	names_settle(store, true);
 	store->in_savepoint = false;

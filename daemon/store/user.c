@@ -220,13 +220,18 @@ static int row_write(struct store *store, enum statement_id id, const struct use
 	return changed;
 }
 
+static int uuid_taken(const struct user *user, struct err *err)
+{
+	return err_refuse(err, ERR_CONFLICT, "uuid-taken", "another user has the UUID of '%s'",
+			  user->username);
+}
+
 /* A constraint was broken, and nothing is written now: names were looked at before. */
 static int explain_broken(const struct user *user, int rc, struct err *err)
 {
 	if (rc != SQLITE_CONSTRAINT_UNIQUE && rc != SQLITE_CONSTRAINT_PRIMARYKEY)
 		return err_set(err, ERR_INVALID, "a field is not valid");
-	return err_refuse(err, ERR_CONFLICT, "uuid-taken", "another user has the UUID of '%s'",
-			  user->username);
+	return uuid_taken(user, err);
 }
 
 /* --- insert --- */
@@ -234,25 +239,28 @@ static int explain_broken(const struct user *user, int rc, struct err *err)
 static int user_insert(struct store *store, const struct user *user, int64_t *ret_id,
 		       struct err *err)
 {
-	const char *email = has_login_email(user) ? user->email : "";
 	const struct horizon *horizon;
 	struct user_numbers numbers;
-	int rc, result;
 	int64_t id;
+	int rc, taken;
 
+	/* The row is inserted later, with others: what could be refused is looked at now. */
 	if (store_may_write(store, err) < 0 || user_numbers(store, user, &numbers, err) < 0 ||
 	    !(horizon = store_horizon(store, err)) ||
 	    check_names(store, user, numbers.organization, err) < 0)
 		return -1;
+	taken = late_has_uuid(store, &user->uuid, err);
+	if (taken)
+		return taken < 0 ? -1 : uuid_taken(user, err);
+	if (!*user->username)
+		return err_set(err, ERR_INVALID, "a field is not valid");
 	id = horizon->last + 1;
-	if (late_add(store, user->username, email, id, err) < 0)
+	if (late_add(store, user, id, err) < 0 ||
+	    row_write(store, STATEMENT_USER_INSERT, user, id, &numbers, &rc, err) < 0)
 		return -1;
-	result = row_write(store, STATEMENT_USER_INSERT, user, id, &numbers, &rc, err);
-	if (result == -2)
-		return explain_broken(user, rc, err);
-	if (result < 0)
-		return -1;
-	*ret_id = store->late.last = store->horizon.last = store->fresh_user = id;
+	*ret_id = store->late.last = store->horizon.last = id;
+	if (store->fresh_user == 0)
+		store->fresh_user = id;
 	return 0;
 }
 

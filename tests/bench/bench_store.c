@@ -164,9 +164,9 @@ static void add_grants(struct store *store, int64_t i, int64_t user_id, struct e
 
 	snprintf(role, sizeof(role), "role-%d", (int)(mix((uint64_t)i) % 200));
 	snprintf(rule, sizeof(rule), "rule-%d", (int)(mix((uint64_t)i) % 200));
-	check(store_grant_add(store, user_id, &profile, err), err);
-	if (i % 2)
-		check(store_grant_add(store, user_id, &given, err), err);
+	check(store_grants_change(store, user_id, NULL, 0, (struct grant[]){ profile, given },
+				  i % 2 ? 2 : 1, err),
+	      err);
 }
 
 static void add_audit(struct store *store, int64_t i, struct err *err)
