@@ -11,6 +11,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/base/worker.h>
 #include <rolebridge/source/ldap.h>
+#include <rolebridge/source/saml.h>
 
 #include "configuration.h"
 
@@ -44,6 +45,8 @@ int command_worker(const char *name)
 {
 	if (strcmp(name, "ldap") == 0)
 		return ldap_worker_main(WORKER_SOCKET);
+	if (strcmp(name, "saml") == 0)
+		return saml_worker_main(WORKER_SOCKET);
 	fprintf(stderr, "rolebridged: there is no worker '%s'\n", name);
 	return 2;
 }
