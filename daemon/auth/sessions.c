@@ -465,6 +465,11 @@ static void on_ended(void *context, int64_t session_id)
 	pthread_rwlock_unlock(&sessions->lock);
 }
 
+struct change_observer table_observer(struct sessions *sessions)
+{
+	return (struct change_observer){ sessions, on_disabling, on_changed, on_ended };
+}
+
 /* Can it have ended before it was added? Then the store is asked. Callers hold the lock. */
 static bool may_have_ended(const struct sessions *sessions, const struct session *session)
 {
@@ -619,7 +624,7 @@ struct sessions *sessions_create(struct changer *changer, const struct sessions_
 				 struct err *err)
 {
 	struct sessions *sessions = alloc_zeroed(1, sizeof(*sessions));
-	struct change_observer observer = { sessions, on_disabling, on_changed, on_ended };
+	struct change_observer observer = table_observer(sessions);
 	int status;
 
 	if (!sessions) {

@@ -91,5 +91,7 @@ bool table_session_is_over(const struct sessions *sessions, const struct session
 void table_session_drop(struct sessions *sessions, struct session_entry *session);
 /* Let go of a person nobody needs: no sessions, and nothing told that must be kept. */
 void table_person_drop_unused(struct sessions *sessions, struct person_entry *person);
+/* What change/ is given to tell of changes. */
+struct change_observer table_observer(struct sessions *sessions);
 
 #endif
