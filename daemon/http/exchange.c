@@ -215,12 +215,12 @@ static enum MHD_Result framing_header(void *context, enum MHD_ValueKind kind, co
 	else
 		framing->exchange->headers[request->header_count++] =
 			(struct http_pair){ name, value };
-	if (strcasecmp(name, "Host") == 0) {
+	if (http_name_equal(name, "Host")) {
 		framing->hosts++;
-	} else if (strcasecmp(name, "Content-Length") == 0) {
+	} else if (http_name_equal(name, "Content-Length")) {
 		framing->lengths++;
 		framing_length(framing, value);
-	} else if (strcasecmp(name, "Transfer-Encoding") == 0) {
+	} else if (http_name_equal(name, "Transfer-Encoding")) {
 		framing->encodings++;
 		framing->chunked = strcasecmp(value, "chunked") == 0;
 	}

@@ -5,14 +5,13 @@
 #include <rolebridge/http/request.h>
 
 #include <string.h>
-#include <strings.h>
 
 #include "internal.h"
 
 const char *http_header(const struct http_request *request, const char *name)
 {
 	for (size_t i = 0; i < request->header_count; i++) {
-		if (strcasecmp(request->headers[i].name, name) == 0)
+		if (http_name_equal(request->headers[i].name, name))
 			return request->headers[i].value;
 	}
 	return NULL;
@@ -23,7 +22,7 @@ size_t http_header_count(const struct http_request *request, const char *name)
 	size_t count = 0;
 
 	for (size_t i = 0; i < request->header_count; i++)
-		count += strcasecmp(request->headers[i].name, name) == 0;
+		count += http_name_equal(request->headers[i].name, name);
 	return count;
 }
 
@@ -34,7 +33,7 @@ const char *http_forwarded(const struct http_request *request, const char *name)
 	if (!request->peer_trusted)
 		return NULL;
 	for (size_t i = 0; i < request->header_count; i++) {
-		if (strcasecmp(request->headers[i].name, name) != 0)
+		if (!http_name_equal(request->headers[i].name, name))
 			continue;
 		if (value)
 			return NULL;
@@ -114,21 +113,6 @@ struct piece {
 	size_t size;
 };
 
-/* RFC 6265 4.1.1 */
-static bool is_cookie_octet(unsigned char c)
-{
-	return c > 0x20 && c < 0x7f && c != '"' && c != ',' && c != ';' && c != '\\';
-}
-
-bool http_cookie_value_valid(const char *text, size_t size)
-{
-	for (size_t i = 0; i < size; i++) {
-		if (!is_cookie_octet((unsigned char)text[i]))
-			return false;
-	}
-	return true;
-}
-
 /* Count the pairs of this name in one header; the value of the last one. */
 static size_t cookies_count(const char *header, const char *name, struct piece *ret_value)
 {
@@ -155,7 +139,7 @@ const char *http_cookie(const struct http_request *request, const char *name)
 	size_t count = 0;
 
 	for (size_t i = 0; i < request->header_count; i++) {
-		if (strcasecmp(request->headers[i].name, "Cookie") == 0)
+		if (http_name_equal(request->headers[i].name, "Cookie"))
 			count += cookies_count(request->headers[i].value, name, &value);
 	}
 	while (value.size > 0 &&

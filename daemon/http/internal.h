@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <strings.h>
 
 #include <rolebridge/http/request.h>
 #include <rolebridge/http/router.h>
@@ -25,6 +26,11 @@ int http_peer_read(int fd, struct http_peer *ret_peer, struct err *err);
 int http_listen_prepare(int fd, bool *ret_unix, struct err *err);
 
 const char *http_pair_find(const struct http_pair *pairs, size_t count, const char *name);
+/* Header names, caseless. Most differ in their first letters: no call for those. */
+static inline bool http_name_equal(const char *a, const char *b)
+{
+	return ((a[0] ^ b[0]) & ~0x20) == 0 && strcasecmp(a, b) == 0;
+}
 /* RFC 9110 5.6.2 */
 bool http_token_valid(const char *name);
 /* Only what may stand in a cookie's value (RFC 6265 4.1.1). */

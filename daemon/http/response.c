@@ -9,17 +9,31 @@
 
 #include "internal.h"
 
+/* RFC 9110 5.6.2, RFC 6265 4.1.1. A table: asked for each byte of each header. */
+#define TOKEN 1
+#define COOKIE 2
+static const unsigned char classes[256] = {
+	['!'] = 3, ['#'] = 3, ['$'] = 3, ['%'] = 3,	    ['&'] = 3,	       ['\''] = 3,
+	['*'] = 3, ['+'] = 3, ['-'] = 3, ['.'] = 3,	    ['^'] = 3,	       ['_'] = 3,
+	['`'] = 3, ['|'] = 3, ['~'] = 3, ['0' ... '9'] = 3, ['A' ... 'Z'] = 3, ['a' ... 'z'] = 3,
+	['('] = 2, [')'] = 2, ['/'] = 2, [':'] = 2,	    ['<'] = 2,	       ['='] = 2,
+	['>'] = 2, ['?'] = 2, ['@'] = 2, ['['] = 2,	    [']'] = 2,	       ['{'] = 2,
+	['}'] = 2,
+};
+
 bool http_token_valid(const char *name)
 {
-	static const char others[] = "!#$%&'*+-.^_`|~";
+	const unsigned char *at = (const unsigned char *)name;
 
-	if (!name[0])
-		return false;
-	for (; *name; name++) {
-		bool plain = (*name >= '0' && *name <= '9') || (*name >= 'A' && *name <= 'Z') ||
-			     (*name >= 'a' && *name <= 'z');
+	while (classes[*at] & TOKEN)
+		at++;
+	return *at == 0 && name[0];
+}
 
-		if (!plain && !strchr(others, *name))
+bool http_cookie_value_valid(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (!(classes[(unsigned char)text[i]] & COOKIE))
 			return false;
 	}
 	return true;

@@ -16,6 +16,8 @@
 
 struct router_entry {
 	const struct http_route *route;
+	size_t constant; /* bytes of the pattern before its first {name} */
+	bool whole;	 /* there is no {name} */
 	void *context;
 	int (*before)(struct http_request *request, struct err *err);
 };
@@ -51,8 +53,13 @@ int http_router_add(struct http_router *router, const struct http_route *routes,
 	if (!entries)
 		return err_set(err, ERR_MEMORY, "out of memory");
 	router->entries = entries;
-	for (size_t i = 0; i < count; i++)
-		entries[router->count++] = (struct router_entry){ &routes[i], context, before };
+	for (size_t i = 0; i < count; i++) {
+		size_t constant = strcspn(routes[i].pattern, "{");
+
+		entries[router->count++] =
+			(struct router_entry){ &routes[i], constant, !routes[i].pattern[constant],
+					       context, before };
+	}
 	return 0;
 }
 
@@ -77,7 +84,7 @@ static bool segment_is_name(const struct segment *segment)
 }
 
 /* Number of {names} when the path fits the pattern, else -1. */
-static int pattern_match(const char *pattern, const char *path)
+static int names_match(const char *pattern, const char *path)
 {
 	int names = 0;
 
@@ -93,6 +100,16 @@ static int pattern_match(const char *pattern, const char *path)
 		}
 	}
 	return *pattern || *path ? -1 : names;
+}
+
+/* The same. What is constant is compared first: most routes are not the one. */
+static int pattern_match(const struct router_entry *entry, const char *path, size_t size)
+{
+	if (entry->whole ? size != entry->constant : size <= entry->constant)
+		return -1;
+	if (memcmp(entry->route->pattern, path, entry->constant) != 0)
+		return -1;
+	return entry->whole ? 0 : names_match(entry->route->pattern, path);
 }
 
 static int parameters_read(struct http_request *request, const char *pattern, struct err *err)
@@ -144,11 +161,12 @@ int http_router_find(const struct http_router *router, struct http_request *requ
 {
 	AUTO(strbuf) struct strbuf methods = STRBUF(256);
 	const struct router_entry *best = NULL;
+	size_t size = strlen(request->path);
 	int best_names = 0;
 
 	for (size_t i = 0; i < router->count; i++) {
 		const struct router_entry *entry = &router->entries[i];
-		int names = pattern_match(entry->route->pattern, request->path);
+		int names = pattern_match(entry, request->path, size);
 
 		if (names < 0)
 			continue;

@@ -24,7 +24,7 @@
 
 #define CONNECTION_MEMORY ((size_t)32768)
 /* How soon a loop sees that it shall end when nobody asks for anything. */
-#define LOOP_WAIT_MS 200
+#define LOOP_WAIT_MS 100
 #define TICKS_PER_DEADLINE 8
 #define TICK_MIN_MS 10
 #define TICK_MAX_MS 250

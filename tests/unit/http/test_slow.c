@@ -117,7 +117,7 @@ static struct fixture *begin(struct http_settings settings)
 	struct err err = { 0 };
 
 	assert_non_null(fixture);
-	log_set_level(LOG_LEVEL_ERROR - 1);
+	log_set_level(LOG_LEVEL_ERROR);
 	pthread_mutex_init(&fixture->lock, NULL);
 	pthread_cond_init(&fixture->changed, NULL);
 	fixture->router = http_router_create();
