@@ -89,7 +89,8 @@ static const struct option policy_options[] = {
 	  .min = 0,
 	  .max = 365 * DAY_S,
 	  .default_text = "24h",
-	  .help = "Time since the first of those reads that must have passed as well." },
+	  .help = "Time since the first of those reads that must have passed as well. A step "
+		  "of the clock over 5 minutes raises an alarm and does not count." },
 	{ .name = "stale_after",
 	  .type = OPTION_SECONDS,
 	  .offset = OPTION_FIELD(struct policy_settings, stale_after_s),
