@@ -13,6 +13,16 @@
 
 #define SETUP_VERSION 1
 
+/*
+ * What is written may lie in memory that is not to be written to: nothing but KEEP stores
+ * through a pointer to the caller's data, and that only when reading.
+ */
+#define KEEP(wire, target, value) \
+	do { \
+		if (!(wire)->out) \
+			(target) = (value); \
+	} while (0)
+
 /* --- values --- */
 
 static void wire_fail(struct wire *wire)
@@ -25,14 +35,15 @@ static void wire_fail(struct wire *wire)
 
 static void wire_choice(struct wire *wire, int *value, int count)
 {
-	if (wire->out)
-		put_u8(wire->out, (uint8_t)*value);
-	else
-		*value = get_u8(wire->in);
-	if (*value < 0 || *value >= count) {
-		*value = 0;
+	int choice = wire->out ? *value : get_u8(wire->in);
+
+	if (choice < 0 || choice >= count) {
+		choice = 0;
 		wire_fail(wire);
 	}
+	if (wire->out)
+		put_u8(wire->out, (uint8_t)choice);
+	KEEP(wire, *value, choice);
 }
 
 void wire_bool(struct wire *wire, bool *value)
@@ -40,7 +51,7 @@ void wire_bool(struct wire *wire, bool *value)
 	int choice = *value;
 
 	wire_choice(wire, &choice, 2);
-	*value = choice == 1;
+	KEEP(wire, *value, choice == 1);
 }
 
 static void wire_binding(struct wire *wire, enum saml_binding *value)
@@ -48,7 +59,7 @@ static void wire_binding(struct wire *wire, enum saml_binding *value)
 	int choice = (int)*value;
 
 	wire_choice(wire, &choice, SAML_POST + 1);
-	*value = (enum saml_binding)choice;
+	KEEP(wire, *value, (enum saml_binding)choice);
 }
 
 static void wire_i64(struct wire *wire, int64_t *value)
@@ -163,7 +174,7 @@ static void wire_texts(struct wire *wire, const char *const **items, size_t *cou
 
 	for (size_t i = 0; i < *count && !wire_failed(wire); i++)
 		wire_text(wire, &array[i]);
-	*items = array;
+	KEEP(wire, *items, array);
 }
 
 /* "Not given" and "given, with nothing in it" are not the same: the latter may mean nobody. */
@@ -178,7 +189,7 @@ static void wire_located_list(struct wire *wire, struct located_list *list)
 	array = wire_array(wire, list->items, &list->count, sizeof(*array));
 	for (size_t i = 0; i < list->count && !wire_failed(wire); i++)
 		wire_text(wire, &array[i].text);
-	list->items = array;
+	KEEP(wire, list->items, array);
 }
 
 int wire_done(const struct wire *wire, const char *what, struct err *err)
@@ -200,7 +211,7 @@ static void wire_keys(struct wire *wire, struct struct_list *list)
 		wire_located(wire, &keys[i].certificate);
 		wire_located(wire, &keys[i].private_key);
 	}
-	list->items = keys;
+	KEEP(wire, list->items, keys);
 }
 
 static void wire_settings(struct wire *wire, struct saml_settings *settings)
@@ -227,7 +238,7 @@ static void wire_attributes(struct wire *wire, struct struct_list *list)
 		wire_located(wire, &attributes[i].name);
 		wire_located(wire, &attributes[i].from);
 	}
-	list->items = attributes;
+	KEEP(wire, list->items, attributes);
 }
 
 static void wire_factor(struct wire *wire, struct saml_factor_settings *factor)
@@ -235,7 +246,7 @@ static void wire_factor(struct wire *wire, struct saml_factor_settings *factor)
 	bool present = factor->at.file != 0;
 
 	wire_bool(wire, &present);
-	factor->at.file = present;
+	KEEP(wire, factor->at.file, present);
 	wire_located_list(wire, &factor->contexts);
 	wire_located(wire, &factor->attribute);
 	wire_located_list(wire, &factor->values);
@@ -272,7 +283,7 @@ static void wire_endpoints(struct wire *wire, const struct saml_endpoint **items
 		wire_text(wire, &endpoints[i].location);
 		wire_text(wire, &endpoints[i].response_location);
 	}
-	*items = endpoints;
+	KEEP(wire, *items, endpoints);
 }
 
 void wire_idp(struct wire *wire, struct saml_idp *idp)
@@ -284,11 +295,11 @@ void wire_idp(struct wire *wire, struct saml_idp *idp)
 	wire_i64(wire, &idp->valid_until_s);
 	wire_i64(wire, &idp->cache_duration_s);
 	wire_i64(wire, &entities);
-	idp->entities = (uint64_t)entities;
+	KEEP(wire, idp->entities, (uint64_t)entities);
 	keys = wire_array(wire, idp->signing_keys, &idp->signing_key_count, sizeof(*keys));
 	for (size_t i = 0; i < idp->signing_key_count && !wire_failed(wire); i++)
 		wire_blob(wire, &keys[i].data, &keys[i].size);
-	idp->signing_keys = keys;
+	KEEP(wire, idp->signing_keys, keys);
 	wire_endpoints(wire, &idp->sso, &idp->sso_count);
 	wire_endpoints(wire, &idp->slo, &idp->slo_count);
 	wire_bool(wire, &idp->wants_signed_requests);
@@ -317,14 +328,14 @@ static void wire_provider(struct wire *wire, struct saml_provider *provider)
 	if (!source)
 		return;
 	wire_source(wire, source);
-	provider->settings = source;
+	KEEP(wire, provider->settings, source);
 	wire_bool(wire, &has_idp);
 	if (has_idp) {
 		struct saml_idp *idp = wire_pointer(wire, provider->idp, sizeof(*idp));
 		if (!idp)
 			return;
 		wire_idp(wire, idp);
-		provider->idp = idp;
+		KEEP(wire, provider->idp, idp);
 	}
 	wire_text(wire, &provider->sp_entity_id);
 	wire_text(wire, &provider->acs_url);
@@ -335,13 +346,13 @@ static void wire_provider(struct wire *wire, struct saml_provider *provider)
 		wire_text(wire, &attributes[i].name);
 		wire_text(wire, &attributes[i].from);
 	}
-	provider->attributes = attributes;
+	KEEP(wire, provider->attributes, attributes);
 	groups = wire_array(wire, provider->groups, &provider->group_count, sizeof(*groups));
 	for (size_t i = 0; i < provider->group_count && !wire_failed(wire); i++) {
 		wire_u32(wire, &groups[i].id);
 		wire_text(wire, &groups[i].name);
 	}
-	provider->groups = groups;
+	KEEP(wire, provider->groups, groups);
 	wire_text(wire, &provider->email_attribute);
 }
 
@@ -357,7 +368,7 @@ void wire_setup(struct wire *wire, struct saml_setup *setup)
 	providers = wire_array(wire, setup->providers, &setup->count, sizeof(*providers));
 	for (size_t i = 0; i < setup->count && !wire_failed(wire); i++)
 		wire_provider(wire, &providers[i]);
-	setup->providers = providers;
+	KEEP(wire, setup->providers, providers);
 }
 
 /* --- jobs --- */
@@ -388,13 +399,8 @@ void wire_receive_job(struct wire *wire, struct saml_receive_job *job)
 	data = redirect ? message->query : message->encoded;
 	size = redirect ? message->query_size : message->encoded_size;
 	wire_borrowed(wire, &data, &size);
-	if (redirect) {
-		message->query = data;
-		message->query_size = size;
-	} else {
-		message->encoded = data;
-		message->encoded_size = size;
-	}
+	KEEP(wire, *(redirect ? &message->query : &message->encoded), data);
+	KEEP(wire, *(redirect ? &message->query_size : &message->encoded_size), size);
 }
 
 void wire_login(struct wire *wire, struct saml_login_request *request)
@@ -495,11 +501,11 @@ static void wire_assertion(struct wire *wire, struct saml_assertion *assertion)
 				sizeof(*attributes));
 	for (size_t i = 0; i < assertion->attribute_count && !wire_failed(wire); i++)
 		wire_attribute(wire, &attributes[i]);
-	assertion->attributes = attributes;
+	KEEP(wire, assertion->attributes, attributes);
 	checks = wire_array(wire, assertion->checks, &assertion->check_count, sizeof(*checks));
 	for (size_t i = 0; i < assertion->check_count && !wire_failed(wire); i++)
 		wire_check(wire, &checks[i]);
-	assertion->checks = checks;
+	KEEP(wire, assertion->checks, checks);
 }
 
 void wire_verdict(struct wire *wire, struct saml_verdict *verdict)
@@ -535,7 +541,7 @@ void wire_failure(struct wire *wire, struct saml_failure *failure)
 	int code = failure->code;
 
 	wire_choice(wire, &code, ERR_INTERNAL + 1);
-	failure->code = (uint8_t)code;
+	KEEP(wire, failure->code, (uint8_t)code);
 	if (failure->code == ERR_NONE)
 		wire_fail(wire);
 	wire_text(wire, &failure->reason);

@@ -1,0 +1,417 @@
+/*
+ * The pool with real workers. This program is its own worker: the pool starts
+ * /proc/self/exe --worker saml, locked up as in the daemon.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <rolebridge/base/util.h>
+#include <rolebridge/base/worker.h>
+#include <rolebridge/identity/record.h>
+#include <rolebridge/source/saml.h>
+
+#include "saml_support.h"
+#include "support.h"
+
+static struct world world;
+
+static struct saml_pool *make_pool(void)
+{
+	struct err err = { 0 };
+	struct saml_pool *pool = saml_pool_create(&world.settings, &world.provider, 1, &err);
+
+	if (!pool)
+		fail_msg("%s", err.text);
+	return pool;
+}
+
+static int verify(struct saml_pool *pool, const struct saml_make *make, struct arena *arena,
+		  struct saml_assertion *assertion, struct saml_refusal *refusal, struct err *err)
+{
+	const struct saml_question question = world_question();
+	char *encoded = saml_make_encoded(make);
+	const struct saml_message message = world_message(encoded);
+	int status = saml_pool_verify(pool, &question, &message, arena, assertion, refusal, err);
+
+	free(encoded);
+	return status;
+}
+
+/* --- what is accepted, by both verifiers --- */
+
+static const struct {
+	const char *name;
+	unsigned signatures;
+	bool encrypt, cbc;
+	const char *reason; /* "": verified */
+} responses[] = {
+	{ "assertion signed", SAML_MAKE_ASSERTION, false, false, "" },
+	{ "response signed", SAML_MAKE_RESPONSE, false, false, "" },
+	{ "both signed", SAML_MAKE_ASSERTION | SAML_MAKE_RESPONSE, false, false, "" },
+	{ "assertion signed, encrypted, GCM", SAML_MAKE_ASSERTION, true, false, "" },
+	{ "both signed, encrypted, GCM", SAML_MAKE_ASSERTION | SAML_MAKE_RESPONSE, true, false,
+	  "" },
+	{ "response signed, encrypted, GCM", SAML_MAKE_RESPONSE, true, false, "" },
+	{ "both signed, encrypted, CBC", SAML_MAKE_ASSERTION | SAML_MAKE_RESPONSE, true, true, "" },
+	{ "nothing signed", 0, false, false, "signature-missing" },
+};
+
+static void check_responses(int verification)
+{
+	AUTO(arena) struct arena *arena = arena_create(1 << 24);
+	struct saml_pool *pool;
+
+	world.settings.verification = verification;
+	pool = make_pool();
+	for (size_t i = 0; i < ARRAY_LEN(responses); i++) {
+		struct saml_make make = world_response(&world, i + 1);
+		struct saml_assertion assertion = { 0 };
+		struct saml_refusal refusal = { 0 };
+		struct err err = { 0 };
+		int status;
+		make.signatures = responses[i].signatures;
+		make.encrypt_to = responses[i].encrypt ? &world.sp : NULL;
+		make.cbc = responses[i].cbc;
+		status = verify(pool, &make, arena, &assertion, &refusal, &err);
+		if (status < 0 || strcmp(refusal.reason, responses[i].reason) != 0)
+			fail_msg("%s: %d %s (%s) %s", responses[i].name, status, refusal.reason,
+				 refusal.detail, err.text);
+		if (status > 0)
+			continue;
+		assert_string_equal(assertion.name_id, "person");
+		assert_string_equal(assertion.in_response_to, "_request");
+		assert_string_equal(assertion.issuer, IDP_ENTITY);
+	}
+	saml_pool_release(pool);
+	world.settings.verification = SAML_VERIFY_AGREE;
+}
+
+static void test_agree(void **state)
+{
+	(void)state;
+	check_responses(SAML_VERIFY_AGREE);
+}
+
+static void test_fast(void **state)
+{
+	(void)state;
+	check_responses(SAML_VERIFY_FAST);
+}
+
+/* --- the sandbox, as the kernel sees it --- */
+
+static void read_status(pid_t pid, const char *name, char *ret_value, size_t size)
+{
+	char path[64], line[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%ld/status", (long)pid);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	*ret_value = '\0';
+	while (fgets(line, sizeof(line), file))
+		if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':')
+			snprintf(ret_value, size, "%.*s",
+				 (int)strcspn(line + strlen(name) + 2, "\n"),
+				 line + strlen(name) + 2);
+	fclose(file);
+}
+
+static size_t count_files(pid_t pid)
+{
+	char path[64];
+	size_t count = 0;
+	DIR *folder;
+
+	snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
+	folder = opendir(path);
+	if (!folder)
+		return 0;
+	while (readdir(folder))
+		count++;
+	closedir(folder);
+	return count - 2;
+}
+
+static void test_sandbox(void **state)
+{
+	struct saml_pool *pool = make_pool();
+	char value[64];
+	pid_t pid = 0;
+
+	(void)state;
+	assert_int_equal(saml_pool_pids(pool, &pid, 1), 1);
+	read_status(pid, "Seccomp", value, sizeof(value));
+	assert_string_equal(value, "2");
+	read_status(pid, "NoNewPrivs", value, sizeof(value));
+	assert_string_equal(value, "1");
+	/* Not dumpable: only root may look. Standard streams and the socket. */
+	if (geteuid() == 0)
+		assert_true(count_files(pid) <= 4);
+	saml_pool_release(pool);
+	assert_int_equal(kill(pid, 0), -1);
+}
+
+/* --- deaths --- */
+
+/* Kills the worker in mid-job: it is stopped before, so that the job waits in it. */
+struct killer {
+	struct saml_pool *pool;
+	pid_t pid;
+	int signal;
+};
+
+static void *kill_when_busy(void *context)
+{
+	struct killer *killer = context;
+	struct saml_pool_counts counts = { 0 };
+
+	while (counts.busy == 0)
+		saml_pool_counts(killer->pool, &counts);
+	kill(killer->pid, killer->signal);
+	kill(killer->pid, SIGCONT);
+	return NULL;
+}
+
+static void die_with(int signal_number)
+{
+	AUTO(arena) struct arena *arena = arena_create(1 << 24);
+	struct killer killer = { .pool = make_pool(), .signal = signal_number };
+	struct saml_make make = world_response(&world, 1);
+	struct saml_assertion assertion;
+	struct saml_refusal refusal;
+	struct saml_pool_counts counts;
+	struct err err = { 0 };
+	pthread_t thread;
+
+	assert_int_equal(saml_pool_pids(killer.pool, &killer.pid, 1), 1);
+	kill(killer.pid, SIGSTOP);
+	assert_int_equal(pthread_create(&thread, NULL, kill_when_busy, &killer), 0);
+	assert_int_equal(verify(killer.pool, &make, arena, &assertion, &refusal, &err), -1);
+	pthread_join(thread, NULL);
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	assert_string_equal(err_reason(&err), "worker-died");
+	/* The next one is served by a new worker. */
+	assert_int_equal(verify(killer.pool, &make, arena, &assertion, &refusal, &err), 0);
+	saml_pool_counts(killer.pool, &counts);
+	assert_int_equal(counts.deaths, 1);
+	assert_int_equal(counts.jobs, 2);
+	assert_non_null(strstr(counts.last_death, "signal"));
+	saml_pool_release(killer.pool);
+}
+
+static void test_sigkill(void **state)
+{
+	(void)state;
+	die_with(SIGKILL);
+}
+
+static void test_sigsegv(void **state)
+{
+	(void)state;
+#ifdef RB_SANITIZE
+	skip(); /* its handler turns the signal into an exit */
+#endif
+	die_with(SIGSEGV);
+}
+
+/* A worker that dies while nobody waits for it costs no job at all. */
+static void test_idle_death(void **state)
+{
+	AUTO(arena) struct arena *arena = arena_create(1 << 24);
+	struct saml_pool *pool = make_pool();
+	struct saml_make make = world_response(&world, 1);
+	struct saml_assertion assertion;
+	struct saml_refusal refusal;
+	struct err err = { 0 };
+	pid_t pid;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		/* The next one may not be there yet. */
+		while (saml_pool_pids(pool, &pid, 1) == 0)
+			;
+		kill(pid, SIGKILL);
+		if (verify(pool, &make, arena, &assertion, &refusal, &err) != 0 &&
+		    strcmp(err_reason(&err), "worker-died") != 0)
+			fail_msg("%s", err.text);
+	}
+	saml_pool_release(pool);
+}
+
+/* --- overrun --- */
+
+static void test_timeout(void **state)
+{
+	AUTO(arena) struct arena *arena = arena_create(1 << 24);
+	struct saml_pool *pool = make_pool();
+	struct saml_make make = world_response(&world, 1);
+	struct saml_assertion assertion;
+	struct saml_refusal refusal;
+	struct saml_pool_counts counts;
+	struct err err = { 0 };
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(saml_pool_pids(pool, &pid, 1), 1);
+	kill(pid, SIGSTOP);
+	assert_int_equal(verify(pool, &make, arena, &assertion, &refusal, &err), -1);
+	assert_string_equal(err_reason(&err), "worker-timeout");
+	assert_int_equal(verify(pool, &make, arena, &assertion, &refusal, &err), 0);
+	saml_pool_counts(pool, &counts);
+	assert_int_equal(counts.timeouts, 1);
+	assert_int_equal(counts.deaths, 0);
+	saml_pool_release(pool);
+}
+
+/* --- many callers --- */
+
+struct crowd {
+	struct saml_pool *pool;
+	const char *encoded;
+	int done, failed;
+};
+
+static void *verify_many(void *context)
+{
+	struct crowd *crowd = context;
+	const struct saml_question question = world_question();
+	const struct saml_message message = world_message(crowd->encoded);
+
+	for (int i = 0; i < 20; i++) {
+		AUTO(arena) struct arena *arena = arena_create(1 << 24);
+		struct saml_assertion assertion;
+		struct saml_refusal refusal;
+		if (saml_pool_verify(crowd->pool, &question, &message, arena, &assertion, &refusal,
+				     NULL) == 0)
+			crowd->done++;
+		else
+			crowd->failed++;
+	}
+	return NULL;
+}
+
+static void test_crowd(void **state)
+{
+	struct saml_make make = world_response(&world, 1);
+	char *encoded = saml_make_encoded(&make);
+	struct crowd crowds[8];
+	pthread_t threads[ARRAY_LEN(crowds)];
+	struct saml_pool *pool;
+
+	(void)state;
+	world.settings.workers = 2;
+	pool = make_pool();
+	for (size_t i = 0; i < ARRAY_LEN(crowds); i++) {
+		crowds[i] = (struct crowd){ .pool = saml_pool_acquire(pool), .encoded = encoded };
+		assert_int_equal(pthread_create(&threads[i], NULL, verify_many, &crowds[i]), 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(crowds); i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(crowds[i].done, 20);
+		saml_pool_release(pool);
+	}
+	saml_pool_release(pool);
+	world.settings.workers = 1;
+	free(encoded);
+}
+
+/* --- keys that cannot be used --- */
+
+static void test_bad_keys(void **state)
+{
+	struct saml_settings good = world.settings;
+	const char *other = support_write("other.key", "", 0);
+	const char *nonsense = support_write("nonsense.key", "no key\n", 0);
+	const struct {
+		const char *name, *key, *certificate;
+	} cases[] = {
+		{ "another's key", other, good.certificate.text },
+		{ "no key", nonsense, good.certificate.text },
+		{ "absent", "/nonexistent/key", good.certificate.text },
+		{ "no certificate", good.private_key.text, nonsense },
+		{ "none", NULL, NULL },
+	};
+
+	(void)state;
+	saml_pair_write(&world.idp, NULL, other);
+	saml_make_check(chmod(other, 0600) == 0 && chmod(nonsense, 0600) == 0, "chmod");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err err = { 0 };
+		world.settings.private_key = LOCATED(cases[i].key);
+		world.settings.certificate = LOCATED(cases[i].certificate);
+		if (saml_pool_create(&world.settings, &world.provider, 1, &err))
+			fail_msg("%s: accepted", cases[i].name);
+		if (err.code != ERR_INVALID && err.code != ERR_NOT_FOUND && err.code != ERR_IO)
+			fail_msg("%s: %d %s", cases[i].name, (int)err.code, err.text);
+		assert_null(strstr(err.text, "BEGIN"));
+	}
+	world.settings = good;
+}
+
+static void test_without_metadata(void **state)
+{
+	AUTO(arena) struct arena *arena = arena_create(1 << 24);
+	struct saml_make make = world_response(&world, 1);
+	const struct saml_login_request request = { .now_s = NOW_S, .id = "_1", .relay_state = "" };
+	struct saml_assertion assertion;
+	struct saml_refusal refusal;
+	struct saml_outgoing outgoing;
+	struct err err = { 0 };
+	struct saml_pool *pool;
+	const char *xml;
+
+	(void)state;
+	world.provider.idp = NULL;
+	pool = make_pool();
+	assert_int_equal(verify(pool, &make, arena, &assertion, &refusal, &err), 1);
+	assert_string_equal(refusal.reason, "idp-unavailable");
+	assert_int_equal(saml_pool_login(pool, &request, arena, &outgoing, &err), -1);
+	assert_string_equal(err_reason(&err), "idp-unavailable");
+	/* Ours is there all the same: it is what the IdP needs first. */
+	assert_int_equal(saml_pool_metadata(pool, 0, arena, &xml, &err), 0);
+	assert_non_null(strstr(xml, SP_ENTITY));
+	assert_int_equal(saml_pool_metadata(pool, 1, arena, &xml, &err), -1);
+	saml_pool_release(pool);
+	world.provider.idp = &world.facts;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	world_init(&world);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	world_finish(&world);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_agree),	 cmocka_unit_test(test_fast),
+		cmocka_unit_test(test_sandbox),	 cmocka_unit_test(test_sigkill),
+		cmocka_unit_test(test_sigsegv),	 cmocka_unit_test(test_idle_death),
+		cmocka_unit_test(test_timeout),	 cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_bad_keys), cmocka_unit_test(test_without_metadata),
+	};
+
+	if (argc > 2 && strcmp(argv[1], "--worker") == 0)
+		return saml_worker_main(WORKER_SOCKET);
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
