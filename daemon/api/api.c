@@ -37,6 +37,11 @@ static const struct http_route routes[] = {
 	{ "POST", "/api/v1/users/{user}/grants", user_grant, 0, 0 },
 	{ "DELETE", "/api/v1/users/{user}/grants/{kind}/{name}", user_revoke, HTTP_ROUTE_NO_BODY,
 	  0 },
+	{ "DELETE", "/api/v1/users/{user}/sessions", user_sessions_delete, HTTP_ROUTE_NO_BODY, 0 },
+	{ "GET", "/api/v1/sessions", sessions_get, 0, 0 },
+	{ "DELETE", "/api/v1/sessions/{id}", session_delete, HTTP_ROUTE_NO_BODY, 0 },
+	{ "GET", "/api/v1/saml/{source}", saml_source_get, 0, 0 },
+	{ "GET", "/api/v1/saml/{source}/metadata", saml_metadata_get, 0, 0 },
 	{ "GET", "/api/v1/rules", rules_get, 0, 0 },
 	{ "GET", "/api/v1/rules/{id}", rule_get, 0, 0 },
 	{ "POST", "/api/v1/rules/{id}/release", rule_release, HTTP_ROUTE_NO_BODY, 0 },
@@ -113,10 +118,10 @@ void store_pool_give(struct store_pool *pool, struct store *store)
 	store_close(store);
 }
 
-int view_open(struct http_request *request, struct reading_view *ret_view, struct err *err)
+int store_view_open(struct changer *changer, struct store_pool *pool, struct arena *arena,
+		    struct reading_view *ret_view, struct err *err)
 {
-	struct api *api = request->context;
-	struct store *store = store_pool_take(api->pool, err);
+	struct store *store = store_pool_take(pool, err);
 
 	if (!store)
 		return -1;
@@ -124,21 +129,33 @@ int view_open(struct http_request *request, struct reading_view *ret_view, struc
 		store_close(store);
 		return -1;
 	}
+	*ret_view = (struct reading_view){
+		.pool = pool,
+		.store = store,
+		.setup = changer_setup(changer),
+		.arena = arena,
+	};
+	return 0;
+}
+
+int view_open(struct http_request *request, struct reading_view *ret_view, struct err *err)
+{
+	struct api *api = request->context;
+
+	if (store_view_open(api->settings.changer, api->pool, request->arena, ret_view, err) < 0)
+		return -1;
 	ret_view->api = api;
-	ret_view->store = store;
-	ret_view->setup = changer_setup(api->settings.changer);
-	ret_view->arena = request->arena;
 	return 0;
 }
 
 void reading_view_auto(struct reading_view *view)
 {
-	if (!view->api)
+	if (!view->store)
 		return;
 	setup_release(view->setup);
 	/* Nothing was written: this only ends the snapshot. */
 	store_rollback(view->store);
-	store_pool_give(view->api->pool, view->store);
+	store_pool_give(view->pool, view->store);
 }
 
 /* --------------------------------------------------------- who may call -- */

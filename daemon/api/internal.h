@@ -13,14 +13,20 @@ struct api {
 	struct store_pool *pool;
 };
 
+struct store_pool;
+
 /* --- reading: one snapshot of the store and the setup in force --- */
 struct reading_view {
-	struct api *api;
+	struct api *api; /* NULL on the web side */
+	struct store_pool *pool;
 	struct store *store; /* read-only, in a transaction */
 	struct setup *setup;
 	struct arena *arena; /* the request's */
 };
 int view_open(struct http_request *request, struct reading_view *ret_view, struct err *err);
+/* The same for handlers of the web side. */
+int store_view_open(struct changer *changer, struct store_pool *pool, struct arena *arena,
+		    struct reading_view *ret_view, struct err *err);
 void reading_view_auto(struct reading_view *view);
 
 struct store_pool *store_pool_create(const char *path); /* NULL: out of memory */
@@ -91,6 +97,11 @@ int audit_export(struct http_request *, struct http_response *, struct err *);
 int audit_verify_get(struct http_request *, struct http_response *, struct err *);
 int alarms_get(struct http_request *, struct http_response *, struct err *);
 int alarm_clear(struct http_request *, struct http_response *, struct err *);
+int sessions_get(struct http_request *, struct http_response *, struct err *);
+int session_delete(struct http_request *, struct http_response *, struct err *);
+int user_sessions_delete(struct http_request *, struct http_response *, struct err *);
+int saml_source_get(struct http_request *, struct http_response *, struct err *);
+int saml_metadata_get(struct http_request *, struct http_response *, struct err *);
 int quarantine_get(struct http_request *, struct http_response *, struct err *);
 
 #endif

@@ -152,5 +152,9 @@ int run_audit_verify(struct cli *);
 int run_alarms_list(struct cli *);
 int run_alarms_clear(struct cli *);
 int run_quarantine_list(struct cli *);
+int run_sessions_list(struct cli *);
+int run_sessions_end(struct cli *);
+int run_idp_test(struct cli *);
+int run_saml_metadata(struct cli *);
 
 #endif

@@ -108,6 +108,19 @@ static const struct cli_option quarantine_list_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option sessions_list_options[] = {
+	{ "user", "USER", "only sessions of this user" },
+	{ "source", "SOURCE", "only sessions that this source opened" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option sessions_end_options[] = {
+	{ "user", "USER", "all sessions of this user" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_command commands[] = {
 	{ "status", "", "show sources, users, held plans and alarms", NULL, run_status },
 	{ "check", "[FILE]", "check a configuration: diagnostics, rule tests, lint", NULL,
@@ -138,6 +151,14 @@ static const struct cli_command commands[] = {
 	{ "rules show", "RULE", "show one rule", NULL, run_rules_show },
 	{ "rules release", "RULE", "accept that a vanished group of this rule is gone", NULL,
 	  run_rules_release },
+	{ "sessions list", "", "list who is signed in", sessions_list_options, run_sessions_list },
+	{ "sessions end", "[SESSION]", "end a session, or all of a user", sessions_end_options,
+	  run_sessions_end },
+	{ "idp test", "SOURCE",
+	  "show what is known of an identity provider, and where to test a login", NULL,
+	  run_idp_test },
+	{ "saml metadata", "SOURCE", "print our metadata for an identity provider", NULL,
+	  run_saml_metadata },
 	{ "audit list", "", "show the audit log, newest last", audit_list_options, run_audit_list },
 	{ "audit export", "", "write the audit log to standard output", audit_export_options,
 	  run_audit_export },

@@ -16,6 +16,8 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/settings.h>
 
+#include "sources.h"
+
 #define US_PER_S 1000000
 #define FIRST_RETRY_S 15
 #define LOOK_S 60
@@ -84,7 +86,7 @@ static void list_sources(struct schedule *schedule, int64_t first_us)
 		const struct source_settings *source = setup->sources[i];
 		struct entry *entry = &schedule->entries[schedule->count];
 
-		if (!source->enabled)
+		if (!source->enabled || !source_is_read(source))
 			continue;
 		*entry = (struct entry){ .name = strdup(source->name.text) };
 		if (!entry->name)

@@ -32,6 +32,7 @@
 #include "configuration.h"
 #include "schedule.h"
 #include "sources.h"
+#include "website.h"
 
 #define DRAIN_MS 10000
 #define REGISTRY_MAX_BYTES (64u * 1024 * 1024)
@@ -45,10 +46,12 @@ struct service {
 	struct http_router *router;
 	struct http_server *control;
 	struct schedule *schedule;
+	struct website *website;
 	struct located control_path; /* of the listening socket: kept across reloads */
 	int control_fd;
 	int lock_fd;		     /* beside the store: one daemon at a time */
 	pthread_mutex_t reload_lock; /* one reload at a time */
+	atomic_bool ready;	     /* everything is up */
 	atomic_bool reload_asked;    /* by a signal, and no reload has begun to read since */
 };
 
@@ -213,7 +216,7 @@ static int sync_all(struct service *service, struct configuration *running,
 	for (size_t i = 0; i < config->setup.source_count && !run_cancelled(run); i++) {
 		const struct source_settings *source = config->setup.sources[i];
 
-		if (!source->enabled)
+		if (!source->enabled || !source_is_read(source))
 			continue;
 		err_clear(err);
 		if (sync_one(service, running, preview, source->name.text, request, actor, run,
@@ -304,6 +307,7 @@ static int reload_locked(struct service *service, struct run *run, const struct 
 	result = changer_reload(service->changer, &config->setup, actor, &report, err);
 	if (result == 0) {
 		log_set_level((enum log_level)config->settings.log_level);
+		website_configure(service->website, config);
 		log_run("rules", &report);
 		result = run_add_report(run, "rules", &report, err);
 		schedule_reload(service->schedule);
@@ -474,6 +478,7 @@ static int open_control(struct service *service, const struct settings *settings
 			   .source_status = port_source_status,
 			   .config_path = port_config_path },
 		.admin_group = settings->control_group.text,
+		.web = website_web(service->website),
 	};
 	struct http_settings http_settings = {
 		.name = "control",
@@ -493,6 +498,13 @@ static int open_control(struct service *service, const struct settings *settings
 	http_settings.router = service->router;
 	service->control = http_server_start(&http_settings, err);
 	return service->control ? 0 : -1;
+}
+
+static bool is_ready(void *context)
+{
+	struct service *service = context;
+
+	return atomic_load(&service->ready);
 }
 
 /* Rules that changed while the daemon was down: everybody is looked at again, under the same limits. */
@@ -536,9 +548,16 @@ static int start(struct service *service, struct err *err)
 		err_set(err, ERR_MEMORY, "out of memory");
 		goto out;
 	}
+	service->website = website_create(service->changer, config, is_ready, service, err);
+	if (!service->website)
+		goto out;
 	result = open_control(service, &config->settings, err);
 	if (result == 0)
 		result = schedule_start(service->schedule, err);
+	if (result == 0)
+		result = website_start(service->website, config, err);
+	if (result == 0)
+		atomic_store(&service->ready, true);
 out:
 	setup_release(&config->setup);
 	return result;
@@ -546,8 +565,10 @@ out:
 
 static void stop(struct service *service)
 {
+	atomic_store(&service->ready, false);
 	changer_stop(service->changer);
 	schedule_stop(service->schedule);
+	website_stop(service->website, DRAIN_MS);
 	if (service->runs)
 		runs_cancel(service->runs);
 	if (service->control)
@@ -557,6 +578,7 @@ static void stop(struct service *service)
 	api_destroy(service->api);
 	http_router_destroy(service->router);
 	schedule_destroy(service->schedule);
+	website_destroy(service->website);
 	changer_close(service->changer);
 	free((char *)(uintptr_t)service->control_path.text);
 	pthread_mutex_destroy(&service->reload_lock);

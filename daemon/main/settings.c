@@ -4,6 +4,7 @@
  */
 #include "settings.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include <rolebridge/base/log.h>
@@ -14,10 +15,7 @@
 #include <rolebridge/source/ldap.h>
 
 static const struct option_table *const source_variants[] = {
-	&ldap_source_table,
-	&ldif_source_table,
-	&csv_source_table,
-	NULL,
+	&ldap_source_table, &ldif_source_table, &csv_source_table, &saml_source_table, NULL,
 };
 
 static const struct option_table sources_table = {
@@ -75,6 +73,11 @@ static const struct option settings_options[] = {
 	  .table = &sources_table,
 	  .offset = OPTION_FIELD(struct settings, sources),
 	  .help = "Directories and files that are read, in order of precedence." },
+	{ .name = "saml",
+	  .type = OPTION_TABLE,
+	  .table = &saml_table,
+	  .offset = OPTION_FIELD(struct settings, saml),
+	  .help = "The SAML service provider that all sources of type saml share." },
 	{ .name = "policy",
 	  .type = OPTION_TABLE,
 	  .table = &policy_table,
@@ -88,8 +91,11 @@ const struct option_table settings_table = {
 	.help = "The keys at the top level of the configuration.",
 	.struct_size = sizeof(struct settings),
 	.options = settings_options,
-	.base = &catalogue_table,
+	.base = &web_table,
 };
+
+static_assert(offsetof(struct settings, web) == offsetof(struct web_root, web),
+	      "the root begins with what its base table fills");
 
 const struct source_settings *settings_source(const struct settings *settings, size_t i)
 {
@@ -139,8 +145,63 @@ static void check_source(const struct settings *settings, size_t index, struct d
 	check_link(settings, source, list);
 }
 
+/* A SAML source needs the key pair, and an address of ours that IdPs can send browsers to. */
+static void check_saml(const struct settings *settings, struct diagnostics *list)
+{
+	for (size_t i = 0; i < settings->sources.count; i++) {
+		const struct source_settings *source = settings_source(settings, i);
+
+		if (!source->type.text || strcmp(source->type.text, saml_source_table.name) != 0)
+			continue;
+		if (!settings->web.public_url.text)
+			diagnostics_add(
+				list, SEVERITY_ERROR, "missing-key", source->at,
+				"Add public_url: https://login.example.com at the top level.",
+				"a source of type saml needs public_url");
+		if (!settings->saml.certificate.text || !settings->saml.private_key.text)
+			diagnostics_add(
+				list, SEVERITY_ERROR, "missing-key", source->at,
+				"Add saml: {certificate: FILE, private_key: FILE}.",
+				"a source of type saml needs the service provider's key pair");
+		return;
+	}
+}
+
+static bool is_profile(const struct settings *settings, const char *name)
+{
+	const struct struct_list *profiles = &settings->catalogue.profiles;
+	const struct profile_settings *items = profiles->items;
+
+	for (size_t i = 0; i < profiles->count; i++) {
+		if (items[i].name.text && strcmp(items[i].name.text, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A misspelt profile would lock everybody out. */
+static void check_applications(const struct settings *settings, struct diagnostics *list)
+{
+	const struct application_settings *applications = settings->web.applications.items;
+
+	for (size_t i = 0; i < settings->web.applications.count; i++) {
+		const struct located_list *profiles = &applications[i].require.profiles;
+
+		for (size_t j = 0; j < profiles->count; j++) {
+			if (!is_profile(settings, profiles->items[j].text))
+				diagnostics_add(list, SEVERITY_ERROR, "unknown-profile",
+						profiles->items[j].at, NULL,
+						"no profile '%s' is declared",
+						profiles->items[j].text);
+		}
+	}
+}
+
 void settings_check(const struct settings *settings, struct diagnostics *list)
 {
+	web_settings_check(&settings->web, list);
+	check_saml(settings, list);
+	check_applications(settings, list);
 	organizations_check(settings->organizations.items, settings->organizations.count,
 			    settings->sources.items, settings->sources.count, list);
 	for (size_t i = 0; i < settings->sources.count; i++)

@@ -5,12 +5,16 @@
 #ifndef ROLEBRIDGE_MAIN_SETTINGS_H
 #define ROLEBRIDGE_MAIN_SETTINGS_H
 
+#include <rolebridge/auth/settings.h>
 #include <rolebridge/identity/settings.h>
 #include <rolebridge/policy/policy.h>
 #include <rolebridge/rules/settings.h>
+#include <rolebridge/source/saml.h>
 
 struct settings {
-	struct catalogue_settings catalogue; /* first: its rows are the root's base table */
+	/* First, in this order: rows of the root's base tables (struct web_root). */
+	struct catalogue_settings catalogue;
+	struct web_settings web;
 	struct located store;
 	struct located control_socket;
 	struct located control_group;
@@ -19,6 +23,7 @@ struct settings {
 	struct policy_settings policy;
 	struct struct_list organizations; /* struct organization_settings */
 	struct struct_list sources; /* struct source_settings *, embedded in each type's struct */
+	struct saml_settings saml;
 };
 
 extern const struct option_table settings_table;

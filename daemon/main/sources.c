@@ -64,6 +64,11 @@ static read_function find_read_function(const char *type)
 	return NULL;
 }
 
+bool source_is_read(const struct source_settings *source)
+{
+	return find_read_function(source->type.text) != NULL;
+}
+
 static const struct source_settings *find_source(const struct configuration *configuration,
 						 const char *name)
 {
@@ -162,6 +167,12 @@ static const struct source_settings *readable_source(const struct configuration 
 	}
 	if (!source->enabled) {
 		err_set(err, ERR_CONFLICT, "source '%s' is not enabled", name);
+		return NULL;
+	}
+	if (!source_is_read(source)) {
+		err_refuse(err, ERR_CONFLICT, "source-not-read",
+			   "source '%s' is of type '%s': its people come when they sign in", name,
+			   source->type.text);
 		return NULL;
 	}
 	return source;

@@ -9,6 +9,9 @@
 
 #include "configuration.h"
 
+/* Can sources of this type be read? People of the others come by themselves: SAML. */
+bool source_is_read(const struct source_settings *source);
+
 /*
  * Read the source and plan or apply what comes of it. running: the configuration in force, which
  * alone says where and how a source is read; preview: NULL, or the one whose rules are tried

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include <rolebridge/api/runs.h>
+#include <rolebridge/api/web.h>
 #include <rolebridge/base/json.h>
 #include <rolebridge/change/changer.h>
 #include <rolebridge/config/document.h>
@@ -59,6 +60,7 @@ struct api_settings {
 	struct runs *runs;
 	struct ports ports;
 	const char *admin_group; /* "rolebridge-admin" */
+	struct web *web;	 /* for sessions and SAML sources */
 };
 
 struct api;

@@ -1,0 +1,56 @@
+/*
+ * /healthz: the process answers. /readyz: what answers need is up. /metrics: figures in Prometheus' text
+ * format, for the machine itself, trusted proxies and unix sockets.
+ */
+#include "site.h"
+
+static int say(struct http_response *response, int status, const char *text)
+{
+	response->status = status;
+	response->content_type = "text/plain; charset=utf-8";
+	strbuf_puts(&response->body, text);
+	return 0;
+}
+
+int health_get(struct http_request *request, struct http_response *response, struct err *err)
+{
+	(void)request;
+	(void)err;
+	return say(response, 200, "ok\n");
+}
+
+int ready_get(struct http_request *request, struct http_response *response, struct err *err)
+{
+	const struct web *web = request->context;
+
+	(void)err;
+	return web->settings.ready(web->settings.context) ? say(response, 200, "ready\n")
+							  : say(response, 503, "not ready\n");
+}
+
+static void gauge(struct strbuf *out, const char *name, const char *help, uint64_t value)
+{
+	strbuf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %llu\n", name, help, name, name,
+		      (unsigned long long)value);
+}
+
+int metrics_get(struct http_request *request, struct http_response *response, struct err *err)
+{
+	const struct web *web = request->context;
+	const struct saml_ports *saml = web_saml(web);
+	struct sessions_counts counts;
+
+	if (!request->peer_trusted &&
+	    !(request->peer_has_address && address_is_loopback(&request->peer_address)))
+		return err_set(err, ERR_NOT_FOUND, "not here");
+	sessions_counts(web->settings.sessions, &counts);
+	response->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	gauge(&response->body, "rolebridge_sessions", "Sessions that are signed in.",
+	      counts.sessions);
+	gauge(&response->body, "rolebridge_session_tokens", "Tokens of sessions, by host.",
+	      counts.tokens);
+	gauge(&response->body, "rolebridge_principals", "People of these sessions in memory.",
+	      counts.principals);
+	saml->metrics(saml->context, &response->body);
+	return 0;
+}

@@ -1,0 +1,215 @@
+/*
+ * Who is signed in, and the SAML sources, for administrators. Enters: requests of the control socket. Leaves: JSON.
+ * Ending a session goes through change/, as everything that is written.
+ */
+#include <rolebridge/api/web.h>
+#include <rolebridge/base/clock.h>
+#include <rolebridge/store/session.h>
+
+#include "internal.h"
+
+static int show_session(const struct reading_view *view, struct json *json,
+			const struct session *session, struct err *err)
+{
+	char uuid[UUID_TEXT_SIZE];
+	struct user user;
+
+	if (store_user_get(view->store, session->user_id, view->arena, &user, err) < 0)
+		return -1;
+	uuid_format(&session->uuid, uuid);
+	json_object(json);
+	json_string(json, "id", uuid);
+	uuid_format(&user.uuid, uuid);
+	json_string(json, "user", uuid);
+	json_string(json, "username", user.username);
+	json_string(json, "source", session->source);
+	json_string(json, "address", session->address);
+	json_string(json, "agent", session->agent);
+	json_time(json, "created", session->created_s);
+	json_time(json, "seen", session->seen_s);
+	json_time(json, "until", session->until_s);
+	json_time(json, "second_factor", session->second_factor_s);
+	json_end(json);
+	return 0;
+}
+
+int sessions_get(struct http_request *request, struct http_response *response, struct err *err)
+{
+	static const char *const names[] = { "user", "source", "after", "limit", NULL };
+	AUTO(reading_view) struct reading_view view = { 0 };
+	struct session_query query = { .source = http_query(request, "source") };
+	const char *name = http_query(request, "user");
+	struct session *sessions;
+	struct user user;
+	struct json json;
+	int64_t limit;
+	size_t count;
+
+	if (http_query_allow(request, names, err) < 0 ||
+	    http_query_int(request, "after", 0, INT64_MAX, 0, &query.after_id, err) < 0 ||
+	    http_query_int(request, "limit", 1, 10000, 100, &limit, err) < 0 ||
+	    view_open(request, &view, err) < 0)
+		return -1;
+	query.limit = (size_t)limit;
+	if (name) {
+		if (user_resolve(view.store, name, view.arena, &user, err) < 0)
+			return -1;
+		query.user_id = user.id;
+	}
+	if (store_session_list(view.store, &query, view.arena, &sessions, &count, err) < 0)
+		return -1;
+	json = api_json(response);
+	json_object(&json);
+	json_array_key(&json, "sessions");
+	for (size_t i = 0; i < count; i++) {
+		if (show_session(&view, &json, &sessions[i], err) < 0)
+			return -1;
+	}
+	json_end(&json);
+	if (count == query.limit)
+		json_int(&json, "next", sessions[count - 1].id);
+	else
+		json_null(&json, "next");
+	json_end(&json);
+	return 0;
+}
+
+static int end_sessions(struct http_request *request, struct http_response *response,
+			const int64_t *ids, size_t count, size_t *ret_ended, struct err *err)
+{
+	const struct api *api = request->context;
+	const struct actor actor = api_actor(request);
+
+	(void)response;
+	return change_sessions_end(api->settings.changer, &actor, ids, count, "by-administrator",
+				   ret_ended, err);
+}
+
+static int answer_ended(struct http_response *response, size_t ended)
+{
+	struct json json = api_json(response);
+
+	json_object(&json);
+	json_int(&json, "ended", (int64_t)ended);
+	json_end(&json);
+	return 0;
+}
+
+int session_delete(struct http_request *request, struct http_response *response, struct err *err)
+{
+	AUTO(reading_view) struct reading_view view = { 0 };
+	const char *text = http_parameter(request, "id");
+	struct session session;
+	struct uuid uuid;
+	size_t ended = 0;
+
+	if (!uuid_parse(text, &uuid))
+		return err_set(err, ERR_NOT_FOUND, "no session '%s'", text);
+	if (view_open(request, &view, err) < 0 ||
+	    store_session_find(view.store, &uuid, view.arena, &session, err) < 0 ||
+	    end_sessions(request, response, &session.id, 1, &ended, err) < 0)
+		return -1;
+	return answer_ended(response, ended);
+}
+
+/* Of one user, all of them: as many calls as it takes. */
+int user_sessions_delete(struct http_request *request, struct http_response *response,
+			 struct err *err)
+{
+	AUTO(reading_view) struct reading_view view = { 0 };
+	struct session_query query = { .limit = 1000 };
+	struct session *sessions;
+	size_t count, total = 0, ended;
+	struct user user;
+	int64_t *ids;
+
+	if (view_open(request, &view, err) < 0 ||
+	    user_resolve(view.store, http_parameter(request, "user"), view.arena, &user, err) < 0)
+		return -1;
+	query.user_id = user.id;
+	do {
+		if (store_session_list(view.store, &query, view.arena, &sessions, &count, err) < 0)
+			return -1;
+		ids = arena_alloc_array(view.arena, count + 1, sizeof(*ids));
+		if (!ids)
+			return err_set(err, ERR_MEMORY, "out of memory");
+		for (size_t i = 0; i < count; i++)
+			ids[i] = sessions[i].id;
+		if (count > 0 && end_sessions(request, response, ids, count, &ended, err) < 0)
+			return -1;
+		if (count > 0) {
+			query.after_id = ids[count - 1];
+			total += ended;
+		}
+	} while (count == query.limit);
+	return answer_ended(response, total);
+}
+
+/* ------------------------------------------------------------- SAML sources -- */
+
+static int find_saml(struct http_request *request, struct saml_source_view *ret_view,
+		     struct err *err)
+{
+	const struct api *api = request->context;
+	const struct saml_ports *saml = web_saml(api->settings.web);
+	const char *name = http_parameter(request, "source");
+
+	for (size_t i = 0; saml->source(saml->context, i, request->arena, ret_view); i++) {
+		if (strcmp(ret_view->name, name) == 0)
+			return 0;
+	}
+	return err_set(err, ERR_NOT_FOUND, "there is no SAML source '%s'", name);
+}
+
+/* PUBLIC_URL/saml/SOURCE/what, when there is one. */
+static void show_url(struct http_request *request, struct json *json, const char *key,
+		     const char *what)
+{
+	const struct api *api = request->context;
+	const char *path = arena_printf(request->arena, "/saml/%s/%s",
+					http_parameter(request, "source"), what);
+	AUTO(strbuf) struct strbuf url = STRBUF(8192);
+
+	if (path && web_url(api->settings.web, path, &url))
+		json_string(json, key, strbuf_text(&url));
+}
+
+int saml_source_get(struct http_request *request, struct http_response *response, struct err *err)
+{
+	const struct api *api = request->context;
+	const struct saml_ports *saml = web_saml(api->settings.web);
+	struct saml_source_view view;
+	struct json json;
+
+	if (find_saml(request, &view, err) < 0)
+		return -1;
+	json = api_json(response);
+	json_object(&json);
+	json_string(&json, "name", view.name);
+	json_bool(&json, "idp_initiated", view.idp_initiated);
+	json_bool(&json, "just_in_time", view.just_in_time);
+	saml->status(saml->context, view.name, &json);
+	show_url(request, &json, "metadata_url", "metadata");
+	show_url(request, &json, "test_url", "test");
+	json_end(&json);
+	return 0;
+}
+
+int saml_metadata_get(struct http_request *request, struct http_response *response, struct err *err)
+{
+	const struct api *api = request->context;
+	const struct saml_ports *saml = web_saml(api->settings.web);
+	struct saml_source_view view;
+	const char *xml;
+	struct json json;
+
+	if (find_saml(request, &view, err) < 0 ||
+	    saml->metadata(saml->context, view.name, request->arena, &xml, err) < 0)
+		return -1;
+	json = api_json(response);
+	json_object(&json);
+	json_string(&json, "name", view.name);
+	json_string(&json, "metadata", xml);
+	json_end(&json);
+	return 0;
+}

@@ -1,0 +1,121 @@
+/* What the handlers of the web side share. */
+#ifndef API_SITE_H
+#define API_SITE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <rolebridge/api/web.h>
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/http/limit.h>
+
+#include "internal.h"
+
+/* The options in force; immutable, counted: a request keeps the one it began with. */
+struct site {
+	atomic_uint references;
+	struct setup *setup;
+	const struct web_settings *options;
+	struct applications *applications;
+	const char *url; /* public_url without a slash at its end; NULL: no web side */
+	bool secure;	 /* it is https, for the browser at least */
+};
+
+struct web {
+	struct web_settings_in settings;
+	struct store_pool *pool;
+	pthread_rwlock_t lock;
+	struct site *site; /* by lock */
+	/* By address: logins begun, messages of IdPs, messages that killed a worker. */
+	struct http_limit *login_limit, *answer_limit, *death_limit;
+};
+
+/* Until site_give. NULL with ERR_UNAVAILABLE when there is no web side. */
+struct site *site_take(struct web *web, struct err *err);
+void site_give(struct site *site);
+static inline void site_auto(struct site **site)
+{
+	site_give(*site);
+}
+
+/* --- cookies --- */
+enum cookie {
+	COOKIE_SESSION,	    /* of the daemon's own pages */
+	COOKIE_APPLICATION, /* of an application's host, for /auth alone */
+	COOKIE_LOGIN,	    /* a login that waits for the IdP; named after the request */
+	COOKIE_LOGOUT,	    /* a logout that waits for the IdP */
+	COOKIE_NONCE,	    /* of an application's host, while a hand-off is under way */
+};
+/* suffix: of COOKIE_LOGIN, else "". */
+const char *cookie_get(const struct http_request *request, bool secure, enum cookie cookie,
+		       const char *suffix);
+/* value NULL: remove it. */
+int cookie_set(struct http_request *request, struct http_response *response, bool secure,
+	       enum cookie cookie, const char *suffix, const char *value, int64_t max_age_s,
+	       struct err *err);
+
+/* Who is signed in at the daemon's own pages. ERR_NOT_FOUND: nobody. Release the view. */
+int site_session(struct http_request *request, const struct site *site,
+		 struct session_view *ret_view, struct err *err);
+
+/* --- addresses --- */
+#define REQUEST_ID_SIZE 34 /* "_", 32 hex digits, NUL */
+void request_id_make(char ret_id[static REQUEST_ID_SIZE]);
+/* The part of it that names its cookie and travels as RelayState. */
+#define REQUEST_NAME_SIZE 17
+void request_name(const char *id, char ret_name[static REQUEST_NAME_SIZE]);
+
+/* base?name=value&… from pairs of names and values, escaped; pairs with value NULL or "" are left out. */
+const char *url_with(struct arena *arena, const char *base, const struct http_pair *pairs,
+		     size_t count);
+
+/* --- pages (page.c) --- */
+void page_begin(struct http_response *response, const char *title);
+void page_text(struct http_response *response, const char *tag, const char *text);
+void page_end(struct http_response *response);
+/* A message to the IdP or an application: a redirect, or a form that posts itself. */
+int page_send(struct http_request *request, struct http_response *response,
+	      const struct saml_outgoing *outgoing, struct err *err);
+/* A page for a person who is refused: title, text, what to tell the administrator. */
+void page_refused(struct http_request *request, struct http_response *response, int status,
+		  const char *title, const char *text);
+
+/* --- handlers, by file --- */
+int start_page(struct http_request *, struct http_response *, struct err *);
+int asset_style(struct http_request *, struct http_response *, struct err *);
+int asset_post(struct http_request *, struct http_response *, struct err *);
+int login_get(struct http_request *, struct http_response *, struct err *);
+int saml_login(struct http_request *, struct http_response *, struct err *);
+int saml_acs(struct http_request *, struct http_response *, struct err *);
+int saml_metadata(struct http_request *, struct http_response *, struct err *);
+int saml_test(struct http_request *, struct http_response *, struct err *);
+int slo_get(struct http_request *, struct http_response *, struct err *);
+int slo_post(struct http_request *, struct http_response *, struct err *);
+int logout_get(struct http_request *, struct http_response *, struct err *);
+int logout_post(struct http_request *, struct http_response *, struct err *);
+int handoff_start(struct http_request *, struct http_response *, struct err *);
+int handoff_finish(struct http_request *, struct http_response *, struct err *);
+int forward_auth(struct http_request *, struct http_response *, struct err *);
+int health_get(struct http_request *, struct http_response *, struct err *);
+int ready_get(struct http_request *, struct http_response *, struct err *);
+int metrics_get(struct http_request *, struct http_response *, struct err *);
+
+/* handoff.c: send somebody who is signed in to an application's URL. 1 sent or refused, 0: not an application's. */
+int handoff_send(struct http_request *request, struct http_response *response, struct site *site,
+		 const struct session_view *view, const char *return_url, const char *nonce,
+		 struct err *err);
+/* testlogin.c: the page of a test login that has come back. */
+struct test_answer {
+	const char *source, *relay_state;
+	bool just_in_time;
+	bool again; /* posted a second time, from here */
+	const struct saml_message *message;
+	const struct pending_login *pending;
+	const struct saml_assertion *assertion;
+	const struct saml_refusal *refusal; /* NULL: verified */
+};
+int testlogin_show(struct http_request *request, struct http_response *response, struct site *site,
+		   const struct test_answer *answer, struct err *err);
+
+#endif

@@ -1,0 +1,255 @@
+/*
+ * A test login by an administrator: everything that was checked, received and concluded, and no session. Enters: a
+ * response that answers a test, verified or refused. Leaves: a page; request and assertion are used up.
+ *
+ * The IdP's POST comes from another site, so the administrator's own cookie does not come with it: the page posts
+ * the same form once more from here. Who shows it must hold the very session that began the test.
+ */
+#include "site.h"
+
+#include <rolebridge/decision/decide.h>
+
+static int post_again(struct http_response *response, const struct site *site,
+		      const struct test_answer *answer)
+{
+	const struct {
+		const char *name, *value;
+	} fields[] = { { "SAMLResponse", answer->message->encoded },
+		       { "RelayState", answer->relay_state },
+		       { "again", "1" } };
+
+	page_begin(response, "One moment");
+	strbuf_printf(&response->body, "<form method=\"post\" action=\"%s/saml/%s/acs\">\n",
+		      site->url, answer->source);
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		strbuf_printf(&response->body, "<input type=\"hidden\" name=\"%s\" value=\"",
+			      fields[i].name);
+		http_html_escape(&response->body, fields[i].value);
+		strbuf_puts(&response->body, "\">\n");
+	}
+	strbuf_puts(&response->body, "<button>Continue</button></form>\n"
+				     "<script src=\"/assets/post.js\"></script>\n");
+	page_end(response);
+	return 0;
+}
+
+static void cell(struct strbuf *out, const char *text)
+{
+	strbuf_puts(out, "<td>");
+	http_html_escape(out, text);
+	strbuf_puts(out, "</td>");
+}
+
+static void show_checks(struct http_response *response, const struct test_answer *answer)
+{
+	struct strbuf *out = &response->body;
+
+	page_text(response, "h2", "Checks");
+	strbuf_puts(out, "<table>\n");
+	for (size_t i = 0; i < answer->assertion->check_count; i++) {
+		const struct saml_check *check = &answer->assertion->checks[i];
+
+		strbuf_printf(out, "<tr><td class=\"%s\">%s</td>",
+			      check->skipped  ? "quiet"
+			      : check->passed ? "ok"
+					      : "bad",
+			      check->skipped  ? "not reached"
+			      : check->passed ? "passed"
+					      : "failed");
+		cell(out, check->name);
+		cell(out, check->detail ? check->detail : "");
+		strbuf_puts(out, "</tr>\n");
+	}
+	strbuf_puts(out, "</table>\n");
+}
+
+static bool is_sensitive(const struct setup *setup, const char *name)
+{
+	const struct schema *schema = setup->decision.schema;
+	int id = name[0] ? schema_find(schema, name, strlen(name)) : -1;
+
+	return id >= 0 && schema_get(schema, (uint16_t)id)->sensitive;
+}
+
+static void show_attributes(struct http_response *response, const struct setup *setup,
+			    const struct test_answer *answer)
+{
+	struct strbuf *out = &response->body;
+
+	page_text(response, "h2", "Attributes");
+	strbuf_puts(out, "<table>\n<tr><th>received</th><th>in rules</th><th>values</th></tr>\n");
+	for (size_t i = 0; i < answer->assertion->attribute_count; i++) {
+		const struct saml_attribute *attribute = &answer->assertion->attributes[i];
+
+		strbuf_puts(out, "<tr>");
+		cell(out, attribute->received);
+		cell(out, attribute->name);
+		strbuf_puts(out, "<td>");
+		for (size_t v = 0; v < attribute->count; v++) {
+			if (v > 0)
+				strbuf_puts(out, "<br>");
+			http_html_escape(out, is_sensitive(setup, attribute->name)
+						      ? "(hidden)"
+						      : attribute->values[v]);
+		}
+		strbuf_puts(out, "</td></tr>\n");
+	}
+	strbuf_puts(out, "</table>\n");
+}
+
+static int show_rules(struct http_request *request, struct http_response *response,
+		      const struct setup *setup, const struct person *person, struct err *err)
+{
+	const struct decision_setup *decision = &setup->decision;
+	struct strbuf *out = &response->body;
+	size_t matched = 0;
+
+	page_text(response, "h2", "Rules that matched");
+	for (size_t i = 0; i < ruleset_count(decision->rules); i++) {
+		const struct rule *rule = ruleset_rule(decision->rules, i);
+		const struct trace_node *nodes;
+		enum match match;
+		size_t count;
+
+		if (rule_explain(decision->rules, rule, person, decision->groups, clock_now_s(),
+				 false, request->arena, &match, &nodes, &count, err) < 0)
+			return -1;
+		if (match != MATCH_YES)
+			continue;
+		matched++;
+		page_text(response, "h3", rule->id);
+		strbuf_puts(out, "<table>\n");
+		for (size_t n = 0; n < count; n++) {
+			strbuf_puts(out, "<tr>");
+			cell(out, nodes[n].text);
+			cell(out, nodes[n].because ? nodes[n].because : "");
+			strbuf_puts(out, "</tr>\n");
+		}
+		strbuf_puts(out, "</table>\n");
+	}
+	if (matched == 0)
+		page_text(response, "p", "None.");
+	return 0;
+}
+
+static int show_decision(struct http_request *request, struct http_response *response,
+			 const struct setup *setup, struct store *store,
+			 const struct person *person, int64_t user_id, struct err *err)
+{
+	struct decide_input input = { .person = person, .now_s = clock_now_s() };
+	struct strbuf *out = &response->body;
+	struct decision decision;
+	struct grant *grants = NULL;
+	struct user user;
+
+	if (user_id != 0) {
+		if (store_user_get(store, user_id, request->arena, &user, err) < 0 ||
+		    store_grants_of(store, user_id, request->arena, &grants, &input.grant_count,
+				    err) < 0)
+			return -1;
+		input.user = &user;
+		input.grants = grants;
+	}
+	if (decide(&setup->decision, &input, request->arena, &decision, err) < 0)
+		return -1;
+	page_text(response, "h2", "Decision");
+	page_text(response, "p",
+		  user_id != 0 ? arena_printf(request->arena, "Known as '%s'.", user.username)
+			       : "Nobody who is known.");
+	strbuf_puts(out, "<table>\n<tr><td>profile</td>");
+	cell(out, decision.profile[0] ? decision.profile : "none: no access");
+	strbuf_puts(out, "</tr>\n");
+	for (size_t i = 0; i < decision.grant_count; i++) {
+		if (decision.grants[i].kind == GRANT_PROFILE)
+			continue;
+		strbuf_puts(out, "<tr>");
+		cell(out, grant_kind_name(decision.grants[i].kind));
+		cell(out, decision.grants[i].name);
+		strbuf_puts(out, "</tr>\n");
+	}
+	strbuf_puts(out, "</table>\n");
+	return 0;
+}
+
+/* What the login would have come to. */
+static int show_outcome(struct http_request *request, struct http_response *response,
+			const struct login *login, struct err *err)
+{
+	AUTO(reading_view) struct reading_view view = { 0 };
+	struct web *web = request->context;
+	const char *refused = "";
+	struct person person;
+	int64_t user_id = 0;
+
+	if (store_view_open(web->settings.changer, web->pool, request->arena, &view, err) < 0 ||
+	    change_login_preview(view.setup, view.store, login, request->arena, &user_id, &person,
+				 &refused, err) < 0)
+		return -1;
+	if (refused && refused[0]) {
+		page_text(response, "h2", "Decision");
+		page_text(response, "p",
+			  arena_printf(request->arena, "The login would be refused: %s.", refused));
+		return 0;
+	}
+	if (show_rules(request, response, view.setup, &person, err) < 0)
+		return -1;
+	return show_decision(request, response, view.setup, view.store, &person, user_id, err);
+}
+
+int testlogin_show(struct http_request *request, struct http_response *response, struct site *site,
+		   const struct test_answer *answer, struct err *err)
+{
+	struct web *web = request->context;
+	const struct actor actor = {
+		.name = arena_printf(request->arena, "saml:%s", answer->source),
+		.request = request->id,
+	};
+	struct login login = {
+		.source = answer->source,
+		.assertion = answer->assertion,
+		.just_in_time = answer->just_in_time,
+		.request_id = answer->pending->request_id,
+		.request_until_s = answer->pending->until_s,
+		.address = http_client_text(request),
+		.agent = "",
+		.now_s = clock_now_s(),
+		.test = true,
+	};
+	struct login_outcome outcome = { 0 };
+	struct session_view session;
+	struct err nobody = { 0 };
+	bool allowed;
+
+	if (site_session(request, site, &session, &nobody) < 0) {
+		if (!answer->again)
+			return post_again(response, site, answer);
+		return err_refuse(err, ERR_DENIED, "not-allowed", "nobody is signed in");
+	}
+	allowed = session.principal->is_administrator &&
+		  session.session_id == answer->pending->test_session_id;
+	session_view_release(&session);
+	if (!allowed || !actor.name)
+		return err_refuse(err, ERR_DENIED, "not-allowed",
+				  "this test belongs to another administrator");
+	if (!answer->refusal &&
+	    change_login(web->settings.changer, &actor, &login, request->arena, &outcome, err) < 0)
+		return -1;
+	page_begin(response, "Test login");
+	if (answer->refusal || outcome.refused[0]) {
+		const char *reason = answer->refusal ? answer->refusal->reason : outcome.refused;
+		const char *detail = answer->refusal ? answer->refusal->detail : outcome.detail;
+		const char *text = arena_printf(request->arena, "Refused: %s. %s", reason, detail);
+
+		strbuf_puts(&response->body, "<p class=\"bad\">");
+		http_html_escape(&response->body, text ? text : reason);
+		strbuf_puts(&response->body, "</p>\n");
+	} else {
+		strbuf_puts(&response->body, "<p class=\"ok\">The answer was accepted.</p>\n");
+	}
+	show_checks(response, answer);
+	show_attributes(response, site->setup, answer);
+	if (!answer->refusal && show_outcome(request, response, &login, err) < 0)
+		return -1;
+	page_end(response);
+	return 0;
+}

@@ -1,0 +1,112 @@
+/* Commands about signing in: sessions, and SAML sources. Enter: the daemon's answers. Leave: tables, XML. */
+#include "cli.h"
+
+#include <rolebridge/base/util.h>
+
+int run_sessions_list(struct cli *cli)
+{
+	static const char *const headers[] = { "<SESSION", "<USER", "SOURCE", "<ADDRESS",
+					       "SINCE",	   "SEEN",  "UNTIL",  NULL };
+	static const char *const options[] = { "user", "source", "after", "limit" };
+	const char *path = "/api/v1/sessions";
+	AUTO(json) json_t *answer = NULL;
+	struct table *table;
+	json_t *session;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(options); i++)
+		path = path_query(cli, path, options[i], cli_value(cli, options[i]));
+	answer = ask(cli, "GET", path, NULL, true);
+	if (!answer || cli->json)
+		return answer ? CLI_OK : CLI_FAILED;
+	table = table_create(cli, headers);
+	json_array_foreach(json_object_get(answer, "sessions"), i, session) {
+		table_row(table);
+		table_cell(table, PLAIN, member(session, "id"));
+		table_cell(table, BOLD, member(session, "username"));
+		table_cell(table, PLAIN, member(session, "source"));
+		table_cell(table, PLAIN, member(session, "address"));
+		table_cell(table, PLAIN, member(session, "created"));
+		table_cell(table, PLAIN, member(session, "seen"));
+		table_cell(table, PLAIN, member(session, "until"));
+	}
+	table_print(table);
+	if (i == 0)
+		put(cli, PLAIN, "Nobody is signed in.\n");
+	if (member_int(answer, "next") > 0)
+		put(cli, PLAIN, "… more: --after %lld\n", (long long)member_int(answer, "next"));
+	return CLI_OK;
+}
+
+int run_sessions_end(struct cli *cli)
+{
+	const char *user = cli_value(cli, "user");
+	const char *path =
+		user ? api_path(cli, "/users/%s/sessions", user)
+		     : api_path(cli, "/sessions/%s", cli->arguments[0] ? cli->arguments[0] : "");
+	AUTO(json) json_t *answer = NULL;
+
+	if (!user == !cli->arguments[0]) {
+		fputs("rolebridgectl: name one session, or a user with --user\n", stderr);
+		return CLI_USAGE;
+	}
+	answer = ask(cli, "DELETE", path, NULL, true);
+	if (!answer || cli->json)
+		return answer ? CLI_OK : CLI_FAILED;
+	put(cli, PLAIN, "%lld session(s) ended.\n", (long long)member_int(answer, "ended"));
+	return CLI_OK;
+}
+
+static void endpoints(struct cli *cli, const char *title, const json_t *list)
+{
+	const json_t *endpoint;
+	size_t i;
+
+	json_array_foreach(list, i, endpoint) {
+		put(cli, PLAIN, "  %-14s %-8s %s\n", i == 0 ? title : "",
+		    shown(cli, member(endpoint, "binding")),
+		    shown(cli, member(endpoint, "location")));
+	}
+}
+
+static void fact(struct cli *cli, const char *name, const char *value)
+{
+	if (value[0])
+		put(cli, PLAIN, "  %-14s %s\n", name, shown(cli, value));
+}
+
+int run_idp_test(struct cli *cli)
+{
+	AUTO(json)
+	json_t *answer = ask(cli, "GET", api_path(cli, "/saml/%s", cli->arguments[0]), NULL, true);
+	bool ready = member_bool(answer, "ready");
+
+	if (!answer)
+		return CLI_FAILED;
+	if (cli->json)
+		return ready ? CLI_OK : CLI_FAILED;
+	put(cli, BOLD, "%s", shown(cli, member(answer, "name")));
+	put(cli, ready ? GREEN : RED, "  %s\n", ready ? "ready" : "not ready");
+	fact(cli, "problem", member(answer, "problem"));
+	fact(cli, "IdP", member(answer, "idp"));
+	put(cli, PLAIN, "  %-14s %lld\n", "signing keys",
+	    (long long)member_int(answer, "signing_keys"));
+	fact(cli, "valid until", member(answer, "valid_until"));
+	fact(cli, "refreshed", member(answer, "refreshed"));
+	endpoints(cli, "sign-in", json_object_get(answer, "sign_in"));
+	endpoints(cli, "logout", json_object_get(answer, "logout"));
+	fact(cli, "our metadata", member(answer, "metadata_url"));
+	fact(cli, "test login", member(answer, "test_url"));
+	return ready ? CLI_OK : CLI_FAILED;
+}
+
+int run_saml_metadata(struct cli *cli)
+{
+	const char *path = api_path(cli, "/saml/%s/metadata", cli->arguments[0]);
+	AUTO(json) json_t *answer = ask(cli, "GET", path, NULL, true);
+
+	if (!answer || cli->json)
+		return answer ? CLI_OK : CLI_FAILED;
+	fputs(member(answer, "metadata"), cli->out);
+	return CLI_OK;
+}

@@ -1,0 +1,263 @@
+/*
+ * Where an IdP's metadata comes from. Enters: settings, the clock. Leaves: facts, understood in a worker process
+ * and never here. Fails as the network, the disk or the document does; what was known then stays.
+ */
+#include "idp.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <rolebridge/base/file.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/client/fetch.h>
+
+#define CERTIFICATE_MAX ((size_t)64 * 1024)
+#define FACTS_MAX ((size_t)16 * 1024 * 1024)
+#define SHRINK_MIN 4
+#define RETRY_S 60
+#define REFRESH_MIN_S 60
+#define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
+#define PEM_END "-----END CERTIFICATE-----"
+
+/* <folder of the store>/saml/<source>.xml */
+static char *kept_path(const char *source, const char *store_path)
+{
+	char *copy = strdup(store_path), *path = NULL;
+
+	if (copy && asprintf(&path, "%s/saml/%s.xml", dirname(copy), source) < 0)
+		path = NULL;
+	free(copy);
+	return path;
+}
+
+struct idp *idp_create(const char *source, const char *store_path)
+{
+	struct idp *idp = calloc(1, sizeof(*idp));
+
+	if (!idp)
+		return NULL;
+	idp->source = strdup(source);
+	idp->kept_path = kept_path(source, store_path);
+	if (idp->source && idp->kept_path)
+		return idp;
+	idp_destroy(idp);
+	return NULL;
+}
+
+void idp_destroy(struct idp *idp)
+{
+	if (!idp)
+		return;
+	arena_destroy(idp->arena);
+	free(idp->source);
+	free(idp->kept_path);
+	free(idp->etag);
+	free(idp);
+}
+
+bool idp_is_ready(const struct idp *idp, int64_t now_s)
+{
+	return idp->arena && (idp->facts.valid_until_s == 0 || now_s < idp->facts.valid_until_s);
+}
+
+void idp_document_finish(struct idp_document *document)
+{
+	strbuf_finish(&document->bytes);
+	arena_destroy(document->arena);
+	free(document->etag);
+	*document = (struct idp_document){ .bytes = STRBUF(SAML_METADATA_MAX) };
+}
+
+/* --- load --- */
+
+/* The first certificate of a PEM file as DER. */
+static int read_certificate(const char *path, struct arena *arena, struct saml_blob *ret_blob,
+			    struct err *err)
+{
+	AUTO(strbuf) struct strbuf text = STRBUF(CERTIFICATE_MAX);
+	const char *begin, *end;
+	unsigned char *der;
+	size_t size;
+
+	if (file_read(path, CERTIFICATE_MAX, &text, err) < 0)
+		return -1;
+	begin = strstr(strbuf_text(&text), PEM_BEGIN);
+	end = begin ? strstr(begin, PEM_END) : NULL;
+	if (!end)
+		return err_set(err, ERR_INVALID, "'%s' holds no PEM certificate", path);
+	begin += strlen(PEM_BEGIN);
+	der = arena_alloc_array(arena, (size_t)(end - begin) + 1, 1);
+	if (!der)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (sodium_base642bin(der, (size_t)(end - begin), begin, (size_t)(end - begin), " \t\r\n",
+			      &size, NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
+		return err_set(err, ERR_INVALID, "'%s' holds a damaged certificate", path);
+	*ret_blob = (struct saml_blob){ der, size };
+	return 0;
+}
+
+/* From bytes to facts. */
+static int understand(const struct saml_source *settings, int64_t now_s,
+		      struct idp_document *document, struct err *err)
+{
+	const struct saml_idp_settings *idp = &settings->idp;
+	struct saml_blob certificate;
+	bool pinned = idp->metadata_certificate.text != NULL;
+
+	if (document->bytes.size == 0)
+		return err_refuse(err, ERR_INVALID, "metadata-empty", "the document is empty");
+	document->digest = digest128(document->bytes.data, document->bytes.size);
+	document->arena = arena_create(FACTS_MAX);
+	if (!document->arena)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (pinned && read_certificate(idp->metadata_certificate.text, document->arena,
+				       &certificate, err) < 0)
+		return -1;
+	return saml_metadata_read(document->bytes.data, document->bytes.size, idp->entity_id.text,
+				  pinned ? &certificate : NULL, now_s, document->arena,
+				  &document->facts, err);
+}
+
+static int fetch_document(const struct saml_source *settings,
+			  const struct outgoing_settings *outgoing, const char *etag,
+			  struct idp_document *document, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(1024 * 1024);
+	size_t count = outgoing->allowed_networks.count;
+	const char **networks;
+	struct fetch_request request = {
+		.url = settings->idp.metadata_url.text,
+		.etag = etag,
+		.ca_file = settings->idp.ca.text,
+		.allow_http = true,
+		.timeout_ms = outgoing->timeout_s * 1000,
+		.size_max = SAML_METADATA_MAX,
+	};
+	struct fetch_response response;
+
+	networks = arena ? arena_alloc_array(arena, count + 1, sizeof(*networks)) : NULL;
+	if (!networks)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	for (size_t i = 0; i < count; i++)
+		networks[i] = outgoing->allowed_networks.items[i].text;
+	request.allowed_networks = networks;
+	request.allowed_network_count = count;
+	if (fetch(&request, arena, &response, &document->bytes, err) < 0)
+		return -1;
+	document->unchanged = etag && response.status == 304;
+	if (document->unchanged)
+		return 0;
+	if (response.status != 200)
+		return err_set(err, ERR_UNAVAILABLE, "the server answered with status %d",
+			       response.status);
+	document->etag = response.etag[0] ? strdup(response.etag) : NULL;
+	return 0;
+}
+
+int idp_load(const struct saml_source *settings, const struct outgoing_settings *outgoing,
+	     const char *etag, int64_t now_s, struct idp_document *ret_document, struct err *err)
+{
+	struct idp_document document = { .bytes = STRBUF(SAML_METADATA_MAX) };
+	bool is_file = settings->idp.metadata_file.text != NULL;
+	int result = is_file ? file_read(settings->idp.metadata_file.text, SAML_METADATA_MAX,
+					 &document.bytes, err)
+			     : fetch_document(settings, outgoing, etag, &document, err);
+
+	if (result == 0 && !document.unchanged)
+		result = understand(settings, now_s, &document, err);
+	if (result == 0) {
+		*ret_document = document;
+		return 0;
+	}
+	idp_document_finish(&document);
+	return err_wrap(err, "metadata from '%s'",
+			is_file ? settings->idp.metadata_file.text
+				: settings->idp.metadata_url.text);
+}
+
+int idp_load_kept(const struct idp *idp, const struct saml_source *settings, int64_t now_s,
+		  struct idp_document *ret_document, struct err *err)
+{
+	struct idp_document document = { .bytes = STRBUF(SAML_METADATA_MAX) };
+
+	if (file_read(idp->kept_path, SAML_METADATA_MAX, &document.bytes, err) == 0 &&
+	    understand(settings, now_s, &document, err) == 0) {
+		*ret_document = document;
+		return 0;
+	}
+	idp_document_finish(&document);
+	return err_wrap(err, "kept metadata '%s'", idp->kept_path);
+}
+
+/* --- accept --- */
+
+static int keep_copy(const struct idp *idp, const struct idp_document *document, struct err *err)
+{
+	char *copy = strdup(idp->kept_path);
+	const char *folder = copy ? dirname(copy) : NULL;
+	int result = -1;
+
+	if (!folder)
+		err_set(err, ERR_MEMORY, "out of memory");
+	else if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+		err_set_errno(err, ERR_IO, errno, "cannot make folder '%s'", folder);
+	else
+		result = file_write_atomic(idp->kept_path, document->bytes.data,
+					   document->bytes.size, 0600, err);
+	free(copy);
+	return result;
+}
+
+int idp_accept(struct idp *idp, struct idp_document *document, bool keep, int64_t now_s,
+	       bool *ret_changed, struct err *err)
+{
+	bool same = idp->arena && memcmp(&idp->digest, &document->digest, sizeof(idp->digest)) == 0;
+
+	if (!document->unchanged && !same) {
+		if (idp->arena && idp->facts.entities >= SHRINK_MIN &&
+		    document->facts.entities < idp->facts.entities / 2)
+			return err_refuse(err, ERR_INVALID, "metadata-shrunk",
+					  "the document has %llu entities, the one before had %llu",
+					  (unsigned long long)document->facts.entities,
+					  (unsigned long long)idp->facts.entities);
+		if (keep && keep_copy(idp, document, err) < 0)
+			return -1;
+		arena_destroy(idp->arena);
+		idp->arena = document->arena;
+		idp->facts = document->facts;
+		idp->digest = document->digest;
+		document->arena = NULL;
+	}
+	if (!document->unchanged) {
+		free(idp->etag);
+		idp->etag = document->etag;
+		document->etag = NULL;
+	}
+	*ret_changed = !document->unchanged && !same;
+	if (keep)
+		idp->refreshed_s = now_s;
+	idp_document_finish(document);
+	return 0;
+}
+
+void idp_schedule(struct idp *idp, const struct saml_source *settings, bool good, int64_t now_s)
+{
+	int64_t after_s = settings->idp.refresh_s;
+
+	if (good && idp->facts.cache_duration_s > 0 && idp->facts.cache_duration_s < after_s)
+		after_s = idp->facts.cache_duration_s;
+	if (!good) {
+		int64_t retry_s = (int64_t)RETRY_S << (idp->failures < 6 ? idp->failures : 6);
+
+		after_s = retry_s < after_s ? retry_s : after_s;
+		idp->failures++;
+	} else {
+		idp->failures = 0;
+	}
+	idp->next_s = now_s + (after_s > REFRESH_MIN_S ? after_s : REFRESH_MIN_S);
+}

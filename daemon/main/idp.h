@@ -1,0 +1,63 @@
+/*
+ * The metadata of one IdP: where it comes from, the last good copy, what it says.
+ */
+#ifndef ROLEBRIDGE_MAIN_IDP_H
+#define ROLEBRIDGE_MAIN_IDP_H
+
+#include <rolebridge/auth/settings.h>
+#include <rolebridge/base/hash.h>
+#include <rolebridge/base/strbuf.h>
+#include <rolebridge/source/saml.h>
+
+struct idp {
+	char *source;	     /* name */
+	char *kept_path;     /* last good copy */
+	struct arena *arena; /* of facts; NULL while there are none */
+	struct saml_idp facts;
+	struct hash128 digest; /* of the document the facts come from */
+	char *etag;
+	int64_t refreshed_s; /* last time the document was had and good, changed or not */
+	int64_t next_s;
+	unsigned failures;
+	char problem[512]; /* of the last look; "" */
+	bool settled;	   /* that there is no problem is known in the store */
+};
+
+struct idp *idp_create(const char *source, const char *store_path);
+void idp_destroy(struct idp *idp);
+
+/* Are there facts that hold now? */
+bool idp_is_ready(const struct idp *idp, int64_t now_s);
+
+/* A document as it was had; made without any lock, put in force by idp_accept. */
+struct idp_document {
+	struct strbuf bytes;
+	struct hash128 digest;
+	bool unchanged; /* HTTP 304 */
+	char *etag;
+	struct arena *arena; /* of facts */
+	struct saml_idp facts;
+};
+void idp_document_finish(struct idp_document *document);
+
+/*
+ * Have the document of these settings and understand it. ERR_UNAVAILABLE: not reached; ERR_INVALID with the
+ * reasons of saml_metadata_read, or "metadata-empty".
+ */
+int idp_load(const struct saml_source *settings, const struct outgoing_settings *outgoing,
+	     const char *etag, int64_t now_s, struct idp_document *ret_document, struct err *err);
+/* The kept copy. ERR_NOT_FOUND: none. */
+int idp_load_kept(const struct idp *idp, const struct saml_source *settings, int64_t now_s,
+		  struct idp_document *ret_document, struct err *err);
+
+/*
+ * Take a document over, and keep it. ERR_INVALID "metadata-shrunk": it lost more than half of its
+ * entities. *ret_changed: the facts are other ones. Empties the document.
+ */
+int idp_accept(struct idp *idp, struct idp_document *document, bool keep, int64_t now_s,
+	       bool *ret_changed, struct err *err);
+
+/* When to look again. */
+void idp_schedule(struct idp *idp, const struct saml_source *settings, bool good, int64_t now_s);
+
+#endif

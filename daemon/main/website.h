@@ -1,0 +1,33 @@
+/*
+ * The web side as a whole: sessions, sealed tickets, SAML, routes and listeners, made, reconfigured and ended
+ * together.
+ */
+#ifndef ROLEBRIDGE_MAIN_WEBSITE_H
+#define ROLEBRIDGE_MAIN_WEBSITE_H
+
+#include <rolebridge/api/web.h>
+
+#include "configuration.h"
+
+struct website;
+
+/*
+ * Make it for this configuration; nothing listens yet. ready, context: for /readyz. Fails when the SP's key
+ * cannot be used or the store cannot be read.
+ */
+struct website *website_create(struct changer *changer, struct configuration *config,
+			       bool (*ready)(void *context), void *context, struct err *err);
+/* Listen, and keep metadata and sessions fresh. */
+int website_start(struct website *website, struct configuration *config, struct err *err);
+/*
+ * After a reload. Listeners stay as they are but for their certificates. What cannot be used (a key,
+ * a certificate) is logged, and the old one stays.
+ */
+void website_configure(struct website *website, struct configuration *config);
+/* Stop listening; running requests may end for at most drain_ms. */
+void website_stop(struct website *website, int64_t drain_ms);
+void website_destroy(struct website *website);
+
+struct web *website_web(struct website *website);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * The web side: sign-in through SAML, forward-auth, logout, metadata, health.
+ * Everything that reaches beyond (the IdPs' workers) it asks of main through
+ * struct saml_ports. Reads go through own read-only handles, writes through change/.
+ *
+ *	web_create → web_configure (again at each reload) → web_add_routes → … → web_destroy
+ */
+#ifndef ROLEBRIDGE_API_WEB_H
+#define ROLEBRIDGE_API_WEB_H
+
+#include <rolebridge/auth/forward.h>
+#include <rolebridge/auth/sessions.h>
+#include <rolebridge/auth/ticket.h>
+#include <rolebridge/base/json.h>
+#include <rolebridge/http/router.h>
+
+/* What the web side has to know of one source of type saml. Borrowed from the setup in force. */
+struct saml_source_view {
+	const char *name;
+	bool ready; /* metadata is there */
+	bool idp_initiated, just_in_time;
+};
+
+/*
+ * Filled by main. Any thread; all block for at most a few seconds. Every function: ERR_NOT_FOUND for a
+ * source that is not there, ERR_UNAVAILABLE when its workers or its metadata are not.
+ * Results live in the arena.
+ */
+struct saml_ports {
+	void *context;
+	/* Number i of the sources in force; false: no more. */
+	bool (*source)(void *context, size_t i, struct arena *arena,
+		       struct saml_source_view *ret_view);
+	/* 0 verified, 1 refused, -1 own side failed; as saml_pool_verify. */
+	int (*verify)(void *context, const char *source, const char *const *request_ids,
+		      size_t request_count, bool explain, const struct saml_message *message,
+		      struct arena *arena, struct saml_assertion *ret_assertion,
+		      struct saml_refusal *ret_refusal, struct err *err);
+	int (*login)(void *context, const char *source, const char *id, const char *relay_state,
+		     bool force, struct arena *arena, struct saml_outgoing *ret_outgoing,
+		     struct err *err);
+	/* ERR_NOT_FOUND "no-logout-endpoint". */
+	int (*logout_start)(void *context, const struct session *session, const char *id,
+			    struct arena *arena, struct saml_outgoing *ret_outgoing,
+			    struct err *err);
+	int (*logout_receive)(void *context, const char *source, const char *const *request_ids,
+			      size_t request_count, const struct saml_message *message,
+			      struct arena *arena, struct saml_logout *ret_logout,
+			      struct saml_refusal *ret_refusal, struct err *err);
+	int (*logout_answer)(void *context, const char *source, const char *id,
+			     const struct saml_logout *request, bool success, struct arena *arena,
+			     struct saml_outgoing *ret_outgoing, struct err *err);
+	int (*metadata)(void *context, const char *source, struct arena *arena,
+			const char **ret_xml, struct err *err);
+	/* Members of one source's object: entity id, keys, validity, endpoints, last refresh. */
+	void (*status)(void *context, const char *source, struct json *json);
+	/* Lines of /metrics in the text format of Prometheus. */
+	void (*metrics)(void *context, struct strbuf *out);
+};
+
+struct web_settings_in {
+	struct changer *changer;
+	struct sessions *sessions;
+	struct tickets *tickets;
+	struct saml_ports saml;
+	/* Is everything up that answers need? For /readyz. */
+	bool (*ready)(void *context);
+	void *context;
+};
+
+struct web;
+
+/* Borrows what settings point at. */
+struct web *web_create(const struct web_settings_in *settings, struct err *err);
+void web_destroy(struct web *web);
+/*
+ * Put options in force; they live in the setup, of which a reference is kept until the next
+ * call. Without public_url the web side answers nothing but health and metrics.
+ */
+int web_configure(struct web *web, struct setup *setup, const struct web_settings *options,
+		  const struct catalogue_settings *catalogue, struct err *err);
+int web_add_routes(struct web *web, struct http_router *router, struct err *err);
+/* The page of an error for people, with the reference id: http_settings.error_page. */
+bool web_error_page(struct http_request *request, const struct err *err,
+		    struct http_response *response);
+
+/* --- for the control socket's handlers --- */
+const struct saml_ports *web_saml(const struct web *web);
+struct sessions *web_sessions(const struct web *web);
+/* Append "PUBLIC_URL" + path; false when there is no public_url. */
+bool web_url(struct web *web, const char *path, struct strbuf *out);
+
+#endif
