@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <rolebridge/base/util.h>
@@ -174,12 +175,32 @@ static bool is_pause(struct changer *changer)
 	return pthread_cond_timedwait(&changer->wake, &changer->mutex, &until) == ETIMEDOUT;
 }
 
+/* Two users of one name, or a row that is gone: no later time will mend that. */
+static void report_damage(struct changer *changer, const struct err *problem)
+{
+	struct err err;
+
+	if (strcmp(err_reason(problem), "store-damaged") != 0)
+		return;
+	err_clear(&err);
+	if (store_begin(changer->store, &err) < 0)
+		return;
+	if (store_alarm_raise(changer->store, "store-damaged", "indexes", problem->text,
+			      change_now_s(), &err) < 0 ||
+	    store_commit(changer->store, &err) < 0)
+		store_rollback(changer->store);
+}
+
 /*
  * Nobody waits: after a while do what the store left for idle time, a piece at a time. Called with
- * the mutex. Nothing depends on it but speed, so that a failure is left for the next time.
+ * the mutex. Nothing depends on it but speed, so that a failure is left for the next time, and
+ * damage is made known.
  */
 static void wait_for_jobs(struct changer *changer, enum idle *idle)
 {
+	struct err err;
+	int left;
+
 	if (*idle == IDLE_DONE) {
 		pthread_cond_wait(&changer->wake, &changer->mutex);
 		return;
@@ -188,7 +209,11 @@ static void wait_for_jobs(struct changer *changer, enum idle *idle)
 		return;
 	pthread_mutex_unlock(&changer->mutex);
 	*idle = IDLE_WORKS;
-	if (store_tidy(changer->store, NULL) <= 0) {
+	err_clear(&err);
+	left = store_tidy(changer->store, &err);
+	if (left < 0)
+		report_damage(changer, &err);
+	if (left <= 0) {
 		store_checkpoint(changer->store, NULL);
 		*idle = IDLE_DONE;
 	}
