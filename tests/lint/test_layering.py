@@ -49,7 +49,7 @@ OPTION_ROWS = "rolebridge/config/options.h"
 # Libraries that one folder alone knows: whoever wants another one changes that folder only.
 ONE_FOLDER = {
     r"ldap\.h|lber\.h|ldap_\w+\.h": "daemon/source/ldap",
-    r"lasso/.*": "daemon/source/saml",
+    r"(lasso|libxml|xmlsec)/.*": "daemon/source/saml",
     r"sqlite3\.h": "daemon/store",
     r"microhttpd\.h": "daemon/http",
     r"curl/.*": "daemon/client",
@@ -191,7 +191,7 @@ def test_own_header_comes_first():
 def test_each_header_compiles_alone():
     build = os.environ.get("ROLEBRIDGE_BUILD", os.path.join(ROOT, "build"))
     libraries = "libsodium libsystemd libseccomp libfyaml ldap lber sqlite3 libmicrohttpd gnutls " \
-                "libcurl jansson"
+                "libcurl jansson libxml-2.0 xmlsec1-openssl lasso zlib"
     flags = subprocess.run(["pkg-config", "--cflags", *libraries.split()], check=True,
                            capture_output=True, text=True).stdout.split()
     wrong = []
