@@ -212,6 +212,8 @@ check-valgrind: deps-check ## unit tests under valgrind
 TOOL_FOLDER_ldap_read = source
 TOOL_FOLDER_saml_judge = source
 TOOL_FOLDER_filter_match = rules
+TOOL_FOLDER_web_server = http
+TOOL_FOLDER_fetch_url = client
 TOOL_SOURCES := $(sort $(wildcard tests/tools/*.c))
 TOOLS := $(TOOL_SOURCES:tests/tools/%.c=$(BUILD)/tools/%)
 

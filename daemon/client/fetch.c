@@ -44,6 +44,7 @@ struct transfer {
 	size_t start, header_size;
 	char etag[ETAG_MAX + 1];
 	char problem[CURL_ERROR_SIZE];
+	bool literal; /* the host is an address */
 	bool too_large, refused;
 };
 
@@ -146,6 +147,10 @@ static int name_resolve(struct transfer *transfer, struct err *err)
 		host = bare;
 	}
 
+	struct address literal;
+
+	transfer->literal = address_parse(host, &literal, NULL) == 0;
+
 	int failed = getaddrinfo(host, NULL, &hints, &list);
 
 	if (failed)
@@ -180,9 +185,13 @@ static int target_read(struct transfer *transfer, CURLU *parsed, struct err *err
 	AUTO(strbuf) struct strbuf scheme = STRBUF(16);
 	char *text = NULL;
 
-	if (curl_url_set(parsed, CURLUPART_URL, transfer->request->url, CURLU_DISALLOW_USER) !=
-		    CURLUE_OK ||
-	    url_part(parsed, CURLUPART_SCHEME, 0, &text) < 0)
+	CURLUcode code =
+		curl_url_set(parsed, CURLUPART_URL, transfer->request->url, CURLU_DISALLOW_USER);
+
+	/* Not shown: it may hold a password. */
+	if (code == CURLUE_USER_NOT_ALLOWED)
+		return err_set(err, ERR_INVALID, "a URL with a user name in it is not asked");
+	if (code != CURLUE_OK || url_part(parsed, CURLUPART_SCHEME, 0, &text) < 0)
 		return err_set(err, ERR_INVALID, "'%.200s' is no URL that can be asked",
 			       transfer->request->url);
 	strbuf_puts(&scheme, text);
@@ -211,6 +220,9 @@ static int url_read(struct transfer *transfer, struct err *err)
 
 	if (size > URL_MAX)
 		return err_set(err, ERR_INVALID, "the URL is longer than %d bytes", URL_MAX);
+	/* libcurl would take the first segment of "https:///path" for the host. */
+	if (strstr(url, ":///"))
+		return err_set(err, ERR_INVALID, "the URL names no host");
 	for (size_t i = 0; i < size; i++) {
 		/* Names of other scripts come as xn--…: what they turn into is nobody's guess. */
 		if (url[i] <= 0x20 || url[i] >= 0x7f || url[i] == '\\')
@@ -283,9 +295,12 @@ static int headers_make(struct transfer *transfer, struct err *err)
 	AUTO(strbuf) struct strbuf line = STRBUF(ETAG_MAX + 64);
 	const char *etag = transfer->request->etag;
 
-	transfer->pins = curl_slist_append(NULL, strbuf_text(&transfer->resolve));
-	if (!transfer->pins)
-		return err_set(err, ERR_MEMORY, "out of memory");
+	/* A host that is an address is not looked up by anybody; socket_open sees where it leads. */
+	if (!transfer->literal) {
+		transfer->pins = curl_slist_append(NULL, strbuf_text(&transfer->resolve));
+		if (!transfer->pins)
+			return err_set(err, ERR_MEMORY, "out of memory");
+	}
 	if (!etag || !etag[0])
 		return 0;
 	for (const char *at = etag; *at; at++) {

@@ -198,8 +198,7 @@ static void settings_default(struct http_settings *settings)
 
 static void options_tls(struct MHD_OptionItem *options)
 {
-	options[0] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_CERT_CALLBACK,
-					      (intptr_t)tls_callback(), NULL };
+	options[0] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_CERT_CALLBACK, 0, tls_callback() };
 	options[1] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0,
 					      (void *)(uintptr_t)tls_priorities };
 	options[2] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
