@@ -17,6 +17,31 @@ HERE = Path(__file__).resolve()
 FEW, MANY = 40, 4000
 NAMESPACE = "ROLEBRIDGE_TEST_NAMESPACE"
 
+# --- two users of one name
+
+
+def test_damaged_names_raise_an_alarm(tmp_path):
+    """Filling the index of names in idle time meets a name twice: nothing is dropped, and a person is told."""
+    with Bridge(config(), {"people.ldif": ldif(range(FEW))}, folder=tmp_path) as bridge:
+        assert read(bridge)["complete"]
+        store = bridge.folder / "store.db"
+        bridge.stop()
+        with closing(sqlite3.connect(store)) as damaged:
+            damaged.executescript("""
+                DROP TRIGGER user_login_update; DELETE FROM login;
+                UPDATE counter SET value = 0 WHERE name = 'named-user';
+                UPDATE user SET username = (SELECT username FROM user WHERE id = 1) WHERE id = 2;
+            """)
+        bridge.start()
+        bridge.ctl("users", "create", "hand", "--profile", "viewer")
+        deadline = time.monotonic() + 30
+        while not (alarms := [a for a in bridge.ctl("status")["alarms"] if a["kind"] == "store-damaged"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert "users 1 and 2 both have the name" in alarms[0]["text"]
+        assert rows(store, "SELECT value FROM counter WHERE name = 'named-user'") == [(0,)]
+
+
 # --- a full disk
 
 
