@@ -56,6 +56,24 @@ static void bind_object(struct query *query, const char *object, unsigned char u
 		query_text(query, object);
 }
 
+/* Rows of one request follow each other. */
+static int request_number(struct store *store, const char *request, int64_t *ret_id,
+			  struct err *err)
+{
+	size_t size = strlen(request);
+
+	if (store->request_id != 0 && strcmp(store->request, request) == 0) {
+		*ret_id = store->request_id;
+		return 0;
+	}
+	if (names_ensure_once(store, NAMES_GENERAL, request, ret_id, err) < 0)
+		return -1;
+	store->request_id = size < sizeof(store->request) ? *ret_id : 0;
+	if (store->request_id != 0)
+		memcpy(store->request, request, size + 1);
+	return 0;
+}
+
 static int append_row(struct store *store, const struct audit_row *row, struct err *err)
 {
 	int64_t actor, action, request;
@@ -63,7 +81,7 @@ static int append_row(struct store *store, const struct audit_row *row, struct e
 
 	if (names_ensure(store, NAMES_GENERAL, row->actor, &actor, err) < 0 ||
 	    names_ensure(store, NAMES_GENERAL, row->action, &action, err) < 0 ||
-	    names_ensure(store, NAMES_GENERAL, row->request, &request, err) < 0)
+	    request_number(store, row->request, &request, err) < 0)
 		return -1;
 
 	AUTO(query) struct query query = query_open(store, STATEMENT_AUDIT_APPEND);

@@ -57,6 +57,9 @@ struct store {
 	struct tidy *tidy;  /* what the filling of indexes remembers between its steps */
 	/* The last sealed audit row, known while a write transaction is open. */
 	bool head_known;
+	/* The request of that row, known likewise: most come once, and stay out of the cache of names. */
+	char request[80];
+	int64_t request_id; /* 0: not known */
 	int64_t head_seq;
 	struct hash256 head_hash;
 };

@@ -164,6 +164,34 @@ int names_ensure(struct store *store, enum name_space space, const char *text, i
 	return 0;
 }
 
+int names_ensure_once(struct store *store, enum name_space space, const char *text, int64_t *ret_id,
+		      struct err *err)
+{
+	AUTO(query)
+	struct query find = query_open(store, statement_of(STATEMENT_ORGANIZATION_FIND, space));
+	int row;
+
+	if (!*text) {
+		*ret_id = 0;
+		return 0;
+	}
+	query_text(&find, text);
+	row = query_row(&find, err);
+	if (row > 0)
+		*ret_id = column_int(&find, 0);
+	if (row != 0)
+		return row < 0 ? -1 : 0;
+
+	AUTO(query)
+	struct query add = query_open(store, statement_of(STATEMENT_ORGANIZATION_ADD, space));
+
+	query_text(&add, text);
+	if (query_run(&add, err) < 0)
+		return err_wrap(err, "cannot add %s '%s'", space_words[space], text);
+	*ret_id = sqlite3_last_insert_rowid(store->db);
+	return 0;
+}
+
 const char *names_text(struct store *store, enum name_space space, int64_t id, struct err *err)
 {
 	const struct names *names = &store->names[space];

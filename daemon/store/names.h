@@ -33,6 +33,9 @@ int names_find(struct store *store, enum name_space space, const char *text, int
 /* The number, added when new. "" in NAMES_GENERAL is 0. */
 int names_ensure(struct store *store, enum name_space space, const char *text, int64_t *ret_id,
 		 struct err *err);
+/* The same for what is not asked for again: it is not kept in memory. */
+int names_ensure_once(struct store *store, enum name_space space, const char *text, int64_t *ret_id,
+		      struct err *err);
 /* The text, valid until the next call with this store. NULL on failure. */
 const char *names_text(struct store *store, enum name_space space, int64_t id, struct err *err);
 

@@ -44,6 +44,7 @@ static void transaction_ended(struct store *store, bool undone)
 	store->in_savepoint = false;
 	store->failed = false;
 	store->head_known = false;
+	store->request_id = 0;
 	store->horizon_known = false;
 	store->fresh_user = store->fresh_granted = store->fresh_placed = 0;
 	late_settle(store, undone);
@@ -160,6 +161,7 @@ void store_rollback_to(struct store *store)
 	/* Rows that came before the savepoint were inserted before it was set. */
 	batch_drop(store);
 	store->head_known = false;
+	store->request_id = 0;
 	store->horizon_known = false;
 	store->fresh_user = store->fresh_granted = store->fresh_placed = 0;
 	late_settle(store, true);

@@ -913,15 +913,17 @@ static void many(struct world *w, int from, int to)
 
 	for (int i = from; i < to; i++) {
 		struct login_outcome outcome;
+		struct actor actor = test_person;
 		struct sent sent;
 		char id[16];
 
 		w->arena = arena_create(1 << 24);
 		snprintf(id, sizeof(id), "_m%d", i);
+		actor.request = id;
 		send_init(w, &sent, i & 1 ? "n1 anna @idp:sales" : "n1 anna", id);
 		outcome = send_it(w, &sent);
 		assert_string_equal(outcome.refused, "");
-		ok(w, change_sessions_end(w->changer, &test_person, &outcome.session.id, 1,
+		ok(w, change_sessions_end(w->changer, &actor, &outcome.session.id, 1,
 					  "logout", NULL, &w->err));
 		arena_destroy(w->arena);
 	}
