@@ -459,6 +459,38 @@ const char *world_held(struct world *world)
 	return plans[0].id;
 }
 
+/* --- signing in --- */
+
+void world_send(struct world *w, struct sent *sent, const char *line, const char *id)
+{
+	struct setup *setup = changer_setup(w->changer);
+
+	*sent = (struct sent){ .record = STRBUF(1 << 20) };
+	world_record(w, setup, "idp", line, &sent->record);
+	setup_release(setup);
+	sent->assertion = (struct saml_assertion){ .response_id = "_r",
+						   .assertion_id = id,
+						   .in_response_to = "",
+						   .issuer = "https://idp.example",
+						   .name_id = "name-1",
+						   .name_id_format = "urn:persistent",
+						   .session_index = "index-1",
+						   .authn_instant_s = TEST_NOW,
+						   .replay_until_s = TEST_NOW + 600,
+						   .authn_context = "",
+						   .second_factor_s = TEST_NOW - 3,
+						   .record = sent->record.data,
+						   .record_size = sent->record.size };
+	sent->login = (struct login){ .source = "idp",
+				      .assertion = &sent->assertion,
+				      .request_id = "",
+				      .token = digest256(id, strlen(id)),
+				      .address = "192.0.2.1",
+				      .agent = "agent",
+				      .until_s = TEST_NOW + 3600,
+				      .now_s = TEST_NOW };
+}
+
 /* --- the state as text --- */
 
 struct store *world_read(struct world *world)

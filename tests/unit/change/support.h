@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <rolebridge/base/util.h>
+#include <rolebridge/change/login.h>
 #include <rolebridge/change/sync.h>
 #include <rolebridge/identity/record.h>
 
@@ -89,6 +90,16 @@ void world_sync(struct world *world, const char *source, const char *lines, unsi
 		struct run_report *ret_report);
 void world_sync_lost(struct world *world, const char *source, const char *lines, const char *lost,
 		     struct run_report *ret_report);
+
+/* A sign-in at source idp by one such line, and all that goes with it; finish the record. */
+struct sent {
+	struct login login;
+	struct saml_assertion assertion;
+	struct strbuf record;
+};
+
+#define TEST_NOW INT64_C(2000000000)
+void world_send(struct world *world, struct sent *sent, const char *line, const char *id);
 
 /* The state as text: users by username, their grants and identities; no times, ids or uuids. */
 const char *world_dump(struct world *world);

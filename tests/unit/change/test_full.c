@@ -120,9 +120,52 @@ static void test_full(void **state)
 	free(after_lines);
 }
 
+/* Signing in: whole, or the person is told to try again and can. */
+static void test_full_at_sign_in(void **state)
+{
+	static const char yaml[] = RULES WIDE "sources: [{name: idp, type: saml}]\n";
+	struct world *w = *state;
+	int refusals = 0, number = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	world_open(w, yaml);
+	for (rlim_t room = 0; room < 8 * ROOM_STEP; room += ROOM_STEP / 4) {
+		struct login_outcome outcome;
+		struct sent sent;
+		char line[32];
+		int result;
+
+		snprintf(line, sizeof(line), "n%d u%d", number, number);
+		number++;
+		world_send(w, &sent, line, line);
+		sent.login.assertion = &sent.assertion;
+		sent.login.just_in_time = true;
+		limit_files((rlim_t)largest_file(w) + room);
+		result = change_login(w->changer, &test_sync, &sent.login, w->arena, &outcome,
+				      &w->err);
+		limit_files(RLIM_INFINITY);
+		if (result < 0) {
+			refusals++;
+			assert_int_equal(w->err.code, ERR_IO);
+			assert_string_equal(world_user(w, strchr(line, 'u')), "");
+			/* The same answer again, with room: nothing of it was used up. */
+			ok(w, change_login(w->changer, &test_sync, &sent.login, w->arena, &outcome,
+					   &w->err));
+		}
+		assert_string_equal(outcome.refused, "");
+		strbuf_finish(&sent.record);
+	}
+	print_message("%d refusals\n", refusals);
+	assert_true(refusals > 1);
+	world_check_audit(w);
+	world_check_sane(w, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_full_at_sign_in, world_set_up,
+						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_full, world_set_up, world_tear_down),
 	};
 

@@ -14,10 +14,14 @@
 #include <unistd.h>
 
 #include <rolebridge/base/file.h>
+#include <rolebridge/store/session.h>
 
 extern void (*change_test_hook)(const char *step);
 extern size_t change_batch_people;
 
+#define SIGN_IN \
+	"sources: [{name: corp, type: ldif}, " \
+	"{name: idp, type: saml, link: {attribute: uid, source: corp, other: uid}}]\n"
 #define BEFORE \
 	"k1 anna @admins\nk2 ben @admins\nk3 cleo @sales\nk4 dora @managers @sales\n" \
 	"k5 eve title=ops\nk6 finn @sales\n"
@@ -67,22 +71,113 @@ static void change_apply(struct world *world)
 	ok(world, plan_apply(world->changer, &test_person, plans[0].id, NULL, NULL, &world->err));
 }
 
+static void sign_in(struct world *world, const char *line, const char *id)
+{
+	struct login_outcome outcome;
+	struct sent sent;
+
+	world_send(world, &sent, line, id);
+	sent.login.assertion = &sent.assertion;
+	sent.login.just_in_time = true;
+	ok(world, change_login(world->changer, &test_sync, &sent.login, world->arena, &outcome,
+			       &world->err));
+	strbuf_finish(&sent.record);
+}
+
+static void change_login_known(struct world *world)
+{
+	sign_in(world, "n1 cleo title=ops", "_known");
+}
+
+static void change_login_new(struct world *world)
+{
+	sign_in(world, "n2 ida title=ops", "_new");
+}
+
+static void change_login_refused_one(struct world *world)
+{
+	sign_in(world, "n4 - title=ops", "_refused");
+}
+
+/* With a session, if somebody has signed in before. */
+static void change_disable_signed_in(struct world *world)
+{
+	AUTO(store) struct store *store = world_read(world);
+	struct session_query query = { .limit = 10 };
+	struct session *sessions;
+	size_t count;
+
+	ok(world, store_session_list(store, &query, world->arena, &sessions, &count, &world->err));
+	assert_int_equal(count, 1);
+	change_hand(world);
+}
+
+static void prepare_signed_in(struct world *world)
+{
+	sign_in(world, "n1 cleo", "_before");
+}
+
 struct scenario {
 	const char *name, *yaml, *first, *second;
 	change_fn *change;
+	change_fn *prepare; /* more before it; may be NULL */
 };
 
 static const struct scenario scenarios[] = {
-	{ "sync", RULES WIDE SOURCES, BEFORE, NULL, change_sync },
-	{ "hand", RULES WIDE SOURCES, BEFORE, NULL, change_hand },
-	{ "reload", RULES WIDE SOURCES, BEFORE, NULL, change_rules },
-	{ "held", RULES POLICY SOURCES, BEFORE, NULL, change_apply },
+	{ "sync", RULES WIDE SOURCES, BEFORE, NULL, change_sync, NULL },
+	{ "hand", RULES WIDE SOURCES, BEFORE, NULL, change_hand, NULL },
+	{ "reload", RULES WIDE SOURCES, BEFORE, NULL, change_rules, NULL },
+	{ "held", RULES POLICY SOURCES, BEFORE, NULL, change_apply, NULL },
 	/* Something is held while the rest applies. */
 	{ "hold",
 	  RULES "policy: {default_profile: staff, limits: {removals_min: 0, removals_percent: 0, "
 		"first_sync_administrators: true}}\n" SOURCES,
-	  BEFORE, NULL, change_sync },
+	  BEFORE, NULL, change_sync, NULL },
+	{ "login", RULES WIDE SIGN_IN, BEFORE, NULL, change_login_known, NULL },
+	{ "login of somebody new", RULES WIDE SIGN_IN, BEFORE, NULL, change_login_new, NULL },
+	{ "refused login", RULES WIDE SIGN_IN, BEFORE, NULL, change_login_refused_one, NULL },
+	{ "disable who signed in", RULES WIDE SIGN_IN, BEFORE, NULL, change_disable_signed_in,
+	  prepare_signed_in },
 };
+
+static int count_token(void *context, const struct session_token *token UNUSED)
+{
+	++*(int *)context;
+	return 0;
+}
+
+static int audit_rows(struct world *world, struct store *store, const char *action)
+{
+	struct audit_query query = { .action = action };
+	struct store_audit_cursor *cursor = store_audit_open(store, &query, &world->err);
+	struct audit_iterator iterator = store_audit_iterator(cursor);
+	struct audit_row row;
+	int count = 0;
+
+	assert_non_null(cursor);
+	while (iterator.next(iterator.context, &row, &world->err) > 0)
+		count++;
+	store_audit_close(cursor);
+	return count;
+}
+
+/* Sessions, tokens and their audit rows come and go together. */
+static void put_sessions(struct world *world, struct store *store, struct strbuf *out)
+{
+	struct session_query query = { .limit = 10 };
+	struct session *sessions;
+	size_t count;
+	int tokens = 0;
+
+	ok(world, store_session_list(store, &query, world->arena, &sessions, &count, &world->err));
+	for (size_t i = 0; i < count; i++)
+		strbuf_printf(out, "session of %lld by %s\n", (long long)sessions[i].user_id,
+			      sessions[i].source);
+	ok(world, store_session_tokens_each(store, count_token, &tokens, &world->err));
+	strbuf_printf(out, "tokens %d, in %d, refused %d, ended %d\n", tokens,
+		      audit_rows(world, store, "login"), audit_rows(world, store, "login.refused"),
+		      audit_rows(world, store, "session.end"));
+}
 
 /* Users and what waits; a plan's own id is that of its content. */
 static const char *state_of(struct world *world)
@@ -100,6 +195,7 @@ static const char *state_of(struct world *world)
 	assert_int_equal(count, 0);
 	ok(world, store_plan_list(store, PLAN_DRAFT, world->arena, &plans, &count, &world->err));
 	assert_int_equal(count, 0);
+	put_sessions(world, store, &out);
 	strbuf_printf(&out, "alarms %lld", (long long)world_alarms(world, "plan-held"));
 	return arena_strdup(world->arena, strbuf_text(&out));
 }
@@ -160,6 +256,8 @@ static void run_scenario(struct world *world, const struct scenario *scenario)
 	snprintf(kept, sizeof(kept), "%s/kept.db", world->folder);
 	world_open(world, scenario->yaml);
 	world_sync(world, "corp", scenario->first, 0, NULL);
+	if (scenario->prepare)
+		scenario->prepare(world);
 	before = state_of(world);
 	world_close(world);
 	copy_store(world, kept);

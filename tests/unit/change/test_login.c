@@ -11,7 +11,7 @@
 #include <rolebridge/change/login.h>
 #include <rolebridge/store/session.h>
 
-#define NOW INT64_C(2000000000)
+#define NOW TEST_NOW
 
 /* corp is a directory; idp links by its attribute uid to corp's. */
 #define IDP "{name: idp, type: saml, link: {attribute: uid, source: corp, other: uid}}"
@@ -41,42 +41,6 @@
 
 /* --- one login from a line of text --- */
 
-struct sent {
-	struct login login;
-	struct saml_assertion assertion;
-	struct strbuf record;
-};
-
-static void send_init(struct world *w, struct sent *sent, const char *line, const char *id)
-{
-	struct setup *setup = changer_setup(w->changer);
-
-	*sent = (struct sent){ .record = STRBUF(1 << 20) };
-	world_record(w, setup, "idp", line, &sent->record);
-	setup_release(setup);
-	sent->assertion = (struct saml_assertion){ .response_id = "_r",
-						   .assertion_id = id,
-						   .in_response_to = "",
-						   .issuer = "https://idp.example",
-						   .name_id = "name-1",
-						   .name_id_format = "urn:persistent",
-						   .session_index = "index-1",
-						   .authn_instant_s = NOW,
-						   .replay_until_s = NOW + 600,
-						   .authn_context = "",
-						   .second_factor_s = NOW - 3,
-						   .record = sent->record.data,
-						   .record_size = sent->record.size };
-	sent->login = (struct login){ .source = "idp",
-				      .assertion = &sent->assertion,
-				      .request_id = "",
-				      .token = digest256(id, strlen(id)),
-				      .address = "192.0.2.1",
-				      .agent = "agent",
-				      .until_s = NOW + 3600,
-				      .now_s = NOW };
-}
-
 static struct login_outcome send_it(struct world *w, struct sent *sent)
 {
 	struct login_outcome outcome;
@@ -93,7 +57,7 @@ static struct login_outcome login(struct world *w, const char *line, bool just_i
 {
 	struct sent sent;
 
-	send_init(w, &sent, line, arena_printf(w->arena, "_a%u", ++next_id));
+	world_send(w, &sent, line, arena_printf(w->arena, "_a%u", ++next_id));
 	sent.login.just_in_time = just_in_time;
 	return send_it(w, &sent);
 }
@@ -187,7 +151,7 @@ static void test_links_and_opens_a_session(void **state)
 
 	world_open(w, SAML_RULES WIDE WITH(IDP));
 	world_sync(w, "corp", "k1 anna\nk2 ben title=ops\n", 0, NULL);
-	send_init(w, &sent, "n1 ben @idp:sales", "_a");
+	world_send(w, &sent, "n1 ben @idp:sales", "_a");
 	sent.assertion.session_until_s = NOW + 60;
 	outcome = send_it(w, &sent);
 	assert_string_equal(outcome.refused, "");
@@ -449,7 +413,7 @@ static void test_replay(void **state)
 	world_open(w, SAML_RULES WIDE WITH(IDP));
 	world_sync(w, "corp", "k1 anna\n", 0, NULL);
 	for (int i = 0; i < 3; i++) {
-		send_init(w, &sent, "n1 anna", "_once");
+		world_send(w, &sent, "n1 anna", "_once");
 		sent.login.token = digest256(&i, sizeof(i));
 		outcome = send_it(w, &sent);
 		assert_string_equal(outcome.refused, i == 0 ? "" : "replayed");
@@ -459,9 +423,9 @@ static void test_replay(void **state)
 	}
 	assert_int_equal(sessions(w), 1);
 	/* Refused, and used up all the same. */
-	send_init(w, &sent, "n2 nobody", "_other");
+	world_send(w, &sent, "n2 nobody", "_other");
 	assert_string_equal(send_it(w, &sent).refused, "not-provisioned");
-	send_init(w, &sent, "n1 anna", "_other");
+	world_send(w, &sent, "n1 anna", "_other");
 	assert_string_equal(send_it(w, &sent).refused, "replayed");
 	assert_int_equal(lines(audit(w, "login.refused")), 4);
 }
@@ -474,13 +438,13 @@ static void test_request_used_twice(void **state)
 	world_open(w, SAML_RULES WIDE WITH(IDP));
 	world_sync(w, "corp", "k1 anna\n", 0, NULL);
 	for (int i = 0; i < 2; i++) {
-		send_init(w, &sent, "n1 anna", i ? "_b" : "_a");
+		world_send(w, &sent, "n1 anna", i ? "_b" : "_a");
 		sent.login.request_id = "_request";
 		sent.login.request_until_s = NOW + 300;
 		assert_string_equal(send_it(w, &sent).refused, i ? "request-used" : "");
 	}
 	/* The second answer is good for nothing, also unsolicited. */
-	send_init(w, &sent, "n1 anna", "_b");
+	world_send(w, &sent, "n1 anna", "_b");
 	assert_string_equal(send_it(w, &sent).refused, "replayed");
 	assert_int_equal(sessions(w), 1);
 }
@@ -494,14 +458,14 @@ static void test_test_login(void **state)
 	world_open(w, SAML_RULES WIDE WITH(IDP));
 	world_sync(w, "corp", "k1 anna\n", 0, NULL);
 	before = world_dump(w);
-	send_init(w, &sent, "n1 anna @idp:sales", "_t");
+	world_send(w, &sent, "n1 anna @idp:sales", "_t");
 	sent.login.test = true;
 	sent.login.just_in_time = true;
 	assert_string_equal(send_it(w, &sent).refused, "");
 	assert_string_equal(world_dump(w), before);
 	assert_int_equal(sessions(w), 0);
 	assert_int_equal(lines(audit(w, "login.test")), 1);
-	send_init(w, &sent, "n1 anna", "_t");
+	world_send(w, &sent, "n1 anna", "_t");
 	assert_string_equal(send_it(w, &sent).refused, "replayed");
 }
 
@@ -520,7 +484,7 @@ static void test_preview(void **state)
 	before = world_dump(w);
 	store = world_read(w);
 	setup = changer_setup(w->changer);
-	send_init(w, &sent, "n1 anna @idp:sales", "_p");
+	world_send(w, &sent, "n1 anna @idp:sales", "_p");
 	sent.login.assertion = &sent.assertion;
 	ok(w, change_login_preview(setup, store, &sent.login, w->arena, &user_id, &person, &refused,
 				   &w->err));
@@ -529,7 +493,7 @@ static void test_preview(void **state)
 	assert_int_equal(person.identity_count, 2);
 	assert_int_equal(person.group_count, 1);
 	strbuf_finish(&sent.record);
-	send_init(w, &sent, "n2 ben", "_q");
+	world_send(w, &sent, "n2 ben", "_q");
 	sent.login.assertion = &sent.assertion;
 	ok(w, change_login_preview(setup, store, &sent.login, w->arena, &user_id, &person, &refused,
 				   &w->err));
@@ -620,7 +584,7 @@ static void test_record_of_an_older_configuration(void **state)
 	world_open(w, SAML_RULES WIDE WITH(IDP));
 	world_sync(w, "corp", "k1 anna\n", 0, NULL);
 	LOGIN_IN(w, "n1 anna @idp:sales");
-	send_init(w, &sent, "n1 anna", "_old");
+	world_send(w, &sent, "n1 anna", "_old");
 	sent.login.setup = old;
 	assert_string_equal(send_it(w, &sent).refused, "");
 	assert_string_equal(world_user(w, "anna"), "staff active sales:rule");
@@ -761,7 +725,7 @@ static void test_idp_ends_sessions(void **state)
 	world_open(w, SAML_RULES WIDE WITH(IDP));
 	world_sync(w, "corp", "k1 anna\nk2 ben\n", 0, NULL);
 	for (int i = 1; i <= 4; i++) {
-		send_init(w, &sent, "n2 ben", arena_printf(w->arena, "_x%d", i));
+		world_send(w, &sent, "n2 ben", arena_printf(w->arena, "_x%d", i));
 		sent.assertion.name_id = "name-2";
 		sent.assertion.session_index = arena_printf(w->arena, "i%d", i);
 		assert_string_equal(send_it(w, &sent).refused, "");
@@ -793,13 +757,13 @@ static void test_used_up_is_pruned(void **state)
 
 	world_open(w, SAML_RULES WIDE WITH(IDP));
 	world_sync(w, "corp", "k1 anna\n", 0, NULL);
-	send_init(w, &sent, "n1 anna", "_p");
+	world_send(w, &sent, "n1 anna", "_p");
 	send_it(w, &sent);
 	ok(w, change_sessions_prune(w->changer, NOW + 600, 0, &w->err));
-	send_init(w, &sent, "n1 anna", "_p");
+	world_send(w, &sent, "n1 anna", "_p");
 	assert_string_equal(send_it(w, &sent).refused, "replayed");
 	ok(w, change_sessions_prune(w->changer, NOW + 601, 0, &w->err));
-	send_init(w, &sent, "n1 anna", "_p");
+	world_send(w, &sent, "n1 anna", "_p");
 	sent.login.token = digest256("z", 1);
 	assert_string_equal(send_it(w, &sent).refused, "");
 }
@@ -844,9 +808,9 @@ static void *work(void *context)
 		if (worker->own)
 			snprintf(line, sizeof(line), "m%d-%d w%d-%d", worker->number, i,
 				 worker->number, i);
-		send_init(&mine, &sent, line,
-			  worker->own ? arena_printf(arena, "_%d-%d", worker->number, i)
-				      : arena_printf(arena, "_%d", i));
+		world_send(&mine, &sent, line,
+			   worker->own ? arena_printf(arena, "_%d-%d", worker->number, i)
+				       : arena_printf(arena, "_%d", i));
 		sent.login.token = digest256_pair(&worker->number, sizeof(int), &i, sizeof(int));
 		sent.login.just_in_time = worker->own;
 		outcome = send_it(&mine, &sent);
@@ -920,11 +884,11 @@ static void many(struct world *w, int from, int to)
 		w->arena = arena_create(1 << 24);
 		snprintf(id, sizeof(id), "_m%d", i);
 		actor.request = id;
-		send_init(w, &sent, i & 1 ? "n1 anna @idp:sales" : "n1 anna", id);
+		world_send(w, &sent, i & 1 ? "n1 anna @idp:sales" : "n1 anna", id);
 		outcome = send_it(w, &sent);
 		assert_string_equal(outcome.refused, "");
-		ok(w, change_sessions_end(w->changer, &actor, &outcome.session.id, 1,
-					  "logout", NULL, &w->err));
+		ok(w, change_sessions_end(w->changer, &actor, &outcome.session.id, 1, "logout",
+					  NULL, &w->err));
 		arena_destroy(w->arena);
 	}
 	w->arena = arena;
