@@ -27,7 +27,8 @@ struct subject {
 	struct identity *identities;
 	bool *gone;
 	size_t identity_count;
-	size_t read_count; /* of those, of sources that are read: only these can be missing */
+	int64_t signed_in_s; /* last, of sources that speak at sign-in; 0: never */
+	size_t read_count;   /* of those, of sources that are read: only these can be missing */
 	struct identity previous; /* stored content of the identity that changes */
 	bool has_previous;
 	bool missing;
@@ -85,6 +86,8 @@ static int add_identity(const struct evaluation *e, struct subject *subject, con
 		identity->groups_complete = false;
 	subject->gone[subject->identity_count++] = gone && !signs_in;
 	subject->read_count += !signs_in;
+	if (signs_in && read_s > subject->signed_in_s)
+		subject->signed_in_s = read_s;
 	return 0;
 }
 
@@ -138,7 +141,7 @@ static int read_identities(const struct evaluation *e, struct subject *subject,
 	}
 	if (identity && identity->record)
 		return add_identity(e, subject, identity->source, identity->record,
-				    identity->record_size, false, 0, false, err);
+				    identity->record_size, false, identity->read_s, false, err);
 	return 0;
 }
 
@@ -352,8 +355,16 @@ static uint32_t kept_reasons(const struct subject *subject)
 	if (subject->silent_disabled)
 		kept |= DISABLED_BY_SOURCE | SUSPENDED_SIGN_IN;
 	if (subject->silent && subject->read_count == 0)
-		kept |= DISABLED_BY_SOURCE | DISABLED_MISSING | SUSPENDED_SIGN_IN;
+		kept |= DISABLED_BY_SOURCE | DISABLED_MISSING | DISABLED_STALE | SUSPENDED_SIGN_IN;
 	return kept;
+}
+
+static bool is_stale(const struct evaluation *e, const struct subject *subject)
+{
+	int64_t after_s = e->setup->setup.policy->stale_after_s;
+
+	return after_s > 0 && subject->signed_in_s > 0 && subject->read_count == 0 &&
+	       !subject->silent && e->now_s - subject->signed_in_s > after_s;
 }
 
 int evaluate_user(const struct evaluation *e, int64_t user_id,
@@ -387,6 +398,7 @@ int evaluate_user(const struct evaluation *e, int64_t user_id,
 	input.grants = subject.grants;
 	input.grant_count = subject.grant_count;
 	input.missing = subject.missing;
+	input.stale = is_stale(e, &subject);
 	input.disabled_kept = kept_reasons(&subject);
 	if (decide(&e->setup->setup.decision, &input, e->arena, &decision, err) < 0)
 		return -1;

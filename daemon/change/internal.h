@@ -473,6 +473,10 @@ static inline bool user_may_sign_in(const struct user *user)
 int sessions_follow(struct apply_context *context, const struct person_change *change,
 		    struct err *err);
 
+/* --- stale.c --- */
+/* Inside the transaction that lifts the reason: the user's sign-ins count from now on. */
+int stale_refresh(struct apply_context *context, int64_t user_id, struct err *err);
+
 /* --- detail.c --- */
 void detail_write(const struct person_change *change, struct strbuf *out);
 const char *detail_action(const struct person_change *change);

@@ -145,6 +145,7 @@ struct request {
 	const struct live_setup *setup;
 	bool changed;
 	bool ask_denied;
+	bool enable;
 };
 
 static int check_denied(const struct evaluation *e, int64_t user_id, const struct grant *grant,
@@ -190,12 +191,18 @@ static int apply_request(struct changer *changer, struct request *request, struc
 		return -1;
 	if (evaluate_user(&evaluation, user->id, NULL, &change, &outcome, &problem, err) < 0)
 		return -1;
+	/* Whoever was refused in memory alone, by a commit that failed, is let in again. */
+	if (request->enable)
+		notice_changed(changer, user->id);
 	if (!person_change_is_visible(&change))
 		return 0;
 	if (change.after.profile[0] == '\0' && change.before.profile[0] != '\0')
 		return err_refuse(err, ERR_CONFLICT, "profile-required",
 				  "'%s' would be left without a profile", user->username);
 	request->changed = true;
+	if (change.before.disabled & ~change.after.disabled & DISABLED_STALE &&
+	    stale_refresh(&context, user->id, err) < 0)
+		return -1;
 	return apply_person(&context, &change, NULL, err);
 }
 
@@ -243,7 +250,8 @@ int change_user_enable(struct changer *changer, const struct actor *actor, const
 	struct request request = { .actor = actor,
 				   .user = user,
 				   .cause = "hand",
-				   .edit = { .disable_clear = DISABLED_BY_HAND } };
+				   .enable = true,
+				   .edit = { .disable_clear = DISABLED_BY_HAND | DISABLED_STALE } };
 
 	return send_request(changer, &request, err);
 }

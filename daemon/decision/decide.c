@@ -506,14 +506,16 @@ static uint32_t disabled_by_source(const struct decide_input *input)
 
 static uint32_t disabled_reasons(const struct decide_input *input, const struct decision *decision)
 {
-	uint32_t own = DISABLED_BY_HAND | DISABLED_STALE | DISABLED_DELETED | SUSPENDED_SIGN_IN;
+	const uint32_t read = DISABLED_MISSING | DISABLED_STALE;
+	uint32_t own = DISABLED_BY_HAND | DISABLED_DELETED | SUSPENDED_SIGN_IN;
 	uint32_t disabled = input->user ? input->user->disabled & own : 0;
 
-	disabled |= decision->disabled_by_source | (kept_reasons(input) & DISABLED_MISSING);
+	disabled |= decision->disabled_by_source | (kept_reasons(input) & read);
 	if (input->rules_frozen && input->user)
-		disabled |= input->user->disabled & DISABLED_MISSING;
-	else if (input->missing)
-		disabled |= DISABLED_MISSING;
+		disabled |= input->user->disabled & read;
+	else
+		disabled |= (input->missing ? (uint32_t)DISABLED_MISSING : 0) |
+			    (input->stale ? (uint32_t)DISABLED_STALE : 0);
 	if (decision->profile[0] == '\0')
 		disabled |= DISABLED_NO_PROFILE;
 	/* Sign-in was suspended because the source disabled someone who had to stay. */

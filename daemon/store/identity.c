@@ -326,6 +326,41 @@ int store_identities_of(struct store *store, int64_t user_id, struct arena *aren
 	return 0;
 }
 
+static int read_users(struct query *query, struct rows *rows, struct err *err)
+{
+	int row;
+
+	while ((row = query_row(query, err)) > 0) {
+		int64_t *id = rows_add(rows);
+
+		if (!id)
+			return 0;
+		*id = column_int(query, 0);
+	}
+	return row;
+}
+
+int store_users_unread(struct store *store, const char *source, int64_t before_s, int64_t after_id,
+		       size_t limit, struct arena *arena, int64_t **ret_ids, size_t *ret_count,
+		       struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_USERS_UNREAD);
+	AUTO(rows) struct rows rows = ROWS(int64_t);
+	int64_t source_id;
+	int found = names_find(store, NAMES_SOURCE, source, &source_id, err);
+
+	if (found > 0) {
+		query_int(&query, source_id);
+		query_int(&query, before_s);
+		query_int(&query, after_id);
+		query_int(&query, limit > INT32_MAX ? INT32_MAX : (int64_t)limit);
+		found = read_users(&query, &rows, err);
+	}
+	if (found < 0 || rows_finish(&rows, arena, ret_ids, ret_count, err) < 0)
+		return err_wrap(err, "cannot find users unread in '%s'", source);
+	return 0;
+}
+
 static int give_head(const struct query *query,
 		     int (*each)(void *context, const char *key, struct hash128 digest,
 				 int64_t user_id, int64_t missing_s, uint32_t missing_runs),

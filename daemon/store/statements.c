@@ -96,9 +96,9 @@ const char *const statement_texts[STATEMENTS] = {
 		"user NOT IN (SELECT id FROM user INDEXED BY user_inactive WHERE " USER_IS_INACTIVE
 		")",
 
-	[STATEMENT_HORIZON] = "SELECT " INDEXED_USER ", " NAMED_USER
-			      ", (SELECT coalesce(max(id), 0) FROM user), "
-			      "EXISTS (SELECT 1 FROM login)",
+	[STATEMENT_HORIZON] =
+		"SELECT " INDEXED_USER ", " NAMED_USER ", (SELECT coalesce(max(id), 0) FROM user), "
+		"EXISTS (SELECT 1 FROM login)",
 	[STATEMENT_INDEXED_USER_SET] = "UPDATE counter SET value = ?1 WHERE name = 'indexed-user'",
 	[STATEMENT_NAMED_USER_SET] = "UPDATE counter SET value = ?1 WHERE name = 'named-user'",
 	[STATEMENT_INDEX_USERS] = "UPDATE user SET indexed = 1 WHERE id > ?1 AND id <= ?2",
@@ -246,6 +246,10 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_META_SET] = "INSERT INTO meta (name, value) VALUES (?1, ?2) "
 			       "ON CONFLICT DO UPDATE SET value = excluded.value",
 
+	[STATEMENT_USERS_UNREAD] =
+		"SELECT DISTINCT user FROM identity WHERE source = ?1 AND read_s < ?2 AND "
+		"user > ?3 AND user NOT IN (SELECT id FROM user INDEXED BY user_inactive WHERE " USER_IS_INACTIVE
+		") ORDER BY user LIMIT ?4",
 	[STATEMENT_SESSION_INSERT] =
 		"INSERT INTO session (uuid, user, source, name_id, name_id_format, session_index, "
 		"address, agent, created_s, seen_s, until_s, second_factor_s) "
@@ -289,10 +293,10 @@ const char *const statement_texts[STATEMENTS] = {
 bool statement_needs_no_flush(enum statement_id id)
 {
 	static const enum statement_id blind[] = {
-		STATEMENT_ORGANIZATION_FIND, STATEMENT_SOURCE_FIND,	STATEMENT_NAME_FIND,
-		STATEMENT_ORGANIZATION_TEXT, STATEMENT_SOURCE_TEXT,	STATEMENT_NAME_TEXT,
-		STATEMENT_ORGANIZATION_ADD,  STATEMENT_SOURCE_ADD,	STATEMENT_NAME_ADD,
-		STATEMENT_LOGIN_OWNER,	     STATEMENT_UUID_OWNER,	STATEMENT_IDENTITY_ADD,
+		STATEMENT_ORGANIZATION_FIND, STATEMENT_SOURCE_FIND, STATEMENT_NAME_FIND,
+		STATEMENT_ORGANIZATION_TEXT, STATEMENT_SOURCE_TEXT, STATEMENT_NAME_TEXT,
+		STATEMENT_ORGANIZATION_ADD,  STATEMENT_SOURCE_ADD,  STATEMENT_NAME_ADD,
+		STATEMENT_LOGIN_OWNER,	     STATEMENT_UUID_OWNER,  STATEMENT_IDENTITY_ADD,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(blind); i++)

@@ -85,6 +85,12 @@ int change_sessions_seen(struct changer *changer, const struct session *sessions
 int change_sessions_prune(struct changer *changer, int64_t now_s, int64_t idle_before_s,
 			  struct err *err);
 
+/*
+ * Timer, now and then: who is known by sign-in alone and has not signed in for policy.stale_after is
+ * disabled, within the limits. A person's hand brings them back (change_user_enable).
+ */
+int change_stale(struct changer *changer, int64_t now_s, struct err *err);
+
 /* Told of changes; called in the writer thread, so they must be short and may not call change/. */
 struct change_observer {
 	void *context;

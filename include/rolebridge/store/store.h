@@ -177,6 +177,10 @@ int store_users_with_rule(struct store *store, const char *rule_id, int64_t afte
 int store_users_expiring(struct store *store, int64_t until_s, int64_t after_id, size_t limit,
 			 struct arena *arena, int64_t **ret_ids, size_t *ret_count,
 			 struct err *err);
+/* Active users with an identity of the source that was last read before before_s: likewise. */
+int store_users_unread(struct store *store, const char *source, int64_t before_s, int64_t after_id,
+		       size_t limit, struct arena *arena, int64_t **ret_ids, size_t *ret_count,
+		       struct err *err);
 int store_next_expiry(struct store *store, int64_t *ret_time_s /* 0: none */, struct err *err);
 
 /* --- group registry --- */

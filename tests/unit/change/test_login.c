@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <rolebridge/base/clock.h>
 #include <rolebridge/change/login.h>
 #include <rolebridge/store/session.h>
 
@@ -38,6 +39,16 @@
 	"policy: {missing_runs: 1, missing_grace: 0s, limits: {disables_max: 100000, " \
 	"disables_min: 100000, removals_min: 100000, group_size_min: 100000, " \
 	"new_administrators: 100000, first_sync_administrators: true}}\n"
+
+extern struct change_test_clock {
+	int64_t step_s, passed_s;
+	const char *boot;
+} change_test_clock;
+
+static int64_t change_now(void)
+{
+	return clock_now_s() + change_test_clock.passed_s;
+}
 
 /* --- one login from a line of text --- */
 
@@ -611,6 +622,74 @@ static void test_source_gone(void **state)
 	assert_string_equal(world_user(w, "ben"), "staff active");
 }
 
+/* --- who does not come any more --- */
+
+#define DAY INT64_C(86400)
+#define STALE \
+	"policy: {default_profile: staff, stale_after: 30d, limits: {disables_min: 2, " \
+	"disables_percent: 0}}\n"
+
+static void test_stale(void **state)
+{
+	struct world *w = *state;
+	struct sent sent;
+	char line[32];
+
+	world_open(w, SAML_RULES STALE WITH(IDP));
+	world_sync(w, "corp", "k1 anna\n", 0, NULL);
+	LOGIN_IN(w, "n1 anna");
+	LOGIN_JIT(w, "n2 ben");
+	LOGIN_JIT(w, "n3 cleo");
+	ok(w, change_stale(w->changer, NOW + 30 * DAY, &w->err));
+	assert_string_equal(world_user(w, "ben"), "staff active");
+	/* cleo comes once more: the same as ever, and that counts. */
+	world_send(w, &sent, "n3 cleo", "_again");
+	sent.login.now_s = NOW + 20 * DAY;
+	assert_string_equal(send_it(w, &sent).refused, "");
+	ok(w, change_stale(w->changer, NOW + 30 * DAY + 1, &w->err));
+	assert_string_equal(world_user(w, "ben"), "staff disabled(stale)");
+	assert_string_equal(world_user(w, "cleo"), "staff active");
+	assert_string_equal(world_user(w, "anna"), "staff active");
+	assert_int_equal(sessions(w), 3);
+	/* Signing in brings nobody back; a person does, and it lasts. */
+	LOGIN_OUT(w, "n2 ben", true, "disabled");
+	ok(w, change_user_enable(w->changer, &test_person, "ben", &w->err));
+	assert_string_equal(world_user(w, "ben"), "staff active");
+	ok(w, change_stale(w->changer, change_now(), &w->err));
+	assert_string_equal(world_user(w, "ben"), "staff active");
+	/* Many at once wait for consent, as everywhere. */
+	for (int i = 0; i < 4; i++) {
+		snprintf(line, sizeof(line), "m%d u%d", i, i);
+		LOGIN_JIT(w, line);
+	}
+	ok(w, change_stale(w->changer, NOW + 40 * DAY, &w->err));
+	assert_string_equal(world_user(w, "u0"), "staff active");
+	world_held(w);
+	world_check_audit(w);
+}
+
+/* A reload sees it the same way; a directory that knows them ends it. */
+static void test_stale_ends(void **state)
+{
+	struct world *w = *state;
+	int64_t shift = NOW - change_now() + 31 * DAY;
+
+	world_open(w, SAML_RULES STALE WITH("{name: idp, type: saml, authoritative_domains: "
+					    "[x.example]}"));
+	LOGIN_JIT(w, "n2 ben");
+	change_test_clock.passed_s += shift;
+	world_reload(w, SAML_RULES STALE WITH(IDP_ALONE), NULL);
+	assert_string_equal(world_user(w, "ben"), "staff disabled(stale)");
+	world_reload(w,
+		     SAML_RULES STALE
+		     "sources: [{name: corp, type: ldif, link: {attribute: uid, source: idp, "
+		     "other: uid}}, " IDP_ALONE "]\n",
+		     NULL);
+	world_sync(w, "corp", "k1 ben\n", 0, NULL);
+	assert_string_equal(world_user(w, "ben"), "staff active");
+	change_test_clock.passed_s -= shift;
+}
+
 /* --- sessions --- */
 
 static void test_disable_ends_sessions(void **state)
@@ -950,6 +1029,8 @@ int main(void)
 		TEST(test_absence_from_a_group_is_known),
 		TEST(test_record_of_an_older_configuration),
 		TEST(test_source_gone),
+		TEST(test_stale),
+		TEST(test_stale_ends),
 		TEST(test_disable_ends_sessions),
 		TEST(test_only_what_is_committed_is_told),
 		TEST(test_sessions_end),

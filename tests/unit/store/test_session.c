@@ -374,6 +374,36 @@ static void test_identity_is_confirmed(void **state)
 	assert_int_equal(row.record_size, 6);
 }
 
+static void test_users_unread(void **state)
+{
+	struct fixture *f = *state;
+	struct user user;
+	int64_t *ids;
+	size_t count;
+
+	prepare(f);
+	ok(f, store_source_ensure(f->store, "corp", &f->err));
+	ok(f, put_identity(f, "a", 1, "record"));
+	ok(f, put_identity(f, "b", 2, "record"));
+	ok(f, put_identity(f, "c", 2, "record"));
+	ok(f, store_users_unread(f->store, "corp", NOW, 0, 9, f->arena, &ids, &count, &f->err));
+	assert_int_equal(count, 0);
+	ok(f, store_users_unread(f->store, "corp", NOW + 1, 0, 9, f->arena, &ids, &count, &f->err));
+	assert_int_equal(count, 2);
+	ok(f, store_users_unread(f->store, "corp", NOW + 1, 1, 9, f->arena, &ids, &count, &f->err));
+	assert_int_equal(count, 1);
+	assert_int_equal(ids[0], 2);
+	ok(f, store_users_unread(f->store, "idp", NOW + 1, 0, 9, f->arena, &ids, &count, &f->err));
+	assert_int_equal(count, 0);
+	ok(f, store_user_get(f->store, 2, f->arena, &user, &f->err));
+	user.version++;
+	user.disabled = DISABLED_BY_HAND;
+	ok(f, store_user_update(f->store, &user, &f->err));
+	ok(f, store_users_unread(f->store, "corp", NOW + 1, 0, 9, f->arena, &ids, &count, &f->err));
+	assert_int_equal(count, 1);
+	commit(f);
+}
+
 static void test_quarantine_by_key(void **state)
 {
 	struct fixture *f = *state;
@@ -523,6 +553,7 @@ int main(void)
 		TEST(test_used_once),
 		TEST(test_survives_an_undone_request),
 		TEST(test_identity_is_confirmed),
+		TEST(test_users_unread),
 		TEST(test_quarantine_by_key),
 		TEST(test_migrates_from_version_1),
 		TEST(test_migration_is_whole_or_not_at_all),
