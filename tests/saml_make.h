@@ -277,8 +277,9 @@ static inline xmlNode *saml_make_child(xmlNode *node, const char *name)
 	return NULL;
 }
 
-/* Behind the Issuer, where the schema has it; the certificate in KeyInfo, as IdPs send it. */
-static inline void saml_make_sign(xmlNode *element, const struct saml_pair *pair)
+/* The signature behind the named child; the certificate in KeyInfo, as IdPs send it. */
+static inline void saml_make_sign_behind(xmlNode *element, const char *child,
+					 const struct saml_pair *pair)
 {
 	xmlAttr *id = xmlHasProp(element, (const xmlChar *)"ID");
 	xmlChar *value = xmlGetProp(element, (const xmlChar *)"ID");
@@ -291,7 +292,7 @@ static inline void saml_make_sign(xmlNode *element, const struct saml_pair *pair
 	signature = xmlSecTmplSignatureCreateNsPref(element->doc, xmlSecTransformExclC14NId,
 						    xmlSecOpenSSLTransformRsaSha256Id, NULL,
 						    (const xmlChar *)"ds");
-	xmlAddNextSibling(saml_make_child(element, "Issuer"), signature);
+	xmlAddNextSibling(saml_make_child(element, child), signature);
 	reference = xmlSecTmplSignatureAddReference(signature, xmlSecOpenSSLTransformSha256Id, NULL,
 						    uri, NULL);
 	xmlSecTmplReferenceAddTransform(reference, xmlSecTransformEnvelopedId);
@@ -303,6 +304,11 @@ static inline void saml_make_sign(xmlNode *element, const struct saml_pair *pair
 	saml_make_check(xmlSecDSigCtxSign(context, signature) >= 0, "signing");
 	xmlSecDSigCtxDestroy(context);
 	xmlFree(value);
+}
+
+static inline void saml_make_sign(xmlNode *element, const struct saml_pair *pair)
+{
+	saml_make_sign_behind(element, "Issuer", pair);
 }
 
 /* The assertion becomes an EncryptedAssertion: AES-256, its key by RSA-OAEP. */
