@@ -25,6 +25,8 @@
 #include <rolebridge/base/message.h>
 #include <rolebridge/base/util.h>
 
+#include "alphabet.h"
+
 #define TEXT_MAX 3072
 #define OVERHEAD (crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES)
 #define SEALED_MAX (TEXT_MAX / 4 * 3)
@@ -206,17 +208,18 @@ static int open_box(struct tickets *tickets, int kind, const char *text, struct 
 	unsigned char key[crypto_secretbox_KEYBYTES];
 	struct sealed sealed;
 	size_t size, text_size = strnlen(text, TEXT_MAX + 1);
-	unsigned char *plain = arena_alloc(arena, PLAIN_MAX);
+	unsigned char *plain;
 	const char *end;
 	int status;
 
-	if (!plain)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	if (text_size > TEXT_MAX ||
+	if (text_size > TEXT_MAX || !alphabet_only(text, text_size) ||
 	    sodium_base642bin((unsigned char *)&sealed, sizeof(sealed), text, text_size, NULL,
 			      &size, &end, BASE64) != 0 ||
 	    end != text + text_size || size < OVERHEAD)
 		return not_ours(err);
+	plain = arena_alloc(arena, PLAIN_MAX);
+	if (!plain)
+		return err_set(err, ERR_MEMORY, "out of memory");
 	copy_key(tickets, kind, key);
 	status = crypto_secretbox_open_easy(plain, sealed.box, size - sizeof(sealed.nonce),
 					    sealed.nonce, key);

@@ -8,11 +8,7 @@
 
 #include <sodium.h>
 
-static bool is_token_char(unsigned char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '-' || c == '_';
-}
+#include "alphabet.h"
 
 void session_token_make(char ret_text[static SESSION_TOKEN_TEXT], struct hash256 *ret_hash)
 {
@@ -30,9 +26,8 @@ bool session_token_hash(const char *text, struct hash256 *ret_hash)
 {
 	if (strnlen(text, SESSION_TOKEN_TEXT) != SESSION_TOKEN_TEXT - 1)
 		return false;
-	for (size_t i = 0; i < SESSION_TOKEN_TEXT - 1; i++)
-		if (!is_token_char((unsigned char)text[i]))
-			return false;
+	if (!alphabet_only(text, SESSION_TOKEN_TEXT - 1))
+		return false;
 	*ret_hash = digest256(text, SESSION_TOKEN_TEXT - 1);
 	return true;
 }

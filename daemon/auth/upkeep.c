@@ -183,8 +183,14 @@ static void give_back(struct sessions *sessions)
 	if (many)
 		sessions->freed = 0;
 	pthread_rwlock_unlock(&sessions->lock);
-	if (many)
-		malloc_trim(0);
+	if (!many)
+		return;
+	/* With its cache, which holds pages of all those people; it is opened anew when one is read. */
+	pthread_mutex_lock(&sessions->reading);
+	store_close(sessions->store);
+	sessions->store = NULL;
+	pthread_mutex_unlock(&sessions->reading);
+	malloc_trim(0);
 }
 
 static int upkeep(struct sessions *sessions, int64_t now_s, struct err *err)
