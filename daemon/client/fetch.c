@@ -182,8 +182,8 @@ static bool url_has(CURLU *parsed, CURLUPart part)
 static int target_read(struct transfer *transfer, CURLU *parsed, struct err *err)
 {
 	struct target *target = &transfer->target;
-	AUTO(strbuf) struct strbuf scheme = STRBUF(16);
-	char *text = NULL;
+	char *scheme = NULL;
+	bool https;
 
 	CURLUcode code =
 		curl_url_set(parsed, CURLUPART_URL, transfer->request->url, CURLU_DISALLOW_USER);
@@ -191,13 +191,13 @@ static int target_read(struct transfer *transfer, CURLU *parsed, struct err *err
 	/* Not shown: it may hold a password. */
 	if (code == CURLUE_USER_NOT_ALLOWED)
 		return err_set(err, ERR_INVALID, "a URL with a user name in it is not asked");
-	if (code != CURLUE_OK || url_part(parsed, CURLUPART_SCHEME, 0, &text) < 0)
+	if (code != CURLUE_OK || url_part(parsed, CURLUPART_SCHEME, 0, &scheme) < 0)
 		return err_set(err, ERR_INVALID, "'%.200s' is no URL that can be asked",
 			       transfer->request->url);
-	strbuf_puts(&scheme, text);
-	curl_free(text);
-	target->http = strcmp(strbuf_text(&scheme), "http") == 0;
-	if (!target->http && strcmp(strbuf_text(&scheme), "https") != 0)
+	target->http = strcmp(scheme, "http") == 0;
+	https = strcmp(scheme, "https") == 0;
+	curl_free(scheme);
+	if (!target->http && !https)
 		return err_set(err, ERR_INVALID, "'%.200s' is neither https nor http",
 			       transfer->request->url);
 	if (target->http && !transfer->request->allow_http)

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
@@ -355,6 +356,42 @@ static void test_drain(void **state)
 	finish(fixture);
 }
 
+/* Whatever allocation of a request fails, it is answered with an error or cut, and the next one is served. */
+static void test_no_memory(void **state)
+{
+	static const char *const requests[] = {
+		"GET /direct" HEAD "X-Test: a\r\n\r\n",
+		"POST /gated" HEAD "Cookie: c=1\r\nContent-Length: 5\r\n\r\nhello",
+		"GET /stream" HEAD "\r\n",
+	};
+	struct fixture *fixture = begin((struct http_settings){ .slow_threads = 1, .web = true });
+	unsigned failures = 0;
+
+	(void)state;
+	gate_open(fixture);
+	for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+		long left = -1;
+
+		for (long n = 0; left < 0 && n < 1000; n++) {
+			AUTO(strbuf) struct strbuf answer = STRBUF(65536);
+			int fd = peer_dial_tcp(fixture->port);
+
+			assert_true(strbuf_reserve(&answer, 60000) != NULL);
+			alloc_fail_after(n);
+			peer_say(fd, requests[i]);
+			peer_hear(fd, &answer);
+			left = alloc_fail_after(-1);
+			failures += left < 0;
+			close(fd);
+			if (left >= 0 || n % 4 == 0)
+				expect(ask(fixture, requests[i]), "HTTP/1.1 200", "");
+		}
+		assert_true(left >= 0);
+	}
+	assert_true(failures > 6);
+	finish(fixture);
+}
+
 /* ------------------------------------------------------------------ crowd -- */
 
 struct crowd {
@@ -444,6 +481,7 @@ int main(void)
 		cmocka_unit_test(test_client_gone),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_crowd),
 		cmocka_unit_test(test_stop_in_a_crowd),
 	};

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
 
@@ -550,6 +551,35 @@ static void test_listen(void **state)
 	http_router_destroy(router);
 }
 
+static void test_start_without_memory(void **state)
+{
+	static const enum http_threading kinds[] = { HTTP_POOL, HTTP_THREAD_PER_CONNECTION };
+	struct http_router *router = http_router_create();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct http_server *server = NULL;
+
+		for (long n = 0; !server && n < 100; n++) {
+			struct http_settings settings = { .router = router, .threading = kinds[i] };
+			struct err err = { 0 };
+
+			assert_int_equal(0,
+					 http_listen_tcp("127.0.0.1:0", &settings.listen_fd, &err));
+			alloc_fail_after(n);
+			server = http_server_start(&settings, &err);
+			alloc_fail_after(-1);
+			if (!server) {
+				assert_int_equal(ERR_MEMORY, err.code);
+				assert_int_equal(-1, fcntl(settings.listen_fd, F_GETFD));
+			}
+		}
+		assert_non_null(server);
+		http_server_stop(server, 0);
+	}
+	http_router_destroy(router);
+}
+
 /* A socket handed in by others (blocking, inheritable) goes on listening for them when we stop. */
 static void test_inherited(void **state)
 {
@@ -593,7 +623,7 @@ int main(void)
 		cmocka_unit_test(test_own_pages), cmocka_unit_test(test_trust),
 		cmocka_unit_test(test_limit),	  cmocka_unit_test(test_framing),
 		cmocka_unit_test(test_reuse),	  cmocka_unit_test(test_listen),
-		cmocka_unit_test(test_inherited),
+		cmocka_unit_test(test_inherited), cmocka_unit_test(test_start_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
