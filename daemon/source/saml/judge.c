@@ -17,10 +17,11 @@
 #include "shape.h"
 #include "xml.h"
 
-/* Steps before the named checks that get a line of their own, and one behind. */
-enum { STEP_GATE, STEP_SIGNATURE, STEP_SECOND, STEPS };
+/* Steps before the named checks that get a line of their own. */
+enum { STEP_GATE, STEP_SIGNATURE, STEP_SECOND, STEP_ATTRIBUTES, STEPS };
 
-static const char *const step_names[STEPS] = { "gate", "signature", "second-verifier" };
+static const char *const step_names[STEPS] = { "gate", "signature", "second-verifier",
+					       "attributes" };
 
 /* One response being judged. */
 struct hearing {
@@ -250,6 +251,7 @@ static int hear_assertion(struct hearing *h)
 				     h->refused ? &refusal : h->refusal);
 
 	h->facts.assertion_id = arena_strdup(h->arena, h->holder->assertion_id);
+	note_step(h, STEP_ATTRIBUTES, result);
 	if (result == 0)
 		result = run_checks(h);
 	if (result >= 0 && h->question->explain &&
@@ -258,19 +260,23 @@ static int hear_assertion(struct hearing *h)
 	return result;
 }
 
+static void note_skipped(struct hearing *h, const char *name)
+{
+	h->lines[h->line_count++] = (struct saml_check){ name, false, true, "" };
+}
+
 /* Names of all that was not run. */
 static void note_rest(struct hearing *h)
 {
 	const char *const *names = checks_names();
 	size_t done = h->line_count > STEPS ? h->line_count - STEPS : 0;
 
-	if (!h->question->explain)
+	if (!h->lines)
 		return;
-	while (h->line_count < STEPS)
-		h->lines[h->line_count++] =
-			(struct saml_check){ step_names[h->line_count], false, true, "" };
+	for (size_t i = h->line_count; i < STEPS; i++)
+		note_skipped(h, step_names[i]);
 	for (size_t i = done; names[i]; i++)
-		h->lines[h->line_count++] = (struct saml_check){ names[i], false, true, "" };
+		note_skipped(h, names[i]);
 }
 
 /* A test login goes on behind a bad signature, to tell more; nothing is decrypted for it. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <libxml/c14n.h>
 #include <libxml/parser.h>
 #include <libxml/xmlerror.h>
 #include <openssl/ec.h>
@@ -324,19 +325,11 @@ static bool covers(xmlSecDSigCtx *context, const char *id)
 	       reference->uri[0] == '#' && strcmp((const char *)reference->uri + 1, id) == 0;
 }
 
-/* The answer, and what other keys may be tried on. */
-struct attempt {
-	bool good;
-	bool covers;		 /* the digest is right: another key could fit */
-	struct strbuf canonical; /* SignedInfo, when keep */
-};
-
 /* -1: no memory. */
 static int attempt_key(xmlNode *signature, const char *id, const struct verify_key *key,
-		       bool allow_sha1, bool keep, struct attempt *ret_attempt)
+		       bool allow_sha1, bool *ret_good)
 {
 	xmlSecDSigCtx *context = xmlSecDSigCtxCreate(NULL);
-	xmlSecBuffer *canonical;
 
 	if (!context)
 		return -1;
@@ -344,25 +337,117 @@ static int attempt_key(xmlNode *signature, const char *id, const struct verify_k
 		xmlSecDSigCtxDestroy(context);
 		return -1;
 	}
-	if (keep)
-		context->flags |= XMLSEC_DSIG_FLAGS_STORE_SIGNATURE;
 	context->signKey = key->key;
-	ret_attempt->good = xmlSecDSigCtxVerify(context, signature) == 0 &&
-			    context->status == xmlSecDSigStatusSucceeded;
-	/* Lent, and still the same. */
-	ret_attempt->good = ret_attempt->good && context->signKey == key->key;
+	*ret_good = xmlSecDSigCtxVerify(context, signature) == 0 &&
+		    context->status == xmlSecDSigStatusSucceeded &&
+		    /* Lent, and still the same. */
+		    context->signKey == key->key && covers(context, id);
 	context->signKey = NULL;
-	ret_attempt->covers = covers(context, id);
-	ret_attempt->good = ret_attempt->good && ret_attempt->covers;
-	canonical = keep ? xmlSecDSigCtxGetPreSignBuffer(context) : NULL;
-	if (canonical)
-		strbuf_append(&ret_attempt->canonical, xmlSecBufferGetData(canonical),
-			      xmlSecBufferGetSize(canonical));
 	xmlSecDSigCtxDestroy(context);
 	return 0;
 }
 
-/* The key whose certificate the message shows, else the first: a guess where to begin, nothing more. */
+/* --- which key, and is it worth while --- */
+
+/* Inclusive canonicalisation hands xml:lang and its like down to what it begins with. */
+static void inherit_attributes(xmlNode *node, const xmlNode *ancestor)
+{
+	xmlNs *ns = xmlSearchNsByHref(node->doc, node, XML_XML_NAMESPACE);
+
+	for (const xmlAttr *a = ancestor->properties; a && ns; a = a->next)
+		if (a->ns && xmlStrEqual(a->ns->href, XML_XML_NAMESPACE) &&
+		    !xmlHasNsProp(node, a->name, XML_XML_NAMESPACE))
+			xmlNewNsProp(node, ns, a->name, (const xmlChar *)xml_value(a));
+}
+
+/* SignedInfo in a document of its own, with what was in scope. NULL: out of memory. */
+static xmlDoc *isolate(const xmlNode *info, bool exclusive)
+{
+	xmlDoc *doc = xmlNewDoc((const xmlChar *)"1.0");
+	xmlNode *copy = doc ? xmlDocCopyNode((xmlNode *)(uintptr_t)info, doc, 1) : NULL;
+
+	if (!copy) {
+		xmlFreeDoc(doc);
+		return NULL;
+	}
+	xmlDocSetRootElement(doc, copy);
+	/* Nearest first: xmlNewNs adds no prefix that is there already. */
+	for (const xmlNode *n = info->parent; n && n->type == XML_ELEMENT_NODE; n = n->parent) {
+		for (const xmlNs *ns = n->nsDef; ns; ns = ns->next)
+			xmlNewNs(copy, ns->href, ns->prefix);
+		if (!exclusive)
+			inherit_attributes(copy, n);
+	}
+	return doc;
+}
+
+#define PREFIXES_MAX 16
+
+/* PrefixList of a CanonicalizationMethod, cut in place into words; the gate has bounded it. */
+static xmlChar **split_prefixes(char *list, xmlChar *ret_words[PREFIXES_MAX + 1])
+{
+	size_t count = 0;
+
+	while (*(list += strspn(list, " \t\r\n")) && count < PREFIXES_MAX) {
+		ret_words[count++] = (xmlChar *)list;
+		list += strcspn(list, " \t\r\n");
+		if (*list)
+			*list++ = '\0';
+	}
+	ret_words[count] = NULL;
+	return count ? ret_words : NULL;
+}
+
+/* What the SignatureValue is over. */
+static int canonicalize_info(const xmlNode *info, struct arena *arena, struct bytes_view *ret_text)
+{
+	const xmlNode *method = xml_child(info, NS_DS, "CanonicalizationMethod");
+	const char *uri = method ? xml_attribute(method, "Algorithm") : NULL;
+	const xmlNode *inside =
+		method ? xml_child(method, NS_EXC_C14N, "InclusiveNamespaces") : NULL;
+	const char *list = inside ? xml_attribute(inside, "PrefixList") : NULL;
+	bool exclusive = uri && strcmp(uri, NS_EXC_C14N) == 0;
+	char *copy = arena_strdup(arena, list ? list : "");
+	xmlChar *words[PREFIXES_MAX + 1], *out = NULL;
+	xmlDoc *doc = isolate(info, exclusive);
+	int size = -1;
+
+	if (doc && copy)
+		size = xmlC14NDocDumpMemory(doc, NULL,
+					    exclusive ? XML_C14N_EXCLUSIVE_1_0 : XML_C14N_1_0,
+					    split_prefixes(copy, words), 0, &out);
+	xmlFreeDoc(doc);
+	if (size < 0 || !out)
+		return -1;
+	*ret_text = (struct bytes_view){ arena_memdup(arena, out, (size_t)size), (size_t)size };
+	xmlFree(out);
+	return ret_text->data ? 0 : -1;
+}
+
+/* Where is the key that signed this SignedInfo? count: nowhere. -1: no memory. */
+static int find_key(const xmlNode *signature, const struct method *method,
+		    const struct verify_key *const *keys, size_t count, struct arena *arena,
+		    size_t *ret_index)
+{
+	const xmlNode *value = xml_child(signature, NS_DS, "SignatureValue");
+	const char *text = value ? xml_text(value, arena) : NULL;
+	struct bytes_view bytes, canonical;
+	struct saml_refusal ignored;
+
+	*ret_index = count;
+	if (!text ||
+	    base64_decode(text, strlen(text), SIGNATURE_BYTES_MAX, arena, &bytes, &ignored) != 0)
+		return arena_failed(arena) ? -1 : 0;
+	if (canonicalize_info(xml_child(signature, NS_DS, "SignedInfo"), arena, &canonical) < 0)
+		return -1;
+	for (size_t i = 0; i < count && *ret_index == count; i++)
+		if (bytes_are_signed(keys[i], method, canonical, (const unsigned char *)bytes.data,
+				     bytes.size))
+			*ret_index = i;
+	return 0;
+}
+
+/* The key whose certificate the message shows; count: none. Where to begin, nothing more. */
 static size_t guess_key(const xmlNode *signature, const struct verify_key *const *keys,
 			size_t count, struct arena *arena)
 {
@@ -374,29 +459,9 @@ static size_t guess_key(const xmlNode *signature, const struct verify_key *const
 	struct bytes_view der;
 
 	if (!text || base64_decode(text, strlen(text), CERTIFICATE_MAX, arena, &der, &ignored) != 0)
-		return 0;
-	for (size_t i = 0; i < count; i++)
-		if (keys[i]->der_size == der.size && memcmp(keys[i]->der, der.data, der.size) == 0)
-			return i;
-	return 0;
-}
-
-/* The key that signed this SignedInfo; count: none. */
-static size_t find_key(const xmlNode *signature, const struct method *method,
-		       struct bytes_view canonical, const struct verify_key *const *keys,
-		       size_t count, struct arena *arena)
-{
-	const xmlNode *value = xml_child(signature, NS_DS, "SignatureValue");
-	const char *text = value ? xml_text(value, arena) : NULL;
-	struct saml_refusal ignored;
-	struct bytes_view bytes;
-
-	if (!text ||
-	    base64_decode(text, strlen(text), SIGNATURE_BYTES_MAX, arena, &bytes, &ignored) != 0)
 		return count;
 	for (size_t i = 0; i < count; i++)
-		if (bytes_are_signed(keys[i], method, canonical, (const unsigned char *)bytes.data,
-				     bytes.size))
+		if (keys[i]->der_size == der.size && memcmp(keys[i]->der, der.data, der.size) == 0)
 			return i;
 	return count;
 }
@@ -413,31 +478,59 @@ static size_t choose_keys(const struct verify_key *const *keys, size_t count, in
 	return fitting;
 }
 
-/*
- * Among several keys: one whole attempt, which also tells whether the digest is right, then plain signature
- * checks of SignedInfo, which is small, then a whole attempt with the key that fits.
- */
-static int attempt_keys(xmlNode *signature, const char *id, const struct method *method,
-			const struct verify_key *const *keys, size_t count, bool allow_sha1,
-			struct arena *arena, bool *ret_good)
+/* Elements and attributes beyond those of a usual login, to whom digesting costs about as much as 10 of them. */
+#define USUAL_ELEMENTS 300
+#define USUAL_ATTRIBUTES 1000
+
+static bool is_costly(const xmlNode *root)
 {
-	struct attempt attempt = { .canonical = STRBUF(64 * 1024) };
-	size_t first = count > 1 ? guess_key(signature, keys, count, arena) : 0, found;
-	int result = attempt_key(signature, id, keys[first], allow_sha1, count > 1, &attempt);
+	size_t elements = 0, attributes = 0;
+	const xmlNode *n = root;
 
-	if (result == 0 && !attempt.good && attempt.covers && count > 1 &&
-	    !strbuf_failed(&attempt.canonical)) {
-		struct bytes_view canonical = { strbuf_text(&attempt.canonical),
-						attempt.canonical.size };
-
-		found = find_key(signature, method, canonical, keys, count, arena);
-		if (found < count)
-			result = attempt_key(signature, id, keys[found], allow_sha1, false,
-					     &attempt);
+	while (n && elements <= USUAL_ELEMENTS && attributes <= USUAL_ATTRIBUTES) {
+		if (n->type == XML_ELEMENT_NODE) {
+			elements++;
+			for (const xmlAttr *a = n->properties; a; a = a->next)
+				attributes++;
+		}
+		if (n->type == XML_ELEMENT_NODE && n->children) {
+			n = n->children;
+			continue;
+		}
+		while (n != root && !n->next)
+			n = n->parent;
+		n = n == root ? NULL : n->next;
 	}
-	strbuf_finish(&attempt.canonical);
-	*ret_good = attempt.good;
-	return result;
+	return n != NULL;
+}
+
+/*
+ * Digesting a large element, with namespaces by the dozen, costs many times as much as a login. Who has no key of the
+ * IdP does not get that far: SignedInfo is small, and its signature is looked at first. That also tells
+ * several keys apart. Usual documents with one key that may fit go straight to the whole verification.
+ */
+static int attempt_keys(xmlDoc *doc, xmlNode *signature, const char *id,
+			const struct method *method, const struct verify_key *const *keys,
+			size_t count, bool allow_sha1, bool *ret_good)
+{
+	AUTO(arena) struct arena *arena = arena_create(8 * CERTIFICATE_MAX);
+	bool costly = is_costly(xmlDocGetRootElement(doc));
+	size_t guess = count == 1 ? 0 : count;
+
+	*ret_good = false;
+	if (!arena)
+		return -1;
+	if (count > 1 && !costly)
+		guess = guess_key(signature, keys, count, arena);
+	if (!costly && guess < count) {
+		if (attempt_key(signature, id, keys[guess], allow_sha1, ret_good) < 0)
+			return -1;
+		if (*ret_good || count == 1)
+			return 0;
+	}
+	if (find_key(signature, method, keys, count, arena, &guess) < 0)
+		return -1;
+	return guess < count ? attempt_key(signature, id, keys[guess], allow_sha1, ret_good) : 0;
 }
 
 static const char *method_of(const xmlNode *signature)
@@ -465,13 +558,9 @@ int verify_signature(xmlDoc *doc, xmlNode *element, const char *id, xmlNode *sig
 		return refuse(ret_refusal, "signature-invalid",
 			      "the signature is not one of this element");
 	fitting_count = choose_keys(keys, count, method->type, fitting);
-	if (fitting_count > 0) {
-		AUTO(arena) struct arena *arena = arena_create(4 * CERTIFICATE_MAX);
-
-		if (!arena || attempt_keys(signature, id, method, fitting, fitting_count,
-					   allow_sha1, arena, &good) < 0)
-			return -1;
-	}
+	if (fitting_count > 0 &&
+	    attempt_keys(doc, signature, id, method, fitting, fitting_count, allow_sha1, &good) < 0)
+		return -1;
 	if (good)
 		return 0;
 	ERR_clear_error();
