@@ -193,6 +193,7 @@ static int add_token(struct sessions *sessions, struct session_entry *session,
 	token->hash = *hash;
 	token->host = name;
 	token->session = session;
+	token->person = session->person;
 	token->next = session->tokens;
 	session->tokens = token;
 	return 0;
@@ -341,11 +342,19 @@ static enum outcome look_up(struct sessions *sessions, const struct hash256 *has
 	struct session_entry *session;
 	struct person_entry *person;
 
-	if (!token || strcmp(token->host, host) != 0 ||
-	    table_session_is_over(sessions, token->session, now_s))
+	if (!token)
 		return OUTCOME_NOBODY;
 	session = token->session;
-	person = session->person;
+	person = token->person;
+	/* Most of a look-up is waiting for memory: let both come together, and then the principal. */
+	__builtin_prefetch(session, 1);
+	__builtin_prefetch(person);
+	if (strcmp(token->host, host) != 0)
+		return OUTCOME_NOBODY;
+	if (person->principal)
+		__builtin_prefetch(person->principal, 1);
+	if (table_session_is_over(sessions, session, now_s))
+		return OUTCOME_NOBODY;
 	*ret_user_id = person->id;
 	if (person->state == PERSON_STALE || person->change_all != sessions->change_all ||
 	    now_s >= person->until_s)

@@ -40,8 +40,9 @@ struct token_entry {
 	struct map_link by_hash;
 	struct hash256 hash;
 	struct session_entry *session;
-	struct token_entry *next; /* of the session */
-	const char *host;	  /* interned */
+	struct person_entry *person; /* the session's: both are fetched at once */
+	struct token_entry *next;    /* of the session */
+	const char *host;	     /* interned */
 };
 
 struct session_entry {
