@@ -26,6 +26,7 @@
 #define DETAIL_MAX (1u << 20)
 #define AGENT_MAX 200
 #define ATTEMPTS 3
+#define NAME_MAX_BYTES 2048
 
 struct attempt {
 	const struct login *login;
@@ -220,6 +221,14 @@ static bool is_of_setup(const struct attempt *attempt)
 	       setup->registry == attempt->setup->setup.registry;
 }
 
+/* What is stored of each session has a bound, whatever the IdP calls people and sessions. */
+static bool fits(const struct saml_assertion *assertion)
+{
+	return strlen(assertion->name_id) <= NAME_MAX_BYTES &&
+	       strlen(assertion->name_id_format) <= NAME_MAX_BYTES &&
+	       strlen(assertion->session_index) <= NAME_MAX_BYTES;
+}
+
 static int decode(struct attempt *attempt, struct err *err)
 {
 	const struct login *login = attempt->login;
@@ -237,6 +246,8 @@ static int decode(struct attempt *attempt, struct err *err)
 	}
 	if (attempt->identity.key[0] == '\0')
 		return refuse(attempt, "invalid-record", "the identity has no key");
+	if (!fits(login->assertion))
+		return refuse(attempt, "invalid-record", "a name or an index is too long to keep");
 	attempt->stored = (struct identity_change){ .source = login->source,
 						    .key = attempt->identity.key,
 						    .record = login->assertion->record,

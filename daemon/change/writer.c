@@ -4,7 +4,7 @@
  * Two queues. Requests of people go first; those that wait together share one transaction,
  * each in a savepoint of its own, and are answered after the commit. A bulk job is
  * one transaction, at most a few hundred people long, so that a request waits for one of
- * them and not for a plan.
+ * them and not for a plan. While requests keep coming, a bulk job has every fifth turn.
  *
  * Enters: jobs. Leaves: their results. What fails inside a job is rolled back and said to
  * whoever asked; a commit that fails is said to all who shared it.
@@ -20,6 +20,8 @@
 
 #define GROUP_COMMIT_MAX 64
 #define IDLE_NS 50000000
+/* Groups of requests that go before a bulk job that waits. */
+#define PASSED_MAX 4
 
 static void enqueue(struct job ***end, struct job *job)
 {
@@ -224,6 +226,7 @@ static void *writer_main(void *context)
 {
 	struct changer *changer = context;
 	enum idle idle = IDLE_WAITS;
+	unsigned passed = 0;
 
 	pthread_setname_np(pthread_self(), "writer");
 	pthread_mutex_lock(&changer->mutex);
@@ -233,7 +236,9 @@ static void *writer_main(void *context)
 		while (!changer->requests && !changer->bulks && !changer->stopping)
 			wait_for_jobs(changer, &idle);
 		idle = IDLE_WAITS;
-		jobs = take_requests(changer);
+		/* Many who sign in at once must not keep a disable of a sync waiting for ever. */
+		jobs = changer->bulks && passed == PASSED_MAX ? NULL : take_requests(changer);
+		passed = jobs && changer->bulks ? passed + 1 : 0;
 		if (jobs) {
 			pthread_mutex_unlock(&changer->mutex);
 			run_requests(changer, jobs);

@@ -50,6 +50,8 @@ static int64_t change_now(void)
 	return clock_now_s() + change_test_clock.passed_s;
 }
 
+extern size_t change_batch_people;
+
 /* --- one login from a line of text --- */
 
 static struct login_outcome send_it(struct world *w, struct sent *sent)
@@ -863,6 +865,7 @@ static void test_refused_before(void **state)
 
 #define THREADS 8
 #define EACH 40
+#define PEOPLE 100
 
 struct worker {
 	struct world *w;
@@ -870,6 +873,8 @@ struct worker {
 	int number;
 	int in, replayed;
 	bool own;
+	int spread; /* over so many people, until it is told to stop; 0: anna alone */
+	volatile bool stop;
 };
 
 static void *work(void *context)
@@ -878,7 +883,7 @@ static void *work(void *context)
 	AUTO(arena) struct arena *arena = arena_create(1 << 28);
 	struct world mine = { .changer = worker->w->changer, .arena = arena };
 
-	for (int i = 0; i < EACH; i++) {
+	for (int i = 0; worker->spread ? !worker->stop : i < EACH; i++) {
 		struct login_outcome outcome;
 		struct sent sent;
 		char line[64];
@@ -887,9 +892,13 @@ static void *work(void *context)
 		if (worker->own)
 			snprintf(line, sizeof(line), "m%d-%d w%d-%d", worker->number, i,
 				 worker->number, i);
+		if (worker->spread)
+			snprintf(line, sizeof(line), "n%d s%d title=ops", i % worker->spread,
+				 i % worker->spread);
 		world_send(&mine, &sent, line,
-			   worker->own ? arena_printf(arena, "_%d-%d", worker->number, i)
-				       : arena_printf(arena, "_%d", i));
+			   worker->own || worker->spread
+				   ? arena_printf(arena, "_%d-%d", worker->number, i)
+				   : arena_printf(arena, "_%d", i));
 		sent.login.token = digest256_pair(&worker->number, sizeof(int), &i, sizeof(int));
 		sent.login.just_in_time = worker->own;
 		outcome = send_it(&mine, &sent);
@@ -944,6 +953,130 @@ static void test_newcomers_from_many_threads(void **state)
 	assert_int_equal(sessions(w), THREADS * EACH);
 	world_check_audit(w);
 	world_check_sane(w, false);
+}
+
+/* Whoever is disabled has no session from then on, whatever was under way. */
+static void *disable_and_enable(void *context)
+{
+	struct worker *worker = context;
+	AUTO(arena) struct arena *arena = arena_create(1 << 28);
+	struct world mine = { .changer = worker->w->changer, .arena = arena };
+
+	memcpy(mine.path, worker->w->path, sizeof(mine.path));
+	for (int i = 0; i < EACH; i++) {
+		ok(&mine, change_user_disable(mine.changer, &test_person, "anna", "", &mine.err));
+		assert_int_equal(sessions(&mine), 0);
+		ok(&mine, change_user_enable(mine.changer, &test_person, "anna", &mine.err));
+	}
+	return NULL;
+}
+
+static void test_disable_during_login(void **state)
+{
+	struct world *w = *state;
+	struct worker worker = { .w = w }, other = { .w = w };
+	pthread_t threads[2];
+
+	world_open(w, SAML_RULES WIDE WITH(IDP));
+	world_sync(w, "corp", "k1 anna\n", 0, NULL);
+	LOGIN_IN(w, "n1 anna");
+	assert_int_equal(pthread_create(&threads[0], NULL, work, &worker), 0);
+	assert_int_equal(pthread_create(&threads[1], NULL, disable_and_enable, &other), 0);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	world_check_audit(w);
+}
+
+/* While a reload's batches are under way, nobody who signs in gets back what they took. */
+static void test_login_during_reload(void **state)
+{
+	struct world *w = *state;
+	AUTO(strbuf) struct strbuf people = STRBUF(1 << 20);
+	struct worker workers[2] = { { .w = w, .spread = PEOPLE },
+				     { .w = w, .number = 1, .spread = PEOPLE } };
+	pthread_t threads[2];
+
+	change_batch_people = 1;
+	for (int i = 0; i < PEOPLE; i++)
+		strbuf_printf(&people, "k%d s%d title=ops\n", i, i);
+	world_open(w, SAML_RULES WIDE WITH(IDP));
+	world_sync(w, "corp", strbuf_text(&people), 0, NULL);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+	world_reload(
+		w,
+		"profiles: [{name: administrator}, {name: manager}, {name: staff}]\n" WIDE WITH(
+			IDP),
+		NULL);
+	workers[0].stop = workers[1].stop = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	print_message("%d and %d meanwhile\n", workers[0].in, workers[1].in);
+	for (int i = 0; i < PEOPLE; i++)
+		assert_string_equal(world_user(w, arena_printf(w->arena, "s%d", i)),
+				    "staff active");
+	change_batch_people = 500;
+	world_check_audit(w);
+}
+
+/* The index of link values is shared, and nobody is found by what is no longer so. */
+static void test_links_follow_the_directory(void **state)
+{
+	struct world *w = *state;
+
+	world_open(w, SAML_RULES WIDE WITH(IDP));
+	world_sync(w, "corp", "k1 anna\nk2 ben\n", 0, NULL);
+	LOGIN_IN(w, "n1 anna");
+	LOGIN_OUT(w, "n3 cleo", false, "not-provisioned");
+	LOGIN_IN(w, "n2 ben");
+	world_sync(w, "corp", "k1 anna\nk2 ben\nk3 cleo\nk4 dora\n", 0, NULL);
+	LOGIN_IN(w, "n3 cleo");
+	/* dora gets another name before she ever signed in; somebody else gets hers. */
+	world_sync(w, "corp", "k1 anna\nk2 ben\nk3 cleo\nk4 dorothea\n", 0, NULL);
+	LOGIN_OUT(w, "n4 dora", false, "not-provisioned");
+	world_sync(w, "corp", "k1 anna\nk2 ben\nk3 cleo\nk4 dorothea\nk5 dora\n", 0, NULL);
+	LOGIN_IN(w, "n4 dora");
+	LOGIN_OUT(w, "n5 dora", false, "duplicate-link");
+	LOGIN_IN(w, "n6 dorothea");
+	ok(w, change_sessions_prune(w->changer, NOW, 0, &w->err));
+	ok(w, change_sessions_prune(w->changer, NOW, 0, &w->err));
+	LOGIN_OUT(w, "n7 gina", false, "not-provisioned");
+	world_reload(w, SAML_RULES WIDE WITH(IDP_ALONE), NULL);
+	LOGIN_OUT(w, "n8 anna", false, "not-provisioned");
+}
+
+/* Long names would be kept with each session. */
+static void test_bounds(void **state)
+{
+	struct world *w = *state;
+	struct login_outcome outcome;
+	struct sent sent;
+	char agent[400];
+	char *huge = malloc(3001);
+
+	memset(huge, 'x', 3000);
+	huge[3000] = '\0';
+	world_open(w, SAML_RULES WIDE WITH(IDP));
+	world_sync(w, "corp", "k1 anna\n", 0, NULL);
+	world_send(w, &sent, "n1 anna", "_1");
+	sent.assertion.session_index = huge;
+	assert_string_equal(send_it(w, &sent).refused, "invalid-record");
+	world_send(w, &sent, "n1 anna", "_2");
+	sent.assertion.record_size--;
+	assert_string_equal(send_it(w, &sent).refused, "invalid-record");
+	world_send(w, &sent, "n1 anna", "_3");
+	sent.login.source = "corp";
+	assert_string_equal(send_it(w, &sent).refused, "source-disabled");
+	/* Cut between characters. */
+	agent[0] = 'a';
+	for (size_t i = 1; i < 397; i += 2)
+		memcpy(agent + i, "\xc3\xa4", 3);
+	world_send(w, &sent, "n1 anna", "_4");
+	sent.login.agent = agent;
+	outcome = send_it(w, &sent);
+	assert_string_equal(outcome.refused, "");
+	assert_int_equal(strlen(outcome.session.agent), 199);
+	free(huge);
 }
 
 /* --- memory --- */
@@ -1039,6 +1172,10 @@ int main(void)
 		TEST(test_refused_before),
 		TEST(test_one_person_from_many_threads),
 		TEST(test_newcomers_from_many_threads),
+		TEST(test_disable_during_login),
+		TEST(test_login_during_reload),
+		TEST(test_links_follow_the_directory),
+		TEST(test_bounds),
 		TEST(test_memory),
 	};
 

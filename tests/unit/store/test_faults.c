@@ -16,6 +16,7 @@
 #include <sqlite3.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/store/session.h>
 
 /* --- the transaction --- */
 
@@ -83,6 +84,50 @@ static int write_plan(struct store *store, struct err *err)
 	return store_plan_discard(store, plan.row, err);
 }
 
+static int write_session(struct store *store, int64_t user_id, struct arena *arena, struct err *err)
+{
+	struct session session = { .uuid = { { 1 } },
+				   .user_id = user_id,
+				   .source = "corp",
+				   .name_id = "name",
+				   .name_id_format = "format",
+				   .session_index = "index",
+				   .address = "",
+				   .agent = "",
+				   .created_s = 5,
+				   .seen_s = 5,
+				   .until_s = 10 };
+	struct session_token token = { .hash = digest256(&user_id, sizeof(user_id)), .host = "" };
+	int64_t *ids;
+	size_t count;
+
+	TRY(store_used_add(store, "assertion", "corp", "_1", 5, err));
+	TRY(store_used_add(store, "assertion", "corp", "_2", 50, err));
+	TRY(store_session_insert(store, &session, err));
+	session.uuid.byte[0] = 2;
+	session.until_s = 100;
+	TRY(store_session_insert(store, &session, err));
+	token.session_id = session.id;
+	TRY(store_session_token_add(store, &token, err));
+	session.seen_s = 6;
+	TRY(store_session_update(store, &session, err));
+	TRY(store_session_prune(store, 10, 0, 10, arena, &ids, &count, err));
+	assert_int_equal(count, 1);
+	TRY(store_identity_confirm(store, "corp", "key-100", 7, err));
+	return store_used_prune(store, 10, 10, err) < 0 ? -1 : 0;
+}
+
+static int write_sign_in(struct store *store, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(1 << 20);
+	struct user user;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for a test");
+	TRY(store_user_find(store, USER_BY_USERNAME, "person-100", arena, &user, err));
+	return write_session(store, user.id, arena, err);
+}
+
 static int write_rest(struct store *store, struct err *err)
 {
 	struct source_state source = { .name = "corp", .last_read_s = 5, .entries = 3 };
@@ -117,6 +162,7 @@ static int write_all(struct store *store, struct err *err)
 	TRY(store_source_ensure(store, "corp", err));
 	TRY(store_savepoint(store, err));
 	TRY(write_person(store, 100, err));
+	TRY(write_sign_in(store, err));
 	TRY(store_release(store, err));
 	for (int64_t i = 101; i < 110; i++)
 		TRY(write_person(store, i, err));
