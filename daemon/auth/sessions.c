@@ -677,8 +677,11 @@ static void drop_all(struct sessions *sessions)
 
 void sessions_destroy(struct sessions *sessions)
 {
+	static const struct change_observer nobody;
+
 	if (!sessions)
 		return;
+	changer_observe(sessions->changer, &nobody);
 	drop_all(sessions);
 	map_finish(&sessions->tokens);
 	map_finish(&sessions->entries);

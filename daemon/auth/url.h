@@ -11,7 +11,7 @@
 
 #include <rolebridge/base/err.h>
 
-#define URL_HOST_MAX 261 /* 253 of a name, ":65535", NUL and one to spare */
+#define URL_HOST_MAX 272 /* 253 of a name, ":", a number, NUL */
 #define URL_TEXT_MAX 2048
 
 struct url {

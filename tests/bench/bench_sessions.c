@@ -291,8 +291,8 @@ int main(int argc, char **argv)
 	die_unless(sessions, "sessions", &err);
 	printf("%zu sessions\n", count);
 	measure();
-	changer_close(changer);
 	sessions_destroy(sessions);
+	changer_close(changer);
 	setup_release(&config->setup);
 	free(tokens);
 	free(users);

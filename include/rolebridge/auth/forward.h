@@ -17,12 +17,17 @@ struct applications *applications_create(const struct web_settings *settings,
 void applications_destroy(struct applications *applications);
 
 struct application;
-/* The longest path prefix of this origin wins; scheme and host are normalised here. NULL: none. */
+/*
+ * The longest path prefix of this origin wins; scheme, host and path (to its '?') are normalised here.
+ * NULL, which is to be refused: none; or the path is no path; or servers may read it as one of another
+ * application (dot segments, "..;", encoded slashes, letter case). Where all of an origin is one
+ * application's, any path that is one will do.
+ */
 const struct application *applications_find(const struct applications *applications,
 					    const char *scheme, const char *host, const char *path);
 const char *application_name(const struct application *application);
 const struct application_settings *application_settings(const struct application *application);
-/* The host part as it stands in tokens: lower case, default port left out. */
+/* The host it was found at, as it stands in tokens: lower case, default port left out. */
 const char *application_host(const struct application *application);
 /* Is this URL within some application, or the daemon's own (public_url)? Else nobody is sent there. */
 bool applications_allow_return(const struct applications *applications, const char *url);

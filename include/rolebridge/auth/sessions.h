@@ -22,7 +22,10 @@ bool session_token_hash(const char *text, struct hash256 *ret_hash);
 
 struct sessions;
 
-/* Loads all sessions; sets the changer's observer. Borrows the changer. */
+/*
+ * Loads all sessions; sets the changer's observer, before other threads use the changer. Borrows the
+ * changer: destroy the sessions before changer_close, when nobody asks for changes any more.
+ */
 struct sessions *sessions_create(struct changer *changer, const struct sessions_settings *settings,
 				 struct err *err);
 void sessions_destroy(struct sessions *sessions);
@@ -52,20 +55,28 @@ struct session_view {
 };
 
 /*
- * Who holds this token at host ("": own pages)? ERR_NOT_FOUND: nobody, ended, idle for too long, disabled;
- * these look alike. Counts as being seen.
+ * Who holds this token at host ("": own pages)? Counts as being seen. ERR_NOT_FOUND: nobody, ended,
+ * idle for too long, disabled; these look alike. ERR_UNAVAILABLE: the person must be read anew, and
+ * the store does not answer; nobody is let in then.
  */
 int sessions_find(struct sessions *sessions, const char *token, const char *host, int64_t now_s,
 		  struct session_view *ret_view, struct err *err);
 void session_view_release(struct session_view *view);
 
-/* Known from now on; called after change_login and change_session_token_add succeeded. */
+/*
+ * Known from now on; called after change_login and change_session_token_add succeeded. ERR_NOT_FOUND:
+ * it has ended meanwhile (disabled, ended by somebody), give no cookie. ERR_CONFLICT: known already.
+ */
 int sessions_add(struct sessions *sessions, const struct session *session,
 		 const struct hash256 *token, struct err *err);
 int sessions_add_token(struct sessions *sessions, const struct session_token *token,
 		       struct err *err);
 
-/* Timer, every few seconds: writes when sessions were seen, drops those past their end. */
+/*
+ * Timer, every few seconds; works once a minute: writes when sessions were seen, drops those past their
+ * end, then calls change_sessions_prune with the slack that a minute's delay of the store needs. So
+ * nobody else calls that one.
+ */
 int sessions_tick(struct sessions *sessions, int64_t now_s, struct err *err);
 
 struct sessions_counts {

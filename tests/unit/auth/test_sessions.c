@@ -407,6 +407,21 @@ static void test_over_is_dropped(void **state)
 	assert_int_equal(store_session_get(world->store, gone.id, world->arena, &row, NULL), -1);
 }
 
+/* The store hears of use a minute late; a session in use outlives an idle limit shorter than that. */
+static void test_short_idle(void **state)
+{
+	struct world *world = *state;
+	struct sessions_settings settings = { .idle_s = 20, .absolute_s = 43200 };
+	char token[SESSION_TOKEN_TEXT];
+
+	sessions_configure(world->sessions, &settings);
+	world_sign_in(world, "bob", NOW, token);
+	for (int64_t at = NOW; at < NOW + 600; at += 5) {
+		assert_string_equal(world_find(world, token, "", at), BOB);
+		ok(world, sessions_tick(world->sessions, at, &world->err));
+	}
+}
+
 /* 100,000 people who come and go leave nothing behind. */
 static void test_memory(void **state)
 {
@@ -539,6 +554,7 @@ int main(void)
 		TEST(test_restart),
 		TEST(test_seen_is_written),
 		TEST(test_over_is_dropped),
+		TEST(test_short_idle),
 		TEST(test_memory),
 		TEST(test_threads),
 	};

@@ -116,8 +116,8 @@ static void start(struct world *world)
 static void stop(struct world *world)
 {
 	store_close(world->store);
-	changer_close(world->changer);
 	sessions_destroy(world->sessions);
+	changer_close(world->changer);
 	world->store = NULL;
 	world->changer = NULL;
 	world->sessions = NULL;

@@ -27,7 +27,7 @@ struct world {
 /* Profiles administrator, staff; roles sales, ops; personas lead; groups any. anna is an administrator, bob not. */
 int world_set_up(void **state);
 int world_tear_down(void **state);
-/* The same store, sessions loaded anew; sessions_destroy comes after changer_close. */
+/* The same store, sessions loaded anew. */
 void world_restart(struct world *world);
 
 int64_t world_user(struct world *world, const char *name);
