@@ -358,8 +358,12 @@ static int exchange_detach(struct exchange *exchange)
 	if (request->peer.groups)
 		request->peer.groups =
 			arena_memdup(request->arena, request->peer.groups, groups_size);
-	return arena_failed(request->arena) ? err_set(&exchange->err, ERR_MEMORY, "out of memory")
-					    : 0;
+	if (!arena_failed(request->arena))
+		return 0;
+	request->header_count = 0; /* some are missing */
+	request->peer.groups = NULL;
+	request->peer.group_count = 0;
+	return err_set(&exchange->err, ERR_MEMORY, "out of memory");
 }
 
 static int exchange_submit(struct exchange *exchange, struct MHD_Connection *connection)

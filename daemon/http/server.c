@@ -369,8 +369,8 @@ static void server_destroy(struct http_server *server)
 		loops_stop(server);
 	if (server->daemon)
 		MHD_stop_daemon(server->daemon);
+	watch_destroy(server->watch); /* it looks after the slow ones */
 	slow_destroy(server->slow);
-	watch_destroy(server->watch);
 	tls_destroy(server->tls);
 	if (server->settings.listen_fd >= 0)
 		close(server->settings.listen_fd);
