@@ -62,14 +62,19 @@ static int decode_identities(struct why *why, struct err *err)
 	return 0;
 }
 
-/* Every identity gone for longer than the grace: what decide() calls missing. */
+/* Every identity that is read gone for longer than the grace: what decide() calls missing. */
 static bool is_missing(const struct why *why)
 {
+	size_t read = 0;
+
 	for (size_t i = 0; i < why->identity_count; i++) {
+		if (source_signs_in(why->view->setup->sources[why->identities[i].source]))
+			continue;
 		if (!is_gone(why, why->row_of[i]))
 			return false;
+		read++;
 	}
-	return why->identity_count > 0;
+	return read > 0;
 }
 
 static int gather(struct why *why, const char *name, struct err *err)

@@ -83,8 +83,6 @@ struct live_setup *live_setup_create(struct setup *origin, struct store *store, 
 /* Which groups a source can know: its own, and for a directory those of any directory. */
 bool source_knows_group(const struct source_settings *source, const struct group *group);
 const struct source_settings *setup_find_source(const struct setup *setup, const char *name);
-/* Is it never read, but speaks when somebody signs in? */
-bool source_signs_in(const struct source_settings *source);
 
 /* What the last whole read of a source said about each group, kept in the store's meta values. */
 struct coverage {

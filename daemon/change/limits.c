@@ -78,6 +78,20 @@ static int population(struct draft *draft, const struct plan_total *total, int64
 	return err_set(err, ERR_INTERNAL, "odd limit");
 }
 
+/*
+ * The same, or 0 where it does not matter: a limit that grows with it is not reached by so few in the
+ * smallest population either. Counting holders is dear, and each sign-in may ask.
+ */
+static int population_if_needed(struct draft *draft, const struct plan_total *total,
+				struct limit_question *question, struct err *err)
+{
+	bool grows = total->kind == LIMIT_DISABLES || total->kind == LIMIT_REMOVALS;
+
+	if (grows && !policy_over_limit(&draft->setup->setup.policy->limits, question))
+		return 0;
+	return population(draft, total, &question->population, err);
+}
+
 static const char *subject_for_people(const struct draft *draft, const struct plan_total *total)
 {
 	const struct group *group;
@@ -118,7 +132,7 @@ static int ask_one(struct draft *draft, struct plan_total *total, struct run_rep
 	if (store_window_sum(draft->store, limit_kind_name(total->kind), total->subject,
 			     setup_steady_s(&draft->setup->setup, draft->now_s) - limits->window_s,
 			     &question.in_window, err) < 0 ||
-	    population(draft, total, &question.population, err) < 0)
+	    population_if_needed(draft, total, &question, err) < 0)
 		return -1;
 	/* What the window holds was there when it began. */
 	if (total->kind != LIMIT_ADMINISTRATORS_NEW && total->kind != LIMIT_ADMINISTRATORS_LOST)

@@ -55,11 +55,6 @@ const struct source_settings *setup_find_source(const struct setup *setup, const
 	return NULL;
 }
 
-bool source_signs_in(const struct source_settings *source)
-{
-	return source->type.text && strcmp(source->type.text, "saml") == 0;
-}
-
 static bool is_directory(const struct source_settings *source)
 {
 	return source->type.text &&

@@ -183,6 +183,11 @@ void source_settings_check(void *item, struct diagnostics *list)
 		check_domain(&source->authoritative_domains.items[i], list);
 }
 
+bool source_signs_in(const struct source_settings *source)
+{
+	return source->type.text && strcmp(source->type.text, "saml") == 0;
+}
+
 bool source_is_directory(const struct source_settings *source)
 {
 	static const char *const directories[] = { "ldap", "ldif" };

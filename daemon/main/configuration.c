@@ -85,8 +85,7 @@ static int build_trust(struct configuration *config, struct diagnostics *list)
 		const struct may_grant_settings *may = &config->setup.sources[i]->may_grant;
 
 		trust[i].restricted = may->at.file != 0;
-		trust[i].signs_in =
-			strcmp(config->setup.sources[i]->type.text, saml_source_table.name) == 0;
+		trust[i].signs_in = source_signs_in(config->setup.sources[i]);
 		if (!trust_names(config->arena, &may->profiles, &trust[i], GRANT_PROFILE) ||
 		    !trust_names(config->arena, &may->roles, &trust[i], GRANT_ROLE) ||
 		    !trust_names(config->arena, &may->personas, &trust[i], GRANT_PERSONA) ||

@@ -61,6 +61,9 @@ struct source_settings {
 /* Whose groups are known by DN or immutable id: what rules name without a source is found in these. */
 bool source_is_directory(const struct source_settings *source);
 
+/* Does it speak when somebody signs in, and is never read? Nobody is missing there. */
+bool source_signs_in(const struct source_settings *source);
+
 extern const struct option_table source_base_table; /* rows shared by all types */
 
 /* organizations[] */

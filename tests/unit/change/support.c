@@ -153,7 +153,7 @@ static void fill_trust(struct test_setup *test)
 						       &may->groups };
 
 		test->trust[i].restricted = may->at.file != 0;
-		test->trust[i].signs_in = strcmp(test->sources[i]->type.text, "saml") == 0;
+		test->trust[i].signs_in = source_signs_in(test->sources[i]);
 		for (size_t kind = 0; kind < GRANT_KINDS; kind++) {
 			const char **names = arena_alloc_array(test->arena, lists[kind]->count + 1,
 							       sizeof(*names));

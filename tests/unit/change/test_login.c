@@ -3,6 +3,7 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <rolebridge/store/session.h>
 
 #define NOW TEST_NOW
+#define DAY INT64_C(86400)
 
 /* corp is a directory; idp links by its attribute uid to corp's. */
 #define IDP "{name: idp, type: saml, link: {attribute: uid, source: corp, other: uid}}"
@@ -366,6 +368,38 @@ static void test_last_administrator(void **state)
 	assert_string_equal(world_user(w, "anna"), "staff active");
 }
 
+/* A name that somebody else has is left to them, listed, and forgotten in time. */
+static void test_keeps_names(void **state)
+{
+	struct world *w = *state;
+	AUTO(store) struct store *store = NULL;
+	struct quarantine_row *rows;
+	struct login_outcome outcome;
+	int64_t total;
+	size_t count;
+
+	world_open(w, SAML_RULES WIDE WITH(IDP));
+	world_sync(w, "corp", "k1 anna\n", 0, NULL);
+	LOGIN_JIT(w, "n2 ben");
+	outcome = login(w, "n2 anna mail=anna@x.example title=ops", false);
+	assert_string_equal(outcome.refused, "");
+	assert_string_equal(outcome.user.username, "ben");
+	assert_string_equal(outcome.user.email, "ben@x.example");
+	outcome = login(w, "n2 benjamin", false);
+	assert_string_equal(outcome.user.username, "benjamin");
+	assert_string_equal(outcome.user.email, "benjamin@x.example");
+	store = world_read(w);
+	ok(w, store_quarantine_list(store, "idp", 0, w->arena, &rows, &count, &total, &w->err));
+	assert_int_equal(count, 1);
+	ok(w, change_sessions_prune(w->changer, NOW + 6 * DAY, 0, &w->err));
+	ok(w, store_quarantine_list(store, "idp", 0, w->arena, &rows, &count, &total, &w->err));
+	assert_int_equal(count, 1);
+	ok(w, change_sessions_prune(w->changer, NOW + 8 * DAY, 0, &w->err));
+	ok(w, store_quarantine_list(store, "idp", 0, w->arena, &rows, &count, &total, &w->err));
+	assert_int_equal(count, 0);
+	world_check_audit(w);
+}
+
 /* --- limits --- */
 
 static void test_limits(void **state)
@@ -626,7 +660,6 @@ static void test_source_gone(void **state)
 
 /* --- who does not come any more --- */
 
-#define DAY INT64_C(86400)
 #define STALE \
 	"policy: {default_profile: staff, stale_after: 30d, limits: {disables_min: 2, " \
 	"disables_percent: 0}}\n"
@@ -874,7 +907,7 @@ struct worker {
 	int in, replayed;
 	bool own;
 	int spread; /* over so many people, until it is told to stop; 0: anna alone */
-	volatile bool stop;
+	atomic_bool stop;
 };
 
 static void *work(void *context)
@@ -1151,6 +1184,7 @@ int main(void)
 		TEST(test_quarantined_gets_no_second_user),
 		TEST(test_suspended),
 		TEST(test_last_administrator),
+		TEST(test_keeps_names),
 		TEST(test_limits),
 		TEST(test_held_waits_on),
 		TEST(test_replay),
