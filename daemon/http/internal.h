@@ -108,6 +108,7 @@ struct exchange {
 	atomic_uint references;
 	_Atomic enum slow_state slow; /* changes under the lock of struct slow */
 	struct MHD_Connection *connection;
+	struct wake *wake; /* of the loop that suspended it */
 	int64_t slow_until_us;
 	int result;			  /* of the handler */
 	struct exchange *next, *previous; /* in a list of struct slow */
@@ -116,6 +117,17 @@ struct exchange {
 void exchange_unref(struct exchange *exchange);
 
 /* --- slow handlers (slow.c) --- */
+/*
+ * How a resumed connection's loop hears of it at once: in a daemon whose epoll loop is run from outside, the
+ * library has no such signal and would sleep on.
+ */
+struct wake {
+	int fd; /* eventfd */
+	atomic_uint suspended;
+};
+/* The calling loop's own; set once by each loop. */
+extern _Thread_local struct wake *loop_wake;
+
 struct slow;
 struct slow *slow_create(unsigned threads_max, unsigned queue_max, int64_t deadline_ms,
 			 struct err *err);

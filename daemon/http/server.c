@@ -9,8 +9,11 @@
  */
 #include <rolebridge/http/server.h>
 
+#include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,6 +42,7 @@ struct loop {
 	struct MHD_Daemon *daemon;
 	pthread_t thread;
 	bool started;
+	struct wake wake;
 };
 
 /* ---------------------------------------------------------- connections -- */
@@ -226,11 +230,29 @@ static struct MHD_Daemon *daemon_start(struct http_server *server, unsigned flag
 		MHD_OPTION_END);
 }
 
+/* One turn that also ends when a suspended connection is resumed. */
+static void loop_turn_awake(struct loop *loop)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	struct pollfd ready[] = { { .fd = info->epoll_fd, .events = POLLIN },
+				  { .fd = loop->wake.fd, .events = POLLIN } };
+	MHD_UNSIGNED_LONG_LONG wait_ms;
+	uint64_t count;
+
+	if (MHD_get_timeout(loop->daemon, &wait_ms) != MHD_YES || wait_ms > LOOP_WAIT_MS)
+		wait_ms = LOOP_WAIT_MS;
+	if (poll(ready, ARRAY_LEN(ready), (int)wait_ms) > 0 && (ready[1].revents & POLLIN))
+		(void)!read(loop->wake.fd, &count, sizeof(count));
+	MHD_run(loop->daemon);
+}
+
 static void *loop_main(void *context)
 {
 	struct loop *loop = context;
 	bool accepts = true;
 
+	loop_wake = &loop->wake;
 	pthread_setname_np(pthread_self(), "http");
 	for (;;) {
 		int phase = atomic_load(&loop->server->phase);
@@ -240,7 +262,10 @@ static void *loop_main(void *context)
 			accepts = false;
 		}
 		/* Once more after the end was seen: what was suspended is taken back then. */
-		MHD_run_wait(loop->daemon, phase == PHASE_END ? 0 : LOOP_WAIT_MS);
+		if (phase != PHASE_END && atomic_load(&loop->wake.suspended) > 0)
+			loop_turn_awake(loop);
+		else
+			MHD_run_wait(loop->daemon, phase == PHASE_END ? 0 : LOOP_WAIT_MS);
 		if (phase == PHASE_END)
 			return NULL;
 	}
@@ -254,10 +279,15 @@ static int loops_start(struct http_server *server, struct err *err)
 	server->loops = alloc_zeroed(settings->threads, sizeof(*server->loops));
 	if (!server->loops)
 		return err_set(err, ERR_MEMORY, "out of memory");
+	for (unsigned i = 0; i < settings->threads; i++)
+		server->loops[i].wake.fd = -1;
 	for (server->loop_count = 0; server->loop_count < settings->threads; server->loop_count++) {
 		struct loop *loop = &server->loops[server->loop_count];
 
 		loop->server = server;
+		loop->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (loop->wake.fd < 0)
+			return err_set_errno(err, ERR_IO, errno, "cannot open eventfd");
 		loop->daemon = daemon_start(server, MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, each);
 		if (!loop->daemon)
 			return err_set(err, ERR_IO, "cannot start the HTTP listener '%s'",
@@ -358,6 +388,8 @@ static void loops_stop(struct http_server *server)
 			MHD_quiesce_daemon(loop->daemon); /* or it closes the socket */
 		if (loop->daemon)
 			MHD_stop_daemon(loop->daemon);
+		if (loop->wake.fd >= 0)
+			close(loop->wake.fd);
 	}
 	free(server->loops);
 }

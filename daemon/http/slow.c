@@ -13,6 +13,7 @@
  */
 #include <microhttpd.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
@@ -24,6 +25,8 @@ struct list {
 	struct exchange *first;
 	unsigned count;
 };
+
+_Thread_local struct wake *loop_wake;
 
 struct slow {
 	pthread_mutex_t lock;
@@ -62,9 +65,14 @@ static void list_remove(struct list *list, struct exchange *exchange)
 static void slow_resume(struct exchange *exchange, enum slow_state state)
 {
 	struct MHD_Connection *connection = exchange->connection;
+	struct wake *wake = exchange->wake;
+	const uint64_t one = 1;
 
 	atomic_store(&exchange->slow, state);
 	MHD_resume_connection(connection);
+	/* Only a full counter refuses: awake it is. Then, since a loop that counts nobody looks for the resumed itself: */
+	(void)!write(wake->fd, &one, sizeof(one));
+	atomic_fetch_sub(&wake->suspended, 1);
 }
 
 static void slow_give_up(struct slow *slow, struct exchange *exchange)
@@ -154,6 +162,8 @@ bool slow_submit(struct slow *slow, struct exchange *exchange, struct MHD_Connec
 		/* Before anybody may resume it. */
 		MHD_suspend_connection(connection);
 		exchange->connection = connection;
+		exchange->wake = loop_wake;
+		atomic_fetch_add(&loop_wake->suspended, 1);
 		exchange->slow_until_us = clock_monotonic_us() + slow->deadline_us;
 		atomic_fetch_add(&exchange->references, 1);
 		atomic_store(&exchange->slow, SLOW_QUEUED);

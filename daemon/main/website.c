@@ -218,6 +218,8 @@ static int start_listener(struct website *website, const struct web_settings *we
 		.threading = HTTP_POOL,
 		.threads = settings->threads ? (unsigned)settings->threads : default_threads(),
 		.connections_max = (unsigned)settings->connections_max,
+		/* Longer than nginx keeps one (60 s): the side that asks is the one to close. */
+		.idle_deadline_ms = 75000,
 		.router = website->router,
 		.listener_context = website->web,
 		.certificate_path = settings->certificate.text,
