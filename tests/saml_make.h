@@ -19,6 +19,8 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <xmlsec/crypto.h>
+#include <xmlsec/keysdata.h>
+#include <xmlsec/list.h>
 #include <xmlsec/openssl/app.h>
 #include <xmlsec/openssl/crypto.h>
 #include <xmlsec/openssl/evp.h>
@@ -44,6 +46,9 @@ static inline void saml_make_check(bool good, const char *what)
 
 static inline void saml_make_init(void)
 {
+	/* Done before by somebody else in this program. */
+	if (xmlSecKeyDataIdsGet()->id)
+		return;
 	saml_make_check(xmlSecInit() >= 0 && xmlSecOpenSSLAppInit(NULL) >= 0 &&
 				xmlSecOpenSSLInit() >= 0,
 			"xmlsec");

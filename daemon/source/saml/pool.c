@@ -1021,7 +1021,7 @@ static int take_idp(struct runner *runner, struct arena *arena, struct saml_idp 
 	struct message message;
 	struct wire wire = { .in = &message.body, .arena = arena };
 	struct saml_idp idp = { 0 };
-	bool grown;
+	bool grown = false;
 	char end[128];
 	int received = message_receive(runner->stream, clock_monotonic_us() + METADATA_DEADLINE_US,
 				       &message, NULL, err);

@@ -48,7 +48,7 @@ static void wire_choice(struct wire *wire, int *value, int count)
 
 void wire_bool(struct wire *wire, bool *value)
 {
-	int choice = *value;
+	int choice = wire->out ? *value : 0;
 
 	wire_choice(wire, &choice, 2);
 	KEEP(wire, *value, choice == 1);
@@ -56,7 +56,7 @@ void wire_bool(struct wire *wire, bool *value)
 
 static void wire_binding(struct wire *wire, enum saml_binding *value)
 {
-	int choice = (int)*value;
+	int choice = wire->out ? (int)*value : 0;
 
 	wire_choice(wire, &choice, SAML_POST + 1);
 	KEEP(wire, *value, (enum saml_binding)choice);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 
@@ -39,8 +40,11 @@
 #define METADATA_MEMORY_MAX (3072 * MEBIBYTE)
 #define SETUP_ARENA_MAX (4 * SAML_SETUP_MAX)
 #define JOB_ARENA_MAX (32 * MEBIBYTE)
-/* Lasso loses memory on messages it refuses: look now and then, ask to be replaced before it hurts. */
-#define GROWTH_MAX (32 * MEBIBYTE)
+/*
+ * Lasso loses memory on messages it refuses, and the decoded signature of each redirect: look now and then,
+ * ask to be replaced. The largest message makes buffers grow by half of this, once.
+ */
+#define GROWTH_MAX (2 * MEBIBYTE)
 #define LOOK_EACH_JOBS 64
 
 /* Beside the common ones: qsort asks how much memory there is. */
@@ -561,8 +565,8 @@ static int run(struct state *state)
 }
 
 /*
- * What the set-up made stays until the end of the process: to free guarded memory takes system
- * calls that are not allowed any more.
+ * Ends the process at once: what the set-up made stays to the end, since freeing guarded memory takes system
+ * calls that are not allowed any more, and nothing that libraries want to do at an end is needed.
  */
 int saml_worker_main(int socket)
 {
@@ -577,5 +581,5 @@ int saml_worker_main(int socket)
 				.answer = STRBUF(SAML_ANSWER_MAX) };
 	if (state.arena && state.job)
 		status = run(&state);
-	return status;
+	_exit(status);
 }

@@ -231,7 +231,7 @@ int saml_pool_logout_answer(struct saml_pool *pool, size_t provider, int64_t now
 int saml_pool_metadata(struct saml_pool *pool, size_t provider, struct arena *arena,
 		       const char **ret_xml, struct err *err);
 
-/* The worker's side: called by main for `--worker saml`. Returns the exit status. */
+/* The worker's side: called by main for `--worker saml`. Ends the process by itself. */
 int saml_worker_main(int socket);
 
 #endif
