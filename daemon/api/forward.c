@@ -90,7 +90,7 @@ int forward_auth(struct http_request *request, struct http_response *response, s
 	const struct application *application;
 	struct session_view view;
 	struct err nobody = { 0 };
-	const char *path, *token, *lacking = "";
+	const char *token, *lacking = "";
 	int64_t now_s = clock_now_s();
 	int result;
 
@@ -98,14 +98,17 @@ int forward_auth(struct http_request *request, struct http_response *response, s
 		return -1;
 	if (!scheme || !host || !uri || uri[0] != '/')
 		return deny(request, response, "not asked by a trusted proxy", "");
-	path = arena_strndup(request->arena, uri, strcspn(uri, "?#"));
-	application = path ? applications_find(site->applications, scheme, host, path) : NULL;
+	application = applications_find(site->applications, scheme, host, uri);
 	if (!application)
 		return deny(request, response, "no such application", host);
 	token = cookie_get(request, strcmp(scheme, "https") == 0, COOKIE_APPLICATION, "");
 	if (!token || sessions_find(web->settings.sessions, token, application_host(application),
-				    now_s, &view, &nobody) < 0)
+				    now_s, &view, &nobody) < 0) {
+		/* Nobody knows whether they may: not a reason to sign in again. */
+		if (nobody.code != ERR_NONE && nobody.code != ERR_NOT_FOUND)
+			return answer(response, 503);
 		return ask_to_sign_in(request, response, scheme, host, uri);
+	}
 	if (application_judge(application, &view, now_s, &lacking) == FORWARD_ALLOWED)
 		result = allow(request, response, application, view.principal);
 	else

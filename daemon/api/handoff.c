@@ -14,32 +14,21 @@
 
 #include <rolebridge/base/log.h>
 
-#define NONCE_TEXT 44 /* 32 bytes, base64url, NUL */
 #define NONCE_S 3600
 #define HANDOFF_S 30
 
-/* The hash that travels in URLs, where the nonce itself must not. */
+/*
+ * A nonce is shaped like a token. Its hash is what travels in URLs, where the nonce itself must not. NULL: no
+ * nonce of ours, or out of memory.
+ */
 static const char *nonce_hash(struct arena *arena, const char *nonce)
 {
-	unsigned char hash[32];
-	char *text = arena_alloc_array(arena, 2 * sizeof(hash) + 1, 1);
+	struct hash256 hash;
+	char *text = arena_alloc_array(arena, 2 * sizeof(hash.byte) + 1, 1);
 
-	if (!text)
+	if (!text || !nonce || !session_token_hash(nonce, &hash))
 		return NULL;
-	crypto_generichash(hash, sizeof(hash), (const unsigned char *)nonce, strlen(nonce), NULL,
-			   0);
-	return sodium_bin2hex(text, 2 * sizeof(hash) + 1, hash, sizeof(hash));
-}
-
-static bool is_nonce(const char *text)
-{
-	unsigned char bytes[32];
-	size_t size;
-
-	return text &&
-	       sodium_base642bin(bytes, sizeof(bytes), text, strlen(text), NULL, &size, NULL,
-				 sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0 &&
-	       size == sizeof(bytes);
+	return sodium_bin2hex(text, 2 * sizeof(hash.byte) + 1, hash.byte, sizeof(hash.byte));
 }
 
 static bool is_hash(const char *text)
@@ -173,9 +162,9 @@ int handoff_start(struct http_request *request, struct http_response *response, 
 	AUTO(site) struct site *site = site_take(request->context, err);
 	const char *return_url = http_query(request, "return");
 	struct parts own, target;
-	const char *nonce, *url, *login;
-	char fresh[NONCE_TEXT];
-	unsigned char bytes[32];
+	const char *nonce, *hash, *url, *login;
+	char fresh[SESSION_TOKEN_TEXT];
+	struct hash256 ignored;
 	bool secure;
 
 	if (!site || http_query_allow(request, names, err) < 0)
@@ -189,19 +178,20 @@ int handoff_start(struct http_request *request, struct http_response *response, 
 				  "the address to return to is not on this host");
 	secure = origin_is_secure(&own);
 	nonce = cookie_get(request, secure, COOKIE_NONCE, "");
-	if (!is_nonce(nonce)) {
+	hash = nonce_hash(request->arena, nonce);
+	if (!hash) {
 		/* One that is there serves other tabs, too. */
-		randombytes_buf(bytes, sizeof(bytes));
-		sodium_bin2base64(fresh, sizeof(fresh), bytes, sizeof(bytes),
-				  sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+		session_token_make(fresh, &ignored);
 		nonce = arena_strdup(request->arena, fresh);
-		if (!nonce || cookie_set(request, response, secure, COOKIE_NONCE, "", nonce,
-					 NONCE_S, err) < 0)
-			return nonce ? -1 : err_set(err, ERR_MEMORY, "out of memory");
+		hash = nonce_hash(request->arena, nonce);
+		if (!hash)
+			return err_set(err, ERR_MEMORY, "out of memory");
+		if (cookie_set(request, response, secure, COOKIE_NONCE, "", nonce, NONCE_S, err) <
+		    0)
+			return -1;
 	}
 
-	const struct http_pair pairs[] = { { "return", return_url },
-					   { "nonce", nonce_hash(request->arena, nonce) } };
+	const struct http_pair pairs[] = { { "return", return_url }, { "nonce", hash } };
 
 	login = arena_printf(request->arena, "%s/login", site->url);
 	url = login ? url_with(request->arena, login, pairs, ARRAY_LEN(pairs)) : NULL;
@@ -216,7 +206,7 @@ static int open_code(struct http_request *request, const struct parts *own,
 	const struct web *web = request->context;
 	const char *code = http_query(request, "code");
 	const char *nonce = cookie_get(request, origin_is_secure(own), COOKIE_NONCE, "");
-	const char *hash = is_nonce(nonce) ? nonce_hash(request->arena, nonce) : NULL;
+	const char *hash = nonce_hash(request->arena, nonce);
 
 	if (!code || ticket_open_handoff(web->settings.tickets, code, clock_now_s(), request->arena,
 					 ret_handoff, err) < 0)

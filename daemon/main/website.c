@@ -23,7 +23,6 @@
 #include "saml.h"
 
 #define TICK_S 5
-#define PRUNE_S 60
 #define UNIX_PREFIX "unix:"
 #define SYSTEMD_PREFIX "systemd:"
 
@@ -48,7 +47,6 @@ struct website {
 	pthread_cond_t wake;
 	pthread_t thread;
 	bool started, stopping; /* by lock */
-	int64_t idle_s;		/* by lock */
 };
 
 struct web *website_web(struct website *website)
@@ -96,7 +94,6 @@ static int make_parts(struct website *website, struct configuration *config,
 	website->router = website->web ? http_router_create() : NULL;
 	if (!website->router)
 		return website->web ? err_set(err, ERR_MEMORY, "out of memory") : -1;
-	website->idle_s = config->settings.web.sessions.idle_s;
 	if (web_add_routes(website->web, website->router, err) < 0)
 		return -1;
 	return web_configure(website->web, &config->setup, &config->settings.web,
@@ -269,24 +266,15 @@ static int start_listeners(struct website *website, const struct web_settings *w
 static void *upkeep_thread(void *context)
 {
 	struct website *website = context;
-	int64_t pruned_us = clock_monotonic_us();
 	struct timespec until;
 
 	pthread_mutex_lock(&website->lock);
 	while (!website->stopping) {
-		int64_t idle_s = website->idle_s, now_s = clock_now_s();
 		struct err err = { 0 };
 
 		pthread_mutex_unlock(&website->lock);
-		if (sessions_tick(website->sessions, now_s, &err) < 0)
+		if (sessions_tick(website->sessions, clock_now_s(), &err) < 0)
 			log_error("sessions.upkeep", F_ERR(&err));
-		if (clock_monotonic_us() - pruned_us > (int64_t)PRUNE_S * 1000000) {
-			pruned_us = clock_monotonic_us();
-			err_clear(&err);
-			if (change_sessions_prune(website->changer, now_s, now_s - idle_s, &err) <
-			    0)
-				log_error("sessions.upkeep", F_ERR(&err));
-		}
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += TICK_S;
 		pthread_mutex_lock(&website->lock);
@@ -344,9 +332,6 @@ void website_configure(struct website *website, struct configuration *config)
 		log_error("reload.saml", F_ERR(&err));
 	err_clear(&err);
 	sessions_configure(website->sessions, &config->settings.web.sessions);
-	pthread_mutex_lock(&website->lock);
-	website->idle_s = config->settings.web.sessions.idle_s;
-	pthread_mutex_unlock(&website->lock);
 	if (web_configure(website->web, &config->setup, &config->settings.web,
 			  &config->settings.catalogue, &err) < 0)
 		log_error("reload.web", F_ERR(&err));
