@@ -15,15 +15,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#include <openssl/crypto.h>
 
 #include <rolebridge/base/hash.h>
 #include <rolebridge/base/message.h>
 #include <rolebridge/base/util.h>
-#include <rolebridge/base/worker.h>
 
 #include "judge.h"
 #include "keys.h"
@@ -32,6 +28,7 @@
 #include "outgoing.h"
 #include "protocol.h"
 #include "refusal.h"
+#include "sandbox.h"
 
 #define MEBIBYTE ((size_t)1024 * 1024)
 #define WORKER_MEMORY_MAX (256 * MEBIBYTE)
@@ -46,9 +43,6 @@
  */
 #define GROWTH_MAX (2 * MEBIBYTE)
 #define LOOK_EACH_JOBS 64
-
-/* Beside the common ones: qsort asks how much memory there is. */
-static const int syscalls[] = { WORKER_COMMON_SYSCALLS, SYS_sysinfo };
 
 /* --- state --- */
 
@@ -223,8 +217,7 @@ static int prepare(struct state *state, struct err *err)
 	state->keys = keys_load(&state->setup.settings, err);
 	if (!state->keys || prepare_parties(state, err) < 0 || warm_up(state, err) < 0)
 		return -1;
-	return worker_lock(syscalls, ARRAY_LEN(syscalls),
-			   WORKER_MEMORY_MAX + state->setup.count * PROVIDER_MEMORY, err);
+	return sandbox_enter(WORKER_MEMORY_MAX + state->setup.count * PROVIDER_MEMORY, err);
 }
 
 /* --- answers --- */
@@ -530,7 +523,7 @@ static int read_metadata(struct state *state, struct reader *in, struct err *err
 	hash_prepare();
 	wire_metadata_job(&read, &job);
 	if (wire_done(&read, "job", err) < 0 || verify_prepare(err) < 0 ||
-	    worker_lock(syscalls, ARRAY_LEN(syscalls), METADATA_MEMORY_MAX, err) < 0 ||
+	    sandbox_enter(METADATA_MEMORY_MAX, err) < 0 ||
 	    metadata_parse(&job, state->arena, &idp, err) < 0)
 		return -1;
 	begin = answer_begin(state, SAML_FRAME_IDP);
