@@ -52,13 +52,16 @@ void changer_put_setup(struct changer *changer, struct live_setup *setup)
 		setup_release(&before->setup);
 }
 
-struct live_setup *changer_coming_setup(struct changer *changer)
+struct live_setup *changer_coming_setup(struct changer *changer, uint64_t *ret_generation)
 {
 	struct live_setup *setup;
 
 	pthread_mutex_lock(&changer->mutex);
 	setup = changer->coming ? changer->coming : changer->setup;
 	setup_acquire(&setup->setup);
+	/* As it will be counted when it is put in force. */
+	if (ret_generation)
+		*ret_generation = changer->generation + (setup->origin != changer->setup->origin);
 	pthread_mutex_unlock(&changer->mutex);
 	return setup;
 }
@@ -72,6 +75,9 @@ void changer_set_coming(struct changer *changer, struct live_setup *setup)
 	pthread_mutex_lock(&changer->mutex);
 	before = changer->coming;
 	changer->coming = setup;
+	/* It did not come: what was made for it is not for the next one. */
+	if (before && before->origin != changer->setup->origin)
+		__atomic_add_fetch(&changer->identity_version, 1, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&changer->mutex);
 	if (before)
 		setup_release(&before->setup);

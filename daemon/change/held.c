@@ -181,6 +181,75 @@ int held_users_load(struct store *store, const char *source, bool own, struct ar
 	return 0;
 }
 
+struct held_ids {
+	struct store *store;
+	struct arena *arena;
+	int64_t *ids;
+	size_t count, capacity;
+};
+
+static int add_id(void *context, const struct person_change *change, struct err *err)
+{
+	struct held_ids *list = context;
+	struct person_change held = *change;
+
+	if (held_find_row(list->store, &held, list->arena, err) < 0)
+		return -1;
+	if (held.after.id == 0)
+		return 0;
+	if (list->count == list->capacity) {
+		size_t capacity = list->capacity ? list->capacity * 2 : 64;
+		int64_t *grown = reallocarray(list->ids, capacity, sizeof(*grown));
+
+		if (!grown)
+			return err_set(err, ERR_MEMORY, "no memory for held plans");
+		list->ids = grown;
+		list->capacity = capacity;
+	}
+	list->ids[list->count++] = held.after.id;
+	return 0;
+}
+
+static int add_ids(struct held_ids *list, const struct plan_row *plan, struct err *err)
+{
+	for (int64_t seq = 0; seq < plan->batches; seq++) {
+		AUTO(arena) struct arena *bytes = arena_create(PLAN_BYTES_MAX);
+		const void *data;
+		size_t size;
+
+		if (!bytes)
+			return err_set(err, ERR_MEMORY, "no memory for held plans");
+		if (store_plan_get_batch(list->store, plan->row, seq, bytes, &data, &size, err) <
+			    0 ||
+		    batch_each(data, size, list->arena, add_id, list, err) < 0)
+			return err_wrap(err, "cannot read held plan '%s'", plan->id);
+	}
+	return 0;
+}
+
+int held_ids_load(struct store *store, int64_t **ret_ids, size_t *ret_count, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
+	AUTO(arena) struct arena *texts = arena_create(PLAN_BYTES_MAX);
+	struct held_ids list = { .store = store, .arena = arena };
+	struct plan_row *plans;
+	size_t count;
+	int result;
+
+	if (!arena || !texts)
+		return err_set(err, ERR_MEMORY, "no memory for held plans");
+	result = store_plan_list(store, PLAN_HELD, texts, &plans, &count, err);
+	for (size_t i = 0; result == 0 && i < count; i++)
+		result = add_ids(&list, &plans[i], err);
+	if (result < 0) {
+		free(list.ids);
+		return -1;
+	}
+	*ret_ids = list.ids;
+	*ret_count = list.count;
+	return 0;
+}
+
 bool held_users_category(const struct held_users *users, enum limit_kind kind, const char *subject)
 {
 	const struct held_category *category = users->categories;

@@ -225,8 +225,8 @@ struct changer {
 	bool unfinished; /* a READY plan could not be applied to its end; by bulk */
 };
 struct live_setup *changer_live_setup(struct changer *changer, uint64_t *ret_generation);
-/* The one a reload brings, if one is under way, else the one in force. */
-struct live_setup *changer_coming_setup(struct changer *changer);
+/* The one a reload brings, if one is under way, else the one in force. generation may be NULL. */
+struct live_setup *changer_coming_setup(struct changer *changer, uint64_t *ret_generation);
 /* NULL: it does not come. Takes a reference of its own. */
 void changer_set_coming(struct changer *changer, struct live_setup *setup);
 /* Takes over the reference. */
@@ -376,6 +376,8 @@ int held_find_row(struct store *store, struct person_change *held, struct arena 
 		  struct err *err);
 /* Can it be read? */
 int held_plan_check(struct store *store, const struct plan_row *plan, struct err *err);
+/* The ids alone, of all plans; the caller frees. A person may stand there twice. */
+int held_ids_load(struct store *store, int64_t **ret_ids, size_t *ret_count, struct err *err);
 /* Was this category held? Disables are counted for the source, or the rules, that make the plan. */
 bool held_users_category(const struct held_users *users, enum limit_kind kind, const char *subject);
 const struct held_user *held_users_find(const struct held_users *users, int64_t user_id);

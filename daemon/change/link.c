@@ -444,13 +444,9 @@ static bool can_be_shared(const struct linker *linker)
 static bool holds_now(const struct link_lookup *lookup)
 {
 	const struct link_index *index = lookup->index;
-	struct changer *changer = lookup->changer;
-	uint64_t generation;
+	const struct changer *changer = lookup->changer;
 
-	pthread_mutex_lock(&changer->mutex);
-	generation = changer->setup == lookup->setup ? changer->generation : 0;
-	pthread_mutex_unlock(&changer->mutex);
-	return index && index->generation == generation &&
+	return index && index->generation == lookup->generation &&
 	       strcmp(index->source, lookup->source->name.text) == 0 &&
 	       index->version == __atomic_load_n(&changer->identity_version, __ATOMIC_ACQUIRE);
 }
@@ -574,7 +570,7 @@ int link_index_get(struct changer *changer, const char *source, struct link_inde
 		   struct err *err)
 {
 	uint64_t generation;
-	struct live_setup *setup = changer_live_setup(changer, &generation);
+	struct live_setup *setup = changer_coming_setup(changer, &generation);
 	struct link_index *index = NULL;
 	int result;
 

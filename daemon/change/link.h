@@ -36,6 +36,7 @@ int linker_find(struct linker *linker, const struct identity *identity, struct a
 struct link_lookup {
 	struct changer *changer;
 	const struct live_setup *setup;
+	uint64_t generation; /* of the setup */
 	const struct source_settings *source;
 	struct link_index *index;
 	bool fallback;

@@ -39,6 +39,7 @@ struct attempt {
 	/* In the writer. */
 	struct changer *changer;
 	struct live_setup *setup;
+	uint64_t generation;
 	const struct source_settings *source;
 	struct arena *arena;
 	struct identity identity;
@@ -293,6 +294,7 @@ static int find_newcomer(struct attempt *attempt, struct err *err)
 	const struct link_lookup lookup = { .changer = attempt->changer,
 					    .setup = attempt->setup,
 					    .source = attempt->source,
+					    .generation = attempt->generation,
 					    .index = attempt->index,
 					    .fallback = attempt->fallback };
 	const char *reason, *detail;
@@ -362,33 +364,27 @@ static int judge_present(struct attempt *attempt, struct err *err)
 
 /* --- what they should have --- */
 
-static int load_waiting(struct changer *changer, struct err *err)
-{
-	AUTO(arena) struct arena *arena = arena_create((size_t)1 << 30);
-	struct held_users users;
-	int64_t *ids;
-
-	if (!arena)
-		return no_memory(err);
-	if (held_users_load(changer->store, NULL, true, arena, &users, err) < 0)
-		return -1;
-	ids = calloc(users.count + 1, sizeof(*ids));
-	if (!ids)
-		return no_memory(err);
-	for (size_t i = 0; i < users.count; i++)
-		ids[i] = users.items[i].user_id;
-	free(changer->waiting_ids);
-	changer->waiting_ids = ids;
-	changer->waiting_count = users.count;
-	changer->waiting_known = true;
-	return 0;
-}
-
 static int compare_ids(const void *a, const void *b)
 {
 	const int64_t *left = a, *right = b;
 
 	return (*left > *right) - (*left < *right);
+}
+
+static int load_waiting(struct changer *changer, struct err *err)
+{
+	int64_t *ids;
+	size_t count;
+
+	if (held_ids_load(changer->store, &ids, &count, err) < 0)
+		return -1;
+	if (count > 1)
+		qsort(ids, count, sizeof(*ids), compare_ids);
+	free(changer->waiting_ids);
+	changer->waiting_ids = ids;
+	changer->waiting_count = count;
+	changer->waiting_known = true;
+	return 0;
 }
 
 /* Does something of them wait for a person's consent? 1, 0, -1. */
@@ -713,7 +709,7 @@ static int login_job(struct changer *changer, struct job *job, struct err *err)
 	attempt->arena = arena;
 	attempt->user_id = 0;
 	attempt->known = attempt->unchanged = attempt->linked = attempt->lacking = false;
-	attempt->setup = changer_coming_setup(changer);
+	attempt->setup = changer_coming_setup(changer, &attempt->generation);
 	result = sign_in(attempt, err);
 	if (result == 0)
 		result = keep_answer(attempt, err);

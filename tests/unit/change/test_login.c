@@ -443,6 +443,10 @@ static void test_held_waits_on(void **state)
 	/* Neither carried out nor undone by signing in; what is new comes. */
 	LOGIN_IN(w, "n1 anna title=xlead");
 	assert_string_equal(world_user(w, "anna"), "staff active ops:rule sales:rule lead:rule");
+	/* ben does not wait. */
+	LOGIN_IN(w, "n2 ben title=ops");
+	LOGIN_IN(w, "n2 ben title=lead");
+	assert_string_equal(world_user(w, "ben"), "staff active ops:rule lead:rule");
 	ok(w, plan_apply(w->changer, &test_person, world_held(w), NULL, NULL, &w->err));
 	assert_string_equal(world_user(w, "anna"), "staff active lead:rule");
 	LOGIN_IN(w, "n1 anna title=xlead");
