@@ -161,9 +161,60 @@ static void test_full_at_sign_in(void **state)
 	world_check_sane(w, false);
 }
 
+static char told[256];
+
+static void tell(const char *what, int64_t id)
+{
+	size_t size = strlen(told);
+
+	snprintf(told + size, sizeof(told) - size, "%s %lld;", what, (long long)id);
+}
+
+static void tell_disabling(void *context UNUSED, int64_t id)
+{
+	tell("disabling", id);
+}
+
+static void tell_changed(void *context UNUSED, int64_t id)
+{
+	tell("changed", id);
+}
+
+static void tell_ended(void *context UNUSED, int64_t id)
+{
+	tell("ended", id);
+}
+
+/* Disable means now, in memory even when the commit fails; enabling lets them in again. */
+static void test_full_at_disable(void **state)
+{
+	static const struct change_observer observer = { NULL, tell_disabling, tell_changed,
+							 tell_ended };
+	struct world *w = *state;
+
+	signal(SIGXFSZ, SIG_IGN);
+	world_open(w, RULES WIDE SOURCES);
+	world_sync(w, "corp", "k1 anna\nk2 ben\n", 0, NULL);
+	changer_observe(w->changer, &observer);
+	told[0] = '\0';
+	limit_files((rlim_t)largest_file(w));
+	assert_int_equal(change_user_disable(w->changer, &test_person, "ben", "", &w->err), -1);
+	limit_files(RLIM_INFINITY);
+	assert_string_equal(told, "disabling 2;");
+	assert_string_equal(world_user(w, "ben"), "staff active");
+	told[0] = '\0';
+	ok(w, change_user_enable(w->changer, &test_person, "ben", &w->err));
+	assert_string_equal(told, "changed 2;");
+	told[0] = '\0';
+	ok(w, change_user_disable(w->changer, &test_person, "ben", "", &w->err));
+	assert_string_equal(told, "disabling 2;changed 2;");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_full_at_disable, world_set_up,
+						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_full_at_sign_in, world_set_up,
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_full, world_set_up, world_tear_down),
