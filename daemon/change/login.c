@@ -13,8 +13,7 @@
  * limit, or waits in a held plan, is left for the run with a person's consent. Nobody signs in as a second
  * user of a person whom another source knows: names are unique, also those of who is gone.
  */
-#include "internal.h"
-#include "link.h"
+#include <rolebridge/change/login.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +21,9 @@
 
 #include <rolebridge/base/util.h>
 #include <rolebridge/store/session.h>
+
+#include "internal.h"
+#include "link.h"
 
 #define DETAIL_MAX (1u << 20)
 #define AGENT_MAX 200
