@@ -39,11 +39,7 @@ def test_case(forge, judge, case):
         ("refused", case.reason) if case.reason else ("accepted", "")), verdict["detail"]
     for name, value in case.expect.items():
         assert look_up(verdict, name) == value, name
-    # Sanitizers hold freed memory back; they look for leaks themselves when the process ends.
-    if "ASAN" not in os.environ.get("ROLEBRIDGE_SANITIZE", ""):
-        assert use["grown_kib"] <= GROWTH_KIB or "san" in str(judge.process.args[0])
-    if "name_id" not in verdict:
-        assert "key" not in verdict
+    assert use["grown_kib"] <= GROWTH_KIB
 
 
 @pytest.mark.parametrize("case", [c for c in cases.cases() if c.kind == "response"], ids=lambda c: c.name)

@@ -7,6 +7,20 @@
 
 #include <rolebridge/base/text.h>
 
+/* Does the text end inside a character? */
+static bool is_cut(const char *text, size_t left)
+{
+	unsigned char lead = (unsigned char)text[0];
+	size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+
+	if (lead < 0xc2 || lead > 0xf4 || left >= length)
+		return false;
+	for (size_t i = 1; i < left; i++)
+		if (((unsigned char)text[i] & 0xc0) != 0x80)
+			return false;
+	return true;
+}
+
 /* Cut texts end between characters; what would steer a terminal or end a line becomes '?'. */
 static void make_plain(char *text)
 {
@@ -18,7 +32,7 @@ static void make_plain(char *text)
 		bool control_c1 = length == 2 && (unsigned char)text[i] == 0xc2 &&
 				  (unsigned char)text[i + 1] < 0xa0;
 
-		if (length == 0 && size - i < 4) {
+		if (length == 0 && is_cut(text + i, size - i)) {
 			text[i] = '\0';
 			return;
 		}
