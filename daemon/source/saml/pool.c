@@ -550,6 +550,17 @@ static struct slot *find_idle(struct saml_pool *pool)
 	return NULL;
 }
 
+/* With the lock: none runs, and none will be tried for a while, because the last ones all failed. */
+static bool is_hopeless(const struct saml_pool *pool)
+{
+	int64_t soon_us = clock_monotonic_us() + SECOND_US;
+
+	for (size_t i = 0; i < pool->slot_count; i++)
+		if (pool->slots[i].state != SLOT_DOWN || pool->slots[i].start_at_us <= soon_us)
+			return false;
+	return true;
+}
+
 /* With the lock. -1: the queue is full, or nobody became idle in time. */
 static int wait_idle(struct saml_pool *pool, int64_t deadline_us, struct slot **ret_slot,
 		     struct err *err)
@@ -558,6 +569,9 @@ static int wait_idle(struct saml_pool *pool, int64_t deadline_us, struct slot **
 					   .tv_nsec = deadline_us % SECOND_US * 1000 };
 	struct slot *slot = find_idle(pool);
 
+	if (!slot && is_hopeless(pool))
+		return err_refuse(err, ERR_UNAVAILABLE, "worker-died", "no saml worker runs: %s",
+				  pool->counts.last_death);
 	if (!slot && pool->waiting >= pool->slot_count * WAITING_PER_WORKER)
 		return busy(err);
 	pool->waiting++;
@@ -640,7 +654,10 @@ static int exchange(struct slot *slot, const struct strbuf *frame, struct messag
 	int received;
 
 	if (message_send(slot->now.worker.socket, frame, -1, err) < 0)
-		return err->code == ERR_UNAVAILABLE ? 0 : -1;
+		/* Gone; or SO_SNDTIMEO is over, since it reads nothing. */
+		return err->code == ERR_UNAVAILABLE
+			       ? 0
+			       : err_set(err, ERR_UNAVAILABLE, "it takes no message");
 	received = message_receive(slot->now.stream, clock_monotonic_us() + JOB_DEADLINE_US,
 				   ret_message, NULL, err);
 	if (received == 0)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/base/worker.h>
 #include <rolebridge/identity/record.h>
@@ -250,6 +252,68 @@ static void test_idle_death(void **state)
 	saml_pool_release(pool);
 }
 
+static pid_t wait_for_worker(struct saml_pool *pool, pid_t not_this)
+{
+	pid_t pid = 0;
+
+	while (saml_pool_pids(pool, &pid, 1) == 0 || pid == not_this)
+		sched_yield();
+	return pid;
+}
+
+/* Each death in a row makes the next start wait longer: 0, 100, 200, 400 ms … */
+static void test_crash_loop(void **state)
+{
+	struct saml_pool *pool = make_pool();
+	int64_t begin_us = clock_monotonic_us();
+	struct saml_pool_counts counts;
+	pid_t pid = 0;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		pid = wait_for_worker(pool, pid);
+		kill(pid, SIGKILL);
+	}
+	wait_for_worker(pool, pid);
+	assert_true(clock_monotonic_us() - begin_us >= 300000);
+	saml_pool_counts(pool, &counts);
+	assert_int_equal(counts.deaths, 3);
+	saml_pool_release(pool);
+}
+
+/* Keys that went away keep workers from starting; whoever comes is told, and told at once. */
+static void test_no_restart(void **state)
+{
+	AUTO(arena) struct arena *arena = arena_create(1 << 20);
+	struct saml_settings settings = world.settings;
+	const char *key = support_write("gone.key", "", 0), *xml;
+	struct saml_pool_counts counts = { 0 };
+	struct saml_pool *pool;
+	struct err err = { 0 };
+	int64_t begin_us;
+
+	(void)state;
+	saml_pair_write(&world.sp, NULL, key);
+	assert_int_equal(chmod(key, 0600), 0);
+	settings.private_key = LOCATED(key);
+	pool = saml_pool_create(&settings, &world.provider, 1, &err);
+	assert_non_null(pool);
+	assert_int_equal(unlink(key), 0);
+	kill(wait_for_worker(pool, 0), SIGKILL);
+	/* Some failed starts later the pauses are long. */
+	do
+		assert_int_equal(saml_pool_metadata(pool, 0, arena, &xml, &err), -1);
+	while (strcmp(err_reason(&err), "worker-died") != 0 || !strstr(err.text, "no saml worker"));
+	assert_non_null(strstr(err.text, "gone.key"));
+	begin_us = clock_monotonic_us();
+	assert_int_equal(saml_pool_metadata(pool, 0, arena, &xml, &err), -1);
+	assert_true(clock_monotonic_us() - begin_us < 4000000);
+	saml_pool_counts(pool, &counts);
+	assert_int_equal(counts.workers, 0);
+	saml_pool_release(pool);
+	support_write("gone.key", "", 0);
+}
+
 /* --- overrun --- */
 
 static void test_timeout(void **state)
@@ -272,6 +336,33 @@ static void test_timeout(void **state)
 	saml_pool_counts(pool, &counts);
 	assert_int_equal(counts.timeouts, 1);
 	assert_int_equal(counts.deaths, 0);
+	saml_pool_release(pool);
+}
+
+/* More than the socket holds: the writer must not wait for ever either. */
+static void test_large_timeout(void **state)
+{
+	AUTO(arena) struct arena *arena = arena_create(1 << 24);
+	const struct saml_question question = world_question();
+	const size_t size = (size_t)800 * 1024;
+	struct saml_pool *pool = make_pool();
+	char *text = malloc(size + 1);
+	struct saml_message message;
+	struct saml_assertion assertion;
+	struct saml_refusal refusal;
+	struct err err = { 0 };
+	pid_t pid;
+
+	(void)state;
+	memset(text, 'A', size);
+	text[size] = 0;
+	message = world_message(text);
+	assert_int_equal(saml_pool_pids(pool, &pid, 1), 1);
+	kill(pid, SIGSTOP);
+	assert_int_equal(
+		saml_pool_verify(pool, &question, &message, arena, &assertion, &refusal, &err), -1);
+	assert_string_equal(err_reason(&err), "worker-timeout");
+	free(text);
 	saml_pool_release(pool);
 }
 
@@ -404,11 +495,19 @@ static int tear_down(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_agree),	 cmocka_unit_test(test_fast),
-		cmocka_unit_test(test_sandbox),	 cmocka_unit_test(test_sigkill),
-		cmocka_unit_test(test_sigsegv),	 cmocka_unit_test(test_idle_death),
-		cmocka_unit_test(test_timeout),	 cmocka_unit_test(test_crowd),
-		cmocka_unit_test(test_bad_keys), cmocka_unit_test(test_without_metadata),
+		cmocka_unit_test(test_agree),
+		cmocka_unit_test(test_fast),
+		cmocka_unit_test(test_sandbox),
+		cmocka_unit_test(test_sigkill),
+		cmocka_unit_test(test_sigsegv),
+		cmocka_unit_test(test_idle_death),
+		cmocka_unit_test(test_crash_loop),
+		cmocka_unit_test(test_no_restart),
+		cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_large_timeout),
+		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_bad_keys),
+		cmocka_unit_test(test_without_metadata),
 	};
 
 	if (argc > 2 && strcmp(argv[1], "--worker") == 0)
