@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 
 #define SETUP_VERSION 1
@@ -565,10 +566,28 @@ int saml_failure_raise(const struct saml_failure *failure, struct err *err)
 	return err_set(err, code, "%s", failure->text);
 }
 
-struct saml_failure saml_failure_of(const struct err *err)
+/* An error's text is cut by bytes, and may show what an attacker wrote: no broken characters leave. */
+static void mend_utf8(char *text)
+{
+	size_t left = strlen(text);
+
+	while (left > 0) {
+		size_t size = text_next_char(text, left, NULL);
+
+		if (size == 0) {
+			*text = '?';
+			size = 1;
+		}
+		text += size;
+		left -= size;
+	}
+}
+
+struct saml_failure saml_failure_of(struct err *err)
 {
 	enum err_code code = err->code == ERR_NONE ? ERR_INTERNAL : err->code;
 
+	mend_utf8(err->text);
 	return (struct saml_failure){ .code = (uint8_t)code,
 				      .reason = err->reason ? err->reason : "",
 				      .text = err->text };

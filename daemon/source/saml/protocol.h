@@ -127,6 +127,7 @@ int wire_done(const struct wire *wire, const char *what, struct err *err);
 
 /* A failure as an error again. reason is one of the static words, or NULL. */
 int saml_failure_raise(const struct saml_failure *failure, struct err *err);
-struct saml_failure saml_failure_of(const struct err *err);
+/* Borrows err, whose text is made valid UTF-8. */
+struct saml_failure saml_failure_of(struct err *err);
 
 #endif

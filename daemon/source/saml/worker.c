@@ -34,7 +34,7 @@
 #define WORKER_MEMORY_MAX (256 * MEBIBYTE)
 #define PROVIDER_MEMORY (MEBIBYTE / 2)
 /* The tree of a document of SAML_METADATA_MAX, and its canonical form. */
-#define METADATA_MEMORY_MAX (3072 * MEBIBYTE)
+#define METADATA_MEMORY_MAX (2048 * MEBIBYTE)
 #define SETUP_ARENA_MAX (4 * SAML_SETUP_MAX)
 #define JOB_ARENA_MAX (32 * MEBIBYTE)
 /*
@@ -252,7 +252,7 @@ static void answer_end(struct state *state, size_t begin)
 	message_end(&state->answer, begin);
 }
 
-static void answer_failure(struct state *state, const struct err *err)
+static void answer_failure(struct state *state, struct err *err)
 {
 	struct saml_failure failure = saml_failure_of(err);
 	struct wire wire = wire_out(state);

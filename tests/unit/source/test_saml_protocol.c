@@ -503,12 +503,34 @@ static void test_unknown_reason(void **state)
 	assert_null(err.reason);
 }
 
+/* Texts of errors are cut by bytes; what leaves is UTF-8 all the same. */
+static void test_broken_text(void **state)
+{
+	AUTO(strbuf) struct strbuf bytes = STRBUF(65536);
+	AUTO(arena) struct arena *arena = arena_create(1 << 20);
+	struct wire write = { .out = &bytes };
+	struct err err = { 0 };
+	struct saml_failure failure;
+	struct reader in;
+	struct wire read = { .in = &in, .arena = arena };
+
+	(void)state;
+	err_set(&err, ERR_INVALID, "entity '\xc3\xa9\xff\xe2\x82' is missing");
+	failure = saml_failure_of(&err);
+	wire_failure(&write, &failure);
+	in = reader_init(strbuf_text(&bytes), bytes.size);
+	wire_failure(&read, &failure);
+	assert_int_equal(wire_done(&read, "failure", NULL), 0);
+	assert_string_equal(failure.text, "entity '\xc3\xa9?\?\?' is missing");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_cut_at_every_byte),
 		cmocka_unit_test(test_changed_bytes),  cmocka_unit_test(test_contradictions),
 		cmocka_unit_test(test_empty_list),     cmocka_unit_test(test_unknown_reason),
+		cmocka_unit_test(test_broken_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
