@@ -381,6 +381,7 @@ struct memberships {
 	bool *hits; /* parallel to provider->groups */
 	size_t count;
 	struct strbuf name;
+	bool failed; /* a lost group would be a wrong decision */
 };
 
 /* The first of its name. */
@@ -402,12 +403,14 @@ static size_t find_group(const struct judge_provider *provider, const char *name
 static void add_group(struct memberships *m, const char *text)
 {
 	const struct judge_provider *provider = m->provider;
-	struct err ignored;
+	struct err err;
 
 	strbuf_clear(&m->name);
 	/* What is no group's name is no group that rules name. */
-	if (group_local_normalize(text, strlen(text), &m->name, &ignored) < 0)
+	if (group_local_normalize(text, strlen(text), &m->name, &err) < 0) {
+		m->failed = m->failed || err.code != ERR_INVALID;
 		return;
+	}
 	for (size_t i = find_group(provider, strbuf_text(&m->name));
 	     i < provider->group_count &&
 	     strcmp(provider->groups[i].name, strbuf_text(&m->name)) == 0;
@@ -452,7 +455,7 @@ static int collect_groups(const struct judge_provider *provider, const struct re
 		add_groups(&m, list, usual[i]);
 	strbuf_finish(&m.name);
 	ids = arena_alloc_array(arena, m.count + 1, sizeof(*ids));
-	if (!ids)
+	if (m.failed || !ids)
 		return -1;
 	for (size_t i = 0; i < provider->group_count; i++)
 		if (m.hits[i])
