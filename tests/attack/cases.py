@@ -1273,6 +1273,9 @@ good("a-name-beats-a-friendly-name", expect={"attributes.mail": ["anna@corp.exam
 good("friendly-name-of-an-unknown-name", expect={"attributes.mail": ["anna@corp.example"]})(
     lambda forge: forge.signed_response(forge.assertion(attributes=[
         ("urn:custom:1", "mail", ["anna@corp.example"])])))
+good("escaped-names", expect={"attributes.rd": ["x < y"]}, facts={"attributes": [("rd", "urn:custom:R&D<\"'")]})(
+    lambda forge: forge.signed_response(forge.assertion(attributes=[
+        ("urn:custom:R&D<\"'", "R&D", ["x < y"]), ("tab", "\t\n&#x41;", ["y"])])))
 good("mapped-attribute", expect={"attributes.costCentre": ["77"]},
      facts={"attributes": [("costCentre", "urn:custom:cc")]})(
     lambda forge: forge.signed_response(forge.assertion(attributes=[("urn:custom:cc", None, ["77"])])))

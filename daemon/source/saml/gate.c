@@ -114,7 +114,7 @@ static int parse(enum gate_kind kind, const struct scanned *scanned, xmlDoc **re
 	parser->sax->getEntity = NULL;
 	xmlSetExternalEntityLoader(load_nothing);
 	doc = xmlCtxtReadMemory(parser, scanned->data, (int)scanned->size, NULL, NULL, options);
-	if (!doc || !parser->wellFormed || !parser->nsWellFormed ||
+	if (!doc || !parser->wellFormed || !parser->nsWellFormed || parser->disableSAX ||
 	    (parser->lastError.code != XML_ERR_OK && kind != GATE_METADATA)) {
 		result = refuse_parse(parser, refusal);
 		xmlFreeDoc(doc);

@@ -5,6 +5,24 @@
  *	gate → (decrypt → gate) → signatures → second verifier → named checks → attributes
  *
  * Functions return 0 (verified), 1 (refused, *ret_refusal says why) or -1 (out of memory).
+ *
+ * Reasons of refusals, stable:
+ *	encoding	base64-malformed deflate-malformed message-empty message-too-large binding-unsupported
+ *			query-malformed query-duplicate query-unknown-parameter
+ *	gate		xml-encoding xml-doctype xml-comment xml-cdata xml-instruction xml-xinclude xml-malformed
+ *			xml-too-complex root-unexpected version-unsupported shape-malformed identifier-malformed
+ *			id-malformed id-duplicate assertion-several assertion-misplaced assertion-missing
+ *			signature-malformed signature-reference signature-transform signature-algorithm
+ *			signature-misplaced encryption-malformed encryption-algorithm encryption-unsupported
+ *	signatures	signature-invalid signature-missing signature-unexpected encryption-unsigned
+ *			decryption-failed verifiers-disagree verifier-unsupported
+ *	checks		status-not-success issuer-mismatch destination-mismatch time-unparsable not-yet-valid
+ *			expired conditions-missing condition-unknown audience-missing audience-mismatch
+ *			confirmation-missing confirmation-not-before confirmation-endless recipient-mismatch
+ *			in-response-to-missing in-response-to-mismatch in-response-to-unknown
+ *			authn-statement-missing authn-statement-several authn-too-old authn-context-mismatch
+ *			session-expired name-id-empty name-id-transient key-missing key-ambiguous key-malformed
+ *			scope-not-allowed domain-not-allowed attribute-malformed
  */
 #ifndef ROLEBRIDGE_SOURCE_SAML_JUDGE_H
 #define ROLEBRIDGE_SOURCE_SAML_JUDGE_H

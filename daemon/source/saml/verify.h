@@ -35,7 +35,8 @@ void verify_key_destroy(struct verify_key *key);
 
 /*
  * The enveloped signature of element, whose ID is id, both as gate_parse found them in doc. Reasons:
- * signature-invalid, signature-algorithm. Several keys are told apart before the element is digested.
+ * signature-invalid, signature-algorithm. What is larger than a usual login must show a valid signature of
+ * its SignedInfo before the element is digested, so that nobody without a key can make that costly.
  */
 int verify_signature(xmlDoc *doc, xmlNode *element, const char *id, xmlNode *signature,
 		     const struct verify_key *const *keys, size_t count, bool allow_sha1,

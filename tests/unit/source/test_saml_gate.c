@@ -49,6 +49,17 @@ static const struct row {
 	{ "assertion as response", GATE_RESPONSE, ASSERTION, "root-unexpected" },
 	{ "request as response of logout", GATE_LOGOUT_RESPONSE, LOGOUT, "root-unexpected" },
 	{ "metadata with doctype", GATE_METADATA, "<!DOCTYPE m>" METADATA, "xml-doctype" },
+	{ "metadata with an undeclared prefix", GATE_METADATA,
+	  "<m:EntityDescriptor xmlns:m='urn:oasis:names:tc:SAML:2.0:metadata'><x:y/><m:z/>"
+	  "</m:EntityDescriptor>",
+	  "xml-malformed" },
+	{ "metadata that ends early", GATE_METADATA,
+	  "<m:EntityDescriptor xmlns:m='urn:oasis:names:tc:SAML:2.0:metadata'><m:z>&x;</m:z>"
+	  "</m:EntityDescriptor>",
+	  "xml-malformed" },
+	{ "metadata with a relative namespace", GATE_METADATA,
+	  "<m:EntityDescriptor xmlns:m='urn:oasis:names:tc:SAML:2.0:metadata' xmlns:r='relative'/>",
+	  NULL },
 	{ "metadata as response", GATE_RESPONSE, METADATA, "xml-comment" },
 	{ "two assertions", GATE_RESPONSE, HEAD STATUS ASSERTION ASSERTION TAIL,
 	  "assertion-several" },
