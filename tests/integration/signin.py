@@ -1,11 +1,12 @@
 """The whole of a sign-in for tests: an IdP, a daemon, nginx and an application."""
 import contextlib
+import os
 import time
 
 from bridge import Bridge
 from browser import Browser
 from idp import IdentityProvider, make_key
-from proxy import Proxy
+from proxy import Nginx
 
 PEOPLE = {
     "anna": {"uid": ["anna"], "mail": ["anna@acme.example"], "displayName": ["Anna Müller"],
@@ -33,57 +34,44 @@ policy:
 """
 
 
-def configuration(socket, idp, public_url, application_url, source="", web="", rules=RULES):
-    return f"""
-public_url: {public_url}
-listeners:
-  - address: "unix:{socket}"
-applications:
+APPLICATIONS = """
   - name: crm
-    urls: ["{application_url}"]
+    urls: ["{application}"]
     require: {{profiles: [administrator, member]}}
-saml:
-  certificate: "{socket.parent}/sp.crt"
-  private_key: "{socket.parent}/sp.key"
-  workers: 2
-outgoing: {{allowed_networks: ["127.0.0.0/8"]}}
-sources:
-  - name: acme
-    type: saml
-    just_in_time: true
-    idp: {{metadata_url: "{idp.metadata_url}"}}
-    may_grant: {{profiles: ["*"], roles: ["*"], personas: ["*"], groups: ["*"]}}
-{source}
-{rules}
-{web}
 """
 
 
 class SignIn:
     """Everything up and connected; browser() gives a fresh one."""
 
-    def __init__(self, people=None, source="", web="", rules=RULES, idp_options=None, **trust):
+    def __init__(self, people=None, source="", web="", rules=RULES, idp_options=None, proxy=Nginx,
+                 applications=APPLICATIONS, hosts=("app.localhost",), metadata="metadata_url", **trust):
         self.people = {name: dict(values) for name, values in (people or PEOPLE).items()}
         self.stack = contextlib.ExitStack()
         self.source, self.web, self.rules = source, web, rules
+        self.applications, self.hosts = applications, hosts
         self.trust_options = trust
         self.idp_options = idp_options or {}
+        self.proxy_class = proxy
+        self.metadata = metadata
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
-            self.idp = stack.enter_context(IdentityProvider(self.people, host="localhost"))
+            self.idp = stack.enter_context(self.make_idp())
             self.idp.set_options(**self.idp_options)
             self.bridge = Bridge("")
             stack.callback(self.bridge.close)
+            # A proxy that runs as somebody else comes to the socket by its group.
+            os.chmod(self.bridge.folder, 0o711)
             make_key(self.bridge.folder, "sp")
-            self.proxy = stack.enter_context(
-                Proxy(self.bridge.folder / "web.sock", ["app.localhost"], login_host="localhost"))
-            self.public_url = self.proxy.url("localhost", "").rstrip("/")
+            self.socket = self.bridge.folder / "web.sock"
+            self.proxy = stack.enter_context(self.make_proxy())
             self.application_url = self.proxy.url("app.localhost", "/")
+            if self.metadata == "metadata_file":
+                self.bridge.write("idp.xml", self.idp.metadata())
             self.configure()
             self.bridge.start()
-            self.idp.trust(f"{self.public_url}/saml/acme/metadata", self.acs, f"{self.public_url}/saml/acme/slo",
-                           self.bridge.folder / "sp.crt", **self.trust_options)
+            self.trust_us()
             self.wait_for_metadata()
             self.stack = stack.pop_all()
             return self
@@ -91,13 +79,61 @@ class SignIn:
     def __exit__(self, *_):
         self.stack.close()
 
+    # --- what other arrangements change ---
+
+    def make_idp(self):
+        return IdentityProvider(self.people, host="localhost")
+
+    def make_proxy(self):
+        return self.proxy_class(self.socket, list(self.hosts), login_host="localhost")
+
+    @property
+    def public_url(self):
+        return self.proxy.url("localhost", "").rstrip("/")
+
+    def listeners(self):
+        group = ", group: www-data" if os.geteuid() == 0 else ""
+        return f"""
+  - {{address: "unix:{self.socket}"{group}}}
+"""
+
+    # ---
+
     @property
     def acs(self):
         return f"{self.public_url}/saml/acme/acs"
 
+    def trust_us(self, name="acme"):
+        base = f"{self.public_url}/saml/{name}"
+        self.idp.trust(f"{base}/metadata", f"{base}/acs", f"{base}/slo", self.bridge.folder / "sp.crt",
+                       **self.trust_options)
+
     def configure(self):
-        self.bridge.write_config(configuration(self.bridge.folder / "web.sock", self.idp, self.public_url, self.application_url, self.source,
-                                               self.web, self.rules))
+        folder = self.bridge.folder
+        metadata = (f'metadata_url: "{self.idp.metadata_url}"' if self.metadata == "metadata_url"
+                    else f'metadata_file: "{folder}/idp.xml"')
+        applications = self.applications.format(application=self.application_url, proxy=self.proxy)
+        self.bridge.write_config(f"""
+public_url: {self.public_url}
+listeners:
+{self.listeners()}
+applications:
+{applications}
+saml:
+  certificate: "{folder}/sp.crt"
+  private_key: "{folder}/sp.key"
+  workers: 2
+outgoing: {{allowed_networks: ["127.0.0.0/8"]}}
+sources:
+  - name: acme
+    type: saml
+    just_in_time: true
+    idp: {{{metadata}}}
+    may_grant: {{profiles: ["*"], roles: ["*"], personas: ["*"], groups: ["*"]}}
+{self.source}
+{self.rules}
+{self.web}
+""")
 
     def wait_for_metadata(self):
         """A metadata_url is fetched in the background."""
