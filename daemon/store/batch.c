@@ -21,8 +21,11 @@ static const struct {
 	unsigned columns;
 } tables[BATCHES] = {
 	[BATCH_USER] = { "waiting_user", STATEMENT_USER_INSERT, 13 },
-	[BATCH_RECORD] = { "waiting_record", STATEMENT_RECORD_FIRST, 4 },
+	[BATCH_IDENTITY] = { "waiting_identity", STATEMENT_IDENTITY_FIRST, 5 },
+	[BATCH_RECORD] = { "waiting_record", STATEMENT_RECORD_FIRST, 2 },
 	[BATCH_GRANTS] = { "waiting_grants", STATEMENT_GRANTS_ADD, 2 },
+	[BATCH_LOGIN] = { "waiting_login", STATEMENT_LOGINS_FILL, 3 },
+	[BATCH_KEY] = { "waiting_key", STATEMENT_KEYS_FILL, 3 },
 	[BATCH_AUDIT] = { "waiting_audit", STATEMENT_AUDIT_APPEND, 8 },
 };
 

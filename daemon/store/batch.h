@@ -28,7 +28,16 @@
 
 struct store;
 
-enum batch_table { BATCH_USER, BATCH_RECORD, BATCH_GRANTS, BATCH_AUDIT, BATCHES };
+enum batch_table {
+	BATCH_USER,
+	BATCH_IDENTITY,
+	BATCH_RECORD,
+	BATCH_GRANTS,
+	BATCH_AUDIT,
+	BATCH_LOGIN,
+	BATCH_KEY,
+	BATCHES
+};
 
 struct batch_value {
 	int64_t number; /* or where the bytes begin */

@@ -27,8 +27,9 @@
 struct horizon {
 	int64_t last;	 /* the last user */
 	int64_t indexed; /* users up to this one are in the indexes filled in idle time (tidy.c) */
-	int64_t named;	 /* users up to this one are in login (late.h) */
+	int64_t named;	 /* users up to this one are in login and identity_key (late.h) */
 	bool has_logins; /* login is not empty */
+	bool has_keys;	 /* neither is identity_key */
 };
 
 struct store {
@@ -40,6 +41,7 @@ struct store {
 	bool hasty; /* commits are not waited for on disk: store_set_durable */
 	bool in_savepoint;
 	bool failed; /* a write failed: nothing but rollback */
+	uint64_t renamed; /* how often somebody's name, or the place of an identity, was changed */
 	struct err failure;
 	struct names names[NAME_SPACES];
 	struct late late;
@@ -93,6 +95,8 @@ void query_again(struct query *query);
 void query_int(struct query *query, int64_t value);
 void query_text(struct query *query, const char *text); /* NULL: SQL NULL */
 void query_blob(struct query *query, const void *data, size_t size);
+/* Text of so many bytes. */
+void query_bytes(struct query *query, const char *text, size_t size);
 
 /* Next row: 1, 0 at the end, -1. */
 int query_row(struct query *query, struct err *err);
@@ -120,6 +124,13 @@ struct compact {
 void query_compact(struct query *query, const char *text, struct compact *buffer);
 /* buffer holds the text when it was 16 bytes. Valid until the next step. */
 const char *column_compact(const struct query *query, int column, struct compact *buffer);
+/* Identities of a user are numbered from user * 65536. */
+#define IDENTITIES_OF_USER INT64_C(65536)
+static inline int64_t identity_user(int64_t id)
+{
+	return id / IDENTITIES_OF_USER;
+}
+
 /* The 16 bytes of a canonical lower-case UUID text of 36 characters. */
 bool compact_uuid(const char *text, unsigned char ret_uuid[16]);
 

@@ -6,156 +6,143 @@
 
 #include <string.h>
 
-#define SLOTS INT64_C(65536)
-#define USER_ID_MAX (INT64_MAX / SLOTS - 1)
+#define USER_ID_MAX (INT64_MAX / IDENTITIES_OF_USER - 1)
 
-struct head {
-	int64_t user, slot;
-};
-
-/* 1 and the head, 0, -1. */
-static int head_get(struct store *store, int64_t source, const char *key, struct head *ret_head,
-		    struct err *err)
+/* The number after the user's last one. */
+static int id_free(struct store *store, int64_t user_id, int64_t *ret_id, struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_HEAD);
-	struct compact buffer;
+	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_LAST);
 
-	query_int(&query, source);
-	query_compact(&query, key, &buffer);
-
-	int row = query_row(&query, err);
-
-	if (row > 0)
-		*ret_head = (struct head){ column_int(&query, 0), column_int(&query, 1) };
-	return row;
-}
-
-/* The slot after the last one of the user. */
-static int slot_free(struct store *store, int64_t user, int64_t *ret_slot, struct err *err)
-{
-	AUTO(query) struct query query = query_open(store, STATEMENT_RECORD_SLOT);
-
-	query_int(&query, user);
+	query_int(&query, user_id);
 	if (query_row(&query, err) < 0)
 		return -1;
 
 	bool none = sqlite3_column_type(query.statement, 0) == SQLITE_NULL;
-	int64_t slot = none ? 0 : column_int(&query, 0) - user * SLOTS + 1;
+	int64_t id = none ? user_id * IDENTITIES_OF_USER : column_int(&query, 0) + 1;
 
-	if (slot >= SLOTS)
+	if (identity_user(id) != user_id)
 		return err_set(err, ERR_TOO_LARGE, "a user has no more than %lld identities",
-			       (long long)SLOTS);
-	*ret_slot = slot;
+			       (long long)IDENTITIES_OF_USER);
+	*ret_id = id;
 	return 0;
 }
 
-/* As query_try: -2 when the slot is taken. */
-static int record_add(struct store *store, int64_t source, const struct identity_row *row,
-		      int64_t slot, struct err *err)
-{
-	bool is_first = slot == 0 && is_fresh(store, row->user_id, store->fresh_placed);
-	AUTO(query)
-	struct query query =
-		query_open(store, is_first ? STATEMENT_RECORD_FIRST : STATEMENT_RECORD_ADD);
-	struct compact buffer;
-
-	if (row->user_id > store->fresh_placed)
-		store->fresh_placed = row->user_id;
-	query_int(&query, row->user_id * SLOTS + slot);
-	query_int(&query, source);
-	query_compact(&query, row->key, &buffer);
-	query_blob(&query, row->record, row->record_size);
-	return query_try(&query, err);
-}
-
-static int record_set(struct store *store, const struct head *head, const struct identity_row *row,
-		      struct err *err)
-{
-	AUTO(query) struct query query = query_open(store, STATEMENT_RECORD_SET);
-
-	query_int(&query, head->user * SLOTS + head->slot);
-	query_blob(&query, row->record, row->record_size);
-	return query_run(&query, err);
-}
-
-static int record_delete(struct store *store, const struct head *head, struct err *err)
-{
-	AUTO(query) struct query query = query_open(store, STATEMENT_RECORD_DELETE);
-
-	query_int(&query, head->user * SLOTS + head->slot);
-	return query_run(&query, err);
-}
-
-static int head_put(struct store *store, enum statement_id id, int64_t source, int64_t slot,
+static int head_add(struct store *store, bool is_first, int64_t id, int64_t source,
 		    const struct identity_row *row, const struct hash128 *digest, struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, id);
+	AUTO(query)
+	struct query query =
+		query_open(store, is_first ? STATEMENT_IDENTITY_FIRST : STATEMENT_IDENTITY_ADD);
+	struct compact buffer;
+
+	query_int(&query, id);
+	query_int(&query, source);
+	query_compact(&query, row->key, &buffer);
+	query_blob(&query, digest, sizeof(*digest));
+	query_int(&query, row->read_s);
+	return query_run(&query, err);
+}
+
+static int record_put(struct store *store, enum statement_id statement, int64_t id,
+		      const struct identity_row *row, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, statement);
+
+	query_int(&query, id);
+	query_blob(&query, row->record, row->record_size);
+	return query_run(&query, err);
+}
+
+static int drop_by_id(struct store *store, enum statement_id statement, int64_t id, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, statement);
+
+	query_int(&query, id);
+	return query_run(&query, err);
+}
+
+static int key_set(struct store *store, int64_t source, const char *key, int64_t id,
+		   struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_KEY_SET);
 	struct compact buffer;
 
 	query_int(&query, source);
-	query_compact(&query, row->key, &buffer);
-	query_int(&query, row->user_id);
-	query_int(&query, slot);
-	query_blob(&query, digest, sizeof(*digest));
-	query_int(&query, row->read_s);
-	return id == STATEMENT_IDENTITY_ADD ? query_try(&query, err) : query_run(&query, err);
-}
-
-/* The head is there: point it at a free slot of the user and put the record there. */
-static int identity_place(struct store *store, int64_t source, const struct identity_row *row,
-			  const struct hash128 *digest, struct err *err)
-{
-	int64_t slot = 0;
-
-	if (slot_free(store, row->user_id, &slot, err) < 0 ||
-	    head_put(store, STATEMENT_IDENTITY_SET, source, slot, row, digest, err) < 0)
+	query_compact(&query, key, &buffer);
+	query_int(&query, id);
+	if (query_run(&query, err) < 0)
 		return -1;
-
-	int added = record_add(store, source, row, slot, err);
-
-	if (added == -2)
-		return err_refuse(err, ERR_IO, "store-damaged",
-				  "slot %lld of user %lld is not free", (long long)slot,
-				  (long long)row->user_id);
-	return added < 0 ? -1 : 0;
+	store->horizon.has_keys = true;
+	return 0;
 }
 
-static int identity_replace(struct store *store, int64_t source, const struct identity_row *row,
+static int key_drop(struct store *store, int64_t source, const char *key, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_KEY_DROP);
+	struct compact buffer;
+
+	query_int(&query, source);
+	query_compact(&query, key, &buffer);
+	return query_run(&query, err);
+}
+
+/* Head and record under a free number of the user. The first one of somebody new needs no look. */
+static int identity_add(struct store *store, int64_t source, const struct identity_row *row,
+			const struct hash128 *digest, int64_t *ret_id, struct err *err)
+{
+	bool is_first = is_fresh(store, row->user_id, store->fresh_placed);
+	int64_t id = row->user_id * IDENTITIES_OF_USER;
+
+	if (!is_first && id_free(store, row->user_id, &id, err) < 0)
+		return -1;
+	if (row->user_id > store->fresh_placed)
+		store->fresh_placed = row->user_id;
+	if (head_add(store, is_first, id, source, row, digest, err) < 0)
+		return -1;
+	*ret_id = id;
+	return record_put(store, is_first ? STATEMENT_RECORD_FIRST : STATEMENT_RECORD_ADD, id, row,
+			  err);
+}
+
+static int identity_drop(struct store *store, int64_t id, struct err *err)
+{
+	store->renamed++;
+	if (drop_by_id(store, STATEMENT_IDENTITY_DELETE, id, err) < 0)
+		return -1;
+	return drop_by_id(store, STATEMENT_RECORD_DELETE, id, err);
+}
+
+static int identity_replace(struct store *store, int64_t id, const struct identity_row *row,
 			    const struct hash128 *digest, struct err *err)
 {
-	struct head head;
-	int found = head_get(store, source, row->key, &head, err);
+	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_SET);
 
-	if (found == 0)
-		return err_set(err, ERR_NOT_FOUND, "no user %lld", (long long)row->user_id);
-	if (found < 0)
+	query_int(&query, id);
+	query_blob(&query, digest, sizeof(*digest));
+	query_int(&query, row->read_s);
+	if (query_run(&query, err) < 0)
 		return -1;
-	if (head.user != row->user_id)
-		return record_delete(store, &head, err) < 0
-			       ? -1
-			       : identity_place(store, source, row, digest, err);
-	if (head_put(store, STATEMENT_IDENTITY_SET, source, head.slot, row, digest, err) < 0)
-		return -1;
-	return record_set(store, &head, row, err) < 0 ? -1 : 0;
+	return record_put(store, STATEMENT_RECORD_SET, id, row, err) < 0 ? -1 : 0;
 }
 
-/*
- * Try what is true for nearly all of a first import: a new identity, the first
- * of its user. Only when a constraint says otherwise are rows looked up.
- */
+/* The key of who is new with their user waits for idle time (late.h). */
 static int identity_put(struct store *store, int64_t source, const struct identity_row *row,
 			const struct hash128 *digest, struct err *err)
 {
-	int added = head_put(store, STATEMENT_IDENTITY_ADD, source, 0, row, digest, err);
+	int64_t old, id;
+	int found = late_key_owner(store, source, row->key, &old, err);
 
-	if (added == -2)
-		return identity_replace(store, source, row, digest, err);
-	if (added < 0)
+	if (found < 0)
 		return -1;
-	added = record_add(store, source, row, 0, err);
-	if (added == -2)
-		return identity_place(store, source, row, digest, err);
-	return added < 0 ? -1 : 0;
+	if (found && identity_user(old) == row->user_id)
+		return identity_replace(store, old, row, digest, err);
+	if (found && identity_drop(store, old, err) < 0)
+		return -1;
+	if (identity_add(store, source, row, digest, &id, err) < 0)
+		return -1;
+	if (!found && is_fresh(store, row->user_id, 0))
+		return late_add_key(store, source, row->key, row->user_id, err);
+	return key_set(store, source, row->key, id, err);
 }
 
 static int check_owner(struct store *store, int64_t user_id, struct err *err)
@@ -184,75 +171,62 @@ int store_identity_put(struct store *store, const struct identity_row *row,
 	return err_wrap(err, "cannot store identity '%s' of '%s'", row->key, row->source);
 }
 
+/* The id of an identity that is to be changed. */
+static int find_for_change(struct store *store, const char *source, const char *key,
+			   int64_t *ret_source, int64_t *ret_id, struct err *err)
+{
+	int found;
+
+	if (store_may_write(store, err) < 0 || names_source(store, source, ret_source, err) < 0)
+		return -1;
+	found = late_key_owner(store, *ret_source, key, ret_id, err);
+	if (found == 0)
+		return err_set(err, ERR_NOT_FOUND, "no identity '%s' of '%s'", key, source);
+	return found < 0 ? -1 : 0;
+}
+
 int store_identity_set_missing(struct store *store, const char *source, const char *key,
 			       int64_t missing_s, uint32_t missing_runs, struct err *err)
 {
-	struct compact buffer;
-	int64_t source_id;
+	int64_t source_id, id;
 
-	if (store_may_write(store, err) < 0 || names_source(store, source, &source_id, err) < 0)
+	if (find_for_change(store, source, key, &source_id, &id, err) < 0)
 		return -1;
 
 	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_MISSING);
 
-	query_int(&query, source_id);
-	query_compact(&query, key, &buffer);
+	query_int(&query, id);
 	query_int(&query, missing_s);
 	query_int(&query, missing_runs);
-
-	int changed = query_run(&query, err);
-
-	if (changed == 0)
-		return err_set(err, ERR_NOT_FOUND, "no identity '%s' of '%s'", key, source);
-	return changed < 0 ? err_wrap(err, "cannot mark identity '%s' of '%s'", key, source) : 0;
+	if (query_run(&query, err) < 0)
+		return err_wrap(err, "cannot mark identity '%s' of '%s'", key, source);
+	return 0;
 }
 
 int store_identity_confirm(struct store *store, const char *source, const char *key, int64_t read_s,
 			   struct err *err)
 {
-	struct compact buffer;
-	int64_t source_id;
+	int64_t source_id, id;
 
-	if (store_may_write(store, err) < 0 || names_source(store, source, &source_id, err) < 0)
+	if (find_for_change(store, source, key, &source_id, &id, err) < 0)
 		return -1;
 
 	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_CONFIRM);
 
-	query_int(&query, source_id);
-	query_compact(&query, key, &buffer);
+	query_int(&query, id);
 	query_int(&query, read_s);
-
-	int changed = query_run(&query, err);
-
-	if (changed == 0)
-		return err_set(err, ERR_NOT_FOUND, "no identity '%s' of '%s'", key, source);
-	return changed < 0 ? err_wrap(err, "cannot confirm identity '%s' of '%s'", key, source) : 0;
-}
-
-static int identity_delete(struct store *store, int64_t source, const char *key, struct err *err)
-{
-	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_DELETE);
-	struct compact buffer;
-
-	query_int(&query, source);
-	query_compact(&query, key, &buffer);
-	return query_run(&query, err);
+	if (query_run(&query, err) < 0)
+		return err_wrap(err, "cannot confirm identity '%s' of '%s'", key, source);
+	return 0;
 }
 
 int store_identity_delete(struct store *store, const char *source, const char *key, struct err *err)
 {
-	struct head head;
-	int64_t source_id;
+	int64_t source_id, id;
 
-	if (store_may_write(store, err) < 0 || names_source(store, source, &source_id, err) < 0)
+	if (find_for_change(store, source, key, &source_id, &id, err) < 0)
 		return -1;
-
-	int found = head_get(store, source_id, key, &head, err);
-
-	if (found == 0)
-		return err_set(err, ERR_NOT_FOUND, "no identity '%s' of '%s'", key, source);
-	if (found < 0 || record_delete(store, &head, err) < 0 ||
-	    identity_delete(store, source_id, key, err) < 0)
+	if (identity_drop(store, id, err) < 0 || key_drop(store, source_id, key, err) < 0)
 		return err_wrap(err, "cannot delete identity '%s' of '%s'", key, source);
 	return 0;
 }
@@ -263,15 +237,15 @@ static int identity_from_row(const struct query *query, struct arena *arena,
 	struct compact buffer;
 	size_t size;
 	const void *record = column_blob(query, 3, &size);
-	const char *source = names_text(query->store, NAMES_SOURCE, column_int(query, 0), err);
+	const char *source = names_text(query->store, NAMES_SOURCE, column_int(query, 1), err);
 
 	if (!source)
 		return -1;
 
 	struct identity_row row = {
 		.source = arena_strdup(arena, source),
-		.key = arena_strdup(arena, column_compact(query, 1, &buffer)),
-		.user_id = column_int(query, 2),
+		.key = arena_strdup(arena, column_compact(query, 2, &buffer)),
+		.user_id = identity_user(column_int(query, 0)),
 		.record = arena_memdup(arena, record, size),
 		.record_size = size,
 		.read_s = column_int(query, 4),
@@ -285,24 +259,44 @@ static int identity_from_row(const struct query *query, struct arena *arena,
 	return 0;
 }
 
+/* 1 and the row, 0, -1; within one snapshot. */
+static int identity_get(struct store *store, int64_t source, const char *key, struct arena *arena,
+			struct identity_row *ret_row, struct err *err)
+{
+	int64_t id;
+	int found = late_key_owner(store, source, key, &id, err);
+
+	if (found <= 0)
+		return found;
+
+	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_GET);
+
+	query_int(&query, id);
+	found = query_row(&query, err);
+	if (found == 0)
+		return err_refuse(err, ERR_IO, "store-damaged",
+				  "store '%s': identity %lld is missing", store->path,
+				  (long long)id);
+	return found < 0 || identity_from_row(&query, arena, ret_row, err) < 0 ? -1 : 1;
+}
+
 int store_identity_get(struct store *store, const char *source, const char *key,
 		       struct arena *arena, struct identity_row *ret_row, struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, STATEMENT_IDENTITY_GET);
-	struct compact buffer;
+	bool alone = sqlite3_get_autocommit(store->db) != 0;
 	int64_t source_id;
-	int found = names_find(store, NAMES_SOURCE, source, &source_id, err);
+	int found;
 
-	if (found > 0) {
-		query_int(&query, source_id);
-		query_compact(&query, key, &buffer);
-		found = query_row(&query, err);
-	}
+	if (alone && store_snapshot_begin(store, err) < 0)
+		return err_wrap(err, "cannot read identity '%s' of '%s'", key, source);
+	found = names_find(store, NAMES_SOURCE, source, &source_id, err);
+	if (found > 0)
+		found = identity_get(store, source_id, key, arena, ret_row, err);
+	if (alone)
+		store_snapshot_end(store);
 	if (found == 0)
 		return err_set(err, ERR_NOT_FOUND, "no identity '%s' of '%s'", key, source);
-	if (found < 0 || identity_from_row(&query, arena, ret_row, err) < 0)
-		return err_wrap(err, "cannot read identity '%s' of '%s'", key, source);
-	return 0;
+	return found < 0 ? err_wrap(err, "cannot read identity '%s' of '%s'", key, source) : 0;
 }
 
 int store_identities_of(struct store *store, int64_t user_id, struct arena *arena,

@@ -14,29 +14,46 @@
 
 #define SLOTS_MIN 256
 #define OFFSET_MAX UINT32_MAX
+#define HASH_OF_SOURCE 0x9e3779b1u
 
-/* A name of some kind; of kind UUID the 16 bytes. */
+/* A name of some kind; of kind UUID the 16 bytes, of kind KEY as it is stored. */
 struct name {
 	int kind;
 	const void *data;
 	size_t size;
+	const char *text; /* of kind KEY */
+	int64_t source;
 };
 #define UUID 0
+#define KEY 3
 
 static struct name name_of(enum login_kind kind, const char *text)
 {
-	return (struct name){ (int)kind, text, strlen(text) };
+	return (struct name){ .kind = (int)kind, .data = text, .size = strlen(text) };
 }
 
 static struct name name_of_uuid(const void *uuid)
 {
-	return (struct name){ UUID, uuid, sizeof(struct uuid) };
+	return (struct name){ .kind = UUID, .data = uuid, .size = sizeof(struct uuid) };
+}
+
+static struct name name_of_key(int64_t source, const char *key, unsigned char buffer[16])
+{
+	bool is_uuid = compact_uuid(key, buffer);
+
+	return (struct name){ .kind = KEY,
+			      .data = is_uuid ? (const void *)buffer : key,
+			      .size = is_uuid ? 16 : strlen(key),
+			      .text = key,
+			      .source = source };
 }
 
 static uint32_t name_hash(const struct name *name)
 {
 	struct hash128 hash = fingerprint128(name->data, name->size);
 
+	if (name->kind == KEY)
+		return (uint32_t)(hash.word[1] + (uint64_t)name->source * HASH_OF_SOURCE);
 	return (uint32_t)(hash.word[0] >> (name->kind == LOGIN_EMAIL ? 32 : 0));
 }
 
@@ -63,13 +80,15 @@ static size_t put(uint64_t *slots, size_t capacity, uint64_t entry)
 	return 1;
 }
 
-/* Room for three more; one slot in eight stays free. */
+#define NAMES_MAX 3
+
+/* Room for all names of one more user, or a key; one slot in eight stays free. */
 static int make_room(struct late *late, struct err *err)
 {
 	size_t capacity = late->capacity + late->capacity / 2;
 	uint64_t *slots = NULL;
 
-	if (late->count + 3 <= late->capacity - late->capacity / 8)
+	if (late->count + NAMES_MAX <= late->capacity - late->capacity / 8)
 		return 0;
 	if (capacity < SLOTS_MIN)
 		capacity = SLOTS_MIN;
@@ -107,7 +126,21 @@ static int add_names(struct late *late, const char *username, const char *email,
 	return 0;
 }
 
-static int load(struct store *store, int64_t after, int64_t to, struct err *err)
+static int add_key(struct late *late, int64_t source, const char *key, int64_t user_id,
+		   struct err *err)
+{
+	unsigned char buffer[16];
+	uint64_t offset = (uint64_t)(user_id - late->base);
+
+	if (offset > OFFSET_MAX)
+		return err_set(err, ERR_TOO_LARGE, "too many new users wait for their index");
+	if (make_room(late, err) < 0)
+		return -1;
+	add_name(late, name_of_key(source, key, buffer), offset);
+	return 0;
+}
+
+static int load_names(struct store *store, int64_t after, int64_t to, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_LATE_NAMES);
 	int row;
@@ -128,6 +161,22 @@ static int load(struct store *store, int64_t after, int64_t to, struct err *err)
 	return row;
 }
 
+static int load_keys(struct store *store, int64_t after, int64_t to, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_LATE_KEYS);
+	struct compact buffer;
+	int row;
+
+	query_int(&query, after);
+	query_int(&query, to);
+	while ((row = query_row(&query, err)) > 0)
+		if (add_key(&store->late, column_int(&query, 1),
+			    column_compact(&query, 2, &buffer),
+			    identity_user(column_int(&query, 0)), err) < 0)
+			return -1;
+	return row;
+}
+
 void late_forget(struct store *store)
 {
 	free(store->late.slots);
@@ -145,7 +194,8 @@ static int catch_up(struct store *store, const struct horizon *horizon, struct e
 		late_forget(store);
 		late->base = late->last = late->settled = horizon->named;
 	}
-	if (load(store, late->last, horizon->last, err) < 0) {
+	if (load_names(store, late->last, horizon->last, err) < 0 ||
+	    load_keys(store, late->last, horizon->last, err) < 0) {
 		late_forget(store);
 		return -1;
 	}
@@ -155,23 +205,35 @@ static int catch_up(struct store *store, const struct horizon *horizon, struct e
 	return 0;
 }
 
-static int has_name(struct store *store, const struct name *name, int64_t user_id, struct err *err)
+/* 1 and the user, of a key the identity; 0, -1. */
+static int has_name(struct store *store, const struct name *name, int64_t user_id, int64_t *ret_id,
+		    struct err *err)
 {
 	static const enum statement_id ids[] = { [UUID] = STATEMENT_HAS_UUID,
 						 [LOGIN_USERNAME] = STATEMENT_HAS_USERNAME,
-						 [LOGIN_EMAIL] = STATEMENT_HAS_EMAIL };
+						 [LOGIN_EMAIL] = STATEMENT_HAS_EMAIL,
+						 [KEY] = STATEMENT_HAS_KEY };
 	AUTO(query) struct query query = query_open(store, ids[name->kind]);
+	struct compact buffer;
+	int row;
 
 	query_int(&query, user_id);
-	if (name->kind == UUID)
+	if (name->kind == KEY) {
+		query_int(&query, name->source);
+		query_compact(&query, name->text, &buffer);
+	} else if (name->kind == UUID) {
 		query_blob(&query, name->data, name->size);
-	else
+	} else {
 		query_text(&query, name->data);
-	return query_row(&query, err);
+	}
+	row = query_row(&query, err);
+	if (row > 0)
+		*ret_id = column_int(&query, 0);
+	return row;
 }
 
 static int find_late(struct store *store, const struct horizon *horizon, struct name name,
-		     int64_t *ret_user, struct err *err)
+		     int64_t *ret_id, struct err *err)
 {
 	const struct late *late = &store->late;
 	uint32_t hash = name_hash(&name);
@@ -187,63 +249,86 @@ static int find_late(struct store *store, const struct horizon *horizon, struct 
 
 		if (late->slots[slot] >> 32 != hash)
 			continue;
-		has = has_name(store, &name, user_id, err);
-		if (has > 0)
-			*ret_user = user_id;
+		has = has_name(store, &name, user_id, ret_id, err);
 		if (has)
 			return has;
 	}
 	return 0;
 }
 
-static int find_login(struct store *store, enum login_kind kind, const char *text,
-		      int64_t *ret_user, struct err *err)
+/* In login or identity_key. */
+static int find_indexed(struct store *store, const struct name *name, int64_t *ret_id,
+			struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, STATEMENT_LOGIN_OWNER);
+	AUTO(query)
+	struct query query = query_open(store, name->kind == KEY ? STATEMENT_KEY_OWNER
+								 : STATEMENT_LOGIN_OWNER);
+	struct compact buffer;
 	int row;
 
-	query_text(&query, text);
-	query_int(&query, kind);
+	if (name->kind == KEY) {
+		query_int(&query, name->source);
+		query_compact(&query, name->text, &buffer);
+	} else {
+		query_text(&query, name->data);
+		query_int(&query, name->kind);
+	}
 	row = query_row(&query, err);
 	if (row > 0)
-		*ret_user = column_int(&query, 0);
+		*ret_id = column_int(&query, 0);
 	return row;
 }
 
-static int find_owner(struct store *store, enum login_kind kind, const char *text,
-		      int64_t *ret_user, struct err *err)
+static int find_owner(struct store *store, const struct name *name, int64_t *ret_id,
+		      struct err *err)
 {
 	const struct horizon *horizon = store_horizon(store, err);
-	int found = horizon ? 0 : -1;
+	int found = 0;
 
-	if (found == 0 && horizon->has_logins)
-		found = find_login(store, kind, text, ret_user, err);
+	if (!horizon)
+		return -1;
+	if (name->kind == KEY ? horizon->has_keys : horizon->has_logins)
+		found = find_indexed(store, name, ret_id, err);
 	if (found == 0 && horizon->last > horizon->named)
-		found = find_late(store, horizon, name_of(kind, text), ret_user, err);
+		found = find_late(store, horizon, *name, ret_id, err);
 	else if (found == 0)
 		late_forget(store);
 	return found;
 }
 
-/* Outside a transaction a name that login has is answered from it; else both must be of one snapshot. */
-int late_owner(struct store *store, enum login_kind kind, const char *text, int64_t *ret_user,
-	       struct err *err)
+/* Outside a transaction a name that is indexed is answered from there; else both must be of one snapshot. */
+static int find_name(struct store *store, const struct name *name, int64_t *ret_id, struct err *err)
 {
 	bool alone = sqlite3_get_autocommit(store->db) != 0;
 	int found;
 
-	if (!*text)
-		return 0;
 	if (!alone)
-		return find_owner(store, kind, text, ret_user, err);
-	found = find_login(store, kind, text, ret_user, err);
+		return find_owner(store, name, ret_id, err);
+	found = find_indexed(store, name, ret_id, err);
 	if (found)
 		return found;
 	if (store_snapshot_begin(store, err) < 0)
 		return -1;
-	found = find_owner(store, kind, text, ret_user, err);
+	found = find_owner(store, name, ret_id, err);
 	store_snapshot_end(store);
 	return found;
+}
+
+int late_owner(struct store *store, enum login_kind kind, const char *text, int64_t *ret_user,
+	       struct err *err)
+{
+	struct name name = name_of(kind, text);
+
+	return *text ? find_name(store, &name, ret_user, err) : 0;
+}
+
+int late_key_owner(struct store *store, int64_t source, const char *key, int64_t *ret_id,
+		   struct err *err)
+{
+	unsigned char buffer[16];
+	struct name name = name_of_key(source, key, buffer);
+
+	return find_name(store, &name, ret_id, err);
 }
 
 int late_has_uuid(struct store *store, const struct uuid *uuid, struct err *err)
@@ -273,6 +358,16 @@ int late_add(struct store *store, const struct user *user, int64_t user_id, stru
 		return -1;
 	return add_names(late, user->username, has_email ? user->email : "", user->uuid.byte,
 			 user_id, err);
+}
+
+int late_add_key(struct store *store, int64_t source, const char *key, int64_t user_id,
+		 struct err *err)
+{
+	const struct horizon *horizon = store_horizon(store, err);
+
+	if (!horizon || catch_up(store, horizon, err) < 0)
+		return -1;
+	return add_key(&store->late, source, key, user_id, err);
 }
 
 void late_settle(struct store *store, bool undone)

@@ -1,16 +1,18 @@
 /*
  * Names of the latest users: those after counter 'named-user', whose user names and addresses are
- * not in the table login yet (tidy.c brings them there in idle time). Their UUIDs as well: their rows may
- * not be inserted yet (batch.h).
+ * not in the table login yet, nor the keys of their identities in identity_key (tidy.c brings them there
+ * in idle time). Their UUIDs as well: their rows may not be inserted yet (batch.h). All of these
+ * are called names here.
  *
  * Held in memory as a set of (32 bits of a keyed hash of the name, user). It may say too much, never
- * too little: whoever asks compares with the user's row, so that a name given up, or a
+ * too little: whoever asks compares with the user's rows, so that a name given up, or a
  * transaction undone, needs no removal here. Nothing of it is stored; it is read from the
  * rows again after a start.
  *
  * Invariant, in every snapshot: a name of a user stands in login, or its user comes after
  * 'named-user' and has borne it since being added, and is then found here. A later change of
- * name writes to login at once (a trigger of table user).
+ * name writes to login at once (a trigger of table user); and an identity that is not added in the
+ * transaction that adds its user, to identity_key (identity.c).
  */
 #ifndef STORE_LATE_H
 #define STORE_LATE_H
@@ -31,13 +33,19 @@ struct late {
 	uint64_t *slots; /* hash << 32 | user - base; 0: free */
 	size_t capacity, count;
 	int64_t base;	 /* users up to this one are not in it */
-	int64_t last;	 /* users up to this one are in it */
+	int64_t last;	 /* users up to this one are in it, with the identities they were added with */
 	int64_t settled; /* and these were committed: what comes after may be undone */
 };
 
 /* 1 and the user who has the name in this snapshot, 0, -1. "" is nobody's. */
 int late_owner(struct store *store, enum login_kind kind, const char *text, int64_t *ret_user,
 	       struct err *err);
+/* 1 and the id of the identity with this key in this snapshot, 0, -1. */
+int late_key_owner(struct store *store, int64_t source, const char *key, int64_t *ret_id,
+		   struct err *err);
+/* An identity is added to a user whom this transaction added. */
+int late_add_key(struct store *store, int64_t source, const char *key, int64_t user_id,
+		 struct err *err);
 /* 1 when another user has the UUID, 0, -1. */
 int late_has_uuid(struct store *store, const struct uuid *uuid, struct err *err);
 /*

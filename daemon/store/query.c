@@ -168,6 +168,16 @@ void query_blob(struct query *query, const void *data, size_t size)
 						       data ? data : "", size, SQLITE_STATIC));
 }
 
+void query_bytes(struct query *query, const char *text, size_t size)
+{
+	if (query->batch)
+		batch_bytes(query->batch, SQLITE_TEXT, text, size);
+	else if (query_takes(query))
+		query_bound(query,
+			    sqlite3_bind_text64(query->statement, query->bound, text, size,
+						SQLITE_STATIC, SQLITE_UTF8));
+}
+
 static int query_step(struct query *query, struct err *err)
 {
 	if (query->flush_failed) {

@@ -59,15 +59,21 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_LOGIN_OWNER] = "SELECT user FROM login WHERE text = ?1 AND kind = ?2",
 	[STATEMENT_LOGIN_FILL] = "INSERT INTO login (text, kind, user) VALUES (?1, ?2, ?3) "
 				 "ON CONFLICT DO NOTHING",
-	[STATEMENT_HAS_USERNAME] = "SELECT 1 FROM user WHERE id = ?1 AND username = ?2",
+	[STATEMENT_LOGINS_FILL] = "INSERT INTO login (text, kind, user) SELECT c0, c1, c2 "
+				  "FROM waiting_login WHERE true ON CONFLICT DO NOTHING",
+	[STATEMENT_HAS_USERNAME] = "SELECT id FROM user WHERE id = ?1 AND username = ?2",
 	[STATEMENT_HAS_EMAIL] =
-		"SELECT 1 FROM user WHERE id = ?1 AND email = ?2 AND (disabled & 32) = 0",
+		"SELECT id FROM user WHERE id = ?1 AND email = ?2 AND (disabled & 32) = 0",
 	/* Addresses of tombstones too: whoever asks compares. */
-	[STATEMENT_HAS_UUID] = "SELECT 1 FROM user WHERE id = ?1 AND uuid = ?2",
+	[STATEMENT_HAS_UUID] = "SELECT id FROM user WHERE id = ?1 AND uuid = ?2",
 	[STATEMENT_LATE_NAMES] =
-		"SELECT id, username, email, uuid FROM user NOT INDEXED WHERE id > ?1 AND id <= ?2",
+		"SELECT id, username, email, uuid, disabled & 32 FROM user NOT INDEXED "
+		"WHERE id > ?1 AND id <= ?2",
 	[STATEMENT_LATE_NAME] =
 		"SELECT username, email, disabled & 32 FROM user NOT INDEXED WHERE id = ?1",
+	[STATEMENT_LATE_KEYS] = "SELECT id, source, key FROM identity WHERE id >= ?1 * 65536 + "
+				"65536 AND id < ?2 * 65536 + 65536",
+	[STATEMENT_LATE_KEY] = "SELECT source, key FROM identity WHERE id = ?1",
 	/* How many names begin with a prefix, each index asked for at most ?3. */
 	[STATEMENT_USER_PREFIX_COUNT] =
 		"SELECT (SELECT count(*) FROM (SELECT 1 FROM login WHERE text >= ?1 AND text < ?2 "
@@ -92,46 +98,56 @@ const char *const statement_texts[STATEMENTS] = {
 		"SELECT count(*) FROM user INDEXED BY user_active WHERE organization = ?1 AND "
 		"profile = ?2 AND id <> ?3 AND " USER_IS_ACTIVE,
 	[STATEMENT_USERS_OF_SOURCE] =
-		"SELECT count(DISTINCT user) FROM identity WHERE source = ?1 AND missing_s = 0 AND "
-		"user NOT IN (SELECT id FROM user INDEXED BY user_inactive WHERE " USER_IS_INACTIVE
-		")",
+		"SELECT count(DISTINCT id >> 16) FROM identity WHERE source = ?1 AND missing_s = 0 "
+		"AND id >> 16 NOT IN (SELECT id FROM user INDEXED BY user_inactive "
+		"WHERE " USER_IS_INACTIVE ")",
 
 	[STATEMENT_HORIZON] =
 		"SELECT " INDEXED_USER ", " NAMED_USER ", (SELECT coalesce(max(id), 0) FROM user), "
-		"EXISTS (SELECT 1 FROM login)",
+		"EXISTS (SELECT 1 FROM login), EXISTS (SELECT 1 FROM identity_key)",
+	/* Another one: another connection wrote meanwhile. */
+	[STATEMENT_DATA_VERSION] = "PRAGMA data_version",
 	[STATEMENT_INDEXED_USER_SET] = "UPDATE counter SET value = ?1 WHERE name = 'indexed-user'",
 	[STATEMENT_NAMED_USER_SET] = "UPDATE counter SET value = ?1 WHERE name = 'named-user'",
 	[STATEMENT_INDEX_USERS] = "UPDATE user SET indexed = 1 WHERE id > ?1 AND id <= ?2",
 
-	[STATEMENT_IDENTITY_HEAD] =
-		"SELECT user, slot FROM identity WHERE source = ?1 AND key = ?2",
+	[STATEMENT_KEY_OWNER] = "SELECT id FROM identity_key WHERE source = ?1 AND key = ?2",
+	[STATEMENT_KEY_FILL] = "INSERT INTO identity_key (source, key, id) VALUES (?1, ?2, ?3) "
+			       "ON CONFLICT DO NOTHING",
+	[STATEMENT_KEYS_FILL] = "INSERT INTO identity_key (source, key, id) SELECT c0, c1, c2 "
+				"FROM waiting_key WHERE true ON CONFLICT DO NOTHING",
+	[STATEMENT_KEY_SET] = "INSERT INTO identity_key (source, key, id) VALUES (?1, ?2, ?3) "
+			      "ON CONFLICT DO UPDATE SET id = excluded.id",
+	[STATEMENT_KEY_DROP] = "DELETE FROM identity_key WHERE source = ?1 AND key = ?2",
+	[STATEMENT_HAS_KEY] =
+		"SELECT id FROM identity WHERE id BETWEEN ?1 * 65536 AND ?1 * 65536 + 65535 AND "
+		"source = ?2 AND key = ?3",
+	[STATEMENT_IDENTITY_FIRST] =
+		"INSERT OR FAIL INTO identity (id, source, key, digest, read_s, missing_s, "
+		"missing_runs) SELECT c0, c1, c2, c3, c4, 0, 0 FROM waiting_identity",
 	[STATEMENT_IDENTITY_ADD] =
-		"INSERT INTO identity (source, key, user, slot, digest, read_s, missing_s, "
-		"missing_runs) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0)",
-	[STATEMENT_IDENTITY_SET] =
-		"UPDATE identity SET user = ?3, slot = ?4, digest = ?5, read_s = ?6, missing_s = 0, "
-		"missing_runs = 0 WHERE source = ?1 AND key = ?2",
+		"INSERT INTO identity (id, source, key, digest, read_s, missing_s, missing_runs) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, 0, 0)",
+	[STATEMENT_IDENTITY_SET] = "UPDATE identity SET digest = ?2, read_s = ?3, missing_s = 0, "
+				   "missing_runs = 0 WHERE id = ?1",
 	[STATEMENT_IDENTITY_GET] =
-		"SELECT i.source, i.key, i.user, r.record, i.read_s, i.missing_s, i.missing_runs "
-		"FROM identity i JOIN identity_record r ON r.id = i.user * 65536 + i.slot "
-		"WHERE i.source = ?1 AND i.key = ?2",
-	[STATEMENT_IDENTITY_MISSING] = "UPDATE identity SET missing_s = ?3, missing_runs = ?4 "
-				       "WHERE source = ?1 AND key = ?2",
-	[STATEMENT_IDENTITY_CONFIRM] =
-		"UPDATE identity SET read_s = ?3 WHERE source = ?1 AND key = ?2",
-	[STATEMENT_IDENTITY_DELETE] = "DELETE FROM identity WHERE source = ?1 AND key = ?2",
+		"SELECT i.id, i.source, i.key, r.record, i.read_s, i.missing_s, i.missing_runs "
+		"FROM identity i JOIN identity_record r ON r.id = i.id WHERE i.id = ?1",
+	[STATEMENT_IDENTITY_MISSING] =
+		"UPDATE identity SET missing_s = ?2, missing_runs = ?3 WHERE id = ?1",
+	[STATEMENT_IDENTITY_CONFIRM] = "UPDATE identity SET read_s = ?2 WHERE id = ?1",
+	[STATEMENT_IDENTITY_DELETE] = "DELETE FROM identity WHERE id = ?1",
 	[STATEMENT_IDENTITIES_OF] =
-		"SELECT i.source, i.key, i.user, r.record, i.read_s, i.missing_s, i.missing_runs "
-		"FROM identity_record r CROSS JOIN identity i ON i.source = r.source AND "
-		"i.key = r.key WHERE r.id BETWEEN ?1 * 65536 AND ?1 * 65536 + 65535 ORDER BY r.id",
-	[STATEMENT_IDENTITY_EACH] = "SELECT key, digest, user, missing_s, missing_runs "
+		"SELECT i.id, i.source, i.key, r.record, i.read_s, i.missing_s, i.missing_runs "
+		"FROM identity i JOIN identity_record r ON r.id = i.id WHERE i.id BETWEEN "
+		"?1 * 65536 AND ?1 * 65536 + 65535 ORDER BY i.id",
+	[STATEMENT_IDENTITY_EACH] = "SELECT key, digest, id >> 16, missing_s, missing_runs "
 				    "FROM identity WHERE source = ?1",
-	[STATEMENT_RECORD_SLOT] = "SELECT max(id) FROM identity_record "
-				  "WHERE id BETWEEN ?1 * 65536 AND ?1 * 65536 + 65535",
-	[STATEMENT_RECORD_FIRST] = "INSERT OR FAIL INTO identity_record (id, source, key, record) "
-				   "SELECT c0, c1, c2, c3 FROM waiting_record",
-	[STATEMENT_RECORD_ADD] =
-		"INSERT INTO identity_record (id, source, key, record) VALUES (?1, ?2, ?3, ?4)",
+	[STATEMENT_IDENTITY_LAST] = "SELECT max(id) FROM identity "
+				    "WHERE id BETWEEN ?1 * 65536 AND ?1 * 65536 + 65535",
+	[STATEMENT_RECORD_FIRST] = "INSERT OR FAIL INTO identity_record (id, record) "
+				   "SELECT c0, c1 FROM waiting_record",
+	[STATEMENT_RECORD_ADD] = "INSERT INTO identity_record (id, record) VALUES (?1, ?2)",
 	[STATEMENT_RECORD_SET] = "UPDATE identity_record SET record = ?2 WHERE id = ?1",
 	[STATEMENT_RECORD_DELETE] = "DELETE FROM identity_record WHERE id = ?1",
 
@@ -247,9 +263,9 @@ const char *const statement_texts[STATEMENTS] = {
 			       "ON CONFLICT DO UPDATE SET value = excluded.value",
 
 	[STATEMENT_USERS_UNREAD] =
-		"SELECT DISTINCT user FROM identity WHERE source = ?1 AND read_s < ?2 AND "
-		"user > ?3 AND user NOT IN (SELECT id FROM user INDEXED BY user_inactive WHERE " USER_IS_INACTIVE
-		") ORDER BY user LIMIT ?4",
+		"SELECT DISTINCT id >> 16 AS user FROM identity WHERE source = ?1 AND read_s < ?2 "
+		"AND id >= ?3 * 65536 + 65536 AND id >> 16 NOT IN (SELECT id FROM user "
+		"INDEXED BY user_inactive WHERE " USER_IS_INACTIVE ") ORDER BY user LIMIT ?4",
 	[STATEMENT_SESSION_INSERT] =
 		"INSERT INTO session (uuid, user, source, name_id, name_id_format, session_index, "
 		"address, agent, created_s, seen_s, until_s, second_factor_s) "
@@ -296,7 +312,7 @@ bool statement_needs_no_flush(enum statement_id id)
 		STATEMENT_ORGANIZATION_FIND, STATEMENT_SOURCE_FIND, STATEMENT_NAME_FIND,
 		STATEMENT_ORGANIZATION_TEXT, STATEMENT_SOURCE_TEXT, STATEMENT_NAME_TEXT,
 		STATEMENT_ORGANIZATION_ADD,  STATEMENT_SOURCE_ADD,  STATEMENT_NAME_ADD,
-		STATEMENT_LOGIN_OWNER,	     STATEMENT_UUID_OWNER,  STATEMENT_IDENTITY_ADD,
+		STATEMENT_LOGIN_OWNER,	     STATEMENT_UUID_OWNER,  STATEMENT_KEY_OWNER,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(blind); i++)

@@ -7,12 +7,13 @@
  * wait until the writer has time. A call is one piece of the work, some milliseconds long, for a person's
  * change may come.
  *
- * Names (login): of up to RANGE users at once, so that a page of login is written by one or
- * two pieces and not by each. First their numbers are collected with the beginnings of their names, in
- * sorted runs; then these are merged, and the names, as the users' rows have them now, are
- * written in nearly their order. Only when all of a range are in login does counter
- * 'named-user' pass them: a range that was cut is done again, and meets its own rows. A name that
- * somebody else has in login is damage.
+ * Names (login) and keys (identity_key), called names here: of up to RANGE users at once, so that a page
+ * of the index is written by one or two pieces and not by each. First they are collected in
+ * sorted runs; then these are merged, and the names written in nearly their order. Once anybody
+ * was renamed, or the file was written by somebody else, what was collected may be old: each name
+ * is then looked at again. Only when all of a range are there does counter 'named-user' pass them: a
+ * range that was cut is done again, and meets its own rows. A name that somebody else has in
+ * the index is damage.
  *
  * Display names and holders of grants: a piece is all of a few users next to each other.
  */
@@ -24,14 +25,20 @@
 
 #include <rolebridge/base/alloc.h>
 
-#define RANGE (INT64_C(1) << 20)
+#define RANGE (INT64_C(1) << 17)
 #define PIECE 4000
+#define TEXTS_MAX ((size_t)1 << 30)
 #define CACHE_KEPT (4 * 1024 * 1024)
+
+enum { KIND_KEY = LOGIN_EMAIL + 1 };
 
 struct entry {
 	uint64_t begins; /* of the name, the first byte highest */
-	int64_t user;
-	enum login_kind kind;
+	int64_t id;	 /* the user, of a key the identity */
+	int64_t source;	 /* of a key */
+	uint32_t at, size;
+	uint8_t kind;
+	bool is_blob; /* a key that is a UUID */
 };
 
 struct run {
@@ -40,7 +47,10 @@ struct run {
 
 struct tidy {
 	int64_t after, collected, to; /* users */
-	struct rows entries, runs;
+	uint64_t renamed;	      /* when it began: store->renamed … */
+	int64_t version;	      /* … and what others wrote */
+	struct rows entries, runs, taken;
+	struct strbuf texts;
 };
 
 void tidy_forget(struct store *store)
@@ -49,6 +59,8 @@ void tidy_forget(struct store *store)
 		return;
 	rows_auto(&store->tidy->entries);
 	rows_auto(&store->tidy->runs);
+	rows_auto(&store->tidy->taken);
+	strbuf_finish(&store->tidy->texts);
 	free(store->tidy);
 	store->tidy = NULL;
 }
@@ -70,11 +82,22 @@ static int no_memory(struct err *err)
 	return err_set(err, ERR_MEMORY, "no memory left to fill indexes");
 }
 
+static int data_version(struct store *store, int64_t *ret_version, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_DATA_VERSION);
+
+	return query_number(&query, ret_version, err);
+}
+
 static int tidy_start(struct store *store, const struct horizon *horizon, struct err *err)
 {
+	int64_t version;
+
 	if (store->tidy && store->tidy->after == horizon->named)
 		return 0;
 	tidy_forget(store);
+	if (data_version(store, &version, err) < 0)
+		return -1;
 	store->tidy = alloc_zeroed(1, sizeof(*store->tidy));
 	if (!store->tidy)
 		return no_memory(err);
@@ -82,8 +105,12 @@ static int tidy_start(struct store *store, const struct horizon *horizon, struct
 		.after = horizon->named,
 		.collected = horizon->named,
 		.to = up_to(horizon->named, RANGE, horizon->last),
+		.renamed = store->renamed,
+		.version = version,
 		.entries = ROWS(struct entry),
 		.runs = ROWS(struct run),
+		.taken = ROWS(size_t),
+		.texts = STRBUF(TEXTS_MAX),
 	};
 	return 0;
 }
@@ -98,17 +125,20 @@ static struct run *run_at(const struct tidy *tidy, size_t i)
 	return (struct run *)(void *)tidy->runs.data + i;
 }
 
-static void collect_name(struct tidy *tidy, enum login_kind kind, const char *text, int64_t user)
+static void collect(struct tidy *tidy, struct entry entry, const void *data, size_t size)
 {
-	struct entry *entry = *text ? rows_add(&tidy->entries) : NULL;
+	const unsigned char *bytes = data;
+	struct entry *added = size ? rows_add(&tidy->entries) : NULL;
 
-	if (!entry)
+	if (!added)
 		return;
-	*entry = (struct entry){ .user = user, .kind = kind };
-	for (size_t i = 0; i < sizeof(entry->begins); i++) {
-		entry->begins = entry->begins << 8 | (unsigned char)*text;
-		text += *text != 0;
-	}
+	/* TEXTS_MAX is less than 4 GiB; a text that does not fit shows there. */
+	entry.at = (uint32_t)tidy->texts.size;
+	entry.size = (uint32_t)size;
+	for (size_t i = 0; i < sizeof(entry.begins); i++)
+		entry.begins = entry.begins << 8 | (i < size ? bytes[i] : 0);
+	*added = entry;
+	strbuf_append(&tidy->texts, data, size);
 }
 
 static int compare_entries(const void *a, const void *b)
@@ -117,27 +147,61 @@ static int compare_entries(const void *a, const void *b)
 
 	if (x->begins != y->begins)
 		return x->begins < y->begins ? -1 : 1;
-	return (x->user > y->user) - (x->user < y->user);
+	return (x->id > y->id) - (x->id < y->id);
 }
 
-static int collect_run(struct store *store, struct err *err)
+static int collect_names(struct store *store, int64_t to, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_LATE_NAMES);
 	struct tidy *tidy = store->tidy;
-	size_t begin = tidy->entries.count;
-	int64_t to = up_to(tidy->collected, piece_size(store), tidy->to);
-	struct run *run = rows_add(&tidy->runs);
 	int row;
 
 	query_int(&query, tidy->collected);
 	query_int(&query, to);
 	while ((row = query_row(&query, err)) > 0) {
-		collect_name(tidy, LOGIN_USERNAME, column_text(&query, 1), column_int(&query, 0));
-		collect_name(tidy, LOGIN_EMAIL, column_text(&query, 2), column_int(&query, 0));
+		const char *username = column_text(&query, 1), *email = column_text(&query, 2);
+		struct entry entry = { .id = column_int(&query, 0), .kind = LOGIN_USERNAME };
+
+		collect(tidy, entry, username, strlen(username));
+		/* The address of a tombstone is free. */
+		entry.kind = LOGIN_EMAIL;
+		collect(tidy, entry, email, column_int(&query, 4) ? 0 : strlen(email));
 	}
-	if (row < 0)
+	return row;
+}
+
+static int collect_keys(struct store *store, int64_t to, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_LATE_KEYS);
+	struct tidy *tidy = store->tidy;
+	int row;
+
+	query_int(&query, tidy->collected);
+	query_int(&query, to);
+	while ((row = query_row(&query, err)) > 0) {
+		bool is_blob = sqlite3_column_type(query.statement, 2) == SQLITE_BLOB;
+		struct entry entry = { .id = column_int(&query, 0),
+				       .source = column_int(&query, 1),
+				       .kind = KIND_KEY,
+				       .is_blob = is_blob };
+		size_t size;
+		const void *key = column_blob(&query, 2, &size);
+
+		collect(tidy, entry, key, size);
+	}
+	return row;
+}
+
+static int collect_run(struct store *store, struct err *err)
+{
+	struct tidy *tidy = store->tidy;
+	size_t begin = tidy->entries.count;
+	int64_t to = up_to(tidy->collected, piece_size(store), tidy->to);
+	struct run *run = rows_add(&tidy->runs);
+
+	if (collect_names(store, to, err) < 0 || collect_keys(store, to, err) < 0)
 		return -1;
-	if (!run || tidy->entries.failed)
+	if (!run || tidy->entries.failed || strbuf_failed(&tidy->texts))
 		return no_memory(err);
 	*run = (struct run){ begin, tidy->entries.count };
 	if (begin < tidy->entries.count)
@@ -163,36 +227,49 @@ static struct run *least_run(const struct tidy *tidy)
 	return least;
 }
 
-static int check_owner(struct store *store, const char *text, const struct entry *entry,
-		       struct err *err)
+/* A name stands in the index already: 0 when it is that of the entry. */
+static int check_owner(struct store *store, const struct entry *entry, const char *text,
+		       struct query *query, struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, STATEMENT_LOGIN_OWNER);
+	int row = query_row(query, err);
 
-	query_text(&query, text);
-	query_int(&query, entry->kind);
-
-	int row = query_row(&query, err);
-
-	if (row < 0 || (row > 0 && column_int(&query, 0) == entry->user))
+	if (row < 0 || (row > 0 && column_int(query, 0) == entry->id))
 		return row < 0 ? -1 : 0;
 	return err_refuse(err, ERR_IO, "store-damaged",
-			  "store '%s': users %lld and %lld both have the name '%s'", store->path,
-			  (long long)(row ? column_int(&query, 0) : 0), (long long)entry->user,
-			  text);
+			  "store '%s': %s %lld and %lld both have the %s '%s'", store->path,
+			  entry->kind == KIND_KEY ? "identities" : "users",
+			  (long long)(row ? column_int(query, 0) : 0), (long long)entry->id,
+			  entry->kind == KIND_KEY ? "key" : "name", text);
 }
 
-/* The name as the user has it now: it may have changed since it was collected. */
+static int fill_login(struct store *store, const struct entry *entry, const char *text,
+		      struct err *err)
+{
+	AUTO(query) struct query fill = query_open(store, STATEMENT_LOGIN_FILL);
+	AUTO(query) struct query owner = query_open(store, STATEMENT_LOGIN_OWNER);
+	int filled;
+
+	query_text(&fill, text);
+	query_int(&fill, entry->kind);
+	query_int(&fill, entry->id);
+	filled = query_run(&fill, err);
+	query_text(&owner, text);
+	query_int(&owner, entry->kind);
+	return filled == 0 ? check_owner(store, entry, text, &owner, err) : filled;
+}
+
+/* The name as the user has it now. */
 static int fill_name(struct store *store, const struct entry *entry, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_LATE_NAME);
 
-	query_int(&query, entry->user);
+	query_int(&query, entry->id);
 
 	int row = query_row(&query, err);
 
 	if (row == 0)
 		return err_refuse(err, ERR_IO, "store-damaged", "store '%s': no user %lld",
-				  store->path, (long long)entry->user);
+				  store->path, (long long)entry->id);
 	if (row < 0)
 		return -1;
 
@@ -200,14 +277,97 @@ static int fill_name(struct store *store, const struct entry *entry, struct err 
 
 	if (!*text || (entry->kind == LOGIN_EMAIL && column_int(&query, 2)))
 		return 0;
+	return fill_login(store, entry, text, err);
+}
 
-	AUTO(query) struct query fill = query_open(store, STATEMENT_LOGIN_FILL);
+/* The key, unless the identity is not there any more. */
+static int fill_key(struct store *store, const struct entry *entry, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_LATE_KEY);
+	struct compact buffer, bytes;
 
-	query_text(&fill, text);
-	query_int(&fill, entry->kind);
-	query_int(&fill, entry->user);
+	query_int(&query, entry->id);
+
+	int row = query_row(&query, err);
+
+	if (row <= 0)
+		return row;
+
+	const char *key = column_compact(&query, 1, &buffer);
+	AUTO(query) struct query fill = query_open(store, STATEMENT_KEY_FILL);
+	AUTO(query) struct query owner = query_open(store, STATEMENT_KEY_OWNER);
+
+	query_int(&fill, column_int(&query, 0));
+	query_compact(&fill, key, &bytes);
+	query_int(&fill, entry->id);
 	row = query_run(&fill, err);
-	return row == 0 ? check_owner(store, text, entry, err) : row;
+	query_int(&owner, column_int(&query, 0));
+	query_compact(&owner, key, &bytes);
+	return row == 0 ? check_owner(store, entry, key, &owner, err) : row;
+}
+
+/* One after the other, each looked at again. */
+static int fill_slowly(struct store *store, struct err *err)
+{
+	const struct tidy *tidy = store->tidy;
+	const size_t *taken = (const size_t *)(void *)tidy->taken.data;
+
+	for (size_t i = 0; i < tidy->taken.count; i++) {
+		const struct entry *entry = entry_at(tidy, taken[i]);
+
+		if ((entry->kind == KIND_KEY ? fill_key(store, entry, err)
+					     : fill_name(store, entry, err)) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int wait_for_flush(struct store *store, const struct entry *entry, struct err *err)
+{
+	const char *text = store->tidy->texts.data + entry->at;
+	bool is_key = entry->kind == KIND_KEY;
+	AUTO(query)
+	struct query query =
+		query_open(store, is_key ? STATEMENT_KEYS_FILL : STATEMENT_LOGINS_FILL);
+
+	if (is_key)
+		query_int(&query, entry->source);
+	if (entry->is_blob)
+		query_blob(&query, text, entry->size);
+	else
+		query_bytes(&query, text, entry->size);
+	if (!is_key)
+		query_int(&query, entry->kind);
+	query_int(&query, entry->id);
+	return query_run(&query, err);
+}
+
+/* All together. 1 when all are there now, 0 when some were there before, of whom nobody knows. */
+static int fill_together(struct store *store, struct err *err)
+{
+	const struct tidy *tidy = store->tidy;
+	const size_t *taken = (const size_t *)(void *)tidy->taken.data;
+	int64_t before = sqlite3_total_changes64(store->db);
+
+	for (size_t i = 0; i < tidy->taken.count; i++)
+		if (wait_for_flush(store, entry_at(tidy, taken[i]), err) < 0)
+			return -1;
+	if (batch_flush(store, err) < 0)
+		return -1;
+	return (size_t)(sqlite3_total_changes64(store->db) - before) == tidy->taken.count;
+}
+
+static int fill_taken(struct store *store, struct err *err)
+{
+	const struct tidy *tidy = store->tidy;
+	int64_t version;
+	int filled = 0;
+
+	if (data_version(store, &version, err) < 0)
+		return -1;
+	if (store->renamed == tidy->renamed && version == tidy->version)
+		filled = fill_together(store, err);
+	return filled ? filled : fill_slowly(store, err);
 }
 
 static int set_counter(struct store *store, enum statement_id id, int64_t user_id, struct err *err)
@@ -223,14 +383,20 @@ static int fill_some(struct store *store, bool *ret_all, struct err *err)
 	struct tidy *tidy = store->tidy;
 	struct run *run = NULL;
 
+	tidy->taken.count = 0;
 	for (int64_t done = 0; done < piece_size(store); done++) {
+		size_t *taken;
+
 		run = least_run(tidy);
-		if (!run)
+		taken = run ? rows_add(&tidy->taken) : NULL;
+		if (!taken)
 			break;
-		if (fill_name(store, entry_at(tidy, run->at), err) < 0)
-			return -1;
-		run->at++;
+		*taken = run->at++;
 	}
+	if (tidy->taken.failed)
+		return no_memory(err);
+	if (tidy->taken.count && fill_taken(store, err) < 0)
+		return -1;
 	*ret_all = !run;
 	return *ret_all ? set_counter(store, STATEMENT_NAMED_USER_SET, tidy->to, err) : 0;
 }

@@ -83,7 +83,8 @@ const struct horizon *store_horizon(struct store *store, struct err *err)
 	store->horizon = (struct horizon){ .indexed = column_int(&query, 0),
 					   .named = column_int(&query, 1),
 					   .last = column_int(&query, 2),
-					   .has_logins = column_int(&query, 3) != 0 };
+					   .has_logins = column_int(&query, 3) != 0,
+					   .has_keys = column_int(&query, 4) != 0 };
 	store->horizon_known = !sqlite3_get_autocommit(store->db);
 	return &store->horizon;
 }

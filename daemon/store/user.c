@@ -327,6 +327,7 @@ static int user_update(struct store *store, const struct user *user, struct err 
 	changed = row_write(store, STATEMENT_USER_UPDATE, user, user->id, &numbers, &rc, err);
 	/* The trigger may have put names into login. */
 	store->horizon.has_logins = true;
+	store->renamed++;
 	return changed == -2 ? explain_broken(user, rc, err) : changed;
 }
 

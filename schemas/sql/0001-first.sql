@@ -11,11 +11,12 @@
 -- filled in order and in short transactions:
 --
 --	login				user names and addresses of users up to counter 'named-user'
+--	identity_key			keys of identities of users up to it
 --	user_display, grant_holder	display names (indexed = 1) and holders up to 'indexed-user'
 --
--- A reader looks through the rows of later users itself. That no two users have one name holds at every
--- moment all the same: the writer looks for a name in login and among the users after
--- 'named-user', within the transaction that gives it to somebody.
+-- A reader looks through the rows of later users itself. That no two users have one name, and no two
+-- identities one key, holds at every moment all the same: the writer looks for it in login, or
+-- identity_key, and among the users after 'named-user', within the transaction that gives it to somebody.
 --
 -- Users are never removed and numbered without gaps, so that a number up to the last one needs no
 -- foreign key; neither does one that the store looked up in organization, source or name.
@@ -83,25 +84,29 @@ BEGIN
 	WHERE new.email <> '' AND (new.disabled & 32) = 0;
 END;
 
--- Small rows, so that all heads of a source are read in one short pass. The record lies in
--- identity_record under user * 65536 + slot: a person's records lie side by side, no index.
+-- The id is user * 65536 + a number from 0: a person's identities lie side by side, no index. Heads
+-- are small, so that all of them are read in one short pass; the records lie apart under the same id.
 CREATE TABLE identity (
-	source INTEGER NOT NULL,
-	key ANY NOT NULL,
-	user INTEGER NOT NULL,
-	slot INTEGER NOT NULL CHECK (slot BETWEEN 0 AND 65535),
-	digest BLOB NOT NULL CHECK (length(digest) = 16),
-	read_s INTEGER NOT NULL,
-	missing_s INTEGER NOT NULL,
-	missing_runs INTEGER NOT NULL,
-	PRIMARY KEY (source, key)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE identity_record (
 	id INTEGER PRIMARY KEY,
 	source INTEGER NOT NULL,
 	key ANY NOT NULL,
+	digest BLOB NOT NULL CHECK (length(digest) = 16),
+	read_s INTEGER NOT NULL,
+	missing_s INTEGER NOT NULL,
+	missing_runs INTEGER NOT NULL
+) STRICT;
+CREATE TABLE identity_record (
+	id INTEGER PRIMARY KEY,
 	record BLOB NOT NULL
 ) STRICT;
+-- Each key is there once, or belongs to a user who comes after 'named-user' and was added with it. What
+-- is added to a user later is written here at once, and so is the new place of an identity that moves.
+CREATE TABLE identity_key (
+	source INTEGER NOT NULL,
+	key ANY NOT NULL,
+	id INTEGER NOT NULL,
+	PRIMARY KEY (source, key)
+) STRICT, WITHOUT ROWID;
 
 -- All grants of a user are one text, which is written once for a new user and read at once: a JSON
 -- array of [kind, name, origin, origin's id, origin's source, given, expires], without spaces and in
