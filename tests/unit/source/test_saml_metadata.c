@@ -324,7 +324,7 @@ static void test_pin(void **state)
 	(void)state;
 	/* The program to start again would be valgrind. */
 	if (getenv("ROLEBRIDGE_VALGRIND"))
-		skip();
+		return;
 	xml = sign_metadata(&second, &size);
 	read_in_worker(xml, size, &second, reason, sizeof(reason));
 	assert_string_equal(reason, "");
@@ -358,7 +358,7 @@ static void test_federation(void **state)
 
 	(void)state;
 	if (getenv("ROLEBRIDGE_VALGRIND"))
-		skip();
+		return;
 	strbuf_puts(&text, "<md:EntitiesDescriptor " NAMESPACES ">");
 	for (uint64_t i = 0; i < count; i++)
 		strbuf_printf(
