@@ -173,21 +173,23 @@ bool web_url(struct web *web, const char *path, struct strbuf *out)
 /* ------------------------------------------------------------------ cookies -- */
 
 static const struct {
-	const char *name;
+	const char *name; /* with the prefix that secure ones have */
 	enum http_same_site same_site;
 } cookies[] = {
-	[COOKIE_SESSION] = { "rolebridge", HTTP_SAME_SITE_LAX },
-	[COOKIE_APPLICATION] = { "rolebridge-app", HTTP_SAME_SITE_LAX },
+	[COOKIE_SESSION] = { "__Host-rolebridge", HTTP_SAME_SITE_LAX },
+	[COOKIE_APPLICATION] = { "__Host-rolebridge-app", HTTP_SAME_SITE_LAX },
 	/* The IdP answers by a POST from its own site. */
-	[COOKIE_LOGIN] = { "rolebridge-login-", HTTP_SAME_SITE_NONE },
-	[COOKIE_LOGOUT] = { "rolebridge-logout", HTTP_SAME_SITE_NONE },
-	[COOKIE_NONCE] = { "rolebridge-nonce", HTTP_SAME_SITE_LAX },
+	[COOKIE_LOGIN] = { "__Host-rolebridge-login-", HTTP_SAME_SITE_NONE },
+	[COOKIE_LOGOUT] = { "__Host-rolebridge-logout", HTTP_SAME_SITE_NONE },
+	[COOKIE_NONCE] = { "__Host-rolebridge-nonce", HTTP_SAME_SITE_LAX },
 };
 
 static const char *cookie_name(struct arena *arena, bool secure, enum cookie cookie,
 			       const char *suffix)
 {
-	return arena_printf(arena, "%s%s%s", secure ? "__Host-" : "", cookies[cookie].name, suffix);
+	const char *name = cookies[cookie].name + (secure ? 0 : strlen("__Host-"));
+
+	return suffix[0] ? arena_printf(arena, "%s%s", name, suffix) : name;
 }
 
 const char *cookie_get(const struct http_request *request, bool secure, enum cookie cookie,
