@@ -160,7 +160,8 @@ struct saml_make {
 	const char *request_id; /* NULL: unsolicited */
 	const char *name_id;
 	int64_t now_s;
-	uint64_t number; /* makes IDs and the person unique */
+	uint64_t number; /* makes IDs unique, and the person */
+	uint64_t people; /* 0: each has an own; else so many take turns */
 	unsigned
 		groups; /* values of isMemberOf; 20 with 300 bytes of padding each: 8.2 kB in all */
 	unsigned signatures;		    /* enum saml_make_signed */
@@ -188,6 +189,7 @@ static inline void saml_make_attribute(struct strbuf *out, const char *name, con
 
 static inline void saml_make_attributes(struct strbuf *out, const struct saml_make *make)
 {
+	unsigned long long person = make->people ? make->number % make->people : make->number;
 	char text[128];
 	const char *const fixed[][3] = {
 		{ "urn:oid:2.5.4.42", "givenName", "Ada" },
@@ -200,9 +202,9 @@ static inline void saml_make_attributes(struct strbuf *out, const struct saml_ma
 	};
 
 	strbuf_puts(out, "<saml:AttributeStatement>");
-	snprintf(text, sizeof(text), "ada%llu", (unsigned long long)make->number);
+	snprintf(text, sizeof(text), "ada%llu", person);
 	saml_make_attribute(out, "urn:oid:0.9.2342.19200300.100.1.1", "uid", text);
-	snprintf(text, sizeof(text), "ada%llu@acme.example", (unsigned long long)make->number);
+	snprintf(text, sizeof(text), "ada%llu@acme.example", person);
 	saml_make_attribute(out, "urn:oid:0.9.2342.19200300.100.1.3", "mail", text);
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		saml_make_attribute(out, fixed[i][0], fixed[i][1], fixed[i][2]);

@@ -9,6 +9,7 @@
  */
 #include <lber.h>
 #include <ldap.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,8 +47,8 @@ static void count_entry(LDAP *directory, LDAPMessage *entry, struct totals *tota
 }
 
 /* One page; the cookie of the next goes to *cookie (empty: that was the last). */
-static int read_page(LDAP *directory, const char *base, const char *filter, char **attributes,
-		     struct berval *cookie, struct totals *totals)
+static int read_page(LDAP *directory, const char *base, const char *filter,
+		     const char *const *attributes, struct berval *cookie, struct totals *totals)
 {
 	LDAPControl *page = NULL, *controls[2] = { NULL, NULL }, **answers = NULL;
 	LDAPMessage *message;
@@ -56,8 +57,9 @@ static int read_page(LDAP *directory, const char *base, const char *filter, char
 	if (code != LDAP_SUCCESS)
 		return fail("page control", code);
 	controls[0] = page;
-	code = ldap_search_ext(directory, base, LDAP_SCOPE_SUBTREE, filter, attributes, 0, controls,
-			       NULL, NULL, LDAP_NO_LIMIT, &id);
+	code = ldap_search_ext(directory, base, LDAP_SCOPE_SUBTREE, filter,
+			       (char **)(uintptr_t)attributes, 0, controls, NULL, NULL,
+			       LDAP_NO_LIMIT, &id);
 	ldap_control_free(page);
 	if (code != LDAP_SUCCESS)
 		return fail("search", code);
@@ -83,8 +85,8 @@ static int read_page(LDAP *directory, const char *base, const char *filter, char
 	return 0;
 }
 
-static int read_all(LDAP *directory, const char *base, const char *filter, char **attributes,
-		    struct totals *totals)
+static int read_all(LDAP *directory, const char *base, const char *filter,
+		    const char *const *attributes, struct totals *totals)
 {
 	struct berval cookie = { 0, NULL };
 
@@ -106,10 +108,10 @@ static double now_s(void)
 
 static int drain(const char *uri, const char *base)
 {
-	static char *user_attributes[] = { "entryUUID",	   "uid",   "cn",
-					   "mail",	   "title", "departmentNumber",
-					   "employeeType", NULL };
-	static char *group_attributes[] = { "entryUUID", "member", NULL };
+	static const char *const user_attributes[] = { "entryUUID",    "uid",	"cn",
+						       "mail",	       "title", "departmentNumber",
+						       "employeeType", NULL };
+	static const char *const group_attributes[] = { "entryUUID", "member", NULL };
 	struct totals totals = { 0 };
 	int version = LDAP_VERSION3, code, result;
 	double start = now_s();

@@ -6,7 +6,8 @@
  *	saml_responses make FOLDER COUNT IDP-ENTITY SP-ENTITY ACS-URL REQUEST-ID [NOW] [FLAG…]
  *
  * FLAG: gcm, cbc (encrypt to sp.crt), response, both (what is signed; default: the assertion),
- * groups=N (20: 8.2 kB in all), first=N (number of the first; IDs and persons follow from it). REQUEST-ID:
+ * groups=N (20: 8.2 kB in all), first=N (number of the first; IDs and persons follow from it), people=N (take
+ * turns). REQUEST-ID:
  * "-" for unsolicited ones; a name with %llu in it has the number there. NOW: seconds since 1970; "-": now.
  */
 #include <errno.h>
@@ -68,6 +69,8 @@ static void take_flag(const char *flag, const struct saml_pair *sp, struct saml_
 		make->signatures = SAML_MAKE_RESPONSE | SAML_MAKE_ASSERTION;
 	} else if (strncmp(flag, "groups=", 7) == 0) {
 		make->groups = (unsigned)strtoul(flag + 7, NULL, 10);
+	} else if (strncmp(flag, "people=", 7) == 0) {
+		make->people = strtoull(flag + 7, NULL, 10);
 	} else if (strncmp(flag, "first=", 6) == 0) {
 		make->number = strtoull(flag + 6, NULL, 10);
 	} else {
@@ -112,7 +115,9 @@ static int make_responses(char **arguments, int count)
 		char request[512], name[64];
 		char *line;
 		make.request_id = request_id(arguments[5], make.number, request, sizeof(request));
-		snprintf(name, sizeof(name), "person-%llu", (unsigned long long)make.number);
+		snprintf(name, sizeof(name), "person-%llu",
+			 (unsigned long long)(make.people ? make.number % make.people
+							  : make.number));
 		make.name_id = name;
 		line = saml_make_encoded(&make);
 		puts(line);
