@@ -83,7 +83,7 @@ static int tell_idp(struct http_request *request, struct http_response *response
 	    cookie_set(request, response, site->secure, COOKIE_LOGOUT, "",
 		       arena_strdup(request->arena, strbuf_text(&sealed)), LOGOUT_WAITS_S, err) < 0)
 		return -1;
-	return page_send(request, response, &outgoing, err);
+	return page_send_after_form(request, response, &outgoing, err);
 }
 
 int logout_post(struct http_request *request, struct http_response *response, struct err *err)

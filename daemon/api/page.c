@@ -122,6 +122,27 @@ int page_send(struct http_request *request, struct http_response *response,
 	return 0;
 }
 
+/*
+ * As page_send, where a form of ours was posted: browsers hold a redirect after it, and all that follow, to the
+ * form's policy (CSP 3, form-action), and where an IdP redirects to is not known. So the page goes on by itself.
+ */
+int page_send_after_form(struct http_request *request, struct http_response *response,
+			 const struct saml_outgoing *outgoing, struct err *err)
+{
+	struct strbuf *out = &response->body;
+
+	if (outgoing->binding != SAML_REDIRECT)
+		return page_send(request, response, outgoing, err);
+	response->content_type = "text/html; charset=utf-8";
+	strbuf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+			 "<meta http-equiv=\"refresh\" content=\"0;url=");
+	http_html_escape(out, outgoing->url);
+	strbuf_puts(out, "\"><title>One moment</title></head><body><p><a href=\"");
+	http_html_escape(out, outgoing->url);
+	strbuf_puts(out, "\">Continue</a></p></body></html>\n");
+	return 0;
+}
+
 /* ------------------------------------------------------------- the start page -- */
 
 int start_page(struct http_request *request, struct http_response *response, struct err *err)

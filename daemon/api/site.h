@@ -77,6 +77,8 @@ void page_end(struct http_response *response);
 /* A message to the IdP or an application: a redirect, or a form that posts itself. */
 int page_send(struct http_request *request, struct http_response *response,
 	      const struct saml_outgoing *outgoing, struct err *err);
+int page_send_after_form(struct http_request *request, struct http_response *response,
+			 const struct saml_outgoing *outgoing, struct err *err);
 /* A page for a person who is refused: title, text, what to tell the administrator. */
 void page_refused(struct http_request *request, struct http_response *response, int status,
 		  const char *title, const char *text);

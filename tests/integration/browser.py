@@ -35,9 +35,10 @@ class Form:
 
 
 class Browser:
-    def __init__(self):
+    def __init__(self, authority=None):
         self.session = requests.Session()
         self.session.trust_env = False
+        self.session.verify = str(authority) if authority else True
         self.trail = []
 
     def request(self, method, url, **options):

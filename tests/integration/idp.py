@@ -58,11 +58,13 @@ def php(value):
 
 
 class IdentityProvider:
-    def __init__(self, people, host="127.0.0.1"):
+    def __init__(self, people, host="127.0.0.1", public=None):
+        """public: the address that browsers know, behind a proxy with TLS."""
         self._own = tempfile.TemporaryDirectory(prefix="rolebridge-idp-")
         self.folder = Path(self._own.name)
         self.port = free_port()
-        self.url = f"http://{host}:{self.port}/"
+        self.local = f"http://{host}:{self.port}/"
+        self.url = public or self.local
         self.people = people
         self.process = None
         self.providers = {}
@@ -115,12 +117,13 @@ class IdentityProvider:
 
     @property
     def metadata_url(self):
-        return self.url + "saml2/idp/metadata.php"
+        return self.local + "saml2/idp/metadata.php"
 
     # --- files ---
 
     def _write(self):
         folder = self.folder
+        secure = self.url.startswith("https:")
         config = {
             "baseurlpath": self.url,
             "certdir": str(folder / "cert") + "/",
@@ -135,8 +138,8 @@ class IdentityProvider:
             "logging.handler": "file",
             "enable.saml20-idp": True,
             "module.enable": {"core": True, "saml": True, "exampleauth": True},
-            "session.cookie.secure": False,
-            "session.cookie.samesite": None,
+            "session.cookie.secure": secure,
+            "session.cookie.samesite": "None" if secure else None,
             "session.cookie.name": "IdpSession",
             "session.phpsession.cookiename": "IdpPhp",
             "session.authtoken.cookiename": "IdpToken",

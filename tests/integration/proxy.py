@@ -113,11 +113,11 @@ class Proxy:
 
     name = None
 
-    def __init__(self, socket, hosts, login_host=None, pair=None, passed=None):
+    def __init__(self, socket, hosts, login_host=None, pair=None, passed=None, port=None):
         self._own = tempfile.TemporaryDirectory(prefix=f"rolebridge-{self.name}-")
         self.folder = Path(self._own.name)
         os.chmod(self.folder, 0o755)
-        self.port = free_port()
+        self.port = port or free_port()
         self.socket = socket
         self.hosts, self.login_host = hosts, login_host
         self.pair, self.passed = pair, passed or {}

@@ -5,8 +5,9 @@ import time
 
 from bridge import Bridge
 from browser import Browser
-from idp import IdentityProvider, make_key
+from idp import IdentityProvider, free_port, make_key
 from proxy import Nginx
+from web import Authority
 
 PEOPLE = {
     "anna": {"uid": ["anna"], "mail": ["anna@acme.example"], "displayName": ["Anna Müller"],
@@ -160,3 +161,32 @@ sources:
     def refusals(self):
         """Why logins were refused, oldest first."""
         return [str(row["detail"]) for row in self.audit("login.refused")]
+
+
+class TlsSignIn(SignIn):
+    """The same over TLS: our listener on TCP has the certificate, application and IdP stand behind nginx. Each name
+    below localhost is a site of its own, as no domain is registered there."""
+
+    NAMES = "DNS:localhost,DNS:app.localhost,DNS:idp.localhost,IP:127.0.0.1"
+
+    def make_idp(self):
+        self.port, self.login_port = free_port(), free_port()
+        return IdentityProvider(self.people, host="localhost", public=f"https://idp.localhost:{self.port}/")
+
+    def make_proxy(self):
+        self.authority = Authority(self.bridge.folder)
+        self.pair = self.authority.issue("https", self.NAMES)
+        return Nginx(self.socket, list(self.hosts), pair=self.pair, port=self.port,
+                     passed={"idp.localhost": self.idp.port})
+
+    @property
+    def public_url(self):
+        return f"https://localhost:{self.login_port}"
+
+    def listeners(self):
+        return super().listeners() + f"""
+  - {{address: "127.0.0.1:{self.login_port}", certificate: "{self.pair[0]}", private_key: "{self.pair[1]}"}}
+"""
+
+    def browser(self):
+        return Browser(self.authority.certificate)
