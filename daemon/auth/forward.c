@@ -363,9 +363,13 @@ const struct application *applications_find(const struct applications *applicati
 
 	if (!is_https && !text_ascii_equal_caseless(scheme, "http"))
 		return NULL;
-	if (url_host_normalise(is_https, host, strlen(host), normal, NULL) < 0)
-		return NULL;
-	origin = find_origin(applications, is_https, normal);
+	/* Most hosts are written as they stand in the table. */
+	origin = find_origin(applications, is_https, host);
+	if (!origin) {
+		if (url_host_normalise(is_https, host, strlen(host), normal, NULL) < 0)
+			return NULL;
+		origin = find_origin(applications, is_https, normal);
+	}
 	if (!origin || path_decode(path, strcspn(path, "?"), &read) == PATH_BAD)
 		return NULL;
 	if (origin->sole)

@@ -14,8 +14,14 @@
 
 #define LIST_BYTES_MAX ((size_t)1 << 20)
 
+struct kept {
+	void *_Atomic thing;
+	void (*destroy)(void *thing); /* for the one who holds the last reference */
+};
+
 struct counted {
 	atomic_uint references;
+	struct kept kept[PRINCIPAL_SLOTS];
 	struct principal principal;
 	/* Pointers of the lists, then the texts, follow. */
 };
@@ -38,8 +44,35 @@ void principal_release(const struct principal *principal)
 	if (!principal)
 		return;
 	counted = counted_of(principal);
-	if (atomic_fetch_sub_explicit(&counted->references, 1, memory_order_acq_rel) == 1)
-		free(counted);
+	if (atomic_fetch_sub_explicit(&counted->references, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < PRINCIPAL_SLOTS; i++) {
+		void *thing = atomic_load_explicit(&counted->kept[i].thing, memory_order_relaxed);
+
+		if (thing)
+			counted->kept[i].destroy(thing);
+	}
+	free(counted);
+}
+
+void *principal_kept(const struct principal *principal, unsigned slot)
+{
+	return atomic_load_explicit(&counted_of(principal)->kept[slot].thing, memory_order_acquire);
+}
+
+void *principal_keep(const struct principal *principal, unsigned slot, void *thing,
+		     void (*destroy)(void *thing))
+{
+	struct kept *kept = &counted_of(principal)->kept[slot];
+	void *first = NULL;
+
+	if (!atomic_compare_exchange_strong(&kept->thing, &first, thing)) {
+		destroy(thing);
+		return first;
+	}
+	/* Read when the last reference is given back, and this caller has one. */
+	kept->destroy = destroy;
+	return thing;
 }
 
 /* Names of one kind of grant, each once, sorted: grants come ordered by kind and name. */

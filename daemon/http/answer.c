@@ -104,6 +104,11 @@ static void headers_add(struct MHD_Response *response, const struct exchange *ex
 	MHD_add_response_header(response, "X-Request-Id", exchange->request.id);
 }
 
+static bool server_ends(const struct http_server *server)
+{
+	return atomic_load_explicit(&server->phase, memory_order_relaxed) != 0;
+}
+
 static int answer_queue(struct MHD_Connection *connection, struct exchange *exchange,
 			struct MHD_Response *response, bool empty, bool last)
 {
@@ -119,7 +124,7 @@ static int answer_queue(struct MHD_Connection *connection, struct exchange *exch
 		snprintf(seconds, sizeof(seconds), "%u", exchange->request.retry_after_s);
 		MHD_add_response_header(response, "Retry-After", seconds);
 	}
-	if (last || atomic_load_explicit(&exchange->server->phase, memory_order_relaxed) != 0)
+	if (last || server_ends(exchange->server))
 		MHD_add_response_header(response, "Connection", "close");
 	exchange->status = exchange->response.status ? exchange->response.status : 200;
 	result = MHD_queue_response(connection, (unsigned)exchange->status, response);
@@ -199,6 +204,7 @@ int answer_error(struct MHD_Connection *connection, struct exchange *exchange, b
 
 	exchange->failed = true;
 	strbuf_finish(&response->body);
+	http_prepared_release(response->prepared);
 	if (response->stream.next && response->stream.close)
 		response->stream.close(response->stream.context);
 	*response = (struct http_response){ .body = STRBUF(HTTP_RESPONSE_MAX) };
@@ -277,8 +283,23 @@ static int answer_stream(struct MHD_Connection *connection, struct exchange *exc
 	return answer_queue(connection, exchange, response, false, false);
 }
 
+static int answer_prepared(struct MHD_Connection *connection, struct exchange *exchange)
+{
+	const struct http_route *route = exchange->request.route;
+
+	if (!(route->flags & HTTP_ROUTE_BARE)) {
+		err_set(&exchange->err, ERR_INTERNAL, "a prepared answer is for bare routes only");
+		return answer_error(connection, exchange, false);
+	}
+	watch_set(&exchange->link->watched, SEND_DEADLINE_MS);
+	return prepared_queue(exchange->response.prepared, connection,
+			      server_ends(exchange->server), &exchange->status);
+}
+
 int answer_filled(struct MHD_Connection *connection, struct exchange *exchange)
 {
+	if (exchange->response.prepared)
+		return answer_prepared(connection, exchange);
 	return exchange->response.stream.next ? answer_stream(connection, exchange)
 					      : answer_body(connection, exchange, false);
 }

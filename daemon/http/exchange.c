@@ -51,6 +51,8 @@ static void exchange_release(struct exchange *exchange)
 	if (stream->next && stream->close)
 		stream->close(stream->context);
 	stream->next = NULL;
+	http_prepared_release(exchange->response.prepared);
+	exchange->response.prepared = NULL;
 	strbuf_finish(&exchange->body);
 	strbuf_finish(&exchange->response.body);
 }

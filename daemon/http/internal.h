@@ -168,5 +168,8 @@ void exchange_drop_spare(struct link *link);
 /* --- answers (answer.c): queue the response; MHD_YES or MHD_NO. last: the connection ends with it --- */
 int answer_filled(struct MHD_Connection *connection, struct exchange *exchange);
 int answer_error(struct MHD_Connection *connection, struct exchange *exchange, bool last);
+/* prepared.c: the same for an answer made before. */
+int prepared_queue(const struct http_prepared *prepared, struct MHD_Connection *connection,
+		   bool last, int *ret_status);
 
 #endif

@@ -46,6 +46,17 @@ struct principal {
 	const char *roles_text, *personas_text, *groups_text;
 };
 
+/*
+ * What somebody makes of a principal and wants to find with it again, one thing for each slot. It is never
+ * changed, and destroyed with the principal.
+ */
+#define PRINCIPAL_SLOTS 2
+/* NULL: nothing yet. As long as the caller holds the principal. */
+void *principal_kept(const struct principal *principal, unsigned slot);
+/* Takes thing over; returns what is kept: another thread's, when that one was first. */
+void *principal_keep(const struct principal *principal, unsigned slot, void *thing,
+		     void (*destroy)(void *thing));
+
 struct session_view {
 	const struct principal *principal; /* until session_view_release */
 	int64_t session_id;

@@ -137,6 +137,8 @@ struct http_response {
 	const char *content_type;  /* "application/json" unless set; static or arena */
 	struct strbuf body;	   /* cap HTTP_RESPONSE_MAX */
 	struct http_stream stream; /* used when next is set; body is ignored then */
+	struct http_prepared
+		*prepared; /* when set, all of the answer; a reference that is taken over */
 	struct http_pair headers[HTTP_RESPONSE_HEADERS_MAX];
 	size_t header_count;
 	bool failed; /* a header did not fit: 500 instead of this response */
@@ -148,9 +150,22 @@ struct http_response {
 /*
  * Texts are borrowed. Past HTTP_RESPONSE_HEADERS_MAX, and for a value with a line break or another control
  * character or a NULL, the response as a whole fails (500) and false is returned. Several
- * of one name are sent as several.
+ * of one name are sent as several. One with an empty value is not sent.
  */
 bool http_response_header(struct http_response *response, const char *name, const char *value);
+
+/*
+ * An answer without body that is made once, counted, and sent many times, from any thread: what is the same for all
+ * requests. Only for routes with HTTP_ROUTE_BARE: others have headers of their own for each request.
+ */
+struct http_prepared;
+/*
+ * Status, headers and content type of response, which stays the caller's. ERR_INTERNAL: it failed, or has a body, a
+ * stream or a prepared answer itself.
+ */
+struct http_prepared *http_prepared_create(const struct http_response *response, struct err *err);
+struct http_prepared *http_prepared_acquire(struct http_prepared *prepared);
+void http_prepared_release(struct http_prepared *prepared); /* NULL is fine */
 
 enum http_same_site { HTTP_SAME_SITE_LAX, HTTP_SAME_SITE_STRICT, HTTP_SAME_SITE_NONE };
 

@@ -76,6 +76,42 @@ static void test_find(void **state)
 	session_view_release(&view);
 }
 
+static void count_end(void *thing)
+{
+	++*(int *)thing;
+}
+
+/* What is kept with a principal: the first one stays, and goes with the last who holds it. */
+static void test_kept(void **state)
+{
+	struct world *world = *state;
+	char token[SESSION_TOKEN_TEXT];
+	struct session session = world_sign_in(world, "bob", NOW, token);
+	struct session_view view, other;
+	int ends[3] = { 0 };
+
+	ok(world, sessions_find(world->sessions, token, "", NOW, &view, &world->err));
+	ok(world, sessions_find(world->sessions, token, "", NOW, &other, &world->err));
+	assert_null(principal_kept(view.principal, 0));
+	assert_ptr_equal(principal_keep(view.principal, 0, &ends[0], count_end), &ends[0]);
+	assert_ptr_equal(principal_keep(other.principal, 0, &ends[1], count_end), &ends[0]);
+	assert_int_equal(ends[1], 1);
+	assert_null(principal_kept(view.principal, 1));
+	assert_ptr_equal(principal_keep(view.principal, 1, &ends[2], count_end), &ends[2]);
+	assert_ptr_equal(principal_kept(other.principal, 0), &ends[0]);
+	session_view_release(&view);
+	/* Read anew, it is another one. */
+	table_observer(world->sessions).changed(world->sessions, session.user_id);
+	ok(world, sessions_find(world->sessions, token, "", NOW, &view, &world->err));
+	assert_null(principal_kept(view.principal, 0));
+	session_view_release(&view);
+	assert_int_equal(ends[0] + ends[2], 0);
+	session_view_release(&other);
+	assert_int_equal(ends[0], 1);
+	assert_int_equal(ends[1], 1);
+	assert_int_equal(ends[2], 1);
+}
+
 static void test_hosts(void **state)
 {
 	struct world *world = *state;
@@ -540,6 +576,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tokens),
 		TEST(test_find),
+		TEST(test_kept),
 		TEST(test_hosts),
 		TEST(test_time),
 		TEST(test_grants),
