@@ -5,7 +5,12 @@
  */
 #include "site.h"
 
+#include <strings.h>
+
 #include <rolebridge/base/log.h>
+
+/* Proxies keep what they are told in buffers; the snippets make room for this much. */
+#define HEADERS_MAX ((size_t)24 * 1024)
 
 static int answer(struct http_response *response, int status)
 {
@@ -24,42 +29,62 @@ static int deny(struct http_request *request, struct http_response *response, co
 
 /* Where the browser has to go; nginx takes it from the header, others pass the redirect on. */
 static int ask_to_sign_in(struct http_request *request, struct http_response *response,
-			  const char *scheme, const char *host, const char *uri)
+			  const struct site *site, const struct application *application,
+			  const char *scheme, const char *uri)
 {
-	const char *original = arena_printf(request->arena, "%s://%s%s", scheme, host, uri);
-	const char *start = arena_printf(request->arena, "%s://%s/.rolebridge/start", scheme, host);
-	const struct http_pair pairs[] = { { "return", original } };
-	const char *url = original && start ? url_with(request->arena, start, pairs, 1) : NULL;
+	/* Its configured name, whatever spelling it was asked for by. */
+	const char *origin = arena_printf(request->arena, "%s://%s",
+					  strcasecmp(scheme, "https") == 0 ? "https" : "http",
+					  application_host(application));
+	const char *original = origin ? arena_printf(request->arena, "%s%s", origin, uri) : NULL;
+	const char *start =
+		origin ? arena_printf(request->arena, "%s/.rolebridge/start", origin) : NULL;
+	const char *back = original ? return_shorten(request->arena, site, original) : NULL;
+	const struct http_pair pairs[] = { { "return", back } };
+	const char *url = back && start ? url_with(request->arena, start, pairs, 1) : NULL;
 	const char *redirect = http_query(request, "redirect");
 
 	if (!url)
 		return answer(response, 403);
 	http_response_header(response, "Location", url);
+	http_response_header(response, "Cache-Control", "no-store");
 	return answer(response, redirect && strcmp(redirect, "1") == 0 ? 302 : 401);
 }
 
-static bool add_header(struct http_request *request, struct http_response *response,
-		       const struct application *application, const char *name, const char *value)
+/* As the application wants it. NULL: it cannot be said. */
+static const char *header_value(struct http_request *request, const struct application *application,
+				const char *value)
 {
 	AUTO(strbuf) struct strbuf text = STRBUF(64 * 1024);
+	enum header_encoding encoding =
+		(enum header_encoding)application_settings(application)->headers;
 	struct err err = { 0 };
-	int encoding = application_settings(application)->headers;
 	bool plain = true;
 
 	for (const char *c = value; *c && plain; c++)
 		plain = *c >= ' ' && *c < 0x7f;
+	/* The text is the principal's, which may be gone when this is sent. */
 	if (plain)
-		return http_response_header(response, name, value);
-	if (forward_header_value(value, (enum header_encoding)encoding, &text, &err) < 0)
-		return false;
-	value = arena_strdup(request->arena, strbuf_text(&text));
-	return value && http_response_header(response, name, value);
+		return arena_strdup(request->arena, value);
+	if (forward_header_value(value, encoding, &text, &err) < 0)
+		return NULL;
+	return arena_strdup(request->arena, strbuf_text(&text));
+}
+
+static int cannot_tell(struct http_request *request, struct http_response *response,
+		       const struct application *application, const struct principal *principal,
+		       size_t size)
+{
+	log_warning("auth.headers-too-large", F_STR("application", application_name(application)),
+		    F_STR("user", principal->username), F_INT("bytes", (int64_t)size),
+		    F_STR("request", request->id));
+	return answer(response, 403);
 }
 
 static int allow(struct http_request *request, struct http_response *response,
 		 const struct application *application, const struct principal *principal)
 {
-	const struct http_pair headers[] = {
+	struct http_pair headers[] = {
 		{ "Remote-Id", principal->uuid },
 		{ "Remote-User", principal->username },
 		{ "Remote-Email", principal->email },
@@ -69,15 +94,59 @@ static int allow(struct http_request *request, struct http_response *response,
 		{ "Remote-Personas", principal->personas_text },
 		{ "Remote-Groups", principal->groups_text },
 	};
+	size_t size = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
-		/* The texts are the principal's, which may be gone when this is sent. */
-		const char *value = arena_strdup(request->arena, headers[i].value);
-
-		if (!value || !add_header(request, response, application, headers[i].name, value))
-			return deny(request, response, "header", application_name(application));
+		headers[i].value = header_value(request, application, headers[i].value);
+		if (!headers[i].value)
+			return cannot_tell(request, response, application, principal, size);
+		size += strlen(headers[i].name) + strlen(headers[i].value) + strlen(": \r\n");
 	}
+	/* All or nothing: a role less is another person. */
+	if (size > HEADERS_MAX)
+		return cannot_tell(request, response, application, principal, size);
+	for (size_t i = 0; i < ARRAY_LEN(headers); i++)
+		http_response_header(response, headers[i].name, headers[i].value);
 	return answer(response, 200);
+}
+
+/* Does any other application of this host still let them in with the token they have? */
+static bool host_is_open(struct arena *arena, const struct site *site,
+			 const struct application *asked, const struct session_view *view,
+			 int64_t now_s)
+{
+	const struct application_settings *all = site->options->applications.items;
+	const char *lacking;
+
+	for (size_t i = 0; i < site->options->applications.count; i++) {
+		for (size_t j = 0; j < all[i].urls.count; j++) {
+			const struct application *other =
+				application_at(arena, site, all[i].urls.items[j].text);
+
+			if (other &&
+			    strcmp(application_host(other), application_host(asked)) == 0 &&
+			    application_judge(other, view, now_s, &lacking) != FORWARD_DENIED)
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Whoever has a token for this host was let in before: when nothing of the host is open to them any more, what it
+ * asks for was lost, and their session ends.
+ */
+static int refuse(struct http_request *request, struct http_response *response,
+		  const struct site *site, const struct application *application,
+		  const struct session_view *view, int64_t now_s, const char *lacking)
+{
+	if (!application_settings(application)->keep_on_loss &&
+	    !host_is_open(request->arena, site, application, view, now_s) &&
+	    session_lost(request->context, view->session_id))
+		log_info("auth.access-lost", F_STR("application", application_name(application)),
+			 F_STR("user", view->principal->username), F_STR("lacking", lacking),
+			 F_STR("request", request->id));
+	return deny(request, response, lacking, application_name(application));
 }
 
 int forward_auth(struct http_request *request, struct http_response *response, struct err *err)
@@ -107,12 +176,19 @@ int forward_auth(struct http_request *request, struct http_response *response, s
 		/* Nobody knows whether they may: not a reason to sign in again. */
 		if (nobody.code != ERR_NONE && nobody.code != ERR_NOT_FOUND)
 			return answer(response, 503);
-		return ask_to_sign_in(request, response, scheme, host, uri);
+		return ask_to_sign_in(request, response, site, application, scheme, uri);
 	}
-	if (application_judge(application, &view, now_s, &lacking) == FORWARD_ALLOWED)
-		result = allow(request, response, application, view.principal);
-	else
-		result = deny(request, response, lacking, application_name(application));
+	switch (application_judge(application, &view, now_s, &lacking)) {
+	case FORWARD_ALLOWED: result = allow(request, response, application, view.principal); break;
+	case FORWARD_SECOND_FACTOR:
+		/* They can make up for it: the sign-in page tells them how. */
+		result = ask_to_sign_in(request, response, site, application, scheme, uri);
+		break;
+	case FORWARD_DENIED:
+	default:
+		result = refuse(request, response, site, application, &view, now_s, lacking);
+		break;
+	}
 	session_view_release(&view);
 	return result;
 }

@@ -11,6 +11,7 @@
 #include "site.h"
 
 #include <sodium.h>
+#include <strings.h>
 
 #include <rolebridge/base/log.h>
 
@@ -59,19 +60,26 @@ static bool split_url(struct arena *arena, const char *url, struct parts *ret_pa
 }
 
 /* The application of this URL; NULL: none. */
-static const struct application *application_of(struct http_request *request,
-						const struct site *site, const char *url,
-						struct parts *ret_parts)
+static const struct application *application_of(struct arena *arena, const struct site *site,
+						const char *url, struct parts *ret_parts)
 {
-	if (!split_url(request->arena, url, ret_parts))
+	if (!split_url(arena, url, ret_parts))
 		return NULL;
 	return applications_find(site->applications, ret_parts->scheme, ret_parts->host,
 				 ret_parts->path);
 }
 
+const struct application *application_at(struct arena *arena, const struct site *site,
+					 const char *url)
+{
+	struct parts parts;
+
+	return application_of(arena, site, url, &parts);
+}
+
 static bool origin_is_secure(const struct parts *parts)
 {
-	return strcmp(parts->scheme, "https") == 0;
+	return strcasecmp(parts->scheme, "https") == 0;
 }
 
 /* ------------------------------------------------------------ at our own host -- */
@@ -93,29 +101,48 @@ static int send_code(struct http_request *request, struct http_response *respons
 		   : err_set(err, ERR_MEMORY, "out of memory");
 }
 
+/* Signed in, and not let in. A second factor can be made up for, by a click, so that nobody goes round in circles. */
+static int show_denied(struct http_request *request, struct http_response *response,
+		       const struct application *application, const struct session_view *view,
+		       const char *return_url, enum forward_verdict verdict, const char *lacking)
+{
+	const char *anew = NULL;
+
+	log_info("application.denied", F_STR("application", application_name(application)),
+		 F_STR("user", view->principal->username), F_STR("lacking", lacking),
+		 F_STR("request", request->id));
+	if (verdict == FORWARD_SECOND_FACTOR && view->source[0])
+		anew = sign_in_anew(request, view->source, return_url);
+	if (anew)
+		page_refused_with(request, response, 403, "Please sign in again",
+				  "This application asks for a second factor.", anew, "Sign in");
+	else
+		page_refused(request, response, 403, "No access",
+			     "You are signed in, but this application is not open to you.");
+	return 1;
+}
+
 int handoff_send(struct http_request *request, struct http_response *response, struct site *site,
 		 const struct session_view *view, const char *return_url, const char *nonce,
 		 struct err *err)
 {
 	struct parts parts;
-	const struct application *application = application_of(request, site, return_url, &parts);
+	const struct application *application =
+		application_of(request->arena, site, return_url, &parts);
 	struct handoff handoff = { .session_id = view->session_id,
 				   .return_url = return_url,
 				   .nonce_hash = nonce,
 				   .until_s = clock_now_s() + HANDOFF_S };
 	const char *lacking = "";
+	enum forward_verdict verdict;
 	int result;
 
 	if (!application)
 		return 0;
-	if (application_judge(application, view, clock_now_s(), &lacking) != FORWARD_ALLOWED) {
-		log_info("application.denied", F_STR("application", application_name(application)),
-			 F_STR("user", view->principal->username), F_STR("lacking", lacking),
-			 F_STR("request", request->id));
-		page_refused(request, response, 403, "No access",
-			     "You are signed in, but this application is not open to you.");
-		return 1;
-	}
+	verdict = application_judge(application, view, clock_now_s(), &lacking);
+	if (verdict != FORWARD_ALLOWED)
+		return show_denied(request, response, application, view, return_url, verdict,
+				   lacking);
 	handoff.host = application_host(application);
 	if (!is_hash(nonce)) {
 		/* It has to begin at the application's host, where the nonce is kept. */
@@ -150,6 +177,23 @@ static bool own_origin(struct http_request *request, struct parts *ret_parts)
 	return ret_parts->origin != NULL;
 }
 
+/*
+ * The application of this URL, when it is at the origin that was asked: same scheme, host and port, however they
+ * are spelled. NULL: it is elsewhere.
+ */
+static const struct application *application_here(struct arena *arena, const struct site *site,
+						  const struct parts *own, const char *url)
+{
+	struct parts target;
+	const struct application *application = application_of(arena, site, url, &target);
+
+	/* Each origin has applications of its own. */
+	return application && application == applications_find(site->applications, own->scheme,
+							       own->host, target.path)
+		       ? application
+		       : NULL;
+}
+
 static int unknown_origin(struct err *err)
 {
 	return err_refuse(err, ERR_INVALID, "unknown-application",
@@ -161,8 +205,8 @@ int handoff_start(struct http_request *request, struct http_response *response, 
 	static const char *const names[] = { "return", NULL };
 	AUTO(site) struct site *site = site_take(request->context, err);
 	const char *return_url = http_query(request, "return");
-	struct parts own, target;
-	const char *nonce, *hash, *url, *login;
+	struct parts own;
+	const char *short_url = NULL, *nonce, *hash, *url, *login;
 	char fresh[SESSION_TOKEN_TEXT];
 	struct hash256 ignored;
 	bool secure;
@@ -172,8 +216,10 @@ int handoff_start(struct http_request *request, struct http_response *response, 
 	if (!own_origin(request, &own))
 		return unknown_origin(err);
 	/* Only to where we are: no bouncing between applications. */
-	if (!return_url || !application_of(request, site, return_url, &target) ||
-	    strcasecmp(own.host, target.host) != 0 || strcasecmp(own.scheme, target.scheme) != 0)
+	if (return_url && application_here(request->arena, site, &own, return_url) &&
+	    applications_allow_return(site->applications, return_url))
+		short_url = return_shorten(request->arena, site, return_url);
+	if (!short_url)
 		return err_refuse(err, ERR_INVALID, "return-not-allowed",
 				  "the address to return to is not on this host");
 	secure = origin_is_secure(&own);
@@ -191,7 +237,7 @@ int handoff_start(struct http_request *request, struct http_response *response, 
 			return -1;
 	}
 
-	const struct http_pair pairs[] = { { "return", return_url }, { "nonce", hash } };
+	const struct http_pair pairs[] = { { "return", short_url }, { "nonce", hash } };
 
 	login = arena_printf(request->arena, "%s/login", site->url);
 	url = login ? url_with(request->arena, login, pairs, ARRAY_LEN(pairs)) : NULL;
@@ -225,7 +271,7 @@ int handoff_finish(struct http_request *request, struct http_response *response,
 	struct web *web = request->context;
 	AUTO(site) struct site *site = site_take(web, err);
 	const struct application *application;
-	struct parts own, target;
+	struct parts own;
 	struct handoff handoff;
 	struct session_token token = { .created_s = clock_now_s() };
 	char text[SESSION_TOKEN_TEXT];
@@ -237,9 +283,8 @@ int handoff_finish(struct http_request *request, struct http_response *response,
 		return unknown_origin(err);
 	if (open_code(request, &own, &handoff, err) < 0)
 		return -1;
-	application = application_of(request, site, handoff.return_url, &target);
-	if (!application || strcmp(application_host(application), handoff.host) != 0 ||
-	    strcasecmp(own.host, target.host) != 0)
+	application = application_here(request->arena, site, &own, handoff.return_url);
+	if (!application || strcmp(application_host(application), handoff.host) != 0)
 		return err_refuse(err, ERR_DENIED, "handoff-foreign",
 				  "this link was made for another host");
 	session_token_make(text, &token.hash);
@@ -250,7 +295,7 @@ int handoff_finish(struct http_request *request, struct http_response *response,
 		result = sessions_add_token(web->settings.sessions, &token, err);
 	if (result == 0)
 		result = cookie_set(request, response, origin_is_secure(&own), COOKIE_APPLICATION,
-				    "", arena_strdup(request->arena, text), -1, err);
+				    "", text, -1, err);
 	sodium_memzero(text, sizeof(text));
 	return result < 0 ? -1 : http_redirect(response, 302, handoff.return_url, err);
 }

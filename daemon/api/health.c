@@ -1,6 +1,6 @@
 /*
  * /healthz: the process answers. /readyz: what answers need is up. /metrics: figures in Prometheus' text
- * format, for the machine itself, trusted proxies and unix sockets.
+ * format, for this machine and the trusted networks; not for those on whose behalf a proxy asks.
  */
 #include "site.h"
 
@@ -34,14 +34,29 @@ static void gauge(struct strbuf *out, const char *name, const char *help, uint64
 		      (unsigned long long)value);
 }
 
+static bool is_insider(const struct http_request *request)
+{
+	struct address address;
+
+	if (!http_client_address(request, &address))
+		return http_header_count(request, "X-Forwarded-For") == 0 &&
+		       http_header_count(request, "X-Forwarded-Host") == 0;
+	if (address_is_loopback(&address))
+		return true;
+	for (size_t i = 0; i < request->trusted_count; i++) {
+		if (cidr_contains(&request->trusted[i], &address))
+			return true;
+	}
+	return false;
+}
+
 int metrics_get(struct http_request *request, struct http_response *response, struct err *err)
 {
 	const struct web *web = request->context;
 	const struct saml_ports *saml = web_saml(web);
 	struct sessions_counts counts;
 
-	if (!request->peer_trusted &&
-	    !(request->peer_has_address && address_is_loopback(&request->peer_address)))
+	if (!is_insider(request))
 		return err_set(err, ERR_NOT_FOUND, "not here");
 	sessions_counts(web->settings.sessions, &counts);
 	response->content_type = "text/plain; version=0.0.4; charset=utf-8";

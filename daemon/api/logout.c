@@ -30,13 +30,11 @@ int logout_get(struct http_request *request, struct http_response *response, str
 	const struct web *web = request->context;
 	AUTO(site) struct site *site = site_take(request->context, err);
 	struct session_view view;
-	struct err nobody = { 0 };
+	int found = site ? site_session(request, site, &view, err) : -1;
 	char csrf[44];
 
-	if (!site)
-		return -1;
-	if (site_session(request, site, &view, &nobody) < 0)
-		return signed_out(response);
+	if (found <= 0)
+		return found < 0 ? -1 : signed_out(response);
 	ticket_csrf(web->settings.tickets, view.session_id, csrf);
 	page_begin(response, "Sign out?");
 	strbuf_puts(&response->body, "<form method=\"post\" action=\"/logout\">"
@@ -80,8 +78,8 @@ static int tell_idp(struct http_request *request, struct http_response *response
 	request_id_make(id);
 	if (saml->logout_start(saml->context, session, id, request->arena, &outgoing, err) < 0 ||
 	    ticket_seal_logout(web->settings.tickets, &pending, &sealed, err) < 0 ||
-	    cookie_set(request, response, site->secure, COOKIE_LOGOUT, "",
-		       arena_strdup(request->arena, strbuf_text(&sealed)), LOGOUT_WAITS_S, err) < 0)
+	    cookie_set(request, response, site->secure, COOKIE_LOGOUT, "", strbuf_text(&sealed),
+		       LOGOUT_WAITS_S, err) < 0)
 		return -1;
 	return page_send_after_form(request, response, &outgoing, err);
 }
@@ -96,11 +94,14 @@ int logout_post(struct http_request *request, struct http_response *response, st
 	struct err ignored = { 0 };
 	const char *csrf;
 	bool known;
+	int found;
 
 	if (!site || http_form_read(request, &form, err) < 0)
 		return -1;
-	if (site_session(request, site, &view, &ignored) < 0)
-		return signed_out(response);
+	/* Nobody is told they are signed out while that is not known. */
+	found = site_session(request, site, &view, err);
+	if (found <= 0)
+		return found < 0 ? -1 : signed_out(response);
 
 	int64_t id = view.session_id;
 	const struct actor actor = {
@@ -118,7 +119,7 @@ int logout_post(struct http_request *request, struct http_response *response, st
 	if (!actor.name)
 		return err_set(err, ERR_MEMORY, "out of memory");
 	if (change_sessions_end(web->settings.changer, &actor, &id, 1, "logout", NULL, err) < 0 ||
-	    cookie_set(request, response, site->secure, COOKIE_SESSION, "", NULL, 0, err) < 0)
+	    cookie_remove(request, response, site->secure, COOKIE_SESSION, "", err) < 0)
 		return -1;
 	/* Here it is over, whatever the IdP answers. */
 	if (known && tell_idp(request, response, site, &session, &ignored) == 0)
@@ -149,19 +150,23 @@ static void find_pending(struct http_request *request, struct slo *slo)
 }
 
 static int refuse(struct http_request *request, struct http_response *response,
-		  const struct slo *slo, const char *reason, const char *detail, struct err *err)
+		  const struct slo *slo, int status, const char *reason, const char *detail,
+		  struct err *err)
 {
 	const struct web *web = request->context;
-	const char *actor_name = arena_printf(request->arena, "saml:%s", slo->source);
-	const struct actor actor = { .name = actor_name ? actor_name : "saml",
-				     .request = request->id };
+	const struct actor actor = source_actor(request, slo->source);
 
+	/* Its row stands among the refused logins. */
+	detail = arena_printf(request->arena, "logout: %s", detail);
+	if (!detail)
+		return err_set(err, ERR_MEMORY, "out of memory");
 	log_warning("logout.refused", F_STR("source", slo->source), F_STR("reason", reason),
-		    F_STR("detail", detail), F_STR("request", request->id));
+		    F_STR("detail", detail), F_STR("request", request->id),
+		    F_STR("address", http_client_text(request)));
 	if (change_login_refused(web->settings.changer, &actor, slo->source, reason, detail,
 				 http_client_text(request), err) < 0)
 		return -1;
-	page_refused(request, response, 403, "This did not work",
+	page_refused(request, response, status, "This did not work",
 		     "The message of your identity provider was not accepted.");
 	return 0;
 }
@@ -171,9 +176,7 @@ static int answer_request(struct http_request *request, struct http_response *re
 {
 	struct web *web = request->context;
 	const struct saml_ports *saml = web_saml(web);
-	const char *actor_name = arena_printf(request->arena, "saml:%s", slo->source);
-	const struct actor actor = { .name = actor_name ? actor_name : "saml",
-				     .request = request->id };
+	const struct actor actor = source_actor(request, slo->source);
 	struct saml_outgoing outgoing;
 	char id[REQUEST_ID_SIZE];
 	size_t ended = 0;
@@ -182,7 +185,7 @@ static int answer_request(struct http_request *request, struct http_response *re
 				       err) < 0) {
 		if (strcmp(err_reason(err), "replayed") != 0)
 			return -1;
-		return refuse(request, response, slo, "replayed",
+		return refuse(request, response, slo, 403, "replayed",
 			      "this logout request was used before", err);
 	}
 	log_info("logout.by-idp", F_STR("source", slo->source), F_INT("sessions", (int64_t)ended),
@@ -213,16 +216,22 @@ static int handle(struct http_request *request, struct http_response *response, 
 	judged = saml->logout_receive(saml->context, slo->source,
 				      slo->waits ? &slo->pending.request_id : NULL, slo->waits,
 				      &slo->message, request->arena, &logout, &refusal, err);
-	if (judged < 0)
-		return -1;
+	if (judged < 0) {
+		const struct err cause = *err;
+
+		return worker_was_lost(request, web->answer_limit, err)
+			       ? refuse(request, response, slo, 503, err_reason(&cause), cause.text,
+					err)
+			       : -1;
+	}
 	if (judged > 0)
-		return refuse(request, response, slo, refusal.reason, refusal.detail, err);
+		return refuse(request, response, slo, 403, refusal.reason, refusal.detail, err);
 	if (logout.is_request)
 		return answer_request(request, response, slo, &logout, err);
 	if (!logout.success)
 		log_warning("logout.idp-failed", F_STR("source", slo->source),
 			    F_STR("request", request->id));
-	if (cookie_set(request, response, slo->site->secure, COOKIE_LOGOUT, "", NULL, 0, err) < 0)
+	if (cookie_remove(request, response, slo->site->secure, COOKIE_LOGOUT, "", err) < 0)
 		return -1;
 	return signed_out(response);
 }

@@ -48,7 +48,7 @@ void page_begin(struct http_response *response, const char *title)
 	response->content_type = "text/html; charset=utf-8";
 	strbuf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
 			 "<meta name=\"viewport\" content=\"width=device-width\">"
-			 "<link rel=\"stylesheet\" href=\"/assets/style.css\"><title>");
+			 "<link rel=\"stylesheet\" href=\"/.rolebridge/style.css\"><title>");
 	http_html_escape(out, title);
 	strbuf_puts(out, "</title></head><body><main>\n");
 	page_text(response, "h1", title);
@@ -59,7 +59,8 @@ void page_text(struct http_response *response, const char *tag, const char *text
 	struct strbuf *out = &response->body;
 
 	strbuf_printf(out, "<%s>", tag);
-	http_html_escape(out, text);
+	/* NULL: out of memory where it was made. */
+	http_html_escape(out, text ? text : "");
 	strbuf_printf(out, "</%s>\n", tag);
 }
 
@@ -71,9 +72,22 @@ void page_end(struct http_response *response)
 void page_refused(struct http_request *request, struct http_response *response, int status,
 		  const char *title, const char *text)
 {
+	page_refused_with(request, response, status, title, text, NULL, NULL);
+}
+
+void page_refused_with(struct http_request *request, struct http_response *response, int status,
+		       const char *title, const char *text, const char *url, const char *link)
+{
 	response->status = status;
 	page_begin(response, title);
 	page_text(response, "p", text);
+	if (url) {
+		strbuf_puts(&response->body, "<p><a class=\"button\" href=\"");
+		http_html_escape(&response->body, url);
+		strbuf_puts(&response->body, "\">");
+		http_html_escape(&response->body, link);
+		strbuf_puts(&response->body, "</a></p>\n");
+	}
 	strbuf_puts(&response->body, "<p class=\"quiet\">If you need help, tell your administrator "
 				     "this reference: <code>");
 	http_html_escape(&response->body, request->id);
@@ -117,7 +131,7 @@ int page_send(struct http_request *request, struct http_response *response,
 	if (outgoing->relay_state && outgoing->relay_state[0])
 		hidden_field(out, "RelayState", outgoing->relay_state);
 	strbuf_puts(out, "<button>Continue</button></form>\n"
-			 "<script src=\"/assets/post.js\"></script>\n");
+			 "<script src=\"/.rolebridge/post.js\"></script>\n");
 	page_end(response);
 	return 0;
 }
@@ -149,11 +163,11 @@ int start_page(struct http_request *request, struct http_response *response, str
 {
 	AUTO(site) struct site *site = site_take(request->context, err);
 	struct session_view view;
-	struct err nobody = { 0 };
+	int found = site ? site_session(request, site, &view, err) : -1;
 
-	if (!site)
+	if (found < 0)
 		return -1;
-	if (site_session(request, site, &view, &nobody) < 0) {
+	if (found == 0) {
 		page_begin(response, "Welcome");
 		strbuf_puts(&response->body,
 			    "<p><a class=\"button\" href=\"/login\">Sign in</a></p>\n");

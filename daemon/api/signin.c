@@ -16,6 +16,11 @@
 /* People read mails and look for their phone meanwhile. */
 #define LOGIN_WAITS_S 900
 #define AGENT_MAX 200
+#define PATH_MAX_BYTES 1024
+/* Logins of one browser that wait; more cookies than proxies take (8 KiB) would lock it out. */
+#define WAITING_MAX 6
+#define WAITING_SEEN_MAX 64
+#define FORGOTTEN_MAX 12 /* at a time: a response has room for so many headers */
 
 /* ------------------------------------------------------------------- login -- */
 
@@ -25,6 +30,8 @@ static int choose_source(struct http_request *request, struct http_response *res
 {
 	const struct saml_ports *saml = web_saml(request->context);
 	struct saml_source_view view;
+
+	size_t count = 0;
 
 	page_begin(response, "Sign in");
 	for (size_t i = 0; saml->source(saml->context, i, request->arena, &view); i++) {
@@ -38,14 +45,55 @@ static int choose_source(struct http_request *request, struct http_response *res
 		strbuf_puts(&response->body, "\">");
 		http_html_escape(&response->body, view.name);
 		strbuf_puts(&response->body, "</a></p>\n");
+		count++;
 	}
+	if (count == 0)
+		page_text(response, "p", "There is no way to sign in yet.");
 	page_end(response);
 	return 0;
 }
 
-/* Begin a login at an IdP: seal what waits, send the browser there. */
+/* Tabs that were left at the IdP: the oldest make room. What cannot be opened is over. */
+static int forget_oldest(struct http_request *request, struct http_response *response,
+			 const struct site *site, struct err *err)
+{
+	struct web *web = request->context;
+	const char *names[WAITING_SEEN_MAX];
+	int64_t created_s[WAITING_SEEN_MAX];
+	size_t count =
+		cookie_suffixes(request, site->secure, COOKIE_LOGIN, names, WAITING_SEEN_MAX);
+
+	for (size_t i = 0; i < count; i++) {
+		const char *sealed = cookie_get(request, site->secure, COOKIE_LOGIN, names[i]);
+		struct pending_login pending;
+
+		created_s[i] =
+			sealed && ticket_open_login(web->settings.tickets, sealed, clock_now_s(),
+						    request->arena, &pending, NULL) == 0
+				? pending.created_s
+				: 0;
+	}
+	for (size_t removed = 0; removed < FORGOTTEN_MAX; removed++) {
+		size_t oldest = 0;
+
+		for (size_t i = 1; i < count; i++)
+			oldest = created_s[i] < created_s[oldest] ? i : oldest;
+		if (count == 0 || (count < WAITING_MAX && created_s[oldest] != 0))
+			return 0;
+		if (cookie_remove(request, response, site->secure, COOKIE_LOGIN, names[oldest],
+				  err) < 0)
+			return -1;
+		count--;
+		names[oldest] = names[count];
+		created_s[oldest] = created_s[count];
+	}
+	return 0;
+}
+
+/* Begin a login at an IdP: seal what waits, send the browser there. force: the IdP is to ask anew. */
 static int begin_login(struct http_request *request, struct http_response *response,
-		       const struct site *site, const struct pending_login *wanted, struct err *err)
+		       const struct site *site, const struct pending_login *wanted, bool force,
+		       struct err *err)
 {
 	struct web *web = request->context;
 	const struct saml_ports *saml = web_saml(web);
@@ -62,10 +110,11 @@ static int begin_login(struct http_request *request, struct http_response *respo
 	pending.created_s = clock_now_s();
 	pending.until_s = pending.created_s + LOGIN_WAITS_S;
 	if (ticket_seal_login(web->settings.tickets, &pending, &sealed, err) < 0 ||
-	    saml->login(saml->context, pending.source, id, name, pending.test, request->arena,
-			&outgoing, err) < 0 ||
-	    cookie_set(request, response, site->secure, COOKIE_LOGIN, name,
-		       arena_strdup(request->arena, strbuf_text(&sealed)), LOGIN_WAITS_S, err) < 0)
+	    saml->login(saml->context, pending.source, id, name, force, request->arena, &outgoing,
+			err) < 0 ||
+	    forget_oldest(request, response, site, err) < 0 ||
+	    cookie_set(request, response, site->secure, COOKIE_LOGIN, name, strbuf_text(&sealed),
+		       LOGIN_WAITS_S, err) < 0)
 		return -1;
 	return page_send(request, response, &outgoing, err);
 }
@@ -112,9 +161,16 @@ static int go_on(struct http_request *request, struct http_response *response, s
 	return http_redirect(response, 302, return_url, err);
 }
 
-static int check_return(const struct site *site, const char *return_url, struct err *err)
+/* Where the request wants to return to, short enough to travel; NULL: nowhere in particular. */
+static int read_return(struct http_request *request, const struct site *site, const char **ret_url,
+		       struct err *err)
 {
-	if (!return_url || applications_allow_return(site->applications, return_url))
+	const char *url = http_query(request, "return");
+
+	*ret_url = NULL;
+	if (url && applications_allow_return(site->applications, url))
+		*ret_url = return_shorten(request->arena, site, url);
+	if (!url || *ret_url)
 		return 0;
 	return err_refuse(err, ERR_INVALID, "return-not-allowed",
 			  "the address to return to belongs to no application");
@@ -124,16 +180,19 @@ int login_get(struct http_request *request, struct http_response *response, stru
 {
 	static const char *const names[] = { "return", "source", "nonce", NULL };
 	AUTO(site) struct site *site = site_take(request->context, err);
-	const char *return_url = http_query(request, "return");
 	const char *nonce = http_query(request, "nonce");
 	struct pending_login pending = { 0 };
+	const char *return_url;
 	struct session_view view;
-	struct err nobody = { 0 };
+	int found;
 
 	if (!site || http_query_allow(request, names, err) < 0 ||
-	    check_return(site, return_url, err) < 0)
+	    read_return(request, site, &return_url, err) < 0)
 		return -1;
-	if (site_session(request, site, &view, &nobody) == 0) {
+	found = site_session(request, site, &view, err);
+	if (found < 0)
+		return -1;
+	if (found > 0) {
 		int result = go_on(request, response, site, &view, return_url, nonce, err);
 
 		session_view_release(&view);
@@ -145,23 +204,32 @@ int login_get(struct http_request *request, struct http_response *response, stru
 	pending.return_url = come_back(request, site, return_url, nonce);
 	if (!pending.return_url)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	return begin_login(request, response, site, &pending, err);
+	return begin_login(request, response, site, &pending, false, err);
+}
+
+const char *sign_in_anew(struct http_request *request, const char *source, const char *return_url)
+{
+	const char *path = arena_printf(request->arena, "/saml/%s/login", source);
+	const struct http_pair pairs[] = { { "return", return_url }, { "fresh", "1" } };
+
+	return path ? url_with(request->arena, path, pairs, ARRAY_LEN(pairs)) : NULL;
 }
 
 int saml_login(struct http_request *request, struct http_response *response, struct err *err)
 {
-	static const char *const names[] = { "return", NULL };
+	static const char *const names[] = { "return", "fresh", NULL };
 	AUTO(site) struct site *site = site_take(request->context, err);
-	const char *return_url = http_query(request, "return");
 	struct pending_login pending = { .source = http_parameter(request, "source") };
+	const char *return_url;
 
 	if (!site || http_query_allow(request, names, err) < 0 ||
-	    check_return(site, return_url, err) < 0)
+	    read_return(request, site, &return_url, err) < 0)
 		return -1;
 	pending.return_url = come_back(request, site, return_url, NULL);
 	if (!pending.return_url)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	return begin_login(request, response, site, &pending, err);
+	return begin_login(request, response, site, &pending, http_query(request, "fresh") != NULL,
+			   err);
 }
 
 int saml_metadata(struct http_request *request, struct http_response *response, struct err *err)
@@ -177,6 +245,19 @@ int saml_metadata(struct http_request *request, struct http_response *response, 
 	return 0;
 }
 
+/* And back here. */
+static int sign_in_to_test(struct http_request *request, struct http_response *response,
+			   const struct site *site, struct err *err)
+{
+	const char *here = arena_printf(request->arena, "%s/saml/%s/test", site->url,
+					http_parameter(request, "source"));
+	const struct http_pair pairs[] = { { "return", here } };
+	const char *url = here ? url_with(request->arena, "/login", pairs, 1) : NULL;
+
+	return url ? http_redirect(response, 302, url, err)
+		   : err_set(err, ERR_MEMORY, "out of memory");
+}
+
 int saml_test(struct http_request *request, struct http_response *response, struct err *err)
 {
 	AUTO(site) struct site *site = site_take(request->context, err);
@@ -184,19 +265,20 @@ int saml_test(struct http_request *request, struct http_response *response, stru
 					 .return_url = "",
 					 .test = true };
 	struct session_view view;
+	int found = site ? site_session(request, site, &view, err) : -1;
 	bool allowed;
 
-	if (!site)
+	if (found < 0)
 		return -1;
-	if (site_session(request, site, &view, err) < 0)
-		return http_redirect(response, 302, "/login", err);
+	if (found == 0)
+		return sign_in_to_test(request, response, site, err);
 	allowed = view.principal->is_administrator;
 	pending.test_session_id = view.session_id;
 	session_view_release(&view);
 	if (!allowed)
 		return err_refuse(err, ERR_DENIED, "not-allowed",
 				  "only administrators may test a login");
-	return begin_login(request, response, site, &pending, err);
+	return begin_login(request, response, site, &pending, true, err);
 }
 
 /* --------------------------------------------------------------------- acs -- */
@@ -212,14 +294,8 @@ struct answer {
 	struct pending_login pending;
 	struct saml_assertion assertion;
 	struct saml_refusal refusal;
+	struct setup *setup; /* that the record was made under; released by saml_acs */
 };
-
-static struct actor source_actor(const struct http_request *request, const char *source)
-{
-	const char *name = arena_printf(request->arena, "saml:%s", source);
-
-	return (struct actor){ .name = name ? name : "saml", .request = request->id };
-}
 
 /* One audit row, one log line and a page that says no more than the reference. */
 static int refuse(struct http_request *request, struct http_response *response,
@@ -235,10 +311,12 @@ static int refuse(struct http_request *request, struct http_response *response,
 	if (change_login_refused(web->settings.changer, &actor, answer->source, reason,
 				 answer->refusal.detail, http_client_text(request), err) < 0)
 		return -1;
-	page_refused(request, response, status,
-		     status == 503 ? "Not available at the moment" : "You could not be signed in",
-		     status == 503 ? "Please try again in a moment."
-				   : "The answer of your identity provider was not accepted.");
+	page_refused_with(request, response, status,
+			  status == 503 ? "Not available at the moment"
+					: "You could not be signed in",
+			  status == 503 ? "Please try again in a moment."
+					: "The answer of your identity provider was not accepted.",
+			  "/login", "Try again");
 	return 0;
 }
 
@@ -289,6 +367,18 @@ static int read_answer(struct http_request *request, struct answer *answer, stru
 	return 0;
 }
 
+/* A path of ours, and nothing that a browser could take for another host's. */
+static bool is_own_path(const char *url)
+{
+	if (url[0] != '/' || url[1] == '/' || strlen(url) > PATH_MAX_BYTES)
+		return false;
+	for (const char *at = url; *at; at++) {
+		if (*at <= ' ' || *at >= 0x7f || *at == '\\')
+			return false;
+	}
+	return true;
+}
+
 /* Where to go: as the login was begun; unsolicited: where RelayState says, if that is ours. */
 static const char *landing(const struct answer *answer)
 {
@@ -296,20 +386,54 @@ static const char *landing(const struct answer *answer)
 
 	if (!url || !url[0])
 		return "/";
-	if (answer->waits ||
-	    (url[0] == '/' && url[1] != '/' && url[1] != '\\' && strpbrk(url, "\\\r\n\t") == NULL))
+	if (answer->waits || is_own_path(url) ||
+	    applications_allow_return(answer->site->applications, url))
 		return url;
-	return applications_allow_return(answer->site->applications, url) ? url : "/";
+	return "/";
 }
 
 static const char *agent_of(const struct http_request *request)
 {
 	const char *agent = http_header(request, "User-Agent");
 
-	return agent ? arena_strndup(request->arena, agent, strnlen(agent, AGENT_MAX)) : "";
+	agent = agent ? arena_strndup(request->arena, agent, strnlen(agent, AGENT_MAX)) : "";
+	return agent ? agent : "";
 }
 
-/* Everything that is decided by the store: one transaction. */
+/* The IdP said who it is; what is decided here said no. */
+static void show_no_access(struct http_request *request, struct http_response *response,
+			   const struct answer *answer, const struct login_outcome *outcome)
+{
+	bool used = strcmp(outcome->refused, "replayed") == 0 ||
+		    strcmp(outcome->refused, "request-used") == 0;
+
+	log_warning("login.refused", F_STR("source", answer->source),
+		    F_STR("reason", outcome->refused), F_STR("detail", outcome->detail),
+		    F_STR("request", request->id), F_STR("address", http_client_text(request)));
+	if (used)
+		page_refused_with(request, response, 403, "You could not be signed in",
+				  "This answer of your identity provider was used before.",
+				  "/login", "Sign in");
+	else
+		page_refused(request, response, 403, "No access",
+			     "You are known, but nothing here is open to you.");
+}
+
+/* In memory, and in the browser on its way. */
+static int give_session(struct http_request *request, struct http_response *response,
+			const struct answer *answer, const struct login_outcome *outcome,
+			const struct hash256 *hash, const char *token, struct err *err)
+{
+	const struct web *web = request->context;
+
+	if (sessions_add(web->settings.sessions, &outcome->session, hash, err) < 0 ||
+	    cookie_set(request, response, answer->site->secure, COOKIE_SESSION, "", token, -1,
+		       err) < 0)
+		return -1;
+	return http_redirect(response, 303, landing(answer), err);
+}
+
+/* Everything that is decided by the store: one transaction. A session that nobody gets is ended again. */
 static int sign_in(struct http_request *request, struct http_response *response,
 		   struct answer *answer, struct err *err)
 {
@@ -327,88 +451,99 @@ static int sign_in(struct http_request *request, struct http_response *response,
 		.address = http_client_text(request),
 		.agent = agent_of(request),
 		.now_s = clock_now_s(),
+		.setup = answer->setup,
 	};
 	int result;
 
+	if (answer->waits) {
+		request_name(answer->pending.request_id, name);
+		if (cookie_remove(request, response, answer->site->secure, COOKIE_LOGIN, name,
+				  err) < 0)
+			return -1;
+	}
 	login.until_s = login.now_s + limits->absolute_s;
 	session_token_make(token, &login.token);
 	result = change_login(web->settings.changer, &actor, &login, request->arena, &outcome, err);
 	if (result == 0 && outcome.refused[0]) {
-		log_warning("login.refused", F_STR("source", answer->source),
-			    F_STR("reason", outcome.refused), F_STR("detail", outcome.detail),
-			    F_STR("request", request->id));
-		page_refused(request, response, 403, "No access",
-			     "You are known, but nothing here is open to you.");
+		show_no_access(request, response, answer, &outcome);
 	} else if (result == 0) {
-		result = sessions_add(web->settings.sessions, &outcome.session, &login.token, err);
-		if (result == 0)
-			result = cookie_set(request, response, answer->site->secure, COOKIE_SESSION,
-					    "", arena_strdup(request->arena, token), -1, err);
-		if (result == 0)
-			result = http_redirect(response, 303, landing(answer), err);
+		result =
+			give_session(request, response, answer, &outcome, &login.token, token, err);
+		if (result < 0)
+			change_sessions_end(web->settings.changer, &actor, &outcome.session.id, 1,
+					    "not-delivered", NULL, NULL);
 	}
 	sodium_memzero(token, sizeof(token));
-	if (result == 0 && answer->waits) {
-		request_name(answer->pending.request_id, name);
-		result = cookie_set(request, response, answer->site->secure, COOKIE_LOGIN, name,
-				    NULL, 0, err);
-	}
 	return result;
 }
 
 /* The worker did not answer: this one request is lost. Who kills workers again and again has to wait. */
 static int worker_lost(struct http_request *request, struct http_response *response,
-		       struct answer *answer, struct err *err)
+		       struct answer *answer, struct http_limit *limit, struct err *err)
 {
-	const struct web *web = request->context;
-	const char *reason = err_reason(err);
-	bool died = strcmp(reason, "worker-died") == 0 || strcmp(reason, "worker-timeout") == 0;
-
-	if (!died)
+	if (!worker_was_lost(request, limit, err))
 		return -1;
-	if (http_limit_take(web->death_limit, request, err) < 0)
-		return -1;
-	snprintf(answer->refusal.reason, sizeof(answer->refusal.reason), "%s", reason);
+	snprintf(answer->refusal.reason, sizeof(answer->refusal.reason), "%s", err_reason(err));
 	snprintf(answer->refusal.detail, sizeof(answer->refusal.detail), "%.500s", err->text);
 	err_clear(err);
 	return refuse(request, response, answer, 503, err);
 }
 
-int saml_acs(struct http_request *request, struct http_response *response, struct err *err)
+static int show_test(struct http_request *request, struct http_response *response,
+		     struct answer *answer, bool refused, struct err *err)
+{
+	const struct test_answer test = {
+		.source = answer->source,
+		.relay_state = answer->relay_state,
+		.just_in_time = answer->view.just_in_time,
+		.again = answer->again,
+		.message = &answer->message,
+		.pending = &answer->pending,
+		.assertion = &answer->assertion,
+		.refusal = refused ? &answer->refusal : NULL,
+		.setup = answer->setup,
+	};
+
+	return testlogin_show(request, response, answer->site, &test, err);
+}
+
+static int judge(struct http_request *request, struct http_response *response,
+		 struct answer *answer, struct err *err)
 {
 	struct web *web = request->context;
 	const struct saml_ports *saml = web_saml(web);
-	AUTO(site) struct site *site = site_take(web, err);
-	struct answer answer = { .site = site };
+	/* Whoever floods us with answers to nothing must not keep those out who have begun. */
+	struct http_limit *limit = answer->waits ? web->awaited_limit : web->answer_limit;
 	int verified;
 
-	if (!site || http_limit_take(web->answer_limit, request, err) < 0 ||
-	    read_answer(request, &answer, err) < 0)
+	if (http_limit_take(limit, request, err) < 0)
 		return -1;
-	verified = saml->verify(saml->context, answer.source,
-				answer.waits ? &answer.pending.request_id : NULL, answer.waits,
-				answer.waits && answer.pending.test, &answer.message,
-				request->arena, &answer.assertion, &answer.refusal, err);
+	verified =
+		saml->verify(saml->context, answer->source, answer->waits ? &answer->pending : NULL,
+			     &answer->message, request->arena, &answer->assertion, &answer->refusal,
+			     &answer->setup, err);
 	if (verified < 0)
-		return worker_lost(request, response, &answer, err);
+		return worker_lost(request, response, answer, limit, err);
 	/* An answer to nothing, where some login waits, is nobody's test. */
-	if (answer.waits && verified == 0 && answer.assertion.in_response_to[0] == '\0')
-		answer.waits = false;
-	if (answer.waits && answer.pending.test) {
-		const struct test_answer test = {
-			.source = answer.source,
-			.relay_state = answer.relay_state,
-			.just_in_time = answer.view.just_in_time,
-			.again = answer.again,
-			.message = &answer.message,
-			.pending = &answer.pending,
-			.assertion = &answer.assertion,
-			.refusal = verified == 0 ? NULL : &answer.refusal,
-		};
+	if (answer->waits && verified == 0 && answer->assertion.in_response_to[0] == '\0')
+		answer->waits = false;
+	if (answer->waits && answer->pending.test)
+		return show_test(request, response, answer, verified != 0, err);
+	if (verified == 0)
+		return sign_in(request, response, answer, err);
+	return refuse(request, response, answer,
+		      strcmp(answer->refusal.reason, "idp-unavailable") == 0 ? 503 : 403, err);
+}
 
-		return testlogin_show(request, response, site, &test, err);
-	}
-	if (verified != 0)
-		return refuse(request, response, &answer, 403, err);
-	return sign_in(request, response, &answer, err);
+int saml_acs(struct http_request *request, struct http_response *response, struct err *err)
+{
+	AUTO(site) struct site *site = site_take(request->context, err);
+	struct answer answer = { .site = site };
+	int result = site && read_answer(request, &answer, err) == 0
+			     ? judge(request, response, &answer, err)
+			     : -1;
+
+	if (answer.setup)
+		setup_release(answer.setup);
+	return result;
 }

@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
@@ -18,16 +19,19 @@
 /* Per address: many people of one company may stand behind one. */
 #define LOGINS_PER_MINUTE 600
 #define LOGINS_BURST 1200
-/* Messages that cost a worker its life. */
-#define DEATHS_PER_MINUTE 6
+/* A message that costs a worker its life counts as so many. */
+#define DEATH_COST 200
 #define ADDRESSES_MAX 16384
+/* Escaped: twice in a header of a proxy with 4 KiB, and once in a ticket. */
+#define RETURN_MAX 1024
 
 static const struct http_route routes[] = {
 	{ "GET", "/auth", forward_auth, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET | HTTP_ROUTE_BARE,
 	  0 },
 	{ "GET", "/", start_page, HTTP_ROUTE_NO_BODY, 0 },
-	{ "GET", "/assets/style.css", asset_style, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0 },
-	{ "GET", "/assets/post.js", asset_post, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0 },
+	/* Where proxies hand them on to us from every host. */
+	{ "GET", "/.rolebridge/style.css", asset_style, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0 },
+	{ "GET", "/.rolebridge/post.js", asset_post, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0 },
 	{ "GET", "/login", login_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0 },
 	{ "GET", "/logout", logout_get, HTTP_ROUTE_NO_BODY, 0 },
 	{ "POST", "/logout", logout_post, HTTP_ROUTE_SLOW, 4096 },
@@ -118,15 +122,16 @@ struct web *web_create(const struct web_settings_in *settings, struct err *err)
 	if (web) {
 		web->settings = *settings;
 		pthread_rwlock_init(&web->lock, NULL);
+		pthread_mutex_init(&web->lost_lock, NULL);
 		web->pool = store_pool_create(changer_store_path(settings->changer));
 		web->login_limit =
 			http_limit_create(LOGINS_PER_MINUTE, LOGINS_BURST, ADDRESSES_MAX);
+		web->awaited_limit =
+			http_limit_create(LOGINS_PER_MINUTE, LOGINS_BURST, ADDRESSES_MAX);
 		web->answer_limit =
 			http_limit_create(LOGINS_PER_MINUTE, LOGINS_BURST, ADDRESSES_MAX);
-		web->death_limit =
-			http_limit_create(DEATHS_PER_MINUTE, DEATHS_PER_MINUTE, ADDRESSES_MAX);
 	}
-	if (web && web->pool && web->login_limit && web->answer_limit && web->death_limit)
+	if (web && web->pool && web->login_limit && web->awaited_limit && web->answer_limit)
 		return web;
 	web_destroy(web);
 	err_set(err, ERR_MEMORY, "out of memory");
@@ -139,9 +144,10 @@ void web_destroy(struct web *web)
 		return;
 	site_give(web->site);
 	http_limit_destroy(web->login_limit);
+	http_limit_destroy(web->awaited_limit);
 	http_limit_destroy(web->answer_limit);
-	http_limit_destroy(web->death_limit);
 	store_pool_destroy(web->pool);
+	pthread_mutex_destroy(&web->lost_lock);
 	pthread_rwlock_destroy(&web->lock);
 	free(web);
 }
@@ -206,8 +212,8 @@ int cookie_set(struct http_request *request, struct http_response *response, boo
 {
 	const struct http_set_cookie set = {
 		.name = cookie_name(request->arena, secure, cookie, suffix),
-		.value = value ? value : "",
-		.max_age_s = value ? max_age_s : 0,
+		.value = value,
+		.max_age_s = max_age_s,
 		.insecure = !secure,
 		/* None asks for Secure; on http everything is one site: loopback. */
 		.same_site = secure ? cookies[cookie].same_site : HTTP_SAME_SITE_LAX,
@@ -218,15 +224,119 @@ int cookie_set(struct http_request *request, struct http_response *response, boo
 	return http_response_cookie(response, request->arena, &set, err);
 }
 
+int cookie_remove(struct http_request *request, struct http_response *response, bool secure,
+		  enum cookie cookie, const char *suffix, struct err *err)
+{
+	return cookie_set(request, response, secure, cookie, suffix, "", 0, err);
+}
+
+/* Those in one header, behind what is there already. */
+static size_t suffixes_in(const char *header, const char *prefix, struct arena *arena,
+			  const char **ret_suffixes, size_t count, size_t max)
+{
+	size_t prefix_size = strlen(prefix);
+
+	while (*header && count < max) {
+		size_t size;
+
+		header += strspn(header, " \t;");
+		size = strcspn(header, ";");
+		if (size > prefix_size && memcmp(header, prefix, prefix_size) == 0) {
+			const char *suffix = header + prefix_size;
+
+			ret_suffixes[count] = arena_strndup(arena, suffix, strcspn(suffix, "=;"));
+			count += ret_suffixes[count] != NULL;
+		}
+		header += size;
+	}
+	return count;
+}
+
+size_t cookie_suffixes(const struct http_request *request, bool secure, enum cookie cookie,
+		       const char **ret_suffixes, size_t max)
+{
+	const char *prefix = cookie_name(request->arena, secure, cookie, "");
+	size_t count = 0;
+
+	for (size_t i = 0; prefix && i < request->header_count; i++) {
+		if (strcasecmp(request->headers[i].name, "Cookie") == 0)
+			count = suffixes_in(request->headers[i].value, prefix, request->arena,
+					    ret_suffixes, count, max);
+	}
+	return count;
+}
+
+/* ------------------------------------------------------------------ sessions -- */
+
 int site_session(struct http_request *request, const struct site *site,
 		 struct session_view *ret_view, struct err *err)
 {
 	const struct web *web = request->context;
 	const char *token = cookie_get(request, site->secure, COOKIE_SESSION, "");
+	struct err nobody = { 0 };
 
 	if (!token)
-		return err_set(err, ERR_NOT_FOUND, "nobody is signed in");
-	return sessions_find(web->settings.sessions, token, "", clock_now_s(), ret_view, err);
+		return 0;
+	if (sessions_find(web->settings.sessions, token, "", clock_now_s(), ret_view, &nobody) == 0)
+		return 1;
+	if (nobody.code == ERR_NOT_FOUND)
+		return 0;
+	if (err)
+		*err = nobody;
+	return -1;
+}
+
+bool session_lost(struct web *web, int64_t session_id)
+{
+	bool known = false, fits;
+
+	pthread_mutex_lock(&web->lost_lock);
+	for (size_t i = 0; !known && i < web->lost_count; i++)
+		known = web->lost[i] == session_id;
+	fits = !known && web->lost_count < LOST_MAX;
+	if (fits)
+		web->lost[web->lost_count++] = session_id;
+	pthread_mutex_unlock(&web->lost_lock);
+	return fits;
+}
+
+int web_tick(struct web *web, struct err *err)
+{
+	const struct actor actor = { .name = "forward-auth", .request = "" };
+	int64_t lost[LOST_MAX];
+	size_t count;
+
+	pthread_mutex_lock(&web->lost_lock);
+	count = web->lost_count;
+	memcpy(lost, web->lost, count * sizeof(lost[0]));
+	web->lost_count = 0;
+	pthread_mutex_unlock(&web->lost_lock);
+	/* What fails comes again with the next request. */
+	return count == 0 ? 0
+			  : change_sessions_end(web->settings.changer, &actor, lost, count,
+						"access-lost", NULL, err);
+}
+
+/* ------------------------------------------------------------------------ IdPs -- */
+
+struct actor source_actor(const struct http_request *request, const char *source)
+{
+	const char *name = arena_printf(request->arena, "saml:%s", source);
+
+	return (struct actor){ .name = name ? name : "saml", .request = request->id };
+}
+
+bool worker_was_lost(struct http_request *request, struct http_limit *limit, const struct err *err)
+{
+	const char *reason = err_reason(err);
+
+	if (strcmp(reason, "worker-died") != 0 && strcmp(reason, "worker-timeout") != 0)
+		return false;
+	for (int i = 1; i < DEATH_COST; i++) {
+		if (http_limit_take(limit, request, NULL) < 0)
+			break;
+	}
+	return true;
 }
 
 /* ---------------------------------------------------------------- addresses -- */
@@ -262,6 +372,32 @@ const char *url_with(struct arena *arena, const char *base, const struct http_pa
 		separator = '&';
 	}
 	return strbuf_failed(&out) ? NULL : arena_strdup(arena, strbuf_text(&out));
+}
+
+static bool travels(const struct site *site, const char *url)
+{
+	size_t size = 0;
+
+	/* As http_url_escape writes it. */
+	for (const char *at = url; *at && size <= RETURN_MAX; at++)
+		size += strchr(":/?#[]@!$&'()*+,;=%", *at) ? 3 : 1;
+	return size <= RETURN_MAX && applications_allow_return(site->applications, url);
+}
+
+const char *return_shorten(struct arena *arena, const struct site *site, const char *url)
+{
+	const char *host = strstr(url, "://");
+	const char *shorter;
+
+	if (travels(site, url))
+		return url;
+	shorter = arena_strndup(arena, url, strcspn(url, "?#"));
+	if (!shorter || !host || travels(site, shorter))
+		return host ? shorter : NULL;
+	host += strlen("://");
+	shorter = arena_strndup(arena, url, (size_t)(host - url) + strcspn(host, "/?#"));
+	shorter = shorter ? arena_printf(arena, "%s/", shorter) : NULL;
+	return shorter && travels(site, shorter) ? shorter : NULL;
 }
 
 /* --------------------------------------------------------------------- errors -- */

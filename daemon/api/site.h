@@ -22,13 +22,19 @@ struct site {
 	bool secure;	 /* it is https, for the browser at least */
 };
 
+/* Those that do not fit are noticed again at their next request. */
+#define LOST_MAX 256
+
 struct web {
 	struct web_settings_in settings;
 	struct store_pool *pool;
 	pthread_rwlock_t lock;
 	struct site *site; /* by lock */
-	/* By address: logins begun, messages of IdPs, messages that killed a worker. */
-	struct http_limit *login_limit, *answer_limit, *death_limit;
+	/* By address: logins begun; messages of IdPs that a login of the browser waits for, and all others. */
+	struct http_limit *login_limit, *awaited_limit, *answer_limit;
+	pthread_mutex_t lost_lock;
+	int64_t lost[LOST_MAX]; /* sessions to be ended by web_tick; by lost_lock */
+	size_t lost_count;
 };
 
 /* Until site_give. NULL with ERR_UNAVAILABLE when there is no web side. */
@@ -50,14 +56,31 @@ enum cookie {
 /* suffix: of COOKIE_LOGIN, else "". */
 const char *cookie_get(const struct http_request *request, bool secure, enum cookie cookie,
 		       const char *suffix);
-/* value NULL: remove it. */
 int cookie_set(struct http_request *request, struct http_response *response, bool secure,
 	       enum cookie cookie, const char *suffix, const char *value, int64_t max_age_s,
 	       struct err *err);
+int cookie_remove(struct http_request *request, struct http_response *response, bool secure,
+		  enum cookie cookie, const char *suffix, struct err *err);
+/* Suffixes of the cookies of this kind that came, at most max; arena. Returns how many. */
+size_t cookie_suffixes(const struct http_request *request, bool secure, enum cookie cookie,
+		       const char **ret_suffixes, size_t max);
 
-/* Who is signed in at the daemon's own pages. ERR_NOT_FOUND: nobody. Release the view. */
+/* Who is signed in at the daemon's own pages: 1, release the view; 0: nobody; -1: that cannot be told now. */
 int site_session(struct http_request *request, const struct site *site,
 		 struct session_view *ret_view, struct err *err);
+
+/* "saml:SOURCE", who acts in the audit log when an IdP speaks. */
+struct actor source_actor(const struct http_request *request, const char *source);
+/*
+ * A worker ended or hung over this message, which limit had let pass: that counts as many messages, so that
+ * whoever does it again has to wait. false: it was something else.
+ */
+bool worker_was_lost(struct http_request *request, struct http_limit *limit, const struct err *err);
+/*
+ * End this session soon: its person lost what the application requires. For handlers that may not wait. false: it
+ * was known already, or there is no room.
+ */
+bool session_lost(struct web *web, int64_t session_id);
 
 /* --- addresses --- */
 #define REQUEST_ID_SIZE 34 /* "_", 32 hex digits, NUL */
@@ -69,6 +92,12 @@ void request_name(const char *id, char ret_name[static REQUEST_NAME_SIZE]);
 /* base?name=value&… from pairs of names and values, escaped; pairs with value NULL or "" are left out. */
 const char *url_with(struct arena *arena, const char *base, const struct http_pair *pairs,
 		     size_t count);
+
+/*
+ * What to come back to, short enough to travel in cookies and headers: the URL, else without its query, else its
+ * origin; only if applications_allow_return. NULL: neither.
+ */
+const char *return_shorten(struct arena *arena, const struct site *site, const char *url);
 
 /* --- pages (page.c) --- */
 void page_begin(struct http_response *response, const char *title);
@@ -82,12 +111,17 @@ int page_send_after_form(struct http_request *request, struct http_response *res
 /* A page for a person who is refused: title, text, what to tell the administrator. */
 void page_refused(struct http_request *request, struct http_response *response, int status,
 		  const char *title, const char *text);
+/* The same with a way on: where it leads, and its name. */
+void page_refused_with(struct http_request *request, struct http_response *response, int status,
+		       const char *title, const char *text, const char *url, const char *link);
 
 /* --- handlers, by file --- */
 int start_page(struct http_request *, struct http_response *, struct err *);
 int asset_style(struct http_request *, struct http_response *, struct err *);
 int asset_post(struct http_request *, struct http_response *, struct err *);
 int login_get(struct http_request *, struct http_response *, struct err *);
+/* URL of saml_login that makes the IdP ask anew; NULL: out of memory. */
+const char *sign_in_anew(struct http_request *request, const char *source, const char *return_url);
 int saml_login(struct http_request *, struct http_response *, struct err *);
 int saml_acs(struct http_request *, struct http_response *, struct err *);
 int saml_metadata(struct http_request *, struct http_response *, struct err *);
@@ -103,6 +137,9 @@ int health_get(struct http_request *, struct http_response *, struct err *);
 int ready_get(struct http_request *, struct http_response *, struct err *);
 int metrics_get(struct http_request *, struct http_response *, struct err *);
 
+/* handoff.c: the application of a URL; NULL: none. */
+const struct application *application_at(struct arena *arena, const struct site *site,
+					 const char *url);
 /* handoff.c: send somebody who is signed in to an application's URL. 1 sent or refused, 0: not an application's. */
 int handoff_send(struct http_request *request, struct http_response *response, struct site *site,
 		 const struct session_view *view, const char *return_url, const char *nonce,
@@ -116,6 +153,7 @@ struct test_answer {
 	const struct pending_login *pending;
 	const struct saml_assertion *assertion;
 	const struct saml_refusal *refusal; /* NULL: verified */
+	const struct setup *setup;	    /* that the record was made under */
 };
 int testlogin_show(struct http_request *request, struct http_response *response, struct site *site,
 		   const struct test_answer *answer, struct err *err);

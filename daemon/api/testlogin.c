@@ -28,7 +28,7 @@ static int post_again(struct http_response *response, const struct site *site,
 		strbuf_puts(&response->body, "\">\n");
 	}
 	strbuf_puts(&response->body, "<button>Continue</button></form>\n"
-				     "<script src=\"/assets/post.js\"></script>\n");
+				     "<script src=\"/.rolebridge/post.js\"></script>\n");
 	page_end(response);
 	return 0;
 }
@@ -196,14 +196,26 @@ static int show_outcome(struct http_request *request, struct http_response *resp
 	return show_decision(request, response, view.setup, view.store, &person, user_id, err);
 }
 
+/* What is refused by a test has its row in the audit log as anything else. */
+static int use_up(struct changer *changer, const struct actor *actor, const struct login *login,
+		  const struct test_answer *answer, struct http_request *request,
+		  struct login_outcome *ret_outcome, struct err *err)
+{
+	const struct saml_refusal *refusal = answer->refusal;
+	const char *detail;
+
+	if (!refusal)
+		return change_login(changer, actor, login, request->arena, ret_outcome, err);
+	detail = arena_printf(request->arena, "test login: %s", refusal->detail);
+	return change_login_refused(changer, actor, answer->source, refusal->reason,
+				    detail ? detail : refusal->detail, login->address, err);
+}
+
 int testlogin_show(struct http_request *request, struct http_response *response, struct site *site,
 		   const struct test_answer *answer, struct err *err)
 {
 	struct web *web = request->context;
-	const struct actor actor = {
-		.name = arena_printf(request->arena, "saml:%s", answer->source),
-		.request = request->id,
-	};
+	const struct actor actor = source_actor(request, answer->source);
 	struct login login = {
 		.source = answer->source,
 		.assertion = answer->assertion,
@@ -214,13 +226,16 @@ int testlogin_show(struct http_request *request, struct http_response *response,
 		.agent = "",
 		.now_s = clock_now_s(),
 		.test = true,
+		.setup = answer->setup,
 	};
 	struct login_outcome outcome = { 0 };
 	struct session_view session;
-	struct err nobody = { 0 };
+	int found = site_session(request, site, &session, err);
 	bool allowed;
 
-	if (site_session(request, site, &session, &nobody) < 0) {
+	if (found < 0)
+		return -1;
+	if (found == 0) {
 		if (!answer->again)
 			return post_again(response, site, answer);
 		return err_refuse(err, ERR_DENIED, "not-allowed", "nobody is signed in");
@@ -228,11 +243,10 @@ int testlogin_show(struct http_request *request, struct http_response *response,
 	allowed = session.principal->is_administrator &&
 		  session.session_id == answer->pending->test_session_id;
 	session_view_release(&session);
-	if (!allowed || !actor.name)
+	if (!allowed)
 		return err_refuse(err, ERR_DENIED, "not-allowed",
 				  "this test belongs to another administrator");
-	if (!answer->refusal &&
-	    change_login(web->settings.changer, &actor, &login, request->arena, &outcome, err) < 0)
+	if (use_up(web->settings.changer, &actor, &login, answer, request, &outcome, err) < 0)
 		return -1;
 	page_begin(response, "Test login");
 	if (answer->refusal || outcome.refused[0]) {

@@ -290,6 +290,15 @@ static size_t header_take(char *data, size_t unit, size_t count, void *context)
 	return size;
 }
 
+/* libcurl asks at least once a second. */
+static int progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+	const struct fetch_request *request = ((struct transfer *)context)->request;
+
+	(void)a, (void)b, (void)c, (void)d;
+	return request->cancelled && request->cancelled(request->context);
+}
+
 static int headers_make(struct transfer *transfer, struct err *err)
 {
 	AUTO(strbuf) struct strbuf line = STRBUF(ETAG_MAX + 64);
@@ -346,6 +355,9 @@ static void transfer_configure(struct transfer *transfer, int64_t timeout_ms)
 	}
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, transfer->headers);
 	curl_easy_setopt(curl, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->size_max);
+	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, progress);
+	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, transfer);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, body_take);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
 	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, header_take);
@@ -358,6 +370,8 @@ static int transfer_judge(struct transfer *transfer, CURLcode code, struct err *
 
 	if (code == CURLE_OK)
 		return 0;
+	if (code == CURLE_ABORTED_BY_CALLBACK && !transfer->refused)
+		return err_set(err, ERR_CANCELLED, "asked '%s' no longer", transfer->target.host);
 	if (transfer->refused)
 		return err_refuse(err, ERR_DENIED, "address-refused",
 				  "'%s' leads to an address in no allowed network",

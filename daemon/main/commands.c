@@ -14,6 +14,7 @@
 #include <rolebridge/source/saml.h>
 
 #include "configuration.h"
+#include "files.h"
 
 #define REFERENCE_MAX_BYTES (4u * 1024 * 1024)
 
@@ -28,10 +29,14 @@ int command_check(const char *config_path)
 		return 1;
 	}
 	config = configuration_load(config_path, NULL, 0, NULL, list, &document);
+	if (config)
+		configuration_check_files(config, list);
 	diagnostics_print(list, config ? config->document : document, stderr);
-	if (!config) {
+	if (!config || diagnostics_errors(list) > 0) {
 		fprintf(stderr, "%s: %zu error(s), %zu warning(s)\n", config_path,
 			diagnostics_errors(list), diagnostics_warnings(list));
+		if (config)
+			setup_release(&config->setup);
 		return 1;
 	}
 	printf("%s: ok: %zu source(s), %zu rule(s), %zu test(s) passed, %zu warning(s)\n",

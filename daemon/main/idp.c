@@ -18,31 +18,50 @@
 
 #define CERTIFICATE_MAX ((size_t)64 * 1024)
 #define FACTS_MAX ((size_t)16 * 1024 * 1024)
+#define ORIGIN_BYTES crypto_generichash_BYTES_MIN
 #define SHRINK_MIN 4
 #define RETRY_S 60
 #define REFRESH_MIN_S 60
 #define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
 #define PEM_END "-----END CERTIFICATE-----"
 
-/* <folder of the store>/saml/<source>.xml */
-static char *kept_path(const char *source, const char *store_path)
+/*
+ * <folder of the store>/saml/<source>-<where it comes from>.xml: what another file, URL or entity said must
+ * not come into force when the source is pointed elsewhere and the new place cannot be had.
+ */
+static char *kept_path(const struct saml_source *settings, const char *store_path)
 {
-	char *copy = strdup(store_path), *path = NULL;
+	const struct saml_idp_settings *idp = &settings->idp;
+	const char *const parts[] = { idp->metadata_file.text, idp->metadata_url.text,
+				      idp->entity_id.text, idp->metadata_certificate.text };
+	char *copy = strdup(store_path), *path = NULL, name[2 * ORIGIN_BYTES + 1];
+	crypto_generichash_state state;
+	unsigned char hash[ORIGIN_BYTES];
 
-	if (copy && asprintf(&path, "%s/saml/%s.xml", dirname(copy), source) < 0)
+	crypto_generichash_init(&state, NULL, 0, sizeof(hash));
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		const char *part = parts[i] ? parts[i] : "";
+
+		/* With its NUL, which parts them. */
+		crypto_generichash_update(&state, (const unsigned char *)part, strlen(part) + 1);
+	}
+	crypto_generichash_final(&state, hash, sizeof(hash));
+	sodium_bin2hex(name, sizeof(name), hash, sizeof(hash));
+	if (copy && asprintf(&path, "%s/saml/%s-%s.xml", dirname(copy), settings->common.name.text,
+			     name) < 0)
 		path = NULL;
 	free(copy);
 	return path;
 }
 
-struct idp *idp_create(const char *source, const char *store_path)
+struct idp *idp_create(const struct saml_source *settings, const char *store_path)
 {
 	struct idp *idp = calloc(1, sizeof(*idp));
 
 	if (!idp)
 		return NULL;
-	idp->source = strdup(source);
-	idp->kept_path = kept_path(source, store_path);
+	idp->source = strdup(settings->common.name.text);
+	idp->kept_path = kept_path(settings, store_path);
 	if (idp->source && idp->kept_path)
 		return idp;
 	idp_destroy(idp);
@@ -123,20 +142,22 @@ static int understand(const struct saml_source *settings, int64_t now_s,
 				  &document->facts, err);
 }
 
-static int fetch_document(const struct saml_source *settings,
-			  const struct outgoing_settings *outgoing, const char *etag,
-			  struct idp_document *document, struct err *err)
+static int fetch_document(const struct idp_look *look, struct idp_document *document,
+			  struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(1024 * 1024);
+	const struct outgoing_settings *outgoing = look->outgoing;
 	size_t count = outgoing->allowed_networks.count;
 	const char **networks;
 	struct fetch_request request = {
-		.url = settings->idp.metadata_url.text,
-		.etag = etag,
-		.ca_file = settings->idp.ca.text,
+		.url = look->settings->idp.metadata_url.text,
+		.etag = look->etag,
+		.ca_file = look->settings->idp.ca.text,
 		.allow_http = true,
 		.timeout_ms = outgoing->timeout_s * 1000,
 		.size_max = SAML_METADATA_MAX,
+		.cancelled = look->cancelled,
+		.context = look->context,
 	};
 	struct fetch_response response;
 
@@ -149,7 +170,7 @@ static int fetch_document(const struct saml_source *settings,
 	request.allowed_network_count = count;
 	if (fetch(&request, arena, &response, &document->bytes, err) < 0)
 		return -1;
-	document->unchanged = etag && response.status == 304;
+	document->unchanged = look->etag && response.status == 304;
 	if (document->unchanged)
 		return 0;
 	if (response.status != 200)
@@ -159,25 +180,24 @@ static int fetch_document(const struct saml_source *settings,
 	return 0;
 }
 
-int idp_load(const struct saml_source *settings, const struct outgoing_settings *outgoing,
-	     const char *etag, int64_t now_s, struct idp_document *ret_document, struct err *err)
+int idp_load(const struct idp_look *look, struct idp_document *ret_document, struct err *err)
 {
+	const struct saml_idp_settings *idp = &look->settings->idp;
 	struct idp_document document = { .bytes = STRBUF(SAML_METADATA_MAX) };
-	bool is_file = settings->idp.metadata_file.text != NULL;
-	int result = is_file ? file_read(settings->idp.metadata_file.text, SAML_METADATA_MAX,
+	bool is_file = idp->metadata_file.text != NULL;
+	int result = is_file ? file_read(idp->metadata_file.text, SAML_METADATA_MAX,
 					 &document.bytes, err)
-			     : fetch_document(settings, outgoing, etag, &document, err);
+			     : fetch_document(look, &document, err);
 
 	if (result == 0 && !document.unchanged)
-		result = understand(settings, now_s, &document, err);
+		result = understand(look->settings, look->now_s, &document, err);
 	if (result == 0) {
 		*ret_document = document;
 		return 0;
 	}
 	idp_document_finish(&document);
 	return err_wrap(err, "metadata from '%s'",
-			is_file ? settings->idp.metadata_file.text
-				: settings->idp.metadata_url.text);
+			is_file ? idp->metadata_file.text : idp->metadata_url.text);
 }
 
 int idp_load_kept(const struct idp *idp, const struct saml_source *settings, int64_t now_s,
@@ -196,41 +216,25 @@ int idp_load_kept(const struct idp *idp, const struct saml_source *settings, int
 
 /* --- accept --- */
 
-static int keep_copy(const struct idp *idp, const struct idp_document *document, struct err *err)
+int idp_accept(struct idp *idp, struct idp_document *document, bool *ret_changed, struct err *err)
 {
-	char *copy = strdup(idp->kept_path);
-	const char *folder = copy ? dirname(copy) : NULL;
-	int result = -1;
+	bool same = document->unchanged || (idp->arena && memcmp(&idp->digest, &document->digest,
+								 sizeof(idp->digest)) == 0);
 
-	if (!folder)
-		err_set(err, ERR_MEMORY, "out of memory");
-	else if (mkdir(folder, 0700) < 0 && errno != EEXIST)
-		err_set_errno(err, ERR_IO, errno, "cannot make folder '%s'", folder);
-	else
-		result = file_write_atomic(idp->kept_path, document->bytes.data,
-					   document->bytes.size, 0600, err);
-	free(copy);
-	return result;
-}
-
-int idp_accept(struct idp *idp, struct idp_document *document, bool keep, int64_t now_s,
-	       bool *ret_changed, struct err *err)
-{
-	bool same = idp->arena && memcmp(&idp->digest, &document->digest, sizeof(idp->digest)) == 0;
-
-	if (!document->unchanged && !same) {
-		if (idp->arena && idp->facts.entities >= SHRINK_MIN &&
-		    document->facts.entities < idp->facts.entities / 2)
-			return err_refuse(err, ERR_INVALID, "metadata-shrunk",
-					  "the document has %llu entities, the one before had %llu",
-					  (unsigned long long)document->facts.entities,
-					  (unsigned long long)idp->facts.entities);
-		if (keep && keep_copy(idp, document, err) < 0)
-			return -1;
+	if (!same && idp->arena && idp->facts.entities >= SHRINK_MIN &&
+	    document->facts.entities < idp->facts.entities / 2)
+		return err_refuse(
+			err, ERR_INVALID, "metadata-shrunk",
+			"the document has %llu entities, the one before had %llu; when that "
+			"is right, remove '%s' and reload",
+			(unsigned long long)document->facts.entities,
+			(unsigned long long)idp->facts.entities, idp->kept_path);
+	if (!same) {
 		arena_destroy(idp->arena);
 		idp->arena = document->arena;
 		idp->facts = document->facts;
 		idp->digest = document->digest;
+		idp->kept = idp->lapsed = false;
 		document->arena = NULL;
 	}
 	if (!document->unchanged) {
@@ -238,11 +242,28 @@ int idp_accept(struct idp *idp, struct idp_document *document, bool keep, int64_
 		idp->etag = document->etag;
 		document->etag = NULL;
 	}
-	*ret_changed = !document->unchanged && !same;
-	if (keep)
-		idp->refreshed_s = now_s;
-	idp_document_finish(document);
+	*ret_changed = !same;
 	return 0;
+}
+
+int idp_keep(struct idp *idp, const struct idp_document *document, struct err *err)
+{
+	char *copy;
+	const char *folder;
+
+	if (idp->kept || document->unchanged)
+		return 0;
+	copy = strdup(idp->kept_path);
+	folder = copy ? dirname(copy) : NULL;
+	if (!folder)
+		err_set(err, ERR_MEMORY, "out of memory");
+	else if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+		err_set_errno(err, ERR_IO, errno, "cannot make folder '%s'", folder);
+	else
+		idp->kept = file_write_atomic(idp->kept_path, document->bytes.data,
+					      document->bytes.size, 0600, err) == 0;
+	free(copy);
+	return idp->kept ? 0 : -1;
 }
 
 void idp_schedule(struct idp *idp, const struct saml_source *settings, bool good, int64_t now_s)
@@ -260,4 +281,12 @@ void idp_schedule(struct idp *idp, const struct saml_source *settings, bool good
 		idp->failures = 0;
 	}
 	idp->next_s = now_s + (after_s > REFRESH_MIN_S ? after_s : REFRESH_MIN_S);
+}
+
+bool idp_is_due(const struct idp *idp, const struct saml_source *settings, int64_t now_s)
+{
+	int64_t longest_s =
+		settings->idp.refresh_s > REFRESH_MIN_S ? settings->idp.refresh_s : REFRESH_MIN_S;
+
+	return now_s >= idp->next_s || idp->next_s - now_s > longest_s;
 }

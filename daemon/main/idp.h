@@ -11,11 +11,13 @@
 
 struct idp {
 	char *source;	     /* name */
-	char *kept_path;     /* last good copy */
+	char *kept_path;     /* last good copy; a name of its own for each place it may come from */
 	struct arena *arena; /* of facts; NULL while there are none */
 	struct saml_idp facts;
 	struct hash128 digest; /* of the document the facts come from */
 	char *etag;
+	bool kept;	     /* what is in force is in the kept copy */
+	bool lapsed;	     /* that it has expired was said */
 	int64_t refreshed_s; /* last time the document was had and good, changed or not */
 	int64_t next_s;
 	unsigned failures;
@@ -23,7 +25,7 @@ struct idp {
 	bool settled;	   /* that there is no problem is known in the store */
 };
 
-struct idp *idp_create(const char *source, const char *store_path);
+struct idp *idp_create(const struct saml_source *settings, const char *store_path);
 void idp_destroy(struct idp *idp);
 
 /* Are there facts that hold now? */
@@ -40,24 +42,34 @@ struct idp_document {
 };
 void idp_document_finish(struct idp_document *document);
 
+/* Where to look, and for how long. */
+struct idp_look {
+	const struct saml_source *settings;
+	const struct outgoing_settings *outgoing;
+	const char *etag; /* NULL: whatever it is */
+	int64_t now_s;
+	bool (*cancelled)(void *context); /* NULL: never */
+	void *context;
+};
 /*
- * Have the document of these settings and understand it. ERR_UNAVAILABLE: not reached; ERR_INVALID with the
- * reasons of saml_metadata_read, or "metadata-empty".
+ * Have the document and understand it. ERR_UNAVAILABLE: not reached; ERR_CANCELLED; ERR_INVALID with
+ * the reasons of saml_metadata_read, or "metadata-empty".
  */
-int idp_load(const struct saml_source *settings, const struct outgoing_settings *outgoing,
-	     const char *etag, int64_t now_s, struct idp_document *ret_document, struct err *err);
+int idp_load(const struct idp_look *look, struct idp_document *ret_document, struct err *err);
 /* The kept copy. ERR_NOT_FOUND: none. */
 int idp_load_kept(const struct idp *idp, const struct saml_source *settings, int64_t now_s,
 		  struct idp_document *ret_document, struct err *err);
 
 /*
- * Take a document over, and keep it. ERR_INVALID "metadata-shrunk": it lost more than half of its
- * entities. *ret_changed: the facts are other ones. Empties the document.
+ * Put a document in force; its bytes stay for idp_keep. ERR_INVALID "metadata-shrunk": it lost more
+ * than half of its entities. *ret_changed: the facts are other ones.
  */
-int idp_accept(struct idp *idp, struct idp_document *document, bool keep, int64_t now_s,
-	       bool *ret_changed, struct err *err);
+int idp_accept(struct idp *idp, struct idp_document *document, bool *ret_changed, struct err *err);
+/* Write the copy of what is in force, unless it is there. */
+int idp_keep(struct idp *idp, const struct idp_document *document, struct err *err);
 
-/* When to look again. */
+/* When to look again, and is it time? A clock that was set back does not put it off. */
 void idp_schedule(struct idp *idp, const struct saml_source *settings, bool good, int64_t now_s);
+bool idp_is_due(const struct idp *idp, const struct saml_source *settings, int64_t now_s);
 
 #endif

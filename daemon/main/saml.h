@@ -18,12 +18,14 @@ struct saml_service;
 struct saml_service *saml_service_create(struct changer *changer, struct err *err);
 /*
  * Sources, keys and rules of a configuration come into force: reads metadata (files, kept copies; URLs that
- * have no kept copy are fetched in the background) and starts workers. When the key cannot be used the
- * old pool stays and -1 is returned. Blocks for as long as workers take to start.
+ * have no kept copy are fetched in the background) and starts workers. When they cannot be had (a bad
+ * key) an alarm says so and the old pool stays in force: -1. Where there was none, at start-up, the sources answer
+ * ERR_UNAVAILABLE, it is tried again by itself, and 0 is returned: directories are read all the same. Blocks for
+ * as long as workers take to start.
  */
 int saml_service_configure(struct saml_service *service, struct configuration *config,
 			   struct err *err);
-/* The thread that refreshes metadata. */
+/* The thread that refreshes metadata. Stopping it takes a second at most, also while a server is asked. */
 int saml_service_start(struct saml_service *service, struct err *err);
 void saml_service_stop(struct saml_service *service);
 void saml_service_destroy(struct saml_service *service);

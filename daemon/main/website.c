@@ -47,6 +47,7 @@ struct website {
 	pthread_cond_t wake;
 	pthread_t thread;
 	bool started, stopping; /* by lock */
+	char *trusted;		/* networks that the listeners trust, joined */
 };
 
 struct web *website_web(struct website *website)
@@ -132,6 +133,7 @@ void website_destroy(struct website *website)
 	saml_service_destroy(website->saml);
 	sessions_destroy(website->sessions);
 	tickets_destroy(website->tickets);
+	free(website->trusted);
 	pthread_cond_destroy(&website->wake);
 	pthread_mutex_destroy(&website->lock);
 	free(website);
@@ -196,6 +198,17 @@ static int read_networks(const struct located_list *list, struct cidr **ret_netw
 	}
 	*ret_networks = networks;
 	return 0;
+}
+
+/* To be compared. */
+static char *join(const struct located_list *list)
+{
+	AUTO(strbuf) struct strbuf out = STRBUF(1024 * 1024);
+
+	strbuf_puts(&out, "");
+	for (size_t i = 0; i < list->count; i++)
+		strbuf_printf(&out, "%s ", list->items[i].text);
+	return strbuf_failed(&out) ? NULL : strdup(strbuf_text(&out));
 }
 
 static unsigned default_threads(void)
@@ -263,6 +276,17 @@ static int start_listeners(struct website *website, const struct web_settings *w
 
 /* --- upkeep --- */
 
+static void upkeep(struct website *website)
+{
+	struct err err = { 0 };
+
+	if (sessions_tick(website->sessions, clock_now_s(), &err) < 0)
+		log_error("sessions.upkeep", F_ERR(&err));
+	err_clear(&err);
+	if (web_tick(website->web, &err) < 0)
+		log_error("sessions.access-lost", F_ERR(&err));
+}
+
 static void *upkeep_thread(void *context)
 {
 	struct website *website = context;
@@ -270,11 +294,8 @@ static void *upkeep_thread(void *context)
 
 	pthread_mutex_lock(&website->lock);
 	while (!website->stopping) {
-		struct err err = { 0 };
-
 		pthread_mutex_unlock(&website->lock);
-		if (sessions_tick(website->sessions, clock_now_s(), &err) < 0)
-			log_error("sessions.upkeep", F_ERR(&err));
+		upkeep(website);
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += TICK_S;
 		pthread_mutex_lock(&website->lock);
@@ -295,6 +316,9 @@ int website_start(struct website *website, struct configuration *config, struct 
 	if (failed)
 		return err_set_errno(err, ERR_IO, failed, "cannot start a thread");
 	website->started = true;
+	website->trusted = join(&config->settings.web.trusted_proxies);
+	if (!website->trusted)
+		return err_set(err, ERR_MEMORY, "out of memory");
 	return start_listeners(website, &config->settings.web, err);
 }
 
@@ -324,6 +348,16 @@ static void reload_certificates(struct website *website, const struct web_settin
 		log_warning("reload.needs-restart", F_STR("option", "listeners"));
 }
 
+/* Whom a listener believes is fixed when it begins: a proxy that is trusted no more must not be so in silence. */
+static void warn_of_fixed(const struct website *website, const struct web_settings *web)
+{
+	char *trusted = join(&web->trusted_proxies);
+
+	if (!trusted || !website->trusted || strcmp(trusted, website->trusted) != 0)
+		log_warning("reload.needs-restart", F_STR("option", "trusted_proxies"));
+	free(trusted);
+}
+
 void website_configure(struct website *website, struct configuration *config)
 {
 	struct err err = { 0 };
@@ -336,12 +370,15 @@ void website_configure(struct website *website, struct configuration *config)
 			  &config->settings.catalogue, &err) < 0)
 		log_error("reload.web", F_ERR(&err));
 	reload_certificates(website, &config->settings.web);
+	warn_of_fixed(website, &config->settings.web);
 }
 
 void website_stop(struct website *website, int64_t drain_ms)
 {
 	if (!website)
 		return;
+	/* First, as it may be waiting for a server far away. Sign-ins that have begun need the workers alone. */
+	saml_service_stop(website->saml);
 	for (size_t i = 0; i < website->listener_count; i++) {
 		struct listener *listener = &website->listeners[i];
 
@@ -354,7 +391,6 @@ void website_stop(struct website *website, int64_t drain_ms)
 	free(website->listeners);
 	website->listeners = NULL;
 	website->listener_count = 0;
-	saml_service_stop(website->saml);
 	if (!website->started)
 		return;
 	pthread_mutex_lock(&website->lock);

@@ -12,8 +12,8 @@
 struct website;
 
 /*
- * Make it for this configuration; nothing listens yet. ready, context: for /readyz. Fails when the SP's key
- * cannot be used or the store cannot be read.
+ * Make it for this configuration; nothing listens yet. ready, context: for /readyz. Fails when
+ * the store cannot be read. Without a key that can be used all is there but signing in (see saml.h).
  */
 struct website *website_create(struct changer *changer, struct configuration *config,
 			       bool (*ready)(void *context), void *context, struct err *err);

@@ -31,11 +31,15 @@ struct saml_ports {
 	/* Number i of the sources in force; false: no more. */
 	bool (*source)(void *context, size_t i, struct arena *arena,
 		       struct saml_source_view *ret_view);
-	/* 0 verified, 1 refused, -1 own side failed; as saml_pool_verify. */
-	int (*verify)(void *context, const char *source, const char *const *request_ids,
-		      size_t request_count, bool explain, const struct saml_message *message,
-		      struct arena *arena, struct saml_assertion *ret_assertion,
-		      struct saml_refusal *ret_refusal, struct err *err);
+	/*
+	 * 0 verified, 1 refused, -1 own side failed; as saml_pool_verify. waiting: the login of this browser
+	 * that it may answer, or NULL; a test is explained. *ret_setup (unless -1): the configuration that the
+	 * record was made under; release it.
+	 */
+	int (*verify)(void *context, const char *source, const struct pending_login *waiting,
+		      const struct saml_message *message, struct arena *arena,
+		      struct saml_assertion *ret_assertion, struct saml_refusal *ret_refusal,
+		      struct setup **ret_setup, struct err *err);
 	int (*login)(void *context, const char *source, const char *id, const char *relay_state,
 		     bool force, struct arena *arena, struct saml_outgoing *ret_outgoing,
 		     struct err *err);
@@ -80,6 +84,8 @@ void web_destroy(struct web *web);
 int web_configure(struct web *web, struct setup *setup, const struct web_settings *options,
 		  const struct catalogue_settings *catalogue, struct err *err);
 int web_add_routes(struct web *web, struct http_router *router, struct err *err);
+/* Timer, every few seconds: end sessions whose people lost what their application requires. */
+int web_tick(struct web *web, struct err *err);
 /* The page of an error for people, with the reference id: http_settings.error_page. */
 bool web_error_page(struct http_request *request, const struct err *err,
 		    struct http_response *response);

@@ -24,6 +24,9 @@ struct fetch_request {
 	bool allow_http;    /* only within allowed networks */
 	int64_t timeout_ms; /* for all of it */
 	size_t size_max;
+	/* Asked about once a second; true: give up, ERR_CANCELLED. May be NULL. */
+	bool (*cancelled)(void *context);
+	void *context;
 };
 struct fetch_response {
 	int status;	  /* 200, 304, … : any status is success here */
@@ -31,7 +34,7 @@ struct fetch_response {
 };
 /*
  * GET; the body is appended to out. ERR_INVALID: url. ERR_DENIED "address-refused". ERR_UNAVAILABLE: not
- * reached, TLS, timeout. ERR_TOO_LARGE: over size_max (also after decompression; none is asked for).
+ * reached, TLS, timeout. ERR_CANCELLED. ERR_TOO_LARGE: over size_max (also after decompression; none is asked for).
  */
 int fetch(const struct fetch_request *request, struct arena *arena,
 	  struct fetch_response *ret_response, struct strbuf *out, struct err *err);
