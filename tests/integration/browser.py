@@ -1,4 +1,6 @@
 """A browser's part in tests: follows redirects, keeps cookies by host, posts forms. No scripts."""
+import html as markup
+import re
 import socket
 from urllib.parse import urljoin, urlsplit
 
@@ -7,6 +9,7 @@ import requests
 import urllib3.util.connection
 
 STEPS_MAX = 20
+REFRESH = re.compile(r'<meta http-equiv="refresh" content="0;url=([^"]*)">')
 
 _getaddrinfo = socket.getaddrinfo
 
@@ -55,9 +58,14 @@ class Browser:
 
     def follow(self, page):
         for _ in range(STEPS_MAX):
-            if page.status_code not in (301, 302, 303, 307) or "Location" not in page.headers:
+            refresh = REFRESH.search(page.text) if page.status_code == 200 else None
+            if refresh:
+                target = markup.unescape(refresh[1])
+            elif page.status_code in (301, 302, 303, 307) and "Location" in page.headers:
+                target = page.headers["Location"]
+            else:
                 return page
-            page = self.request("GET", urljoin(page.url, page.headers["Location"]))
+            page = self.request("GET", urljoin(page.url, target))
         raise AssertionError(f"redirected in circles: {self.trail[-STEPS_MAX:]}")
 
     def submit(self, page, stop_at=None, **values):
