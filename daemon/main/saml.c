@@ -173,7 +173,10 @@ static int fill_provider(struct configuration *config, const struct saml_source 
 		.acs_url = own_url(config, source, "acs", arena),
 		.slo_url = own_url(config, source, "slo", arena),
 	};
+	int email = schema_email(config->schema);
 
+	if (email >= 0)
+		provider.email_attribute = schema_get(config->schema, (uint16_t)email)->name;
 	if (source_wanted_attributes(&source->common, config->schema, config->needed, arena,
 				     &attributes, &provider.attribute_count, err) < 0 ||
 	    configuration_wanted_groups(config, &source->common, arena, &groups,

@@ -14,12 +14,14 @@
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/change/login.h>
 #include <rolebridge/identity/settings.h>
 
 #include "sources.h"
 
 #define US_PER_S 1000000
 #define FIRST_RETRY_S 15
+#define STALE_CHECK_S 3600
 #define LOOK_S 60
 
 struct entry {
@@ -39,7 +41,8 @@ struct schedule {
 	pthread_cond_t wake;
 	pthread_t thread;
 	bool started, stop;
-	int64_t look_us; /* next look at the clock and at what expires */
+	int64_t look_us;  /* next look at the clock and at what expires */
+	int64_t stale_us; /* next look for people who have not signed in for long */
 	struct entry entries[SOURCES_MAX];
 	size_t count;
 };
@@ -196,6 +199,12 @@ static void look_at_time(struct schedule *schedule)
 		log_error("clock.failed", F_ERR(&err));
 	if (change_expire(schedule->changer, clock_now_s(), &err) < 0)
 		log_error("expire.failed", F_ERR(&err));
+	if (clock_monotonic_us() < schedule->stale_us)
+		return;
+	schedule->stale_us = clock_monotonic_us() + (int64_t)STALE_CHECK_S * US_PER_S;
+	err_clear(&err);
+	if (change_stale(schedule->changer, clock_now_s(), &err) < 0)
+		log_error("stale.failed", F_ERR(&err));
 }
 
 /* With the lock held: the next thing due, or NULL and the time until it is. */

@@ -234,6 +234,8 @@ static int start_listener(struct website *website, const struct web_settings *we
 		.connections_max = (unsigned)settings->connections_max,
 		/* Longer than nginx keeps one (60 s): the side that asks is the one to close. */
 		.idle_deadline_ms = 75000,
+		/* They wait more than they work, and logins that wait together share a commit. */
+		.slow_threads = 48,
 		.router = website->router,
 		.listener_context = website->web,
 		.certificate_path = settings->certificate.text,
