@@ -293,6 +293,9 @@ int handoff_finish(struct http_request *request, struct http_response *response,
 	result = change_session_token_add(web->settings.changer, &token, err);
 	if (result == 0)
 		result = sessions_add_token(web->settings.sessions, &token, err);
+	if (result < 0 && err->code == ERR_NOT_FOUND)
+		err_refuse(err, ERR_DENIED, "handoff-invalid",
+			   "you were signed out meanwhile; please try again");
 	if (result == 0)
 		result = cookie_set(request, response, origin_is_secure(&own), COOKIE_APPLICATION,
 				    "", text, -1, err);

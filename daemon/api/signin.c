@@ -20,7 +20,7 @@
 /* Logins of one browser that wait; more cookies than proxies take (8 KiB) would lock it out. */
 #define WAITING_MAX 6
 #define WAITING_SEEN_MAX 64
-#define FORGOTTEN_MAX 12 /* at a time: a response has room for so many headers */
+#define FORGOTTEN_MAX 4 /* at a time: proxies have room for so many headers */
 
 /* ------------------------------------------------------------------- login -- */
 

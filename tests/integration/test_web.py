@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 
+import proxy
 from bridge import DAEMON, Bridge
 from idp import free_port
 from web import Authority
@@ -433,20 +434,45 @@ def test_code_is_good_once_and_for_its_host(world):
     assert not header_values(again, "Set-Cookie")
 
 
-def test_headers_too_large_for_proxies_are_a_clear_no(world):
-    groups = "".join(f"  - {{name: r-{i}-{'x' * 50}, classifications: [Support], segments: [Core], permissions: [\"cases:read@all\"]}}\n"
-                     for i in range(1000))
-    rules = RULES.replace("classifications: [Support]\nsegments", groups + "classifications: [Support]\nsegments", 1)
-    names = ", ".join(f"r-{i}-{'x' * 50}" for i in range(1000))
-    rules = rules.replace("policy:", f"  - {{id: many, groups: [\"acme:many\"], grant: {{roles: [{names}]}}}}\npolicy:")
-    with World(rules=rules) as large:
-        visitor = large.visitor()
-        visitor.sign_in("mona", ["staff", "many"])
-        visitor.enter(APP + "/")
-        page = visitor.auth(APP + "/")
-        assert page.status_code == 403, len(page.headers.get("Remote-Roles", ""))
-        assert "Remote-User" not in page.headers
-        assert "auth.headers-too-large" in large.bridge.logged()
+def many_roles(count):
+    """Rules by which the group many-COUNT has so many roles with long names."""
+    names = [f"r-{i}-{'x' * 50}" for i in range(count)]
+    roles = "".join(f'  - {{name: {name}, classifications: [Support], segments: [Core], permissions: ["cases:read@all"]}}\n'
+                    for name in names)
+    rules = RULES.replace("classifications: [Support]\nsegments", roles + "classifications: [Support]\nsegments", 1)
+    return rules.replace("policy:", f"""\
+  - {{id: many, groups: ["acme:many"], grant: {{roles: [{", ".join(names)}]}}}}
+  - {{id: some, groups: ["acme:some"], grant: {{roles: [{", ".join(names[:count // 4])}]}}}}
+policy:""")
+
+
+@pytest.mark.skipif(not proxy.is_installed(), reason="needs nginx")
+def test_headers_too_large_for_proxies_are_a_clear_no():
+    world = World(rules=many_roles(1000))
+    with proxy.Nginx(world.folder / "web.sock", ["app.localhost"]) as nginx, world:
+        app = nginx.url("app.localhost", "")
+        text = world.bridge.config.read_text().replace(f'"{APP}"', f'"{app}"')
+        text = text.replace("listeners: [", f'listeners: [{{address: "unix:{world.folder}/web.sock"}}, ')
+        world.bridge.write("rolebridge.yaml", text)
+        world.bridge.stop()
+        world.bridge.start()
+        for group, status in (("many", 403), ("some", 200)):
+            visitor = world.visitor()
+            visitor.sign_in(group, ["staff", group])
+            visitor.enter(app + "/")
+            cookie = "rolebridge-app=" + visitor.jar[app[7:]]["rolebridge-app"]
+            page = requests.get(f"http://127.0.0.1:{nginx.port}/", timeout=30,
+                                headers={"Host": app[7:], "Cookie": cookie})
+            assert page.status_code == status, nginx.logged()
+            page = visitor.auth(app + "/")
+            assert page.status_code == status
+            assert ("Remote-User" in page.headers) == (status == 200)
+        assert "auth.headers-too-large" in world.bridge.logged()
+        # What a sign-in says to a browser must fit into what proxies take by default.
+        visitor = world.visitor()
+        page = visitor.get(PUBLIC + "/login?return=" + urllib.parse.quote(app + "/" + "x" * 900, safe=""))
+        size = sum(len(name) + len(value) + 4 for name, value in page.raw.headers.items())
+        assert size < 8000, size
 
 
 def test_loss_ends_the_session(world):
