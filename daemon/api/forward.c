@@ -63,27 +63,27 @@ static const char *header_value(struct http_request *request, const struct appli
 
 	for (const char *c = value; *c && plain; c++)
 		plain = *c >= ' ' && *c < 0x7f;
-	/* The text is the principal's, which may be gone when this is sent. */
 	if (plain)
-		return arena_strdup(request->arena, value);
+		return value;
 	if (forward_header_value(value, encoding, &text, &err) < 0)
 		return NULL;
 	return arena_strdup(request->arena, strbuf_text(&text));
 }
 
-static int cannot_tell(struct http_request *request, struct http_response *response,
-		       const struct application *application, const struct principal *principal,
-		       size_t size)
+static void log_too_large(const struct http_request *request, const struct application *application,
+			  const struct principal *principal, size_t size)
 {
 	log_warning("auth.headers-too-large", F_STR("application", application_name(application)),
 		    F_STR("user", principal->username), F_INT("bytes", (int64_t)size),
 		    F_STR("request", request->id));
-	return answer(response, 403);
 }
 
-static int allow(struct http_request *request, struct http_response *response,
-		 const struct application *application, const struct principal *principal)
+/* NULL: it cannot be said who they are. */
+static struct http_prepared *prepare(struct http_request *request,
+				     const struct application *application,
+				     const struct principal *principal)
 {
+	struct http_response response = { .body = STRBUF(0) };
 	struct http_pair headers[] = {
 		{ "Remote-Id", principal->uuid },
 		{ "Remote-User", principal->username },
@@ -94,20 +94,50 @@ static int allow(struct http_request *request, struct http_response *response,
 		{ "Remote-Personas", principal->personas_text },
 		{ "Remote-Groups", principal->groups_text },
 	};
+	struct err err = { 0 };
 	size_t size = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
-		headers[i].value = header_value(request, application, headers[i].value);
-		if (!headers[i].value)
-			return cannot_tell(request, response, application, principal, size);
-		size += strlen(headers[i].name) + strlen(headers[i].value) + strlen(": \r\n");
+		const char *value = header_value(request, application, headers[i].value);
+
+		/* All or nothing: a role less is another person. */
+		if (!value || !http_response_header(&response, headers[i].name, value)) {
+			log_too_large(request, application, principal, size);
+			return NULL;
+		}
+		size += strlen(headers[i].name) + strlen(value) + strlen(": \r\n");
 	}
-	/* All or nothing: a role less is another person. */
-	if (size > HEADERS_MAX)
-		return cannot_tell(request, response, application, principal, size);
-	for (size_t i = 0; i < ARRAY_LEN(headers); i++)
-		http_response_header(response, headers[i].name, headers[i].value);
-	return answer(response, 200);
+	if (size > HEADERS_MAX) {
+		log_too_large(request, application, principal, size);
+		return NULL;
+	}
+	return http_prepared_create(&response, &err);
+}
+
+static void forget(void *prepared)
+{
+	http_prepared_release(prepared);
+}
+
+/* The answer is the same for all their requests until something about them changes: it is made once. */
+static int allow(struct http_request *request, struct http_response *response,
+		 const struct application *application, const struct principal *principal)
+{
+	enum header_encoding encoding =
+		(enum header_encoding)application_settings(application)->headers;
+	struct http_prepared *prepared = principal_kept(principal, encoding);
+
+	_Static_assert(HEADER_UTF8 < PRINCIPAL_SLOTS && HEADER_RFC8187 < PRINCIPAL_SLOTS,
+		       "a slot for each encoding");
+	if (!prepared) {
+		prepared = prepare(request, application, principal);
+		if (!prepared)
+			return answer(response, 403);
+		prepared = principal_keep(principal, encoding, prepared, forget);
+	}
+	/* The principal may be gone when this is sent. */
+	response->prepared = http_prepared_acquire(prepared);
+	return 0;
 }
 
 /* Does any other application of this host still let them in with the token they have? */

@@ -13,6 +13,8 @@
 #include <rolebridge/store/session.h>
 
 #define LOGOUT_WAITS_S 300
+/* The standard says 80 bytes; some IdPs put an address of their own there. */
+#define RELAY_STATE_MAX 2048
 
 static int signed_out(struct http_response *response)
 {
@@ -133,6 +135,7 @@ struct slo {
 	struct site *site;
 	const char *source;
 	struct saml_message message;
+	const char *relay_state; /* of a POST, where it is no part of what was signed */
 	bool waits;
 	struct pending_logout pending;
 };
@@ -226,6 +229,9 @@ static int handle(struct http_request *request, struct http_response *response, 
 	}
 	if (judged > 0)
 		return refuse(request, response, slo, 403, refusal.reason, refusal.detail, err);
+	/* Goes back as it came (Bindings, 3.5.3), or the IdP does not know what our answer is about. */
+	if (slo->relay_state)
+		logout.relay_state = slo->relay_state;
 	if (logout.is_request)
 		return answer_request(request, response, slo, &logout, err);
 	if (!logout.success)
@@ -277,7 +283,10 @@ int slo_post(struct http_request *request, struct http_response *response, struc
 	}
 	if (result == 0) {
 		const char *encoded = asked ? asked : answered;
+		const char *relay_state = http_form_value(&form, "RelayState");
 
+		if (relay_state && strlen(relay_state) <= RELAY_STATE_MAX)
+			slo.relay_state = relay_state;
 		slo.message = (struct saml_message){ .binding = SAML_POST,
 						     .encoded = encoded,
 						     .encoded_size = strlen(encoded) };

@@ -326,8 +326,8 @@ static void watch_validity(struct saml_service *service, struct saml_state *stat
 	idp->next_s = now_s;
 	service->retry_us = 0;
 	clock_format(idp->facts.valid_until_s, until);
-	err_refuse(&err, ERR_INVALID, "metadata-expired",
-		   "the metadata in force was valid until %s; nobody can sign in", until);
+	err_set(&err, ERR_INVALID, "the metadata in force was valid until %s; nobody can sign in",
+		until);
 	note_problem(service, idp, &err);
 }
 
@@ -707,8 +707,9 @@ static struct saml_state *find(struct saml_service *service, const char *source,
 			return state;
 		}
 		state_give(service, state);
-		err_refuse(err, ERR_UNAVAILABLE, "saml-unavailable",
-			   "the service provider's key cannot be used");
+		err_set(err, ERR_UNAVAILABLE,
+			"there are no SAML workers: the service provider's key "
+			"cannot be used");
 		return NULL;
 	}
 	state_give(service, state);

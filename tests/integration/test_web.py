@@ -853,3 +853,69 @@ def test_test_login_belongs_to_its_session(world):
     assert page.status_code == 403 and "admins" not in page.text
     page = root.ask("POST", world.acs, data={"SAMLResponse": message, "RelayState": relay, "again": "1"})
     assert page.status_code == 200 and "acme:admins" in page.text
+
+
+def test_trusted_proxies_that_changed_need_a_restart(world):
+    """Whom a listener believes is fixed when it begins; nobody may think otherwise."""
+    world.bridge.ctl("reload")
+    assert "option=trusted_proxies" not in world.bridge.logged()
+    text = world.bridge.config.read_text()
+    world.bridge.write("rolebridge.yaml", text.replace('trusted_proxies: ["127.0.0.1"]', 'trusted_proxies: ["127.0.0.2"]'))
+    world.bridge.ctl("reload")
+    assert "option=trusted_proxies" in world.bridge.logged()
+    world.bridge.write("rolebridge.yaml", text)
+    world.bridge.ctl("reload")
+
+
+def test_sign_in_across_a_reload(world):
+    """Begun under one configuration, ended under the next; entered and asked for all the while."""
+    visitor = world.visitor()
+    request, relay, _ = visitor.begin()
+    world.bridge.ctl("reload")
+    assert visitor.answer(world.response(request, "rita"), relay).status_code == 303
+    visitor.enter(APP + "/")
+    answers = []
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            answers.append(visitor.auth(APP + "/", keep=False).status_code)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        for _ in range(5):
+            world.bridge.ctl("reload")
+    finally:
+        stop.set()
+        thread.join()
+    assert set(answers) == {200}
+
+
+def test_application_that_a_reload_removed(world):
+    visitor = world.visitor()
+    visitor.sign_in("sven")
+    visitor.enter(APP + "/")
+    try:
+        world.configure(applications=APPLICATIONS.replace(APP, "https://elsewhere.example.com"))
+        world.bridge.ctl("reload")
+        assert visitor.auth(APP + "/").status_code == 403
+    finally:
+        world.configure(applications=APPLICATIONS)
+        world.bridge.ctl("reload")
+    assert visitor.auth(APP + "/").status_code == 200
+
+
+def test_disabled_in_the_middle(world):
+    visitor = world.visitor()
+    visitor.sign_in("theo")
+    page = visitor.get(visitor.auth(APP + "/").headers["Location"])
+    finish = visitor.get(page.headers["Location"]).headers["Location"]
+    world.bridge.ctl("users", "disable", "theo")
+    page = visitor.get(finish)
+    assert page.status_code == 403 and not header_values(page, "Set-Cookie")
+    other = world.visitor()
+    request, relay, _ = other.begin()
+    page = other.answer(world.response(request, "theo"), relay)
+    assert page.status_code == 403
+    assert world.sessions("theo") == []
