@@ -219,6 +219,10 @@ class Nginx(Proxy):
 
     def configure(self):
         self.snippets("nginx")
+        if ":" in str(self.socket):
+            # The daemon listens on TCP.
+            path = self.folder / "rolebridge-http.conf"
+            path.write_text(path.read_text().replace(f"unix:{self.socket}", self.socket))
         servers = "".join(self._server(host) for host in self.hosts)
         for host, port in self.passed.items():
             servers += self._passed(host, f"http://127.0.0.1:{port}")

@@ -46,7 +46,7 @@ class SignIn:
     """Everything up and connected; browser() gives a fresh one."""
 
     def __init__(self, people=None, source="", web="", rules=RULES, idp_options=None, proxy=Nginx,
-                 applications=APPLICATIONS, hosts=("app.localhost",), metadata="metadata_url", **trust):
+                 applications=APPLICATIONS, hosts=("app.localhost",), metadata="metadata_url", idp_settings="", **trust):
         self.people = {name: dict(values) for name, values in (people or PEOPLE).items()}
         self.stack = contextlib.ExitStack()
         self.source, self.web, self.rules = source, web, rules
@@ -54,7 +54,7 @@ class SignIn:
         self.trust_options = trust
         self.idp_options = idp_options or {}
         self.proxy_class = proxy
-        self.metadata = metadata
+        self.metadata, self.idp_settings = metadata, idp_settings
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
@@ -129,18 +129,19 @@ sources:
   - name: acme
     type: saml
     just_in_time: true
-    idp: {{{metadata}}}
+    idp: {{{metadata}{self.idp_settings}}}
     may_grant: {{profiles: ["*"], roles: ["*"], personas: ["*"], groups: ["*"]}}
 {self.source}
 {self.rules}
 {self.web}
 """)
 
-    def wait_for_metadata(self):
-        """A metadata_url is fetched in the background."""
+    def wait_for_metadata(self, name="acme"):
+        """A metadata_url is fetched in the background; then workers that know it take over."""
         end = time.monotonic() + 30
         while time.monotonic() < end:
-            if self.bridge.run("idp", "test", "acme").returncode == 0:
+            page = self.browser().request("GET", f"{self.public_url}/saml/{name}/login")
+            if page.status_code in (200, 302) and self.bridge.run("idp", "test", name).returncode == 0:
                 return
             time.sleep(0.05)
         raise RuntimeError(f"no metadata: {self.bridge.logged()[-2000:]}")
