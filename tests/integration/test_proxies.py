@@ -387,3 +387,24 @@ def test_nobody_gets_in_while_the_daemon_is_away(world):
     finally:
         world.bridge.start()
     assert arrived(ask(world, cookies))["remote-user"] == ["root"]
+
+
+@pytest.mark.parametrize("text", ["this is no Lua", "", None], ids=["not Lua", "empty", "missing"])
+def test_nobody_gets_in_by_a_broken_script(world, root, text):
+    """Apache's part is a script of ours."""
+    if world.proxy.name != "apache":
+        pytest.skip("no script here")
+    script = world.proxy.folder / "rolebridge.lua"
+    good = script.read_text()
+    if text is None:
+        script.unlink()
+    else:
+        script.write_text(text)
+    try:
+        if text != "":
+            assert ask(world, root)[0] >= 500
+        # Emptied, a thread may go on with what it had read before: that asks the daemon.
+        for _ in range(20):
+            assert ask(world, {})[0] in (302, 500, 503)
+    finally:
+        script.write_text(good)
