@@ -892,6 +892,18 @@ static void endpoints_json(const char *key, const struct saml_endpoint *endpoint
 	json_end(json);
 }
 
+/* building is held: do the workers know valid metadata of this source? */
+static bool is_in_force(const struct saml_service *service, const struct idp *idp)
+{
+	const struct saml_state *state = service->state;
+
+	for (size_t i = 0; state && state->pool && i < state->count; i++) {
+		if (strcmp(state->views[i].name, idp->source) == 0)
+			return state->views[i].ready && idp_is_ready(idp, clock_now_s());
+	}
+	return false;
+}
+
 static void port_status(void *context, const char *source, struct json *json)
 {
 	struct saml_service *service = context;
@@ -902,9 +914,7 @@ static void port_status(void *context, const char *source, struct json *json)
 
 		if (strcmp(idp->source, source) != 0)
 			continue;
-		json_bool(json, "ready",
-			  service->state && service->state->pool &&
-				  idp_is_ready(idp, clock_now_s()));
+		json_bool(json, "ready", is_in_force(service, idp));
 		json_string(json, "problem", service->problem[0] ? service->problem : idp->problem);
 		json_time(json, "refreshed", idp->refreshed_s);
 		json_time(json, "next", idp->next_s);
