@@ -379,11 +379,25 @@ void wire_provider_number(struct wire *wire, size_t *provider)
 	wire_size(wire, provider, SAML_PROVIDERS_MAX);
 }
 
+/* One of each request, or none at all. */
+static void wire_forced(struct wire *wire, struct saml_question *question)
+{
+	size_t count = question->forced_since_s ? question->request_count : 0;
+	int64_t *times = wire_array(wire, question->forced_since_s, &count, sizeof(*times));
+
+	if (count != 0 && count != question->request_count)
+		wire_fail(wire);
+	for (size_t i = 0; i < count && !wire_failed(wire); i++)
+		wire_i64(wire, &times[i]);
+	KEEP(wire, question->forced_since_s, count != 0 ? times : NULL);
+}
+
 static void wire_question(struct wire *wire, struct saml_question *question)
 {
 	wire_provider_number(wire, &question->provider);
 	wire_i64(wire, &question->now_s);
 	wire_texts(wire, &question->request_ids, &question->request_count);
+	wire_forced(wire, question);
 	wire_bool(wire, &question->explain);
 }
 

@@ -130,6 +130,8 @@ static void check_setup(const union record *record)
 	assert_null(setup->providers[1].idp);
 }
 
+static const int64_t forced[] = { 1, -7 };
+
 static void fill_receive(union record *record)
 {
 	record->receive = (struct saml_receive_job){
@@ -137,6 +139,7 @@ static void fill_receive(union record *record)
 			      .now_s = 1,
 			      .request_ids = words,
 			      .request_count = 2,
+			      .forced_since_s = forced,
 			      .explain = true },
 		.message = { .binding = SAML_REDIRECT, .query = "a=b", .query_size = 3 },
 	};
@@ -146,6 +149,7 @@ static void check_receive(const union record *record)
 {
 	assert_int_equal(record->receive.question.provider, 3);
 	assert_string_equal(record->receive.question.request_ids[1], "y");
+	assert_int_equal(record->receive.question.forced_since_s[1], -7);
 	assert_true(record->receive.question.explain);
 	assert_int_equal(record->receive.message.binding, SAML_REDIRECT);
 	assert_memory_equal(record->receive.message.query, "a=b", 3);
