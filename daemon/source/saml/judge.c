@@ -279,6 +279,20 @@ static void note_rest(struct hearing *h)
 		note_skipped(h, names[i]);
 }
 
+/*
+ * The second verifier does not take it. Where the message itself is what is wrong, that is the reason, and the same
+ * in both modes; that verifiers disagree is said of what nothing else is wrong with.
+ */
+static int hear_disputed(struct hearing *h)
+{
+	const struct saml_refusal disputed = *h->refusal;
+	int result = hear_assertion(h);
+
+	if (result == 0)
+		*h->refusal = disputed;
+	return result < 0 ? -1 : 1;
+}
+
 /* A test login goes on behind a bad signature, to tell more; nothing is decrypted for it. */
 static int hear(struct hearing *h)
 {
@@ -294,8 +308,10 @@ static int hear(struct hearing *h)
 	h->refused = result == 1;
 	result = h->judge->second && !h->refused ? ask_second(h) : 2;
 	note_step(h, STEP_SECOND, result);
-	if (result < 0 || (result == 1 && !h->question->explain))
-		return result;
+	if (result < 0)
+		return -1;
+	if (result == 1 && !h->question->explain)
+		return hear_disputed(h);
 	h->refused = h->refused || result == 1;
 	return hear_assertion(h);
 }
