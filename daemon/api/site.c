@@ -40,7 +40,9 @@ static const struct http_route routes[] = {
 	{ "GET", "/saml/{source}/login", saml_login, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0 },
 	{ "GET", "/saml/{source}/test", saml_test, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0 },
 	{ "POST", "/saml/{source}/acs", saml_acs, HTTP_ROUTE_SLOW, MESSAGE_BODY_MAX },
-	{ "GET", "/saml/{source}/slo", slo_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0 },
+	/* What was signed is the query as it came; what is smuggled into it is refused there, and told. */
+	{ "GET", "/saml/{source}/slo", slo_get,
+	  HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW | HTTP_ROUTE_RAW_QUERY, 0 },
 	{ "POST", "/saml/{source}/slo", slo_post, HTTP_ROUTE_SLOW, MESSAGE_BODY_MAX },
 	{ "GET", "/.rolebridge/start", handoff_start, HTTP_ROUTE_NO_BODY, 0 },
 	{ "GET", "/.rolebridge/finish", handoff_finish, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0 },

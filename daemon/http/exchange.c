@@ -265,6 +265,8 @@ static void exchange_route(struct exchange *exchange)
 		return;
 	exchange_fail(exchange, http_router_find(exchange->server->settings.router, request,
 						 &before, &exchange->allow, &exchange->err));
+	if (!exchange->failed && !(request->route->flags & HTTP_ROUTE_RAW_QUERY))
+		exchange_fail(exchange, http_query_parse(request, &exchange->err));
 	if (!exchange->failed && before)
 		exchange_fail(exchange, before(request, &exchange->err));
 	if (exchange->failed)

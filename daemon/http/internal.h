@@ -17,8 +17,10 @@ struct MHD_Connection;
 /* Percent-decode strictly: UTF-8, no NUL. plus: '+' is a space (query). */
 int http_decode(struct arena *arena, const char *text, size_t size, bool plus,
 		const char **ret_text, struct err *err);
-/* Split "/path?query" into request->path and request->query. */
+/* Split "/path?query" into request->path and request->query_raw. */
 int http_target_parse(struct http_request *request, const char *target, struct err *err);
+/* request->query_raw into request->query. */
+int http_query_parse(struct http_request *request, struct err *err);
 
 /* Peer of a connected unix socket; groups from the heap (free). known stays false on others. */
 int http_peer_read(int fd, struct http_peer *ret_peer, struct err *err);

@@ -85,15 +85,20 @@ int http_target_parse(struct http_request *request, const char *target, struct e
 	request->query_raw = mark ? arena_strdup(request->arena, mark + 1) : "";
 	if (!request->path || !request->query_raw)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	while (mark) {
-		const char *start = mark + 1;
+	return 0;
+}
 
-		mark = strchr(start, '&');
+int http_query_parse(struct http_request *request, struct err *err)
+{
+	const char *start = request->query_raw;
 
+	while (start) {
+		const char *mark = strchr(start, '&');
 		size_t length = mark ? (size_t)(mark - start) : strlen(start);
 
 		if (length > 0 && query_add(request, start, length, err) < 0)
 			return -1;
+		start = mark ? mark + 1 : NULL;
 	}
 	return 0;
 }

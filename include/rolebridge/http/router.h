@@ -33,6 +33,8 @@ typedef int (*http_handler)(struct http_request *request, struct http_response *
 #define HTTP_ROUTE_SLOW (1u << 2)
 /* A proxy asks, no browser: without security headers and X-Request-Id. */
 #define HTTP_ROUTE_BARE (1u << 3)
+/* The handler reads request->query_raw itself: nothing is decoded, and nothing refused for what stands there. */
+#define HTTP_ROUTE_RAW_QUERY (1u << 4)
 
 struct http_route {
 	const char *method;  /* "GET" also answers HEAD */
