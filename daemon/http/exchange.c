@@ -203,26 +203,31 @@ static void framing_length(struct framing *framing, const char *value)
 
 /* Also collects the headers: the library's own look-up gives the first of a name only. */
 static enum MHD_Result framing_header(void *context, enum MHD_ValueKind kind, const char *name,
-				      const char *value)
+				      size_t name_size, const char *value, size_t value_size)
 {
 	struct framing *framing = context;
 	struct http_request *request = &framing->exchange->request;
 
 	(void)kind;
+	(void)value_size; /* the library ends it at a NUL */
 	value = value ? value : "";
-	if (!http_token_valid(name))
+	/* What is behind a NUL would be read by others and not by us. */
+	if (!http_token_valid(name) || strlen(name) != name_size)
 		framing->bad_name = true;
 	if (request->header_count == HTTP_HEADERS_MAX)
 		framing->too_many = true;
 	else
 		framing->exchange->headers[request->header_count++] =
 			(struct http_pair){ name, value };
-	if (http_name_equal(name, "Host")) {
+	/* Few have the size of one of these, and only those are compared. */
+	if (name_size == strlen("Host") && http_name_equal(name, "Host")) {
 		framing->hosts++;
-	} else if (http_name_equal(name, "Content-Length")) {
+	} else if (name_size == strlen("Content-Length") &&
+		   http_name_equal(name, "Content-Length")) {
 		framing->lengths++;
 		framing_length(framing, value);
-	} else if (http_name_equal(name, "Transfer-Encoding")) {
+	} else if (name_size == strlen("Transfer-Encoding") &&
+		   http_name_equal(name, "Transfer-Encoding")) {
 		framing->encodings++;
 		framing->chunked = strcasecmp(value, "chunked") == 0;
 	}
@@ -300,7 +305,7 @@ static int exchange_header(struct exchange *exchange, struct MHD_Connection *con
 	exchange->request.method = arena_strdup(exchange->request.arena, method);
 	if (!exchange->request.method)
 		return MHD_NO;
-	MHD_get_connection_values(connection, MHD_HEADER_KIND, framing_header, &framing);
+	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, framing_header, &framing);
 	if (framing_check(&framing, &exchange->err) < 0)
 		return answer_error(connection, exchange, true);
 	exchange_route(exchange);

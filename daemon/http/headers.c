@@ -121,8 +121,9 @@ static size_t cookies_count(const char *header, const char *name, struct piece *
 	while (*header) {
 		size_t size;
 
-		header += strspn(header, " \t;");
-		size = strcspn(header, ";");
+		while (*header == ' ' || *header == '\t' || *header == ';')
+			header++;
+		size = (size_t)(strchrnul(header, ';') - header);
 		if (size > name_size && header[name_size] == '=' &&
 		    memcmp(header, name, name_size) == 0) {
 			*ret_value = (struct piece){ header + name_size + 1, size - name_size - 1 };

@@ -488,6 +488,46 @@ static void test_framing(void **state)
 }
 
 /* Each request of a connection begins anew: nothing of the one before is left in reused memory. */
+/* A name that goes on behind a NUL for some, and ends there for others. */
+static void test_nul(void **state)
+{
+	static const struct {
+		const char *name;
+		char request[96];
+		const char *status;
+	} samples[] = {
+		{ "none", "GET /auth HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-A@: b\r\n\r\n",
+		  "400" },
+		{ "plain", "GET /auth HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-A: b\r\n\r\n",
+		  "200" },
+		{ "name", "GET /auth HTTP/1.1\r\nHost: a\r\nConnection: close\r\nHost#x: b\r\n\r\n",
+		  "400" },
+	};
+	AUTO(strbuf) struct strbuf answer = STRBUF(65536);
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture, (struct http_settings){ 0 }, true);
+	for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
+		size_t size = strlen(samples[i].request);
+		char request[sizeof(samples[i].request)];
+		char status[32];
+		int fd = peer_dial_unix(fixture.path);
+
+		memcpy(request, samples[i].request, size);
+		for (size_t j = 0; j < size; j++)
+			request[j] = request[j] == '#' ? 0 : request[j];
+		strbuf_clear(&answer);
+		peer_say_bytes(fd, request, size);
+		peer_hear(fd, &answer);
+		close(fd);
+		snprintf(status, sizeof(status), "HTTP/1.1 %s ", samples[i].status);
+		if (strncmp(strbuf_text(&answer), status, strlen(status)) != 0)
+			fail_msg("%s: %s", samples[i].name, strbuf_text(&answer));
+	}
+	end(&fixture);
+}
+
 static void test_reuse(void **state)
 {
 	AUTO(strbuf) struct strbuf answer = STRBUF(1024 * 1024);
@@ -619,11 +659,17 @@ static void test_inherited(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_headers),	  cmocka_unit_test(test_builtin_pages),
-		cmocka_unit_test(test_own_pages), cmocka_unit_test(test_trust),
-		cmocka_unit_test(test_limit),	  cmocka_unit_test(test_framing),
-		cmocka_unit_test(test_reuse),	  cmocka_unit_test(test_listen),
-		cmocka_unit_test(test_inherited), cmocka_unit_test(test_start_without_memory),
+		cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_builtin_pages),
+		cmocka_unit_test(test_own_pages),
+		cmocka_unit_test(test_trust),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_framing),
+		cmocka_unit_test(test_nul),
+		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_listen),
+		cmocka_unit_test(test_inherited),
+		cmocka_unit_test(test_start_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
