@@ -14,22 +14,27 @@
 
 /* A row is bounded by what one transaction may hold; a larger one is a bug. */
 #define ROW_MAX (64 * 1024 * 1024)
-/* More than all but the detail is as a rule. */
-#define ROW_HEAD 384
+/* More than all of it is as a rule. */
+#define ROW_SIZE 384
 
-static int row_hash(const struct audit_row *row, const struct hash256 *previous,
-		    struct strbuf *scratch, struct hash256 *ret_hash, struct err *err)
+static struct hash256 detail_digest(const struct audit_row *row)
+{
+	return digest256(row->detail ? row->detail : "", row->detail ? strlen(row->detail) : 0);
+}
+
+static int row_hash(const struct audit_row *row, const struct hash256 *detail,
+		    const struct hash256 *previous, struct strbuf *scratch,
+		    struct hash256 *ret_hash, struct err *err)
 {
 	strbuf_clear(scratch);
-	/* Room at once: the detail is most of it. */
-	strbuf_reserve(scratch, ROW_HEAD + (row->detail ? strlen(row->detail) : 0));
+	strbuf_reserve(scratch, ROW_SIZE);
 	put_i64(scratch, row->seq);
 	put_i64(scratch, row->at_s);
 	put_text(scratch, row->actor);
 	put_text(scratch, row->action);
 	put_text(scratch, row->object);
 	put_text(scratch, row->request);
-	put_text(scratch, row->detail);
+	strbuf_append(scratch, detail->byte, sizeof(detail->byte));
 	if (strbuf_failed(scratch))
 		return err_set(err, ERR_MEMORY, "no memory left to hash audit row %lld",
 			       (long long)row->seq);
@@ -41,8 +46,9 @@ static int row_hash(const struct audit_row *row, const struct hash256 *previous,
 int audit_seal(struct audit_row *row, const struct hash256 *previous, struct err *err)
 {
 	AUTO(strbuf) struct strbuf scratch = STRBUF(ROW_MAX);
+	struct hash256 detail = row->detail_digest ? *row->detail_digest : detail_digest(row);
 
-	return row_hash(row, previous, &scratch, &row->hash, err);
+	return row_hash(row, &detail, previous, &scratch, &row->hash, err);
 }
 
 /* --- verify --- */
@@ -108,7 +114,7 @@ __attribute__((format(printf, 3, 4))) static void verdict_break(struct audit_ver
 static int walk_row(struct walk *walk, const struct audit_row *row, int64_t *last_seq,
 		    struct audit_verdict *verdict, struct err *err)
 {
-	struct hash256 hash;
+	struct hash256 hash, detail = detail_digest(row);
 	bool first = verdict->rows == 0;
 	int64_t expected = first ? (walk->from_start ? 1 : row->seq) : *last_seq + 1;
 
@@ -117,7 +123,7 @@ static int walk_row(struct walk *walk, const struct audit_row *row, int64_t *las
 			      (long long)row->seq, (long long)expected);
 		return 0;
 	}
-	if (row_hash(row, &verdict->head, &walk->scratch, &hash, err) < 0)
+	if (row_hash(row, &detail, &verdict->head, &walk->scratch, &hash, err) < 0)
 		return -1;
 	if (!hash_equal(&hash, &row->hash)) {
 		verdict_break(verdict, row->seq,

@@ -362,20 +362,20 @@ static int write_identities(struct apply_context *context, const struct person_c
 }
 
 static int write_audit(struct apply_context *context, const struct person_change *change,
-		       const char *detail, struct err *err)
+		       const struct change_detail *detail, struct err *err)
 {
 	AUTO(strbuf) struct strbuf text = STRBUF(PERSON_BYTES_MAX);
 	char object[UUID_TEXT_SIZE + 5];
 
-	if (!detail) {
-		detail_write(change, &text);
-		if (strbuf_failed(&text))
-			return err_set(err, ERR_MEMORY, "no memory for an audit row");
-		detail = strbuf_text(&text);
-	}
 	user_object(&change->after.uuid, object);
+	if (detail)
+		return audit_write_detail(context->changer->store, context->now_s, context->actor,
+					  detail_action(change), object, detail, err);
+	detail_write(change, &text);
+	if (strbuf_failed(&text))
+		return err_set(err, ERR_MEMORY, "no memory for an audit row");
 	return audit_write(context->changer->store, context->now_s, context->actor,
-			   detail_action(change), object, detail, err);
+			   detail_action(change), object, strbuf_text(&text), err);
 }
 
 static int clear_alarm(struct apply_context *context, const struct person_change *change,
@@ -417,7 +417,7 @@ void apply_count(struct applied *applied, const struct person_change *change)
 
 /* What a person would notice: the row of the user, grants, audit, counts. Returns as write_user. */
 static int write_visible(struct apply_context *context, struct person_change *change,
-			 const char *detail, bool modified, struct err *err)
+			 const struct change_detail *detail, bool modified, struct err *err)
 {
 	int written;
 
@@ -444,7 +444,7 @@ static int write_visible(struct apply_context *context, struct person_change *ch
 }
 
 int apply_person(struct apply_context *context, const struct person_change *planned,
-		 const char *detail, struct err *err)
+		 const struct change_detail *detail, struct err *err)
 {
 	struct person_change change = *planned;
 	bool modified = false;
@@ -472,14 +472,19 @@ int apply_person(struct apply_context *context, const struct person_change *plan
 
 /* --- batches --- */
 
+struct slot_detail {
+	size_t at; /* offset in details + 1; 0: none */
+	struct hash256 digest;
+};
+
 struct slot {
 	struct job job;
 	struct driver *driver;
 	struct arena *bytes, *people;
-	struct strbuf details;
+	struct strbuf details; /* texts of audit rows */
 	struct person_change *changes;
-	size_t *detail_at; /* offset + 1; 0: none */
-	bool *written;	   /* what people see of it; by index, after the commit */
+	struct slot_detail *slot_details;
+	bool *written; /* what people see of it; by index, after the commit */
 	size_t count, capacity;
 	int64_t seq;
 	bool busy, committed;
@@ -514,11 +519,12 @@ int apply_windows(struct changer *changer, struct plan_totals *windows, int64_t 
 static int apply_people(struct slot *slot, struct apply_context *context, struct err *err)
 {
 	for (size_t i = 0; i < slot->count; i++) {
-		const char *detail =
-			slot->detail_at[i] ? slot->details.data + slot->detail_at[i] - 1 : NULL;
+		size_t at = slot->slot_details[i].at;
+		struct change_detail detail = { at ? slot->details.data + at - 1 : NULL,
+						slot->slot_details[i].digest };
 
 		arena_reset(context->arena);
-		if (apply_person(context, &slot->changes[i], detail, err) < 0)
+		if (apply_person(context, &slot->changes[i], at ? &detail : NULL, err) < 0)
 			return err_wrap(err, "cannot apply the change of '%s'",
 					slot->changes[i].after.username);
 		slot->written[i] = context->written;
@@ -633,7 +639,7 @@ static int slot_room(struct slot *slot, struct err *err)
 {
 	size_t capacity = slot->capacity ? slot->capacity * 2 : BATCH_PEOPLE;
 	struct person_change *changes;
-	size_t *detail_at;
+	struct slot_detail *details;
 	bool *written;
 
 	if (slot->count < slot->capacity)
@@ -642,10 +648,10 @@ static int slot_room(struct slot *slot, struct err *err)
 	if (!changes)
 		return err_set(err, ERR_MEMORY, "no memory for a batch");
 	slot->changes = changes;
-	detail_at = reallocarray(slot->detail_at, capacity, sizeof(*detail_at));
-	if (!detail_at)
+	details = reallocarray(slot->slot_details, capacity, sizeof(*details));
+	if (!details)
 		return err_set(err, ERR_MEMORY, "no memory for a batch");
-	slot->detail_at = detail_at;
+	slot->slot_details = details;
 	written = reallocarray(slot->written, capacity, sizeof(*written));
 	if (!written)
 		return err_set(err, ERR_MEMORY, "no memory for a batch");
@@ -676,6 +682,21 @@ int apply_split(const struct live_setup *setup, const char *source, const struct
 	return 0;
 }
 
+/* What the writer would else do: it is the one that all wait for. */
+static int prepare_detail(struct slot *slot, const struct person_change *change,
+			  struct slot_detail *ret_detail, struct err *err)
+{
+	size_t begin = slot->details.size;
+
+	detail_write(change, &slot->details);
+	strbuf_putc(&slot->details, '\0');
+	if (strbuf_failed(&slot->details))
+		return err_set(err, ERR_MEMORY, "no memory for audit rows");
+	*ret_detail = (struct slot_detail){ begin + 1, digest256(slot->details.data + begin,
+								 slot->details.size - 1 - begin) };
+	return 0;
+}
+
 static int prepare_person(struct slot *slot, const struct person_change *change, struct err *err)
 {
 	const struct apply_plan *plan = slot->driver->plan;
@@ -688,14 +709,10 @@ static int prepare_person(struct slot *slot, const struct person_change *change,
 	if (person_change_is_empty(&now))
 		return 0;
 	slot->changes[slot->count] = now;
-	slot->detail_at[slot->count] = 0;
-	if (person_change_is_visible(&now)) {
-		slot->detail_at[slot->count] = slot->details.size + 1;
-		detail_write(&now, &slot->details);
-		strbuf_putc(&slot->details, '\0');
-		if (strbuf_failed(&slot->details))
-			return err_set(err, ERR_MEMORY, "no memory for audit rows");
-	}
+	slot->slot_details[slot->count] = (struct slot_detail){ 0 };
+	if (person_change_is_visible(&now) &&
+	    prepare_detail(slot, &now, &slot->slot_details[slot->count], err) < 0)
+		return -1;
 	slot->count++;
 	return 0;
 }
@@ -806,7 +823,7 @@ static void driver_finish(struct driver *driver)
 		arena_destroy(slot->people);
 		strbuf_finish(&slot->details);
 		free(slot->changes);
-		free(slot->detail_at);
+		free(slot->slot_details);
 		free(slot->written);
 		free(slot->touched);
 	}

@@ -93,8 +93,9 @@ const char *detail_action(const struct person_change *change)
 	return "user.update";
 }
 
-int audit_write(struct store *store, int64_t now_s, const struct actor *actor, const char *action,
-		const char *object, const char *detail, struct err *err)
+static int append_row(struct store *store, int64_t now_s, const struct actor *actor,
+		      const char *action, const char *object, const char *detail,
+		      const struct hash256 *digest, struct err *err)
 {
 	struct audit_row row = {
 		.at_s = now_s,
@@ -103,7 +104,21 @@ int audit_write(struct store *store, int64_t now_s, const struct actor *actor, c
 		.object = object,
 		.request = actor->request ? actor->request : "",
 		.detail = detail,
+		.detail_digest = digest,
 	};
 
 	return store_audit_append(store, &row, err);
+}
+
+int audit_write(struct store *store, int64_t now_s, const struct actor *actor, const char *action,
+		const char *object, const char *detail, struct err *err)
+{
+	return append_row(store, now_s, actor, action, object, detail, NULL, err);
+}
+
+int audit_write_detail(struct store *store, int64_t now_s, const struct actor *actor,
+		       const char *action, const char *object, const struct change_detail *detail,
+		       struct err *err)
+{
+	return append_row(store, now_s, actor, action, object, detail->text, &detail->digest, err);
 }

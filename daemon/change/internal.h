@@ -101,6 +101,15 @@ int registry_store(struct store *store, const struct group_registry *registry, s
 /* Digest over all of a setup that can change a decision, and how many of its rules have expired. */
 int setup_digest(const struct setup *setup, int64_t now_s, char ret_hex[65], struct err *err);
 
+/* --- copier.c --- */
+struct copier;
+struct copier *copier_start(const char *path, struct err *err);
+void copier_stop(struct copier *copier); /* NULL is fine */
+/* Copy what there is. */
+void copier_wake(struct copier *copier);
+/* After each commit of the writer: once enough was written, copy. */
+void copier_follow(struct copier *copier, const struct store *written);
+
 /* --- writer.c --- */
 struct job;
 typedef int job_run(struct changer *changer, struct job *job, struct err *err);
@@ -201,6 +210,7 @@ struct changer {
 	struct job *bulks, **bulks_end;
 	bool stopping, started;
 	pthread_t thread;
+	struct copier *copier;
 	struct live_setup *setup;   /* by mutex */
 	uint64_t generation;	    /* grows with each change of setup; by mutex */
 	struct source_slot *slots;  /* by mutex */
@@ -432,6 +442,11 @@ int apply_plan(struct apply_plan *plan, struct store *read, struct err *err);
 int apply_split(const struct live_setup *setup, const char *source, const struct plan_holds *holds,
 		const struct person_change *change, struct arena *arena,
 		struct person_change *ret_now, struct person_change *ret_held, struct err *err);
+/* The JSON of an audit row. */
+struct change_detail {
+	const char *text;
+	struct hash256 digest; /* digest256 of it */
+};
 /* One person, inside the writer's transaction. Also for requests of people. */
 struct apply_context {
 	struct changer *changer;
@@ -457,7 +472,7 @@ struct apply_context {
 };
 /* detail: the audit row's JSON when it was made before; NULL. */
 int apply_person(struct apply_context *context, const struct person_change *change,
-		 const char *detail, struct err *err);
+		 const struct change_detail *detail, struct err *err);
 void apply_count(struct applied *applied, const struct person_change *change);
 /* What was counted, into the sliding windows. */
 int apply_windows(struct changer *changer, struct plan_totals *windows, int64_t now_s,
@@ -480,6 +495,9 @@ int stale_refresh(struct apply_context *context, int64_t user_id, struct err *er
 /* --- detail.c --- */
 void detail_write(const struct person_change *change, struct strbuf *out);
 const char *detail_action(const struct person_change *change);
+int audit_write_detail(struct store *store, int64_t now_s, const struct actor *actor,
+		       const char *action, const char *object, const struct change_detail *detail,
+		       struct err *err);
 int audit_write(struct store *store, int64_t now_s, const struct actor *actor, const char *action,
 		const char *object, const char *detail, struct err *err);
 

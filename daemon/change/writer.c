@@ -71,6 +71,7 @@ static void run_bulk(struct changer *changer, struct job *job)
 			notices_undo(changer, (struct notice_mark){ 0, 0 });
 		} else {
 			notices_tell(changer);
+			copier_follow(changer->copier, changer->store);
 		}
 	}
 	change_step("committed");
@@ -140,6 +141,7 @@ static void run_requests(struct changer *changer, struct job *jobs)
 		fail_all(jobs, &err);
 	} else {
 		notices_tell(changer);
+		copier_follow(changer->copier, changer->store);
 	}
 	change_step("committed");
 	answer_all(changer, jobs);
@@ -210,13 +212,18 @@ static void wait_for_jobs(struct changer *changer, enum idle *idle)
 	if (*idle == IDLE_WAITS && !is_pause(changer))
 		return;
 	pthread_mutex_unlock(&changer->mutex);
+	/* What an import filled is not needed by what comes after it. */
+	if (*idle == IDLE_WAITS)
+		store_give_back(changer->store);
 	*idle = IDLE_WORKS;
 	err_clear(&err);
 	left = store_tidy(changer->store, &err);
+	copier_follow(changer->copier, changer->store);
 	if (left < 0)
 		report_damage(changer, &err);
 	if (left <= 0) {
-		store_checkpoint(changer->store, NULL);
+		store_give_back(changer->store);
+		copier_wake(changer->copier);
 		*idle = IDLE_DONE;
 	}
 	pthread_mutex_lock(&changer->mutex);
@@ -262,6 +269,9 @@ int writer_start(struct changer *changer, struct err *err)
 
 	changer->requests_end = &changer->requests;
 	changer->bulks_end = &changer->bulks;
+	changer->copier = copier_start(changer->path, err);
+	if (!changer->copier)
+		return -1;
 	failed = pthread_create(&changer->thread, NULL, writer_main, changer);
 	if (failed)
 		return err_set_errno(err, ERR_UNAVAILABLE, failed,
@@ -270,16 +280,22 @@ int writer_start(struct changer *changer, struct err *err)
 	return 0;
 }
 
-void writer_stop(struct changer *changer)
+static void stop_thread(struct changer *changer)
 {
-	if (!changer->started)
-		return;
 	pthread_mutex_lock(&changer->mutex);
 	changer->stopping = true;
 	pthread_cond_broadcast(&changer->wake);
 	pthread_mutex_unlock(&changer->mutex);
 	pthread_join(changer->thread, NULL);
 	changer->started = false;
+}
+
+void writer_stop(struct changer *changer)
+{
+	if (changer->started)
+		stop_thread(changer);
+	copier_stop(changer->copier);
+	changer->copier = NULL;
 }
 
 static int run_and_wait(struct changer *changer, struct job ***end, job_run *run, void *context,

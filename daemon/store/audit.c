@@ -130,6 +130,7 @@ int store_audit_append(struct store *store, struct audit_row *row, struct err *e
 		.object = text_or_empty(row->object),
 		.request = text_or_empty(row->request),
 		.detail = text_or_empty(row->detail),
+		.detail_digest = row->detail_digest,
 	};
 	struct err cause = { 0 };
 

@@ -40,7 +40,8 @@ struct store {
 	bool in_transaction;
 	bool hasty; /* commits are not waited for on disk: store_set_durable */
 	bool in_savepoint;
-	bool failed; /* a write failed: nothing but rollback */
+	bool failed;	  /* a write failed: nothing but rollback */
+	int wal_pages;	  /* after the last commit */
 	uint64_t renamed; /* how often somebody's name, or the place of an identity, was changed */
 	struct err failure;
 	struct names names[NAME_SPACES];

@@ -48,13 +48,28 @@ static struct name name_of_key(int64_t source, const char *key, unsigned char bu
 			      .source = source };
 }
 
-static uint32_t name_hash(const struct name *name)
+/* Of the bytes alone. */
+static uint32_t bytes_hash(struct late *late, const struct name *name)
 {
-	struct hash128 hash = fingerprint128(name->data, name->size);
+	struct late_memo *memo = &late->memo[name->kind];
+	struct hash128 hash;
 
-	if (name->kind == KEY)
-		return (uint32_t)(hash.word[1] + (uint64_t)name->source * HASH_OF_SOURCE);
-	return (uint32_t)(hash.word[0] >> (name->kind == LOGIN_EMAIL ? 32 : 0));
+	if (name->size && name->size == memo->size &&
+	    memcmp(memo->bytes, name->data, name->size) == 0)
+		return memo->hash;
+	hash = fingerprint128(name->data, name->size);
+	memo->size = name->size <= sizeof(memo->bytes) ? name->size : 0;
+	memcpy(memo->bytes, name->data, memo->size);
+	memo->hash = (uint32_t)(hash.word[0] >> (name->kind == LOGIN_EMAIL ? 32 : 0));
+	return memo->hash;
+}
+
+static uint32_t name_hash(struct late *late, const struct name *name)
+{
+	uint32_t hash = bytes_hash(late, name);
+
+	return name->kind == KEY ? hash + (uint32_t)((uint64_t)name->source * HASH_OF_SOURCE)
+				 : hash;
 }
 
 static size_t home_slot(uint32_t hash, size_t capacity)
@@ -107,7 +122,8 @@ static int make_room(struct late *late, struct err *err)
 
 static void add_name(struct late *late, struct name name, uint64_t offset)
 {
-	late->count += put(late->slots, late->capacity, (uint64_t)name_hash(&name) << 32 | offset);
+	late->count +=
+		put(late->slots, late->capacity, (uint64_t)name_hash(late, &name) << 32 | offset);
 }
 
 static int add_names(struct late *late, const char *username, const char *email, const void *uuid,
@@ -170,8 +186,7 @@ static int load_keys(struct store *store, int64_t after, int64_t to, struct err 
 	query_int(&query, after);
 	query_int(&query, to);
 	while ((row = query_row(&query, err)) > 0)
-		if (add_key(&store->late, column_int(&query, 1),
-			    column_compact(&query, 2, &buffer),
+		if (add_key(&store->late, column_int(&query, 1), column_compact(&query, 2, &buffer),
 			    identity_user(column_int(&query, 0)), err) < 0)
 			return -1;
 	return row;
@@ -235,8 +250,8 @@ static int has_name(struct store *store, const struct name *name, int64_t user_i
 static int find_late(struct store *store, const struct horizon *horizon, struct name name,
 		     int64_t *ret_id, struct err *err)
 {
-	const struct late *late = &store->late;
-	uint32_t hash = name_hash(&name);
+	struct late *late = &store->late;
+	uint32_t hash = name_hash(late, &name);
 
 	if (catch_up(store, horizon, err) < 0)
 		return -1;
@@ -261,8 +276,8 @@ static int find_indexed(struct store *store, const struct name *name, int64_t *r
 			struct err *err)
 {
 	AUTO(query)
-	struct query query = query_open(store, name->kind == KEY ? STATEMENT_KEY_OWNER
-								 : STATEMENT_LOGIN_OWNER);
+	struct query query =
+		query_open(store, name->kind == KEY ? STATEMENT_KEY_OWNER : STATEMENT_LOGIN_OWNER);
 	struct compact buffer;
 	int row;
 

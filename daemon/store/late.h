@@ -29,11 +29,20 @@ struct store;
 struct user;
 struct uuid;
 
+/* The hash of the name last asked for, of each kind: who adds a name has asked for it before. */
+struct late_memo {
+	unsigned char bytes[64];
+	size_t size; /* 0: none */
+	uint32_t hash;
+};
+#define LATE_KINDS 4
+
 struct late {
+	struct late_memo memo[LATE_KINDS];
 	uint64_t *slots; /* hash << 32 | user - base; 0: free */
 	size_t capacity, count;
-	int64_t base;	 /* users up to this one are not in it */
-	int64_t last;	 /* users up to this one are in it, with the identities they were added with */
+	int64_t base; /* users up to this one are not in it */
+	int64_t last; /* users up to this one are in it, with the identities they were added with */
 	int64_t settled; /* and these were committed: what comes after may be undone */
 };
 

@@ -18,8 +18,12 @@ struct store;
 
 enum name_space { NAMES_ORGANIZATION, NAMES_SOURCE, NAMES_GENERAL, NAME_SPACES };
 
+#define NAMES_RECENT 1024
+
 struct name_entry;
 struct names {
+	/* Places in entries plus one of names asked for lately, by a cheap hash of the text. */
+	uint32_t recent[NAMES_RECENT];
 	struct hash_table *by_text; /* fingerprint128 of the text → place in entries */
 	struct hash_table *by_id;
 	struct name_entry *entries;

@@ -173,9 +173,8 @@ void query_bytes(struct query *query, const char *text, size_t size)
 	if (query->batch)
 		batch_bytes(query->batch, SQLITE_TEXT, text, size);
 	else if (query_takes(query))
-		query_bound(query,
-			    sqlite3_bind_text64(query->statement, query->bound, text, size,
-						SQLITE_STATIC, SQLITE_UTF8));
+		query_bound(query, sqlite3_bind_text64(query->statement, query->bound, text, size,
+						       SQLITE_STATIC, SQLITE_UTF8));
 }
 
 static int query_step(struct query *query, struct err *err)
@@ -309,34 +308,33 @@ const void *column_blob(const struct query *query, int column, size_t *ret_size)
 
 /* --- UUIDs in columns of type ANY --- */
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+/* Values of lower-case hex digits plus one, so that all else is 0. */
+static const unsigned char digits[256] = {
+	['0'] = 1,  ['1'] = 2,	['2'] = 3,  ['3'] = 4,	['4'] = 5,  ['5'] = 6,
+	['6'] = 7,  ['7'] = 8,	['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+	['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
 
 bool compact_uuid(const char *text, unsigned char ret_uuid[16])
 {
+	static const unsigned char places[16] = { 0,  2,  4,  6,  9,  11, 14, 16,
+						  19, 21, 24, 26, 28, 30, 32, 34 };
+	const unsigned char *from = (const unsigned char *)text;
 	unsigned char uuid[16];
-	size_t at = 0;
+	bool fine = true;
 
-	for (size_t i = 0; i < 16; i++) {
-		if ((i == 4 || i == 6 || i == 8 || i == 10) && text[at++] != '-')
-			return false;
-
-		int high = hex_digit(text[at]);
-		int low = high < 0 ? -1 : hex_digit(text[at + 1]);
-
-		if (low < 0)
-			return false;
-		uuid[i] = (unsigned char)(high << 4 | low);
-		at += 2;
-	}
-	if (text[at])
+	if (strnlen(text, UUID_TEXT_SIZE) != UUID_TEXT_SIZE - 1 || text[8] != '-' ||
+	    text[13] != '-' || text[18] != '-' || text[23] != '-')
 		return false;
-	memcpy(ret_uuid, uuid, sizeof(uuid));
-	return true;
+	for (size_t i = 0; i < 16; i++) {
+		unsigned high = digits[from[places[i]]], low = digits[from[places[i] + 1]];
+
+		fine &= high && low;
+		uuid[i] = (unsigned char)((high - 1) << 4 | ((low - 1) & 15));
+	}
+	if (fine)
+		memcpy(ret_uuid, uuid, sizeof(uuid));
+	return fine;
 }
 
 void query_compact(struct query *query, const char *text, struct compact *buffer)

@@ -1,14 +1,14 @@
 /*
- * Work for idle time: filling the indexes that new users are not in, copying the WAL into the
- * database, and letting the cache of an import go.
+ * Work for idle time: filling the indexes that new users are not in, and letting the cache of an
+ * import go; and copying the WAL into the database.
  *
  * In a first import each new user meets these indexes at random places: a batch of 500 people would
  * rewrite as many pages of each, which costs more than all its other pages together. So they
  * wait until the writer has time. A call is one piece of the work, some milliseconds long, for a person's
  * change may come.
  *
- * Names (login) and keys (identity_key), called names here: of up to RANGE users at once, so that a page
- * of the index is written by one or two pieces and not by each. First they are collected in
+ * Names (login) and keys (identity_key), called names here: of an eighth of all users at once, so that
+ * a page of the index is written by a few pieces and not by each. First they are collected in
  * sorted runs; then these are merged, and the names written in nearly their order. Once anybody
  * was renamed, or the file was written by somebody else, what was collected may be old: each name
  * is then looked at again. Only when all of a range are there does counter 'named-user' pass them: a
@@ -25,7 +25,7 @@
 
 #include <rolebridge/base/alloc.h>
 
-#define RANGE (INT64_C(1) << 17)
+#define RANGE_MIN (INT64_C(1) << 15)
 #define PIECE 4000
 #define TEXTS_MAX ((size_t)1 << 30)
 #define CACHE_KEPT (4 * 1024 * 1024)
@@ -82,6 +82,11 @@ static int no_memory(struct err *err)
 	return err_set(err, ERR_MEMORY, "no memory left to fill indexes");
 }
 
+static int64_t range_size(const struct horizon *horizon)
+{
+	return horizon->last / 8 > RANGE_MIN ? horizon->last / 8 : RANGE_MIN;
+}
+
 static int data_version(struct store *store, int64_t *ret_version, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_DATA_VERSION);
@@ -104,7 +109,7 @@ static int tidy_start(struct store *store, const struct horizon *horizon, struct
 	*store->tidy = (struct tidy){
 		.after = horizon->named,
 		.collected = horizon->named,
-		.to = up_to(horizon->named, RANGE, horizon->last),
+		.to = up_to(horizon->named, range_size(horizon), horizon->last),
 		.renamed = store->renamed,
 		.version = version,
 		.entries = ROWS(struct entry),
@@ -510,10 +515,15 @@ static void cache_shrink(struct store *store)
 	malloc_trim(0);
 }
 
+void store_give_back(struct store *store)
+{
+	tidy_forget(store);
+	cache_shrink(store);
+}
+
 int store_checkpoint(struct store *store, struct err *err)
 {
 	int rc = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 
-	cache_shrink(store);
 	return rc == SQLITE_OK ? 0 : store_error(store, rc, err);
 }

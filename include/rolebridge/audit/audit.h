@@ -1,8 +1,10 @@
 /*
  * Audit rows and their hash chain. Each row's hash is BLAKE2b-256 over the
  * previous row's hash and the row's canonical bytes (message.h encoding of all
- * its fields), so that a row cannot be changed, removed or put in
- * between without breaking every later hash. audit computes and verifies; the store keeps.
+ * its fields, with BLAKE2b-256 of the detail in place of the detail), so that a row cannot be changed,
+ * removed or put in between without breaking every later hash. Rows are sealed one after the other; the
+ * detail, which is most of a row, may be hashed before, elsewhere. audit computes and verifies; the
+ * store keeps.
  */
 #ifndef ROLEBRIDGE_AUDIT_AUDIT_H
 #define ROLEBRIDGE_AUDIT_AUDIT_H
@@ -24,6 +26,8 @@ struct audit_row {
 	const char *request; /* plan, run or request id; "" */
 	const char *detail;  /* compact JSON: before, after, why */
 	struct hash256 hash; /* filled by audit_seal */
+	/* digest256 of the detail, when who writes the row knows it; else NULL. Verifying never asks. */
+	const struct hash256 *detail_digest;
 };
 
 /* row->hash = H(previous || canonical(row)). Fails only without memory. A NULL text counts as "". */

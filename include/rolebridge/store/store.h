@@ -29,7 +29,8 @@
 #include <rolebridge/model/user.h>
 
 struct store;
-enum store_mode { STORE_READ, STORE_WRITE };
+/* STORE_COPY: reads, and may copy the WAL while another handle writes (store_checkpoint). */
+enum store_mode { STORE_READ, STORE_WRITE, STORE_COPY };
 
 /* path: file, created with mode 0600 by STORE_WRITE, which also migrates. A newer schema than ours is refused. */
 struct store *store_open(const char *path, enum store_mode mode, struct err *err);
@@ -60,13 +61,17 @@ void store_interrupt(struct store *store);
 /* How long to wait for another writer; 5 s unless told. */
 void store_set_busy_timeout(struct store *store, int timeout_ms);
 /*
- * Two jobs for idle time, between transactions. Nothing depends on them but speed.
- * Copy the WAL into the database, and give back the memory of a large cache; without it a commit
- * does the former when the WAL has grown to 64 MiB.
+ * Between transactions; nothing depends on these but speed and memory.
+ * Copy the WAL into the database, while another handle may write to it; without this a commit does
+ * it when the WAL has grown to 128 MiB.
  */
 int store_checkpoint(struct store *store, struct err *err);
+/* Pages of the WAL after the last commit of this handle: they grow, until all were copied. */
+size_t store_wal_pages(const struct store *store);
+/* Give back the memory of a large cache, and what store_tidy holds between its pieces. */
+void store_give_back(struct store *store);
 /*
- * A piece of filling the indexes of names, search and holders for the users added since (some
+ * For idle time. A piece of filling the indexes of names, search and holders for the users added since (some
  * 20 ms of the writer). Returns 1 when more is left, 0 when done, -1; reason "store-damaged": two users
  * have one name.
  */

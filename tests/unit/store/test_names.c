@@ -1,6 +1,6 @@
 /*
- * Names are unique at every moment, wherever they stand: in the table, among the latest users,
- * half-way between. Random changes, undone ones among them, with pieces of tidying, other writers, starts
+ * Names, and keys of identities, are unique at every moment, wherever they stand: in the table, among the
+ * latest users, half-way between. Random changes, undone ones among them, with pieces of tidying, other writers, starts
  * and kills in between, against a model that is a plain array.
  */
 #include "support.h"
@@ -14,8 +14,11 @@
 
 #include <sqlite3.h>
 
+#include <rolebridge/base/util.h>
+
 #define POOL 100  /* names there are */
 #define EMAILS 20 /* and addresses */
+#define KEYS 40	  /* keys in each of two sources: UUIDs, short texts, texts of the size of a UUID */
 #define USERS_MAX 400
 #define STEPS 4000
 
@@ -28,6 +31,9 @@ struct model_user {
 struct model {
 	struct model_user users[USERS_MAX]; /* id - 1 */
 	int count;
+	struct {
+		int user, record; /* user from 1; 0: no identity */
+	} keys[2][KEYS];
 };
 
 struct world {
@@ -36,7 +42,7 @@ struct world {
 	struct model now, committed, saved;
 	uint64_t random;
 	bool in_transaction, in_savepoint;
-	int inserted, refused_names;
+	int inserted, refused_names, moved_keys, dropped_keys;
 };
 
 static unsigned roll(struct world *world, unsigned below)
@@ -62,6 +68,18 @@ static const char *email_text(int number)
 	if (number < 0)
 		return "";
 	snprintf(texts[number], sizeof(texts[number]), "name%d@acme.example", number);
+	return texts[number];
+}
+
+static const char *const source_names[] = { "corp", "other" };
+
+static const char *key_text(int number)
+{
+	static char texts[KEYS][40];
+	static const char *const shapes[] = { "%08x-0000-4000-8000-0123456789ab", "key%d",
+					      "sixteen bytes %02d" };
+
+	snprintf(texts[number], sizeof(texts[number]), shapes[number % 3], number);
 	return texts[number];
 }
 
@@ -109,8 +127,69 @@ static void check_found(struct store *store, enum user_key key, const char *text
 		assert_int_equal(user.id, expected);
 }
 
+static void check_key(struct store *store, const struct model *model, int source, int key)
+{
+	AUTO(arena) struct arena *arena = arena_create(1024 * 1024);
+	int user = model->keys[source][key].user;
+	struct identity_row row;
+	struct err err = { 0 };
+	char record[32];
+	int found =
+		store_identity_get(store, source_names[source], key_text(key), arena, &row, &err);
+
+	if (found < 0 && (user || err.code != ERR_NOT_FOUND))
+		fail_msg("'%s' is of user %d: %s", key_text(key), user, err.text);
+	if (found == 0 && !user)
+		fail_msg("'%s' is nobody's, but was found", key_text(key));
+	if (found < 0)
+		return;
+	snprintf(record, sizeof(record), "record %d", model->keys[source][key].record);
+	assert_int_equal(row.user_id, user);
+	assert_string_equal(row.key, key_text(key));
+	assert_int_equal(row.record_size, strlen(record));
+	assert_memory_equal(row.record, record, row.record_size);
+}
+
+struct heads {
+	const struct model *model;
+	int source, count;
+};
+
+static int check_head(void *context, const char *key, struct hash128 digest UNUSED, int64_t user_id,
+		      int64_t missing_s UNUSED, uint32_t missing_runs UNUSED)
+{
+	struct heads *heads = context;
+	int number = 0;
+
+	while (number < KEYS && strcmp(key_text(number), key) != 0)
+		number++;
+	assert_true(number < KEYS);
+	assert_int_equal(heads->model->keys[heads->source][number].user, user_id);
+	heads->count++;
+	return 0;
+}
+
+static void check_keys(struct store *store, const struct model *model)
+{
+	for (int source = 0; source < 2; source++) {
+		struct heads heads = { model, source, 0 };
+		struct err err = { 0 };
+		int count = 0;
+
+		for (int key = 0; key < KEYS; key++) {
+			check_key(store, model, source, key);
+			count += model->keys[source][key].user != 0;
+		}
+		assert_int_equal(
+			store_identity_each(store, source_names[source], check_head, &heads, &err),
+			0);
+		assert_int_equal(heads.count, count);
+	}
+}
+
 static void check_all(struct store *store, const struct model *model)
 {
+	check_keys(store, model);
 	for (int i = 0; i < POOL; i++) {
 		check_found(store, USER_BY_USERNAME, name_text(i), name_owner(model, i));
 		check_found(store, USER_BY_EMAIL, email_text(i), email_owner(model, i));
@@ -205,6 +284,40 @@ static void step_update(struct world *world)
 		model->users[id - 1] = changed;
 }
 
+/* Half of them for the latest user, who may have been added a moment ago. */
+static void step_identity(struct world *world)
+{
+	struct fixture *fixture = world->fixture;
+	struct model *model = &world->now;
+	int source = (int)roll(world, 2), key = (int)roll(world, KEYS), user;
+	char record[32];
+
+	if (model->count == 0)
+		return;
+	user = roll(world, 2) ? model->count : (int)roll(world, (unsigned)model->count) + 1;
+	if (model->keys[source][key].user && roll(world, 3) == 0) {
+		ok(fixture, store_identity_delete(fixture->store, source_names[source],
+						  key_text(key), &fixture->err));
+		model->keys[source][key].user = 0;
+		world->dropped_keys++;
+		return;
+	}
+	world->moved_keys +=
+		model->keys[source][key].user != 0 && model->keys[source][key].user != user;
+	model->keys[source][key].user = user;
+	snprintf(record, sizeof(record), "record %d", ++model->keys[source][key].record);
+
+	struct identity_row row = { .source = source_names[source],
+				    .key = key_text(key),
+				    .user_id = user,
+				    .record = record,
+				    .record_size = strlen(record),
+				    .read_s = 1700000000 };
+	struct hash128 digest = digest128(record, strlen(record));
+
+	ok(fixture, store_identity_put(fixture->store, &row, &digest, &fixture->err));
+}
+
 static void step_end(struct world *world)
 {
 	struct fixture *fixture = world->fixture;
@@ -260,7 +373,7 @@ static void step_inside(struct world *world)
 {
 	struct fixture *fixture = world->fixture;
 
-	switch (roll(world, 12)) {
+	switch (roll(world, 16)) {
 	case 0: step_end(world); break;
 	case 1:
 		if (!world->in_savepoint) {
@@ -283,6 +396,10 @@ static void step_inside(struct world *world)
 	case 4:
 	case 5:
 	case 6: step_insert(world); break;
+	case 7:
+	case 8:
+	case 9:
+	case 10: step_identity(world); break;
 	default: step_update(world);
 	}
 }
@@ -309,6 +426,10 @@ static void world_open(struct world *world, struct fixture *fixture, uint64_t se
 {
 	*world = (struct world){ .fixture = fixture, .random = seed * 2654435761u + 1 };
 	store_set_tidy_piece(fixture->store, 3);
+	ok(fixture, store_begin(fixture->store, &fixture->err));
+	for (size_t i = 0; i < ARRAY_LEN(source_names); i++)
+		ok(fixture, store_source_ensure(fixture->store, source_names[i], &fixture->err));
+	ok(fixture, store_commit(fixture->store, &fixture->err));
 	world->reader = open_one(fixture, STORE_READ);
 	world->other = open_one(fixture, STORE_WRITE);
 }
@@ -338,6 +459,8 @@ static void test_against_a_model(void **state)
 	/* It was a test of what it says. */
 	assert_true(world->inserted > 50);
 	assert_true(world->refused_names > 100);
+	assert_true(world->moved_keys > 100);
+	assert_true(world->dropped_keys > 50);
 	world_close(world);
 	free(world);
 }
@@ -365,6 +488,16 @@ static void assert_unique(const char *path)
 	assert_int_equal(count_of(path, "SELECT count(*) - count(DISTINCT email) FROM user WHERE "
 					"email <> '' AND (disabled & 32) = 0"),
 			 0);
+	assert_int_equal(count_of(path, "SELECT count(*) FROM (SELECT 1 FROM identity GROUP BY "
+					"source, key HAVING count(*) > 1)"),
+			 0);
+	assert_int_equal(count_of(path, "SELECT (SELECT count(*) FROM identity) - (SELECT count(*) "
+					"FROM identity i JOIN identity_record r ON r.id = i.id)"),
+			 0);
+	assert_int_equal(count_of(path, "SELECT count(*) FROM identity_key k LEFT JOIN identity i "
+					"ON i.id = k.id WHERE i.key IS NOT k.key OR "
+					"i.source IS NOT k.source"),
+			 0);
 	/* What login says is so. */
 	assert_int_equal(count_of(path,
 				  "SELECT count(*) FROM login l LEFT JOIN user u ON u.id = l.user "
@@ -389,6 +522,17 @@ static void read_model(struct fixture *fixture, struct model *model)
 		sscanf(user.email, "name%d@", &found->email);
 		found->deleted = user.disabled & DISABLED_DELETED;
 		model->count++;
+	}
+	for (int i = 0; i < 2 * KEYS; i++) {
+		struct identity_row row;
+
+		if (store_identity_get(fixture->store, source_names[i / KEYS], key_text(i % KEYS),
+				       fixture->arena, &row, &fixture->err) < 0)
+			continue;
+		model->keys[i / KEYS][i % KEYS].user = (int)row.user_id;
+		assert_int_equal(
+			sscanf(row.record, "record %d", &model->keys[i / KEYS][i % KEYS].record),
+			1);
 	}
 }
 
@@ -432,7 +576,7 @@ static void test_kills(void **state)
 	assert_true(count_of(fixture->path, "SELECT count(*) FROM user") > 5);
 }
 
-/* --- two users of one name --- */
+/* --- two of one name --- */
 
 static void test_tidy_finds_damage(void **state)
 {
@@ -459,6 +603,25 @@ static void test_tidy_finds_damage(void **state)
 	}
 }
 
+static void test_tidy_finds_two_of_one_key(void **state)
+{
+	struct fixture *fixture = *state;
+	sqlite3 *db;
+
+	ok(fixture, store_begin(fixture->store, &fixture->err));
+	ok(fixture, store_source_ensure(fixture->store, "corp", &fixture->err));
+	ok(fixture, put_identity(fixture, "k1", add_user(fixture, "anna"), "r"));
+	ok(fixture, put_identity(fixture, "k2", add_user(fixture, "bela"), "r"));
+	ok(fixture, store_commit(fixture->store, &fixture->err));
+	assert_int_equal(sqlite3_open_v2(fixture->path, &db, SQLITE_OPEN_READWRITE, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "UPDATE identity SET key = 'k1'", NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+	refused(fixture, store_tidy(fixture->store, &fixture->err), ERR_IO, "store-damaged");
+	assert_non_null(strstr(fixture->err.text, "both have the key 'k1'"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
@@ -466,6 +629,7 @@ int main(void)
 		TEST(test_against_a_model),
 		TEST(test_kills),
 		TEST(test_tidy_finds_damage),
+		TEST(test_tidy_finds_two_of_one_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

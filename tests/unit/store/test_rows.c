@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <sqlite3.h>
@@ -312,6 +313,122 @@ static void test_grants(void **state)
 	refused(fixture, store_grant_add(fixture->store, 4711, &absent, &fixture->err),
 		ERR_NOT_FOUND, "not-found");
 	store_rollback(fixture->store);
+}
+
+/* Nothing that cannot be read grants or takes away anything. */
+static void test_damaged_grants(void **state)
+{
+	static const char *const texts[] = {
+		"",
+		"[",
+		"[]]",
+		"[[1,1,1,1,1,1,1]",
+		"[[1,1,1,1,1,1]]",
+		"[[1,1,1,1,1,1,1,1]]",
+		"[[1,1,1,1,1,1,x]]",
+		"[[1,1,1,1,1,1,01]]",
+		"[[1,1,1,1,1,1,-0]]",
+		"[[1,1,1,1,1,1, 1]]",
+		"[[1,1,1,1,1,1,99999999999999999999]]",
+		"[[2,1,1,1,1,1,1],[1,1,1,1,1,1,1]]",
+		"[[1,1,1,1,1,1,1],[1,1,1,1,1,2,2]]",
+		"[[1,1,1,1,1,1,1],]",
+		"[[1,1,1,1,1,1,1]] ",
+		"[[1,999999,1,1,1,1,1]]",
+	};
+	struct fixture *fixture = *state;
+	struct grant grant = make_grant(GRANT_ROLE, "sales", "rule-1"), *read;
+	int64_t anna;
+	size_t count;
+	sqlite3 *db;
+
+	ok(fixture, store_begin(fixture->store, &fixture->err));
+	anna = add_user(fixture, "anna");
+	ok(fixture, store_grant_add(fixture->store, anna, &grant, &fixture->err));
+	ok(fixture, store_commit(fixture->store, &fixture->err));
+	assert_int_equal(sqlite3_open_v2(fixture->path, &db, SQLITE_OPEN_READWRITE, NULL),
+			 SQLITE_OK);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		char *sql = sqlite3_mprintf("UPDATE user_grant SET grants = %Q", texts[i]);
+		bool is_name = i == ARRAY_LEN(texts) - 1;
+
+		print_message("%s\n", texts[i]);
+		assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+		sqlite3_free(sql);
+		refused(fixture,
+			store_grants_of(fixture->store, anna, fixture->arena, &read, &count,
+					&fixture->err),
+			ERR_IO, "store-damaged");
+		assert_non_null(strstr(fixture->err.text, "grants of user 1"));
+		/* A number that is no name is damage to who reads it, not to who writes beside it. */
+		if (is_name)
+			continue;
+		ok(fixture, store_begin(fixture->store, &fixture->err));
+		refused(fixture, store_grant_remove(fixture->store, anna, &grant, &fixture->err),
+			ERR_IO, "store-damaged");
+		refused(fixture, store_grant_add(fixture->store, anna, &grant, &fixture->err),
+			ERR_IO, "store-damaged");
+		store_rollback(fixture->store);
+		refused(fixture, store_tidy(fixture->store, &fixture->err), ERR_IO,
+			"store-damaged");
+	}
+	sqlite3_close(db);
+}
+
+#define MANY 5000
+
+static void many_name(size_t i, char ret_name[static 16])
+{
+	snprintf(ret_name, 16, "role-%zu", i * 7919 % MANY);
+}
+
+/* Somebody with very many grants: written at once, read in order, changed one by one, found as a holder. */
+static void test_many_grants_of_one(void **state)
+{
+	struct fixture *fixture = *state;
+	struct grant *grants = calloc(MANY, sizeof(*grants)), *read;
+	char(*names)[16] = calloc(MANY, sizeof(*names));
+	int64_t anna, holders;
+	size_t count;
+
+	assert_true(grants && names);
+	for (size_t i = 0; i < MANY; i++) {
+		many_name(i, names[i]);
+		grants[i] = make_grant(GRANT_ROLE, names[i], "rule-1");
+	}
+	ok(fixture, store_begin(fixture->store, &fixture->err));
+	anna = add_user(fixture, "anna");
+	ok(fixture,
+	   store_grants_change(fixture->store, anna, NULL, 0, grants, MANY, &fixture->err));
+	ok(fixture, store_commit(fixture->store, &fixture->err));
+	for (int tidied = 0; tidied < 2; tidied++) {
+		ok(fixture, store_grants_of(fixture->store, anna, fixture->arena, &read, &count,
+					    &fixture->err));
+		assert_int_equal(count, MANY - (size_t)tidied);
+		for (size_t i = 1; i < count; i++)
+			assert_true(grant_compare(&read[i - 1], &read[i]) < 0);
+		ok(fixture, store_grant_holders(fixture->store, GRANT_ROLE, names[MANY - 1],
+						&holders, &fixture->err));
+		assert_int_equal(holders, 1);
+		ok(fixture, store_begin(fixture->store, &fixture->err));
+		ok(fixture,
+		   store_grant_remove(fixture->store, anna, &grants[tidied], &fixture->err));
+		ok(fixture, store_commit(fixture->store, &fixture->err));
+		ok(fixture, store_grant_holders(fixture->store, GRANT_ROLE, names[tidied], &holders,
+						&fixture->err));
+		assert_int_equal(holders, 0);
+		for (int more = 1; more > 0;)
+			ok(fixture, more = store_tidy(fixture->store, &fixture->err));
+	}
+	ok(fixture, store_begin(fixture->store, &fixture->err));
+	ok(fixture,
+	   store_grants_change(fixture->store, anna, &grants[2], MANY - 2, NULL, 0, &fixture->err));
+	ok(fixture, store_commit(fixture->store, &fixture->err));
+	ok(fixture,
+	   store_grants_of(fixture->store, anna, fixture->arena, &read, &count, &fixture->err));
+	assert_int_equal(count, 0);
+	free(grants);
+	free(names);
 }
 
 static void test_holders_are_active(void **state)
@@ -1009,6 +1126,8 @@ int main(void)
 		TEST(test_identity_lifecycle),
 		TEST(test_identity_heads),
 		TEST(test_grants),
+		TEST(test_damaged_grants),
+		TEST(test_many_grants_of_one),
 		TEST(test_holders_are_active),
 		TEST(test_rules_and_expiry),
 		TEST(test_groups),
