@@ -59,9 +59,9 @@ static void policy_add(struct MHD_Response *response, const struct http_response
 	char policy[POLICY_MAX];
 	int size = snprintf(policy, sizeof(policy),
 			    "default-src 'none'; script-src 'self'; style-src 'self'; "
-			    "img-src 'self' data:; connect-src 'self'; form-action 'self'%s%s; "
+			    "img-src 'self' data:; connect-src 'self'; form-action 'self'%s%s%s; "
 			    "base-uri 'none'%s",
-			    action[0] ? " " : "", action,
+			    action[0] ? " " : "", action, action[0] ? " https:" : "",
 			    ours->framed ? "" : "; frame-ancestors 'none'");
 
 	if (size < 0 || (size_t)size >= sizeof(policy))

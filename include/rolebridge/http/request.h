@@ -143,7 +143,11 @@ struct http_response {
 	size_t header_count;
 	bool failed; /* a header did not fit: 500 instead of this response */
 	/* Web listeners' Content-Security-Policy; a header of that name set above replaces all of it. */
-	const char *form_action; /* an origin that forms may go to besides 'self'; NULL: none */
+	/*
+	 * An origin that forms may go to besides 'self', and from there by redirects to any https address: browsers
+	 * hold redirects to the policy, too, and IdPs send people on to others. NULL: none.
+	 */
+	const char *form_action;
 	bool framed; /* may be shown in frames of other sites: logout at the IdP's wish */
 };
 

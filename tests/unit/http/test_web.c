@@ -253,7 +253,7 @@ static void test_headers(void **state)
 		{ "form to the IdP, own caching",
 		  "GET /form" HEAD "\r\n",
 		  "200",
-		  { "form-action 'self' https://idp.example:8443;", "Cache-Control: private" },
+		  { "form-action 'self' https://idp.example:8443 https:;", "Cache-Control: private" },
 		  { "no-store" } },
 		{ "no injection into the policy; framed",
 		  "GET /bad-action" HEAD "\r\n",
