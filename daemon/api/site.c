@@ -334,10 +334,7 @@ bool worker_was_lost(struct http_request *request, struct http_limit *limit, con
 
 	if (strcmp(reason, "worker-died") != 0 && strcmp(reason, "worker-timeout") != 0)
 		return false;
-	for (int i = 1; i < DEATH_COST; i++) {
-		if (http_limit_take(limit, request, NULL) < 0)
-			break;
-	}
+	http_limit_charge(limit, request, DEATH_COST - 1);
 	return true;
 }
 

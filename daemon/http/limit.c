@@ -4,7 +4,8 @@
  * order of use; a newcomer in a full table takes the place that was not used for longest.
  *
  * A bucket counts in microseconds of its refill, so that nothing is rounded: a request costs cost_us, a full
- * bucket has burst times as much, and time that passes is added as it is.
+ * bucket has burst times as much, and time that passes is added as it is. What is charged afterwards may leave less
+ * than nothing, down to an empty bucket's worth of debt.
  */
 #include <rolebridge/http/limit.h>
 
@@ -162,30 +163,60 @@ static struct bucket *bucket_find(struct http_limit *limit, const unsigned char 
 	return bucket;
 }
 
-unsigned http_limit_take_address(struct http_limit *limit, const struct address *address,
-				 int64_t now_us)
+static struct bucket *bucket_at(struct http_limit *limit, const struct address *address,
+				int64_t now_us)
 {
 	unsigned char key[KEY_SIZE];
-	unsigned wait_s = 0;
+	struct bucket *bucket;
+	int64_t passed_us;
 
 	key_make(address, key);
-	pthread_mutex_lock(&limit->lock);
-
-	struct bucket *bucket = bucket_find(limit, key, now_us);
-	int64_t passed_us = now_us - bucket->seen_us;
-
+	bucket = bucket_find(limit, key, now_us);
+	passed_us = now_us - bucket->seen_us;
 	if (passed_us > 0) {
 		bucket->seen_us = now_us;
 		bucket->saved_us = passed_us >= limit->full_us - bucket->saved_us
 					   ? limit->full_us
 					   : bucket->saved_us + passed_us;
 	}
+	return bucket;
+}
+
+unsigned http_limit_take_address(struct http_limit *limit, const struct address *address,
+				 int64_t now_us)
+{
+	unsigned wait_s = 0;
+
+	pthread_mutex_lock(&limit->lock);
+
+	struct bucket *bucket = bucket_at(limit, address, now_us);
+
 	if (bucket->saved_us >= limit->cost_us)
 		bucket->saved_us -= limit->cost_us;
 	else
 		wait_s = (unsigned)((limit->cost_us - bucket->saved_us + 999999) / 1000000);
 	pthread_mutex_unlock(&limit->lock);
 	return wait_s;
+}
+
+void http_limit_charge_address(struct http_limit *limit, const struct address *address,
+			       unsigned count, int64_t now_us)
+{
+	pthread_mutex_lock(&limit->lock);
+
+	struct bucket *bucket = bucket_at(limit, address, now_us);
+	int64_t most_us = bucket->saved_us + limit->full_us;
+
+	bucket->saved_us -= count < most_us / limit->cost_us ? count * limit->cost_us : most_us;
+	pthread_mutex_unlock(&limit->lock);
+}
+
+void http_limit_charge(struct http_limit *limit, const struct http_request *request, unsigned count)
+{
+	struct address address;
+	bool known = http_client_address(request, &address);
+
+	http_limit_charge_address(limit, known ? &address : NULL, count, clock_monotonic_us());
 }
 
 int http_limit_take(struct http_limit *limit, struct http_request *request, struct err *err)

@@ -26,6 +26,15 @@ int http_limit_take(struct http_limit *limit, struct http_request *request, stru
 unsigned http_limit_take_address(struct http_limit *limit, const struct address *address,
 				 int64_t now_us);
 
+/*
+ * What was let pass turned out to cost as many more requests. That may be more than is left: then nothing passes
+ * until it is made up for, at most burst requests' time.
+ */
+void http_limit_charge(struct http_limit *limit, const struct http_request *request,
+		       unsigned count);
+void http_limit_charge_address(struct http_limit *limit, const struct address *address,
+			       unsigned count, int64_t now_us);
+
 static inline void http_limit_auto(struct http_limit **limit)
 {
 	http_limit_destroy(*limit);

@@ -1,6 +1,7 @@
 /* Limits by address, with the time given. */
 #include <rolebridge/http/limit.h>
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -105,6 +106,29 @@ static void test_request(void **state)
 	assert_true(request.retry_after_s > 28 && request.retry_after_s <= 30);
 }
 
+static void test_charge(void **state)
+{
+	AUTO(http_limit) struct http_limit *limit = http_limit_create(60, 10, 10);
+	const struct address dear = { .byte = { 10 } }, other = { .byte = { 11 } };
+
+	(void)state;
+	assert_int_equal(0, http_limit_take_address(limit, &dear, 0));
+	http_limit_charge_address(limit, &dear, 4, 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(0, http_limit_take_address(limit, &dear, 0));
+	/* Into debt: a moment is not enough. */
+	http_limit_charge_address(limit, &dear, 4, 0);
+	assert_int_equal(5, http_limit_take_address(limit, &dear, 0));
+	assert_int_equal(1, http_limit_take_address(limit, &dear, 4000000));
+	assert_int_equal(0, http_limit_take_address(limit, &dear, 5000000));
+	/* Not for ever. */
+	http_limit_charge_address(limit, &dear, UINT_MAX, 5000000);
+	http_limit_charge_address(limit, &dear, UINT_MAX, 5000000);
+	assert_int_equal(11, http_limit_take_address(limit, &dear, 5000000));
+	assert_int_equal(0, http_limit_take_address(limit, &dear, 16000000));
+	assert_int_equal(0, http_limit_take_address(limit, &other, 0));
+}
+
 static void test_create(void **state)
 {
 	(void)state;
@@ -125,6 +149,7 @@ int main(void)
 		cmocka_unit_test(test_burst_and_refill), cmocka_unit_test(test_prefixes),
 		cmocka_unit_test(test_full_table),	 cmocka_unit_test(test_one_place),
 		cmocka_unit_test(test_request),		 cmocka_unit_test(test_create),
+		cmocka_unit_test(test_charge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
