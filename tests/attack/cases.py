@@ -1145,6 +1145,8 @@ case("root-unexpected", "query-request-as-response", kind="redirect")(
 case("root-unexpected", "query-with-a-response", kind="redirect")(
     lambda forge: f.redirect(forge, forge.response(forge.assertion())))
 case("message-too-large", "query-deflate-bomb", kind="redirect")(
+    lambda forge: f.redirect(forge, b"", compressed=f.deflate(b" " * (4 << 20))))
+case("message-too-large", "query-deflate-bomb-of-100-mib", kind="redirect")(
     lambda forge: f.redirect(forge, b"", compressed=f.deflate(b" " * (100 << 20))))
 case("deflate-malformed", "query-not-deflated", kind="redirect")(
     lambda forge: f.redirect(forge, b"", compressed=f.to_bytes(forge.logout_request())))
