@@ -3,7 +3,7 @@
  *
  * The child is started as "/proc/self/exe --worker NAME" with the socket on
  * descriptor 3, standard error kept, everything else closed, an empty
- * environment but TZ=UTC0 (and CREDENTIALS_DIRECTORY), and dies with its parent
+ * environment but TZ=UTC0 and the allocator's tuning (and CREDENTIALS_DIRECTORY), and dies with its parent
  * (PR_SET_PDEATHSIG: strictly with the thread that started it, so that thread
  * must outlive it). Only the core starts workers.
  */
