@@ -21,7 +21,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from lxml import etree
 
