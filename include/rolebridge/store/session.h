@@ -40,8 +40,7 @@ int store_session_tokens_each(struct store *store,
 			      void *context, struct err *err);
 /* Sessions past their end, or unseen since idle_before_s, at most limit: deleted; their ids. */
 int store_session_prune(struct store *store, int64_t now_s, int64_t idle_before_s, size_t limit,
-			struct arena *arena, int64_t **ret_ids, size_t *ret_count,
-			struct err *err);
+			struct arena *arena, int64_t **ret_ids, size_t *ret_count, struct err *err);
 
 /*
  * What may be used once: assertion ids ("assertion"), requests of ours that were answered ("request"),
