@@ -26,6 +26,7 @@ static const struct {
 	[BATCH_GRANTS] = { "waiting_grants", STATEMENT_GRANTS_ADD, 2 },
 	[BATCH_LOGIN] = { "waiting_login", STATEMENT_LOGINS_FILL, 3 },
 	[BATCH_KEY] = { "waiting_key", STATEMENT_KEYS_FILL, 3 },
+	[BATCH_HOLDER] = { "waiting_holder", STATEMENT_HOLDERS_FILL, 3 },
 	[BATCH_AUDIT] = { "waiting_audit", STATEMENT_AUDIT_APPEND, 8 },
 };
 

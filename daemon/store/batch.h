@@ -36,6 +36,7 @@ enum batch_table {
 	BATCH_AUDIT,
 	BATCH_LOGIN,
 	BATCH_KEY,
+	BATCH_HOLDER,
 	BATCHES
 };
 

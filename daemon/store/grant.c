@@ -387,10 +387,10 @@ int grants_index(struct store *store, int64_t after, int64_t to, struct err *err
 	if (holders.count)
 		qsort(holders.data, holders.count, holders.size, compare_packed);
 	for (size_t i = 0; i < holders.count; i++)
-		if (holder_run(store, STATEMENT_HOLDER_ADD, packed_at(&holders, i),
+		if (holder_run(store, STATEMENT_HOLDERS_FILL, packed_at(&holders, i),
 			       packed_at(&holders, i)->field[2], err) < 0)
 			return -1;
-	return 0;
+	return batch_flush(store, err);
 }
 
 /* --- writing --- */

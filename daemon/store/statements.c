@@ -159,6 +159,9 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_GRANTS_SET] = "UPDATE user_grant SET grants = ?2 WHERE user = ?1",
 	[STATEMENT_HOLDER_ADD] = "INSERT INTO grant_holder (kind, name, user) VALUES (?1, ?2, ?3) "
 				 "ON CONFLICT DO NOTHING",
+	[STATEMENT_HOLDERS_FILL] =
+		"INSERT INTO grant_holder (kind, name, user) SELECT c0, c1, c2 FROM waiting_holder "
+		"WHERE true ON CONFLICT DO NOTHING",
 	[STATEMENT_HOLDER_DROP] =
 		"DELETE FROM grant_holder WHERE kind = ?1 AND name = ?2 AND user = ?3",
 	[STATEMENT_EXPIRY_ADD] = "INSERT INTO grant_expiry (expires_s, user) VALUES (?1, ?2) "
