@@ -63,12 +63,23 @@ static void show_checks(struct http_response *response, const struct test_answer
 	strbuf_puts(out, "</table>\n");
 }
 
-static bool is_sensitive(const struct setup *setup, const char *name)
+static const struct source_settings *find_source(const struct setup *setup, const char *name)
 {
-	const struct schema *schema = setup->decision.schema;
-	int id = name[0] ? schema_find(schema, name, strlen(name)) : -1;
+	for (size_t i = 0; i < setup->source_count; i++) {
+		if (strcmp(setup->sources[i]->name.text, name) == 0)
+			return setup->sources[i];
+	}
+	return NULL;
+}
 
-	return id >= 0 && schema_get(schema, (uint16_t)id)->sensitive;
+/* A source that is gone meanwhile cannot say what it hides. */
+static bool is_hidden(const struct setup *setup, const char *source,
+		      const struct saml_attribute *attribute)
+{
+	const char *const names[] = { attribute->name, attribute->received, attribute->friendly };
+	const struct source_settings *settings = find_source(setup, source);
+
+	return !settings || schema_hides(setup->decision.schema, settings, names, ARRAY_LEN(names));
 }
 
 static void show_attributes(struct http_response *response, const struct setup *setup,
@@ -88,7 +99,7 @@ static void show_attributes(struct http_response *response, const struct setup *
 		for (size_t v = 0; v < attribute->count; v++) {
 			if (v > 0)
 				strbuf_puts(out, "<br>");
-			http_html_escape(out, is_sensitive(setup, attribute->name)
+			http_html_escape(out, is_hidden(setup, answer->source, attribute)
 						      ? "(hidden)"
 						      : attribute->values[v]);
 		}

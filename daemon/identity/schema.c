@@ -545,3 +545,32 @@ const uint16_t *schema_display_name(const struct schema *schema, size_t *ret_cou
 	*ret_count = schema->display_name_count;
 	return schema->display_name;
 }
+
+static bool source_hides(const struct source_settings *source, const char *name)
+{
+	const struct attribute_settings *declared = source->attributes.items;
+
+	for (size_t i = 0; i < source->attributes.count; i++) {
+		const char *from =
+			declared[i].from.text ? declared[i].from.text : declared[i].name.text;
+
+		if (declared[i].sensitive && from && text_ascii_equal_caseless(from, name))
+			return true;
+	}
+	return false;
+}
+
+bool schema_hides(const struct schema *schema, const struct source_settings *source,
+		  const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		int id = names[i] && names[i][0] ? schema_find(schema, names[i], strlen(names[i]))
+						 : -1;
+
+		if (id >= 0 && schema_get(schema, (uint16_t)id)->sensitive)
+			return true;
+		if (names[i] && names[i][0] && source_hides(source, names[i]))
+			return true;
+	}
+	return false;
+}

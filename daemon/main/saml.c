@@ -21,6 +21,7 @@
 #include <rolebridge/source/saml.h>
 
 #include "idp.h"
+#include "trace.h"
 
 #define WANTED_MAX ((size_t)64 * 1024 * 1024)
 #define ALARM_METADATA "saml-metadata"
@@ -771,16 +772,22 @@ static int port_verify(void *context, const char *source, const struct pending_l
 					  .request_count = waiting != NULL,
 					  .explain = waiting && waiting->test };
 	struct saml_state *state = find(service, source, &question.provider, err);
+	const struct saml_source *settings;
 	int result;
 
 	if (!state)
 		return -1;
-	if (waiting && (waiting->test || state->sources[question.provider]->force_authn))
+	settings = state->sources[question.provider];
+	question.explain |= settings->trace;
+	if (waiting && (waiting->test || settings->force_authn))
 		question.forced_since_s = &since_s;
 	result = has_expired(state, question.provider)
 			 ? refuse_expired(ret_assertion, ret_refusal)
 			 : saml_pool_verify(state->pool, &question, message, arena, ret_assertion,
 					    ret_refusal, err);
+	if (result >= 0 && settings->trace)
+		trace_response(configuration_of(state->setup)->schema, &settings->common,
+			       ret_assertion, result == 0 ? NULL : ret_refusal);
 	if (result >= 0)
 		*ret_setup = setup_acquire(state->setup);
 	state_give(service, state);

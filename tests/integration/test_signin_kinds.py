@@ -340,3 +340,26 @@ def test_proxy_that_is_not_trusted():
         page = browser.submit(browser.follow(begin(world, browser)), username="anna", password="anna"[::-1])
         assert "Anna" in browser.submit(page).text
         assert browser.request("GET", world.application_url).status_code == 403
+
+
+# --- finding out why ---
+
+def test_trace_logs_what_was_received_without_secrets():
+    people = {"anna": {"uid": ["anna"], "mail": ["anna@acme.example"], "groups": ["staff"], "badge": ["s3cr3t-77"]}}
+    source = """
+    trace: true
+    attributes: [{name: badge, sensitive: true}]
+"""
+    with SignIn(people=people, source=source) as world:
+        browser = world.browser()
+        form = browser.sign_in(world.application_url, "anna", stop_at=world.acs)
+        assert browser.request("POST", form.url, data=form.fields).status_code == 303
+        log = world.bridge.logged()
+        assert "saml.trace " in log and "outcome=accepted" in log
+        assert "saml.trace.check" in log and "check=audience" in log
+        assert "anna@acme.example" in log
+        assert "received=badge" in log and "s3cr3t-77" not in log
+        assert form.fields["SAMLResponse"][:60] not in log
+        stranger = world.browser()
+        assert stranger.request("POST", form.url, data=form.fields).status_code == 403
+        assert "outcome=in-response-to" in world.bridge.logged()

@@ -36,6 +36,12 @@ size_t schema_count(const struct schema *schema);
 const struct schema_attribute *schema_get(const struct schema *schema, uint16_t id);
 /* Caseless by name; -1 when not declared. size: bytes of name. */
 int schema_find(const struct schema *schema, const char *name, size_t size);
+/*
+ * Are values of an attribute that goes by one of these names (as rules or this source call it; NULL and ""
+ * are passed over) not to be shown?
+ */
+bool schema_hides(const struct schema *schema, const struct source_settings *source,
+		  const char *const *names, size_t count);
 /* Nearest declared name, for "Did you mean"; NULL when none is near. */
 const char *schema_nearest(const struct schema *schema, const char *name);
 size_t schema_source_count(const struct schema *schema);
