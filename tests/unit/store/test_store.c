@@ -429,6 +429,35 @@ static void test_checkpoint_and_tidy_between_transactions(void **state)
 	assert_int_equal(total_users(fixture), 1);
 }
 
+/* In the middle of another handle's transaction: what is committed is copied, and nothing else. */
+static void test_another_handle_copies_the_wal(void **state)
+{
+	struct fixture *fixture = *state;
+	struct store *copier = store_open(fixture->path, STORE_COPY, &fixture->err);
+	size_t pages;
+
+	assert_non_null(copier);
+	refused(fixture, store_meta_set(copier, "name", "value", &fixture->err), ERR_DENIED,
+		"store-readonly");
+	ok(fixture, store_begin(fixture->store, &fixture->err));
+	add_user(fixture, "anna");
+	ok(fixture, store_commit(fixture->store, &fixture->err));
+	pages = store_wal_pages(fixture->store);
+	assert_true(pages > 0);
+	ok(fixture, store_begin(fixture->store, &fixture->err));
+	add_user(fixture, "bela");
+	ok(fixture, store_checkpoint(copier, &fixture->err));
+	store_rollback(fixture->store);
+	/* All was copied, so that the WAL begins again. */
+	ok(fixture, store_begin(fixture->store, &fixture->err));
+	add_user(fixture, "chidi");
+	ok(fixture, store_commit(fixture->store, &fixture->err));
+	assert_true(store_wal_pages(fixture->store) < pages);
+	store_close(copier);
+	reopen(fixture);
+	assert_int_equal(total_users(fixture), 2);
+}
+
 /* Bytes of the heap in use; what replaces the allocator (sanitizers, valgrind) says 0. */
 static size_t heap_in_use(void)
 {
@@ -923,6 +952,7 @@ int main(void)
 		TEST(test_a_reader_keeps_its_snapshot),
 		TEST(test_interrupt),
 		TEST(test_checkpoint_and_tidy_between_transactions),
+		TEST(test_another_handle_copies_the_wal),
 		TEST(test_the_cache_of_an_import_is_given_back),
 		TEST(test_user_round_trip),
 		TEST(test_user_conflicts),
