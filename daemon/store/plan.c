@@ -244,7 +244,7 @@ static int plan_state_of(struct store *store, int64_t plan_row, int64_t *ret_sta
 
 int store_plan_discard(struct store *store, int64_t plan_row, struct err *err)
 {
-	int64_t state;
+	int64_t state = 0;
 	int found = plan_state_of(store, plan_row, &state, err);
 
 	if (found == 0)
