@@ -939,13 +939,30 @@ static struct task outgoing_task(struct arena *arena)
 			      .arena = arena };
 }
 
+/*
+ * What we ask for ourselves holds nothing from outside that could have killed the worker: it died of somebody
+ * else's message, or was told to. Once more, then.
+ */
+static int pool_run_own(struct saml_pool *pool, struct task *task, struct err *err)
+{
+	struct err first = { 0 };
+
+	if (pool_run(pool, task, &first) == 0)
+		return 0;
+	if (strcmp(err_reason(&first), "worker-died") == 0)
+		return pool_run(pool, task, err);
+	if (err)
+		*err = first;
+	return -1;
+}
+
 static int run_outgoing(struct saml_pool *pool, struct task *task, size_t begin,
 			struct saml_outgoing *ret_outgoing, struct err *err)
 {
 	int status;
 
 	message_end(&task->frame, begin);
-	status = pool_run(pool, task, err);
+	status = pool_run_own(pool, task, err);
 	strbuf_finish(&task->frame);
 	if (status == 0)
 		*ret_outgoing = task->result.outgoing;
@@ -1023,7 +1040,7 @@ int saml_pool_metadata(struct saml_pool *pool, size_t provider, struct arena *ar
 	begin = message_begin(&task.frame, SAML_FRAME_DESCRIBE);
 	wire_provider_number(&wire, &provider);
 	message_end(&task.frame, begin);
-	status = pool_run(pool, &task, err);
+	status = pool_run_own(pool, &task, err);
 	strbuf_finish(&task.frame);
 	if (status == 0)
 		*ret_xml = task.result.xml;
