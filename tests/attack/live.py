@@ -28,7 +28,7 @@ from lxml import etree
 import forge as f
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
-from bridge import Bridge  # noqa: E402
+from bridge import DAEMON, Bridge  # noqa: E402
 
 SITE = "https://sp.example"
 SESSION_COOKIE = "__Host-rolebridge"
