@@ -5,8 +5,17 @@
  *	worker → core	PHASE, PROGRESS, QUARANTINE, IDENTITY in any number, then
  *			GROUP, each wanted group at most once, then END, once
  *
+ * A job that follows goes on after an END that says complete:
+ *
+ *	worker → core	MODE once, before the END; after it any number of batches
+ *			(BEGIN, then IDENTITY, GROUPS, GONE, QUARANTINE, GROUP in any number and
+ *			order, then COMMIT) and PULSE between them; LOST when the
+ *			connection is gone, also within a batch, of which then nothing counts;
+ *			RESTART when only a new full read helps: the worker then ends
+ *	core → worker	RESUME, once after each LOST, with a new connected socket; FETCH at any time
+ *
  * The worker has met hostile bytes: the core takes nothing from it that is not
- * exactly of this form, and nothing after END. Texts are UTF-8 without NUL.
+ * exactly of this form, and nothing after END or RESTART. Texts are UTF-8 without NUL.
  */
 #ifndef SOURCE_LDAP_PROTOCOL_H
 #define SOURCE_LDAP_PROTOCOL_H
@@ -23,12 +32,31 @@
 
 enum protocol_type {
 	PROTOCOL_JOB = 1,
+	PROTOCOL_RESUME, /* struct protocol_resume */
+	PROTOCOL_FETCH,	 /* text key: tell this person again, as a batch; unknown: an empty batch */
 	PROTOCOL_PHASE = 16, /* u8 enum protocol_phase */
 	PROTOCOL_PROGRESS,   /* u64 entries read so far */
 	PROTOCOL_QUARANTINE, /* text locator, key, reason, detail */
 	PROTOCOL_IDENTITY,   /* the record, to the end of the frame */
 	PROTOCOL_GROUP,	     /* u32 id, u8 found, u64 members */
 	PROTOCOL_END,	     /* struct protocol_end */
+	PROTOCOL_MODE,	     /* struct protocol_mode */
+	PROTOCOL_BEGIN,	     /* empty */
+	PROTOCOL_GROUPS,     /* struct protocol_groups: somebody's groups, whose own entry is as it was */
+	PROTOCOL_GONE,	     /* text key: deleted, or not found by the search any more */
+	PROTOCOL_COMMIT,     /* u64 changes: IDENTITY, GROUPS and GONE of this batch */
+	PROTOCOL_PULSE,	     /* empty: the directory has just answered */
+	PROTOCOL_LOST,	     /* text reason, text detail */
+	PROTOCOL_RESTART,    /* text reason, text detail */
+};
+
+/* How changes come. In a job: what is asked for; from the worker: what it does. */
+enum follow_mode {
+	FOLLOW_OFF,
+	FOLLOW_AUTO,	  /* only in a job */
+	FOLLOW_SYNC,	  /* RFC 4533 refreshAndPersist */
+	FOLLOW_USN,	  /* Active Directory, by uSNChanged */
+	FOLLOW_TIMESTAMP, /* by modifyTimestamp */
 };
 
 enum protocol_phase {
@@ -74,6 +102,9 @@ struct job {
 	struct job_texts members, disabled, canaries;
 	uint32_t page_size, answer_ms;
 	bool ignore_referrals;
+	uint8_t follow;	       /* enum follow_mode */
+	uint32_t poll_ms;      /* between two looks, where the server does not tell by itself */
+	uint32_t keepalive_ms; /* an idle connection is tried after this long */
 	const struct wanted_attribute *attributes; /* ascending by name */
 	size_t attribute_count;
 	const struct wanted_group *wanted; /* groups */
@@ -91,6 +122,26 @@ struct protocol_end {
 	uint64_t entries, groups, quarantined;
 };
 
+struct protocol_mode {
+	uint8_t mode;	      /* enum follow_mode, neither OFF nor AUTO */
+	const char *vendor;   /* "openldap", "389ds", "active-directory", "other" */
+	const char *identity; /* of the server: a cursor is good for one only */
+};
+
+/* The same worker on a new connection. */
+struct protocol_resume {
+	uint8_t transport; /* enum job_transport */
+	const char *url;
+};
+
+struct protocol_groups {
+	const char *key;
+	size_t key_size;
+	bool complete;
+	const uint32_t *ids; /* ascending, each once */
+	size_t count;
+};
+
 struct protocol_group {
 	uint32_t id;
 	bool found;
@@ -102,6 +153,15 @@ void progress_encode(uint64_t entries, struct strbuf *out);
 void quarantine_encode(const struct quarantined *entry, struct strbuf *out);
 void group_encode(const struct protocol_group *group, struct strbuf *out);
 void end_encode(const struct protocol_end *end, struct strbuf *out);
+void mode_encode(const struct protocol_mode *mode, struct strbuf *out);
+void groups_encode(const struct protocol_groups *groups, struct strbuf *out);
+void key_encode(enum protocol_type type /* GONE, FETCH */, const char *key, size_t size,
+		struct strbuf *out);
+void commit_encode(uint64_t changes, struct strbuf *out);
+void empty_encode(enum protocol_type type /* BEGIN, PULSE */, struct strbuf *out);
+void trouble_encode(enum protocol_type type /* LOST, RESTART */, const char *reason,
+		    const char *detail, struct strbuf *out);
+void resume_encode(const struct protocol_resume *resume, struct strbuf *out);
 
 /* -1 with ERR_PROTOCOL on anything that is not exactly right. */
 int phase_decode(struct reader *in, enum protocol_phase *ret_phase, struct err *err);
@@ -111,5 +171,15 @@ int quarantine_decode(struct reader *in, struct arena *arena, struct quarantined
 int group_decode(struct reader *in, struct protocol_group *ret_group, struct err *err);
 int end_decode(struct reader *in, struct arena *arena, struct protocol_end *ret_end,
 	       struct err *err);
+int mode_decode(struct reader *in, struct arena *arena, struct protocol_mode *ret_mode,
+		struct err *err);
+int groups_decode(struct reader *in, struct arena *arena, struct protocol_groups *ret_groups,
+		  struct err *err);
+int key_decode(struct reader *in, const char **ret_key, size_t *ret_size, struct err *err);
+int commit_decode(struct reader *in, uint64_t *ret_changes, struct err *err);
+int trouble_decode(struct reader *in, struct arena *arena, const char **ret_reason,
+		   const char **ret_detail, struct err *err);
+int resume_decode(struct reader *in, struct arena *arena, struct protocol_resume *ret_resume,
+		  struct err *err);
 
 #endif

@@ -60,6 +60,25 @@ void run_report_sort(struct run_report *report);
 
 struct sync;
 
+enum sync_kind {
+	SYNC_FULL,    /* everything comes: who does not come is missing */
+	SYNC_CHANGES, /* only what changed: who does not come is as before; costs nothing for them */
+};
+/* A run of changes (never a dry run). The calls below are as for a full one, and sync_finish with complete true. */
+struct sync *sync_begin_changes(struct changer *changer, const char *source,
+				const struct actor *actor, struct err *err);
+/*
+ * Only in a run of changes. Somebody's effective groups are these now, the record stays otherwise;
+ * a key that is not known: ERR_NOT_FOUND, and the run goes on.
+ */
+int sync_groups(void *context, const char *key, size_t key_size, const uint32_t *ids, size_t count,
+		bool complete, struct err *err);
+/*
+ * Only in a run of changes. Deleted, or outside of what is searched: sign-in is suspended at once, counted in
+ * the limits; full reads decide what becomes of it. A key that is not known does nothing.
+ */
+int sync_gone(void *context, const char *key, size_t key_size, struct err *err);
+
 /*
  * setup: NULL for the one in force; another one previews changed rules
  * (dry_run only). One run per source at a time: ERR_CONFLICT "sync-running".

@@ -83,6 +83,28 @@ uint64_t closure_membership_count(const struct closure *closure);
 int closure_uid_name(const char *uid, size_t size, struct strbuf *scratch, struct hash128 *ret_name,
 		     struct err *err);
 
+/*
+ * Dynamic: after closure_finish groups may change, as long as nobody but this API is used:
+ *
+ *	closure_change_members(closure, group, members, n)	the whole new list, any order
+ *	closure_add_group / closure_want / closure_drop_group	groups come and go
+ *	closure_update(closure, each, context)			the graph is in force again
+ *
+ * closure_update calls `each` with the name of everybody whose effective wanted groups may have changed
+ * since the last update, each name once (names that are groups themselves left out); ask closure_user for the answer.
+ * Cost: linear in the names touched and in groups × nesting, not in all memberships. Members counts
+ * (closure_wanted) follow by closure_count: +1/-1 for a person's old and new answers.
+ */
+int closure_change_members(struct closure *closure, uint32_t group, const struct hash128 *members,
+			   size_t count, struct err *err);
+/* Its memberships are gone; the wanted ids it answered to have one group less. The number is not reused before the next update. */
+int closure_drop_group(struct closure *closure, uint32_t group, struct err *err);
+typedef int closure_touched_fn(void *context, struct hash128 name, struct err *err);
+int closure_update(struct closure *closure, closure_touched_fn *each, void *context,
+		   struct err *err);
+void closure_count(struct closure *closure, const uint32_t *before, size_t before_count,
+		   const uint32_t *after, size_t after_count);
+
 static inline void closure_auto(struct closure **closure)
 {
 	closure_destroy(*closure);

@@ -69,6 +69,13 @@ struct ldap_timeout_settings {
 	int64_t total_s;   /* whole read */
 };
 
+struct ldap_follow_settings {
+	struct position at;
+	int mode;	     /* enum follow_mode: off, auto, sync, usn, timestamp */
+	int64_t poll_ms;     /* where the server does not tell by itself */
+	int64_t keepalive_s; /* an idle connection is tried after this long */
+};
+
 struct ldap_source {
 	struct source_settings common;
 	struct located_list servers;
@@ -81,6 +88,7 @@ struct ldap_source {
 	int64_t page_size; /* 0: no paging */
 	bool ignore_referrals;
 	struct ldap_timeout_settings timeouts;
+	struct ldap_follow_settings follow;
 };
 
 extern const struct option_table ldap_source_table; /* variant "ldap" of sources[] */
@@ -103,6 +111,26 @@ extern const struct option_table ldap_source_table; /* variant "ldap" of sources
 int ldap_source_read(const struct ldap_source *source, const struct wanted_attribute *attributes,
 		     size_t attribute_count, const struct wanted_group *groups, size_t group_count,
 		     const struct intake *intake, struct read_result *ret_result, struct err *err);
+
+/* Is this source followed by its configuration? Otherwise it is read every interval. */
+bool ldap_source_follows(const struct ldap_source *source);
+/*
+ * Follow the directory until cancelled: a full read, then what changes, with reconnects, failover
+ * and new full reads as needed. Blocks the calling thread, which keeps the worker alive.
+ * 0 when cancelled; -1 when our own side cannot go on (memory, no worker process).
+ */
+int ldap_source_follow(const struct ldap_source *source, const struct wanted_attribute *attributes,
+		       size_t attribute_count, const struct wanted_group *groups,
+		       size_t group_count, const struct follow_intake *intake, struct err *err);
+/*
+ * Read the groups and one person, found by key: the intake gets one identity, or none. For
+ * `sync --user` where nothing follows. Otherwise as ldap_source_read.
+ */
+int ldap_source_read_one(const struct ldap_source *source, const char *key,
+			 const struct wanted_attribute *attributes, size_t attribute_count,
+			 const struct wanted_group *groups, size_t group_count,
+			 const struct intake *intake, struct read_result *ret_result,
+			 struct err *err);
 
 /* The worker's side: called by main for `--worker ldap`. Returns the exit status. */
 int ldap_worker_main(int socket);

@@ -67,4 +67,52 @@ struct read_result {
 	uint64_t entries, groups, quarantined;
 };
 
+/* What is known of a source that is followed; texts are valid for the call. */
+struct follow_state {
+	const char *mode;     /* "sync", "usn", "timestamp"; "" before the first answer */
+	const char *vendor;   /* "openldap", "389ds", "active-directory", "other"; "" */
+	const char *server;   /* in use, or last tried */
+	const char *identity; /* of that server: a cursor is good for one only */
+	bool connected;
+	const char *problem; /* why not connected; "" */
+	int64_t full_s;	     /* end of the last complete full read; 0: none yet */
+	int64_t change_s;    /* last batch of changes that was committed; 0: none yet */
+	int64_t contact_s;   /* last sign of life of the server */
+	uint64_t reconnects, restarts, batches, changes;
+	int64_t lag_us; /* of the last batch: from its first message in the core to the commit */
+};
+
+/*
+ * What is done with what a followed source tells. Calls come from one thread: begin, then any
+ * of the others, then end or abort; state at any time. A callback that returns -1 (but with
+ * ERR_CANCELLED) makes the follower try anew with a full read, later and later.
+ */
+struct follow_intake {
+	void *context;
+	/* full: everything comes, and who does not come is missing. Otherwise only changes. */
+	int (*begin)(void *context, bool full, struct err *err);
+	int (*identity)(void *context, const void *record, size_t size, struct err *err);
+	int (*quarantine)(void *context, const struct quarantined *entry, struct err *err);
+	int (*group)(void *context, uint32_t group_id, bool found, uint64_t members,
+		     struct err *err);
+	/* Other groups of somebody whose entry did not change. Only changes. */
+	int (*groups)(void *context, const char *key, size_t key_size, const uint32_t *ids,
+		      size_t count, bool complete, struct err *err);
+	/* Deleted, or no longer found by the search. Only changes. */
+	int (*gone)(void *context, const char *key, size_t key_size, struct err *err);
+	/* 0 when committed. result: how a full read ended; NULL for changes. */
+	int (*end)(void *context, const struct read_result *result, struct err *err);
+	void (*abort)(void *context); /* nothing since begin counts */
+	void (*progress)(void *context, uint64_t read, uint64_t total);
+	void (*state)(void *context, const struct follow_state *state);
+	bool (*cancelled)(void *context);
+	/*
+	 * Asked between batches, and often while waiting: is a full read wanted now, or somebody to be told
+	 * again? *ret_key borrowed until the next call. May be NULL.
+	 */
+	enum follow_wish { FOLLOW_ON, FOLLOW_FULL, FOLLOW_FETCH } (*wish)(void *context,
+								      const char **ret_key);
+	int wake_fd; /* readable when wish or cancelled have something new to say; -1: none */
+};
+
 #endif
