@@ -35,6 +35,42 @@ static void check_job(struct reader in, struct arena *arena)
 	     memcmp(again.data + MESSAGE_HEADER_SIZE, bytes, size) == 0);
 }
 
+/* The same of what a following worker and its core say. */
+static void check_following(uint16_t type, struct reader in, struct arena *arena)
+{
+	AUTO(strbuf) struct strbuf again = STRBUF(1 << 20);
+	const unsigned char *bytes = in.at;
+	size_t size = (size_t)(in.end - in.at), key_size;
+	struct protocol_groups groups;
+	struct protocol_mode mode;
+	struct protocol_resume resume;
+	const char *key, *detail;
+	uint64_t changes;
+
+	if (type == PROTOCOL_GROUPS && groups_decode(&in, arena, &groups, NULL) == 0) {
+		for (size_t i = 1; i < groups.count; i++)
+			must(groups.ids[i - 1] < groups.ids[i]);
+		groups_encode(&groups, &again);
+	} else if (type == PROTOCOL_MODE && mode_decode(&in, arena, &mode, NULL) == 0) {
+		must(mode.mode >= FOLLOW_SYNC && mode.mode <= FOLLOW_TIMESTAMP);
+		mode_encode(&mode, &again);
+	} else if (type == PROTOCOL_RESUME && resume_decode(&in, arena, &resume, NULL) == 0) {
+		resume_encode(&resume, &again);
+	} else if (type == PROTOCOL_GONE && key_decode(&in, &key, &key_size, NULL) == 0) {
+		must(key_size > 0 && key_size <= PROTOCOL_KEY_MAX);
+		key_encode(PROTOCOL_GONE, key, key_size, &again);
+	} else if (type == PROTOCOL_COMMIT && commit_decode(&in, &changes, NULL) == 0) {
+		commit_encode(changes, &again);
+	} else if (type == PROTOCOL_LOST && trouble_decode(&in, arena, &key, &detail, NULL) == 0) {
+		must(key[0] != '\0');
+		trouble_encode(PROTOCOL_LOST, key, detail, &again);
+	} else {
+		return;
+	}
+	must(again.size == size + MESSAGE_HEADER_SIZE &&
+	     memcmp(again.data + MESSAGE_HEADER_SIZE, bytes, size) == 0);
+}
+
 /* Values lie within the attribute, and there are as many as was said. */
 static void check_attribute(const char *data, size_t size)
 {
@@ -83,6 +119,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	struct reader in = reader_init(data + 1, size - 1);
+	static const uint16_t following[] = { PROTOCOL_GROUPS, PROTOCOL_MODE,	PROTOCOL_RESUME,
+					      PROTOCOL_GONE,   PROTOCOL_COMMIT, PROTOCOL_LOST };
+	if (data[0] >= 0x80) {
+		check_following(following[data[0] % ARRAY_LEN(following)], in, arena);
+		return 0;
+	}
 	switch (data[0] % 7) {
 	case 0: check_job(in, arena); break;
 	case 1: phase_decode(&in, &phase, NULL); break;

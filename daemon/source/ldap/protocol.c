@@ -10,7 +10,7 @@
 #include <rolebridge/base/text.h>
 #include <rolebridge/source/ldap.h>
 
-#define JOB_VERSION 1
+#define JOB_VERSION 2
 
 /* --- from the core --- */
 
@@ -51,6 +51,9 @@ void job_encode(const struct job *job, struct strbuf *out)
 	put_u32(out, job->page_size);
 	put_u32(out, job->answer_ms);
 	put_u8(out, job->ignore_referrals);
+	put_u8(out, job->follow);
+	put_u32(out, job->poll_ms);
+	put_u32(out, job->keepalive_ms);
 	put_varint(out, job->attribute_count);
 	for (size_t i = 0; i < job->attribute_count; i++) {
 		put_text(out, job->attributes[i].name);
@@ -161,6 +164,9 @@ int job_decode(struct reader *in, struct arena *arena, struct job *ret_job, stru
 	job.page_size = get_u32(in);
 	job.answer_ms = get_u32(in);
 	job.ignore_referrals = get_bool(in);
+	job.follow = get_choice(in, FOLLOW_TIMESTAMP + 1);
+	job.poll_ms = get_u32(in);
+	job.keepalive_ms = get_u32(in);
 	attributes_decode(in, arena, &job);
 	wanted_decode(in, arena, &job);
 	if (arena_failed(arena))
@@ -168,6 +174,30 @@ int job_decode(struct reader *in, struct arena *arena, struct job *ret_job, stru
 	if (!reader_done(in))
 		return err_set(err, ERR_PROTOCOL, "malformed job");
 	*ret_job = job;
+	return 0;
+}
+
+void resume_encode(const struct protocol_resume *resume, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_RESUME);
+
+	put_u8(out, resume->transport);
+	put_text(out, resume->url);
+	message_end(out, begin);
+}
+
+int resume_decode(struct reader *in, struct arena *arena, struct protocol_resume *ret_resume,
+		  struct err *err)
+{
+	struct protocol_resume resume;
+
+	resume.transport = get_choice(in, TRANSPORT_LOCAL + 1);
+	resume.url = get_utf8(in, arena);
+	if (arena_failed(arena))
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (!reader_done(in))
+		return err_set(err, ERR_PROTOCOL, "malformed resume message");
+	*ret_resume = resume;
 	return 0;
 }
 
@@ -236,6 +266,63 @@ void end_encode(const struct protocol_end *end, struct strbuf *out)
 	put_u64(out, end->entries);
 	put_u64(out, end->groups);
 	put_u64(out, end->quarantined);
+	message_end(out, begin);
+}
+
+void mode_encode(const struct protocol_mode *mode, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_MODE);
+
+	put_u8(out, mode->mode);
+	put_short_text(out, mode->vendor);
+	put_short_text(out, mode->identity);
+	message_end(out, begin);
+}
+
+/* As in a record: the first id, then each one's distance from the one before. */
+void groups_encode(const struct protocol_groups *groups, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_GROUPS);
+	uint32_t before = 0;
+
+	put_bytes(out, groups->key, groups->key_size);
+	put_u8(out, groups->complete);
+	put_varint(out, groups->count);
+	for (size_t i = 0; i < groups->count; i++) {
+		put_varint(out, groups->ids[i] - before);
+		before = groups->ids[i];
+	}
+	message_end(out, begin);
+}
+
+void key_encode(enum protocol_type type, const char *key, size_t size, struct strbuf *out)
+{
+	size_t begin = message_begin(out, (uint16_t)type);
+
+	put_bytes(out, key, size);
+	message_end(out, begin);
+}
+
+void commit_encode(uint64_t changes, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_COMMIT);
+
+	put_u64(out, changes);
+	message_end(out, begin);
+}
+
+void empty_encode(enum protocol_type type, struct strbuf *out)
+{
+	message_end(out, message_begin(out, (uint16_t)type));
+}
+
+void trouble_encode(enum protocol_type type, const char *reason, const char *detail,
+		    struct strbuf *out)
+{
+	size_t begin = message_begin(out, (uint16_t)type);
+
+	put_short_text(out, reason);
+	put_short_text(out, detail);
 	message_end(out, begin);
 }
 
@@ -344,4 +431,115 @@ int end_decode(struct reader *in, struct arena *arena, struct protocol_end *ret_
 		return -1;
 	*ret_end = end;
 	return 0;
+}
+
+int mode_decode(struct reader *in, struct arena *arena, struct protocol_mode *ret_mode,
+		struct err *err)
+{
+	struct protocol_mode mode;
+
+	mode.mode = get_choice(in, FOLLOW_TIMESTAMP + 1);
+	mode.vendor = get_reason(in, arena, false);
+	mode.identity = get_short_text(in, arena);
+	if (mode.mode < FOLLOW_SYNC)
+		in->failed = true;
+	if (finish(in, "mode", err) < 0)
+		return -1;
+	*ret_mode = mode;
+	return 0;
+}
+
+/* Borrowed from the message: not empty, of an identity's size, UTF-8 without NUL. */
+static const char *get_key(struct reader *in, size_t *ret_size)
+{
+	size_t size;
+	const char *key = get_bytes(in, &size);
+
+	if (!key || size == 0 || size > PROTOCOL_KEY_MAX || !text_is_utf8(key, size)) {
+		reader_fail(in);
+		key = "";
+		size = 0;
+	}
+	*ret_size = size;
+	return key;
+}
+
+/* An id takes a byte at least: no count reserves more than four times the message. */
+static const uint32_t *get_ids(struct reader *in, struct arena *arena, size_t *ret_count)
+{
+	size_t count = get_count(in, PROTOCOL_GROUPS_MAX);
+	uint32_t *ids = NULL;
+	uint64_t id = 0;
+
+	*ret_count = 0;
+	if (count <= reader_left(in))
+		ids = arena_alloc_array(arena, count + 1, sizeof(*ids));
+	if (!ids)
+		reader_fail(in);
+	for (size_t i = 0; i < count && !in->failed; i++) {
+		uint64_t step = get_count(in, UINT32_MAX);
+		id += step;
+		if (id > UINT32_MAX || (i > 0 && step == 0))
+			reader_fail(in);
+		else
+			ids[i] = (uint32_t)id;
+	}
+	*ret_count = count;
+	return ids;
+}
+
+int groups_decode(struct reader *in, struct arena *arena, struct protocol_groups *ret_groups,
+		  struct err *err)
+{
+	struct protocol_groups groups;
+
+	groups.key = get_key(in, &groups.key_size);
+	groups.complete = get_bool(in);
+	groups.ids = get_ids(in, arena, &groups.count);
+	if (arena_failed(arena))
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (finish(in, "groups", err) < 0)
+		return -1;
+	*ret_groups = groups;
+	return 0;
+}
+
+int key_decode(struct reader *in, const char **ret_key, size_t *ret_size, struct err *err)
+{
+	size_t size;
+	const char *key = get_key(in, &size);
+
+	if (!reader_done(in))
+		return err_set(err, ERR_PROTOCOL, "malformed message of a key");
+	*ret_key = key;
+	*ret_size = size;
+	return 0;
+}
+
+int commit_decode(struct reader *in, uint64_t *ret_changes, struct err *err)
+{
+	uint64_t changes = get_u64(in);
+
+	if (finish(in, "commit", err) < 0)
+		return -1;
+	*ret_changes = changes;
+	return 0;
+}
+
+int trouble_decode(struct reader *in, struct arena *arena, const char **ret_reason,
+		   const char **ret_detail, struct err *err)
+{
+	const char *reason = get_reason(in, arena, false);
+	const char *detail = get_short_text(in, arena);
+
+	if (finish(in, "trouble", err) < 0)
+		return -1;
+	*ret_reason = reason;
+	*ret_detail = detail;
+	return 0;
+}
+
+int empty_decode(const struct reader *in, struct err *err)
+{
+	return finish(in, "empty", err);
 }

@@ -42,12 +42,12 @@ enum protocol_type {
 	PROTOCOL_END,	     /* struct protocol_end */
 	PROTOCOL_MODE,	     /* struct protocol_mode */
 	PROTOCOL_BEGIN,	     /* empty */
-	PROTOCOL_GROUPS,     /* struct protocol_groups: somebody's groups, whose own entry is as it was */
-	PROTOCOL_GONE,	     /* text key: deleted, or not found by the search any more */
-	PROTOCOL_COMMIT,     /* u64 changes: IDENTITY, GROUPS and GONE of this batch */
-	PROTOCOL_PULSE,	     /* empty: the directory has just answered */
-	PROTOCOL_LOST,	     /* text reason, text detail */
-	PROTOCOL_RESTART,    /* text reason, text detail */
+	PROTOCOL_GROUPS, /* struct protocol_groups: somebody's groups, whose own entry is as it was */
+	PROTOCOL_GONE,	 /* text key: deleted, or not found by the search any more */
+	PROTOCOL_COMMIT,  /* u64 changes: IDENTITY, GROUPS and GONE of this batch */
+	PROTOCOL_PULSE,	  /* empty: the directory has just answered */
+	PROTOCOL_LOST,	  /* text reason, text detail */
+	PROTOCOL_RESTART, /* text reason, text detail */
 };
 
 /* How changes come. In a job: what is asked for; from the worker: what it does. */
@@ -73,6 +73,7 @@ enum protocol_phase {
 #define PROTOCOL_ATTRIBUTES_MAX 4096
 #define PROTOCOL_GROUPS_MAX (1u << 20)
 #define PROTOCOL_LIST_MAX 1024
+#define PROTOCOL_KEY_MAX 1024
 #define PROTOCOL_REASON_MAX 63
 /* Of locators and details in quarantine and END; what is longer is cut by the sender. */
 #define PROTOCOL_TEXT_MAX 2048
@@ -179,6 +180,7 @@ int key_decode(struct reader *in, const char **ret_key, size_t *ret_size, struct
 int commit_decode(struct reader *in, uint64_t *ret_changes, struct err *err);
 int trouble_decode(struct reader *in, struct arena *arena, const char **ret_reason,
 		   const char **ret_detail, struct err *err);
+int empty_decode(const struct reader *in, struct err *err); /* BEGIN, PULSE */
 int resume_decode(struct reader *in, struct arena *arena, struct protocol_resume *ret_resume,
 		  struct err *err);
 

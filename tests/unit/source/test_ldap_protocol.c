@@ -38,6 +38,9 @@ static struct job sample_job(void)
 		.page_size = 1000,
 		.answer_ms = 30000,
 		.ignore_referrals = true,
+		.follow = FOLLOW_SYNC,
+		.poll_ms = 1000,
+		.keepalive_ms = 30000,
 		.attributes = attributes,
 		.attribute_count = ARRAY_LEN(attributes),
 		.wanted = groups,
@@ -147,9 +150,24 @@ static int decode_any(uint16_t type, struct reader *in)
 	struct quarantined entry;
 	struct protocol_group group;
 	struct protocol_end end;
+	struct protocol_mode mode;
+	struct protocol_groups memberships;
+	struct protocol_resume resume;
+	const char *key, *detail;
+	size_t key_size;
 	uint64_t entries;
 
 	switch (type) {
+	case PROTOCOL_MODE: return mode_decode(in, arena, &mode, NULL);
+	case PROTOCOL_GROUPS: return groups_decode(in, arena, &memberships, NULL);
+	case PROTOCOL_RESUME: return resume_decode(in, arena, &resume, NULL);
+	case PROTOCOL_BEGIN:
+	case PROTOCOL_PULSE: return empty_decode(in, NULL);
+	case PROTOCOL_GONE:
+	case PROTOCOL_FETCH: return key_decode(in, &key, &key_size, NULL);
+	case PROTOCOL_COMMIT: return commit_decode(in, &entries, NULL);
+	case PROTOCOL_LOST:
+	case PROTOCOL_RESTART: return trouble_decode(in, arena, &key, &detail, NULL);
 	case PROTOCOL_PHASE: return phase_decode(in, &phase, NULL);
 	case PROTOCOL_PROGRESS: return progress_decode(in, &entries, NULL);
 	case PROTOCOL_QUARANTINE: return quarantine_decode(in, arena, &entry, NULL);
@@ -165,9 +183,16 @@ static void test_worker_messages_cut_and_longer(void **state)
 	};
 	const struct protocol_group group = { 5, true, 77 };
 	const struct protocol_end end = { false, "size-limit", "server said so", 1, 2, 3 };
-	struct strbuf frames[5];
-	static const uint16_t types[] = { PROTOCOL_PHASE, PROTOCOL_PROGRESS, PROTOCOL_QUARANTINE,
-					  PROTOCOL_GROUP, PROTOCOL_END };
+	const struct protocol_mode mode = { FOLLOW_USN, "active-directory", "cn=dc1 00ff" };
+	static const uint32_t ids[] = { 0, 7, 4000, UINT32_MAX };
+	const struct protocol_groups memberships = { "key", 3, true, ids, ARRAY_LEN(ids) };
+	const struct protocol_resume resume = { TRANSPORT_LDAPS, "ldaps://b.example" };
+	static const uint16_t types[] = { PROTOCOL_PHASE,  PROTOCOL_PROGRESS, PROTOCOL_QUARANTINE,
+					  PROTOCOL_GROUP,  PROTOCOL_END,      PROTOCOL_MODE,
+					  PROTOCOL_GROUPS, PROTOCOL_GONE,     PROTOCOL_COMMIT,
+					  PROTOCOL_LOST,   PROTOCOL_RESTART,  PROTOCOL_PULSE,
+					  PROTOCOL_BEGIN,  PROTOCOL_FETCH,    PROTOCOL_RESUME };
+	struct strbuf frames[ARRAY_LEN(types)];
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(frames); i++)
@@ -177,6 +202,16 @@ static void test_worker_messages_cut_and_longer(void **state)
 	quarantine_encode(&entry, &frames[2]);
 	group_encode(&group, &frames[3]);
 	end_encode(&end, &frames[4]);
+	mode_encode(&mode, &frames[5]);
+	groups_encode(&memberships, &frames[6]);
+	key_encode(PROTOCOL_GONE, "key", 3, &frames[7]);
+	commit_encode(12, &frames[8]);
+	trouble_encode(PROTOCOL_LOST, "timeout", "no answer", &frames[9]);
+	trouble_encode(PROTOCOL_RESTART, "group-vanished", "", &frames[10]);
+	empty_encode(PROTOCOL_PULSE, &frames[11]);
+	empty_encode(PROTOCOL_BEGIN, &frames[12]);
+	key_encode(PROTOCOL_FETCH, "key", 3, &frames[13]);
+	resume_encode(&resume, &frames[14]);
 	for (size_t i = 0; i < ARRAY_LEN(frames); i++) {
 		struct reader body = body_of(&frames[i], types[i]);
 		size_t size = (size_t)(body.end - body.at);
@@ -244,6 +279,28 @@ static void test_odd_values(void **state)
 		{ "group found twice over", PROTOCOL_GROUP, { 1, 0, 0, 0, 2 }, 13 },
 		{ "members of a group not found", PROTOCOL_GROUP, { 1, 0, 0, 0, 0, 9 }, 13 },
 		{ "quarantine without reason", PROTOCOL_QUARANTINE, { 0, 0, 0, 0 }, 4 },
+		{ "mode off", PROTOCOL_MODE, { FOLLOW_OFF, 1, 'a', 0 }, 4 },
+		{ "mode auto", PROTOCOL_MODE, { FOLLOW_AUTO, 1, 'a', 0 }, 4 },
+		{ "mode unknown", PROTOCOL_MODE, { FOLLOW_TIMESTAMP + 1, 1, 'a', 0 }, 4 },
+		{ "mode without vendor", PROTOCOL_MODE, { FOLLOW_SYNC, 0, 0 }, 3 },
+		{ "groups of nobody", PROTOCOL_GROUPS, { 0, 1, 0 }, 3 },
+		{ "groups neither complete nor not", PROTOCOL_GROUPS, { 1, 'k', 2, 0 }, 4 },
+		{ "a group twice", PROTOCOL_GROUPS, { 1, 'k', 1, 2, 5, 0 }, 6 },
+		{ "more groups than the message has", PROTOCOL_GROUPS, { 1, 'k', 1, 3, 5, 1 }, 6 },
+		{ "ids past 32 bits",
+		  PROTOCOL_GROUPS,
+		  { 1, 'k', 1, 2, 0xff, 0xff, 0xff, 0xff, 0x0f, 1 },
+		  10 },
+		{ "a million groups in a few bytes",
+		  PROTOCOL_GROUPS,
+		  { 1, 'k', 1, 0x80, 0x80, 0x40, 0, 0 },
+		  8 },
+		{ "key of no byte", PROTOCOL_GONE, { 0 }, 1 },
+		{ "key with NUL", PROTOCOL_GONE, { 2, 'a', 0 }, 3 },
+		{ "key of invalid UTF-8", PROTOCOL_GONE, { 1, 0xff }, 2 },
+		{ "lost without reason", PROTOCOL_LOST, { 0, 1, 'x' }, 3 },
+		{ "restart with markup", PROTOCOL_RESTART, { 1, '<', 0 }, 3 },
+		{ "resume by unknown transport", PROTOCOL_RESUME, { TRANSPORT_LOCAL + 1, 0 }, 2 },
 		{ "text longer than the message", PROTOCOL_QUARANTINE, { 200, 1, 'a' }, 3 },
 		{ "text of 2^63 bytes",
 		  PROTOCOL_QUARANTINE,
@@ -257,6 +314,40 @@ static void test_odd_values(void **state)
 		if (decode_any(cases[i].type, &in) == 0)
 			fail_msg("%s", cases[i].name);
 	}
+}
+
+static void test_keys_have_a_limit(void **state)
+{
+	(void)state;
+	for (size_t size = PROTOCOL_KEY_MAX; size <= PROTOCOL_KEY_MAX + 1; size++) {
+		AUTO(strbuf) struct strbuf frame = STRBUF(4096);
+		char key[PROTOCOL_KEY_MAX + 1];
+		struct reader in;
+		memset(key, 'k', sizeof(key));
+		key_encode(PROTOCOL_GONE, key, size, &frame);
+		in = body_of(&frame, PROTOCOL_GONE);
+		assert_int_equal(decode_any(PROTOCOL_GONE, &in), size > PROTOCOL_KEY_MAX ? -1 : 0);
+	}
+}
+
+static void test_groups_round_trip(void **state)
+{
+	static const uint32_t ids[] = { 3, 4, 300, UINT32_MAX };
+	const struct protocol_groups sent = { "key", 3, false, ids, ARRAY_LEN(ids) };
+	AUTO(strbuf) struct strbuf frame = STRBUF(4096);
+	AUTO(arena) struct arena *arena = arena_create(1 << 16);
+	struct protocol_groups got;
+	struct reader in;
+
+	(void)state;
+	groups_encode(&sent, &frame);
+	in = body_of(&frame, PROTOCOL_GROUPS);
+	assert_int_equal(groups_decode(&in, arena, &got, NULL), 0);
+	assert_int_equal(got.key_size, 3);
+	assert_memory_equal(got.key, "key", 3);
+	assert_false(got.complete);
+	assert_int_equal(got.count, ARRAY_LEN(ids));
+	assert_memory_equal(got.ids, ids, sizeof(ids));
 }
 
 static void test_long_texts_are_cut_between_characters(void **state)
@@ -324,6 +415,8 @@ int main(void)
 		cmocka_unit_test(test_worker_messages_cut_and_longer),
 		cmocka_unit_test(test_end_of_a_hostile_worker),
 		cmocka_unit_test(test_odd_values),
+		cmocka_unit_test(test_keys_have_a_limit),
+		cmocka_unit_test(test_groups_round_trip),
 		cmocka_unit_test(test_long_texts_are_cut_between_characters),
 		cmocka_unit_test(test_display),
 		cmocka_unit_test(test_outcome_keeps_the_first_problem),
