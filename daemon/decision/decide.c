@@ -499,7 +499,7 @@ static uint32_t disabled_by_source(const struct decide_input *input)
 	if (input->rules_frozen)
 		return input->user ? input->user->disabled & DISABLED_BY_SOURCE : 0;
 	for (size_t i = 0; i < input->person->identity_count; i++)
-		if (input->person->identities[i].disabled)
+		if (identity_is_disabled(&input->person->identities[i], input->now_s))
 			return DISABLED_BY_SOURCE;
 	return kept_reasons(input) & DISABLED_BY_SOURCE;
 }

@@ -20,21 +20,26 @@
 #define RECORD_VERSION 1
 #define FLAG_GROUPS_COMPLETE 1u
 #define FLAG_DISABLED 2u
-#define FLAGS_ALL (FLAG_GROUPS_COMPLETE | FLAG_DISABLED)
+#define FLAG_DISABLED_FROM 4u
+#define FLAGS_ALL (FLAG_GROUPS_COMPLETE | FLAG_DISABLED | FLAG_DISABLED_FROM)
 
 #define SORT_ON_STACK 64
 
 /* --- encoding --- */
 
 void record_write_head(struct strbuf *out, const char *key, const char *dn, bool groups_complete,
-		       bool disabled, const char *disabled_by, size_t attribute_count)
+		       bool disabled, const char *disabled_by, int64_t disabled_from_s,
+		       size_t attribute_count)
 {
 	put_u8(out, RECORD_VERSION);
 	put_u8(out, (uint8_t)((groups_complete ? FLAG_GROUPS_COMPLETE : 0) |
-			      (disabled ? FLAG_DISABLED : 0)));
+			      (disabled ? FLAG_DISABLED : 0) |
+			      (disabled_from_s ? FLAG_DISABLED_FROM : 0)));
 	put_text(out, key);
 	put_text(out, dn);
-	put_text(out, disabled ? disabled_by : "");
+	put_text(out, disabled || disabled_from_s ? disabled_by : "");
+	if (disabled_from_s)
+		put_varint(out, disabled_from_s < 0 ? 1 : (uint64_t)disabled_from_s);
 	put_varint(out, attribute_count);
 }
 
@@ -125,7 +130,8 @@ void record_write_groups(struct strbuf *out, const uint32_t *ascending_ids, size
 void record_encode(const struct identity *identity, const struct schema *schema, struct strbuf *out)
 {
 	record_write_head(out, identity->key, identity->dn, identity->groups_complete,
-			  identity->disabled, identity->disabled_by, identity->attribute_count);
+			  identity->disabled, identity->disabled_by, identity->disabled_from_s,
+			  identity->attribute_count);
 	/* Ids are numbered in the order of names, so ascending ids are ascending names. */
 	for (size_t i = 0; i < identity->attribute_count; i++) {
 		const struct attribute *attribute = &identity->attributes[i];
@@ -170,6 +176,51 @@ static int read_start(struct reader *in, const void *data, size_t size, unsigned
 	if (*ret_flags & ~FLAGS_ALL)
 		return malformed(err, "unknown flags");
 	return 0;
+}
+
+static void skip_values(struct reader *in)
+{
+	size_t count = (size_t)get_count(in, left(in)), size;
+
+	for (size_t i = 0; i < count && !in->failed; i++)
+		get_bytes(in, &size);
+}
+
+/* To where the groups begin; what stands there was checked when it was stored. */
+static void skip_to_groups(struct reader *in, unsigned flags)
+{
+	size_t count, size;
+
+	for (int text = 0; text < 3; text++)
+		get_bytes(in, &size);
+	if (flags & FLAG_DISABLED_FROM)
+		get_count(in, INT64_MAX);
+	count = (size_t)get_count(in, left(in));
+	for (size_t i = 0; i < count && !in->failed; i++) {
+		get_bytes(in, &size);
+		skip_values(in);
+	}
+}
+
+int record_replace_groups(const void *data, size_t size, const uint32_t *ascending_ids,
+			  size_t count, bool groups_complete, struct strbuf *out, struct err *err)
+{
+	struct reader in;
+	unsigned flags;
+	size_t kept;
+
+	if (read_start(&in, data, size, &flags, err) < 0)
+		return -1;
+	skip_to_groups(&in, flags);
+	if (in.failed)
+		return malformed(err, "cut short");
+	kept = size - left(&in);
+	flags = (flags & ~FLAG_GROUPS_COMPLETE) | (groups_complete ? FLAG_GROUPS_COMPLETE : 0);
+	put_u8(out, RECORD_VERSION);
+	put_u8(out, (uint8_t)flags);
+	strbuf_append(out, (const char *)data + 2, kept - 2);
+	record_write_groups(out, ascending_ids, count);
+	return strbuf_failed(out) ? err_set(err, ERR_MEMORY, "no memory for an identity record") : 0;
 }
 
 int record_key(const void *data, size_t size, const char **ret_key, size_t *ret_key_size,
@@ -330,7 +381,12 @@ int record_decode(const void *data, size_t size, const struct schema *schema, ui
 		return err_set(err, ERR_MEMORY, "no memory for an identity record");
 	if (in.failed || identity.key[0] == '\0')
 		return malformed(err, "no key, or a text that is not UTF-8");
-	if (identity.disabled_by[0] != '\0' && !identity.disabled)
+	if (flags & FLAG_DISABLED_FROM) {
+		identity.disabled_from_s = (int64_t)get_count(&in, INT64_MAX);
+		if (in.failed || identity.disabled_from_s == 0)
+			return malformed(err, "no time to be disabled from");
+	}
+	if (identity.disabled_by[0] != '\0' && !identity.disabled && identity.disabled_from_s == 0)
 		return malformed(err, "a reason for being disabled without being so");
 	if (read_attributes(&in, schema, arena, &identity, err) < 0 ||
 	    read_groups(&in, arena, &identity, err) < 0)

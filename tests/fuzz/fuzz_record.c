@@ -45,5 +45,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (again.size > size)
 		abort();
+	strbuf_clear(&again);
+	if (record_replace_groups(data, size, identity.groups, identity.group_count,
+				  identity.groups_complete, &again, &err) < 0 ||
+	    again.size != size || memcmp(again.data, data, size) != 0)
+		abort();
 	return 0;
 }

@@ -374,7 +374,7 @@ static int write_record(struct delivery *d, const struct delivered *given)
 		present += d->fields[d->wanted[i]].count > 0;
 	strbuf_clear(&d->record);
 	record_write_head(&d->record, given->key, given->dn, given->groups_complete,
-			  given->disabled_by != NULL, given->disabled_by, present);
+			  given->disabled_by != NULL, given->disabled_by, 0, present);
 	for (size_t i = 0; i < d->attribute_count; i++) {
 		const struct field *field = &d->fields[d->wanted[i]];
 

@@ -537,7 +537,7 @@ static int write_record(struct people *people, const struct closure_answer *grou
 	begin = message_begin(frames, PROTOCOL_IDENTITY);
 	record_write_head(frames, strbuf_text(&people->key), strbuf_text(&people->dn),
 			  people->groups_complete && groups->complete, disabled != NULL,
-			  disabled ? disabled : "", attributes);
+			  disabled ? disabled : "", 0, attributes);
 	for (size_t i = 0; i < job->attribute_count; i++) {
 		const struct slot *slot = &people->slots[people->attribute_slot[i]];
 		if (slot->count > 0 && write_attribute(people, job->attributes[i].name, slot) < 0)

@@ -541,7 +541,7 @@ int attributes_record(const struct judge_provider *provider, const struct receiv
 	if (map_all(provider, list, arena, &mapped, &count) < 0 ||
 	    collect_groups(provider, list, arena, &groups, &group_count) < 0)
 		return -1;
-	record_write_head(&record, key, "", has_all_groups(list), false, "", count);
+	record_write_head(&record, key, "", has_all_groups(list), false, "", 0, count);
 	for (size_t i = 0; i < count; i++)
 		record_write_attribute(&record, mapped[i].name, mapped[i].values, NULL,
 				       mapped[i].count);

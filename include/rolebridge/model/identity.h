@@ -30,8 +30,15 @@ struct identity {
 	size_t group_count;
 	bool groups_complete;	 /* false: groups may be missing; absence is then unknown, not no */
 	bool disabled;		 /* the source says so explicitly */
-	const char *disabled_by; /* "nsAccountLock", "userAccountControl" …; "" otherwise */
+	const char *disabled_by; /* "nsAccountLock", "accountExpires" …, also of the time below; else "" */
+	int64_t disabled_from_s; /* it says: disabled from then on; 0 never */
 };
+
+static inline bool identity_is_disabled(const struct identity *identity, int64_t now_s)
+{
+	return identity->disabled ||
+	       (identity->disabled_from_s != 0 && identity->disabled_from_s <= now_s);
+}
 
 /* An entry that cannot be processed: counted, listed, never silently dropped. */
 struct quarantined {

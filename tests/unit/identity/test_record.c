@@ -28,7 +28,7 @@ static void write_example(struct strbuf *out)
 	const size_t uid_sizes[] = { 4, 6 };
 	const uint32_t groups[] = { 3, 4, 200, 70000 };
 
-	record_write_head(out, key, dn, true, true, "nsAccountLock", 3);
+	record_write_head(out, key, dn, true, true, "nsAccountLock", 0, 3);
 	record_write_attribute(out, "mail", mail, NULL, 1);
 	record_write_attribute(out, "objectClass", classes, NULL, 4);
 	record_write_attribute(out, "uid", uid, uid_sizes, 2);
@@ -84,6 +84,116 @@ static void test_round_trip(void **state)
 	assert_int_equal(found_size, strlen(key));
 	assert_memory_equal(found_key, key, found_size);
 	schema_destroy(schema);
+}
+
+static void write_timed(struct strbuf *out, bool disabled, const char *by, int64_t from_s,
+			const uint32_t *groups, size_t count, bool complete)
+{
+	const char *mail[] = { "anna@acme.example" };
+
+	record_write_head(out, key, dn, complete, disabled, by, from_s, 1);
+	record_write_attribute(out, "mail", mail, NULL, 1);
+	record_write_groups(out, groups, count);
+	assert_false(strbuf_failed(out));
+}
+
+static void test_disabled_from(void **state)
+{
+	static const struct {
+		const char *name;
+		bool disabled;
+		const char *by;
+		int64_t from_s, expect_s;
+		bool before, at;
+	} cases[] = {
+		{ "never", false, "", 0, 0, false, false },
+		{ "later", false, "accountExpires", 1000, 1000, false, true },
+		{ "disabled, and later too", true, "nsAccountLock", 1000, 1000, true, true },
+		{ "before the epoch is long ago", false, "shadowExpire", -86400, 1, true, true },
+		{ "as late as can be", false, "accountExpires", INT64_MAX, INT64_MAX, false, false },
+	};
+	struct schema *schema = support_schema();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(arena) struct arena *arena = arena_create(ARENA_MAX);
+		AUTO(strbuf) struct strbuf out = STRBUF(RECORD_MAX), again = STRBUF(RECORD_MAX);
+		struct identity identity;
+
+		write_timed(&out, cases[i].disabled, cases[i].by, cases[i].from_s, NULL, 0, true);
+		if (record_decode(out.data, out.size, schema, 0, arena, &identity, NULL) < 0)
+			fail_msg("%s: not decoded", cases[i].name);
+		assert_int_equal(identity.disabled_from_s, cases[i].expect_s);
+		assert_string_equal(identity.disabled_by, cases[i].by);
+		if (identity_is_disabled(&identity, 999) != cases[i].before ||
+		    identity_is_disabled(&identity, 1000) != cases[i].at)
+			fail_msg("%s: wrong at its time", cases[i].name);
+		record_encode(&identity, schema, &again);
+		assert_int_equal(again.size, out.size);
+		assert_memory_equal(again.data, out.data, out.size);
+	}
+	schema_destroy(schema);
+}
+
+/* What was stored before there was such a time is read, and written, as it was. */
+static void test_old_bytes(void **state)
+{
+	static const unsigned char old[] = { 1, 1, 1, 'k', 0, 0, 0, 1, 5 };
+	AUTO(strbuf) struct strbuf out = STRBUF(RECORD_MAX);
+	const uint32_t group = 5;
+
+	(void)state;
+	record_write_head(&out, "k", "", true, false, "", 0, 0);
+	record_write_groups(&out, &group, 1);
+	assert_int_equal(out.size, sizeof(old));
+	assert_memory_equal(out.data, old, sizeof(old));
+}
+
+static void test_replace_groups(void **state)
+{
+	static const uint32_t few[] = { 2, 9 }, many[] = { 1, 2, 70000, 70001 };
+	static const struct {
+		const char *name;
+		bool disabled;
+		int64_t from_s;
+		const uint32_t *before, *after;
+		size_t before_count, after_count;
+		bool complete_before, complete_after;
+	} cases[] = {
+		{ "more", false, 0, few, many, 2, 4, true, true },
+		{ "none left", false, 0, many, few, 4, 0, true, true },
+		{ "the first", true, 0, few, many, 0, 4, true, true },
+		{ "with a time", false, 1000, few, many, 2, 4, true, true },
+		{ "cut now", true, 1000, few, many, 2, 4, true, false },
+		{ "whole now", false, 0, few, many, 2, 4, false, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(strbuf) struct strbuf before = STRBUF(RECORD_MAX), out = STRBUF(RECORD_MAX),
+					   fresh = STRBUF(RECORD_MAX);
+		const char *by = cases[i].disabled ? "x" : cases[i].from_s ? "y" : "";
+
+		write_timed(&before, cases[i].disabled, by, cases[i].from_s, cases[i].before,
+			    cases[i].before_count, cases[i].complete_before);
+		write_timed(&fresh, cases[i].disabled, by, cases[i].from_s, cases[i].after,
+			    cases[i].after_count, cases[i].complete_after);
+		if (record_replace_groups(before.data, before.size, cases[i].after,
+					  cases[i].after_count, cases[i].complete_after, &out,
+					  NULL) < 0)
+			fail_msg("%s: refused", cases[i].name);
+		if (out.size != fresh.size || memcmp(out.data, fresh.data, out.size) != 0)
+			fail_msg("%s: not what a source would send", cases[i].name);
+		/* Cut anywhere before the groups: refused, and not read on. */
+		for (size_t size = 0; size + cases[i].before_count * 3 + 1 < before.size; size++) {
+			char *copy = malloc(size + 1);
+
+			memcpy(copy, before.data, size);
+			strbuf_clear(&out);
+			record_replace_groups(copy, size, NULL, 0, true, &out, NULL);
+			free(copy);
+		}
+	}
 }
 
 static void test_order_does_not_matter(void **state)
@@ -204,7 +314,7 @@ static void wrong_version(struct strbuf *out)
 
 static void wrong_flags(struct strbuf *out)
 {
-	put_head(out, 1, 4);
+	put_head(out, 1, 8);
 	put_varint(out, 0);
 	put_varint(out, 0);
 }
@@ -302,6 +412,30 @@ static void wrong_disabled_by(struct strbuf *out)
 	put_varint(out, 0);
 }
 
+static void wrong_time_zero(struct strbuf *out)
+{
+	put_u8(out, 1);
+	put_u8(out, 5);
+	put_text(out, "k");
+	put_text(out, "");
+	put_text(out, "why");
+	put_varint(out, 0);
+	put_varint(out, 0);
+	put_varint(out, 0);
+}
+
+static void wrong_time_overflow(struct strbuf *out)
+{
+	put_u8(out, 1);
+	put_u8(out, 5);
+	put_text(out, "k");
+	put_text(out, "");
+	put_text(out, "why");
+	put_varint(out, (uint64_t)INT64_MAX + 1);
+	put_varint(out, 0);
+	put_varint(out, 0);
+}
+
 static void test_malformed(void **state)
 {
 	static const struct {
@@ -321,6 +455,8 @@ static void test_malformed(void **state)
 		{ "count without bytes", wrong_count },
 		{ "empty key", wrong_empty_key },
 		{ "reason without being disabled", wrong_disabled_by },
+		{ "disabled from time zero", wrong_time_zero },
+		{ "disabled from a time beyond all", wrong_time_overflow },
 	};
 	struct schema *schema = support_schema();
 
@@ -400,6 +536,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_disabled_from),
+		cmocka_unit_test(test_old_bytes),
+		cmocka_unit_test(test_replace_groups),
 		cmocka_unit_test(test_order_does_not_matter),
 		cmocka_unit_test(test_every_cut),
 		cmocka_unit_test(test_every_changed_byte),

@@ -29,7 +29,7 @@ static void put_identity(struct strbuf *out, const char *key)
 {
 	size_t begin = message_begin(out, PROTOCOL_IDENTITY);
 
-	record_write_head(out, key, "uid=x", true, false, "", 0);
+	record_write_head(out, key, "uid=x", true, false, "", 0, 0);
 	record_write_groups(out, NULL, 0);
 	message_end(out, begin);
 }
