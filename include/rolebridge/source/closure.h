@@ -48,7 +48,7 @@ int closure_add_members(struct closure *closure, uint32_t group, const struct ha
 /* The group's member list may lack some. */
 void closure_set_incomplete(struct closure *closure, uint32_t group);
 
-/* No more groups or members after this. Cost: linear in memberships and nesting. */
+/* No more groups or members after this (unless dynamic). Cost: linear in memberships and nesting. */
 int closure_finish(struct closure *closure, struct err *err);
 
 struct closure_answer {
@@ -62,7 +62,8 @@ struct closure_answer {
 /*
  * names: all fingerprints the user is known by in member lists (DN, closure_uid_name).
  * groups: direct memberships told elsewhere (AD primary group, memberOf), as returned by
- * closure_add_group; may be NULL. Counts the user as a member of each group it answers.
+ * closure_add_group; may be NULL. Counts the user as a member of each group it answers (unless the
+ * closure is dynamic).
  */
 int closure_user(struct closure *closure, const struct hash128 *names, size_t name_count,
 		 const uint32_t *groups, size_t group_count, struct closure_answer *ret_answer,
@@ -84,24 +85,65 @@ int closure_uid_name(const char *uid, size_t size, struct strbuf *scratch, struc
 		     struct err *err);
 
 /*
- * Dynamic: after closure_finish groups may change, as long as nobody but this API is used:
+ * Dynamic: groups may change after closure_finish, for a closure that was told so before:
  *
- *	closure_change_members(closure, group, members, n)	the whole new list, any order
- *	closure_add_group / closure_want / closure_drop_group	groups come and go
+ *	closure_set_dynamic(closure)				before closure_finish
+ *	… add, want, finish as above; closure_user for everybody, closure_count(NULL, 0, ids, n)
+ *	for every change that was seen:
+ *		closure_change_members(closure, group, members, n)	the whole new list
+ *		closure_add_group / closure_want / closure_drop_group	groups come and go
+ *		closure_add_member(s) / closure_remove_member		one by one
+ *		closure_set_incomplete					after the new list
  *	closure_update(closure, each, context)			the graph is in force again
+ *	for every person told: closure_user, compare, closure_count(before, after)
  *
- * closure_update calls `each` with the name of everybody whose effective wanted groups may have changed
- * since the last update, each name once (names that are groups themselves left out); ask closure_user for the answer.
- * Cost: linear in the names touched and in groups × nesting, not in all memberships. Members counts
- * (closure_wanted) follow by closure_count: +1/-1 for a person's old and new answers.
+ * Between a change and the next update closure_user still answers from the graph in force for what
+ * is inherited; ask it after the update. What a dynamic closure costs beside a static one: all
+ * memberships in both directions (8 bytes each, and up to a quarter more where they changed), 24
+ * bytes a name. Names are never forgotten: a long-lived one is rebuilt by the next full read.
+ *
+ * Any failure but ERR_CONFLICT and ERR_INTERNAL (out of memory, too many, `each` refused) leaves a dynamic
+ * closure in a state that nobody may trust: every later call fails with ERR_INTERNAL, until closure_destroy.
+ */
+void closure_set_dynamic(struct closure *closure);
+/*
+ * The group's member list is this now, in any order; a name said twice counts once. The list counts as
+ * complete again. Cost: linear in the old and the new list, and in the memberships of those who left.
  */
 int closure_change_members(struct closure *closure, uint32_t group, const struct hash128 *members,
 			   size_t count, struct err *err);
-/* Its memberships are gone; the wanted ids it answered to have one group less. The number is not reused before the next update. */
+/* 0 also when it was no member. */
+int closure_remove_member(struct closure *closure, uint32_t group, struct hash128 member,
+			  struct err *err);
+/*
+ * Its memberships are gone; the wanted ids it answered to have one group less. The number is not
+ * reused before the next update. Lists that name it keep its name: it may come back.
+ */
 int closure_drop_group(struct closure *closure, uint32_t group, struct err *err);
+/*
+ * name: a person's, a group's (an entry may be both) or nobody's. May call closure_user and
+ * closure_count, and nothing that changes the closure. Negative: closure_update fails with its err.
+ */
 typedef int closure_touched_fn(void *context, struct hash128 name, struct err *err);
+/*
+ * Calls `each` with every name whose effective wanted groups may have changed since the last update,
+ * each once. Returns 1 when beyond that the doubt about lists that may be cut changed: then
+ * closure_answer.complete may be another for anybody, told or not. Else 0; -1 on failure.
+ *
+ * Cost: linear in the names told; when the nesting or a wanted group changed in a way that can
+ * matter, also in groups and their nesting. Never in all memberships.
+ */
 int closure_update(struct closure *closure, closure_touched_fn *each, void *context,
 		   struct err *err);
+/*
+ * Did closure_update change what the members of this group get? For those who are members by
+ * what is told elsewhere (the `groups` of closure_user): no list names them, so no update does.
+ */
+bool closure_group_changed(const struct closure *closure, uint32_t group);
+/*
+ * Members counts of closure_wanted: a dynamic closure does not count in closure_user, which is asked
+ * many times for a person, but here: one less for each id before, one more for each after.
+ */
 void closure_count(struct closure *closure, const uint32_t *before, size_t before_count,
 		   const uint32_t *after, size_t after_count);
 
