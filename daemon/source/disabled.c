@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <rolebridge/base/clock.h>
 #include <rolebridge/base/strbuf.h>
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
@@ -20,7 +21,7 @@
 
 struct disabled_kind {
 	const char *attribute; /* NULL: the value after '=' decides */
-	bool (*says_disabled)(const char *value, size_t size, int64_t now_s);
+	int64_t (*from_s)(const char *value, size_t size);
 };
 
 /* Decimal, whole value, no rounding; false otherwise. */
@@ -36,55 +37,82 @@ static bool parse_integer(const char *value, size_t size, int64_t *ret_number)
 	return *end == '\0' && end == text + size;
 }
 
-static bool is_true(const char *value, size_t size, int64_t now_s)
+static int64_t always_if(bool disabled)
 {
-	(void)now_s;
-	return size == 4 && strncasecmp(value, "true", 4) == 0;
+	return disabled ? DISABLED_ALWAYS : DISABLED_NEVER;
 }
 
-static bool is_account_disable(const char *value, size_t size, int64_t now_s)
+/* Times before 1970 are long ago, and must not be taken for the two that are none. */
+static int64_t time_or_long_ago(int64_t time_s)
+{
+	return time_s > 0 ? time_s : 1;
+}
+
+static int64_t from_true(const char *value, size_t size)
+{
+	return always_if(size == 4 && strncasecmp(value, "true", 4) == 0);
+}
+
+static int64_t from_account_control(const char *value, size_t size)
 {
 	int64_t flags;
 
-	(void)now_s;
-	return parse_integer(value, size, &flags) && (flags & ACCOUNTDISABLE);
+	return always_if(parse_integer(value, size, &flags) && (flags & ACCOUNTDISABLE));
 }
 
 /*
  * Only the value for "until an administrator unlocks" counts. A time is a
  * lock-out after wrong passwords, which anybody can cause: it must not disable people.
  */
-static bool is_permanent_lock(const char *value, size_t size, int64_t now_s)
+static int64_t from_permanent_lock(const char *value, size_t size)
 {
 	static const char permanent[] = "000001010000Z";
 
-	(void)now_s;
-	return size == sizeof(permanent) - 1 && memcmp(value, permanent, size) == 0;
+	return always_if(size == sizeof(permanent) - 1 && memcmp(value, permanent, size) == 0);
 }
 
-static bool is_past_filetime(const char *value, size_t size, int64_t now_s)
+static int64_t from_filetime(const char *value, size_t size)
 {
 	int64_t time;
 
 	if (!parse_integer(value, size, &time) || time <= 0 || time == FILETIME_NEVER)
-		return false;
-	return time / 10000000 - FILETIME_EPOCH_S <= now_s;
+		return DISABLED_NEVER;
+	return time_or_long_ago(time / 10000000 - FILETIME_EPOCH_S);
 }
 
 /* Days since the epoch; the account ends at the beginning of that day. */
-static bool is_past_day(const char *value, size_t size, int64_t now_s)
+static int64_t from_day(const char *value, size_t size)
 {
 	int64_t day;
 
-	return parse_integer(value, size, &day) && day > 0 && day <= now_s / DAY_S;
+	if (!parse_integer(value, size, &day) || day <= 0 || day > INT64_MAX / DAY_S)
+		return DISABLED_NEVER;
+	return day * DAY_S;
+}
+
+/* The end of an account, not of its password, which says nothing about who signs in elsewhere. */
+static int64_t from_generalized_time(const char *value, size_t size)
+{
+	char text[40];
+	int64_t time_s;
+
+	if (size == 0 || size >= sizeof(text) || memchr(value, '\0', size))
+		return DISABLED_NEVER;
+	memcpy(text, value, size);
+	text[size] = '\0';
+	if (clock_parse_generalized(text, &time_s, NULL) < 0)
+		return DISABLED_NEVER;
+	return time_or_long_ago(time_s);
 }
 
 static const struct disabled_kind known[] = {
-	{ "nsAccountLock", is_true },
-	{ "userAccountControl", is_account_disable },
-	{ "pwdAccountLockedTime", is_permanent_lock },
-	{ "accountExpires", is_past_filetime },
-	{ "shadowExpire", is_past_day },
+	{ "nsAccountLock", from_true },
+	{ "userAccountControl", from_account_control },
+	{ "pwdAccountLockedTime", from_permanent_lock },
+	{ "accountExpires", from_filetime },
+	{ "shadowExpire", from_day },
+	{ "pwdEndTime", from_generalized_time },
+	{ "krbPrincipalExpiration", from_generalized_time },
 };
 
 static const struct disabled_kind by_value = { NULL, NULL };
@@ -130,15 +158,27 @@ static bool equals_prepared(const char *value, size_t size, const char *wanted)
 	       memcmp(strbuf_text(&given), strbuf_text(&asked), given.size) == 0;
 }
 
-bool disabled_marker_matches(const struct disabled_marker *marker, const char *value, size_t size,
-			     int64_t now_s)
+int64_t disabled_marker_from_s(const struct disabled_marker *marker, const char *value, size_t size)
 {
 	const char *wanted;
 
-	if (marker->kind->says_disabled)
-		return marker->kind->says_disabled(value, size, now_s);
+	if (marker->kind->from_s)
+		return marker->kind->from_s(value, size);
 	wanted = marker->text + marker->attribute_size + 1;
-	return strcmp(wanted, "*") == 0 || equals_prepared(value, size, wanted);
+	return always_if(strcmp(wanted, "*") == 0 || equals_prepared(value, size, wanted));
+}
+
+void disabled_state_add(struct disabled_state *state, const struct disabled_marker *marker,
+			const char *value, size_t size)
+{
+	int64_t from_s = disabled_marker_from_s(marker, value, size);
+
+	if (from_s == DISABLED_NEVER || state->always)
+		return;
+	if (from_s == DISABLED_ALWAYS)
+		*state = (struct disabled_state){ .always = true, .by = marker->text };
+	else if (!state->by || from_s < state->from_s)
+		*state = (struct disabled_state){ .from_s = from_s, .by = marker->text };
 }
 
 static bool says_none(const struct located_list *option)

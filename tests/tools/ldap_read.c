@@ -90,6 +90,7 @@ static void print_identity(const struct printer *printer, const struct identity 
 	json_string(&json, "dn", identity->dn);
 	json_bool(&json, "disabled", identity->disabled);
 	json_string(&json, "disabled_by", identity->disabled_by);
+	json_int(&json, "disabled_from", identity->disabled_from_s);
 	json_bool(&json, "groups_complete", identity->groups_complete);
 	json_array_key(&json, "groups");
 	for (size_t i = 0; i < identity->group_count; i++)

@@ -485,7 +485,7 @@ static int deliver_row(struct csv *csv, struct err *err)
 	if (given.key[0] == '\0')
 		return delivery_quarantine(&csv->d, csv->row_line, "", "missing-key", err,
 					   "no value in column '%s'", csv->source->key.text);
-	given.disabled_by = delivery_disabled_by(&csv->d);
+	given.disabled = delivery_disabled(&csv->d);
 	given.groups = csv->ids;
 	given.group_count = csv->id_count;
 	/* Without the column nothing is known about groups; the last field of a file may be cut. */

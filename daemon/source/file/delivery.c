@@ -107,7 +107,6 @@ int delivery_init(struct delivery *d, const struct source_settings *settings, co
 		.scratch = STRBUF(ENTRY_MAX),
 		.keys = hash_table_create(1024, ENTRIES_MAX),
 		.names = arena_create(NAMES_BYTES_MAX),
-		.now_s = clock_now_s(),
 	};
 	*result = (struct read_result){ .complete = true };
 	snprintf(result->server, sizeof(result->server), "%s", path);
@@ -301,8 +300,10 @@ int delivery_set_disabled(struct delivery *d, const struct located_list *option,
 	return 0;
 }
 
-const char *delivery_disabled_by(const struct delivery *d)
+struct disabled_state delivery_disabled(const struct delivery *d)
 {
+	struct disabled_state state = { 0 };
+
 	for (size_t i = 0; i < d->marker_count; i++) {
 		const struct field_marker *marker = &d->markers[i];
 
@@ -311,11 +312,10 @@ const char *delivery_disabled_by(const struct delivery *d)
 			size_t size;
 			const char *value = delivery_value(d, v, &size);
 
-			if (disabled_marker_matches(&marker->rule, value, size, d->now_s))
-				return marker->rule.text;
+			disabled_state_add(&state, &marker->rule, value, size);
 		}
 	}
-	return NULL;
+	return state;
 }
 
 /* --- handing over --- */
@@ -374,7 +374,8 @@ static int write_record(struct delivery *d, const struct delivered *given)
 		present += d->fields[d->wanted[i]].count > 0;
 	strbuf_clear(&d->record);
 	record_write_head(&d->record, given->key, given->dn, given->groups_complete,
-			  given->disabled_by != NULL, given->disabled_by, 0, present);
+			  given->disabled.always, given->disabled.by, given->disabled.from_s,
+			  present);
 	for (size_t i = 0; i < d->attribute_count; i++) {
 		const struct field *field = &d->fields[d->wanted[i]];
 

@@ -51,7 +51,6 @@ struct delivery {
 		uint32_t field;
 	} markers[DISABLED_MARKERS_MAX];
 	size_t marker_count;
-	int64_t now_s;
 
 	struct arena *names; /* of fields that stand nowhere else */
 
@@ -106,7 +105,7 @@ const struct wanted_group *delivery_find_groups(const struct delivery *d, const 
 
 struct delivered {
 	const char *key, *dn;
-	const char *disabled_by; /* NULL: not disabled */
+	struct disabled_state disabled;
 	const uint32_t *groups;
 	size_t group_count;
 	bool groups_complete;
@@ -121,7 +120,7 @@ int delivery_quarantine(struct delivery *d, uint64_t line, const char *key, cons
 /* A canary by the fingerprint of its key or normal DN was seen. */
 void delivery_see(struct delivery *d, const char *name, size_t size);
 /* The marker that says that the present entry is disabled; NULL: none does. */
-const char *delivery_disabled_by(const struct delivery *d);
+struct disabled_state delivery_disabled(const struct delivery *d);
 /* From time to time: -1 with ERR_CANCELLED when asked to stop. */
 int delivery_pause(struct delivery *d, struct err *err);
 

@@ -613,7 +613,7 @@ static int deliver_person(struct ldif *ldif, struct err *err)
 		return -1;
 	given.key = key;
 	given.dn = strbuf_text(&ldif->dn);
-	given.disabled_by = delivery_disabled_by(&ldif->d);
+	given.disabled = delivery_disabled(&ldif->d);
 	given.groups = answer.ids;
 	given.group_count = answer.count;
 	given.groups_complete = answer.complete && !ldif->groups_in_doubt;

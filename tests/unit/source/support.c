@@ -1,5 +1,6 @@
 #include "support.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -148,6 +149,9 @@ static int on_identity(void *context, const void *record, size_t size, struct er
 	strbuf_printf(&seen->identities, "]%s", identity.groups_complete ? "" : " groups?");
 	if (identity.disabled)
 		strbuf_printf(&seen->identities, " disabled:%s", identity.disabled_by);
+	else if (identity.disabled_from_s != 0)
+		strbuf_printf(&seen->identities, " disabled:%s@%" PRId64, identity.disabled_by,
+			      identity.disabled_from_s);
 	strbuf_putc(&seen->identities, '\n');
 	return may_fail(seen, err);
 }

@@ -85,43 +85,50 @@ static void test_url_too_long(void **state)
 	assert_int_equal(server_parse(url, &server, NULL), 0);
 }
 
-#define NOW 1000000000LL /* 2001-09-09 */
 
 static void test_disabled_markers(void **state)
 {
 	static const struct {
 		const char *marker, *value;
-		bool disabled;
+		int64_t from_s;
 	} cases[] = {
-		{ "nsAccountLock", "TRUE", true },
-		{ "NSACCOUNTLOCK", "true", true },
-		{ "nsAccountLock", "FALSE", false },
-		{ "nsAccountLock", "TRUE ", false },
-		{ "userAccountControl", "514", true },
-		{ "userAccountControl", "2", true },
-		{ "userAccountControl", "512", false },
-		{ "userAccountControl", "-2147483646", true },
-		{ "userAccountControl", "2x", false },
-		{ "userAccountControl", " 2", false },
-		{ "userAccountControl", "", false },
-		{ "userAccountControl", "99999999999999999999999999999", false },
-		{ "pwdAccountLockedTime", "000001010000Z", true },
-		{ "pwdAccountLockedTime", "20010101000000Z", false },
-		{ "accountExpires", "0", false },
-		{ "accountExpires", "9223372036854775807", false },
-		{ "accountExpires", "126444736000000000", true },  /* NOW */
-		{ "accountExpires", "126444736010000000", false }, /* a second later */
-		{ "shadowExpire", "11574", true },		   /* that day */
-		{ "shadowExpire", "11575", false },
-		{ "shadowExpire", "-1", false },
-		{ "shadowExpire", "0", false },
-		{ "loginDisabled=TRUE", "true", true },
-		{ "loginDisabled=TRUE", "TRU", false },
-		{ "employeeStatus=left", "here", false },
-		{ "employeeStatus=left us", " Left  us", true },
-		{ "employeeStatus=geh\xc3\xb6rt", "GEH\xc3\x96RT", true },
-		{ "employeeStatus=left", "\xff", false },
-		{ "Leaving date=*", "2026-01-31", true },
+		{ "nsAccountLock", "TRUE", DISABLED_ALWAYS },
+		{ "NSACCOUNTLOCK", "true", DISABLED_ALWAYS },
+		{ "nsAccountLock", "FALSE", DISABLED_NEVER },
+		{ "nsAccountLock", "TRUE ", DISABLED_NEVER },
+		{ "userAccountControl", "514", DISABLED_ALWAYS },
+		{ "userAccountControl", "2", DISABLED_ALWAYS },
+		{ "userAccountControl", "512", DISABLED_NEVER },
+		{ "userAccountControl", "-2147483646", DISABLED_ALWAYS },
+		{ "userAccountControl", "2x", DISABLED_NEVER },
+		{ "userAccountControl", " 2", DISABLED_NEVER },
+		{ "userAccountControl", "", DISABLED_NEVER },
+		{ "userAccountControl", "99999999999999999999999999999", DISABLED_NEVER },
+		{ "pwdAccountLockedTime", "000001010000Z", DISABLED_ALWAYS },
+		{ "pwdAccountLockedTime", "20010101000000Z", DISABLED_NEVER },
+		{ "accountExpires", "0", DISABLED_NEVER },
+		{ "accountExpires", "9223372036854775807", DISABLED_NEVER },
+		{ "accountExpires", "126444736000000000", 1000000000 },
+		{ "accountExpires", "126444736019999999", 1000000001 },
+		{ "accountExpires", "1", 1 }, /* 1601 */
+		{ "accountExpires", "9223372036854775806", 910692730085 },
+		{ "shadowExpire", "11574", 11574 * 86400 },
+		{ "shadowExpire", "-1", DISABLED_NEVER },
+		{ "shadowExpire", "0", DISABLED_NEVER },
+		{ "shadowExpire", "9223372036854775807", DISABLED_NEVER },
+		{ "pwdEndTime", "20010909014640Z", 1000000000 },
+		{ "krbPrincipalExpiration", "20010909024640+0100", 1000000000 },
+		{ "krbPrincipalExpiration", "19691231235959Z", 1 },
+		{ "krbPrincipalExpiration", "19700101000000Z", 1 },
+		{ "krbPrincipalExpiration", "tomorrow", DISABLED_NEVER },
+		{ "krbPrincipalExpiration", "", DISABLED_NEVER },
+		{ "loginDisabled=TRUE", "true", DISABLED_ALWAYS },
+		{ "loginDisabled=TRUE", "TRU", DISABLED_NEVER },
+		{ "employeeStatus=left", "here", DISABLED_NEVER },
+		{ "employeeStatus=left us", " Left  us", DISABLED_ALWAYS },
+		{ "employeeStatus=geh\xc3\xb6rt", "GEH\xc3\x96RT", DISABLED_ALWAYS },
+		{ "employeeStatus=left", "\xff", DISABLED_NEVER },
+		{ "Leaving date=*", "2026-01-31", DISABLED_ALWAYS },
 	};
 
 	(void)state;
@@ -129,9 +136,52 @@ static void test_disabled_markers(void **state)
 		struct disabled_marker marker;
 		const char *value = cases[i].value;
 		assert_true(disabled_marker_parse(cases[i].marker, &marker));
-		if (disabled_marker_matches(&marker, value, strlen(value), NOW) !=
-		    cases[i].disabled)
+		if (disabled_marker_from_s(&marker, value, strlen(value)) != cases[i].from_s)
 			fail_msg("%s: '%s'", cases[i].marker, value);
+	}
+}
+
+static void test_disabled_together(void **state)
+{
+	static const struct {
+		const char *marker[3], *value[3];
+		bool always;
+		int64_t from_s;
+		const char *by;
+	} cases[] = {
+		{ { "nsAccountLock" }, { "FALSE" }, false, 0, NULL },
+		{ { "shadowExpire", "accountExpires" },
+		  { "20000", "126444736000000000" },
+		  false,
+		  1000000000,
+		  "accountExpires" },
+		{ { "shadowExpire", "accountExpires" },
+		  { "11000", "126444736000000000" },
+		  false,
+		  11000 * 86400,
+		  "shadowExpire" },
+		{ { "accountExpires", "nsAccountLock", "shadowExpire" },
+		  { "126444736000000000", "TRUE", "11000" },
+		  true,
+		  0,
+		  "nsAccountLock" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct disabled_state found = { 0 };
+		for (size_t m = 0; m < 3 && cases[i].marker[m]; m++) {
+			struct disabled_marker marker;
+			const char *value = cases[i].value[m];
+			assert_true(disabled_marker_parse(cases[i].marker[m], &marker));
+			disabled_state_add(&found, &marker, value, strlen(value));
+		}
+		assert_int_equal(found.always, cases[i].always);
+		assert_int_equal(found.from_s, cases[i].from_s);
+		if (!cases[i].by)
+			assert_null(found.by);
+		else
+			assert_string_equal(found.by, cases[i].by);
 	}
 }
 
@@ -376,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_url_too_long),
 		cmocka_unit_test(test_disabled_markers),
+		cmocka_unit_test(test_disabled_together),
 		cmocka_unit_test(test_markers_without_meaning),
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_guid),

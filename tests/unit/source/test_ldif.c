@@ -339,8 +339,8 @@ static void test_usual_markers(void **state)
 	(void)state;
 	assert_int_equal(read_source(&source, seen, &result, &err), 0);
 	assert_string_equal(strbuf_text(&seen->identities),
-			    "a [] disabled:nsAccountLock\nb [] disabled:shadowExpire\n"
-			    "c [] disabled:accountExpires\nd []\n");
+			    "a [] disabled:nsAccountLock\nb [] disabled:shadowExpire@86400\n"
+			    "c [] disabled:accountExpires@1\nd []\n");
 	support_seen_clear(seen);
 	source.disabled = (struct located_list){ 1, none };
 	assert_int_equal(read_source(&source, seen, &result, &err), 0);
