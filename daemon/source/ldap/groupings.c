@@ -277,6 +277,10 @@ static int take_group(struct reading *reading, struct entry *entry)
 	uint32_t group;
 
 	reading->bad_members = reading->all_members = 0;
+	if (entry->dn.bv_len == 0) {
+		quarantine_group(reading, entry, "invalid-dn", "name is empty");
+		return 0;
+	}
 	if (dn_fingerprint(reading->parents, entry->dn.bv_val, entry->dn.bv_len, &reading->scratch,
 			   &name, &err) < 0) {
 		if (err.code != ERR_INVALID)

@@ -388,6 +388,11 @@ static int take_dn(struct people *people, const struct entry *entry, struct hash
 		problem_set(problem, "invalid-dn", "name is not valid UTF-8");
 		return 0;
 	}
+	/* The root's name: no person has it, and no member list could name them. */
+	if (entry->dn.bv_len == 0) {
+		problem_set(problem, "invalid-dn", "name is empty");
+		return 0;
+	}
 	if (dn_fingerprint(people->parents, entry->dn.bv_val, entry->dn.bv_len, &people->scratch,
 			   ret_name, &err) < 0) {
 		if (err.code != ERR_INVALID)
@@ -417,18 +422,19 @@ static void check_values(const struct slot *slot, struct problem *problem)
 	}
 }
 
-static struct disabled_state disabled_state_of(const struct people *people)
+static const char *disabled_by(const struct people *people)
 {
-	struct disabled_state state = { 0 };
-
 	for (size_t i = 0; i < people->marker_count; i++) {
 		const struct marker *marker = &people->markers[i];
 		const struct slot *slot = &people->slots[marker->slot];
-		for (size_t v = 0; v < slot->count; v++)
-			disabled_state_add(&state, &marker->rule, slot->values[v].bv_val,
-					   slot->values[v].bv_len);
+		for (size_t v = 0; v < slot->count; v++) {
+			if (disabled_marker_matches(&marker->rule, slot->values[v].bv_val,
+						    slot->values[v].bv_len,
+						    people->session->job->now_s))
+				return marker->rule.text;
+		}
 	}
-	return state;
+	return NULL;
 }
 
 /* An upper bound of the record without its groups. */
@@ -528,15 +534,15 @@ static int write_record(struct people *people, const struct closure_answer *grou
 {
 	const struct job *job = people->session->job;
 	struct strbuf *frames = &people->session->out->frames;
-	struct disabled_state disabled = disabled_state_of(people);
+	const char *disabled = disabled_by(people);
 	size_t attributes = 0, begin;
 
 	for (size_t i = 0; i < job->attribute_count; i++)
 		attributes += people->slots[people->attribute_slot[i]].count > 0;
 	begin = message_begin(frames, PROTOCOL_IDENTITY);
 	record_write_head(frames, strbuf_text(&people->key), strbuf_text(&people->dn),
-			  people->groups_complete && groups->complete, disabled.always,
-			  disabled.by, disabled.from_s, attributes);
+			  people->groups_complete && groups->complete, disabled != NULL,
+			  disabled ? disabled : "", 0, attributes);
 	for (size_t i = 0; i < job->attribute_count; i++) {
 		const struct slot *slot = &people->slots[people->attribute_slot[i]];
 		if (slot->count > 0 && write_attribute(people, job->attributes[i].name, slot) < 0)
