@@ -422,19 +422,18 @@ static void check_values(const struct slot *slot, struct problem *problem)
 	}
 }
 
-static const char *disabled_by(const struct people *people)
+static struct disabled_state disabled_state_of(const struct people *people)
 {
+	struct disabled_state state = { 0 };
+
 	for (size_t i = 0; i < people->marker_count; i++) {
 		const struct marker *marker = &people->markers[i];
 		const struct slot *slot = &people->slots[marker->slot];
-		for (size_t v = 0; v < slot->count; v++) {
-			if (disabled_marker_matches(&marker->rule, slot->values[v].bv_val,
-						    slot->values[v].bv_len,
-						    people->session->job->now_s))
-				return marker->rule.text;
-		}
+		for (size_t v = 0; v < slot->count; v++)
+			disabled_state_add(&state, &marker->rule, slot->values[v].bv_val,
+					   slot->values[v].bv_len);
 	}
-	return NULL;
+	return state;
 }
 
 /* An upper bound of the record without its groups. */
@@ -534,15 +533,15 @@ static int write_record(struct people *people, const struct closure_answer *grou
 {
 	const struct job *job = people->session->job;
 	struct strbuf *frames = &people->session->out->frames;
-	const char *disabled = disabled_by(people);
+	struct disabled_state disabled = disabled_state_of(people);
 	size_t attributes = 0, begin;
 
 	for (size_t i = 0; i < job->attribute_count; i++)
 		attributes += people->slots[people->attribute_slot[i]].count > 0;
 	begin = message_begin(frames, PROTOCOL_IDENTITY);
 	record_write_head(frames, strbuf_text(&people->key), strbuf_text(&people->dn),
-			  people->groups_complete && groups->complete, disabled != NULL,
-			  disabled ? disabled : "", 0, attributes);
+			  people->groups_complete && groups->complete, disabled.always,
+			  disabled.by, disabled.from_s, attributes);
 	for (size_t i = 0; i < job->attribute_count; i++) {
 		const struct slot *slot = &people->slots[people->attribute_slot[i]];
 		if (slot->count > 0 && write_attribute(people, job->attributes[i].name, slot) < 0)
