@@ -28,10 +28,10 @@ int ready_get(struct http_request *request, struct http_response *response, stru
 							  : say(response, 503, "not ready\n");
 }
 
-static void gauge(struct strbuf *out, const char *name, const char *help, uint64_t value)
+void metric_gauge(struct strbuf *out, const char *name, const char *help, int64_t value)
 {
-	strbuf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %llu\n", name, help, name, name,
-		      (unsigned long long)value);
+	strbuf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %lld\n", name, help, name, name,
+		      (long long)value);
 }
 
 static bool is_insider(const struct http_request *request)
@@ -54,18 +54,23 @@ int metrics_get(struct http_request *request, struct http_response *response, st
 {
 	const struct web *web = request->context;
 	const struct saml_ports *saml = web_saml(web);
+	AUTO(reading_view) struct reading_view view = { 0 };
 	struct sessions_counts counts;
 
 	if (!is_insider(request))
 		return err_set(err, ERR_NOT_FOUND, "not here");
 	sessions_counts(web->settings.sessions, &counts);
 	response->content_type = "text/plain; version=0.0.4; charset=utf-8";
-	gauge(&response->body, "rolebridge_sessions", "Sessions that are signed in.",
-	      counts.sessions);
-	gauge(&response->body, "rolebridge_session_tokens", "Tokens of sessions, by host.",
-	      counts.tokens);
-	gauge(&response->body, "rolebridge_principals", "People of these sessions in memory.",
-	      counts.principals);
+	metric_gauge(&response->body, "rolebridge_sessions", "Sessions that are signed in.",
+		     (int64_t)counts.sessions);
+	metric_gauge(&response->body, "rolebridge_session_tokens", "Tokens of sessions, by host.",
+		     (int64_t)counts.tokens);
+	metric_gauge(&response->body, "rolebridge_principals",
+		     "People of these sessions in memory.", (int64_t)counts.principals);
 	saml->metrics(saml->context, &response->body);
-	return 0;
+	if (web->settings.metrics)
+		web->settings.metrics(web->settings.context, &response->body);
+	if (store_view_open(web->settings.changer, web->pool, request->arena, &view, err) < 0)
+		return -1;
+	return status_metrics(&view, &response->body, err);
 }

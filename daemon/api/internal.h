@@ -57,6 +57,15 @@ void report_change_json(struct json *json, const struct report_change *change);
 /* Members "file", "line", "column" of a position, where known. */
 void show_position_members(struct api *api, struct json *json, struct position at);
 
+/* notices.c: member "alarms". */
+int show_alarms(const struct reading_view *view, struct json *json, bool open_only,
+		struct err *err);
+
+/* status.c: figures of users, sources, plans and alarms in Prometheus' text format. */
+int status_metrics(const struct reading_view *view, struct strbuf *out, struct err *err);
+/* health.c */
+void metric_gauge(struct strbuf *out, const char *name, const char *help, int64_t value);
+
 /* {"run": id} with status 202. */
 int answer_run(struct http_response *response, const char *id, struct err *err);
 

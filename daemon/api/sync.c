@@ -93,7 +93,7 @@ static const struct field file_fields[] = {
 };
 
 struct sync_body {
-	const char *source;
+	const char *source, *user;
 	bool full;
 	struct field_list files;
 };
@@ -101,6 +101,7 @@ struct sync_body {
 static const struct field sync_fields[] = {
 	{ "source", FIELD_TEXT, 0, offsetof(struct sync_body, source), 64, NULL, 0 },
 	{ "full", FIELD_BOOL, 0, offsetof(struct sync_body, full), 0, NULL, 0 },
+	{ "user", FIELD_TEXT, 0, offsetof(struct sync_body, user), 1024, NULL, 0 },
 };
 
 static const struct field plan_fields[] = {
@@ -172,11 +173,17 @@ static int sync_start(struct http_request *request, struct http_response *respon
 	/* Other files may declare other sources. */
 	if (body.files.count == 0 && source_check(request, body.source, err) < 0)
 		return -1;
+	if (body.user && body.full) {
+		request->error_field = "full";
+		return err_set(err, ERR_INVALID, "'full' reads everybody, 'user' one person");
+	}
 	job = job_create(request, err);
 	if (!job)
 		return -1;
 	if (body.source)
 		job->subject = job->sync.source = arena_strdup(job->arena, body.source);
+	if (body.user)
+		job->subject = job->sync.user = arena_strdup(job->arena, body.user);
 	job->sync.full = body.full;
 	job->sync.dry_run = dry_run;
 	job->sync.files = files_copy(&body.files, job->arena);

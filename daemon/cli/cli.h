@@ -152,6 +152,7 @@ int run_audit_verify(struct cli *);
 int run_alarms_list(struct cli *);
 int run_alarms_clear(struct cli *);
 int run_quarantine_list(struct cli *);
+int run_quarantine_show(struct cli *);
 int run_sessions_list(struct cli *);
 int run_sessions_end(struct cli *);
 int run_idp_test(struct cli *);

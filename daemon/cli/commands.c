@@ -13,6 +13,7 @@ const struct cli_option cli_global_options[] = {
 };
 
 static const struct cli_option sync_options[] = {
+	{ "user", "USER", "read this person alone" },
 	{ "full", NULL, "read everything, whatever is known of the last read" },
 	{ NULL, NULL, NULL },
 };
@@ -108,6 +109,11 @@ static const struct cli_option quarantine_list_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option quarantine_show_options[] = {
+	{ "source", "SOURCE", "only an entry of this source" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option sessions_list_options[] = {
 	{ "user", "USER", "only sessions of this user" },
 	{ "source", "SOURCE", "only sessions that this source opened" },
@@ -168,6 +174,9 @@ static const struct cli_command commands[] = {
 	{ "alarms clear", "ID", "clear an alarm", NULL, run_alarms_clear },
 	{ "quarantine list", "", "list entries that could not be processed",
 	  quarantine_list_options, run_quarantine_list },
+	{ "quarantine show", "ENTRY",
+	  "show one such entry, by its name or key, and whom it freezes", quarantine_show_options,
+	  run_quarantine_show },
 };
 
 const struct cli_command *cli_commands(size_t *ret_count)

@@ -42,6 +42,58 @@ static void print_sources(struct cli *cli, const json_t *sources)
 	table_print(table);
 }
 
+/* Where it is followed: by what, from whom, how far behind. */
+static void print_following(struct cli *cli, const json_t *sources)
+{
+	json_t *source;
+	size_t i;
+
+	json_array_foreach(sources, i, source) {
+		const json_t *follow = json_object_get(source, "follow");
+		bool connected = member_bool(follow, "connected");
+		const char *change = member(follow, "change");
+
+		if (!json_is_object(follow))
+			continue;
+		put(cli, BOLD, "%s", shown(cli, member(source, "name")));
+		put(cli, PLAIN, " follows %s", shown(cli, member(follow, "server")));
+		if (member(follow, "mode")[0])
+			put(cli, PLAIN, " by %s", shown(cli, member(follow, "mode")));
+		if (connected)
+			put(cli, GREEN, ": connected");
+		else
+			put(cli, RED, ": not connected%s%s",
+			    member(follow, "problem")[0] ? ", " : "",
+			    shown(cli, member(follow, "problem")));
+		put(cli, PLAIN, "; last full read %s, last change %s",
+		    member(follow, "full")[0] ? shown(cli, member(follow, "full")) : "never",
+		    change[0] ? shown(cli, change) : "never");
+		if (change[0])
+			put(cli, PLAIN, ", %lld ms behind it",
+			    (long long)member_int(follow, "lag_ms"));
+		put(cli, PLAIN, "\n");
+	}
+}
+
+static void print_quarantined(struct cli *cli, const json_t *sources)
+{
+	json_t *source, *reason;
+	size_t i, j;
+
+	json_array_foreach(sources, i, source) {
+		if (member_int(source, "quarantined") == 0)
+			continue;
+		put(cli, BOLD, "%s", shown(cli, member(source, "name")));
+		put(cli, YELLOW, ": %lld entries in quarantine",
+		    (long long)member_int(source, "quarantined"));
+		json_array_foreach(json_object_get(source, "quarantine_reasons"), j, reason)
+			put(cli, PLAIN, "%s %lld %s", j == 0 ? ":" : ",",
+			    (long long)member_int(reason, "count"),
+			    shown(cli, member(reason, "reason")));
+		put(cli, PLAIN, "; see rolebridgectl quarantine list\n");
+	}
+}
+
 static void print_open_alarms(struct cli *cli, const json_t *alarms)
 {
 	json_t *alarm;
@@ -70,6 +122,8 @@ int run_status(struct cli *cli)
 	    (long long)member_int(json_object_get(status, "audit"), "rows"));
 	print_sources(cli, json_object_get(status, "sources"));
 	put(cli, PLAIN, "\n");
+	print_following(cli, json_object_get(status, "sources"));
+	print_quarantined(cli, json_object_get(status, "sources"));
 	json_array_foreach(json_object_get(status, "held_plans"), i, plan)
 		put(cli, YELLOW,
 		    "Plan %.12s of %s waits since %s: rolebridgectl plans show %.12s\n",
@@ -311,5 +365,51 @@ int run_quarantine_list(struct cli *cli)
 		put(cli, PLAIN, "… of %lld entries\n", (long long)member_int(answer, "total"));
 	if (i == 0)
 		put(cli, PLAIN, "The quarantine is empty.\n");
+	return CLI_OK;
+}
+
+static void print_entry(struct cli *cli, const json_t *entry)
+{
+	static const struct {
+		const char *label, *name;
+	} lines[] = {
+		{ "Entry", "locator" },	 { "Source", "source" }, { "Key", "key" },
+		{ "Reason", "reason" },	 { "Detail", "detail" }, { "Since", "since" },
+		{ "Last seen", "seen" },
+	};
+	const char *user = member(entry, "user");
+
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		put(cli, PLAIN, "%-10s %s\n", lines[i].label,
+		    shown(cli, member(entry, lines[i].name)));
+	if (user[0])
+		put(cli, PLAIN, "%-10s %s keeps what they have until it can be processed\n", "User",
+		    shown(cli, user));
+	else
+		put(cli, PLAIN, "%-10s nobody known yet\n", "User");
+}
+
+int run_quarantine_show(struct cli *cli)
+{
+	const char *path = path_query(cli, "/api/v1/quarantine", "entry", cli->arguments[0]);
+	AUTO(json) json_t *answer = NULL;
+	json_t *entry;
+	size_t i;
+
+	path = path_query(cli, path, "source", cli_value(cli, "source"));
+	answer = ask(cli, "GET", path, NULL, true);
+	if (!answer)
+		return CLI_FAILED;
+	if (member_int(answer, "total") == 0) {
+		complain("there is no entry '%s' in quarantine", shown(cli, cli->arguments[0]));
+		return CLI_FAILED;
+	}
+	if (cli->json)
+		return CLI_OK;
+	json_array_foreach(json_object_get(answer, "entries"), i, entry) {
+		if (i > 0)
+			put(cli, PLAIN, "\n");
+		print_entry(cli, entry);
+	}
 	return CLI_OK;
 }

@@ -179,6 +179,8 @@ int run_sync(struct cli *cli)
 
 	if (cli_value(cli, "full"))
 		json_object_set_new(body, "full", json_true());
+	if (cli_value(cli, "user"))
+		json_object_set_new(body, "user", json_string(cli_value(cli, "user")));
 	return print_run(cli, run_to_end(cli, "/api/v1/sync", body), true);
 }
 

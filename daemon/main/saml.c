@@ -6,6 +6,8 @@
  * asked; `lock` guards the pointer to the present state for as long as it takes to count a reference, and may be
  * taken inside of `building`, never around it.
  */
+#include "saml.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

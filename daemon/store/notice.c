@@ -122,22 +122,31 @@ static int quarantine_from_row(const struct query *query, struct arena *arena,
 	return 0;
 }
 
-static int quarantine_count(struct store *store, int64_t source, int64_t *ret_total,
+static void bind_query(struct query *query, int64_t source, const struct quarantine_query *asked)
+{
+	query_int(query, source);
+	query_text(query, asked->entry ? asked->entry : "");
+}
+
+static int quarantine_total(struct store *store, int64_t source,
+			    const struct quarantine_query *asked, int64_t *ret_total,
 			    struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, STATEMENT_QUARANTINE_COUNT);
+	AUTO(query) struct query query = query_open(store, STATEMENT_QUARANTINE_TOTAL);
 
-	query_int(&query, source);
+	bind_query(&query, source, asked);
 	return query_number(&query, ret_total, err);
 }
 
-static int quarantine_read(struct store *store, int64_t source, size_t limit, struct rows *rows,
+static int quarantine_read(struct store *store, int64_t source,
+			   const struct quarantine_query *asked, struct rows *rows,
 			   struct arena *arena, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_QUARANTINE_LIST);
+	size_t limit = asked->limit;
 	int row;
 
-	query_int(&query, source);
+	bind_query(&query, source, asked);
 	query_int(&query, limit == 0 || limit > INT32_MAX ? -1 : (int64_t)limit);
 	while ((row = query_row(&query, err)) > 0) {
 		struct quarantine_row *entry = rows_add(rows);
@@ -150,21 +159,46 @@ static int quarantine_read(struct store *store, int64_t source, size_t limit, st
 	return row;
 }
 
-int store_quarantine_list(struct store *store, const char *source, size_t limit,
+int store_quarantine_list(struct store *store, const struct quarantine_query *query,
 			  struct arena *arena, struct quarantine_row **ret_rows, size_t *ret_count,
 			  int64_t *ret_total, struct err *err)
 {
 	AUTO(rows) struct rows rows = ROWS(struct quarantine_row);
 	int64_t id = 0, total = 0;
-	int found = source ? names_find(store, NAMES_SOURCE, source, &id, err) : 1;
+	int found = query->source ? names_find(store, NAMES_SOURCE, query->source, &id, err) : 1;
 
 	if (found > 0)
-		found = quarantine_count(store, id, &total, err);
+		found = quarantine_total(store, id, query, &total, err);
 	if (found == 0 && total > 0)
-		found = quarantine_read(store, id, limit, &rows, arena, err);
+		found = quarantine_read(store, id, query, &rows, arena, err);
 	if (found < 0 || rows_finish(&rows, arena, ret_rows, ret_count, err) < 0)
 		return err_wrap(err, "cannot list the quarantine");
 	*ret_total = total;
+	return 0;
+}
+
+int store_quarantine_counts(struct store *store, struct arena *arena,
+			    struct quarantine_count **ret_counts, size_t *ret_count,
+			    struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_QUARANTINE_COUNTS);
+	AUTO(rows) struct rows rows = ROWS(struct quarantine_count);
+	int row;
+
+	while ((row = query_row(&query, err)) > 0) {
+		const char *source = names_text(store, NAMES_SOURCE, column_int(&query, 0), err);
+		struct quarantine_count *count = source ? rows_add(&rows) : NULL;
+
+		if (!source)
+			return -1;
+		if (!count)
+			break;
+		*count = (struct quarantine_count){ .source = arena_strdup(arena, source),
+						    .reason = column_copy(&query, 1, arena),
+						    .count = column_int(&query, 2) };
+	}
+	if (row < 0 || rows_finish(&rows, arena, ret_counts, ret_count, err) < 0)
+		return err_wrap(err, "cannot count the quarantine");
 	return 0;
 }
 

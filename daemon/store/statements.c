@@ -238,9 +238,14 @@ const char *const statement_texts[STATEMENTS] = {
 		"UPDATE quarantine SET seen_s = ?2 - 1 WHERE source = ?1 AND seen_s >= ?2",
 	[STATEMENT_QUARANTINE_LIST] =
 		"SELECT source, locator, key, reason, detail, since_s, seen_s FROM quarantine "
-		"WHERE ?1 = 0 OR source = ?1 ORDER BY source, locator LIMIT ?2",
-	[STATEMENT_QUARANTINE_COUNT] =
-		"SELECT count(*) FROM quarantine WHERE ?1 = 0 OR source = ?1",
+		"WHERE (?1 = 0 OR source = ?1) AND (?2 = '' OR locator = ?2 OR key = ?2) "
+		"ORDER BY source, locator LIMIT ?3",
+	[STATEMENT_QUARANTINE_TOTAL] =
+		"SELECT count(*) FROM quarantine WHERE (?1 = 0 OR source = ?1) AND "
+		"(?2 = '' OR locator = ?2 OR key = ?2)",
+	[STATEMENT_QUARANTINE_COUNTS] =
+		"SELECT source, reason, count(*) FROM quarantine GROUP BY source, reason "
+		"ORDER BY source, count(*) DESC, reason",
 
 	[STATEMENT_QUARANTINE_HAS_KEY] =
 		"SELECT 1 FROM quarantine WHERE source = ?1 AND key = ?2 LIMIT 1",

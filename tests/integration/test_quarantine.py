@@ -76,3 +76,25 @@ def test_a_person_in_quarantine_keeps_everything(bad, reason, others_count):
         assert user(bridge, "ben")[:2] == ("viewer", ("missing",))
         assert user(bridge, "cleo")[1] == ("missing",)
         assert bridge.ctl("audit", "verify")["intact"]
+
+
+def test_operators_see_what_is_in_quarantine_and_whom_it_freezes():
+    with Bridge(CONFIG, {"people": ANNA + BEN + CLEO + GROUP}) as bridge:
+        read(bridge)
+        bridge.write("people", ANNA + person("ben", b"description: \xff") + CLEO + GROUP +
+                     person("dora", b"description: \xff") + person("emil", key=False))
+        assert read(bridge)["quarantined"] == 3
+        (source,) = bridge.ctl("status")["sources"]
+        assert source["quarantined"] == 3 and source["held_plan"] is None
+        assert source["quarantine_reasons"] == [{"reason": "invalid-utf8", "count": 2},
+                                                {"reason": "missing-key", "count": 1}]
+        assert "corp: 3 entries in quarantine: 2 invalid-utf8, 1 missing-key" in bridge.human("status").stdout
+        (entry,) = bridge.ctl("quarantine", "show", "ben-key")["entries"]
+        assert (entry["reason"], entry["user"], entry["key"]) == ("invalid-utf8", "ben", "ben-key")
+        (same,) = bridge.ctl("quarantine", "show", entry["locator"], "--source", "corp")["entries"]
+        assert same == entry
+        shown = bridge.human("quarantine", "show", "ben-key").stdout
+        assert "ben keeps what they have until it can be processed" in shown
+        assert "nobody known yet" in bridge.human("quarantine", "show", "dora-key").stdout
+        assert bridge.run("quarantine", "show", "anna-key").returncode == 1
+        assert bridge.run("quarantine", "show", "ben-key", "--source", "elsewhere").returncode == 1

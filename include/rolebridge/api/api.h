@@ -18,6 +18,7 @@
 /* What POST /sync and POST /plan ask for. Texts live until the run ends. */
 struct sync_request {
 	const char *source; /* NULL: every enabled source */
+	const char *user;   /* NULL: everybody; else this person alone: uuid, username or e-mail */
 	bool full;	    /* forget what makes a read incremental */
 	bool dry_run;
 	/* A preview of other rules: dry_run with these files instead of the configuration in force. */

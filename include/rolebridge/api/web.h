@@ -69,6 +69,8 @@ struct web_settings_in {
 	struct saml_ports saml;
 	/* Is everything up that answers need? For /readyz. */
 	bool (*ready)(void *context);
+	/* More lines of /metrics; may be NULL. */
+	void (*metrics)(void *context, struct strbuf *out);
 	void *context;
 };
 

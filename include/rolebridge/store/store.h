@@ -270,10 +270,22 @@ int store_quarantine_age(struct store *store, const char *source, int64_t now_s,
 /* 1: an entry with this key is there; 0; -1. */
 int store_quarantine_has_key(struct store *store, const char *source, const char *key,
 			     struct err *err);
-int store_quarantine_list(struct store *store, const char *source /* NULL: all */,
-			  size_t limit /* 0: all */, struct arena *arena,
-			  struct quarantine_row **ret_rows, size_t *ret_count, int64_t *ret_total,
-			  struct err *err);
+struct quarantine_query {
+	const char *source; /* NULL: all */
+	const char *entry;  /* its locator or key; NULL: any */
+	size_t limit;	    /* 0: all */
+};
+int store_quarantine_list(struct store *store, const struct quarantine_query *query,
+			  struct arena *arena, struct quarantine_row **ret_rows, size_t *ret_count,
+			  int64_t *ret_total, struct err *err);
+/* How many of each reason, by source, most first. */
+struct quarantine_count {
+	const char *source, *reason;
+	int64_t count;
+};
+int store_quarantine_counts(struct store *store, struct arena *arena,
+			    struct quarantine_count **ret_counts, size_t *ret_count,
+			    struct err *err);
 
 /* --- alarms: open ones are unique by (kind, subject) --- */
 struct alarm_row {

@@ -389,13 +389,16 @@ static void test_keeps_names(void **state)
 	assert_string_equal(outcome.user.username, "benjamin");
 	assert_string_equal(outcome.user.email, "benjamin@x.example");
 	store = world_read(w);
-	ok(w, store_quarantine_list(store, "idp", 0, w->arena, &rows, &count, &total, &w->err));
+	ok(w, store_quarantine_list(store, &(struct quarantine_query){ .source = "idp" }, w->arena,
+				    &rows, &count, &total, &w->err));
 	assert_int_equal(count, 1);
 	ok(w, change_sessions_prune(w->changer, NOW + 6 * DAY, 0, &w->err));
-	ok(w, store_quarantine_list(store, "idp", 0, w->arena, &rows, &count, &total, &w->err));
+	ok(w, store_quarantine_list(store, &(struct quarantine_query){ .source = "idp" }, w->arena,
+				    &rows, &count, &total, &w->err));
 	assert_int_equal(count, 1);
 	ok(w, change_sessions_prune(w->changer, NOW + 8 * DAY, 0, &w->err));
-	ok(w, store_quarantine_list(store, "idp", 0, w->arena, &rows, &count, &total, &w->err));
+	ok(w, store_quarantine_list(store, &(struct quarantine_query){ .source = "idp" }, w->arena,
+				    &rows, &count, &total, &w->err));
 	assert_int_equal(count, 0);
 	world_check_audit(w);
 }

@@ -821,8 +821,10 @@ static void test_quarantine(void **state)
 	refused(fixture, store_quarantine_put(fixture->store, &stranger, &fixture->err),
 		ERR_NOT_FOUND, "not-found");
 	commit(fixture);
-	ok(fixture, store_quarantine_list(fixture->store, "corp", 0, fixture->arena, &rows, &count,
-					  &total, &fixture->err));
+	ok(fixture,
+	   store_quarantine_list(fixture->store,
+				 &(struct quarantine_query){ .source = "corp", .limit = 0 },
+				 fixture->arena, &rows, &count, &total, &fixture->err));
 	assert_int_equal(total, 2);
 	assert_int_equal(count, 2);
 	assert_string_equal(rows[1].locator, "cn=b");
@@ -830,24 +832,30 @@ static void test_quarantine(void **state)
 	assert_string_equal(rows[1].detail, "byte 3");
 	assert_int_equal(rows[1].since_s, 10);
 	assert_int_equal(rows[1].seen_s, 20);
-	ok(fixture, store_quarantine_list(fixture->store, NULL, 2, fixture->arena, &rows, &count,
-					  &total, &fixture->err));
+	ok(fixture, store_quarantine_list(fixture->store,
+					  &(struct quarantine_query){ .source = NULL, .limit = 2 },
+					  fixture->arena, &rows, &count, &total, &fixture->err));
 	assert_int_equal(total, 3);
 	assert_int_equal(count, 2);
-	ok(fixture, store_quarantine_list(fixture->store, "none", 0, fixture->arena, &rows, &count,
-					  &total, &fixture->err));
+	ok(fixture,
+	   store_quarantine_list(fixture->store,
+				 &(struct quarantine_query){ .source = "none", .limit = 0 },
+				 fixture->arena, &rows, &count, &total, &fixture->err));
 	assert_int_equal(total, 0);
 	assert_int_equal(count, 0);
 
 	begin(fixture);
 	ok(fixture, store_quarantine_prune(fixture->store, "corp", 10, &fixture->err));
-	ok(fixture, store_quarantine_list(fixture->store, "corp", 0, fixture->arena, &rows, &count,
-					  &total, &fixture->err));
+	ok(fixture,
+	   store_quarantine_list(fixture->store,
+				 &(struct quarantine_query){ .source = "corp", .limit = 0 },
+				 fixture->arena, &rows, &count, &total, &fixture->err));
 	assert_int_equal(total, 2);
 	ok(fixture, store_quarantine_prune(fixture->store, "corp", 20, &fixture->err));
 	commit(fixture);
-	ok(fixture, store_quarantine_list(fixture->store, NULL, 0, fixture->arena, &rows, &count,
-					  &total, &fixture->err));
+	ok(fixture, store_quarantine_list(fixture->store,
+					  &(struct quarantine_query){ .source = NULL, .limit = 0 },
+					  fixture->arena, &rows, &count, &total, &fixture->err));
 	assert_int_equal(total, 2);
 	assert_string_equal(rows[0].locator, "cn=b");
 	assert_string_equal(rows[1].source, "hr");
@@ -857,8 +865,9 @@ static void test_quarantine(void **state)
 	ok(fixture, store_quarantine_age(fixture->store, "corp", 20, &fixture->err));
 	ok(fixture, store_quarantine_prune(fixture->store, "corp", 20, &fixture->err));
 	commit(fixture);
-	ok(fixture, store_quarantine_list(fixture->store, NULL, 0, fixture->arena, &rows, &count,
-					  &total, &fixture->err));
+	ok(fixture, store_quarantine_list(fixture->store,
+					  &(struct quarantine_query){ .source = NULL, .limit = 0 },
+					  fixture->arena, &rows, &count, &total, &fixture->err));
 	assert_int_equal(total, 1);
 	assert_string_equal(rows[0].source, "hr");
 }
