@@ -17,6 +17,7 @@
 
 #include "../directory.h"
 #include "entry.h"
+#include "primary.h"
 
 /* Answers to one group's ranges; with 1,500 members each that is past 10 million. */
 #define RANGES_MAX 10000
@@ -207,6 +208,19 @@ static void answer_to_id(struct reading *reading, uint32_t group, const struct b
 	}
 }
 
+/* Those whose primary group it is are members, though no list says so. */
+static int add_primary(struct reading *reading, uint32_t group, struct attribute_values *values)
+{
+	struct berval sid;
+	struct hash128 name;
+
+	if (!attribute_next_value(values, &sid) || !primary_group_name(&sid, &name))
+		return 0;
+	if (closure_add_members(reading->groupings->closure, group, &name, 1, NULL) < 0)
+		return out_of_memory(reading);
+	return 0;
+}
+
 static int take_attribute(struct reading *reading, uint32_t group, const struct berval *dn,
 			  const struct berval *name, struct attribute_values *values)
 {
@@ -215,6 +229,8 @@ static int take_attribute(struct reading *reading, uint32_t group, const struct 
 
 	if (!member && directory_name_range(name->bv_val, name->bv_len, &range))
 		member = find_member(reading, &(struct berval){ range.base_size, name->bv_val });
+	if (!member && entry_name_is(name, PRIMARY_SID_ATTRIBUTE, strlen(PRIMARY_SID_ATTRIBUTE)))
+		return add_primary(reading, group, values);
 	if (!member) {
 		answer_to_id(reading, group, name, values);
 		return 0;
@@ -400,7 +416,7 @@ static char **request_of(struct reading *reading)
 	const struct job *job = reading->session->job;
 	bool by_id = false;
 	size_t count = 0;
-	char **names = alloc_zeroed(reading->member_count + directory_id_count + 2, sizeof(*names));
+	char **names = alloc_zeroed(reading->member_count + directory_id_count + 3, sizeof(*names));
 
 	if (!names)
 		return NULL;
@@ -410,6 +426,8 @@ static char **request_of(struct reading *reading)
 		by_id = name_is_id(job->wanted[i].name);
 	for (size_t i = 0; by_id && i < directory_id_count; i++)
 		names[count++] = (char *)directory_ids[i].name;
+	if (primary_is_asked(job->key))
+		names[count++] = (char *)PRIMARY_SID_ATTRIBUTE;
 	/* An empty list would ask for all attributes (RFC 4511 4.5.1.8). */
 	if (count == 0)
 		names[count++] = (char *)LDAP_NO_ATTRS;
