@@ -364,7 +364,7 @@ class Link:
     """One connection of the daemon, and ours to the directory."""
 
     def __init__(self, proxy, client, server, faults):
-        self.proxy, self.faults, self.memory = proxy, faults, {}
+        self.proxy, self.faults, self.memory = proxy, list(faults), {}
         self.sockets = {DOWN: client, UP: server}  # by where messages of the direction go
         self.locks = {DOWN: threading.Lock(), UP: threading.Lock()}
         for opened in self.sockets.values():
@@ -422,6 +422,15 @@ class Link:
         elif not self.stopped:
             self.send(item.raw if isinstance(item, Message) else item,
                       item.direction if isinstance(item, Message) else direction)
+
+    def add(self, *faults):
+        """From now on."""
+        with self.proxy.changed:
+            self.faults.extend(faults)
+
+    def coming(self, number, direction=DOWN):
+        """The first, second … message from now on: for faults."""
+        return at(self.counts.get(direction, 0) + number, direction)
 
     def send(self, data, direction=DOWN):
         """Bytes of ours, between two messages."""
