@@ -23,7 +23,7 @@
  * Completeness: an incomplete list of members may hide any user, so the ids its group
  * reaches are in doubt for everyone who does not have them anyway.
  */
-#include <rolebridge/source/closure.h>
+#include "closure_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,72 +33,9 @@
 #include <rolebridge/base/util.h>
 
 #define NAMES_MAX (1u << 30)
-#define LISTS_MAX (64u * 1024 * 1024) /* entries of all ancestor lists together */
-#define BLOCK_MEMBERSHIPS 16384
-#define NONE UINT32_MAX
 #define UID_BYTES_MAX 1024 /* four times the bound of RFC 4519 2.39 */
 
-struct membership {
-	uint32_t member; /* number of the name */
-	uint32_t group;
-};
-
-struct block {
-	struct block *next;
-	size_t count;
-	struct membership items[BLOCK_MEMBERSHIPS];
-};
-
-struct group_node {
-	uint32_t name;	    /* number of its name */
-	uint32_t component; /* after finish */
-	bool incomplete;
-};
-
-struct want {
-	uint32_t id;
-	uint32_t group;
-};
-
-struct wanted_id {
-	uint32_t id;
-	bool in_doubt;
-	uint32_t stamp; /* the last answer that had it */
-	uint64_t members;
-};
-
-/* A slice of closure.lists: indexes into wanted, ascending. */
-struct list {
-	uint32_t at, count;
-};
-
-struct closure {
-	struct hash_table *names;
-	uint64_t membership_count;
-	struct block *blocks;
-	struct group_node *groups;
-	size_t group_count, group_capacity;
-	struct want *wants;
-	size_t want_count, want_capacity;
-	bool finished;
-
-	/* after finish */
-	uint32_t *group_of; /* by name: the group of that name, or NONE */
-	size_t name_count;
-	uint32_t *first;  /* by name: its memberships are direct[first[n]] up to first[n + 1] */
-	uint32_t *direct; /* components */
-	struct wanted_id *wanted;
-	size_t wanted_count, in_doubt_count;
-	struct list *of_component;
-	size_t component_count;
-	uint32_t *lists;
-	size_t lists_count, lists_capacity;
-
-	uint32_t stamp;
-	uint32_t *answer; /* wanted_count entries */
-};
-
-static int no_memory(struct err *err)
+int closure_no_memory(struct err *err)
 {
 	return err_set(err, ERR_MEMORY, "no memory for the group closure");
 }
@@ -117,7 +54,7 @@ struct closure *closure_create(void)
 	return closure;
 }
 
-static void free_blocks(struct closure *closure)
+void closure_free_blocks(struct closure *closure)
 {
 	while (closure->blocks) {
 		struct block *next = closure->blocks->next;
@@ -131,7 +68,7 @@ void closure_destroy(struct closure *closure)
 {
 	if (!closure)
 		return;
-	free_blocks(closure);
+	closure_free_blocks(closure);
 	hash_table_destroy(closure->names);
 	free(closure->groups);
 	free(closure->wants);
@@ -142,13 +79,14 @@ void closure_destroy(struct closure *closure)
 	free(closure->of_component);
 	free(closure->lists);
 	free(closure->answer);
+	closure_change_finish(closure);
 	free(closure);
 }
 
 /* --- reading --- */
 
 /* Room for one more element; doubles. */
-static int reserve_one(void **items, size_t count, size_t *capacity, size_t size)
+int closure_reserve_one(void **items, size_t count, size_t *capacity, size_t size)
 {
 	size_t larger = *capacity ? *capacity * 2 : 64;
 	void *moved;
@@ -166,7 +104,7 @@ static int reserve_one(void **items, size_t count, size_t *capacity, size_t size
 }
 
 /* The number of a name, from 1; 0 out of memory. */
-static uint32_t number_of(struct closure *closure, struct hash128 name)
+static inline uint32_t number_of(struct closure *closure, struct hash128 name)
 {
 	uint32_t *slot;
 
@@ -177,20 +115,30 @@ static uint32_t number_of(struct closure *closure, struct hash128 name)
 	return *slot;
 }
 
+uint32_t closure_number_of(struct closure *closure, struct hash128 name)
+{
+	uint32_t number = number_of(closure, name);
+
+	if (closure->dynamic && number > closure->change.name_count &&
+	    closure_note_name(closure, number, name) < 0)
+		return 0;
+	return number;
+}
+
 bool closure_find_group(const struct closure *closure, struct hash128 name, uint32_t *ret_group)
 {
 	uint32_t number;
 
 	if (!hash_table_get(closure->names, name, &number))
 		return false;
-	if (number > closure->name_count || closure->group_of[number] == NONE)
+	if (closure_group_named(closure, number) == NONE)
 		return false;
 	*ret_group = closure->group_of[number];
 	return true;
 }
 
 /* group_of grows with the names while groups come in. */
-static int note_group(struct closure *closure, uint32_t number, uint32_t group)
+int closure_note_group(struct closure *closure, uint32_t number, uint32_t group)
 {
 	size_t needed = hash_table_count(closure->names) + 1;
 
@@ -210,34 +158,46 @@ static int note_group(struct closure *closure, uint32_t number, uint32_t group)
 	return 0;
 }
 
+int closure_append_group(struct closure *closure, uint32_t number)
+{
+	if (closure_reserve_one((void **)&closure->groups, closure->group_count,
+				&closure->group_capacity, sizeof(*closure->groups)) < 0 ||
+	    closure_note_group(closure, number, (uint32_t)closure->group_count) < 0)
+		return -1;
+	closure->groups[closure->group_count++] = (struct group_node){ .name = number };
+	return 0;
+}
+
 int closure_add_group(struct closure *closure, struct hash128 name, uint32_t *ret_group,
 		      struct err *err)
 {
-	uint32_t number = number_of(closure, name);
 	uint32_t group = (uint32_t)closure->group_count;
+	uint32_t number;
 
 	if (closure->finished)
-		return err_set(err, ERR_INTERNAL, "group added to a finished closure");
+		return closure->dynamic
+			       ? closure_change_add_group(closure, name, ret_group, err)
+			       : err_set(err, ERR_INTERNAL, "group added to a finished closure");
+	number = closure_number_of(closure, name);
 	if (number == 0)
-		return no_memory(err);
-	if (number <= closure->name_count && closure->group_of[number] != NONE)
+		return closure_no_memory(err);
+	if (closure_group_named(closure, number) != NONE)
 		return err_set(err, ERR_CONFLICT, "group known already");
-	if (reserve_one((void **)&closure->groups, closure->group_count, &closure->group_capacity,
-			sizeof(*closure->groups)) < 0 ||
-	    note_group(closure, number, group) < 0)
-		return no_memory(err);
-	closure->groups[closure->group_count++] = (struct group_node){ .name = number };
+	if (closure_append_group(closure, number) < 0)
+		return closure_no_memory(err);
 	*ret_group = group;
 	return 0;
 }
 
 int closure_want(struct closure *closure, uint32_t group, uint32_t wanted_id, struct err *err)
 {
+	if (closure->finished && closure->dynamic)
+		return closure_change_want(closure, group, wanted_id, err);
 	if (closure->finished || group >= closure->group_count || wanted_id == 0)
 		return err_set(err, ERR_INTERNAL, "wanted id for a group that is not there");
-	if (reserve_one((void **)&closure->wants, closure->want_count, &closure->want_capacity,
-			sizeof(*closure->wants)) < 0)
-		return no_memory(err);
+	if (closure_reserve_one((void **)&closure->wants, closure->want_count,
+				&closure->want_capacity, sizeof(*closure->wants)) < 0)
+		return closure_no_memory(err);
 	closure->wants[closure->want_count++] = (struct want){ wanted_id, group };
 	return 0;
 }
@@ -258,19 +218,20 @@ static struct block *block_for_one(struct closure *closure)
 	return block;
 }
 
-int closure_add_members(struct closure *closure, uint32_t group, const struct hash128 *members,
-			size_t count, struct err *err)
+/* Compiled once for static closures, whose full reads spend their time here, and once for dynamic ones. */
+static inline __attribute__((always_inline)) int add_members(struct closure *closure,
+							     uint32_t group,
+							     const struct hash128 *members,
+							     size_t count, bool dynamic,
+							     struct err *err)
 {
-	if (closure->finished || group >= closure->group_count)
-		return err_set(err, ERR_INTERNAL, "member of a group that is not there");
-	for (size_t i = 0; i < count; i++)
-		hash_table_prefetch(closure->names, members[i]);
 	for (size_t i = 0; i < count; i++) {
-		uint32_t number = number_of(closure, members[i]);
+		uint32_t number = dynamic ? closure_number_of(closure, members[i])
+					  : number_of(closure, members[i]);
 		struct block *block = number ? block_for_one(closure) : NULL;
 
 		if (!block)
-			return no_memory(err);
+			return closure_no_memory(err);
 		/* Offsets of the finished table are 32 bits wide. */
 		if (closure->membership_count == UINT32_MAX - 1)
 			return err_set(err, ERR_TOO_LARGE, "too many group memberships");
@@ -278,6 +239,19 @@ int closure_add_members(struct closure *closure, uint32_t group, const struct ha
 		closure->membership_count++;
 	}
 	return 0;
+}
+
+int closure_add_members(struct closure *closure, uint32_t group, const struct hash128 *members,
+			size_t count, struct err *err)
+{
+	if (closure->finished && closure->dynamic)
+		return closure_change_add(closure, group, members, count, err);
+	if (closure->finished || group >= closure->group_count)
+		return err_set(err, ERR_INTERNAL, "member of a group that is not there");
+	for (size_t i = 0; i < count; i++)
+		hash_table_prefetch(closure->names, members[i]);
+	return closure->dynamic ? add_members(closure, group, members, count, true, err)
+				: add_members(closure, group, members, count, false, err);
 }
 
 int closure_add_member(struct closure *closure, uint32_t group, struct hash128 member,
@@ -288,31 +262,17 @@ int closure_add_member(struct closure *closure, uint32_t group, struct hash128 m
 
 void closure_set_incomplete(struct closure *closure, uint32_t group)
 {
-	if (group < closure->group_count)
-		closure->groups[group].incomplete = true;
+	if (group >= closure->group_count || closure->groups[group].name == 0 ||
+	    closure->groups[group].incomplete)
+		return;
+	closure->groups[group].incomplete = true;
+	closure->change.judge = true;
 }
 
-/* --- the graph of groups --- */
-
-/* Groups by number, each with the groups that list it: parents[first[g]] up to first[g + 1]. */
-struct graph {
-	uint32_t *first;
-	uint32_t *parents;
-};
-
-static void graph_finish(struct graph *graph)
-{
-	free(graph->first);
-	free(graph->parents);
-}
-
-static uint32_t group_named(const struct closure *closure, uint32_t number)
-{
-	return number <= closure->name_count ? closure->group_of[number] : NONE;
-}
+/* --- what was read, put in order --- */
 
 /* Counting sort of the memberships whose member is a group, by that group. */
-static int graph_build(const struct closure *closure, struct graph *graph)
+static int graph_of_blocks(const struct closure *closure, struct graph *graph)
 {
 	size_t groups = closure->group_count;
 	size_t total = 0;
@@ -322,7 +282,7 @@ static int graph_build(const struct closure *closure, struct graph *graph)
 		return -1;
 	for (const struct block *block = closure->blocks; block; block = block->next)
 		for (size_t i = 0; i < block->count; i++) {
-			uint32_t child = group_named(closure, block->items[i].member);
+			uint32_t child = closure_group_named(closure, block->items[i].member);
 
 			if (child == NONE)
 				continue;
@@ -336,7 +296,7 @@ static int graph_build(const struct closure *closure, struct graph *graph)
 		graph->first[g + 2] += graph->first[g + 1];
 	for (const struct block *block = closure->blocks; block; block = block->next)
 		for (size_t i = 0; i < block->count; i++) {
-			uint32_t child = group_named(closure, block->items[i].member);
+			uint32_t child = closure_group_named(closure, block->items[i].member);
 
 			if (child != NONE)
 				graph->parents[graph->first[child + 1]++] = block->items[i].group;
@@ -344,272 +304,10 @@ static int graph_build(const struct closure *closure, struct graph *graph)
 	return 0;
 }
 
-/* Tarjan's algorithm with an explicit stack. */
-struct tarjan {
-	const struct graph *graph;
-	struct closure *closure;
-	uint32_t *order; /* 0: not visited */
-	uint32_t *low;
-	uint32_t *edge;	 /* next parent to look at */
-	uint32_t *path;	 /* the recursion */
-	uint32_t *stack; /* groups of components not closed yet */
-	size_t path_size, stack_size;
-	uint32_t visited;
-	uint32_t components;
-};
-
-static void visit(struct tarjan *t, uint32_t group)
+void closure_mark_doubts(struct closure *closure)
 {
-	t->order[group] = t->low[group] = ++t->visited;
-	t->edge[group] = t->graph->first[group];
-	t->path[t->path_size++] = group;
-	t->stack[t->stack_size++] = group;
-}
-
-/* All parents were seen: close the component when the group is its root; tell the caller's low. */
-static void leave(struct tarjan *t, uint32_t group)
-{
-	t->path_size--;
-	if (t->low[group] == t->order[group]) {
-		uint32_t member;
-
-		do {
-			member = t->stack[--t->stack_size];
-			t->closure->groups[member].component = t->components;
-		} while (member != group);
-		t->components++;
-	}
-	if (t->path_size > 0) {
-		uint32_t caller = t->path[t->path_size - 1];
-
-		if (t->low[group] < t->low[caller])
-			t->low[caller] = t->low[group];
-	}
-}
-
-static void walk_from(struct tarjan *t, uint32_t root)
-{
-	visit(t, root);
-	while (t->path_size > 0) {
-		uint32_t group = t->path[t->path_size - 1];
-		uint32_t parent;
-
-		if (t->edge[group] == t->graph->first[group + 1]) {
-			leave(t, group);
-			continue;
-		}
-		parent = t->graph->parents[t->edge[group]++];
-		if (t->order[parent] == 0)
-			visit(t, parent);
-		else if (t->closure->groups[parent].component == NONE &&
-			 t->order[parent] < t->low[group])
-			t->low[group] = t->order[parent];
-	}
-}
-
-static int find_components(struct closure *closure, const struct graph *graph)
-{
-	size_t groups = closure->group_count;
-	uint32_t *memory = alloc_zeroed(groups * 5 + 1, sizeof(*memory));
-	struct tarjan t = { .graph = graph, .closure = closure };
-
-	if (!memory)
-		return -1;
-	t.order = memory;
-	t.low = memory + groups;
-	t.edge = memory + groups * 2;
-	t.path = memory + groups * 3;
-	t.stack = memory + groups * 4;
-	for (size_t g = 0; g < groups; g++)
-		closure->groups[g].component = NONE;
-	for (uint32_t g = 0; g < groups; g++)
-		if (t.order[g] == 0)
-			walk_from(&t, g);
-	closure->component_count = t.components;
-	free(memory);
-	return 0;
-}
-
-/* --- lists of wanted ids --- */
-
-static int compare_wants(const void *a, const void *b)
-{
-	const struct want *left = a, *right = b;
-
-	return (left->id > right->id) - (left->id < right->id);
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-
-	return (left > right) - (left < right);
-}
-
-/* Wanted ids in ascending order, each once; wants[].id becomes the index among them. */
-static int number_wanted(struct closure *closure)
-{
-	closure->wanted = alloc_zeroed(closure->want_count + 1, sizeof(*closure->wanted));
-	closure->answer = alloc_zeroed(closure->want_count + 1, sizeof(*closure->answer));
-	if (!closure->wanted || !closure->answer)
-		return -1;
-	if (closure->want_count > 0)
-		qsort(closure->wants, closure->want_count, sizeof(*closure->wants), compare_wants);
-	for (size_t i = 0; i < closure->want_count; i++) {
-		uint32_t id = closure->wants[i].id;
-
-		if (closure->wanted_count == 0 ||
-		    closure->wanted[closure->wanted_count - 1].id != id)
-			closure->wanted[closure->wanted_count++].id = id;
-		closure->wants[i].id = (uint32_t)closure->wanted_count - 1;
-	}
-	return 0;
-}
-
-/* Groups, or wants, sorted by component: items[first[c]] up to items[first[c + 1]]. */
-struct sorted {
-	uint32_t *first;
-	uint32_t *items;
-};
-
-static void sorted_finish(struct sorted *sorted)
-{
-	free(sorted->first);
-	free(sorted->items);
-}
-
-static uint32_t component_of_item(const struct closure *closure, bool wants, size_t i)
-{
-	return closure->groups[wants ? closure->wants[i].group : i].component;
-}
-
-static int sort_by_component(const struct closure *closure, bool wants, struct sorted *sorted)
-{
-	size_t count = wants ? closure->want_count : closure->group_count;
-
-	sorted->first = alloc_zeroed(closure->component_count + 2, sizeof(*sorted->first));
-	sorted->items = alloc_zeroed(count + 1, sizeof(*sorted->items));
-	if (!sorted->first || !sorted->items)
-		return -1;
-	for (size_t i = 0; i < count; i++)
-		sorted->first[component_of_item(closure, wants, i) + 2]++;
-	for (size_t c = 0; c < closure->component_count; c++)
-		sorted->first[c + 2] += sorted->first[c + 1];
-	for (size_t i = 0; i < count; i++)
-		sorted->items[sorted->first[component_of_item(closure, wants, i) + 1]++] =
-			(uint32_t)i;
-	return 0;
-}
-
-struct lister {
-	struct closure *closure;
-	const struct graph *graph;
-	struct sorted groups, wants;
-	uint32_t *found; /* wanted indexes of the present component */
-	size_t count;
-	const struct list *shared; /* the only list that gave something */
-	bool alone;		   /* nothing but `shared` gave something */
-};
-
-static void find_one(struct lister *l, uint32_t wanted)
-{
-	struct wanted_id *entry = &l->closure->wanted[wanted];
-
-	if (entry->stamp == l->closure->stamp)
-		return;
-	entry->stamp = l->closure->stamp;
-	l->found[l->count++] = wanted;
-}
-
-static void find_parents(struct lister *l, uint32_t component, uint32_t group)
-{
-	struct closure *closure = l->closure;
-
-	for (uint32_t e = l->graph->first[group]; e < l->graph->first[group + 1]; e++) {
-		uint32_t parent = closure->groups[l->graph->parents[e]].component;
-		const struct list *list = &closure->of_component[parent];
-		size_t before = l->count;
-
-		if (parent == component || list->count == 0)
-			continue;
-		for (uint32_t i = 0; i < list->count; i++)
-			find_one(l, closure->lists[list->at + i]);
-		if (before == 0)
-			l->shared = list;
-		else if (l->count > before)
-			l->alone = false;
-	}
-}
-
-static int store_list(struct lister *l, uint32_t component, struct err *err)
-{
-	struct closure *closure = l->closure;
-	struct list *list = &closure->of_component[component];
-
-	if (l->count == 0)
-		return 0;
-	if (l->alone && l->shared && l->shared->count == l->count) {
-		*list = *l->shared;
-		return 0;
-	}
-	if (closure->lists_count + l->count > LISTS_MAX)
-		return err_set(err, ERR_TOO_LARGE, "groups are nested too widely to be resolved");
-	while (closure->lists_count + l->count > closure->lists_capacity)
-		if (reserve_one((void **)&closure->lists, closure->lists_capacity,
-				&closure->lists_capacity, sizeof(*closure->lists)) < 0)
-			return no_memory(err);
-	qsort(l->found, l->count, sizeof(*l->found), compare_numbers);
-	memcpy(closure->lists + closure->lists_count, l->found, l->count * sizeof(*l->found));
-	*list = (struct list){ (uint32_t)closure->lists_count, (uint32_t)l->count };
-	closure->lists_count += l->count;
-	return 0;
-}
-
-/* Parents' components have smaller numbers: their lists are there already. */
-static int list_component(struct lister *l, uint32_t component, struct err *err)
-{
-	struct closure *closure = l->closure;
-
-	closure->stamp++;
-	l->count = 0;
-	l->shared = NULL;
-	l->alone = true;
-	for (uint32_t i = l->wants.first[component]; i < l->wants.first[component + 1]; i++) {
-		find_one(l, closure->wants[l->wants.items[i]].id);
-		l->alone = false;
-	}
-	for (uint32_t i = l->groups.first[component]; i < l->groups.first[component + 1]; i++)
-		find_parents(l, component, l->groups.items[i]);
-	return store_list(l, component, err);
-}
-
-static int list_all(struct closure *closure, const struct graph *graph, struct err *err)
-{
-	struct lister l = { .closure = closure, .graph = graph };
-	int result = -1;
-
-	closure->of_component =
-		alloc_zeroed(closure->component_count + 1, sizeof(*closure->of_component));
-	l.found = alloc_zeroed(closure->wanted_count + 1, sizeof(*l.found));
-	if (!closure->of_component || !l.found ||
-	    sort_by_component(closure, false, &l.groups) < 0 ||
-	    sort_by_component(closure, true, &l.wants) < 0) {
-		no_memory(err);
-	} else {
-		result = 0;
-		for (uint32_t c = 0; c < closure->component_count && result == 0; c++)
-			result = list_component(&l, c, err);
-	}
-	sorted_finish(&l.groups);
-	sorted_finish(&l.wants);
-	free(l.found);
-	return result;
-}
-
-static void mark_doubts(struct closure *closure)
-{
-	for (size_t g = 0; g < closure->group_count; g++) {
-		const struct list *list = &closure->of_component[closure->groups[g].component];
+	for (uint32_t g = 0; g < closure->group_count; g++) {
+		const struct list *list = closure_list_of(closure, g);
 
 		if (!closure->groups[g].incomplete)
 			continue;
@@ -654,7 +352,7 @@ static int keep_memberships(struct closure *closure)
 				closure->direct[closure->first[block->items[i].member + 1]++] =
 					component;
 		}
-	free_blocks(closure);
+	closure_free_blocks(closure);
 	return 0;
 }
 
@@ -663,28 +361,31 @@ int closure_finish(struct closure *closure, struct err *err)
 	struct graph graph = { NULL, NULL };
 	int result;
 
-	if (closure->finished)
-		return err_set(err, ERR_INTERNAL, "closure finished twice");
+	if (closure->finished || closure->broken)
+		return err_set(err, ERR_INTERNAL, "closure finished twice, or after a failure");
 	closure->finished = true;
-	if (graph_build(closure, &graph) < 0 || find_components(closure, &graph) < 0 ||
-	    number_wanted(closure) < 0) {
+	if (closure_number_wanted(closure, err) < 0)
+		return -1;
+	if (closure->dynamic) {
+		result = closure_begin_changes(closure, err);
+	} else {
+		result = graph_of_blocks(closure, &graph) < 0 ? closure_no_memory(err)
+							      : closure_solve(closure, &graph, err);
 		graph_finish(&graph);
-		return no_memory(err);
+		if (result == 0 && keep_memberships(closure) < 0)
+			result = closure_no_memory(err);
 	}
-	result = list_all(closure, &graph, err);
-	graph_finish(&graph);
 	if (result < 0)
 		return -1;
-	mark_doubts(closure);
-	return keep_memberships(closure) < 0 ? no_memory(err) : 0;
+	closure_mark_doubts(closure);
+	closure->usable = true;
+	return 0;
 }
 
 /* --- users --- */
 
-static void add_component(struct closure *closure, uint32_t component, size_t *count)
+static void add_list(struct closure *closure, const struct list *list, size_t *count)
 {
-	const struct list *list = &closure->of_component[component];
-
 	for (uint32_t i = 0; i < list->count; i++) {
 		uint32_t wanted = closure->lists[list->at + i];
 
@@ -695,8 +396,23 @@ static void add_component(struct closure *closure, uint32_t component, size_t *c
 	}
 }
 
-/* A stamp that no entry carries; after 4 billion answers they are wiped. */
-static void next_stamp(struct closure *closure)
+static void add_components(struct closure *closure, uint32_t number, size_t *count)
+{
+	for (uint32_t d = closure->first[number]; d < closure->first[number + 1]; d++)
+		add_list(closure, &closure->of_component[closure->direct[d]], count);
+}
+
+static void add_groups(struct closure *closure, uint32_t number, size_t *count)
+{
+	const struct change_state *change = &closure->change;
+	const uint32_t *groups = rows_items(&change->groups_of, number);
+
+	for (uint32_t i = 0; i < change->groups_of.rows[number].count; i++)
+		add_list(closure, &change->in_force[groups[i]], count);
+}
+
+/* After 4 billion answers stamps are wiped. */
+void closure_next_stamp(struct closure *closure)
 {
 	if (++closure->stamp != 0)
 		return;
@@ -709,7 +425,7 @@ static void next_stamp(struct closure *closure)
 static void sort_answer(uint32_t *answer, size_t count)
 {
 	if (count > 32) {
-		qsort(answer, count, sizeof(*answer), compare_numbers);
+		qsort(answer, count, sizeof(*answer), closure_compare_numbers);
 		return;
 	}
 	for (size_t i = 1; i < count; i++) {
@@ -728,25 +444,28 @@ int closure_user(struct closure *closure, const struct hash128 *names, size_t na
 {
 	size_t count = 0, doubts = 0;
 
-	if (!closure->first || !closure->direct)
-		return err_set(err, ERR_INTERNAL, "closure asked before it was finished");
-	next_stamp(closure);
+	if (!closure->usable)
+		return err_set(err, ERR_INTERNAL,
+			       "closure asked before it was finished, or after a failure");
+	closure_next_stamp(closure);
 	for (size_t i = 0; i < name_count; i++) {
 		uint32_t number;
 
 		if (!hash_table_get(closure->names, names[i], &number))
 			continue;
-		for (uint32_t d = closure->first[number]; d < closure->first[number + 1]; d++)
-			add_component(closure, closure->direct[d], &count);
+		if (closure->dynamic)
+			add_groups(closure, number, &count);
+		else
+			add_components(closure, number, &count);
 	}
 	for (size_t i = 0; i < group_count; i++)
 		if (groups[i] < closure->group_count)
-			add_component(closure, closure->groups[groups[i]].component, &count);
+			add_list(closure, closure_list_of(closure, groups[i]), &count);
 	sort_answer(closure->answer, count);
 	for (size_t i = 0; i < count; i++) {
 		struct wanted_id *wanted = &closure->wanted[closure->answer[i]];
 
-		wanted->members++;
+		wanted->members += !closure->dynamic;
 		doubts += wanted->in_doubt;
 		closure->answer[i] = wanted->id;
 	}
@@ -756,7 +475,7 @@ int closure_user(struct closure *closure, const struct hash128 *names, size_t na
 	return 0;
 }
 
-bool closure_wanted(const struct closure *closure, uint32_t wanted_id, uint64_t *ret_members)
+size_t closure_place_wanted(const struct closure *closure, uint32_t wanted_id)
 {
 	size_t low = 0, high = closure->wanted_count;
 
@@ -768,21 +487,39 @@ bool closure_wanted(const struct closure *closure, uint32_t wanted_id, uint64_t 
 		else
 			high = middle;
 	}
-	if (low == closure->wanted_count || closure->wanted[low].id != wanted_id)
+	return low;
+}
+
+struct wanted_id *closure_find_wanted(const struct closure *closure, uint32_t wanted_id)
+{
+	size_t place = closure_place_wanted(closure, wanted_id);
+
+	return place < closure->wanted_count && closure->wanted[place].id == wanted_id
+		       ? &closure->wanted[place]
+		       : NULL;
+}
+
+bool closure_wanted(const struct closure *closure, uint32_t wanted_id, uint64_t *ret_members)
+{
+	const struct wanted_id *wanted = closure_find_wanted(closure, wanted_id);
+
+	/* Of a dynamic one, all groups that answered to it may have been dropped. */
+	if (!wanted || wanted->groups == 0)
 		return false;
 	if (ret_members)
-		*ret_members = closure->wanted[low].members;
+		*ret_members = wanted->members;
 	return true;
 }
 
 size_t closure_group_count(const struct closure *closure)
 {
-	return closure->group_count;
+	return closure->group_count - closure->change.free_count;
 }
 
 uint64_t closure_membership_count(const struct closure *closure)
 {
-	return closure->membership_count;
+	return closure->finished && closure->dynamic ? closure->change.members_of.live
+						     : closure->membership_count;
 }
 
 int closure_uid_name(const char *uid, size_t size, struct strbuf *scratch, struct hash128 *ret_name,

@@ -87,7 +87,7 @@ int closure_uid_name(const char *uid, size_t size, struct strbuf *scratch, struc
 /*
  * Dynamic: groups may change after closure_finish, for a closure that was told so before:
  *
- *	closure_set_dynamic(closure)				before closure_finish
+ *	closure_set_dynamic(closure)				before anything is added
  *	… add, want, finish as above; closure_user for everybody, closure_count(NULL, 0, ids, n)
  *	for every change that was seen:
  *		closure_change_members(closure, group, members, n)	the whole new list
