@@ -68,7 +68,7 @@ CPPFLAGS = -D_GNU_SOURCE -Iinclude -I$(BUILD)/generated -include rolebridge/base
 ALL_CFLAGS = -std=gnu11 -g $(MODE_FLAGS) $(HARDENING) $(WARNINGS) $(CFLAGS)
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE))
-LDLIBS = $(PKG_LIBS) -lunistring -lm
+LDLIBS = $(PKG_LIBS) -lunistring -lresolv -lm
 COMPILE = $(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(ALL_CFLAGS) -pthread -MMD -MP
 
 # --------------------------------------------------------------- libraries --

@@ -416,3 +416,11 @@ int message_receive(struct message_stream *stream, int64_t deadline_us, struct m
 	ret_message->body = frame;
 	return 1;
 }
+
+bool message_pending(const struct message_stream *stream)
+{
+	size_t present = stream->end - stream->start;
+	struct reader header = reader_init(stream->data + stream->start, present);
+
+	return present >= MESSAGE_HEADER_SIZE && get_u32(&header) <= present - sizeof(uint32_t);
+}

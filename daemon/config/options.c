@@ -593,7 +593,9 @@ static struct node default_node(struct reader *reader, const struct option *opti
 
 static void set_default(struct reader *reader, const struct option *option, void *field)
 {
-	if (option->default_text) {
+	if (option->flags & OPTION_MARK_ABSENT) {
+		*(int64_t *)field = -1;
+	} else if (option->default_text) {
 		struct node node = default_node(reader, option);
 
 		readers[option->type].read(reader, option, &node, field);

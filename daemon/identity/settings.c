@@ -11,6 +11,7 @@
 #include <rolebridge/identity/names.h>
 
 #define DAY_S (24 * 60 * 60)
+#define INTERVAL_S (60 * 60)
 
 static const char *const syntaxes[] = { "string", "string-exact", "integer", "boolean",
 					"dn",	  "time",	  "auto",    NULL };
@@ -159,9 +160,12 @@ static void check_domain(const struct located *domain, struct diagnostics *list)
 
 void source_settings_check(void *item, struct diagnostics *list)
 {
-	const struct source_settings *source = item;
+	struct source_settings *source = item;
 	const struct attribute_settings *attributes = source->attributes.items;
 
+	source->interval_given = source->interval_s >= 0;
+	if (!source->interval_given)
+		source->interval_s = INTERVAL_S;
 	if (source->name.text && !source_name_is_valid(source->name.text))
 		diagnostics_add(list, SEVERITY_ERROR, "invalid-name", source->name.at,
 				"Use lower-case letters, digits and hyphens, at most 32.",
@@ -219,8 +223,10 @@ static const struct option source_options[] = {
 	  "Mail domains this source vouches for; only these may link people by e-mail." },
 	{ "may_grant", OPTION_TABLE, 0, OPTION_FIELD(struct source_settings, may_grant), 0, 0, NULL,
 	  NULL, &may_grant_table, "Bounds what this source can cause." },
-	{ "interval", OPTION_SECONDS, 0, OPTION_FIELD(struct source_settings, interval_s), 0,
-	  30 * DAY_S, "1h", NULL, NULL, "Pause between scheduled reads; 0: only on demand." },
+	{ "interval", OPTION_SECONDS, OPTION_MARK_ABSENT,
+	  OPTION_FIELD(struct source_settings, interval_s), 0, 30 * DAY_S, "1h", NULL, NULL,
+	  "Pause between scheduled full reads; 0: only on demand. A directory that is followed: 1d "
+	  "when not given." },
 	{ "canaries", OPTION_STRINGS, 0, OPTION_FIELD(struct source_settings, canaries), 0, 1000,
 	  NULL, NULL, NULL,
 	  "Keys or DNs that every complete read must contain; without them it counts as incomplete." },

@@ -12,6 +12,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -31,11 +32,22 @@ static const struct {
 	const char *prefix;
 	enum server_scheme scheme;
 	uint16_t port;
+	bool srv;
 } schemes[] = {
-	{ "ldap://", SERVER_LDAP, 389 },
-	{ "ldaps://", SERVER_LDAPS, 636 },
-	{ "ldapi://", SERVER_LDAPI, 0 },
+	{ "ldap://", SERVER_LDAP, 389, false },	   { "ldaps://", SERVER_LDAPS, 636, false },
+	{ "ldapi://", SERVER_LDAPI, 0, false },	   { "ldap+srv://", SERVER_LDAP, 0, true },
+	{ "ldaps+srv://", SERVER_LDAPS, 0, true },
 };
+
+/*
+ * A connection whose other end is gone without a word: an idle one is probed after
+ * IDLE_S, and what was sent must be acknowledged within UNACKNOWLEDGED_MS. The worker's own
+ * deadlines are shorter as a rule; these hold where it waits for nothing.
+ */
+#define IDLE_S 30
+#define PROBE_S 10
+#define PROBES 3
+#define UNACKNOWLEDGED_MS 60000u
 
 /* Where slapd of this system listens when `ldapi:///` names no path. */
 #define LDAPI_DEFAULT_PATH "/run/slapd/ldapi"
@@ -124,6 +136,9 @@ static int parse_host(const char *rest, struct server *server, struct err *err)
 	port = end + bracketed;
 	if (*port == '\0')
 		return 0;
+	if (server->srv)
+		return err_set(err, ERR_INVALID, "'%s' names a port, which the domain's DNS does",
+			       server->url);
 	if (*port != ':' || parse_port(port + 1, &server->port) < 0)
 		return err_set(err, ERR_INVALID, "bad port in '%s'", server->url);
 	return 0;
@@ -143,6 +158,7 @@ int server_parse(const char *url, struct server *ret_server, struct err *err)
 		memcpy(server.url, url, length + 1);
 		server.scheme = schemes[i].scheme;
 		server.port = schemes[i].port;
+		server.srv = schemes[i].srv;
 		if (length > prefix && server.url[length - 1] == '/')
 			server.url[length - 1] = '\0';
 		int status = server.scheme == SERVER_LDAPI
@@ -184,11 +200,29 @@ static int await_connect(int fd, int timeout_ms, bool (*cancelled)(void *), void
 	return 0;
 }
 
+/* Requests are small and wait for answers. All are hints: a kernel without one of them does without. */
+static void set_options(int fd)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, IDLE_S },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, PROBE_S },
+		{ IPPROTO_TCP, TCP_KEEPCNT, PROBES },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		(void)setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+				 sizeof(options[i].value));
+}
+
 static int connect_address(const struct sockaddr *address, socklen_t size, int timeout_ms,
 			   bool (*cancelled)(void *), void *context, int *ret_fd, struct err *err)
 {
 	AUTO(fd) int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int on = 1;
 
 	if (fd < 0)
 		return err_set_errno(err, ERR_IO, errno, "cannot make a socket");
@@ -202,11 +236,8 @@ static int connect_address(const struct sockaddr *address, socklen_t size, int t
 	/* The worker reads and writes with blocking calls; the core keeps its deadline. */
 	if (fcntl(fd, F_SETFL, 0) < 0)
 		return err_set_errno(err, ERR_IO, errno, "cannot make a socket blocking");
-	if (address->sa_family != AF_UNIX) {
-		/* Requests are small and wait for answers; both are hints only. */
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	}
+	if (address->sa_family != AF_UNIX)
+		set_options(fd);
 	*ret_fd = fd;
 	fd = -1;
 	return 0;

@@ -17,13 +17,15 @@ enum server_scheme { SERVER_LDAP, SERVER_LDAPS, SERVER_LDAPI };
 
 struct server {
 	enum server_scheme scheme;
-	char url[SERVER_URL_MAX + 1];  /* scheme://host:port, as messages show it */
+	bool srv;		      /* host is a domain, whose DNS names the servers: see srv.h */
+	char url[SERVER_URL_MAX + 1]; /* scheme://host:port, as messages show it */
 	char host[SERVER_URL_MAX + 1]; /* without brackets; for ldapi the path of the socket */
 	uint16_t port;
 };
 
 /*
- * ldap://HOST[:PORT][/], ldaps://HOST[:PORT][/], ldapi://[PERCENT-ENCODED-PATH][/].
+ * ldap://HOST[:PORT][/], ldaps://HOST[:PORT][/], ldapi://[PERCENT-ENCODED-PATH][/],
+ * ldap+srv://DOMAIN[/], ldaps+srv://DOMAIN[/].
  * -1 with ERR_INVALID on anything else: a base, filter or user in the URL has its own option.
  */
 int server_parse(const char *url, struct server *ret_server, struct err *err);

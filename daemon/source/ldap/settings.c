@@ -12,10 +12,16 @@
 #include <rolebridge/identity/dn.h>
 
 #include "../disabled.h"
+#include "protocol.h"
 #include "server.h"
+
+/* Between full reads of what is followed: nightly. */
+#define FULL_READ_S (24 * 60 * 60)
 
 static const char *const tls_choices[] = { "starttls", "ldaps", "none", NULL };
 static const char *const bind_choices[] = { "simple", "external", "anonymous", NULL };
+/* In the order of enum follow_mode. */
+static const char *const follow_choices[] = { "off", "auto", "sync", "usn", "timestamp", NULL };
 static const char *const scope_choices[] = { "sub", "one", "base", NULL };
 
 static const struct option bind_options[] = {
@@ -112,11 +118,39 @@ static const struct option_table timeout_table = {
 	.options = timeout_options,
 };
 
+static const struct option follow_options[] = {
+	{ "mode", OPTION_ENUM, 0, OPTION_FIELD(struct ldap_follow_settings, mode), 0, 0, "auto",
+	  follow_choices, NULL,
+	  "How changes are learned between full reads. `sync`: the server tells them (RFC 4533; "
+	  "OpenLDAP with syncprov, 389 Directory Server with its content synchronization "
+	  "plug-in). `usn`: by uSNChanged (Active Directory). `timestamp`: by modifyTimestamp. "
+	  "`auto`: what the server says it can. `off`: not at all." },
+	{ "poll", OPTION_SECONDS, 0, OPTION_FIELD(struct ldap_follow_settings, poll_s), 1, 3600,
+	  "1s", NULL, NULL, "Pause between two looks, for `usn` and `timestamp`." },
+	{ "keepalive", OPTION_SECONDS, 0, OPTION_FIELD(struct ldap_follow_settings, keepalive_s), 1,
+	  3600, "30s", NULL, NULL,
+	  "A connection on which nothing came for so long is tried by a small search." },
+	{ 0 },
+};
+
+static const struct option_table follow_table = {
+	.name = "sources[].follow",
+	.help = "Following what changes in the directory between two full reads, which `interval` "
+		"sets. People that were deleted cannot sign in from then on; what becomes of them "
+		"is decided by full reads. With `interval: 0` and mode `auto` nothing is followed: "
+		"the directory is read on demand only.",
+	.struct_size = sizeof(struct ldap_follow_settings),
+	.options = follow_options,
+};
+
 static const struct option ldap_options[] = {
 	{ "servers", OPTION_STRINGS, OPTION_REQUIRED | OPTION_NOT_EMPTY,
 	  OPTION_FIELD(struct ldap_source, servers), 1, 16, NULL, NULL, NULL,
-	  "URLs in order of preference: ldap://HOST[:PORT], ldaps://HOST[:PORT] or "
-	  "ldapi://PATH with each / written %2F." },
+	  "URLs in order of preference: ldap://HOST[:PORT], ldaps://HOST[:PORT], ldapi://PATH "
+	  "with each / written %2F, or ldap+srv://DOMAIN and ldaps+srv://DOMAIN for the servers "
+	  "that the domain's DNS names (RFC 2782: _ldap._tcp, _ldaps._tcp). DNS itself is not "
+	  "trusted more than a network is: it can name any server whose certificate `ca` "
+	  "accepts, so let that CA sign for directories alone." },
 	{ "tls", OPTION_ENUM, 0, OPTION_FIELD(struct ldap_source, tls), 0, 0, "starttls",
 	  tls_choices, NULL,
 	  "For ldap:// servers: `starttls`, or `none` together with allow_cleartext. `ldaps` "
@@ -142,6 +176,8 @@ static const struct option ldap_options[] = {
 	  "never followed. Active Directory does so when the base is the domain itself." },
 	{ "timeouts", OPTION_TABLE, 0, OPTION_FIELD(struct ldap_source, timeouts), 0, 0, NULL, NULL,
 	  &timeout_table, "How long to wait." },
+	{ "follow", OPTION_TABLE, 0, OPTION_FIELD(struct ldap_source, follow), 0, 0, NULL, NULL,
+	  &follow_table, "How changes are learned between full reads." },
 	{ 0 },
 };
 
@@ -198,6 +234,12 @@ static void check_attribute_name(const struct located *name, struct diagnostics 
 				"'%s' is no attribute name", name->text);
 }
 
+static bool server_has_tls(const struct ldap_source *source, const struct server *server)
+{
+	return server->scheme == SERVER_LDAPS ||
+	       (server->scheme == SERVER_LDAP && source->tls != LDAP_SOURCE_CLEARTEXT);
+}
+
 static void check_tls_of(const struct ldap_source *source, const struct located *url,
 			 const struct server *server, struct diagnostics *list)
 {
@@ -210,8 +252,14 @@ static void check_tls_of(const struct ldap_source *source, const struct located 
 		diagnostics_add(list, SEVERITY_ERROR, "tls-contradiction", url->at,
 				"Leave out tls: none.",
 				"server '%s' uses TLS, tls: none forbids it", url->text);
-	if (server->scheme == SERVER_LDAP && source->tls == LDAP_SOURCE_CLEARTEXT &&
-	    !source->allow_cleartext)
+	if (server->srv && !server_has_tls(source, server))
+		diagnostics_add(list, SEVERITY_ERROR, "tls-contradiction", url->at,
+				"Use tls: starttls, or name the servers.",
+				"without TLS nothing shows that DNS named the right servers for "
+				"'%s'",
+				url->text);
+	else if (server->scheme == SERVER_LDAP && source->tls == LDAP_SOURCE_CLEARTEXT &&
+		 !source->allow_cleartext)
 		diagnostics_add(list, SEVERITY_ERROR, "cleartext", url->at,
 				"Use tls: starttls, or accept the risk with allow_cleartext: true.",
 				"server '%s' would be asked without TLS", url->text);
@@ -221,12 +269,6 @@ static void check_tls_of(const struct ldap_source *source, const struct located 
 				"Write 127.0.0.1 or the name that stands in the certificate.",
 				"libldap compares the certificate of 'localhost' with this "
 				"machine's own name");
-}
-
-static bool server_has_tls(const struct ldap_source *source, const struct server *server)
-{
-	return server->scheme == SERVER_LDAPS ||
-	       (server->scheme == SERVER_LDAP && source->tls != LDAP_SOURCE_CLEARTEXT);
 }
 
 static void check_servers(const struct ldap_source *source, struct diagnostics *list)
@@ -286,10 +328,21 @@ static void check_bind(const struct ldap_bind_settings *bind, struct position at
 	check_dn(&bind->dn, list);
 }
 
+bool ldap_source_follows(const struct ldap_source *source)
+{
+	const struct source_settings *common = &source->common;
+
+	if (source->follow.mode == FOLLOW_AUTO)
+		return !common->interval_given || common->interval_s > 0;
+	return source->follow.mode != FOLLOW_OFF;
+}
+
 static void ldap_source_check(void *item, struct diagnostics *list)
 {
-	const struct ldap_source *source = item;
+	struct ldap_source *source = item;
 
+	if (ldap_source_follows(source) && !source->common.interval_given)
+		source->common.interval_s = FULL_READ_S;
 	check_servers(source, list);
 	check_bind(&source->bind, source->common.at, list);
 	check_dn(&source->users.base, list);

@@ -222,6 +222,8 @@ void message_stream_destroy(struct message_stream *stream);
  */
 int message_receive(struct message_stream *stream, int64_t deadline_us, struct message *ret_message,
 		    int *ret_fd, struct err *err);
+/* Is there one that message_receive gives without reading from the socket? */
+bool message_pending(const struct message_stream *stream);
 
 static inline void message_stream_auto(struct message_stream **stream)
 {

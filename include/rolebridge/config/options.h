@@ -63,6 +63,8 @@ struct pair_list {
 
 #define OPTION_REQUIRED (1u << 0)  /* must be given */
 #define OPTION_NOT_EMPTY (1u << 1) /* a string or list may not be empty */
+/* A number: not given is -1, and the table's check sets what holds; default_text is only told. */
+#define OPTION_MARK_ABSENT (1u << 2)
 
 struct option_table;
 

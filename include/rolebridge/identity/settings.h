@@ -53,7 +53,8 @@ struct source_settings {
 	struct link_settings link;
 	struct located_list authoritative_domains;
 	struct may_grant_settings may_grant;
-	int64_t interval_s; /* between scheduled reads; 0: only on demand */
+	int64_t interval_s;  /* between scheduled reads; 0: only on demand */
+	bool interval_given; /* otherwise a type's check may set another one */
 	struct located_list
 		canaries; /* keys or DNs that must be present, else the read counts as incomplete */
 };

@@ -72,7 +72,7 @@ struct ldap_timeout_settings {
 struct ldap_follow_settings {
 	struct position at;
 	int mode;	     /* enum follow_mode: off, auto, sync, usn, timestamp */
-	int64_t poll_ms;     /* where the server does not tell by itself */
+	int64_t poll_s;	     /* where the server does not tell by itself */
 	int64_t keepalive_s; /* an idle connection is tried after this long */
 };
 

@@ -108,11 +108,16 @@ struct follow_intake {
 	bool (*cancelled)(void *context);
 	/*
 	 * Asked between batches, and often while waiting: is a full read wanted now, or somebody to be told
-	 * again? *ret_key borrowed until the next call. May be NULL.
+	 * again? *ret_key borrowed until the next call. May be NULL. After FULL a full read is begun and
+	 * told, however it ends; FETCH is for while the state says connected, and forgotten otherwise.
 	 */
-	enum follow_wish { FOLLOW_ON, FOLLOW_FULL, FOLLOW_FETCH } (*wish)(void *context,
-								      const char **ret_key);
-	int wake_fd; /* readable when wish or cancelled have something new to say; -1: none */
+	enum follow_wish {
+		FOLLOW_ON,
+		FOLLOW_FULL,
+		FOLLOW_FETCH
+	} (*wish)(void *context, const char **ret_key);
+	/* Readable when wish or cancelled have something new to say, until wish was asked; -1: none. */
+	int wake_fd;
 };
 
 #endif

@@ -1,0 +1,1067 @@
+/*
+ * The core's side of a directory that is followed.
+ *
+ * A full read by a new worker; when it is complete the worker stays and tells batches of changes.
+ * Enters: messages of that worker, which is not trusted. Leaves: runs at the intake, each a full
+ * read or changes. What goes wrong ends in one of three ways:
+ *
+ *	connection lost	the same worker gets another connection, at once, then later and
+ *			later, by the list of servers; what it had not committed does not count
+ *	worker gone, restart, protocol error, a failed callback, a file that changed
+ *			a new worker and a full read, at once when it is nobody's fault,
+ *			then later and later
+ *	cancelled	the end
+ *
+ * A batch is held back until its COMMIT, so that several that wait together make one run
+ * and a lost connection takes away none but the one that it cut. One too large for that
+ * gets a run of its own, which is aborted when it is cut.
+ */
+#include "follower.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <rolebridge/base/alloc.h>
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/file.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/identity/record.h>
+
+#include "client.h"
+
+#define US_PER_S INT64_C(1000000)
+/* How long one wait is before it is asked whether to go on. */
+#define SLICE_MS 100
+/* A frame of which the beginning is here: the rest is under way. */
+#define FRAME_US 50000
+/* Batches that wait together are one run, up to this. */
+#define RUN_US 100000
+#define RUN_CHANGES 2000
+#define HELD_MAX (1024u * 1024)
+/* Between connections. */
+#define RECONNECT_FIRST_US 100000
+#define RECONNECT_MOST_US (60 * US_PER_S)
+/* Between full reads that became necessary. */
+#define READ_FIRST_US US_PER_S
+#define READ_MOST_US (900 * US_PER_S)
+/* A worker that followed for so long has forgiven what was before. */
+#define GOOD_US (60 * US_PER_S)
+/* A refused bind counts as several failures: each one is a step to the account's lock-out. */
+#define REFUSED_FAILURES 4
+#define FILES 4
+
+enum link { LINK_LOST, LINK_RESUMING, LINK_UP };
+
+/* What of a file changes when another one takes its place. */
+struct print {
+	dev_t device;
+	ino_t node;
+	off_t size;
+	struct timespec changed;
+};
+
+struct batch {
+	bool open;	    /* BEGIN came, COMMIT did not */
+	bool streamed;	    /* goes straight into its run */
+	uint64_t changes;   /* counted as COMMIT will */
+	int64_t begin_us;   /* when BEGIN came */
+	struct strbuf held; /* its messages: u32 size, u16 type, body */
+};
+
+struct follower {
+	const struct ldap_source *source;
+	const struct follow_intake *out;
+	struct intake intake; /* of full reads */
+	struct client client;
+	uint32_t *wanted; /* ids, ascending */
+	size_t wanted_count;
+	struct follow_state state;
+	char server[SERVER_URL_MAX + 1], problem[512];
+	struct print files[FILES];
+	/* The run at the intake. */
+	bool run_open;
+	bool run_has_changes; /* something was committed to it */
+	uint64_t run_changes;
+	int64_t run_begin_us;
+	struct batch batch;
+	/* The connection. */
+	enum link link;
+	struct server_list servers;
+	size_t next_server;
+	unsigned lost_in_a_row;
+	int64_t retry_us, resumed_us, heard_us;
+	/* Full reads. */
+	int64_t full_due_us; /* 0: not by itself */
+	unsigned failed_reads;
+	bool told; /* the intake knows that no server answers */
+	bool full_wished;
+	bool anew;	  /* this worker has done its duty */
+	bool polite;	  /* and that is nobody's fault */
+	unsigned fetches; /* asked and not answered */
+};
+
+int64_t backoff_us(unsigned failures, size_t width, int64_t first_us, int64_t most_us,
+		   uint32_t chance)
+{
+	size_t rounds = failures ? (failures - 1) / (width ? width : 1) : 0;
+	int64_t most = first_us;
+
+	if (failures == 0)
+		return 0;
+	for (size_t i = 0; i < rounds && most < most_us; i++)
+		most *= 2;
+	if (most > most_us)
+		most = most_us;
+	return most / 2 + (int64_t)((double)(most / 2) * ((double)chance / UINT32_MAX));
+}
+
+/* --- state --- */
+
+static void tell_state(struct follower *f)
+{
+	if (f->out->state)
+		f->out->state(f->out->context, &f->state);
+}
+
+static void note_problem(struct follower *f, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void note_problem(struct follower *f, const char *format, ...)
+{
+	char text[sizeof(f->problem)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	f->problem[0] = '\0';
+	append_text(f->problem, sizeof(f->problem), "%s", text);
+	f->state.connected = false;
+	tell_state(f);
+}
+
+static const char *mode_name(uint8_t mode)
+{
+	static const char *const names[] = {
+		[FOLLOW_SYNC] = "sync", [FOLLOW_USN] = "usn", [FOLLOW_TIMESTAMP] = "timestamp"
+	};
+
+	return mode >= FOLLOW_SYNC && mode < ARRAY_LEN(names) ? names[mode] : "";
+}
+
+static void note_server(struct follower *f)
+{
+	snprintf(f->server, sizeof(f->server), "%s", f->client.server.url);
+	f->state.mode = mode_name(f->client.attempt.mode);
+}
+
+static void note_connected(struct follower *f)
+{
+	note_server(f);
+	f->link = LINK_UP;
+	f->state.connected = true;
+	f->state.contact_s = clock_now_s();
+	f->problem[0] = '\0';
+	f->lost_in_a_row = 0;
+	tell_state(f);
+}
+
+/* A sign of life of the directory. */
+static void note_contact(struct follower *f)
+{
+	int64_t now_s = clock_now_s();
+
+	if (f->state.contact_s == now_s)
+		return;
+	f->state.contact_s = now_s;
+	tell_state(f);
+}
+
+/* This worker is of no use any more. polite: a full read may follow at once. */
+static void read_anew(struct follower *f, bool polite, const char *reason, const char *detail)
+{
+	f->anew = true;
+	f->polite = polite;
+	note_problem(f, "%s%s%s", reason, detail[0] ? ": " : "", detail);
+}
+
+static int cancelled(struct follower *f, struct err *err)
+{
+	if (!f->out->cancelled || !f->out->cancelled(f->out->context))
+		return 0;
+	return err_set(err, ERR_CANCELLED, "following '%s' ended",
+		       f->source->common.name.text ? f->source->common.name.text : "");
+}
+
+/* --- files that a worker has read --- */
+
+static bool secret_path(const char *name, char *ret_path, size_t size)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	int written;
+
+	if (strchr(name, '/'))
+		written = snprintf(ret_path, size, "%s", name);
+	else
+		written = snprintf(ret_path, size, "%s/%s", folder ? folder : "", name);
+	return written > 0 && (size_t)written < size;
+}
+
+static struct print print_of(const char *path)
+{
+	struct print print = { 0 };
+	struct stat status;
+
+	/* One that is not there is told from one that is. */
+	if (path[0] == '\0' || stat(path, &status) < 0)
+		return print;
+	print.device = status.st_dev;
+	print.node = status.st_ino;
+	print.size = status.st_size;
+	print.changed = status.st_mtim;
+	return print;
+}
+
+static void print_files(const struct job *job, struct print ret_files[static FILES])
+{
+	char path[PATH_MAX];
+
+	ret_files[0] = print_of(job->ca);
+	ret_files[1] = print_of(job->certificate);
+	ret_files[2] = print_of(job->private_key);
+	ret_files[3] = print_of(
+		job->password_file[0] && secret_path(job->password_file, path, sizeof(path)) ? path
+											     : "");
+}
+
+static bool files_changed(const struct follower *f)
+{
+	struct print now[FILES];
+
+	print_files(&f->client.job, now);
+	for (size_t i = 0; i < FILES; i++) {
+		const struct print *old = &f->files[i];
+		if (now[i].device != old->device || now[i].node != old->node ||
+		    now[i].size != old->size || now[i].changed.tv_sec != old->changed.tv_sec ||
+		    now[i].changed.tv_nsec != old->changed.tv_nsec)
+			return true;
+	}
+	return false;
+}
+
+/* --- runs at the intake --- */
+
+static int open_run(struct follower *f, bool full, struct err *err)
+{
+	if (f->run_open)
+		return 0;
+	if (f->out->begin(f->out->context, full, err) < 0)
+		return -1;
+	f->run_open = true;
+	f->run_has_changes = false;
+	f->run_changes = 0;
+	f->run_begin_us = clock_monotonic_us();
+	return 0;
+}
+
+static void abort_run(struct follower *f)
+{
+	if (f->run_open)
+		f->out->abort(f->out->context);
+	f->run_open = false;
+}
+
+/* The run of changes, if there is one, is committed. */
+static int finish_run(struct follower *f, struct err *err)
+{
+	int64_t end_us;
+
+	if (!f->run_open)
+		return 0;
+	f->run_open = false;
+	if (f->out->end(f->out->context, NULL, err) < 0)
+		return -1;
+	end_us = clock_monotonic_us();
+	/* Whatever waited meanwhile waited for us. */
+	f->heard_us = end_us;
+	f->state.batches++;
+	f->state.changes += f->run_changes;
+	f->state.change_s = clock_now_s();
+	f->state.lag_us = end_us - f->run_begin_us;
+	tell_state(f);
+	return 0;
+}
+
+/* --- the full read --- */
+
+static int read_identity(void *context, const void *record, size_t size, struct err *err)
+{
+	struct follower *f = context;
+
+	if (open_run(f, true, err) < 0)
+		return -1;
+	return f->out->identity(f->out->context, record, size, err);
+}
+
+static int read_quarantine(void *context, const struct quarantined *entry, struct err *err)
+{
+	struct follower *f = context;
+
+	if (open_run(f, true, err) < 0)
+		return -1;
+	return f->out->quarantine(f->out->context, entry, err);
+}
+
+static int read_group(void *context, uint32_t group_id, bool found, uint64_t members,
+		      struct err *err)
+{
+	struct follower *f = context;
+
+	if (open_run(f, true, err) < 0)
+		return -1;
+	return f->out->group(f->out->context, group_id, found, members, err);
+}
+
+static void read_progress(void *context, uint64_t read, uint64_t total)
+{
+	struct follower *f = context;
+
+	if (f->out->progress)
+		f->out->progress(f->out->context, read, total);
+}
+
+static bool read_cancelled(void *context)
+{
+	struct follower *f = context;
+
+	return f->out->cancelled && f->out->cancelled(f->out->context);
+}
+
+static void note_full(struct follower *f, const struct read_result *result)
+{
+	int64_t interval_us = f->source->common.interval_s * US_PER_S;
+
+	f->heard_us = clock_monotonic_us();
+	f->full_due_us = 0;
+	/* Up to a tenth later: many daemons do not read one directory at the same moment. */
+	if (interval_us > 0)
+		f->full_due_us = f->heard_us + interval_us +
+				 (int64_t)((double)interval_us / 10 *
+					   ((double)randombytes_random() / UINT32_MAX));
+	f->told = false;
+	f->state.full_s = clock_now_s();
+	f->state.vendor = f->client.attempt.vendor;
+	f->state.identity = f->client.attempt.identity;
+	note_connected(f);
+	(void)result;
+}
+
+/* Does the intake hear of a read of which nothing came? Once, and whoever asked for it. */
+static bool worth_telling(const struct follower *f, const struct read_result *result)
+{
+	return result->complete || f->client.attempt.delivered || f->full_wished || !f->told;
+}
+
+static int full_read(struct follower *f, bool *ret_complete, struct err *err)
+{
+	struct read_result result = { 0 };
+
+	print_files(&f->client.job, f->files);
+	f->client.job.follow = (uint8_t)f->source->follow.mode;
+	f->anew = f->polite = false;
+	f->fetches = 0;
+	if (client_read(&f->client, &result, err) < 0)
+		return -1;
+	if (worth_telling(f, &result)) {
+		f->full_wished = false;
+		f->told = true;
+		if (open_run(f, true, err) < 0)
+			return -1;
+		f->run_open = false;
+		if (f->out->end(f->out->context, &result, err) < 0)
+			return -1;
+	}
+	if (result.complete) {
+		note_full(f, &result);
+	} else {
+		note_server(f);
+		note_problem(f, "%s%s%s", result.reason, result.detail[0] ? ": " : "",
+			     result.detail);
+	}
+	*ret_complete = result.complete;
+	return 0;
+}
+
+/* --- what is in a batch --- */
+
+static bool is_wanted(const struct follower *f, uint32_t id)
+{
+	size_t low = 0, high = f->wanted_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (f->wanted[middle] < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < f->wanted_count && f->wanted[low] == id;
+}
+
+static int give_identity(struct follower *f, struct reader *body, struct err *err)
+{
+	size_t size = reader_left(body), key_size;
+	const char *key;
+
+	if (record_key(body->at, size, &key, &key_size, err) < 0)
+		return -1;
+	return f->out->identity(f->out->context, body->at, size, err);
+}
+
+static int give_quarantine(struct follower *f, struct reader *body, struct err *err)
+{
+	struct quarantined entry;
+
+	if (quarantine_decode(body, f->client.attempt.scratch, &entry, err) < 0)
+		return -1;
+	return f->out->quarantine(f->out->context, &entry, err);
+}
+
+static int give_group(struct follower *f, struct reader *body, struct err *err)
+{
+	struct protocol_group group;
+
+	if (group_decode(body, &group, err) < 0)
+		return -1;
+	/* A wanted group that vanished is for a full read to say. */
+	if (!group.found || !is_wanted(f, group.id))
+		return err_set(err, ERR_PROTOCOL, "the worker told of group %u unasked",
+			       (unsigned)group.id);
+	return f->out->group(f->out->context, group.id, true, group.members, err);
+}
+
+static int give_groups(struct follower *f, struct reader *body, struct err *err)
+{
+	struct protocol_groups groups;
+
+	if (groups_decode(body, f->client.attempt.scratch, &groups, err) < 0)
+		return -1;
+	for (size_t i = 0; i < groups.count; i++)
+		if (!is_wanted(f, groups.ids[i]))
+			return err_set(err, ERR_PROTOCOL, "the worker told of group %u unasked",
+				       (unsigned)groups.ids[i]);
+	return f->out->groups(f->out->context, groups.key, groups.key_size, groups.ids,
+			      groups.count, groups.complete, err);
+}
+
+static int give_gone(struct follower *f, struct reader *body, struct err *err)
+{
+	const char *key;
+	size_t size;
+
+	if (key_decode(body, &key, &size, err) < 0)
+		return -1;
+	return f->out->gone(f->out->context, key, size, err);
+}
+
+static int give(struct follower *f, uint16_t type, struct reader body, struct err *err)
+{
+	arena_reset(f->client.attempt.scratch);
+	switch (type) {
+	case PROTOCOL_IDENTITY: return give_identity(f, &body, err);
+	case PROTOCOL_QUARANTINE: return give_quarantine(f, &body, err);
+	case PROTOCOL_GROUP: return give_group(f, &body, err);
+	case PROTOCOL_GROUPS: return give_groups(f, &body, err);
+	default: return give_gone(f, &body, err);
+	}
+}
+
+/* Into the run, what was held back. */
+static int give_held(struct follower *f, struct err *err)
+{
+	struct strbuf *held = &f->batch.held;
+	struct reader in = reader_init(held->data, held->size);
+
+	while (reader_left(&in) > 0) {
+		size_t size = get_u32(&in);
+		uint16_t type = get_u16(&in);
+		if (give(f, type, reader_init(in.at, size), err) < 0)
+			return -1;
+		in.at += size;
+	}
+	strbuf_clear(held);
+	return 0;
+}
+
+/* Larger than what is held back: what was committed before is finished, this one gets its own run. */
+static int stream_batch(struct follower *f, struct err *err)
+{
+	if (finish_run(f, err) < 0 || open_run(f, false, err) < 0)
+		return -1;
+	f->run_begin_us = f->batch.begin_us;
+	f->batch.streamed = true;
+	return give_held(f, err);
+}
+
+static void drop_batch(struct follower *f)
+{
+	if (f->batch.streamed)
+		abort_run(f);
+	f->batch.open = f->batch.streamed = false;
+	strbuf_clear(&f->batch.held);
+}
+
+/* --- messages --- */
+
+static int out_of_place(uint16_t type, struct err *err)
+{
+	return err_set(err, ERR_PROTOCOL, "the worker sent a message of type %u out of place",
+		       (unsigned)type);
+}
+
+static int take_begin(struct follower *f, const struct message *message, struct err *err)
+{
+	if (f->batch.open || f->link == LINK_LOST)
+		return out_of_place(message->type, err);
+	if (empty_decode(&message->body, err) < 0)
+		return -1;
+	f->batch.open = true;
+	f->batch.streamed = false;
+	f->batch.changes = 0;
+	f->batch.begin_us = clock_monotonic_us();
+	strbuf_clear(&f->batch.held);
+	return 0;
+}
+
+static int take_change(struct follower *f, const struct message *message, struct err *err)
+{
+	struct batch *batch = &f->batch;
+	size_t size = reader_left(&message->body);
+
+	if (!batch->open)
+		return out_of_place(message->type, err);
+	if (message->type == PROTOCOL_IDENTITY || message->type == PROTOCOL_GROUPS ||
+	    message->type == PROTOCOL_GONE)
+		batch->changes++;
+	if (!batch->streamed && batch->held.size + size + MESSAGE_HEADER_SIZE > HELD_MAX &&
+	    stream_batch(f, err) < 0)
+		return -1;
+	if (batch->streamed)
+		return give(f, message->type, message->body, err);
+	put_u32(&batch->held, (uint32_t)size);
+	put_u16(&batch->held, message->type);
+	strbuf_append(&batch->held, message->body.at, size);
+	return strbuf_failed(&batch->held) ? err_set(err, ERR_MEMORY, "out of memory") : 0;
+}
+
+/* The connection that the worker got is good. */
+static void note_resumed(struct follower *f)
+{
+	f->state.reconnects++;
+	server_list_finish(&f->servers);
+	note_connected(f);
+}
+
+static int take_commit(struct follower *f, struct message *message, struct err *err)
+{
+	struct batch *batch = &f->batch;
+	bool answers = batch->held.size == 0 && !batch->streamed && f->fetches > 0;
+	uint64_t changes;
+
+	if (!batch->open)
+		return out_of_place(message->type, err);
+	if (commit_decode(&message->body, &changes, err) < 0)
+		return -1;
+	if (changes != batch->changes)
+		return err_set(err, ERR_PROTOCOL, "the worker's counts do not add up");
+	if (batch->held.size > 0 || answers) {
+		bool first = !f->run_open;
+		if (open_run(f, false, err) < 0)
+			return -1;
+		if (first)
+			f->run_begin_us = batch->begin_us;
+		if (give_held(f, err) < 0)
+			return -1;
+	}
+	f->fetches -= f->fetches > 0;
+	f->run_changes += changes;
+	batch->open = false;
+	if (f->link == LINK_RESUMING)
+		note_resumed(f);
+	if (!batch->streamed && f->run_changes < RUN_CHANGES)
+		return 0;
+	batch->streamed = false;
+	return finish_run(f, err);
+}
+
+static int take_trouble(struct follower *f, struct message *message, const char **ret_reason,
+			const char **ret_detail, struct err *err)
+{
+	arena_reset(f->client.attempt.scratch);
+	if (trouble_decode(&message->body, f->client.attempt.scratch, ret_reason, ret_detail, err) <
+	    0)
+		return -1;
+	drop_batch(f);
+	return finish_run(f, err);
+}
+
+/* Where in the list the server is that was lost; it is tried first. */
+static int list_servers(struct follower *f, struct err *err)
+{
+	server_list_finish(&f->servers);
+	f->next_server = 0;
+	if (server_list(&f->source->servers, &f->servers, err) < 0)
+		return -1;
+	for (size_t i = 0; i < f->servers.count; i++)
+		if (strcmp(f->servers.items[i].url, f->client.server.url) == 0)
+			f->next_server = i;
+	return 0;
+}
+
+static void retry_later(struct follower *f)
+{
+	f->retry_us = clock_monotonic_us() + backoff_us(f->lost_in_a_row, f->servers.count,
+							RECONNECT_FIRST_US, RECONNECT_MOST_US,
+							randombytes_random());
+}
+
+static int take_lost(struct follower *f, struct message *message, struct err *err)
+{
+	const char *reason, *detail;
+	bool again = f->link == LINK_RESUMING;
+
+	if (f->link == LINK_LOST)
+		return out_of_place(message->type, err);
+	if (take_trouble(f, message, &reason, &detail, err) < 0)
+		return -1;
+	if (again) {
+		f->lost_in_a_row += strcmp(reason, "bind-refused") == 0 ? REFUSED_FAILURES : 1;
+		f->next_server++;
+	} else if (list_servers(f, err) < 0) {
+		return -1;
+	}
+	f->link = LINK_LOST;
+	f->fetches = 0;
+	note_problem(f, "%s: %s: %s", f->client.server.url, reason, detail);
+	retry_later(f);
+	return 0;
+}
+
+static int take_restart(struct follower *f, struct message *message, struct err *err)
+{
+	const char *reason, *detail;
+
+	if (take_trouble(f, message, &reason, &detail, err) < 0)
+		return -1;
+	read_anew(f, false, reason, detail);
+	return 0;
+}
+
+static int take_pulse(struct follower *f, const struct message *message, struct err *err)
+{
+	if (f->link == LINK_LOST)
+		return out_of_place(message->type, err);
+	return empty_decode(&message->body, err);
+}
+
+static int take_mode(struct follower *f, struct message *message, struct err *err)
+{
+	if (f->batch.open || f->link != LINK_RESUMING)
+		return out_of_place(message->type, err);
+	return attempt_take_mode(&f->client.attempt, message, err);
+}
+
+static int take_phase(struct follower *f, struct message *message, struct err *err)
+{
+	if (f->link != LINK_RESUMING)
+		return out_of_place(message->type, err);
+	return phase_decode(&message->body, &f->client.attempt.phase, err);
+}
+
+static int take_progress(const struct follower *f, struct message *message, struct err *err)
+{
+	uint64_t entries;
+
+	if (f->link == LINK_LOST)
+		return out_of_place(message->type, err);
+	return progress_decode(&message->body, &entries, err);
+}
+
+static int take(struct follower *f, struct message *message, struct err *err)
+{
+	f->heard_us = clock_monotonic_us();
+	if (f->link == LINK_UP)
+		note_contact(f);
+	arena_reset(f->client.attempt.scratch);
+	switch (message->type) {
+	case PROTOCOL_BEGIN: return take_begin(f, message, err);
+	case PROTOCOL_IDENTITY:
+	case PROTOCOL_GROUPS:
+	case PROTOCOL_GONE:
+	case PROTOCOL_QUARANTINE:
+	case PROTOCOL_GROUP: return take_change(f, message, err);
+	case PROTOCOL_COMMIT: return take_commit(f, message, err);
+	case PROTOCOL_PULSE: return take_pulse(f, message, err);
+	case PROTOCOL_LOST: return take_lost(f, message, err);
+	case PROTOCOL_RESTART: return take_restart(f, message, err);
+	case PROTOCOL_MODE: return take_mode(f, message, err);
+	case PROTOCOL_PHASE: return take_phase(f, message, err);
+	case PROTOCOL_PROGRESS: return take_progress(f, message, err);
+	default: return out_of_place(message->type, err);
+	}
+}
+
+/* --- waiting --- */
+
+/* Is something there to be received at once? socket -1: wait for the wake only. */
+static bool wait_readable(const struct follower *f, int socket, int timeout_ms)
+{
+	struct pollfd ready[] = { { .fd = socket, .events = POLLIN },
+				  { .fd = f->out->wake_fd, .events = POLLIN } };
+
+	/* Wishes wait for the end of what is open. */
+	if (f->run_open || f->batch.open)
+		ready[1].fd = -1;
+	/* An interrupted wait is one that found nothing. */
+	return poll(ready, ARRAY_LEN(ready), timeout_ms) > 0 && ready[0].revents != 0;
+}
+
+static bool message_waits(const struct follower *f, int timeout_ms)
+{
+	const struct attempt *attempt = &f->client.attempt;
+
+	return message_pending(attempt->stream) ||
+	       wait_readable(f, attempt->worker.socket, timeout_ms);
+}
+
+static void worker_is_gone(struct follower *f, const char *cause)
+{
+	char text[128], detail[256] = "";
+
+	attempt_worker_status(&f->client.attempt, text, sizeof(text));
+	append_text(detail, sizeof(detail), "the worker ended with %s%s%s", text,
+		    cause[0] ? ": " : "", cause);
+	drop_batch(f);
+	read_anew(f, false, "worker-died", detail);
+}
+
+/* What the worker did wrong is its end and no failure of ours. */
+static int judge(struct follower *f, struct err *err)
+{
+	char detail[256] = "";
+
+	if (err->code != ERR_PROTOCOL)
+		return -1;
+	append_text(detail, sizeof(detail), "%s", err->text);
+	err_clear(err);
+	/* Its batch may have got half into the run: a full read brings all of it. */
+	drop_batch(f);
+	abort_run(f);
+	read_anew(f, false, "protocol-error", detail);
+	return 0;
+}
+
+static int receive_one(struct follower *f, struct err *err)
+{
+	struct message message;
+	int received = message_receive(f->client.attempt.stream, clock_monotonic_us() + FRAME_US,
+				       &message, NULL, err);
+
+	if (received < 0 && err->code == ERR_UNAVAILABLE) {
+		err_clear(err);
+		return 0;
+	}
+	if (received < 0 && err->code == ERR_MEMORY)
+		return -1;
+	if (received <= 0) {
+		worker_is_gone(f, received < 0 ? err->text : "");
+		err_clear(err);
+		return 0;
+	}
+	return take(f, &message, err) < 0 ? judge(f, err) : 0;
+}
+
+/* --- the connection --- */
+
+static int send_to_worker(struct follower *f, const struct strbuf *frame, int fd, struct err *err)
+{
+	if (message_send(f->client.attempt.worker.socket, frame, fd, err) == 0)
+		return 0;
+	if (err->code != ERR_UNAVAILABLE)
+		return -1;
+	worker_is_gone(f, "");
+	err_clear(err);
+	return 0;
+}
+
+static int resume_on(struct follower *f, int fd, struct err *err)
+{
+	const struct protocol_resume resume = { f->client.job.transport, f->client.job.url };
+	AUTO(strbuf) struct strbuf frame = STRBUF(PROTOCOL_JOB_MAX);
+
+	resume_encode(&resume, &frame);
+	f->link = LINK_RESUMING;
+	f->client.attempt.phase = PHASE_SETUP;
+	f->resumed_us = f->heard_us = clock_monotonic_us();
+	return send_to_worker(f, &frame, fd, err);
+}
+
+static int reconnect(struct follower *f, struct err *err)
+{
+	AUTO(fd) int fd = -1;
+
+	/* The names behind a domain may be others by now. */
+	if (f->next_server >= f->servers.count) {
+		if (list_servers(f, err) < 0)
+			return -1;
+		f->next_server = 0;
+	}
+	if (f->servers.count == 0) {
+		f->lost_in_a_row++;
+		note_problem(f, "connect-failed: %s", f->servers.problem);
+		retry_later(f);
+		return 0;
+	}
+	f->client.server = f->servers.items[f->next_server];
+	f->client.job.url = f->client.server.url;
+	f->client.job.transport = client_transport(f->source, &f->client.server);
+	note_server(f);
+	if (attempt_connect(&f->client.attempt, &f->client.server, &fd, err) == 0)
+		return resume_on(f, fd, err);
+	if (err->code == ERR_CANCELLED)
+		return -1;
+	f->lost_in_a_row++;
+	f->next_server++;
+	note_problem(f, "%s: connect-failed: %s", f->client.server.url, err->text);
+	err_clear(err);
+	retry_later(f);
+	return 0;
+}
+
+/* --- between messages --- */
+
+static int send_fetch(struct follower *f, const char *key, struct err *err)
+{
+	AUTO(strbuf) struct strbuf frame = STRBUF(PROTOCOL_KEY_MAX + 64);
+
+	if (f->link != LINK_UP || key[0] == '\0' || strlen(key) > PROTOCOL_KEY_MAX)
+		return 0;
+	key_encode(PROTOCOL_FETCH, key, strlen(key), &frame);
+	f->fetches++;
+	return send_to_worker(f, &frame, -1, err);
+}
+
+static int look_at_wishes(struct follower *f, struct err *err)
+{
+	const char *key = "";
+
+	if (!f->out->wish)
+		return 0;
+	switch (f->out->wish(f->out->context, &key)) {
+	case FOLLOW_FULL:
+		f->full_wished = true;
+		f->anew = f->polite = true;
+		return 0;
+	case FOLLOW_FETCH: return send_fetch(f, key, err);
+	case FOLLOW_ON:
+	default: return 0;
+	}
+}
+
+static void look_at_deadlines(struct follower *f)
+{
+	const struct job *job = &f->client.job;
+	int64_t now_us = clock_monotonic_us();
+	int64_t quiet_us = (int64_t)job->answer_ms * 1000 + ATTEMPT_MARGIN_US;
+
+	if (f->full_due_us && now_us >= f->full_due_us) {
+		f->anew = f->polite = true;
+		return;
+	}
+	if (f->link == LINK_LOST)
+		return;
+	if (f->link == LINK_UP && !f->batch.open)
+		quiet_us += (int64_t)job->keepalive_ms * 1000;
+	if (now_us - f->heard_us >= quiet_us)
+		read_anew(f, false, "worker-silent", "the worker did not say a word in time");
+	else if (f->link == LINK_RESUMING &&
+		 now_us - f->resumed_us >= f->source->timeouts.total_s * US_PER_S)
+		read_anew(f, false, "timeout", "catching up took too long");
+}
+
+static int look_around(struct follower *f, struct err *err)
+{
+	if (cancelled(f, err) < 0)
+		return -1;
+	/* What is committed by the worker is so by us before anything else happens. */
+	if (f->run_open && !f->batch.streamed &&
+	    (clock_monotonic_us() - f->run_begin_us >= RUN_US || !message_waits(f, 0)) &&
+	    finish_run(f, err) < 0)
+		return -1;
+	if (!f->run_open && !f->batch.open && look_at_wishes(f, err) < 0)
+		return -1;
+	/* A worker has read them before it locked itself up: another one must. */
+	if (f->link == LINK_LOST && files_changed(f))
+		read_anew(f, true, "files-changed", "the password or a certificate was replaced");
+	if (!f->anew)
+		look_at_deadlines(f);
+	return 0;
+}
+
+static int slice_ms(const struct follower *f)
+{
+	int64_t left_ms;
+
+	if (f->link != LINK_LOST)
+		return SLICE_MS;
+	left_ms = (f->retry_us - clock_monotonic_us() + 999) / 1000;
+	if (left_ms < 0)
+		return 0;
+	return left_ms < SLICE_MS ? (int)left_ms : SLICE_MS;
+}
+
+/* 0: a full read is due; -1: our own side, or cancelled. */
+static int follow_on(struct follower *f, struct err *err)
+{
+	while (!f->anew) {
+		if (look_around(f, err) < 0)
+			return -1;
+		if (f->anew)
+			break;
+		if (message_waits(f, slice_ms(f))) {
+			if (receive_one(f, err) < 0)
+				return -1;
+		} else if (f->link == LINK_LOST && clock_monotonic_us() >= f->retry_us) {
+			if (reconnect(f, err) < 0)
+				return -1;
+		}
+	}
+	drop_batch(f);
+	return finish_run(f, err);
+}
+
+/* --- from one full read to the next --- */
+
+static int pause_until(struct follower *f, int64_t until_us, struct err *err)
+{
+	for (;;) {
+		int64_t left_ms = (until_us - clock_monotonic_us() + 999) / 1000;
+		if (cancelled(f, err) < 0)
+			return -1;
+		if (look_at_wishes(f, err) < 0)
+			return -1;
+		if (left_ms <= 0 || f->full_wished || files_changed(f))
+			return 0;
+		wait_readable(f, -1, left_ms < SLICE_MS ? (int)left_ms : SLICE_MS);
+	}
+}
+
+/* A full read, and what follows from it. ret_delay_us: before the next one. */
+static int one_round(struct follower *f, int64_t *ret_delay_us, struct err *err)
+{
+	int64_t begin_us = 0;
+	bool complete = false, costly;
+	int result = full_read(f, &complete, err);
+
+	if (result == 0 && complete) {
+		begin_us = clock_monotonic_us();
+		result = follow_on(f, err);
+	}
+	drop_batch(f);
+	abort_run(f);
+	attempt_stop(&f->client.attempt);
+	f->link = LINK_LOST;
+	if (result < 0 && err->code == ERR_CANCELLED)
+		return -1;
+	if (result < 0) {
+		note_problem(f, "%s", err->text);
+		err_clear(err);
+	}
+	/* For the directory, or as a step to the account's lock-out. */
+	costly = f->client.attempt.delivered ||
+		 strcmp(f->client.attempt.result.reason, "bind-refused") == 0;
+	*ret_delay_us = 0;
+	if (begin_us && clock_monotonic_us() - begin_us >= GOOD_US)
+		f->failed_reads = 0;
+	if (result == 0 && complete && f->polite)
+		return 0;
+	f->state.restarts += begin_us != 0;
+	/* After one that had begun to follow the first time may be chance. */
+	*ret_delay_us = backoff_us(f->failed_reads + (begin_us == 0), 1, READ_FIRST_US,
+				   costly ? READ_MOST_US : RECONNECT_MOST_US, randombytes_random());
+	f->failed_reads++;
+	return 0;
+}
+
+static int follow(struct follower *f, struct err *err)
+{
+	int64_t delay_us = 0;
+
+	for (;;) {
+		if (pause_until(f, clock_monotonic_us() + delay_us, err) < 0 ||
+		    one_round(f, &delay_us, err) < 0)
+			return err->code == ERR_CANCELLED ? 0 : -1;
+	}
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static int sort_wanted(struct follower *f, const struct wanted_group *groups, size_t count,
+		       struct err *err)
+{
+	f->wanted = alloc_zeroed(count + 1, sizeof(*f->wanted));
+	if (!f->wanted)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	for (size_t i = 0; i < count; i++)
+		f->wanted[i] = groups[i].id;
+	f->wanted_count = count;
+	qsort(f->wanted, count, sizeof(*f->wanted), compare_ids);
+	return 0;
+}
+
+int ldap_source_follow(const struct ldap_source *source, const struct wanted_attribute *attributes,
+		       size_t attribute_count, const struct wanted_group *groups,
+		       size_t group_count, const struct follow_intake *intake, struct err *err)
+{
+	struct err own_err = { 0 };
+	struct follower f = {
+		.source = source,
+		.out = intake,
+		.intake = { .context = &f,
+			    .identity = read_identity,
+			    .quarantine = read_quarantine,
+			    .group = read_group,
+			    .progress = read_progress,
+			    .cancelled = read_cancelled },
+		.batch.held = STRBUF(HELD_MAX + MESSAGE_HEADER_SIZE),
+	};
+	int status;
+
+	if (!err)
+		err = &own_err;
+	f.state = (struct follow_state){
+		.mode = "", .vendor = "", .identity = "", .server = f.server, .problem = f.problem
+	};
+	status = client_init(&f.client, source, attributes, attribute_count, groups, group_count,
+			     &f.intake, err);
+	if (status == 0)
+		status = sort_wanted(&f, groups, group_count, err);
+	if (status == 0)
+		status = follow(&f, err);
+	client_finish(&f.client);
+	server_list_finish(&f.servers);
+	strbuf_finish(&f.batch.held);
+	free(f.wanted);
+	return status;
+}
