@@ -29,7 +29,7 @@ struct shape {
 	uint32_t largest;
 };
 
-static void stop(const char *what)
+static _Noreturn void stop(const char *what)
 {
 	fprintf(stderr, "bench_closure: %s\n", what);
 	exit(1);
