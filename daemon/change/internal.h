@@ -12,6 +12,7 @@
 #define CHANGE_INTERNAL_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/hash.h>
@@ -122,8 +123,7 @@ struct job {
 	void (*finished)(struct changer *changer, struct job *job);
 	int result;
 	struct err err;
-	bool done;
-	pthread_cond_t answered; /* of who waits for it */
+	sem_t answered; /* of who waits for it */
 };
 int writer_start(struct changer *changer, struct err *err);
 void writer_stop(struct changer *changer); /* finishes what waits */
@@ -209,6 +209,7 @@ struct changer {
 	struct job *requests, **requests_end;
 	struct job *bulks, **bulks_end;
 	bool stopping, started;
+	bool waits; /* the writer, for a job */
 	pthread_t thread;
 	struct copier *copier;
 	struct live_setup *setup;   /* by mutex */

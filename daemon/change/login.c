@@ -29,6 +29,7 @@
 #define AGENT_MAX 200
 #define ATTEMPTS 3
 #define NAME_MAX_BYTES 2048
+#define CONFIRMED_LATER_S 86400
 
 struct attempt {
 	const struct login *login;
@@ -48,6 +49,8 @@ struct attempt {
 	struct identity_change stored; /* what will be stored of it */
 	int64_t user_id;	       /* 0: someone new */
 	bool known, unchanged, linked, written;
+	bool confirms;	/* the session stands for having read the identity again */
+	int64_t read_s; /* when it was read before */
 };
 
 static int no_memory(struct err *err)
@@ -281,6 +284,7 @@ static int find_known(struct attempt *attempt, struct err *err)
 	}
 	attempt->known = true;
 	attempt->user_id = row.user_id;
+	attempt->read_s = row.read_s;
 	attempt->unchanged = row.record_size == attempt->stored.record_size &&
 			     memcmp(row.record, attempt->stored.record, row.record_size) == 0;
 	return 1;
@@ -536,6 +540,33 @@ static int apply(struct attempt *attempt, const struct person_change *change,
 		       : 0;
 }
 
+/*
+ * May it be told in idle time that the identity was read again? Only when nothing is decided by the
+ * difference until then: whether somebody is stale, or was asked for groups that rules name now.
+ */
+static bool may_confirm_later(const struct attempt *attempt)
+{
+	const struct live_setup *setup = attempt->setup;
+	int number = schema_find_source(setup->setup.decision.schema, attempt->login->source,
+					strlen(attempt->login->source));
+	int64_t age_s = attempt->login->now_s - attempt->read_s;
+	int64_t stale_s = setup->setup.policy->stale_after_s;
+
+	if (stale_s > 0 && age_s >= stale_s / 2)
+		return false;
+	return number >= 0 && attempt->read_s > setup->groups_since_s[number] && age_s >= 0 &&
+	       age_s < CONFIRMED_LATER_S;
+}
+
+static int confirm(struct attempt *attempt, struct err *err)
+{
+	attempt->confirms = may_confirm_later(attempt);
+	return attempt->confirms
+		       ? 0
+		       : store_identity_confirm(attempt->changer->store, attempt->login->source,
+						attempt->identity.key, attempt->login->now_s, err);
+}
+
 static int write_person(struct attempt *attempt, struct person_change *change, struct err *err)
 {
 	bool visible = person_change_is_visible(change);
@@ -544,8 +575,7 @@ static int write_person(struct attempt *attempt, struct person_change *change, s
 
 	if (attempt->unchanged) {
 		change->identity_count = 0;
-		if (store_identity_confirm(attempt->changer->store, attempt->login->source,
-					   attempt->identity.key, attempt->login->now_s, err) < 0)
+		if (confirm(attempt, err) < 0)
 			return -1;
 	}
 	if (visible) {
@@ -615,7 +645,9 @@ static int open_session(struct attempt *attempt, struct err *err)
 		session.until_s = assertion->session_until_s;
 	if (!session.agent)
 		return no_memory(err);
-	if (store_session_insert(attempt->changer->store, &session, err) < 0)
+	if ((attempt->confirms ? store_session_insert_confirming(attempt->changer->store, &session,
+								 attempt->identity.key, err)
+			       : store_session_insert(attempt->changer->store, &session, err)) < 0)
 		return -1;
 	token.session_id = session.id;
 	attempt->outcome->session = session;
@@ -714,7 +746,7 @@ static int login_job(struct changer *changer, struct job *job, struct err *err)
 	attempt->arena = arena;
 	attempt->user_id = 0;
 	attempt->known = attempt->unchanged = attempt->linked = false;
-	attempt->lacking = attempt->written = false;
+	attempt->lacking = attempt->written = attempt->confirms = false;
 	attempt->setup = changer_coming_setup(changer, &attempt->generation);
 	result = sign_in(attempt, err);
 	if (result == 0)

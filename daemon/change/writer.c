@@ -30,6 +30,14 @@ static void enqueue(struct job ***end, struct job *job)
 	*end = &job->next;
 }
 
+/* With the mutex. */
+static void wake_writer(struct changer *changer)
+{
+	if (changer->waits)
+		pthread_cond_signal(&changer->wake);
+	changer->waits = false;
+}
+
 static struct job *dequeue(struct job **head, struct job ***end)
 {
 	struct job *job = *head;
@@ -48,10 +56,8 @@ static void answer(struct changer *changer, struct job *job)
 		job->finished(changer, job);
 		return;
 	}
-	pthread_mutex_lock(&changer->mutex);
-	job->done = true;
-	pthread_cond_signal(&job->answered);
-	pthread_mutex_unlock(&changer->mutex);
+	/* Whoever waits may be gone, with the job, as soon as this is told. */
+	sem_post(&job->answered);
 }
 
 static void run_bulk(struct changer *changer, struct job *job)
@@ -113,6 +119,14 @@ static void answer_all(struct changer *changer, struct job *jobs)
 	}
 }
 
+/* A failure is left for the next time, as in idle time. */
+static void tidy_behind(struct changer *changer)
+{
+	if (store_set_durable(changer->store, false, NULL) == 0)
+		store_tidy_behind(changer->store, NULL);
+	copier_follow(changer->copier, changer->store);
+}
+
 static void run_requests(struct changer *changer, struct job *jobs)
 {
 	struct err err;
@@ -145,6 +159,8 @@ static void run_requests(struct changer *changer, struct job *jobs)
 	}
 	change_step("committed");
 	answer_all(changer, jobs);
+	if (store_is_behind(changer->store))
+		tidy_behind(changer);
 }
 
 /* All requests waiting now, as a list of their own. */
@@ -169,6 +185,7 @@ enum idle { IDLE_DONE, IDLE_WAITS, IDLE_WORKS };
 static bool is_pause(struct changer *changer)
 {
 	struct timespec until;
+	bool pause;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_nsec += IDLE_NS;
@@ -176,7 +193,10 @@ static bool is_pause(struct changer *changer)
 		until.tv_nsec -= 1000000000;
 		until.tv_sec++;
 	}
-	return pthread_cond_timedwait(&changer->wake, &changer->mutex, &until) == ETIMEDOUT;
+	changer->waits = true;
+	pause = pthread_cond_timedwait(&changer->wake, &changer->mutex, &until) == ETIMEDOUT;
+	changer->waits = false;
+	return pause;
 }
 
 /* Two users of one name, or a row that is gone: no later time will mend that. */
@@ -206,7 +226,9 @@ static void wait_for_jobs(struct changer *changer, enum idle *idle)
 	int left;
 
 	if (*idle == IDLE_DONE) {
+		changer->waits = true;
 		pthread_cond_wait(&changer->wake, &changer->mutex);
+		changer->waits = false;
 		return;
 	}
 	if (*idle == IDLE_WAITS && !is_pause(changer))
@@ -217,7 +239,10 @@ static void wait_for_jobs(struct changer *changer, enum idle *idle)
 		store_give_back(changer->store);
 	*idle = IDLE_WORKS;
 	err_clear(&err);
-	left = store_tidy(changer->store, &err);
+	/* What a power cut undoes of this is done again. */
+	left = store_set_durable(changer->store, false, &err);
+	if (left == 0)
+		left = store_tidy(changer->store, &err);
 	copier_follow(changer->copier, changer->store);
 	if (left < 0)
 		report_damage(changer, &err);
@@ -303,19 +328,19 @@ static int run_and_wait(struct changer *changer, struct job ***end, job_run *run
 {
 	struct job job = { .run = run, .context = context };
 
-	pthread_cond_init(&job.answered, NULL);
+	sem_init(&job.answered, 0, 0);
 	pthread_mutex_lock(&changer->mutex);
 	if (changer->stopping) {
 		pthread_mutex_unlock(&changer->mutex);
-		pthread_cond_destroy(&job.answered);
+		sem_destroy(&job.answered);
 		return err_set(err, ERR_UNAVAILABLE, "the daemon is stopping");
 	}
 	enqueue(end, &job);
-	pthread_cond_signal(&changer->wake);
-	while (!job.done)
-		pthread_cond_wait(&job.answered, &changer->mutex);
+	wake_writer(changer);
 	pthread_mutex_unlock(&changer->mutex);
-	pthread_cond_destroy(&job.answered);
+	while (sem_wait(&job.answered) < 0)
+		;
+	sem_destroy(&job.answered);
 	if (job.result < 0 && err)
 		*err = job.err;
 	return job.result;
@@ -334,12 +359,11 @@ int writer_bulk(struct changer *changer, job_run *run, void *context, struct err
 void writer_submit(struct changer *changer, struct job *job)
 {
 	job->result = 0;
-	job->done = false;
 	err_clear(&job->err);
 	pthread_mutex_lock(&changer->mutex);
 	if (!changer->stopping) {
 		enqueue(&changer->bulks_end, job);
-		pthread_cond_signal(&changer->wake);
+		wake_writer(changer);
 		pthread_mutex_unlock(&changer->mutex);
 		return;
 	}

@@ -76,12 +76,13 @@ static int request_number(struct store *store, const char *request, int64_t *ret
 
 static int append_row(struct store *store, const struct audit_row *row, struct err *err)
 {
-	int64_t actor, action, request;
-	unsigned char uuid[16];
+	int64_t actor, action, request = 0;
+	unsigned char uuid[16], request_uuid[16];
+	bool by_uuid = compact_uuid(row->request, request_uuid);
 
 	if (names_ensure(store, NAMES_GENERAL, row->actor, &actor, err) < 0 ||
 	    names_ensure(store, NAMES_GENERAL, row->action, &action, err) < 0 ||
-	    request_number(store, row->request, &request, err) < 0)
+	    (!by_uuid && request_number(store, row->request, &request, err) < 0))
 		return -1;
 
 	AUTO(query) struct query query = query_open(store, STATEMENT_AUDIT_APPEND);
@@ -92,8 +93,13 @@ static int append_row(struct store *store, const struct audit_row *row, struct e
 	query_int(&query, action);
 	bind_object(&query, row->object, uuid);
 	query_int(&query, request);
+	if (by_uuid)
+		query_blob(&query, request_uuid, sizeof(request_uuid));
+	else
+		query_text(&query, NULL);
 	query_text(&query, row->detail);
 	query_blob(&query, row->hash.byte, sizeof(row->hash.byte));
+	store->late_rows++;
 	return query_run(&query, err);
 }
 
@@ -153,11 +159,12 @@ struct store_audit_cursor {
 	struct strbuf texts; /* of the present row */
 };
 
+#define ROW_COLUMNS "a.seq, at_s, actor, action, a.object, request, detail, hash, request_uuid"
+
 /* Pieces of the condition, one for each field that is asked for. */
-static void write_sql(const struct audit_query *query, bool object_is_user, struct strbuf *sql)
+static void write_filter(const struct audit_query *query, struct strbuf *sql)
 {
-	strbuf_puts(sql, "SELECT seq, at_s, actor, action, object, request, detail, hash "
-			 "FROM audit WHERE seq > ?1");
+	strbuf_puts(sql, " AND a.seq > ?1");
 	if (query->from_s)
 		strbuf_puts(sql, " AND at_s >= ?2");
 	if (query->to_s)
@@ -166,11 +173,36 @@ static void write_sql(const struct audit_query *query, bool object_is_user, stru
 		strbuf_puts(sql, " AND actor = ?4");
 	if (query->action)
 		strbuf_puts(sql, " AND action = ?5");
+	/* A UUID too may have a number: before version 3 it had. */
 	if (query->request)
-		strbuf_puts(sql, " AND request = ?6");
-	if (query->object)
-		strbuf_puts(sql, object_is_user ? " AND object = ?7" : " AND object = ?8");
-	strbuf_puts(sql, query->newest_first ? " ORDER BY seq DESC" : " ORDER BY seq");
+		strbuf_puts(sql, " AND (request = ?6 OR request_uuid = ?10) AND "
+				 "(request <> 0 OR request_uuid IS ?10)");
+}
+
+/* What is about an object: by the index, and the latest rows by looking through them. */
+static void write_by_object(const struct audit_query *query, const char *object, struct strbuf *sql)
+{
+	strbuf_printf(sql,
+		      "SELECT " ROW_COLUMNS " FROM audit_about o CROSS JOIN audit a "
+		      "ON a.seq = o.seq WHERE o.object = %s AND o.seq > ?1",
+		      object);
+	write_filter(query, sql);
+	strbuf_printf(sql,
+		      " UNION ALL SELECT " ROW_COLUMNS " FROM audit a WHERE "
+		      "a.seq > " INDEXED_AUDIT " AND a.object = %s",
+		      object);
+	write_filter(query, sql);
+}
+
+static void write_sql(const struct audit_query *query, bool object_is_user, struct strbuf *sql)
+{
+	if (query->object) {
+		write_by_object(query, object_is_user ? "?7" : "?8", sql);
+	} else {
+		strbuf_puts(sql, "SELECT " ROW_COLUMNS " FROM audit a WHERE true");
+		write_filter(query, sql);
+	}
+	strbuf_puts(sql, query->newest_first ? " ORDER BY 1 DESC" : " ORDER BY 1");
 	strbuf_puts(sql, " LIMIT ?9");
 }
 
@@ -206,12 +238,18 @@ static int cursor_prepare(struct store *store, const struct audit_query *query, 
 	return 0;
 }
 
-/* The object outlives the call only as a copy inside SQLite. */
-static void cursor_bind_object(struct query *query, const struct audit_query *wanted,
-			       const unsigned char *uuid)
+/* They outlive the call only as copies inside SQLite. */
+static void cursor_bind_texts(struct query *query, const struct audit_query *wanted,
+			      const unsigned char *uuid)
 {
 	sqlite3_stmt *statement = query->statement;
 
+	unsigned char request[16];
+
+	if (query->rc != SQLITE_OK)
+		return;
+	if (wanted->request && compact_uuid(wanted->request, request))
+		query->rc = sqlite3_bind_blob(statement, 10, request, 16, SQLITE_TRANSIENT);
 	if (query->rc != SQLITE_OK)
 		return;
 	if (wanted->object && uuid)
@@ -248,7 +286,7 @@ struct store_audit_cursor *store_audit_open(struct store *store, const struct au
 		err_wrap(err, "cannot read the audit log");
 		return NULL;
 	}
-	cursor_bind_object(&cursor->query, wanted, is_user ? uuid : NULL);
+	cursor_bind_texts(&cursor->query, wanted, is_user ? uuid : NULL);
 	cursor->texts = STRBUF(1024 * 1024);
 	return cursor;
 }
@@ -264,6 +302,20 @@ static int copy_name(struct store_audit_cursor *cursor, int column, size_t *ret_
 		return -1;
 	*ret_offset = cursor->texts.size;
 	strbuf_append(&cursor->texts, text, strlen(text) + 1);
+	return 0;
+}
+
+static int copy_request(struct store_audit_cursor *cursor, size_t *ret_offset, struct err *err)
+{
+	struct compact buffer;
+
+	if (sqlite3_column_type(cursor->query.statement, 8) == SQLITE_NULL)
+		return copy_name(cursor, 5, ret_offset, err);
+
+	const char *request = column_compact(&cursor->query, 8, &buffer);
+
+	*ret_offset = cursor->texts.size;
+	strbuf_append(&cursor->texts, request, strlen(request) + 1);
 	return 0;
 }
 
@@ -293,7 +345,7 @@ static int cursor_row(struct store_audit_cursor *cursor, struct audit_row *ret_r
 		memcpy(row.hash.byte, hash, size);
 	strbuf_clear(&cursor->texts);
 	if (copy_name(cursor, 2, &actor, err) < 0 || copy_name(cursor, 3, &action, err) < 0 ||
-	    copy_name(cursor, 5, &request, err) < 0)
+	    copy_request(cursor, &request, err) < 0)
 		return -1;
 	copy_object(cursor, &object);
 	if (strbuf_failed(&cursor->texts))

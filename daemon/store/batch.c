@@ -27,7 +27,10 @@ static const struct {
 	[BATCH_LOGIN] = { "waiting_login", STATEMENT_LOGINS_FILL, 3 },
 	[BATCH_KEY] = { "waiting_key", STATEMENT_KEYS_FILL, 3 },
 	[BATCH_HOLDER] = { "waiting_holder", STATEMENT_HOLDERS_FILL, 3 },
-	[BATCH_AUDIT] = { "waiting_audit", STATEMENT_AUDIT_APPEND, 8 },
+	[BATCH_AUDIT] = { "waiting_audit", STATEMENT_AUDIT_APPEND, 9 },
+	[BATCH_SESSION] = { "waiting_session", STATEMENT_SESSION_INSERT, 14 },
+	[BATCH_TOKEN] = { "waiting_token", STATEMENT_TOKEN_FIRST, 4 },
+	[BATCH_USED] = { "waiting_used", STATEMENT_USED_ADD, 4 },
 };
 
 /* --- the virtual tables --- */
@@ -48,7 +51,7 @@ static int table_connect(sqlite3 *db, void *batch, int argc UNUSED, const char *
 {
 	struct table *table;
 	int rc = sqlite3_declare_vtab(
-		db, "CREATE TABLE x(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12)");
+		db, "CREATE TABLE x(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13)");
 
 	if (rc != SQLITE_OK)
 		return rc;
@@ -106,7 +109,7 @@ static int cursor_eof(sqlite3_vtab_cursor *base)
 {
 	const struct cursor *cursor = (struct cursor *)base;
 
-	return cursor->row * cursor->batch->columns >= cursor->batch->count;
+	return cursor->row * cursor->batch->columns >= cursor->batch->visible;
 }
 
 static int cursor_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
@@ -235,7 +238,7 @@ int batch_end_row(struct batch *batch)
 
 static void empty(struct batch *batch)
 {
-	batch->count = batch->size = 0;
+	batch->count = batch->size = batch->marked = batch->marked_size = 0;
 	batch->failed = false;
 	if (batch->room > 2 * BYTES_MAX) {
 		free(batch->bytes);
@@ -246,45 +249,105 @@ static void empty(struct batch *batch)
 
 struct batch *batch_of(struct store *store, enum statement_id id)
 {
-	for (size_t i = 0; i < BATCHES; i++)
-		if (tables[i].insert == id)
-			return &store->batches[i];
-	return NULL;
+	static const unsigned char places[STATEMENTS] = {
+		[STATEMENT_USER_INSERT] = BATCH_USER + 1,
+		[STATEMENT_IDENTITY_FIRST] = BATCH_IDENTITY + 1,
+		[STATEMENT_RECORD_FIRST] = BATCH_RECORD + 1,
+		[STATEMENT_GRANTS_ADD] = BATCH_GRANTS + 1,
+		[STATEMENT_LOGINS_FILL] = BATCH_LOGIN + 1,
+		[STATEMENT_KEYS_FILL] = BATCH_KEY + 1,
+		[STATEMENT_HOLDERS_FILL] = BATCH_HOLDER + 1,
+		[STATEMENT_AUDIT_APPEND] = BATCH_AUDIT + 1,
+		[STATEMENT_SESSION_INSERT] = BATCH_SESSION + 1,
+		[STATEMENT_TOKEN_FIRST] = BATCH_TOKEN + 1,
+		[STATEMENT_USED_ADD] = BATCH_USED + 1,
+	};
+
+	return places[id] ? &store->batches[places[id] - 1] : NULL;
 }
 
-static int flush_one(struct store *store, enum batch_table table, struct err *err)
+/* The first values of a batch: all of them, or those of a savepoint's mark. */
+static int insert_some(struct store *store, enum batch_table table, size_t values, struct err *err)
 {
 	struct batch *batch = &store->batches[table];
 	int rc = SQLITE_OK;
 
-	if (batch->count == 0)
+	if (values == 0)
 		return 0;
 	if (!store->statements[tables[table].insert])
 		rc = store_prepare(store, tables[table].insert);
+	batch->visible = values;
 	if (rc == SQLITE_OK) {
 		sqlite3_stmt *statement = store->statements[tables[table].insert];
 
 		rc = sqlite3_step(statement);
 		sqlite3_reset(statement);
 	}
-	empty(batch);
+	if (values == batch->count) {
+		empty(batch);
+	} else {
+		batch->count -= values;
+		batch->marked = 0;
+		memmove(batch->values, batch->values + values,
+			batch->count * sizeof(*batch->values));
+	}
 	return rc == SQLITE_DONE ? 0 : store_error(store, rc, err);
+}
+
+static int insert_all(struct store *store, bool marked, struct err *err)
+{
+	struct err cause = { 0 };
+
+	for (int i = 0; i < BATCHES; i++) {
+		const struct batch *batch = &store->batches[i];
+
+		if (insert_some(store, (enum batch_table)i, marked ? batch->marked : batch->count,
+				&cause) == 0)
+			continue;
+		batch_drop(store);
+		store_spoil(store, &cause);
+		if (err)
+			*err = cause;
+		return -1;
+	}
+	return 0;
 }
 
 int batch_flush(struct store *store, struct err *err)
 {
-	struct err cause = { 0 };
+	if (store_enter_savepoint(store, err) < 0)
+		return -1;
+	store->has_waiting = store->has_people_waiting = false;
+	return insert_all(store, false, err);
+}
 
-	store->has_waiting = false;
-	for (int i = 0; i < BATCHES; i++)
-		if (flush_one(store, (enum batch_table)i, &cause) < 0) {
-			batch_drop(store);
-			store_spoil(store, &cause);
-			if (err)
-				*err = cause;
-			return -1;
-		}
-	return 0;
+void batch_mark(struct store *store)
+{
+	for (size_t i = 0; i < BATCHES; i++) {
+		store->batches[i].marked = store->batches[i].count;
+		store->batches[i].marked_size = store->batches[i].size;
+	}
+}
+
+int batch_flush_marked(struct store *store, struct err *err)
+{
+	return insert_all(store, true, err);
+}
+
+void batch_drop_unmarked(struct store *store)
+{
+	for (size_t i = 0; i < BATCHES; i++) {
+		store->batches[i].count = store->batches[i].marked;
+		store->batches[i].size = store->batches[i].marked_size;
+		store->batches[i].failed = false;
+	}
+}
+
+bool batch_is_of_people(const struct store *store, const struct batch *batch)
+{
+	ptrdiff_t table = batch - store->batches;
+
+	return table != BATCH_AUDIT && table < BATCH_SESSION;
 }
 
 bool batch_is_full(const struct batch *batch)
@@ -296,7 +359,7 @@ void batch_drop(struct store *store)
 {
 	for (size_t i = 0; i < BATCHES; i++)
 		empty(&store->batches[i]);
-	store->has_waiting = false;
+	store->has_waiting = store->has_people_waiting = false;
 }
 
 void batch_finish(struct store *store)

@@ -11,6 +11,9 @@
  * are bound as parameters of the statement are, in their order. Every statement but those that
  * say so in statements.c inserts what waits before it runs, and so does the commit: nobody can
  * see the difference, but for the place where an error shows.
+ *
+ * A savepoint is set in SQLite only before something is written inside of it. What waited before is
+ * inserted first; so requests that only add rows of these kinds need none, and share their statements.
  */
 #ifndef STORE_BATCH_H
 #define STORE_BATCH_H
@@ -24,8 +27,6 @@
 
 #include "statements.h"
 
-#define BATCH_COLUMNS 13
-
 struct store;
 
 enum batch_table {
@@ -37,6 +38,9 @@ enum batch_table {
 	BATCH_LOGIN,
 	BATCH_KEY,
 	BATCH_HOLDER,
+	BATCH_SESSION, /* after BATCH_USER */
+	BATCH_TOKEN,   /* after BATCH_SESSION */
+	BATCH_USED,
 	BATCHES
 };
 
@@ -52,6 +56,9 @@ struct batch {
 	unsigned columns;
 	char *bytes;
 	size_t size, room;
+	size_t visible; /* values that are inserted now */
+	/* Values and bytes when the savepoint was set. */
+	size_t marked, marked_size;
 	bool failed; /* out of memory: the row cannot be added */
 };
 
@@ -62,6 +69,14 @@ void batch_bytes(struct batch *batch, unsigned char type, const void *data, size
 /* The values added since are a row. Returns an SQLite result code. */
 int batch_end_row(struct batch *batch);
 bool batch_is_full(const struct batch *batch);
+/* Not of what is only appended at a sign-in. */
+bool batch_is_of_people(const struct store *store, const struct batch *batch);
+/* A savepoint is set here. */
+void batch_mark(struct store *store);
+/* Insert what waited when the savepoint was set; on failure the transaction is spoilt. */
+int batch_flush_marked(struct store *store, struct err *err);
+/* Forget what came after the savepoint was set. */
+void batch_drop_unmarked(struct store *store);
 /* The batch of a statement that inserts into one; NULL. */
 struct batch *batch_of(struct store *store, enum statement_id id);
 /* Insert what waits; on failure the transaction is spoilt. */

@@ -22,6 +22,10 @@
 #include "late.h"
 #include "names.h"
 #include "statements.h"
+#include "used.h"
+
+/* Fewer appended rows than these stay out of their indexes (tidy.c). */
+#define STORE_LATE_MIN 500
 
 /* Users are numbered from 1 without gaps, for none is ever removed. */
 struct horizon {
@@ -40,14 +44,16 @@ struct store {
 	bool in_transaction;
 	bool hasty; /* commits are not waited for on disk: store_set_durable */
 	bool in_savepoint;
-	bool failed;	  /* a write failed: nothing but rollback */
-	int wal_pages;	  /* after the last commit */
+	bool savepoint_waits; /* nothing was written inside of it yet: SQLite knows nothing of it */
+	bool failed;	      /* a write failed: nothing but rollback */
+	int wal_pages;	      /* after the last commit */
 	uint64_t renamed; /* how often somebody's name, or the place of an identity, was changed */
 	struct err failure;
 	struct names names[NAME_SPACES];
 	struct late late;
 	struct batch batches[BATCHES];
-	bool has_waiting; /* rows in them */
+	bool has_waiting;	 /* rows in them */
+	bool has_people_waiting; /* and not only of BATCH_AUDIT, _SESSION, _TOKEN, _USED */
 	/* Known while a transaction or a snapshot is open. */
 	bool horizon_known;
 	struct horizon horizon;
@@ -65,12 +71,20 @@ struct store {
 	int64_t request_id; /* 0: not known */
 	int64_t head_seq;
 	struct hash256 head_hash;
+	/* The number of the last session, known likewise, and of the last one that has no token yet. */
+	bool session_known;
+	int64_t last_session, bare_session;
+	struct used used;
+	/* Rows appended since tidy.c found nothing to do; at first it has to look. */
+	int64_t late_rows;
 };
 
 /* Fill err from an SQLite result code. Returns -1. */
 int store_error(const struct store *store, int rc, struct err *err);
 /* The transaction is spoilt: only rollback is left. Keeps the first reason. Returns -1. */
 int store_spoil(struct store *store, const struct err *err);
+/* Before the first write inside of a savepoint: SQLite is told of it. On failure the transaction is spoilt. */
+int store_enter_savepoint(struct store *store, struct err *err);
 /* -1 with ERR_INTERNAL unless a write may happen now. */
 int store_may_write(struct store *store, struct err *err);
 

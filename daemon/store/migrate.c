@@ -12,6 +12,8 @@ static const char *const migrations[] = {
 #include "sql/0001-first.sql.h"
 	,
 #include "sql/0002-sessions.sql.h"
+	,
+#include "sql/0003-appended.sql.h"
 };
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))

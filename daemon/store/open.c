@@ -175,6 +175,7 @@ struct store *store_open(const char *path, enum store_mode mode, struct err *err
 		return NULL;
 	}
 	store->mode = mode;
+	store->late_rows = STORE_LATE_MIN;
 	pthread_mutex_lock(&create_lock);
 	if (mode == STORE_WRITE)
 		result = create_file(path, err);
@@ -200,6 +201,7 @@ void store_close(struct store *store)
 	for (size_t i = 0; i < NAME_SPACES; i++)
 		names_finish(&store->names[i]);
 	late_forget(store);
+	used_forget(&store->used);
 	tidy_forget(store);
 	sqlite3_close_v2(store->db);
 	batch_finish(store);

@@ -94,7 +94,7 @@ struct query query_open(struct store *store, enum statement_id id)
 
 	if (query.batch)
 		return query;
-	if (store->has_waiting && !statement_needs_no_flush(id))
+	if (store->has_waiting && statement_needs_flush(id, store->has_people_waiting))
 		query.flush_failed = batch_flush(store, NULL) < 0;
 	if (!store->statements[id])
 		query.rc = store_prepare(store, id);
@@ -230,6 +230,7 @@ static int query_wait(struct query *query, struct err *err)
 		return store_spoil(store, &cause);
 	}
 	store->has_waiting = true;
+	store->has_people_waiting |= batch_is_of_people(store, query->batch);
 	return batch_is_full(query->batch) && batch_flush(store, err) < 0 ? -1 : 1;
 }
 
@@ -241,7 +242,7 @@ static int query_write(struct query *query, bool trying, struct err *err)
 		return -1;
 	if (query->batch)
 		return query_wait(query, err);
-	if (query_step(query, err) < 0)
+	if (store_enter_savepoint(query->store, err) < 0 || query_step(query, err) < 0)
 		return -1;
 	if (query->rc == SQLITE_DONE) {
 		query->rc = SQLITE_OK;

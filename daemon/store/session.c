@@ -23,8 +23,9 @@ static int source_number(struct store *store, const char *source, int64_t *ret_i
 }
 
 static void bind_session(struct query *query, const struct session *session, int64_t source,
-			 int64_t format)
+			 int64_t format, int64_t identity)
 {
+	query_int(query, session->id);
 	query_blob(query, session->uuid.byte, sizeof(session->uuid.byte));
 	query_int(query, session->user_id);
 	query_int(query, source);
@@ -37,32 +38,75 @@ static void bind_session(struct query *query, const struct session *session, int
 	query_int(query, session->seen_s);
 	query_int(query, session->until_s);
 	query_int(query, session->second_factor_s);
+	query_int(query, identity);
 }
 
-static int session_insert(struct store *store, struct session *session, struct err *err)
+/* The number after the last one that was ever given. */
+static int session_number(struct store *store, int64_t *ret_id, struct err *err)
 {
-	int64_t source, format;
+	if (!store->session_known) {
+		AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_LAST);
+
+		if (query_number(&query, &store->last_session, err) < 0)
+			return -1;
+		store->session_known = true;
+	}
+	*ret_id = store->last_session + 1;
+	return 0;
+}
+
+/* 0 when there is no such identity: then nothing is confirmed. */
+static int confirmed_identity(struct store *store, int64_t source, const char *key, int64_t *ret_id,
+			      struct err *err)
+{
+	*ret_id = 0;
+	if (!key)
+		return 0;
+	return late_key_owner(store, source, key, ret_id, err) < 0 ? -1 : 0;
+}
+
+static int session_insert(struct store *store, struct session *session, const char *key,
+			  struct err *err)
+{
+	struct session numbered = *session;
+	int64_t source, format, identity;
 
 	if (store_may_write(store, err) < 0 ||
 	    source_number(store, session->source, &source, err) < 0 ||
-	    names_ensure(store, NAMES_GENERAL, session->name_id_format, &format, err) < 0)
+	    names_ensure(store, NAMES_GENERAL, session->name_id_format, &format, err) < 0 ||
+	    store_check_user(store, session->user_id, err) < 0 ||
+	    confirmed_identity(store, source, key, &identity, err) < 0 ||
+	    session_number(store, &numbered.id, err) < 0)
 		return -1;
 
 	AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_INSERT);
 
-	bind_session(&query, session, source, format);
+	bind_session(&query, &numbered, source, format, identity);
 	if (query_run(&query, err) < 0)
 		return -1;
-	session->id = sqlite3_last_insert_rowid(store->db);
+	store->last_session = store->bare_session = session->id = numbered.id;
+	store->late_rows++;
 	return 0;
+}
+
+static int insert_or_say(struct store *store, struct session *session, const char *key,
+			 struct err *err)
+{
+	return session_insert(store, session, key, err) < 0
+		       ? err_wrap(err, "cannot store a session of user %lld",
+				  (long long)session->user_id)
+		       : 0;
 }
 
 int store_session_insert(struct store *store, struct session *session, struct err *err)
 {
-	return session_insert(store, session, err) < 0
-		       ? err_wrap(err, "cannot store a session of user %lld",
-				  (long long)session->user_id)
-		       : 0;
+	return insert_or_say(store, session, NULL, err);
+}
+
+int store_session_insert_confirming(struct store *store, struct session *session, const char *key,
+				    struct err *err)
+{
+	return insert_or_say(store, session, key, err);
 }
 
 static int session_changed(int changed, int64_t id, struct err *err)
@@ -83,8 +127,20 @@ int store_session_update(struct store *store, const struct session *session, str
 	return session_changed(query_run(&query, err), session->id, err);
 }
 
+/* What it would tell its identity in idle time is told now. */
+static int confirm_now(struct store *store, int64_t id, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_CONFIRM);
+
+	query_int(&query, id);
+	return query_run(&query, err);
+}
+
 int store_session_delete(struct store *store, int64_t id, struct err *err)
 {
+	if (confirm_now(store, id, err) < 0)
+		return err_wrap(err, "cannot end session %lld", (long long)id);
+
 	AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_DELETE);
 
 	query_int(&query, id);
@@ -223,20 +279,43 @@ int store_session_list(struct store *store, const struct session_query *query, s
 
 /* --- tokens --- */
 
-int store_session_token_add(struct store *store, const struct session_token *token, struct err *err)
+static void bind_token(struct query *query, const struct session_token *token)
+{
+	query_int(query, token->session_id);
+	query_blob(query, token->hash.byte, sizeof(token->hash.byte));
+	query_text(query, token->host);
+	query_int(query, token->created_s);
+}
+
+/* Of a session that was just inserted: nothing of it can be missing, or there already. */
+static int token_first(struct store *store, const struct session_token *token, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_TOKEN_FIRST);
+
+	bind_token(&query, token);
+	store->bare_session = 0;
+	return query_run(&query, err);
+}
+
+static int token_add(struct store *store, const struct session_token *token, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_TOKEN_ADD);
 	int added;
 
-	query_int(&query, token->session_id);
-	query_blob(&query, token->hash.byte, sizeof(token->hash.byte));
-	query_text(&query, token->host);
-	query_int(&query, token->created_s);
+	bind_token(&query, token);
 	added = query_try(&query, err);
 	if (added == -2 && query.rc == SQLITE_CONSTRAINT_FOREIGNKEY)
 		return err_set(err, ERR_NOT_FOUND, "no session %lld", (long long)token->session_id);
 	if (added == -2)
 		return err_set(err, ERR_CONFLICT, "the token is there already");
+	return added;
+}
+
+int store_session_token_add(struct store *store, const struct session_token *token, struct err *err)
+{
+	bool first = token->session_id != 0 && token->session_id == store->bare_session;
+	int added = first ? token_first(store, token, err) : token_add(store, token, err);
+
 	return added < 0 ? err_wrap(err, "cannot store a token") : 0;
 }
 
@@ -336,37 +415,76 @@ static int used_kind(const char *kind, int64_t *ret_kind, struct err *err)
 	return err_set(err, ERR_INTERNAL, "'%s' is nothing that is used once", kind);
 }
 
+/* Earlier than what is in memory: 1, 0, -1. */
+static int is_used(struct store *store, int64_t kind, int64_t source, const struct hash128 *digest,
+		   struct err *err)
+{
+	int found = used_has(store, used_key(kind, source, *digest), err);
+
+	if (found)
+		return found;
+
+	AUTO(query) struct query query = query_open(store, STATEMENT_USED_HAS);
+
+	query_int(&query, kind);
+	query_int(&query, source);
+	query_blob(&query, digest, sizeof(*digest));
+	return query_row(&query, err);
+}
+
+/* The row may not be added without what finds it again. */
+static int use_up(struct store *store, int64_t kind, int64_t source, const struct hash128 *digest,
+		  int64_t until_s, struct err *err)
+{
+	struct err cause = { 0 };
+
+	if (used_put(store, used_key(kind, source, *digest), &cause) < 0) {
+		if (err)
+			*err = cause;
+		return store_spoil(store, &cause);
+	}
+
+	AUTO(query) struct query query = query_open(store, STATEMENT_USED_ADD);
+
+	query_int(&query, kind);
+	query_int(&query, source);
+	query_blob(&query, digest, sizeof(*digest));
+	query_int(&query, until_s);
+	store->late_rows++;
+	return query_run(&query, err);
+}
+
 int store_used_add(struct store *store, const char *kind, const char *source, const char *id,
 		   int64_t until_s, struct err *err)
 {
 	struct hash128 digest = digest128(id, strlen(id));
 	int64_t kind_number = 0, source_id;
-	int added;
+	int used;
 
 	if (used_kind(kind, &kind_number, err) < 0 || store_may_write(store, err) < 0 ||
 	    names_source(store, source, &source_id, err) < 0)
 		return err_wrap(err, "cannot use up %s '%s'", kind, id);
-
-	AUTO(query) struct query query = query_open(store, STATEMENT_USED_ADD);
-
-	query_int(&query, kind_number);
-	query_int(&query, source_id);
-	query_blob(&query, &digest, sizeof(digest));
-	query_int(&query, until_s);
-	added = query_try(&query, err);
-	if (added == -2)
+	used = is_used(store, kind_number, source_id, &digest, err);
+	if (used > 0)
 		return err_refuse(err, ERR_CONFLICT, "replayed", "%s '%s' of '%s' was used before",
 				  kind, id, source);
-	return added < 0 ? err_wrap(err, "cannot use up %s '%s'", kind, id) : 0;
+	if (used == 0)
+		used = use_up(store, kind_number, source_id, &digest, until_s, err);
+	return used < 0 ? err_wrap(err, "cannot use up %s '%s'", kind, id) : 0;
 }
 
 int store_used_prune(struct store *store, int64_t before_s, size_t limit, struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, STATEMENT_USED_PRUNE);
-	int gone;
+	int gone = store_may_write(store, err);
 
-	query_int(&query, before_s);
-	query_int(&query, limit > INT32_MAX ? INT32_MAX : (int64_t)limit);
-	gone = query_run(&query, err);
+	if (gone == 0)
+		gone = used_move(store, err);
+	if (gone == 0) {
+		AUTO(query) struct query query = query_open(store, STATEMENT_USED_PRUNE);
+
+		query_int(&query, before_s);
+		query_int(&query, limit > INT32_MAX ? INT32_MAX : (int64_t)limit);
+		gone = query_run(&query, err);
+	}
 	return gone < 0 ? err_wrap(err, "cannot forget what was used") : gone;
 }

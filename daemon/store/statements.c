@@ -11,6 +11,8 @@
 #define SESSION_COLUMNS \
 	"s.id, s.uuid, s.user, s.source, s.name_id, s.name_id_format, s.session_index, " \
 	"s.address, s.agent, s.created_s, s.seen_s, s.until_s, s.second_factor_s"
+#define SESSION_FILTER \
+	"id > ?5 AND (?2 IS NULL OR source = ?2) AND (?4 IS NULL OR session_index = ?4)"
 #define PLAN_COLUMNS \
 	"row, id, state, source, actor, created_s, finished_s, batches, batches_done, summary, " \
 	"holds"
@@ -262,9 +264,20 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_ALARM_PRUNE] = "DELETE FROM alarm WHERE cleared_s > 0 AND cleared_s < ?1",
 
 	[STATEMENT_AUDIT_APPEND] =
-		"INSERT OR FAIL INTO audit (seq, at_s, actor, action, object, request, detail, "
-		"hash) SELECT c0, c1, c2, c3, c4, c5, c6, c7 FROM waiting_audit",
+		"INSERT OR FAIL INTO audit (seq, at_s, actor, action, object, request, "
+		"request_uuid, detail, hash) SELECT c0, c1, c2, c3, c4, c5, c6, c7, c8 "
+		"FROM waiting_audit",
 	[STATEMENT_AUDIT_HEAD] = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
+	/* Filled in the order of the index. */
+	[STATEMENT_AUDIT_INDEX] = "INSERT INTO audit_about (object, seq) SELECT object, seq "
+				  "FROM audit WHERE seq > ?1 AND seq <= ?2 ORDER BY object, seq",
+	[STATEMENT_INDEXED_AUDIT_SET] =
+		"UPDATE counter SET value = ?1 WHERE name = 'indexed-audit'",
+	/* What is in no index yet: sessions from, to; audit rows from, to; is there used_late? */
+	[STATEMENT_LATE_ROWS] = "SELECT " INDEXED_SESSION
+				", (SELECT coalesce(max(id), 0) FROM session), " INDEXED_AUDIT
+				", (SELECT coalesce(max(seq), 0) FROM audit), "
+				"(SELECT coalesce(max(row) - min(row) + 1, 0) FROM used_late)",
 
 	[STATEMENT_META_GET] = "SELECT value FROM meta WHERE name = ?1",
 	[STATEMENT_META_SET] = "INSERT INTO meta (name, value) VALUES (?1, ?2) "
@@ -275,14 +288,33 @@ const char *const statement_texts[STATEMENTS] = {
 		"AND id >= ?3 * 65536 + 65536 AND id >> 16 NOT IN (SELECT id FROM user "
 		"INDEXED BY user_inactive WHERE " USER_IS_INACTIVE ") ORDER BY user LIMIT ?4",
 	[STATEMENT_SESSION_INSERT] =
-		"INSERT INTO session (uuid, user, source, name_id, name_id_format, session_index, "
-		"address, agent, created_s, seen_s, until_s, second_factor_s) "
-		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+		"INSERT OR FAIL INTO session (id, uuid, user, source, name_id, name_id_format, "
+		"session_index, address, agent, created_s, seen_s, until_s, second_factor_s, "
+		"identity) SELECT c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13 "
+		"FROM waiting_session",
+	[STATEMENT_SESSION_LAST] =
+		"SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'session'",
+	/* The identity that a session confirms was read when it was opened, if not later. */
+	[STATEMENT_SESSION_CONFIRM] =
+		"UPDATE identity SET read_s = max(read_s, s.created_s) FROM session s "
+		"WHERE s.id = ?1 AND s.indexed = 0 AND identity.id = s.identity AND "
+		"identity.source = s.source",
+	[STATEMENT_SESSIONS_CONFIRM] =
+		"UPDATE identity SET read_s = max(read_s, s.at_s) FROM (SELECT identity AS id, "
+		"source, max(created_s) AS at_s FROM session WHERE id > ?1 AND id <= ?2 AND "
+		"identity <> 0 GROUP BY identity, source) s WHERE identity.id = s.id AND "
+		"identity.source = s.source",
+	[STATEMENT_SESSIONS_INDEX] = "UPDATE session SET indexed = 1 WHERE id > ?1 AND id <= ?2",
+	[STATEMENT_INDEXED_SESSION_SET] =
+		"UPDATE counter SET value = ?1 WHERE name = 'indexed-session'",
 	[STATEMENT_SESSION_UPDATE] =
 		"UPDATE session SET seen_s = ?2, until_s = ?3, second_factor_s = ?4 WHERE id = ?1",
 	[STATEMENT_SESSION_DELETE] = "DELETE FROM session WHERE id = ?1",
 	[STATEMENT_SESSION_GET] = "SELECT " SESSION_COLUMNS " FROM session s WHERE id = ?1",
-	[STATEMENT_SESSION_FIND] = "SELECT " SESSION_COLUMNS " FROM session s WHERE uuid = ?1",
+	[STATEMENT_SESSION_FIND] =
+		"SELECT " SESSION_COLUMNS " FROM session s INDEXED BY session_uuid "
+		"WHERE uuid = ?1 AND indexed = 1 UNION ALL SELECT " SESSION_COLUMNS
+		" FROM session s NOT INDEXED WHERE id > " INDEXED_SESSION " AND uuid = ?1",
 	/* Three of one shape: ?1 user, ?2 source, ?3 name, ?4 index, ?5 after, ?6 limit. */
 	[STATEMENT_SESSION_LIST] =
 		"SELECT " SESSION_COLUMNS " FROM session s NOT INDEXED WHERE id > ?5 AND "
@@ -290,41 +322,76 @@ const char *const statement_texts[STATEMENTS] = {
 		"?1 IS NOT NULL AND ?3 IS NULL ORDER BY id LIMIT ?6",
 	[STATEMENT_SESSION_LIST_USER] =
 		"SELECT " SESSION_COLUMNS " FROM session s INDEXED BY session_user WHERE "
-		"user = ?1 AND id > ?5 AND (?2 IS NULL OR source = ?2) AND "
-		"(?3 IS NULL OR name_id = ?3) AND (?4 IS NULL OR session_index = ?4) "
-		"ORDER BY id LIMIT ?6",
+		"user = ?1 AND indexed = 1 AND " SESSION_FILTER
+		" AND (?3 IS NULL OR name_id = ?3) UNION ALL SELECT " SESSION_COLUMNS
+		" FROM session s NOT INDEXED WHERE id > " INDEXED_SESSION
+		" AND user = ?1 AND " SESSION_FILTER " AND (?3 IS NULL OR name_id = ?3) "
+		"ORDER BY 1 LIMIT ?6",
 	[STATEMENT_SESSION_LIST_NAME] =
 		"SELECT " SESSION_COLUMNS " FROM session s INDEXED BY session_name WHERE "
-		"source = ?2 AND name_id = ?3 AND name_id <> '' AND id > ?5 AND "
-		"(?1 = 0 OR user = ?1) AND (?4 IS NULL OR session_index = ?4) "
-		"ORDER BY id LIMIT ?6",
-	[STATEMENT_SESSION_EXPIRED] = "SELECT id FROM session INDEXED BY session_until "
-				      "WHERE until_s <= ?1 LIMIT ?2",
-	[STATEMENT_SESSION_IDLE] = "SELECT id FROM session INDEXED BY session_seen "
-				   "WHERE seen_s < ?1 LIMIT ?2",
+		"source = ?2 AND name_id = ?3 AND name_id <> '' AND indexed = 1 AND " SESSION_FILTER
+		" AND (?1 = 0 OR user = ?1) UNION ALL SELECT " SESSION_COLUMNS
+		" FROM session s NOT INDEXED WHERE id > " INDEXED_SESSION
+		" AND source = ?2 AND name_id = ?3 AND name_id <> '' AND " SESSION_FILTER
+		" AND (?1 = 0 OR user = ?1) ORDER BY 1 LIMIT ?6",
+	[STATEMENT_SESSION_EXPIRED] =
+		"SELECT id FROM session INDEXED BY session_until WHERE until_s <= ?1 AND "
+		"indexed = 1 UNION ALL SELECT id FROM session NOT INDEXED WHERE "
+		"id > " INDEXED_SESSION " AND until_s <= ?1 LIMIT ?2",
+	[STATEMENT_SESSION_IDLE] =
+		"SELECT id FROM session INDEXED BY session_seen WHERE seen_s < ?1 AND indexed = 1 "
+		"UNION ALL SELECT id FROM session NOT INDEXED WHERE id > " INDEXED_SESSION
+		" AND seen_s < ?1 LIMIT ?2",
+	[STATEMENT_TOKEN_FIRST] = "INSERT OR FAIL INTO session_token (session, hash, host, "
+				  "created_s) SELECT c0, c1, c2, c3 FROM waiting_token",
 	[STATEMENT_TOKEN_ADD] =
 		"INSERT INTO session_token (session, hash, host, created_s) VALUES (?1, ?2, ?3, ?4)",
 	[STATEMENT_TOKEN_EACH] =
 		"SELECT session, hash, host, created_s FROM session_token ORDER BY session",
-	[STATEMENT_USED_ADD] =
-		"INSERT INTO used_once (kind, source, id, until_s) VALUES (?1, ?2, ?3, ?4)",
+	[STATEMENT_USED_HAS] =
+		"SELECT 1 FROM used_once WHERE kind = ?1 AND source = ?2 AND id = ?3",
+	[STATEMENT_USED_ADD] = "INSERT OR FAIL INTO used_late (kind, source, id, until_s) "
+			       "SELECT c0, c1, c2, c3 FROM waiting_used",
+	[STATEMENT_USED_LATE] = "SELECT kind, source, id FROM used_late",
+	[STATEMENT_USED_MOVE] =
+		"INSERT INTO used_once (kind, source, id, until_s) SELECT kind, source, id, "
+		"until_s FROM used_late WHERE true ORDER BY kind, source, id "
+		"ON CONFLICT DO NOTHING",
+	[STATEMENT_USED_CLEAR] = "DELETE FROM used_late",
 	[STATEMENT_USED_PRUNE] =
 		"DELETE FROM used_once WHERE (kind, source, id) IN (SELECT kind, source, id FROM "
 		"used_once INDEXED BY used_once_until WHERE until_s < ?1 LIMIT ?2)",
 };
 
-/* Names of users and their UUIDs among those who wait are known by late.h. */
-bool statement_needs_no_flush(enum statement_id id)
+enum { SEES_ALL, SEES_PEOPLE, SEES_NONE };
+
+bool statement_needs_flush(enum statement_id id, bool people)
 {
-	static const enum statement_id blind[] = {
-		STATEMENT_ORGANIZATION_FIND, STATEMENT_SOURCE_FIND, STATEMENT_NAME_FIND,
-		STATEMENT_ORGANIZATION_TEXT, STATEMENT_SOURCE_TEXT, STATEMENT_NAME_TEXT,
-		STATEMENT_ORGANIZATION_ADD,  STATEMENT_SOURCE_ADD,  STATEMENT_NAME_ADD,
-		STATEMENT_LOGIN_OWNER,	     STATEMENT_UUID_OWNER,  STATEMENT_KEY_OWNER,
+	/* Names of users and their UUIDs among those who wait are known by late.h. */
+	static const unsigned char sees[STATEMENTS] = {
+		[STATEMENT_SAVEPOINT] = SEES_NONE,
+		[STATEMENT_ORGANIZATION_FIND] = SEES_NONE,
+		[STATEMENT_SOURCE_FIND] = SEES_NONE,
+		[STATEMENT_NAME_FIND] = SEES_NONE,
+		[STATEMENT_ORGANIZATION_TEXT] = SEES_NONE,
+		[STATEMENT_SOURCE_TEXT] = SEES_NONE,
+		[STATEMENT_NAME_TEXT] = SEES_NONE,
+		[STATEMENT_ORGANIZATION_ADD] = SEES_NONE,
+		[STATEMENT_SOURCE_ADD] = SEES_NONE,
+		[STATEMENT_NAME_ADD] = SEES_NONE,
+		[STATEMENT_LOGIN_OWNER] = SEES_NONE,
+		[STATEMENT_UUID_OWNER] = SEES_NONE,
+		[STATEMENT_KEY_OWNER] = SEES_NONE,
+		[STATEMENT_USED_HAS] = SEES_NONE,
+		[STATEMENT_DATA_VERSION] = SEES_NONE,
+		[STATEMENT_HORIZON] = SEES_PEOPLE,
+		[STATEMENT_USER_BY_ID] = SEES_PEOPLE,
+		[STATEMENT_IDENTITY_GET] = SEES_PEOPLE,
+		[STATEMENT_IDENTITIES_OF] = SEES_PEOPLE,
+		[STATEMENT_GRANTS_OF] = SEES_PEOPLE,
+		[STATEMENT_HAS_KEY] = SEES_PEOPLE,
+		[STATEMENT_IDENTITY_CONFIRM] = SEES_PEOPLE,
 	};
 
-	for (size_t i = 0; i < ARRAY_LEN(blind); i++)
-		if (blind[i] == id)
-			return true;
-	return false;
+	return sees[id] == SEES_ALL || (people && sees[id] == SEES_PEOPLE);
 }

@@ -132,6 +132,9 @@ enum statement_id {
 
 	STATEMENT_AUDIT_APPEND,
 	STATEMENT_AUDIT_HEAD,
+	STATEMENT_AUDIT_INDEX,
+	STATEMENT_INDEXED_AUDIT_SET,
+	STATEMENT_LATE_ROWS,
 
 	STATEMENT_META_GET,
 	STATEMENT_META_SET,
@@ -147,9 +150,19 @@ enum statement_id {
 	STATEMENT_SESSION_LIST_NAME,
 	STATEMENT_SESSION_EXPIRED,
 	STATEMENT_SESSION_IDLE,
+	STATEMENT_SESSION_LAST,
+	STATEMENT_SESSION_CONFIRM,
+	STATEMENT_SESSIONS_CONFIRM,
+	STATEMENT_SESSIONS_INDEX,
+	STATEMENT_INDEXED_SESSION_SET,
+	STATEMENT_TOKEN_FIRST,
 	STATEMENT_TOKEN_ADD,
 	STATEMENT_TOKEN_EACH,
+	STATEMENT_USED_HAS,
 	STATEMENT_USED_ADD,
+	STATEMENT_USED_LATE,
+	STATEMENT_USED_MOVE,
+	STATEMENT_USED_CLEAR,
 	STATEMENT_USED_PRUNE,
 
 	STATEMENTS,
@@ -170,8 +183,12 @@ enum login_kind { LOGIN_USERNAME = 1, LOGIN_EMAIL = 2 };
 #define INDEXED_USER "(SELECT value FROM counter WHERE name = 'indexed-user')"
 #define NAMED_USER "(SELECT value FROM counter WHERE name = 'named-user')"
 
+/* Likewise for sessions and for the objects of audit rows. */
+#define INDEXED_SESSION "(SELECT value FROM counter WHERE name = 'indexed-session')"
+#define INDEXED_AUDIT "(SELECT value FROM counter WHERE name = 'indexed-audit')"
+
 extern const char *const statement_texts[STATEMENTS];
-/* It sees no table that rows may wait for (batch.h), or need not see them. */
-bool statement_needs_no_flush(enum statement_id id);
+/* Does it see a table that rows wait for (batch.h)? people: of others than sessions and the like too. */
+bool statement_needs_flush(enum statement_id id, bool people);
 
 #endif

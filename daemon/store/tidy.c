@@ -16,6 +16,10 @@
  * the index is damage.
  *
  * Display names and holders of grants: a piece is all of a few users next to each other.
+ *
+ * What sign-ins appended (0003-appended.sql): sessions, objects of audit rows and what was used up, some
+ * thousands at a time, so that a page of an index is written once for many of them. A few are left
+ * where they are: who looks for one looks through them. When too many wait, this does not wait for idle time.
  */
 #include "db.h"
 
@@ -28,7 +32,7 @@
 #define RANGE_MIN (INT64_C(1) << 15)
 #define PIECE 4000
 #define TEXTS_MAX ((size_t)1 << 30)
-#define CACHE_KEPT (4 * 1024 * 1024)
+#define CACHE_KEPT (1024 * 1024)
 
 enum { KIND_KEY = LOGIN_EMAIL + 1 };
 
@@ -478,6 +482,113 @@ static int tidy_indexes(struct store *store, const struct horizon *horizon, bool
 	return store_commit(store, err);
 }
 
+/* --- what sign-ins left --- */
+
+/* So few are looked through faster than they are brought anywhere. */
+#define LATE_MIN STORE_LATE_MIN
+/* Of so many some are brought to their indexes after each commit, whether there is time or not. */
+#define LATE_MAX 24000
+
+struct late_rows {
+	int64_t session, last_session; /* in indexes up to; there are up to */
+	int64_t audit, last_audit;
+	int64_t used;
+};
+
+static int count_late(struct store *store, struct late_rows *ret_rows, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_LATE_ROWS);
+	int row = query_row(&query, err);
+
+	if (row == 0)
+		return err_refuse(err, ERR_IO, "store-damaged", "store '%s': a counter is missing",
+				  store->path);
+	if (row < 0)
+		return -1;
+	*ret_rows = (struct late_rows){ .session = column_int(&query, 0),
+					.last_session = column_int(&query, 1),
+					.audit = column_int(&query, 2),
+					.last_audit = column_int(&query, 3),
+					.used = column_int(&query, 4) };
+	return 0;
+}
+
+static int run_range(struct store *store, enum statement_id id, int64_t after, int64_t to,
+		     struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, id);
+
+	query_int(&query, after);
+	query_int(&query, to);
+	return query_run(&query, err);
+}
+
+static int index_sessions(struct store *store, const struct late_rows *late, struct err *err)
+{
+	int64_t to = up_to(late->session, piece_size(store) / 2 + 1, late->last_session);
+
+	if (run_range(store, STATEMENT_SESSIONS_CONFIRM, late->session, to, err) < 0 ||
+	    run_range(store, STATEMENT_SESSIONS_INDEX, late->session, to, err) < 0)
+		return -1;
+	return set_counter(store, STATEMENT_INDEXED_SESSION_SET, to, err);
+}
+
+static int index_audit(struct store *store, const struct late_rows *late, struct err *err)
+{
+	int64_t to = up_to(late->audit, piece_size(store), late->last_audit);
+
+	if (run_range(store, STATEMENT_AUDIT_INDEX, late->audit, to, err) < 0)
+		return -1;
+	return set_counter(store, STATEMENT_INDEXED_AUDIT_SET, to, err);
+}
+
+/* The one that is furthest behind. 1 when something was done, 0 when all is near its end. */
+static int tidy_late(struct store *store, const struct late_rows *late, struct err *err)
+{
+	int64_t sessions = late->last_session - late->session;
+	int64_t rows = late->last_audit - late->audit;
+	int64_t least = store->tidy_piece ? 1 : LATE_MIN;
+
+	if (sessions >= least && sessions >= rows && sessions >= late->used)
+		return index_sessions(store, late, err) < 0 ? -1 : 1;
+	if (rows >= least && rows >= late->used)
+		return index_audit(store, late, err) < 0 ? -1 : 1;
+	if (late->used >= least)
+		return used_move(store, err) < 0 ? -1 : 1;
+	return 0;
+}
+
+static int tidy_appended(struct store *store, struct err *err)
+{
+	struct late_rows late = { 0 };
+	int done;
+
+	if (store->late_rows < LATE_MIN && !store->tidy_piece)
+		return 0;
+	if (store_begin(store, err) < 0)
+		return -1;
+	done = count_late(store, &late, err);
+	if (done == 0)
+		done = tidy_late(store, &late, err);
+	if (done == 0)
+		store->late_rows = 0;
+	if (done <= 0) {
+		store_rollback(store);
+		return done;
+	}
+	return store_commit(store, err) < 0 ? -1 : 1;
+}
+
+bool store_is_behind(const struct store *store)
+{
+	return store->late_rows >= LATE_MAX;
+}
+
+int store_tidy_behind(struct store *store, struct err *err)
+{
+	return tidy_appended(store, err) < 0 ? err_wrap(err, "cannot tidy the store") : 0;
+}
+
 void store_set_tidy_piece(struct store *store, int64_t users)
 {
 	store->tidy_piece = users;
@@ -488,6 +599,7 @@ int store_tidy(struct store *store, struct err *err)
 	const struct horizon *now = store_horizon(store, err);
 	struct horizon horizon;
 	bool more = false;
+	int done;
 
 	if (!now)
 		return err_wrap(err, "cannot tidy the store");
@@ -498,7 +610,10 @@ int store_tidy(struct store *store, struct err *err)
 		return 1;
 	if (horizon.indexed < horizon.last && tidy_indexes(store, &horizon, &more, err) < 0)
 		return err_wrap(err, "cannot tidy the store");
-	return more;
+	if (more)
+		return 1;
+	done = tidy_appended(store, err);
+	return done < 0 ? err_wrap(err, "cannot tidy the store") : done;
 }
 
 /* --- the WAL and the cache --- */

@@ -41,9 +41,11 @@ int store_begin(struct store *store, struct err *err)
 static void transaction_ended(struct store *store, bool undone)
 {
 	store->in_transaction = false;
-	store->in_savepoint = false;
+	store->in_savepoint = store->savepoint_waits = false;
 	store->failed = false;
-	store->head_known = false;
+	store->head_known = store->session_known = false;
+	store->bare_session = 0;
+	used_settle(&store->used, undone);
 	store->request_id = 0;
 	store->horizon_known = false;
 	store->fresh_user = store->fresh_granted = store->fresh_placed = 0;
@@ -136,10 +138,28 @@ int store_savepoint(struct store *store, struct err *err)
 	if (store->in_savepoint || store->failed)
 		return err_set(err, ERR_INTERNAL, "store '%s': no savepoint is possible here",
 			       store->path);
-	if (run_statement(store, STATEMENT_SAVEPOINT, err) < 0)
-		return store_spoil(store, err);
-	store->in_savepoint = true;
+	batch_mark(store);
+	used_mark(&store->used);
+	store->in_savepoint = store->savepoint_waits = true;
 	return 0;
+}
+
+/* Rows that came before the savepoint are inserted before it is set. */
+int store_enter_savepoint(struct store *store, struct err *err)
+{
+	struct err cause = { 0 };
+
+	if (!store->savepoint_waits)
+		return 0;
+	store->savepoint_waits = false;
+	if (batch_flush_marked(store, &cause) == 0 &&
+	    run_statement(store, STATEMENT_SAVEPOINT, &cause) == 0)
+		return 0;
+	/* Not of this request alone: rolling back to it must not forgive that. */
+	store->in_savepoint = false;
+	if (err)
+		*err = cause;
+	return store_spoil(store, &cause);
 }
 
 int store_release(struct store *store, struct err *err)
@@ -147,9 +167,9 @@ int store_release(struct store *store, struct err *err)
 	if (!store->in_savepoint || store->failed)
 		return err_set(err, ERR_INTERNAL, "store '%s': no savepoint to release",
 			       store->path);
-	if (run_statement(store, STATEMENT_RELEASE, err) < 0)
+	if (!store->savepoint_waits && run_statement(store, STATEMENT_RELEASE, err) < 0)
 		return store_spoil(store, err);
-	store->in_savepoint = false;
+	store->in_savepoint = store->savepoint_waits = false;
 	return 0;
 }
 
@@ -159,9 +179,13 @@ void store_rollback_to(struct store *store)
 
 	if (!store->in_savepoint)
 		return;
-	/* Rows that came before the savepoint were inserted before it was set. */
-	batch_drop(store);
-	store->head_known = false;
+	if (store->savepoint_waits)
+		batch_drop_unmarked(store);
+	else
+		batch_drop(store);
+	store->head_known = store->session_known = false;
+	store->bare_session = 0;
+	used_undo(&store->used);
 	store->request_id = 0;
 	store->horizon_known = false;
 	store->fresh_user = store->fresh_granted = store->fresh_placed = 0;
@@ -169,11 +193,14 @@ void store_rollback_to(struct store *store)
 	names_settle(store, true);
 	store->in_savepoint = false;
 	if (sqlite3_get_autocommit(store->db)) {
+		store->savepoint_waits = false;
 		store_spoil(store, NULL);
 		return;
 	}
 	store->failed = false;
-	if (run_statement(store, STATEMENT_ROLLBACK_TO, &err) < 0 ||
-	    run_statement(store, STATEMENT_RELEASE, &err) < 0)
+	if (store->savepoint_waits)
+		store->savepoint_waits = false;
+	else if (run_statement(store, STATEMENT_ROLLBACK_TO, &err) < 0 ||
+		 run_statement(store, STATEMENT_RELEASE, &err) < 0)
 		store_spoil(store, &err);
 }

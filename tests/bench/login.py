@@ -201,4 +201,5 @@ def main():
         print(f"  memory that stays after {sys.argv[3]} logins: {memory(int(sys.argv[3])) / 1e6:.2f} MB")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,13 @@
 
 /* Sets session->id, never used before. The user, and the source if any, must be there: ERR_NOT_FOUND. */
 int store_session_insert(struct store *store, struct session *session, struct err *err);
-/* The hash must be new: ERR_CONFLICT. ERR_NOT_FOUND: the session has ended. */
+/*
+ * The same; and the identity of its source with this key was read again, unchanged, when the session was
+ * opened. store_identity_confirm in effect, but its read_s follows in idle time (store_tidy).
+ */
+int store_session_insert_confirming(struct store *store, struct session *session, const char *key,
+				    struct err *err);
+/* The hash must be new to the session: ERR_CONFLICT. ERR_NOT_FOUND: the session has ended. */
 int store_session_token_add(struct store *store, const struct session_token *token,
 			    struct err *err);
 /* Which session has a uuid: as store_session_get. */

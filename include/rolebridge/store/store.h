@@ -76,6 +76,9 @@ void store_give_back(struct store *store);
  * have one name.
  */
 int store_tidy(struct store *store, struct err *err);
+/* So much was left for idle time by sign-ins that store_tidy_behind should do a piece of it now. */
+bool store_is_behind(const struct store *store);
+int store_tidy_behind(struct store *store, struct err *err);
 /* How many users a piece is about, 1 or more; 4,000 unless told. */
 void store_set_tidy_piece(struct store *store, int64_t users);
 

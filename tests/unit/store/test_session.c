@@ -13,6 +13,10 @@ static const char first_schema[] =
 #include "sql/0001-first.sql.h"
 	;
 
+static const char second_schema[] =
+#include "sql/0002-sessions.sql.h"
+	;
+
 #define NOW 1700000000
 
 static void begin(struct fixture *f)
@@ -62,6 +66,22 @@ static struct session_token make_token(int64_t session_id, const char *text, con
 				       .host = host,
 				       .created_s = NOW };
 }
+
+/* What was appended is brought to its indexes, two rows at a time. In a transaction before and after. */
+static void tidy(struct fixture *f)
+{
+	int more = 1;
+
+	commit(f);
+	store_set_tidy_piece(f->store, 2);
+	while (more > 0)
+		more = store_tidy(f->store, &f->err);
+	ok(f, more);
+	begin(f);
+}
+
+/* Rows may be in their indexes or not: the answers are the same. */
+enum { INDEXED_NONE, INDEXED_SOME, INDEXED_ALL };
 
 /* Users 1 (anna) and 2 (ben), source idp; a transaction is open. */
 static void prepare(struct fixture *f)
@@ -154,7 +174,7 @@ static void test_not_there(void **state)
 struct counted {
 	size_t count;
 	int64_t session;
-	char hosts[64];
+	char hosts[1024];
 	int stop_at;
 };
 
@@ -184,9 +204,9 @@ static void test_tokens(void **state)
 	ok(f, store_session_token_add(f->store, &token, &f->err));
 	token = make_token(first, "a", "");
 	ok(f, store_session_token_add(f->store, &token, &f->err));
-	/* A hash is one session's: neither another's nor the same twice. */
+	/* Not twice, whether it came with the session or later. */
 	refused(f, store_session_token_add(f->store, &token, &f->err), ERR_CONFLICT, "conflict");
-	token.session_id = second;
+	token = make_token(second, "b", "");
 	refused(f, store_session_token_add(f->store, &token, &f->err), ERR_CONFLICT, "conflict");
 	token = make_token(99, "c", "");
 	refused(f, store_session_token_add(f->store, &token, &f->err), ERR_NOT_FOUND, "not-found");
@@ -221,9 +241,8 @@ static size_t list(struct fixture *f, const struct session_query *query, int64_t
 	return count;
 }
 
-static void test_lists(void **state)
+static void check_lists(struct fixture *f, int indexed)
 {
-	struct fixture *f = *state;
 	struct session *sessions;
 	int64_t first;
 	size_t count;
@@ -234,6 +253,8 @@ static void test_lists(void **state)
 		add_session(f, 2, "idp", "ben-n", "x");
 		add_session(f, 1, "", "", "");
 		add_session(f, 2, "other", "anna-n", "x");
+		if ((indexed == INDEXED_SOME && i == 1) || (indexed == INDEXED_ALL && i == 2))
+			tidy(f);
 	}
 	const struct {
 		const char *name;
@@ -278,9 +299,23 @@ static void test_lists(void **state)
 	commit(f);
 }
 
-static void test_prune(void **state)
+static void test_lists(void **state)
 {
-	struct fixture *f = *state;
+	check_lists(*state, INDEXED_NONE);
+}
+
+static void test_lists_of_some_in_indexes(void **state)
+{
+	check_lists(*state, INDEXED_SOME);
+}
+
+static void test_lists_by_indexes(void **state)
+{
+	check_lists(*state, INDEXED_ALL);
+}
+
+static void check_prune(struct fixture *f, int indexed)
+{
 	int64_t *ids;
 	size_t count;
 
@@ -291,6 +326,8 @@ static void test_prune(void **state)
 		session.until_s = NOW + i;
 		session.seen_s = NOW - i;
 		ok(f, store_session_insert(f->store, &session, &f->err));
+		if ((indexed == INDEXED_SOME && i == 2) || (indexed == INDEXED_ALL && i == 9))
+			tidy(f);
 	}
 	/* until 0 to 3 have ended; unseen since before -7: 8 and 9. */
 	ok(f, store_session_prune(f->store, NOW + 3, NOW - 7, 3, f->arena, &ids, &count, &f->err));
@@ -305,9 +342,23 @@ static void test_prune(void **state)
 	commit(f);
 }
 
-static void test_used_once(void **state)
+static void test_prune(void **state)
 {
-	struct fixture *f = *state;
+	check_prune(*state, INDEXED_NONE);
+}
+
+static void test_prune_of_some_in_indexes(void **state)
+{
+	check_prune(*state, INDEXED_SOME);
+}
+
+static void test_prune_by_indexes(void **state)
+{
+	check_prune(*state, INDEXED_ALL);
+}
+
+static void check_used_once(struct fixture *f, int indexed)
+{
 	char *huge = malloc(100001);
 
 	memset(huge, 'a', 100000);
@@ -325,9 +376,13 @@ static void test_used_once(void **state)
 		ERR_NOT_FOUND, "not-found");
 	refused(f, store_used_add(f->store, "else", "idp", "_1", NOW, &f->err), ERR_INTERNAL,
 		"internal");
+	if (indexed == INDEXED_SOME)
+		tidy(f);
 	commit(f);
 	reopen(f);
 	begin(f);
+	if (indexed == INDEXED_ALL)
+		tidy(f);
 	refused(f, store_used_add(f->store, "assertion", "idp", "_1", NOW + 9, &f->err),
 		ERR_CONFLICT, "replayed");
 	refused(f, store_used_add(f->store, "assertion", "idp", huge, NOW, &f->err), ERR_CONFLICT,
@@ -341,6 +396,142 @@ static void test_used_once(void **state)
 	ok(f, store_used_add(f->store, "request", "idp", "_1", NOW, &f->err));
 	commit(f);
 	free(huge);
+}
+
+static void test_used_once(void **state)
+{
+	check_used_once(*state, INDEXED_NONE);
+}
+
+static void test_used_once_by_index(void **state)
+{
+	check_used_once(*state, INDEXED_ALL);
+}
+
+static void test_used_once_after_a_start(void **state)
+{
+	check_used_once(*state, INDEXED_SOME);
+}
+
+/* Many, of requests that are undone and not, in transactions that are undone and not. */
+static void test_used_up_as_written(void **state)
+{
+	struct fixture *f = *state;
+	bool used[64] = { false };
+	char id[16];
+
+	prepare(f);
+	commit(f);
+	srandom(7);
+	for (int round = 0; round < 200; round++) {
+		bool before[64], undone = random() % 4 == 0;
+
+		memcpy(before, used, sizeof(used));
+		begin(f);
+		for (int i = 0; i < 8; i++) {
+			int number = (int)(random() % 64);
+			bool back = random() % 3 == 0, was = used[number];
+
+			snprintf(id, sizeof(id), "_%d", number);
+			ok(f, store_savepoint(f->store, &f->err));
+			if (random() % 4 == 0)
+				ok(f, store_meta_set(f->store, "x", id, &f->err));
+			err_clear(&f->err);
+			assert_int_equal(
+				store_used_add(f->store, "assertion", "idp", id, NOW, &f->err),
+				was ? -1 : 0);
+			used[number] = true;
+			if (back) {
+				store_rollback_to(f->store);
+				used[number] = was;
+			} else {
+				ok(f, store_release(f->store, &f->err));
+			}
+		}
+		if (undone) {
+			store_rollback(f->store);
+			memcpy(used, before, sizeof(used));
+		} else {
+			commit(f);
+		}
+		if (random() % 16 == 0)
+			reopen(f);
+		begin(f);
+		if (random() % 16 == 0)
+			tidy(f);
+		if (random() % 16 == 0) {
+			ok(f, store_used_prune(f->store, NOW + 1, 100, &f->err));
+			memset(used, 0, sizeof(used));
+		}
+		commit(f);
+	}
+}
+
+/* Another process that writes is seen. */
+static void test_used_up_by_another(void **state)
+{
+	struct fixture *f = *state;
+	struct store *other;
+
+	prepare(f);
+	ok(f, store_used_add(f->store, "assertion", "idp", "_1", NOW, &f->err));
+	commit(f);
+	other = store_open(f->path, STORE_WRITE, &f->err);
+	assert_non_null(other);
+	ok(f, store_begin(other, &f->err));
+	assert_int_equal(store_used_add(other, "assertion", "idp", "_1", NOW, &f->err), -1);
+	ok(f, store_used_add(other, "assertion", "idp", "_2", NOW, &f->err));
+	ok(f, store_commit(other, &f->err));
+	begin(f);
+	assert_int_equal(store_used_add(f->store, "assertion", "idp", "_2", NOW, &f->err), -1);
+	ok(f, store_used_prune(f->store, NOW + 1, 100, &f->err));
+	commit(f);
+	ok(f, store_begin(other, &f->err));
+	ok(f, store_used_add(other, "assertion", "idp", "_1", NOW, &f->err));
+	ok(f, store_commit(other, &f->err));
+	store_close(other);
+}
+
+/* A request that is undone takes its own rows with it, however the others were written. */
+static void test_requests_are_undone_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct session_token token;
+	struct counted counted = { 0 };
+	char host[16];
+
+	prepare(f);
+	commit(f);
+	for (int mix = 0; mix < 16; mix++) {
+		begin(f);
+		for (int i = 0; i < 4; i++) {
+			int64_t id;
+
+			ok(f, store_savepoint(f->store, &f->err));
+			/* Something that is written at once, before or after what waits. */
+			if (mix & 1)
+				ok(f, store_meta_set(f->store, "x", i & 1 ? "a" : "b", &f->err));
+			id = add_session(f, 1, "idp", "n", "");
+			snprintf(host, sizeof(host), "%d-%d", mix, i);
+			token = make_token(id, host, host);
+			ok(f, store_session_token_add(f->store, &token, &f->err));
+			assert_int_equal(append_audit(f, "user.update", "user:x"), 0);
+			if (mix & 2)
+				ok(f, store_meta_set(f->store, "y", host, &f->err));
+			if (i & 1 && mix & 4)
+				store_rollback_to(f->store);
+			else
+				ok(f, store_release(f->store, &f->err));
+		}
+		if (mix & 8)
+			tidy(f);
+		commit(f);
+	}
+	/* Four a mix, and half of them where every second one was undone. */
+	assert_int_equal(list(f, &(struct session_query){ .limit = 100 }, NULL), 48);
+	ok(f, store_session_tokens_each(f->store, count_token, &counted, &f->err));
+	assert_int_equal(counted.count, 48);
+	assert_audit_intact(f, 48);
 }
 
 static void test_survives_an_undone_request(void **state)
@@ -372,6 +563,149 @@ static void test_identity_is_confirmed(void **state)
 	ok(f, store_identity_get(f->store, "corp", "k", f->arena, &row, &f->err));
 	assert_int_equal(row.read_s, NOW + 77);
 	assert_int_equal(row.record_size, 6);
+}
+
+static int64_t read_s_of(struct fixture *f, const char *key)
+{
+	struct identity_row row;
+
+	ok(f, store_identity_get(f->store, "corp", key, f->arena, &row, &f->err));
+	return row.read_s;
+}
+
+/* What a session stands for is told to its identity when it is indexed, or ends before. */
+static void test_sessions_confirm_identities(void **state)
+{
+	struct fixture *f = *state;
+	struct session session;
+	int64_t before;
+
+	prepare(f);
+	ok(f, store_source_ensure(f->store, "corp", &f->err));
+	ok(f, put_identity(f, "k", 1, "record"));
+	ok(f, put_identity(f, "l", 2, "record"));
+	before = read_s_of(f, "k");
+	for (int i = 0; i < 3; i++) {
+		session = make_session(1, "corp", "", "");
+		session.created_s = before + (i == 1 ? 90 : 50);
+		ok(f, store_session_insert_confirming(f->store, &session, "k", &f->err));
+	}
+	session = make_session(1, "corp", "", "");
+	ok(f, store_session_insert_confirming(f->store, &session, "nobody", &f->err));
+	assert_int_equal(read_s_of(f, "k"), before);
+	tidy(f);
+	assert_int_equal(read_s_of(f, "k"), before + 90);
+	assert_int_equal(read_s_of(f, "l"), before);
+	session = make_session(1, "corp", "", "");
+	session.created_s = before + 200;
+	ok(f, store_session_insert_confirming(f->store, &session, "k", &f->err));
+	ok(f, store_session_delete(f->store, session.id, &f->err));
+	assert_int_equal(read_s_of(f, "k"), before + 200);
+	/* Never back. */
+	session = make_session(1, "corp", "", "");
+	session.created_s = before + 100;
+	ok(f, store_session_insert_confirming(f->store, &session, "k", &f->err));
+	tidy(f);
+	assert_int_equal(read_s_of(f, "k"), before + 200);
+	commit(f);
+}
+
+static size_t audit_about(struct fixture *f, const struct audit_query *query, int64_t *ret_first)
+{
+	struct store_audit_cursor *cursor = store_audit_open(f->store, query, &f->err);
+	struct audit_iterator iterator;
+	struct audit_row row;
+	int64_t last = 0;
+	size_t count = 0;
+
+	assert_non_null(cursor);
+	iterator = store_audit_iterator(cursor);
+	while (iterator.next(iterator.context, &row, &f->err) > 0) {
+		if (count++ == 0 && ret_first)
+			*ret_first = row.seq;
+		assert_true(last == 0 || (query->newest_first ? row.seq < last : row.seq > last));
+		last = row.seq;
+		if (query->object)
+			assert_string_equal(row.object, query->object);
+		if (query->request)
+			assert_string_equal(row.request, query->request);
+	}
+	store_audit_close(cursor);
+	return count;
+}
+
+#define REQUEST "01890a5d-ac96-774b-bcce-b302099a8057"
+
+static void check_audit(struct fixture *f, int indexed)
+{
+	static const char user[] = "user:01890a5d-ac96-774b-bcce-b302099a8058";
+	int64_t first;
+
+	begin(f);
+	for (int i = 0; i < 10; i++) {
+		struct audit_row row = { .at_s = NOW + i,
+					 .actor = "unix:anna",
+					 .action = i < 5 ? "login" : "session.end",
+					 .object = i & 1 ? user : "source:idp",
+					 .request = i % 3 == 0	 ? REQUEST
+						    : i % 3 == 1 ? ""
+								 : "r",
+					 .detail = "{}" };
+
+		ok(f, store_audit_append(f->store, &row, &f->err));
+		if ((indexed == INDEXED_SOME && i == 4) || (indexed == INDEXED_ALL && i == 9))
+			tidy(f);
+	}
+	commit(f);
+
+	const struct {
+		const char *name;
+		struct audit_query query;
+		size_t expected;
+		int64_t first;
+	} cases[] = {
+		{ "about a user", { .object = user }, 5, 2 },
+		{ "about a source", { .object = "source:idp" }, 5, 1 },
+		{ "newest first", { .object = user, .newest_first = true }, 5, 10 },
+		{ "a page", { .object = user, .limit = 2, .after_seq = 4 }, 2, 6 },
+		{ "with all else",
+		  { .object = user, .action = "login", .from_s = NOW + 2, .to_s = NOW + 9 },
+		  1,
+		  4 },
+		{ "of a request", { .request = REQUEST }, 4, 1 },
+		{ "of a request and object", { .request = REQUEST, .object = user }, 2, 4 },
+		{ "of a request by name", { .request = "r" }, 3, 3 },
+		{ "of none", { .request = "" }, 3, 2 },
+		{ "of an unknown one",
+		  { .request = "01890a5d-ac96-774b-bcce-b302099a8000" },
+		  0,
+		  0 },
+		{ "about nobody", { .object = "user:x" }, 0, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		first = 0;
+		if (audit_about(f, &cases[i].query, &first) != cases[i].expected ||
+		    first != cases[i].first)
+			fail_msg("%s: %zu, %lld", cases[i].name,
+				 audit_about(f, &cases[i].query, NULL), (long long)first);
+	}
+	assert_audit_intact(f, 10);
+}
+
+static void test_audit_by_object(void **state)
+{
+	check_audit(*state, INDEXED_NONE);
+}
+
+static void test_audit_by_object_of_some_in_index(void **state)
+{
+	check_audit(*state, INDEXED_SOME);
+}
+
+static void test_audit_by_object_by_index(void **state)
+{
+	check_audit(*state, INDEXED_ALL);
 }
 
 static void test_users_unread(void **state)
@@ -470,7 +804,7 @@ static void test_migrates_from_version_1(void **state)
 	assert_string_equal(err_reason(&f->err), "store-not-ready");
 	assert_int_equal(number(f->path, "PRAGMA user_version"), 1);
 	reopen(f);
-	assert_int_equal(number(f->path, "PRAGMA user_version"), 2);
+	assert_int_equal(number(f->path, "PRAGMA user_version"), 3);
 	ok(f, store_meta_get(f->store, "kept", f->arena, &value, &f->err));
 	assert_string_equal(value, "yes");
 	prepare(f);
@@ -479,6 +813,44 @@ static void test_migrates_from_version_1(void **state)
 	commit(f);
 	reopen(f);
 	assert_int_equal(list(f, &(struct session_query){ .limit = 9 }, NULL), 1);
+}
+
+/* Sessions, what was used up and the audit log are found as before. */
+static void test_migrates_from_version_2(void **state)
+{
+	struct fixture *f = *state;
+	struct counted counted = { 0 };
+	sqlite3 *db;
+
+	store_close(f->store);
+	f->store = NULL;
+	snprintf(f->path, sizeof(f->path), "%s/older.db", f->folder);
+	make_version_1(f->path);
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	raw(db, second_schema);
+	raw(db, "PRAGMA user_version = 2;"
+		"INSERT INTO user (uuid, organization, username, email, display_name, "
+		"display_folded, profile, disabled, is_protected, version, created_s, updated_s) "
+		"VALUES (randomblob(16), 1, 'anna', '', '', '', 0, 0, 0, 1, 1, 1);"
+		"INSERT INTO session (uuid, user, source, name_id, name_id_format, session_index, "
+		"address, agent, created_s, seen_s, until_s, second_factor_s) "
+		"VALUES (randomblob(16), 1, 1, 'n', 0, '', '', '', 1, 1, 2, 0);"
+		"INSERT INTO session_token VALUES (1, randomblob(32), '', 1);"
+		"INSERT INTO audit VALUES (1, 1, 0, 0, 'source:corp', 0, '{}', randomblob(32))");
+	sqlite3_close(db);
+	reopen(f);
+	assert_int_equal(number(f->path, "PRAGMA user_version"), 3);
+	begin(f);
+	add_session(f, 1, "corp", "n", "");
+	commit(f);
+	assert_int_equal(list(f, &(struct session_query){ .user_id = 1, .limit = 9 }, NULL), 2);
+	assert_int_equal(
+		list(f, &(struct session_query){ .source = "corp", .name_id = "n", .limit = 9 },
+		     NULL),
+		2);
+	ok(f, store_session_tokens_each(f->store, count_token, &counted, &f->err));
+	assert_int_equal(counted.count, 1);
+	assert_int_equal(audit_about(f, &(struct audit_query){ .object = "source:corp" }, NULL), 1);
 }
 
 /* What is in the way is said, and nothing of the step stays. */
@@ -504,7 +876,7 @@ static void test_migration_is_whole_or_not_at_all(void **state)
 	raw(db, "DROP TABLE used_once");
 	sqlite3_close(db);
 	reopen(f);
-	assert_int_equal(number(f->path, "PRAGMA user_version"), 2);
+	assert_int_equal(number(f->path, "PRAGMA user_version"), 3);
 }
 
 /* Each question has its index: with very many sessions nothing is looked through. */
@@ -514,13 +886,14 @@ static void test_plans_use_indexes(void **state)
 	static const struct {
 		const char *name, *sql, *index;
 	} cases[] = {
-		{ "by token", "SELECT session FROM session_token WHERE hash = ?1",
-		  "session_token_hash" },
 		{ "void identifiers", "SELECT id FROM used_once WHERE until_s < ?1",
 		  "used_once_until" },
 		{ "by name",
-		  "SELECT id FROM session WHERE source = ?1 AND name_id = ?2 AND name_id <> ''",
+		  "SELECT id FROM session WHERE source = ?1 AND name_id = ?2 AND name_id <> '' "
+		  "AND indexed = 1",
 		  "session_name" },
+		{ "by user", "SELECT id FROM session WHERE user = ?1 AND indexed = 1",
+		  "session_user" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -549,13 +922,27 @@ int main(void)
 		TEST(test_not_there),
 		TEST(test_tokens),
 		TEST(test_lists),
+		TEST(test_lists_of_some_in_indexes),
+		TEST(test_lists_by_indexes),
 		TEST(test_prune),
+		TEST(test_prune_of_some_in_indexes),
+		TEST(test_prune_by_indexes),
 		TEST(test_used_once),
+		TEST(test_used_once_by_index),
+		TEST(test_used_once_after_a_start),
+		TEST(test_used_up_as_written),
+		TEST(test_used_up_by_another),
+		TEST(test_requests_are_undone_alone),
+		TEST(test_sessions_confirm_identities),
+		TEST(test_audit_by_object),
+		TEST(test_audit_by_object_of_some_in_index),
+		TEST(test_audit_by_object_by_index),
 		TEST(test_survives_an_undone_request),
 		TEST(test_identity_is_confirmed),
 		TEST(test_users_unread),
 		TEST(test_quarantine_by_key),
 		TEST(test_migrates_from_version_1),
+		TEST(test_migrates_from_version_2),
 		TEST(test_migration_is_whole_or_not_at_all),
 		TEST(test_plans_use_indexes),
 	};
