@@ -51,7 +51,8 @@ static int send_request(struct search *search)
 {
 	struct session *session = search->session;
 	LDAPControl *page = NULL;
-	LDAPControl *controls[] = { NULL, NULL };
+	LDAPControl *controls[SEARCH_CONTROLS_MAX + 2] = { NULL };
+	size_t count = 0;
 	int code;
 
 	search->received = 0;
@@ -60,8 +61,10 @@ static int send_request(struct search *search)
 						&search->cookie, 1, &page);
 		if (code != LDAP_SUCCESS)
 			return out_of_memory(search);
-		controls[0] = page;
+		controls[count++] = page;
 	}
+	for (size_t i = 0; i < SEARCH_CONTROLS_MAX && search->controls[i]; i++)
+		controls[count++] = search->controls[i];
 	code = ldap_search_ext(session->ld, search->what->base, ldap_scope_of(search->what),
 			       search->what->filter, search->attributes, 0, controls, NULL, NULL,
 			       LDAP_NO_LIMIT, &search->message_id);

@@ -17,11 +17,14 @@
 
 #include "session.h"
 
+#define SEARCH_CONTROLS_MAX 2
+
 struct search {
 	struct session *session;
 	const struct job_search *what;
 	const char *name;  /* for messages: "groups" */
 	char **attributes; /* NULL-terminated, borrowed */
+	LDAPControl *controls[SEARCH_CONTROLS_MAX]; /* beside paging; borrowed */
 	struct search *then;
 	int message_id;
 	bool started, ended, failed;
