@@ -252,7 +252,15 @@ static int fill_filter(scmp_filter_ctx filter, const int *syscalls, size_t count
 	return 0;
 }
 
+static int fill_wide_filter(scmp_filter_ctx filter, const int *syscalls, size_t count)
+{
+	(void)syscalls;
+	(void)count;
+	return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(execve), 0);
+}
+
 #define FILTER_DEFAULT SCMP_ACT_ALLOW
+#define WIDE_FILTER_DEFAULT SCMP_ACT_ALLOW
 
 #else
 
@@ -279,13 +287,33 @@ static int fill_filter(scmp_filter_ctx filter, const int *syscalls, size_t count
 	return 0;
 }
 
+/* Code comes into memory only by being mapped from a file, as libraries are: nothing becomes code later. */
+static int fill_wide_filter(scmp_filter_ctx filter, const int *syscalls, size_t count)
+{
+	const uint64_t writes = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND;
+
+	if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+			     SCMP_A2(SCMP_CMP_MASKED_EQ, writes, O_RDONLY)) < 0 ||
+	    seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 0) < 0 ||
+	    allow_syscall(filter, SCMP_SYS(mprotect)) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, syscalls[i], 0) < 0)
+			return -1;
+	return 0;
+}
+
 #define FILTER_DEFAULT SCMP_ACT_KILL_PROCESS
+#define WIDE_FILTER_DEFAULT SCMP_ACT_ERRNO(EPERM)
 
 #endif
 
-static int load_filter(const int *syscalls, size_t count, struct err *err)
+typedef int fill_fn(scmp_filter_ctx filter, const int *syscalls, size_t count);
+
+static int load_filter(uint32_t otherwise, fill_fn *fill, const int *syscalls, size_t count,
+		       struct err *err)
 {
-	scmp_filter_ctx filter = seccomp_init(FILTER_DEFAULT);
+	scmp_filter_ctx filter = seccomp_init(otherwise);
 	int result = -1;
 
 	if (!filter)
@@ -293,14 +321,14 @@ static int load_filter(const int *syscalls, size_t count, struct err *err)
 	/* All threads, and no way around by another calling convention. */
 	if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) == 0 &&
 	    seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) == 0 &&
-	    fill_filter(filter, syscalls, count) == 0 && seccomp_load(filter) == 0)
+	    fill(filter, syscalls, count) == 0 && seccomp_load(filter) == 0)
 		result = 0;
 	/* free() of the filter stays within brk, munmap, madvise: the caller's list has them. */
 	seccomp_release(filter);
 	return result < 0 ? err_set(err, ERR_IO, "cannot load the system call filter") : 0;
 }
 
-int worker_lock(const int *syscalls, size_t count, size_t max_memory, struct err *err)
+static int give_up_privileges(size_t max_memory, struct err *err)
 {
 #ifdef RB_SANITIZE
 	/* AddressSanitizer reserves terabytes of address space. */
@@ -308,7 +336,19 @@ int worker_lock(const int *syscalls, size_t count, size_t max_memory, struct err
 #endif
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_set_errno(err, ERR_IO, errno, "cannot give up privileges");
-	if (limit_resources(max_memory, err) < 0)
+	return limit_resources(max_memory, err);
+}
+
+int worker_lock(const int *syscalls, size_t count, size_t max_memory, struct err *err)
+{
+	if (give_up_privileges(max_memory, err) < 0)
 		return -1;
-	return load_filter(syscalls, count, err);
+	return load_filter(FILTER_DEFAULT, fill_filter, syscalls, count, err);
+}
+
+int worker_lock_wide(const int *syscalls, size_t count, size_t max_memory, struct err *err)
+{
+	if (give_up_privileges(max_memory, err) < 0)
+		return -1;
+	return load_filter(WIDE_FILTER_DEFAULT, fill_wide_filter, syscalls, count, err);
 }

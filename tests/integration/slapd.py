@@ -133,13 +133,15 @@ class Slapd:
     acls       list of "to ... by ..."; default: everybody reads, passwords only bind
     mdb        lines for the database: maxsize, indices ... ("index uid eq")
     config     lines for the global part
+    environment  of slapd; default: ours
     """
 
     def __init__(self, entries="", *, tls=False, sizelimit=None, acls=None, mdb=(), config=(),
-                 suffix=SUFFIX, folder=None, threads=None):
+                 suffix=SUFFIX, folder=None, threads=None, environment=None):
         self._own = tempfile.TemporaryDirectory(prefix="slapd-") if folder is None else None
         self.folder = Path(folder or self._own.name)
         self.suffix = suffix
+        self._environment = environment
         self.process = None
         self.ca = self._certificate = self._key = None
         if tls is True:
@@ -219,7 +221,7 @@ class Slapd:
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen([self._program, "-d", "0", "-f", self._config, "-h",
                                              " ".join(urls)], stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, cwd=self.folder)
+                                            stderr=log, cwd=self.folder, env=self._environment)
         end = time.monotonic() + START_SECONDS
         while self.process.poll() is None and time.monotonic() < end:
             try:

@@ -57,6 +57,8 @@ static void fill_bind(const struct ldap_bind_settings *bind, struct job *job)
 	job->password_file = text_or_empty(&bind->password_file);
 	job->certificate = text_or_empty(&bind->certificate);
 	job->private_key = text_or_empty(&bind->private_key);
+	job->keytab = text_or_empty(&bind->keytab);
+	job->kerberos_config = text_or_empty(&bind->kerberos_config);
 }
 
 /* What is the same for every server. */

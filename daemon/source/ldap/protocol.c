@@ -42,6 +42,8 @@ void job_encode(const struct job *job, struct strbuf *out)
 	put_text(out, job->password_file);
 	put_text(out, job->certificate);
 	put_text(out, job->private_key);
+	put_text(out, job->keytab);
+	put_text(out, job->kerberos_config);
 	search_encode(&job->users, out);
 	search_encode(&job->groups, out);
 	put_text(out, job->key);
@@ -150,11 +152,13 @@ int job_decode(struct reader *in, struct arena *arena, struct job *ret_job, stru
 	job.transport = get_choice(in, TRANSPORT_LOCAL + 1);
 	job.url = get_utf8(in, arena);
 	job.ca = get_utf8(in, arena);
-	job.bind_method = get_choice(in, LDAP_SOURCE_BIND_ANONYMOUS + 1);
+	job.bind_method = get_choice(in, LDAP_SOURCE_BIND_GSSAPI + 1);
 	job.bind_dn = get_utf8(in, arena);
 	job.password_file = get_utf8(in, arena);
 	job.certificate = get_utf8(in, arena);
 	job.private_key = get_utf8(in, arena);
+	job.keytab = get_utf8(in, arena);
+	job.kerberos_config = get_utf8(in, arena);
 	job.users = search_decode(in, arena);
 	job.groups = search_decode(in, arena);
 	job.key = get_utf8(in, arena);

@@ -98,6 +98,7 @@ struct job {
 	const char *ca;
 	uint8_t bind_method; /* enum ldap_source_bind */
 	const char *bind_dn, *password_file, *certificate, *private_key;
+	const char *keytab, *kerberos_config; /* GSSAPI; the latter "": the system's */
 	struct job_search users, groups;
 	const char *key;
 	struct job_texts members, disabled, canaries;

@@ -17,6 +17,8 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/source/ldap.h>
 
+#include "sasl.h"
+
 #define CA_MAX (4u * 1024 * 1024)
 /* Largest LDAP message taken: a group of about two million members. */
 #define MESSAGE_MAX (256u * 1024 * 1024)
@@ -166,6 +168,8 @@ int session_prepare(struct session *session, int fd, struct err *err)
 	if (job->bind_method == LDAP_SOURCE_BIND_SIMPLE &&
 	    secret_read_file(job->password_file, &session->password, err) < 0)
 		return err_wrap(err, "password file");
+	if (job->bind_method == LDAP_SOURCE_BIND_GSSAPI && sasl_prepare(job, err) < 0)
+		return -1;
 	return attach(session, fd, err);
 }
 
@@ -324,6 +328,8 @@ int session_bind(struct session *session)
 
 	if (job->bind_method == LDAP_SOURCE_BIND_ANONYMOUS)
 		return 0;
+	if (job->bind_method == LDAP_SOURCE_BIND_GSSAPI)
+		return sasl_bind(session);
 	if (job->bind_method == LDAP_SOURCE_BIND_EXTERNAL) {
 		mechanism = "EXTERNAL";
 	} else {

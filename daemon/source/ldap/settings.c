@@ -19,7 +19,7 @@
 #define FULL_READ_S (24 * 60 * 60)
 
 static const char *const tls_choices[] = { "starttls", "ldaps", "none", NULL };
-static const char *const bind_choices[] = { "simple", "external", "anonymous", NULL };
+static const char *const bind_choices[] = { "simple", "external", "anonymous", "gssapi", NULL };
 /* In the order of enum follow_mode. */
 static const char *const follow_choices[] = { "off", "auto", "sync", "usn", "timestamp", NULL };
 static const char *const scope_choices[] = { "sub", "one", "base", NULL };
@@ -28,7 +28,8 @@ static const struct option bind_options[] = {
 	{ "method", OPTION_ENUM, 0, OPTION_FIELD(struct ldap_bind_settings, method), 0, 0, "simple",
 	  bind_choices, NULL,
 	  "How to sign in: `simple` with dn and password_file, `external` as the peer of an "
-	  "ldapi:// socket or with a TLS client certificate, or `anonymous`." },
+	  "ldapi:// socket or with a TLS client certificate, `anonymous`, or `gssapi` through "
+	  "Kerberos with keytab, over TLS." },
 	{ "dn", OPTION_STRING, OPTION_NOT_EMPTY, OPTION_FIELD(struct ldap_bind_settings, dn), 0,
 	  DN_MAX, NULL, NULL, NULL, "Name to bind as, for `simple`." },
 	{ "password_file", OPTION_STRING, OPTION_NOT_EMPTY,
@@ -39,6 +40,11 @@ static const struct option bind_options[] = {
 	  4095, NULL, NULL, NULL, "TLS client certificate (PEM)." },
 	{ "private_key", OPTION_PATH, 0, OPTION_FIELD(struct ldap_bind_settings, private_key), 0,
 	  4095, NULL, NULL, NULL, "Private key of the TLS client certificate (PEM)." },
+	{ "keytab", OPTION_PATH, 0, OPTION_FIELD(struct ldap_bind_settings, keytab), 0, 4095, NULL,
+	  NULL, NULL, "Keytab, for `gssapi`; its first principal signs in." },
+	{ "kerberos_config", OPTION_PATH, 0,
+	  OPTION_FIELD(struct ldap_bind_settings, kerberos_config), 0, 4095, NULL, NULL, NULL,
+	  "Kerberos configuration, for `gssapi`; not given: the system's krb5.conf." },
 	{ 0 },
 };
 
@@ -273,7 +279,7 @@ static void check_tls_of(const struct ldap_source *source, const struct located 
 
 static void check_servers(const struct ldap_source *source, struct diagnostics *list)
 {
-	bool needs_ca = false, all_local = true, all_tls = true;
+	bool needs_ca = false, all_local = true, all_tls = true, all_remote_tls = true;
 
 	for (size_t i = 0; i < source->servers.count; i++) {
 		const struct located *url = &source->servers.items[i];
@@ -289,7 +295,12 @@ static void check_servers(const struct ldap_source *source, struct diagnostics *
 		needs_ca |= server_has_tls(source, &server);
 		all_local &= server.scheme == SERVER_LDAPI;
 		all_tls &= server_has_tls(source, &server) || server.scheme == SERVER_LDAPI;
+		all_remote_tls &= server_has_tls(source, &server);
 	}
+	if (source->bind.method == LDAP_SOURCE_BIND_GSSAPI && !all_remote_tls)
+		diagnostics_add(list, SEVERITY_ERROR, "bind-incomplete", source->bind.at,
+				"Name servers by the host of their Kerberos principal, with TLS.",
+				"bind method 'gssapi' needs TLS, and no ldapi:// servers");
 	if (needs_ca && !given(&source->ca))
 		diagnostics_add(list, SEVERITY_ERROR, "missing-ca", source->common.at,
 				"Name the file with the CA that signed the servers' certificates.",
@@ -320,6 +331,12 @@ static void check_bind(const struct ldap_bind_settings *bind, struct position at
 	if (given(&bind->certificate) != given(&bind->private_key))
 		diagnostics_add(list, SEVERITY_ERROR, "bind-incomplete", place, NULL,
 				"'certificate' and 'private_key' belong together");
+	if ((bind->method == LDAP_SOURCE_BIND_GSSAPI) != given(&bind->keytab))
+		diagnostics_add(list, SEVERITY_ERROR, "bind-incomplete", place, NULL,
+				"'keytab' and bind method 'gssapi' belong together");
+	if (bind->method != LDAP_SOURCE_BIND_GSSAPI && given(&bind->kerberos_config))
+		diagnostics_add(list, SEVERITY_ERROR, "bind-contradiction", place, NULL,
+				"'kerberos_config' belongs to bind method 'gssapi'");
 	if (given(&bind->password_file) && strchr(bind->password_file.text, '/') &&
 	    bind->password_file.text[0] != '/')
 		diagnostics_add(list, SEVERITY_ERROR, "invalid-path", bind->password_file.at,

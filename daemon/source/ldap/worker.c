@@ -17,6 +17,7 @@
 #include "canary.h"
 #include "groupings.h"
 #include "people.h"
+#include "sasl.h"
 #include "session.h"
 
 /* A million users with ten million memberships need about a tenth. */
@@ -97,13 +98,34 @@ static void tell_end(const struct outcome *outcome, struct output *out)
 	output_flush(out);
 }
 
+static int lock(struct err *err)
+{
+	return worker_lock(syscalls, ARRAY_LEN(syscalls), WORKER_MEMORY_MAX, err);
+}
+
 /* Up to the lock: everything that needs files. */
 static int prepare(struct session *session, int fd, struct err *err)
 {
 	hash_prepare();
 	if (session_prepare(session, fd, err) < 0)
 		return -1;
-	return worker_lock(syscalls, ARRAY_LEN(syscalls), WORKER_MEMORY_MAX, err);
+	if (session->job->bind_method == LDAP_SOURCE_BIND_GSSAPI)
+		return sasl_lock(WORKER_MEMORY_MAX, err);
+	return lock(err);
+}
+
+/* Who needed more to sign in needs it no longer. */
+static int sign_in(struct session *session)
+{
+	struct err err = { 0 };
+
+	if (session_bind(session) < 0)
+		return -1;
+	if (session->job->bind_method != LDAP_SOURCE_BIND_GSSAPI || lock(&err) == 0)
+		return 0;
+	outcome_note(session->outcome, "worker-died", "%s", err.text);
+	session->broken = true;
+	return -1;
 }
 
 static void run_job(const struct job *job, int fd, struct output *out)
@@ -121,7 +143,7 @@ static void run_job(const struct job *job, int fd, struct output *out)
 		output_phase(out, PHASE_TLS);
 		if (session_secure(&session) == 0) {
 			output_phase(out, PHASE_BIND);
-			if (session_bind(&session) == 0)
+			if (sign_in(&session) == 0)
 				read_directory(&session, &groupings);
 		}
 	}

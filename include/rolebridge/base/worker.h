@@ -50,5 +50,11 @@ void worker_status_text(int status, char *ret_text, size_t size);
  * refuse only new sockets, files and programs, by EACCES. Irreversible.
  */
 int worker_lock(const int *syscalls, size_t count, size_t max_memory, struct err *err);
+/*
+ * A first lock for what needs more for a while: as above, but files may be opened for reading and libraries loaded,
+ * and what is not listed fails with EPERM. The list must have prctl, seccomp and prlimit64, for worker_lock
+ * to be called afterwards.
+ */
+int worker_lock_wide(const int *syscalls, size_t count, size_t max_memory, struct err *err);
 
 #endif

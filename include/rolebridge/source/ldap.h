@@ -30,6 +30,7 @@ enum ldap_source_bind {
 	LDAP_SOURCE_BIND_SIMPLE,
 	LDAP_SOURCE_BIND_EXTERNAL,
 	LDAP_SOURCE_BIND_ANONYMOUS,
+	LDAP_SOURCE_BIND_GSSAPI,
 };
 
 enum ldap_source_scope {
@@ -43,6 +44,7 @@ struct ldap_bind_settings {
 	int method; /* enum ldap_source_bind */
 	struct located dn, password_file;
 	struct located certificate, private_key;
+	struct located keytab, kerberos_config;
 };
 
 struct ldap_users_settings {

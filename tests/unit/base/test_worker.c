@@ -200,6 +200,78 @@ static void test_lock(void **state)
 	}
 }
 
+/* --- the wide lock, and the strict one after it --- */
+
+static const int wide[] = { WORKER_COMMON_SYSCALLS, __NR_prctl, __NR_seccomp, __NR_prlimit64,
+			    __NR_socket };
+
+static bool opens(int flags)
+{
+	return syscall(SYS_openat, AT_FDCWD, "/dev/null", flags) >= 0;
+}
+
+/* 0: all as it must be; else the number of what is not. */
+static int act_in_wide_lock(void)
+{
+	char *const arguments[] = { NULL };
+	struct err err = { 0 };
+
+	if (!opens(O_RDONLY))
+		return 1;
+	if (!sanitized() && (opens(O_WRONLY) || opens(O_RDWR) || opens(O_RDONLY | O_CREAT)))
+		return 2;
+	if (execve("/bin/true", arguments, arguments) == 0)
+		return 3;
+	if (!sanitized() && (kill(getpid(), 0) == 0 || errno != EPERM))
+		return 4;
+	if (socket(AF_UNIX, SOCK_STREAM, 0) < 0)
+		return 5;
+	if (worker_lock(allowed, ARRAY_LEN(allowed), MEMORY_MAX, &err) < 0)
+		return 6;
+	return opens(O_RDONLY) || errno != EACCES ? 7 : 0;
+}
+
+static int status_in_wide_child(int (*act)(void))
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct err err = { 0 };
+
+		hash_prepare();
+		if (worker_lock_wide(wide, ARRAY_LEN(wide), MEMORY_MAX, &err) < 0)
+			_exit(99);
+		_exit(act());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static int act_socket_after_both(void)
+{
+	struct err err = { 0 };
+
+	if (worker_lock(allowed, ARRAY_LEN(allowed), MEMORY_MAX, &err) < 0)
+		return 6;
+	return act_socket();
+}
+
+static void test_wide_lock(void **state)
+{
+	(void)state;
+	if (under_valgrind())
+		return;
+	assert_int_equal(status_in_wide_child(act_in_wide_lock), 0);
+	if (sanitized())
+		return;
+
+	int status = status_in_wide_child(act_socket_after_both);
+
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+}
+
 /* --- a worker's life; the parts of main that run in it stand here --- */
 
 enum { ASK, ANSWER };
@@ -347,6 +419,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_wide_lock),
 		cmocka_unit_test(test_a_worker_lives),
 		cmocka_unit_test(test_a_stubborn_worker_is_killed),
 		cmocka_unit_test(test_status_text),
