@@ -405,7 +405,7 @@ static void add_components(struct closure *closure, uint32_t number, size_t *cou
 static void add_groups(struct closure *closure, uint32_t number, size_t *count)
 {
 	const struct change_state *change = &closure->change;
-	const uint32_t *groups = rows_items(&change->groups_of, number);
+	const uint32_t *groups = row_lists_items(&change->groups_of, number);
 
 	for (uint32_t i = 0; i < change->groups_of.rows[number].count; i++)
 		add_list(closure, &change->in_force[groups[i]], count);

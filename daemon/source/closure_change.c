@@ -43,8 +43,8 @@ void closure_change_finish(struct closure *closure)
 	struct change_state *change = &closure->change;
 
 	free(change->names);
-	rows_finish(&change->groups_of);
-	rows_finish(&change->members_of);
+	row_lists_finish(&change->groups_of);
+	row_lists_finish(&change->members_of);
 	free(change->in_force);
 	free(change->free_groups);
 	free(change->changed);
@@ -113,7 +113,7 @@ static void unmark(struct marks *marks, uint32_t number)
 /* All that is kept by name has room for this number. */
 static int reserve_name(struct change_state *change, uint32_t number)
 {
-	if (rows_reserve(&change->groups_of, (size_t)number + 1) < 0 ||
+	if (row_lists_reserve(&change->groups_of, (size_t)number + 1) < 0 ||
 	    grow_marks(&change->old, change->groups_of.row_count) < 0 ||
 	    grow_marks(&change->seen, change->groups_of.row_count) < 0)
 		return -1;
@@ -148,7 +148,7 @@ static int reserve_groups(struct closure *closure)
 	size_t count = closure->group_capacity;
 	struct list *in_force;
 
-	if (rows_reserve(&change->members_of, closure->group_count + 1) < 0)
+	if (row_lists_reserve(&change->members_of, closure->group_count + 1) < 0)
 		return -1;
 	if (change->in_force && count <= change->in_force_count)
 		return 0;
@@ -164,16 +164,16 @@ static int reserve_groups(struct closure *closure)
 
 static int rows_of_blocks(struct closure *closure)
 {
-	struct rows *groups_of = &closure->change.groups_of;
+	struct row_lists *groups_of = &closure->change.groups_of;
 
 	for (const struct block *block = closure->blocks; block; block = block->next)
 		for (size_t i = 0; i < block->count; i++)
-			rows_expect(groups_of, block->items[i].member);
-	if (rows_lay(groups_of) < 0)
+			row_lists_expect(groups_of, block->items[i].member);
+	if (row_lists_lay(groups_of) < 0)
 		return -1;
 	for (const struct block *block = closure->blocks; block; block = block->next)
 		for (size_t i = 0; i < block->count; i++)
-			rows_put(groups_of, block->items[i].member, block->items[i].group);
+			row_lists_put(groups_of, block->items[i].member, block->items[i].group);
 	closure_free_blocks(closure);
 	return 0;
 }
@@ -181,7 +181,7 @@ static int rows_of_blocks(struct closure *closure)
 /* A membership said twice is one. said: by group, zeroed: the last name that had it. */
 static void drop_repeated(struct closure *closure, uint32_t *said)
 {
-	struct rows *groups_of = &closure->change.groups_of;
+	struct row_lists *groups_of = &closure->change.groups_of;
 
 	for (uint32_t n = 1; n <= hash_table_count(closure->names); n++) {
 		uint32_t *items = groups_of->items + groups_of->rows[n].at;
@@ -194,9 +194,9 @@ static void drop_repeated(struct closure *closure, uint32_t *said)
 				continue;
 			said[group] = n;
 			items[kept++] = group;
-			rows_expect(&closure->change.members_of, group);
+			row_lists_expect(&closure->change.members_of, group);
 		}
-		rows_cut(groups_of, n, kept);
+		row_lists_cut(groups_of, n, kept);
 	}
 }
 
@@ -209,13 +209,13 @@ static int turn_rows(struct closure *closure)
 		return -1;
 	drop_repeated(closure, said);
 	free(said);
-	if (rows_lay(&change->members_of) < 0)
+	if (row_lists_lay(&change->members_of) < 0)
 		return -1;
 	for (uint32_t n = 1; n <= hash_table_count(closure->names); n++) {
-		const uint32_t *groups = rows_items(&change->groups_of, n);
+		const uint32_t *groups = row_lists_items(&change->groups_of, n);
 
 		for (uint32_t i = 0; i < change->groups_of.rows[n].count; i++)
-			rows_put(&change->members_of, groups[i], n);
+			row_lists_put(&change->members_of, groups[i], n);
 	}
 	return 0;
 }
@@ -228,7 +228,7 @@ static const struct row *parents_of(const struct closure *closure, uint32_t grou
 /* Parents by group; of dropped groups, whose name is 0, none. */
 static int graph_of_rows(const struct closure *closure, struct graph *graph)
 {
-	const struct rows *rows = &closure->change.groups_of;
+	const struct row_lists *rows = &closure->change.groups_of;
 	size_t total = 0;
 
 	for (uint32_t g = 0; g < closure->group_count; g++)
@@ -325,14 +325,14 @@ static int note_change(struct closure *closure, uint32_t group, uint32_t number,
 static int member_came(struct closure *closure, uint32_t group, uint32_t number)
 {
 	if (closure->change.members_of.live >= UINT32_MAX - 1 ||
-	    rows_add(&closure->change.groups_of, number, group) < 0)
+	    row_lists_add(&closure->change.groups_of, number, group) < 0)
 		return -1;
 	return note_change(closure, group, number, true);
 }
 
 static int member_left(struct closure *closure, uint32_t group, uint32_t number)
 {
-	rows_remove(&closure->change.groups_of, number, group);
+	row_lists_remove(&closure->change.groups_of, number, group);
 	return note_change(closure, group, number, false);
 }
 
@@ -366,7 +366,7 @@ static int replace_members(struct closure *closure, uint32_t group, const uint32
 			   size_t count)
 {
 	struct change_state *change = &closure->change;
-	const uint32_t *before = rows_items(&change->members_of, group);
+	const uint32_t *before = row_lists_items(&change->members_of, group);
 	uint32_t before_count = change->members_of.rows[group].count;
 
 	for (uint32_t i = 0; i < before_count; i++) {
@@ -382,7 +382,7 @@ static int replace_members(struct closure *closure, uint32_t group, const uint32
 		unmark(&change->old, numbers[i]);
 		unmark(&change->seen, numbers[i]);
 	}
-	return rows_set(&change->members_of, group, numbers, count);
+	return row_lists_set(&change->members_of, group, numbers, count);
 }
 
 int closure_change_members(struct closure *closure, uint32_t group, const struct hash128 *members,
@@ -409,8 +409,8 @@ int closure_change_members(struct closure *closure, uint32_t group, const struct
 
 static bool is_member(const struct closure *closure, uint32_t group, uint32_t number)
 {
-	const struct rows *rows = &closure->change.groups_of;
-	const uint32_t *groups = rows_items(rows, number);
+	const struct row_lists *rows = &closure->change.groups_of;
+	const uint32_t *groups = row_lists_items(rows, number);
 
 	for (uint32_t i = 0; i < rows->rows[number].count; i++)
 		if (groups[i] == group)
@@ -431,7 +431,7 @@ int closure_change_add(struct closure *closure, uint32_t group, const struct has
 		if (is_member(closure, group, number))
 			continue;
 		if (member_came(closure, group, number) < 0 ||
-		    rows_add(&closure->change.members_of, group, number) < 0)
+		    row_lists_add(&closure->change.members_of, group, number) < 0)
 			return out_of_memory(closure, err);
 	}
 	return 0;
@@ -445,7 +445,7 @@ int closure_remove_member(struct closure *closure, uint32_t group, struct hash12
 	if (check_change(closure, group, err) < 0)
 		return -1;
 	if (!hash_table_get(closure->names, member, &number) ||
-	    !rows_remove(&closure->change.members_of, group, number))
+	    !row_lists_remove(&closure->change.members_of, group, number))
 		return 0;
 	return member_left(closure, group, number) < 0 ? out_of_memory(closure, err) : 0;
 }
@@ -478,7 +478,7 @@ static int take_number(struct closure *closure, uint32_t name, uint32_t *ret_gro
 int closure_change_add_group(struct closure *closure, struct hash128 name, uint32_t *ret_group,
 			     struct err *err)
 {
-	const struct rows *rows = &closure->change.groups_of;
+	const struct row_lists *rows = &closure->change.groups_of;
 	uint32_t number, group;
 
 	if (!closure->usable || closure->change.telling)
@@ -492,7 +492,7 @@ int closure_change_add_group(struct closure *closure, struct hash128 name, uint3
 		return out_of_memory(closure, err);
 	/* Lists that named it before it was a group. */
 	for (uint32_t i = 0; i < rows->rows[number].count; i++)
-		if (closure->change.in_force[rows_items(rows, number)[i]].count > 0)
+		if (closure->change.in_force[row_lists_items(rows, number)[i]].count > 0)
 			closure->change.solve = true;
 	*ret_group = group;
 	return 0;
@@ -590,7 +590,7 @@ static int touch(struct change_state *change, uint32_t number)
 
 static int touch_members(struct change_state *change, uint32_t group)
 {
-	const uint32_t *members = rows_items(&change->members_of, group);
+	const uint32_t *members = row_lists_items(&change->members_of, group);
 
 	for (uint32_t i = 0; i < change->members_of.rows[group].count; i++)
 		if (touch(change, members[i]) < 0)

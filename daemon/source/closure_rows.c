@@ -16,7 +16,7 @@
 #define ITEMS_MAX ((size_t)UINT32_MAX - 1) /* places are 32 bits wide */
 #define STEP 1024
 
-int rows_reserve(struct rows *rows, size_t count)
+int row_lists_reserve(struct row_lists *rows, size_t count)
 {
 	size_t larger = count + count / 8;
 	struct row *moved;
@@ -34,14 +34,14 @@ int rows_reserve(struct rows *rows, size_t count)
 	return 0;
 }
 
-void rows_finish(struct rows *rows)
+void row_lists_finish(struct row_lists *rows)
 {
 	free(rows->rows);
 	free(rows->items);
-	*rows = (struct rows){ 0 };
+	*rows = (struct row_lists){ 0 };
 }
 
-int rows_lay(struct rows *rows)
+int row_lists_lay(struct row_lists *rows)
 {
 	size_t total = 0;
 
@@ -63,12 +63,12 @@ int rows_lay(struct rows *rows)
 	return 0;
 }
 
-static void dig(struct rows *rows, size_t at, size_t count)
+static void dig(struct row_lists *rows, size_t at, size_t count)
 {
 	memset(rows->items + at, 0xff, count * sizeof(*rows->items));
 }
 
-void rows_cut(struct rows *rows, size_t row, uint32_t count)
+void row_lists_cut(struct row_lists *rows, size_t row, uint32_t count)
 {
 	struct row *r = &rows->rows[row];
 
@@ -80,7 +80,7 @@ void rows_cut(struct rows *rows, size_t row, uint32_t count)
 }
 
 /* All lists one after the other in new memory, with room for more at the end. */
-static int copy_together(struct rows *rows, size_t more)
+static int copy_together(struct row_lists *rows, size_t more)
 {
 	size_t capacity = rows->live + more + rows->live / 16 + STEP;
 	uint32_t *items;
@@ -107,7 +107,7 @@ static int copy_together(struct rows *rows, size_t more)
 }
 
 /* Room for that many at the end; lists may have moved. */
-static int make_room(struct rows *rows, size_t count)
+static int make_room(struct row_lists *rows, size_t count)
 {
 	size_t capacity = rows->used + rows->used / 8 + count + STEP;
 	uint32_t *moved;
@@ -129,7 +129,7 @@ static int make_room(struct rows *rows, size_t count)
 }
 
 /* The list goes to the end, with room for count numbers and some more. */
-static int move_to_end(struct rows *rows, size_t row, size_t count)
+static int move_to_end(struct row_lists *rows, size_t row, size_t count)
 {
 	size_t room = count + 1 + count / 8;
 	struct row *r = &rows->rows[row];
@@ -148,7 +148,7 @@ static int move_to_end(struct rows *rows, size_t row, size_t count)
 }
 
 /* Can the list grow to count where it is? */
-static bool has_room(const struct rows *rows, const struct row *row, size_t count)
+static bool has_room(const struct row_lists *rows, const struct row *row, size_t count)
 {
 	size_t at = (size_t)row->at + row->count;
 
@@ -160,18 +160,18 @@ static bool has_room(const struct rows *rows, const struct row *row, size_t coun
 	return true;
 }
 
-int rows_add(struct rows *rows, size_t row, uint32_t number)
+int row_lists_add(struct row_lists *rows, size_t row, uint32_t number)
 {
 	struct row *r = &rows->rows[row];
 
 	if (!has_room(rows, r, (size_t)r->count + 1) &&
 	    move_to_end(rows, row, (size_t)r->count + 1) < 0)
 		return -1;
-	rows_put(rows, row, number);
+	row_lists_put(rows, row, number);
 	return 0;
 }
 
-bool rows_remove(struct rows *rows, size_t row, uint32_t number)
+bool row_lists_remove(struct row_lists *rows, size_t row, uint32_t number)
 {
 	struct row *r = &rows->rows[row];
 	uint32_t *items = rows->items + r->at;
@@ -180,19 +180,19 @@ bool rows_remove(struct rows *rows, size_t row, uint32_t number)
 		if (items[i] != number)
 			continue;
 		items[i] = items[r->count - 1];
-		rows_cut(rows, row, r->count - 1);
+		row_lists_cut(rows, row, r->count - 1);
 		return true;
 	}
 	return false;
 }
 
-int rows_set(struct rows *rows, size_t row, const uint32_t *numbers, size_t count)
+int row_lists_set(struct row_lists *rows, size_t row, const uint32_t *numbers, size_t count)
 {
 	struct row *r = &rows->rows[row];
 
 	if (!has_room(rows, r, count) && move_to_end(rows, row, count) < 0)
 		return -1;
-	rows_cut(rows, row, (uint32_t)count);
+	row_lists_cut(rows, row, (uint32_t)count);
 	if (count > 0)
 		memcpy(rows->items + r->at, numbers, count * sizeof(*numbers));
 	rows->live += count - r->count;

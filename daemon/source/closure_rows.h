@@ -1,8 +1,8 @@
 /*
  * Many lists of numbers that change, in one piece of memory: four bytes a number, eight a list.
  *
- *	rows_expect(&rows, list) for every number to come; rows_lay(&rows); rows_put(&rows, list, number)
- *	rows_add / rows_remove / rows_set, any time after
+ *	row_lists_expect(&rows, list) for every number to come; row_lists_lay(&rows); row_lists_put(&rows, list, number)
+ *	row_lists_add / row_lists_remove / row_lists_set, any time after
  *
  * A list that outgrows its place moves to the end with some room to spare, and what it leaves is a
  * hole that the list before it may grow into. When a quarter of all is holes, the lists are
@@ -19,7 +19,7 @@ struct row {
 	uint32_t at, count;
 };
 
-struct rows {
+struct row_lists {
 	struct row *rows;
 	size_t row_count;
 	uint32_t *items;
@@ -28,19 +28,19 @@ struct rows {
 };
 
 /* At least that many lists, new ones empty. */
-int rows_reserve(struct rows *rows, size_t count);
-void rows_finish(struct rows *rows);
+int row_lists_reserve(struct row_lists *rows, size_t count);
+void row_lists_finish(struct row_lists *rows);
 
-static inline void rows_expect(struct rows *rows, size_t row)
+static inline void row_lists_expect(struct row_lists *rows, size_t row)
 {
 	rows->rows[row].count++;
 }
 
 /* Room for what was expected; every list is empty then. */
-int rows_lay(struct rows *rows);
+int row_lists_lay(struct row_lists *rows);
 
 /* Only what was expected. */
-static inline void rows_put(struct rows *rows, size_t row, uint32_t number)
+static inline void row_lists_put(struct row_lists *rows, size_t row, uint32_t number)
 {
 	struct row *r = &rows->rows[row];
 
@@ -48,16 +48,16 @@ static inline void rows_put(struct rows *rows, size_t row, uint32_t number)
 	rows->live++;
 }
 
-static inline const uint32_t *rows_items(const struct rows *rows, size_t row)
+static inline const uint32_t *row_lists_items(const struct row_lists *rows, size_t row)
 {
 	return rows->items + rows->rows[row].at;
 }
 
 /* The list is cut after its first count numbers. */
-void rows_cut(struct rows *rows, size_t row, uint32_t count);
-int rows_add(struct rows *rows, size_t row, uint32_t number);
+void row_lists_cut(struct row_lists *rows, size_t row, uint32_t count);
+int row_lists_add(struct row_lists *rows, size_t row, uint32_t number);
 /* One occurrence; false when it is not there. The order of the others may change. */
-bool rows_remove(struct rows *rows, size_t row, uint32_t number);
-int rows_set(struct rows *rows, size_t row, const uint32_t *numbers, size_t count);
+bool row_lists_remove(struct row_lists *rows, size_t row, uint32_t number);
+int row_lists_set(struct row_lists *rows, size_t row, const uint32_t *numbers, size_t count);
 
 #endif

@@ -58,9 +58,9 @@ struct marks {
 struct change_state {
 	struct hash128 *names; /* by number */
 	size_t name_count, name_capacity;
-	struct rows groups_of;	/* by name: the groups that list it */
-	struct rows members_of; /* by group: the names it lists */
-	struct list *in_force;	/* by group: what its members get */
+	struct row_lists groups_of;  /* by name: the groups that list it */
+	struct row_lists members_of; /* by group: the names it lists */
+	struct list *in_force;	     /* by group: what its members get */
 	size_t in_force_count;
 	uint32_t *free_groups; /* numbers to use again */
 	size_t free_count, free_capacity;
