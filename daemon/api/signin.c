@@ -308,6 +308,7 @@ static int refuse(struct http_request *request, struct http_response *response,
 	log_warning("login.refused", F_STR("source", answer->source), F_STR("reason", reason),
 		    F_STR("detail", answer->refusal.detail), F_STR("request", request->id),
 		    F_STR("address", http_client_text(request)));
+	http_request_waits(request);
 	if (change_login_refused(web->settings.changer, &actor, answer->source, reason,
 				 answer->refusal.detail, http_client_text(request), err) < 0)
 		return -1;
@@ -463,6 +464,7 @@ static int sign_in(struct http_request *request, struct http_response *response,
 	}
 	login.until_s = login.now_s + limits->absolute_s;
 	session_token_make(token, &login.token);
+	http_request_waits(request);
 	result = change_login(web->settings.changer, &actor, &login, request->arena, &outcome, err);
 	if (result == 0 && outcome.refused[0]) {
 		show_no_access(request, response, answer, &outcome);
@@ -527,8 +529,10 @@ static int judge(struct http_request *request, struct http_response *response,
 	/* An answer to nothing, where some login waits, is nobody's test. */
 	if (answer->waits && verified == 0 && answer->assertion.in_response_to[0] == '\0')
 		answer->waits = false;
-	if (answer->waits && answer->pending.test)
+	if (answer->waits && answer->pending.test) {
+		http_request_waits(request);
 		return show_test(request, response, answer, verified != 0, err);
+	}
 	if (verified == 0)
 		return sign_in(request, response, answer, err);
 	return refuse(request, response, answer,

@@ -39,7 +39,8 @@ static const struct http_route routes[] = {
 	  0 },
 	{ "GET", "/saml/{source}/login", saml_login, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0 },
 	{ "GET", "/saml/{source}/test", saml_test, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0 },
-	{ "POST", "/saml/{source}/acs", saml_acs, HTTP_ROUTE_SLOW, MESSAGE_BODY_MAX },
+	{ "POST", "/saml/{source}/acs", saml_acs, HTTP_ROUTE_SLOW | HTTP_ROUTE_STAGED,
+	  MESSAGE_BODY_MAX },
 	/* What was signed is the query as it came; what is smuggled into it is refused there, and told. */
 	{ "GET", "/saml/{source}/slo", slo_get,
 	  HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW | HTTP_ROUTE_RAW_QUERY, 0 },

@@ -202,6 +202,7 @@ int message_send(int socket, const struct strbuf *frames, int fd_to_pass, struct
 struct message_stream {
 	int socket;
 	int pending_fd; /* came, and waits for its frame */
+	bool waits;	/* see message_stream_expect_waits */
 	size_t max;
 	unsigned char *data;
 	size_t capacity;
@@ -236,6 +237,11 @@ void message_stream_destroy(struct message_stream *stream)
 		close(stream->pending_fd);
 	free(stream->data);
 	free(stream);
+}
+
+void message_stream_expect_waits(struct message_stream *stream)
+{
+	stream->waits = true;
 }
 
 static int wait_until(int socket, int64_t deadline_us, struct err *err)
@@ -296,6 +302,7 @@ static ssize_t receive_some(struct message_stream *stream, int64_t deadline_us, 
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(4 * sizeof(int))];
 	} control;
+	bool waits = stream->waits && deadline_us && stream->start == stream->end;
 
 	for (;;) {
 		struct iovec room = { stream->data + stream->end, stream->capacity - stream->end };
@@ -303,6 +310,9 @@ static ssize_t receive_some(struct message_stream *stream, int64_t deadline_us, 
 					  .msg_iovlen = 1,
 					  .msg_control = control.bytes,
 					  .msg_controllen = sizeof(control.bytes) };
+
+		if (waits && wait_until(stream->socket, deadline_us, err) < 0)
+			return -1;
 
 		ssize_t size = recvmsg(stream->socket, &message,
 				       MSG_CMSG_CLOEXEC | (deadline_us ? MSG_DONTWAIT : 0));
@@ -312,12 +322,9 @@ static ssize_t receive_some(struct message_stream *stream, int64_t deadline_us, 
 				       "the other side sent too many descriptors");
 		if (size >= 0)
 			return size;
-		if (errno == EAGAIN || errno == EWOULDBLOCK) {
-			if (wait_until(stream->socket, deadline_us, err) < 0)
-				return -1;
-		} else if (errno != EINTR) {
+		waits = errno == EAGAIN || errno == EWOULDBLOCK;
+		if (!waits && errno != EINTR)
 			return err_set_errno(err, ERR_IO, errno, "cannot receive");
-		}
 	}
 }
 

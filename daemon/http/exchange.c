@@ -26,6 +26,7 @@
 
 #define ARENA_MAX ((size_t)64 * 1024 * 1024)
 #define DISCARD_MAX ((size_t)1024 * 1024)
+#define BODY_FIRST ((size_t)16 * 1024)
 
 /* ------------------------------------------------------------- life time -- */
 
@@ -314,6 +315,10 @@ static int exchange_header(struct exchange *exchange, struct MHD_Connection *con
 	discard_max = exchange->body_max > DISCARD_MAX ? exchange->body_max : DISCARD_MAX;
 	if (exchange->failed && framing.length > discard_max)
 		return answer_error(connection, exchange, true);
+	/* Who says that much has not sent it yet. */
+	if (!exchange->failed && framing.length > 0)
+		strbuf_reserve(&exchange->body,
+			       framing.length < BODY_FIRST ? framing.length : BODY_FIRST);
 	return MHD_YES;
 }
 

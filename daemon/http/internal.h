@@ -124,15 +124,15 @@ void exchange_unref(struct exchange *exchange);
  * library has no such signal and would sleep on.
  */
 struct wake {
-	int fd; /* eventfd */
+	int fd;		  /* eventfd */
+	atomic_bool rung; /* it was written to, and the loop has not looked yet */
 	atomic_uint suspended;
 };
 /* The calling loop's own; set once by each loop. */
 extern _Thread_local struct wake *loop_wake;
 
 struct slow;
-struct slow *slow_create(unsigned threads_max, unsigned queue_max, int64_t deadline_ms,
-			 struct err *err);
+struct slow *slow_create(const struct http_settings *settings, struct err *err);
 /* Suspends the connection and queues; false: no room, nothing happened. */
 bool slow_submit(struct slow *slow, struct exchange *exchange, struct MHD_Connection *connection);
 /* Give up what is past its deadline. */

@@ -13,6 +13,29 @@
 
 #include "internal.h"
 
+#define EACH_BYTE(c) ((uint64_t)0x0101010101010101 * (c))
+
+/* Not zero: one of the eight bytes is a zero. */
+static uint64_t has_zero(uint64_t word)
+{
+	return (word - EACH_BYTE(0x01)) & ~word & EACH_BYTE(0x80);
+}
+
+/* How much of the text stands for itself, in whole words: a form with a SAML answer has 12 kB of base64. */
+static size_t copy_plain(char *out, const char *text, size_t size)
+{
+	size_t done = 0;
+	uint64_t word;
+
+	for (; size - done >= sizeof(word); done += sizeof(word)) {
+		memcpy(&word, text + done, sizeof(word));
+		if (has_zero(word ^ EACH_BYTE('%')) || has_zero(word ^ EACH_BYTE('+')))
+			break;
+		memcpy(out + done, &word, sizeof(word));
+	}
+	return done;
+}
+
 int http_decode(struct arena *arena, const char *text, size_t size, bool plus,
 		const char **ret_text, struct err *err)
 {
@@ -21,20 +44,24 @@ int http_decode(struct arena *arena, const char *text, size_t size, bool plus,
 
 	if (!decoded)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	for (size_t i = 0; i < size; i++) {
-		if (text[i] == '+' && plus) {
-			decoded[used++] = ' ';
-		} else if (text[i] == '%') {
-			int high = i + 2 < size ? text_hex_digit((unsigned char)text[i + 1]) : -1;
-			int low = i + 2 < size ? text_hex_digit((unsigned char)text[i + 2]) : -1;
+	for (size_t i = 0; i < size;) {
+		size_t plain = copy_plain(decoded + used, text + i, size - i);
 
-			if (high < 0 || low < 0)
-				return err_set(err, ERR_INVALID, "malformed percent-encoding");
-			decoded[used++] = (char)(high * 16 + low);
-			i += 2;
-		} else {
-			decoded[used++] = text[i];
-		}
+		used += plain;
+		i += plain;
+		/* What is left of the end, or up to what copy_plain stopped at. */
+		for (; i < size && text[i] != '%'; i++)
+			decoded[used++] = text[i] == '+' && plus ? ' ' : text[i];
+		if (i == size)
+			break;
+
+		int high = i + 2 < size ? text_hex_digit((unsigned char)text[i + 1]) : -1;
+		int low = i + 2 < size ? text_hex_digit((unsigned char)text[i + 2]) : -1;
+
+		if (high < 0 || low < 0)
+			return err_set(err, ERR_INVALID, "malformed percent-encoding");
+		decoded[used++] = (char)(high * 16 + low);
+		i += 3;
 	}
 	if (!text_is_utf8(decoded, used))
 		return err_set(err, ERR_INVALID, "address is not valid UTF-8");

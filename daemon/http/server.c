@@ -180,6 +180,14 @@ static void on_tick(void *context, int64_t now_us)
 
 /* ---------------------------------------------------------------- start -- */
 
+/* One for each core's worker, and one whose turn is next. */
+static unsigned default_starts(void)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cores > 0 ? (unsigned)cores + 1 : 2;
+}
+
 static void settings_default(struct http_settings *settings)
 {
 	if (settings->threads == 0)
@@ -192,6 +200,8 @@ static void settings_default(struct http_settings *settings)
 		settings->idle_deadline_ms = settings->request_deadline_ms;
 	if (settings->slow_threads == 0)
 		settings->slow_threads = 8;
+	if (settings->slow_starts_max == 0)
+		settings->slow_starts_max = default_starts();
 	if (settings->slow_queue_max == 0)
 		settings->slow_queue_max = 256;
 	if (settings->slow_deadline_ms == 0)
@@ -242,8 +252,11 @@ static void loop_turn_awake(struct loop *loop)
 
 	if (MHD_get_timeout(loop->daemon, &wait_ms) != MHD_YES || wait_ms > LOOP_WAIT_MS)
 		wait_ms = LOOP_WAIT_MS;
-	if (poll(ready, ARRAY_LEN(ready), (int)wait_ms) > 0 && (ready[1].revents & POLLIN))
+	if (poll(ready, ARRAY_LEN(ready), (int)wait_ms) > 0 && (ready[1].revents & POLLIN)) {
 		(void)!read(loop->wake.fd, &count, sizeof(count));
+		/* Before the look: who is resumed from here on rings again. */
+		atomic_store(&loop->wake.rung, false);
+	}
 	MHD_run(loop->daemon);
 }
 
@@ -355,8 +368,7 @@ static int server_prepare(struct http_server *server, struct err *err)
 			return -1;
 	}
 	if (settings->threading == HTTP_POOL) {
-		server->slow = slow_create(settings->slow_threads, settings->slow_queue_max,
-					   settings->slow_deadline_ms, err);
+		server->slow = slow_create(settings, err);
 		if (!server->slow)
 			return -1;
 	}

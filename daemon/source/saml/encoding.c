@@ -15,18 +15,22 @@
 
 /* --- base64 --- */
 
-#define NOT_BASE64 0xff
+#define NOT_BASE64 ((uint32_t)1 << 31)
 
-static unsigned char base64_values[256];
+/* What a character is worth as the first to fourth of its quantum. */
+static uint32_t base64_values[4][256];
 
 __attribute__((constructor)) static void fill_base64_values(void)
 {
 	static const char alphabet[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-	memset(base64_values, NOT_BASE64, sizeof(base64_values));
-	for (unsigned char i = 0; i < 64; i++)
-		base64_values[(unsigned char)alphabet[i]] = i;
+	for (unsigned place = 0; place < 4; place++) {
+		for (unsigned c = 0; c < 256; c++)
+			base64_values[place][c] = NOT_BASE64;
+		for (uint32_t i = 0; i < 64; i++)
+			base64_values[place][(unsigned char)alphabet[i]] = i << (18 - 6 * place);
+	}
 }
 
 static bool is_break(char c)
@@ -53,12 +57,12 @@ static void take_whole(struct base64 *b, uint32_t quantum)
 static size_t take_run(struct base64 *b, const unsigned char *text, size_t at, size_t size)
 {
 	while (at + 4 <= size) {
-		uint32_t v0 = base64_values[text[at]], v1 = base64_values[text[at + 1]];
-		uint32_t v2 = base64_values[text[at + 2]], v3 = base64_values[text[at + 3]];
+		uint32_t quantum = base64_values[0][text[at]] | base64_values[1][text[at + 1]] |
+				   base64_values[2][text[at + 2]] | base64_values[3][text[at + 3]];
 
-		if ((v0 | v1 | v2 | v3) & 0x80)
+		if (quantum & NOT_BASE64)
 			break;
-		take_whole(b, v0 << 18 | v1 << 12 | v2 << 6 | v3);
+		take_whole(b, quantum);
 		at += 4;
 	}
 	return at;
@@ -67,7 +71,7 @@ static size_t take_run(struct base64 *b, const unsigned char *text, size_t at, s
 /* One character that is no break. False: malformed. */
 static bool take_one(struct base64 *b, unsigned char c)
 {
-	uint32_t value = base64_values[c];
+	uint32_t value = base64_values[3][c];
 
 	if (c == '=') {
 		b->padding++;

@@ -45,6 +45,8 @@
 #define BACKOFF_MAX_US (5 * SECOND_US)
 #define WAITING_PER_WORKER 64
 #define WORKERS_MAX 64
+/* What a message to be judged has around it, about. */
+#define JOB_REST 1024
 
 struct runner {
 	struct worker worker;
@@ -108,6 +110,7 @@ static int runner_start(struct runner *runner, size_t answer_max, const struct s
 		worker_stop(&runner->worker, 0, NULL);
 		return err_set(err, ERR_MEMORY, "out of memory");
 	}
+	message_stream_expect_waits(runner->stream);
 	/* A worker that reads nothing must not hold the writer for ever. */
 	if (setsockopt(worker.socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
 		err_set_errno(err, ERR_IO, errno, "cannot limit the time of writing");
@@ -611,8 +614,9 @@ static void give_back(struct saml_pool *pool, struct slot *slot, bool grown)
 		slot->start_at_us = 0;
 		wake_keeper(pool);
 	}
-	pthread_cond_signal(&pool->changed);
 	pthread_mutex_unlock(&pool->lock);
+	/* Who wakes finds the lock free. */
+	pthread_cond_signal(&pool->changed);
 }
 
 /*
@@ -805,14 +809,22 @@ static void decode_verdict(struct wire *wire, struct task *task)
 	wire_verdict(wire, &task->result.verdict);
 }
 
+static size_t message_size(const struct saml_message *message)
+{
+	return message->binding == SAML_REDIRECT ? message->query_size : message->encoded_size;
+}
+
 static void write_receive_job(struct task *task, enum saml_frame type,
 			      const struct saml_question *question,
 			      const struct saml_message *message)
 {
 	struct saml_receive_job job = { .question = *question, .message = *message };
 	struct wire wire = { .out = &task->frame };
-	size_t begin = message_begin(&task->frame, (uint16_t)type);
+	size_t begin;
 
+	/* At once what growing by doubling would copy several times. */
+	strbuf_reserve(&task->frame, message_size(message) + JOB_REST);
+	begin = message_begin(&task->frame, (uint16_t)type);
 	wire_receive_job(&wire, &job);
 	message_end(&task->frame, begin);
 }
@@ -820,8 +832,7 @@ static void write_receive_job(struct task *task, enum saml_frame type,
 /* What no worker needs to see. */
 static bool is_oversize(const struct saml_message *message)
 {
-	return (message->binding == SAML_REDIRECT ? message->query_size : message->encoded_size) >
-	       SAML_MESSAGE_MAX;
+	return message_size(message) > SAML_MESSAGE_MAX;
 }
 
 static int oversize(struct saml_refusal *ret_refusal)

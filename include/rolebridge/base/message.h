@@ -216,6 +216,11 @@ struct message_stream;
 struct message_stream *message_stream_create(int socket, size_t max_message); /* borrows socket */
 void message_stream_destroy(struct message_stream *stream);
 /*
+ * From here on each message with a deadline is an answer that has to be waited for: look for it when there is something, not
+ * before.
+ */
+void message_stream_expect_waits(struct message_stream *stream);
+/*
  * Next message. Returns 1, 0 at a clean end of stream, -1 with ERR_PROTOCOL
  * (cut, over max), ERR_UNAVAILABLE (deadline_us of clock_monotonic_us passed; 0: none) or ERR_IO.
  * A passed descriptor, if one came, is stored in *ret_fd (else -1; may be NULL: then refused).

@@ -43,6 +43,7 @@ struct http_pair {
 };
 
 struct http_route;
+struct slow;
 
 struct http_request {
 	char id[UUID_TEXT_SIZE]; /* in the response, the log and the audit row */
@@ -72,7 +73,14 @@ struct http_request {
 	size_t query_count;
 	const struct http_pair *headers; /* as sent; values never NULL */
 	size_t header_count;
+	struct slow *stage; /* the server's own: see http_request_waits */
 };
+
+/*
+ * The handler of a route with HTTP_ROUTE_STAGED has done its work and now waits for others: the next one may begin. Once or
+ * never; elsewhere nothing happens.
+ */
+void http_request_waits(struct http_request *request);
 
 /* Of the route's pattern; never NULL for a name that stands there. */
 const char *http_parameter(const struct http_request *request, const char *name);

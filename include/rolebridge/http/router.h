@@ -35,6 +35,11 @@ typedef int (*http_handler)(struct http_request *request, struct http_response *
 #define HTTP_ROUTE_BARE (1u << 3)
 /* The handler reads request->query_raw itself: nothing is decoded, and nothing refused for what stands there. */
 #define HTTP_ROUTE_RAW_QUERY (1u << 4)
+/*
+ * With HTTP_ROUTE_SLOW: the handler needs something first of which there is little (a worker), and then waits for something that many
+ * can wait for at once (a commit). Only slow_starts_max of them are at work before http_request_waits.
+ */
+#define HTTP_ROUTE_STAGED (1u << 5)
 
 struct http_route {
 	const char *method;  /* "GET" also answers HEAD */

@@ -72,6 +72,7 @@ struct http_settings {
 
 	/* HTTP_ROUTE_SLOW on pools */
 	unsigned slow_threads;	  /* default 8; started when the first is needed */
+	unsigned slow_starts_max; /* HTTP_ROUTE_STAGED: at work at once; default: cores and one */
 	unsigned slow_queue_max;  /* waiting besides those running; default 256 */
 	int64_t slow_deadline_ms; /* waiting and running; default 30 s */
 };

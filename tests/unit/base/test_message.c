@@ -334,14 +334,15 @@ static void test_more_than_the_socket_holds(void **state)
 	link_close(&link);
 }
 
-static void test_deadline(void **state)
+static void check_deadline(bool expects_waits)
 {
 	struct link link = link_open();
 	struct message message;
 	struct err err;
 	int64_t before = clock_monotonic_us();
 
-	(void)state;
+	if (expects_waits)
+		message_stream_expect_waits(link.stream);
 	assert_int_equal(message_receive(link.stream, before + 20000, &message, NULL, &err), -1);
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	assert_true(clock_monotonic_us() >= before + 20000);
@@ -357,7 +358,19 @@ static void test_deadline(void **state)
 		message_receive(link.stream, clock_monotonic_us() + 10000000, &message, NULL, &err),
 		1);
 	assert_int_equal(message.type, 5);
+	/* The end is no message that is late. */
+	link_close_near(&link);
+	assert_int_equal(
+		message_receive(link.stream, clock_monotonic_us() + 10000000, &message, NULL, &err),
+		0);
 	link_close(&link);
+}
+
+static void test_deadline(void **state)
+{
+	(void)state;
+	check_deadline(false);
+	check_deadline(true);
 }
 
 /* --- descriptors --- */

@@ -73,6 +73,12 @@ static void test_forms(void **state)
 	} cases[] = {
 		{ "plain", "a=1&b=2", 0, "1" },
 		{ "decoded", "a=x+y%2B%26%3d%C3%A4", 0, "x y+&=\xc3\xa4" },
+		{ "more than a word of each", "a=12345678%20123456789+1234567%41%42", 0,
+		  "12345678 123456789 1234567AB" },
+		{ "bytes near to what is looked for", "a=$&b=1", 0, "$" },
+		{ "all but what is looked for", "a=$&'()*,-./:;<=>?@[]^_`{|}~\x01\x02\x7f", 0,
+		  "$" },
+		{ "escape at the end of a word", "a=12345%41%4", 0, NULL },
 		{ "name decoded", "%61=1", 0, "1" },
 		{ "no value", "a&b=1", 0, "" },
 		{ "empty value", "a=", 0, "" },

@@ -32,7 +32,8 @@ struct fixture {
 	unsigned port;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool open;
+	bool open, first_open;
+	atomic_uint staged, waiting; /* handlers that began, and that said they wait */
 	atomic_uint entered, left, closed;
 };
 
@@ -75,6 +76,24 @@ static int direct(struct http_request *request, struct http_response *response, 
 	return 0;
 }
 
+/* Two gates: the first keeps others out, the second is waited at together. */
+static int staged(struct http_request *request, struct http_response *response, struct err *err)
+{
+	struct fixture *fixture = request->context;
+
+	atomic_fetch_add(&fixture->staged, 1);
+	pthread_mutex_lock(&fixture->lock);
+	while (!fixture->first_open)
+		pthread_cond_wait(&fixture->changed, &fixture->lock);
+	pthread_mutex_unlock(&fixture->lock);
+	if (http_header(request, "X-Leave"))
+		return direct(request, response, err);
+	http_request_waits(request);
+	http_request_waits(request); /* a second time says nothing */
+	atomic_fetch_add(&fixture->waiting, 1);
+	return gated(request, response, err);
+}
+
 static int refuse(struct http_request *request, struct http_response *response, struct err *err)
 {
 	(void)request;
@@ -108,6 +127,7 @@ static const struct http_route routes[] = {
 	{ "POST", "/gated", gated, HTTP_ROUTE_SLOW, 0 },
 	{ "GET", "/gated", gated, HTTP_ROUTE_SLOW, 0 },
 	{ "GET", "/stream", gated_stream, HTTP_ROUTE_SLOW, 0 },
+	{ "GET", "/staged", staged, HTTP_ROUTE_SLOW | HTTP_ROUTE_STAGED, 0 },
 	{ "GET", "/refuse", refuse, HTTP_ROUTE_SLOW, 0 },
 	{ "GET", "/direct", direct, 0, 0 },
 };
@@ -227,6 +247,59 @@ static void test_keep_alive(void **state)
 
 	assert_non_null(one);
 	assert_non_null(strstr(one, "two"));
+	finish(fixture);
+}
+
+static void open_first(struct fixture *fixture)
+{
+	pthread_mutex_lock(&fixture->lock);
+	fixture->first_open = true;
+	pthread_cond_broadcast(&fixture->changed);
+	pthread_mutex_unlock(&fixture->lock);
+}
+
+/* One at a time until it says that it waits; then all wait together. Others are not held up by them. */
+static void test_staged(void **state)
+{
+	struct fixture *fixture =
+		begin((struct http_settings){ .slow_threads = 4, .slow_starts_max = 1 });
+	int staged_fds[3], other;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(staged_fds); i++)
+		staged_fds[i] = ask(fixture, "GET /staged" HEAD "\r\n");
+	wait_for(&fixture->staged, 1);
+	wait_queued(fixture, 2);
+	other = ask(fixture, "GET /gated" HEAD "\r\n");
+	wait_for(&fixture->entered, 1);
+	assert_int_equal(1, atomic_load(&fixture->staged));
+	open_first(fixture);
+	wait_for(&fixture->waiting, 3);
+	wait_for(&fixture->entered, 4);
+	gate_open(fixture);
+	for (size_t i = 0; i < ARRAY_LEN(staged_fds); i++)
+		expect(staged_fds[i], "HTTP/1.1 200", "body");
+	expect(other, "HTTP/1.1 200", "body");
+	finish(fixture);
+}
+
+/* Whoever ends without waiting makes room as well, and what is never begun has a deadline. */
+static void test_staged_ends(void **state)
+{
+	struct fixture *fixture = begin((struct http_settings){
+		.slow_threads = 4, .slow_starts_max = 1, .slow_deadline_ms = 200 });
+	int first = ask(fixture, "GET /staged" HEAD "X-Leave: 1\r\n\r\n"), second;
+
+	(void)state;
+	wait_for(&fixture->staged, 1);
+	second = ask(fixture, "GET /staged" HEAD "X-Leave: 1\r\n\r\n");
+	expect(second, "HTTP/1.1 503", "took too long");
+	expect(first, "HTTP/1.1 503", "took too long");
+	assert_int_equal(1, atomic_load(&fixture->staged));
+	open_first(fixture);
+	for (unsigned i = 0; i < 8; i++)
+		expect(ask(fixture, "GET /staged" HEAD "X-Leave: 1\r\n\r\n"), "HTTP/1.1 200",
+		       "direct");
 	finish(fixture);
 }
 
@@ -475,6 +548,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answer),
 		cmocka_unit_test(test_keep_alive),
+		cmocka_unit_test(test_staged),
+		cmocka_unit_test(test_staged_ends),
 		cmocka_unit_test(test_queue_full),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_late_stream_is_closed),
