@@ -443,6 +443,16 @@ static int write_visible(struct apply_context *context, struct person_change *ch
 	return 1;
 }
 
+/* Who leaves a group and loses nothing by it has left it all the same: they leave one by one, too. */
+static int count_quiet(struct apply_context *context, const struct person_change *change,
+		       struct err *err)
+{
+	if (!context->windows || context->written || change->groups_lost_count == 0)
+		return 0;
+	return plan_totals_count(context->windows, &context->setup->setup.decision, context->source,
+				 change, err);
+}
+
 int apply_person(struct apply_context *context, const struct person_change *planned,
 		 const struct change_detail *detail, struct err *err)
 {
@@ -464,7 +474,7 @@ int apply_person(struct apply_context *context, const struct person_change *plan
 		if (go <= 0)
 			return go;
 	}
-	if (write_identities(context, &change, err) < 0)
+	if (write_identities(context, &change, err) < 0 || count_quiet(context, &change, err) < 0)
 		return -1;
 	change_step("identity");
 	return 0;
@@ -544,9 +554,15 @@ static int finish_batch(struct changer *changer, const struct apply_plan *plan, 
 	return seq + 1 < plan->batches ? 0 : store_plan_update(changer->store, &row, err);
 }
 
-static int run_batch(struct changer *changer, struct job *job, struct err *err)
+/* What is done before the people, and after them, of a batch that is stored and of one that is not. */
+struct batch_ends {
+	job_run *begin;
+	void *context;
+};
+
+static int run_people(struct changer *changer, struct slot *slot, const struct batch_ends *ends,
+		      struct job *job, struct err *err)
 {
-	struct slot *slot = job->context;
 	struct apply_plan *plan = slot->driver->plan;
 	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
 	bool by_person = plan_holds_flags(plan->holds) & PLAN_BY_PERSON;
@@ -573,18 +589,27 @@ static int run_batch(struct changer *changer, struct job *job, struct err *err)
 	}
 	/* Batches are done in order: none after one that failed. */
 	result = slot->driver->failed ? err_set(err, ERR_CANCELLED, "an earlier batch failed") : 0;
+	if (result == 0 && ends) {
+		job->context = ends->context;
+		result = ends->begin(changer, job, err);
+	}
 	if (result == 0)
 		result = apply_people(slot, &context, err);
 	if (result == 0 && windows)
 		result = apply_windows(changer, windows,
 				       setup_steady_s(&plan->setup->setup, context.now_s), err);
-	if (result == 0)
+	if (result == 0 && !ends)
 		result = finish_batch(changer, plan, slot->seq, context.now_s, err);
 	slot->touched = context.touched;
 	slot->touched_count = context.touched_count;
 	slot->touched_capacity = context.touched_capacity;
 	plan_totals_destroy(windows);
 	return result;
+}
+
+static int run_batch(struct changer *changer, struct job *job, struct err *err)
+{
+	return run_people(changer, job->context, NULL, job, err);
 }
 
 static void follow_in_table(struct known *table, const struct slot *slot)
@@ -731,10 +756,23 @@ static int report_batch(struct slot *slot, struct err *err)
 	return 0;
 }
 
+static int prepare_people(struct slot *slot, const void *data, size_t size, struct err *err)
+{
+	struct reader in = reader_init(data, size);
+
+	while (reader_left(&in) > 0) {
+		struct person_change change;
+
+		if (person_change_decode(&in, slot->people, &change, err) < 0 ||
+		    prepare_person(slot, &change, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int prepare(struct slot *slot, int64_t seq, struct err *err)
 {
 	struct driver *driver = slot->driver;
-	struct reader in;
 	const void *data;
 	size_t size;
 
@@ -748,15 +786,7 @@ static int prepare(struct slot *slot, int64_t seq, struct err *err)
 	if (store_plan_get_batch(driver->read, driver->plan->row, seq, slot->bytes, &data, &size,
 				 err) < 0)
 		return -1;
-	in = reader_init(data, size);
-	while (reader_left(&in) > 0) {
-		struct person_change change;
-
-		if (person_change_decode(&in, slot->people, &change, err) < 0 ||
-		    prepare_person(slot, &change, err) < 0)
-			return -1;
-	}
-	return 0;
+	return prepare_people(slot, data, size, err);
 }
 
 static struct slot *free_slot(struct driver *driver)
@@ -870,4 +900,40 @@ int apply_plan(struct apply_plan *plan, struct store *read, struct err *err)
 		tell_progress(plan, plan->batches);
 	driver_finish(&driver);
 	return result < 0 ? err_wrap(err, "plan is stored and will be continued") : 0;
+}
+
+/* --- a batch that was never stored --- */
+
+struct small {
+	struct slot *slot;
+	struct batch_ends ends;
+};
+
+static int run_small(struct changer *changer, struct job *job, struct err *err)
+{
+	const struct small *small = job->context;
+
+	return run_people(changer, small->slot, &small->ends, job, err);
+}
+
+int apply_batch(struct apply_plan *plan, const void *data, size_t size, job_run *begin,
+		void *context, struct err *err)
+{
+	struct driver driver = { .plan = plan };
+	struct slot *slot = &driver.slots[0];
+	struct small small = { slot, { begin, context } };
+	int result = driver_init(&driver, err);
+
+	if (result == 0)
+		result = prepare_people(slot, data, size, err);
+	if (result == 0)
+		result = writer_bulk(plan->changer, run_small, &small, err);
+	if (result == 0) {
+		follow_in_table(plan->table, slot);
+		plan->applied = slot->applied;
+		slot->committed = true;
+		result = report_batch(slot, err);
+	}
+	driver_finish(&driver);
+	return result;
 }

@@ -126,6 +126,7 @@ static void forget(struct source_slot *slot)
 {
 	known_destroy(slot->table);
 	slot->table = NULL;
+	populations_forget(slot);
 	slot->forget = false;
 }
 
@@ -238,6 +239,7 @@ static int set_aside_job(struct changer *changer, struct job *job, struct err *e
 		      plan->id, plan->source, aside->why);
 	if (strbuf_failed(&text))
 		return err_set(err, ERR_MEMORY, "no memory to set a plan aside");
+	__atomic_add_fetch(&changer->held_version, 1, __ATOMIC_RELEASE);
 	if (store_plan_update(changer->store, &row, err) < 0 ||
 	    store_alarm_raise(changer->store, "plan-damaged", plan->id, strbuf_text(&text),
 			      change_now_s(), err) < 0 ||
@@ -468,6 +470,10 @@ void changer_close(struct changer *changer)
 		struct source_slot *next = changer->slots->next;
 
 		known_destroy(changer->slots->table);
+		held_cache_destroy(changer->slots->held);
+		populations_forget(changer->slots);
+		free(changer->slots->populations);
+		store_close(changer->slots->reader);
 		free(changer->slots->name);
 		free(changer->slots);
 		changer->slots = next;

@@ -32,6 +32,8 @@ struct subject {
 	struct identity previous; /* stored content of the identity that changes */
 	bool has_previous;
 	bool missing;
+	size_t present_count; /* of those of sources that are read: not marked missing */
+	bool told_gone;	      /* one of them was told gone as it happened */
 	/* Of sources that are not configured any more: is there one, does one say disabled? */
 	bool silent, silent_disabled;
 	struct person person;
@@ -59,18 +61,19 @@ static void add_silent(const struct evaluation *e, struct subject *subject, cons
 	subject->silent = true;
 	if (!gone && (record_decode(record, size, e->setup->setup.decision.schema, 0, e->arena,
 				    &identity, NULL) < 0 ||
-		      identity.disabled))
+		      identity_is_disabled(&identity, e->now_s)))
 		subject->silent_disabled = true;
 }
 
 /* Decode what the store or the source has; sources that are no longer configured say nothing. */
 static int add_identity(const struct evaluation *e, struct subject *subject, const char *source,
-			const void *record, size_t size, bool stored, int64_t read_s, bool gone,
-			struct err *err)
+			const void *record, size_t size, bool stored, int64_t read_s,
+			int64_t missing_s, uint32_t missing_runs, struct err *err)
 {
 	const struct schema *schema = e->setup->setup.decision.schema;
 	int number = schema_find_source(schema, source, strlen(source));
 	struct identity *identity = &subject->identities[subject->identity_count];
+	bool gone = is_gone(e, missing_s, missing_runs);
 
 	if (number < 0) {
 		add_silent(e, subject, record, size, gone);
@@ -86,6 +89,8 @@ static int add_identity(const struct evaluation *e, struct subject *subject, con
 		identity->groups_complete = false;
 	subject->gone[subject->identity_count++] = gone && !signs_in;
 	subject->read_count += !signs_in;
+	subject->present_count += !signs_in && missing_s == 0;
+	subject->told_gone |= !signs_in && missing_s != 0 && (missing_runs & MISSING_TOLD) != 0;
 	if (signs_in && read_s > subject->signed_in_s)
 		subject->signed_in_s = read_s;
 	return 0;
@@ -134,14 +139,13 @@ static int read_identities(const struct evaluation *e, struct subject *subject,
 		}
 		if (add_identity(e, subject, rows[i].source, rows[i].record, rows[i].record_size,
 				 true, rows[i].read_s,
-				 is_gone(e, marks ? identity->missing_s : rows[i].missing_s,
-					 marks ? identity->missing_runs : rows[i].missing_runs),
-				 err) < 0)
+				 marks ? identity->missing_s : rows[i].missing_s,
+				 marks ? identity->missing_runs : rows[i].missing_runs, err) < 0)
 			return -1;
 	}
 	if (identity && identity->record)
 		return add_identity(e, subject, identity->source, identity->record,
-				    identity->record_size, false, identity->read_s, false, err);
+				    identity->record_size, false, identity->read_s, 0, 0, err);
 	return 0;
 }
 
@@ -355,7 +359,8 @@ static uint32_t kept_reasons(const struct subject *subject)
 	if (subject->silent_disabled)
 		kept |= DISABLED_BY_SOURCE | SUSPENDED_SIGN_IN;
 	if (subject->silent && subject->read_count == 0)
-		kept |= DISABLED_BY_SOURCE | DISABLED_MISSING | DISABLED_STALE | SUSPENDED_SIGN_IN;
+		kept |= DISABLED_BY_SOURCE | DISABLED_MISSING | DISABLED_GONE | DISABLED_STALE |
+			SUSPENDED_SIGN_IN;
 	return kept;
 }
 
@@ -398,6 +403,8 @@ int evaluate_user(const struct evaluation *e, int64_t user_id,
 	input.grants = subject.grants;
 	input.grant_count = subject.grant_count;
 	input.missing = subject.missing;
+	/* Whom another directory still has has not left. */
+	input.gone = subject.told_gone && subject.present_count == 0;
 	input.stale = is_stale(e, &subject);
 	input.disabled_kept = kept_reasons(&subject);
 	if (decide(&e->setup->setup.decision, &input, e->arena, &decision, err) < 0)

@@ -59,6 +59,29 @@ int first_sync_note(struct store *store, const char *source, bool noted, struct 
 	return store_meta_set(store, strbuf_text(&name), noted ? "1" : "0", err);
 }
 
+static int add_outside(struct held_users *users, const struct person_change *change,
+		       struct arena *arena, struct err *err)
+{
+	size_t count = users->outside_count;
+
+	if (change->identity_count == 0)
+		return 0;
+	/* Grows at powers of two. */
+	if ((count & (count - 1)) == 0) {
+		struct hash128 *grown =
+			arena_alloc_array(arena, count ? count * 2 : 1, sizeof(*grown));
+
+		if (!grown)
+			return err_set(err, ERR_MEMORY, "no memory for held plans");
+		if (count)
+			memcpy(grown, users->outside, count * sizeof(*grown));
+		users->outside = grown;
+	}
+	users->outside[users->outside_count++] =
+		fingerprint128(change->identities[0].key, strlen(change->identities[0].key));
+	return 0;
+}
+
 static int add_user(struct held_users *users, size_t *capacity, struct store *store,
 		    struct person_change *change, struct arena *arena, struct err *err)
 {
@@ -67,7 +90,7 @@ static int add_user(struct held_users *users, size_t *capacity, struct store *st
 	if (held_find_row(store, change, arena, err) < 0)
 		return -1;
 	if (change->after.id == 0)
-		return 0; /* someone who waits outside */
+		return add_outside(users, change, arena, err);
 	if (users->count == *capacity) {
 		size_t grown = *capacity ? *capacity * 2 : 64;
 		struct held_user *items = arena_alloc_array(arena, grown, sizeof(*items));
@@ -154,6 +177,17 @@ int held_plan_check(struct store *store, const struct plan_row *plan, struct err
 	return load_plan(store, plan, arena, &users, &capacity, err);
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct hash128));
+}
+
+bool held_users_outside(const struct held_users *users, struct hash128 key)
+{
+	return users->outside_count > 0 &&
+	       bsearch(&key, users->outside, users->outside_count, sizeof(key), compare_keys);
+}
+
 static int compare_users(const void *a, const void *b)
 {
 	const struct held_user *left = a, *right = b;
@@ -177,7 +211,74 @@ int held_users_load(struct store *store, const char *source, bool own, struct ar
 			return err_wrap(err, "cannot read held plan '%s'", plans[i].id);
 	if (users.count > 1)
 		qsort(users.items, users.count, sizeof(*users.items), compare_users);
+	if (users.outside_count > 1)
+		qsort(users.outside, users.outside_count, sizeof(*users.outside), compare_keys);
 	*ret_users = users;
+	return 0;
+}
+
+void held_cache_destroy(struct held_cache *cache)
+{
+	if (!cache)
+		return;
+	arena_destroy(cache->arena);
+	free(cache);
+}
+
+int held_cache_get(struct changer *changer, struct source_slot *slot, struct store *store,
+		   const struct held_cache **ret_cache, struct err *err)
+{
+	uint64_t version = __atomic_load_n(&changer->held_version, __ATOMIC_ACQUIRE);
+	struct held_cache *cache;
+
+	if (slot->held && slot->held->version == version) {
+		*ret_cache = slot->held;
+		return 0;
+	}
+	held_cache_destroy(slot->held);
+	slot->held = NULL;
+	cache = calloc(1, sizeof(*cache));
+	if (cache)
+		cache->arena = arena_create(HELD_BYTES_MAX);
+	if (!cache || !cache->arena) {
+		free(cache);
+		return err_set(err, ERR_MEMORY, "no memory for held plans");
+	}
+	cache->version = version;
+	if (held_users_load(store, slot->name, true, cache->arena, &cache->own, err) < 0 ||
+	    held_users_load(store, slot->name, false, cache->arena, &cache->others, err) < 0) {
+		held_cache_destroy(cache);
+		return -1;
+	}
+	*ret_cache = slot->held = cache;
+	return 0;
+}
+
+int held_each(struct store *store, const char *source, struct arena *arena, draft_each_fn *each,
+	      void *context, struct err *err)
+{
+	AUTO(arena) struct arena *texts = arena_create(PLAN_BYTES_MAX);
+	struct plan_row *plans;
+	size_t count;
+
+	if (!texts)
+		return err_set(err, ERR_MEMORY, "no memory for held plans");
+	if (store_plan_list(store, PLAN_HELD, texts, &plans, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		for (int64_t seq = 0; strcmp(plans[i].source, source) == 0 && seq < plans[i].batches;
+		     seq++) {
+			AUTO(arena) struct arena *bytes = arena_create(PLAN_BYTES_MAX);
+			const void *data;
+			size_t size;
+
+			if (!bytes)
+				return err_set(err, ERR_MEMORY, "no memory for held plans");
+			if (store_plan_get_batch(store, plans[i].row, seq, bytes, &data, &size,
+						 err) < 0 ||
+			    batch_each(data, size, arena, each, context, err) < 0)
+				return err_wrap(err, "cannot read held plan '%s'", plans[i].id);
+		}
 	return 0;
 }
 

@@ -198,7 +198,23 @@ struct source_slot {
 	struct known *table; /* NULL: to be loaded */
 	bool busy;
 	bool forget; /* when it is released */
+	/*
+	 * What runs of changes keep from one to the next, for each of them would pay for everybody else:
+	 * a handle to read with, who waits in held plans, how many there were of what is counted.
+	 */
+	struct store *reader;
+	struct held_cache *held;
+	struct population *populations;
+	size_t population_count, population_capacity;
+	uint64_t named_generation; /* the setup whose names are stored; 0: none */
 };
+/* How many there were before what the window holds: until a minute is over. */
+struct population {
+	unsigned kind; /* enum limit_kind */
+	char *subject;
+	int64_t count, until_us;
+};
+void populations_forget(struct source_slot *slot);
 
 /* --- the changer --- */
 struct changer {
@@ -232,6 +248,8 @@ struct changer {
 	size_t waiting_count;
 	bool waiting_known;
 	pthread_mutex_t bulk;
+	uint64_t held_version; /* atomic: grows when held plans change */
+	int64_t next_due_s;    /* atomic: the next time at which some source disables somebody; 0: none */
 	bool leaving;	 /* atomic: begin nothing long any more */
 	bool unfinished; /* a READY plan could not be applied to its end; by bulk */
 };
@@ -307,6 +325,7 @@ struct draft {
 	const char *source; /* or "rules" */
 	const char *actor, *request;
 	int64_t now_s;
+	struct source_slot *slot; /* of a run of changes: populations are kept there; else NULL */
 	struct strbuf batch;
 	size_t batch_people;
 	int64_t row; /* 0: none yet */
@@ -337,7 +356,7 @@ void draft_finish(struct draft *draft);
 int draft_add(struct draft *draft, const struct person_change *change, struct err *err);
 /* The last batch is on its way; waits until all are stored. */
 int draft_flush(struct draft *draft, struct err *err);
-/* Walk the stored changes; arena is reset before each person. */
+/* Walk the changes, also those that are not stored yet; arena is reset before each person. */
 typedef int draft_each_fn(void *context, const struct person_change *change, struct err *err);
 int draft_each(struct draft *draft, struct arena *arena, draft_each_fn *each, void *context,
 	       struct err *err);
@@ -371,7 +390,23 @@ struct held_users {
 	struct held_user *items; /* ordered by user_id; a user may stand in several plans */
 	size_t count;
 	unsigned flags; /* enum plan_flag of the plans together */
+	/* Who waits outside, without a user: keys of their identities, ordered. */
+	struct hash128 *outside;
+	size_t outside_count;
 };
+bool held_users_outside(const struct held_users *users, struct hash128 key);
+/* Own and others' of a source, loaded again only when held plans have changed. */
+struct held_cache {
+	struct arena *arena;
+	uint64_t version;
+	struct held_users own, others;
+};
+int held_cache_get(struct changer *changer, struct source_slot *slot, struct store *store,
+		   const struct held_cache **ret_cache, struct err *err);
+void held_cache_destroy(struct held_cache *cache);
+/* Each held change of a source; the arena is reset before. */
+int held_each(struct store *store, const char *source, struct arena *arena, draft_each_fn *each,
+	      void *context, struct err *err);
 /*
  * Administrators of a source's first sync waited in a plan that a reload superseded. Who of them has
  * no user yet waits in no plan until that source is read again, which then counts as its first.
@@ -408,6 +443,7 @@ struct run {
 	bool supersede_all;   /* rules changed: plans of every source */
 	const char *replaces; /* a held plan that this one carries out, by id; "": none at all */
 	bool partly;	      /* … and what is in `held` of it waits on */
+	bool keep_held;	      /* held plans stand as they are */
 	struct run_report *report;
 	struct source_slot *slot; /* its table follows what is committed; NULL */
 	/* More to write when the plan becomes READY, in the same transaction; may be NULL. */
@@ -421,8 +457,17 @@ void run_init(struct run *run, struct changer *changer, const struct live_setup 
 void run_finish(struct run *run);
 /* A change that waits, beside those the limits hold. */
 int run_hold(struct run *run, const struct person_change *held, struct err *err);
+/* Nothing waits after all. */
+void run_drop_held(struct run *run);
 /* Limits, READY, apply, or the listing of a dry run. bulk is held (not for a dry run). */
 int run_carry_out(struct run *run, struct err *err);
+/* The same in pieces, for runs of changes: limits are asked, what waits was given to run_hold. */
+int run_carry_out_rest(struct run *run, struct err *err);
+/*
+ * All at once: what is in the draft, at most one batch of which nothing was sent, on_ready and the plan's
+ * row in one transaction. Held plans stand as they are.
+ */
+int run_carry_out_small(struct run *run, struct err *err);
 
 /* --- apply.c --- */
 struct applied {
@@ -439,6 +484,9 @@ struct apply_plan {
 	struct applied applied;
 };
 int apply_plan(struct apply_plan *plan, struct store *read, struct err *err);
+/* One batch that was never stored: `begin` inside the transaction first, then the people. */
+int apply_batch(struct apply_plan *plan, const void *data, size_t size, job_run *begin,
+		void *context, struct err *err);
 /* In the planning thread: what of a stored change applies now. Empty: nothing. */
 int apply_split(const struct live_setup *setup, const char *source, const struct plan_holds *holds,
 		const struct person_change *change, struct arena *arena,

@@ -11,6 +11,9 @@
 
 #include <rolebridge/base/util.h>
 
+#define POPULATIONS_MAX 4096
+#define POPULATION_US (60 * (int64_t)1000000)
+
 /* "role:sales" → kind and name. */
 static bool split_subject(const char *subject, enum grant_kind *ret_kind, const char **ret_name)
 {
@@ -29,19 +32,11 @@ static bool split_subject(const char *subject, enum grant_kind *ret_kind, const 
 
 static int group_members(struct draft *draft, uint32_t id, int64_t *ret_members, struct err *err)
 {
-	AUTO(arena) struct arena *arena = arena_create(1u << 30);
-	struct group_registry_row *rows;
-	size_t count;
-	uint32_t next;
+	int64_t members;
 
-	*ret_members = 0;
-	if (!arena)
-		return err_set(err, ERR_MEMORY, "no memory for the group registry");
-	if (store_groups_load(draft->store, arena, &rows, &count, &next, err) < 0)
+	if (store_group_members(draft->store, id, &members, err) < 0)
 		return -1;
-	for (size_t i = 0; i < count; i++)
-		if (rows[i].id == id && rows[i].members > 0)
-			*ret_members = rows[i].members;
+	*ret_members = members > 0 ? members : 0;
 	return 0;
 }
 
@@ -92,6 +87,92 @@ static int population_if_needed(struct draft *draft, const struct plan_total *to
 	return population(draft, total, &question->population, err);
 }
 
+/* --- populations that runs of changes keep --- */
+
+void populations_forget(struct source_slot *slot)
+{
+	for (size_t i = 0; i < slot->population_count; i++)
+		free(slot->populations[i].subject);
+	slot->population_count = 0;
+}
+
+static bool recall(struct source_slot *slot, const struct plan_total *total, int64_t *ret_count)
+{
+	int64_t now_us = clock_monotonic_us();
+
+	for (size_t i = 0; i < slot->population_count; i++) {
+		const struct population *population = &slot->populations[i];
+
+		if (population->kind == total->kind && population->until_us > now_us &&
+		    strcmp(population->subject, total->subject) == 0) {
+			*ret_count = population->count;
+			return true;
+		}
+	}
+	return false;
+}
+
+static struct population *place_for(struct source_slot *slot, const struct plan_total *total)
+{
+	for (size_t i = 0; i < slot->population_count; i++)
+		if (slot->populations[i].kind == total->kind &&
+		    strcmp(slot->populations[i].subject, total->subject) == 0)
+			return &slot->populations[i];
+	if (slot->population_count >= POPULATIONS_MAX)
+		populations_forget(slot);
+	if (slot->population_count == slot->population_capacity) {
+		size_t capacity = slot->population_capacity ? slot->population_capacity * 2 : 8;
+		struct population *grown =
+			reallocarray(slot->populations, capacity, sizeof(*grown));
+
+		if (!grown)
+			return NULL;
+		slot->populations = grown;
+		slot->population_capacity = capacity;
+	}
+	slot->populations[slot->population_count] =
+		(struct population){ .kind = total->kind, .subject = strdup(total->subject) };
+	return slot->populations[slot->population_count].subject
+		       ? &slot->populations[slot->population_count++]
+		       : NULL;
+}
+
+/* What cannot be kept is counted again the next time. */
+static void remember(struct source_slot *slot, const struct plan_total *total, int64_t count)
+{
+	struct population *population = place_for(slot, total);
+
+	if (!population)
+		return;
+	population->count = count;
+	population->until_us = clock_monotonic_us() + POPULATION_US;
+}
+
+/*
+ * Before the plan and before what the window holds. Each change of a busy day would else count all
+ * holders anew; nobody decides by a minute's change of a percentage.
+ */
+static int population_before(struct draft *draft, const struct plan_total *total,
+			     struct limit_question *question, struct err *err)
+{
+	bool administrators = total->kind == LIMIT_ADMINISTRATORS_NEW ||
+			      total->kind == LIMIT_ADMINISTRATORS_LOST;
+	bool keeps = draft->slot && (total->kind == LIMIT_DISABLES || total->kind == LIMIT_REMOVALS);
+
+	if (keeps && recall(draft->slot, total, &question->population))
+		return 0;
+	if (population_if_needed(draft, total, question, err) < 0)
+		return -1;
+	/* Not needed is not counted. */
+	keeps &= question->population > 0;
+	/* What the window holds was there when it began. */
+	if (!administrators)
+		question->population += question->in_window;
+	if (keeps)
+		remember(draft->slot, total, question->population);
+	return 0;
+}
+
 static const char *subject_for_people(const struct draft *draft, const struct plan_total *total)
 {
 	const struct group *group;
@@ -132,11 +213,8 @@ static int ask_one(struct draft *draft, struct plan_total *total, struct run_rep
 	if (store_window_sum(draft->store, limit_kind_name(total->kind), total->subject,
 			     setup_steady_s(&draft->setup->setup, draft->now_s) - limits->window_s,
 			     &question.in_window, err) < 0 ||
-	    population_if_needed(draft, total, &question, err) < 0)
+	    population_before(draft, total, &question, err) < 0)
 		return -1;
-	/* What the window holds was there when it began. */
-	if (total->kind != LIMIT_ADMINISTRATORS_NEW && total->kind != LIMIT_ADMINISTRATORS_LOST)
-		question.population += question.in_window;
 	total->held = policy_over_limit(limits, &question);
 	if (total->held) {
 		policy_limit_text(limits, &question, subject_for_people(draft, total), &text);

@@ -190,6 +190,7 @@ static int disable_in_record(struct sync *sync, const struct identity_change *de
 			  sync->arena, &after, err) < 0)
 		return -1;
 	before.disabled = after.disabled;
+	before.disabled_from_s = after.disabled_from_s;
 	before.disabled_by = after.disabled_by;
 	record_encode(&before, schema, &record);
 	*ret_identity = *delivered;

@@ -56,6 +56,25 @@ void run_finish(struct run *run)
 
 /* --- what is held --- */
 
+void run_drop_held(struct run *run)
+{
+	struct draft *draft = &run->held;
+	struct draft fresh = { .changer = draft->changer,
+			       .setup = draft->setup,
+			       .store = draft->store,
+			       .source = draft->source,
+			       .actor = draft->actor,
+			       .request = draft->request,
+			       .now_s = draft->now_s };
+
+	run->digests.count = 0;
+	if (draft->people == 0)
+		return;
+	draft_finish(draft);
+	*draft = fresh;
+	draft_init(draft);
+}
+
 int run_hold(struct run *run, const struct person_change *held, struct err *err)
 {
 	run->report->held++;
@@ -102,6 +121,16 @@ static int describe_held(struct run *run, struct err *err)
 	return 0;
 }
 
+static int close_held(struct run *run, struct err *err)
+{
+	if (draft_flush(&run->held, err) < 0)
+		return -1;
+	if (run->digests.count == 0)
+		return 0;
+	held_digests_id(&run->digests, run->held_id);
+	return describe_held(run, err);
+}
+
 static int collect_held(struct run *run, struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
@@ -112,12 +141,7 @@ static int collect_held(struct run *run, struct err *err)
 	if (plan_holds_any(run->holds) && !run->draft.forget_held &&
 	    draft_each(&run->draft, arena, split_person, &splitting, err) < 0)
 		return -1;
-	if (draft_flush(&run->held, err) < 0)
-		return -1;
-	if (run->digests.count == 0)
-		return 0;
-	held_digests_id(&run->digests, run->held_id);
-	return describe_held(run, err);
+	return close_held(run, err);
 }
 
 /* --- the dry run --- */
@@ -345,7 +369,8 @@ static int store_held(struct changer *changer, struct ready *ready, struct arena
 				.holds_size = run->held_bytes.size };
 	const char *text;
 
-	if (run->draft.forget_held || (run->replaces && run->replaces[0] == '\0'))
+	if (run->draft.forget_held || run->keep_held ||
+	    (run->replaces && run->replaces[0] == '\0'))
 		return 0;
 	if (supersede(changer, ready, arena, err) < 0)
 		return -1;
@@ -395,7 +420,10 @@ static int ready_job(struct changer *changer, struct job *job, struct err *err)
 				.holds_size = run->holds_bytes.size };
 
 	ready->same_held = false;
-	changer->waiting_known = false;
+	if (!run->keep_held) {
+		changer->waiting_known = false;
+		__atomic_add_fetch(&changer->held_version, 1, __ATOMIC_RELEASE);
+	}
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory to store a plan");
 	if (check_generation(changer, run, err) < 0)
@@ -458,12 +486,8 @@ static int apply_run(struct run *run, struct err *err)
 	return result;
 }
 
-int run_carry_out(struct run *run, struct err *err)
+static int carry_out(struct run *run, struct err *err)
 {
-	if (draft_flush(&run->draft, err) < 0 ||
-	    limits_ask(&run->draft, run->report, &run->holds, &run->holds_bytes, err) < 0 ||
-	    collect_held(run, err) < 0)
-		return -1;
 	if (run->digests.count > 0) {
 		run->report->plan_id = arena_strdup(run->report->arena, run->held_id);
 		if (!run->report->plan_id) {
@@ -477,4 +501,67 @@ int run_carry_out(struct run *run, struct err *err)
 		return -1;
 	run_report_sort(run->report);
 	return 0;
+}
+
+int run_carry_out(struct run *run, struct err *err)
+{
+	if (draft_flush(&run->draft, err) < 0 ||
+	    limits_ask(&run->draft, run->report, &run->holds, &run->holds_bytes, err) < 0 ||
+	    collect_held(run, err) < 0)
+		return -1;
+	return carry_out(run, err);
+}
+
+int run_carry_out_rest(struct run *run, struct err *err)
+{
+	if (draft_flush(&run->draft, err) < 0 || close_held(run, err) < 0)
+		return -1;
+	return carry_out(run, err);
+}
+
+/* --- a small run: one transaction --- */
+
+static int begin_small(struct changer *changer, struct job *job, struct err *err)
+{
+	struct ready *ready = job->context;
+	struct run *run = ready->run;
+	struct plan_row row = { .id = run->id,
+				.state = PLAN_APPLIED,
+				.finished_s = run->draft.now_s,
+				.summary = ready->summary };
+
+	if (run->draft.people > 0 &&
+	    (store_plan_create(changer->store, run->draft.source, run->draft.actor,
+			       run->draft.now_s, &row.row, err) < 0 ||
+	     store_plan_update(changer->store, &row, err) < 0))
+		return -1;
+	change_step("ready");
+	return run->on_ready ? run->on_ready(changer, run, run->context, err) : 0;
+}
+
+int run_carry_out_small(struct run *run, struct err *err)
+{
+	AUTO(strbuf) struct strbuf summary = STRBUF(SUMMARY_MAX);
+	struct ready ready = { .run = run };
+	struct apply_plan plan = { .changer = run->draft.changer,
+				   .setup = run->draft.setup,
+				   .id = run->id,
+				   .source = run->draft.source,
+				   .actor = run->draft.actor,
+				   .holds = run->holds,
+				   .table = run->slot ? run->slot->table : NULL,
+				   .report = run->report };
+	int result;
+
+	name_run(run);
+	write_summary(run, &summary);
+	if (strbuf_failed(&summary))
+		return err_set(err, ERR_MEMORY, "no memory for a plan's summary");
+	ready.summary = strbuf_text(&summary);
+	result = apply_batch(&plan, run->draft.batch.data, run->draft.batch.size, begin_small,
+			     &ready, err);
+	report_applied(run->report, &plan.applied);
+	if (result == 0)
+		run_report_sort(run->report);
+	return result;
 }

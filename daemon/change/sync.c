@@ -24,12 +24,14 @@
 
 #define FROZEN_MAX 100000000u
 #define TEXT_BYTES_MAX (256u * 1024 * 1024)
+/* What a run of changes holds in memory at most: who changes more than that is read as a whole. */
+#define CHANGES_BYTES_MAX ((size_t)1 << 30)
 /* Applied plans and cleared alarms are listed for so long; the audit log keeps what they did. */
 #define HISTORY_S (90 * (int64_t)86400)
 
 /* --- begin --- */
 
-static int find_source(struct sync *sync, const char *name, struct err *err)
+int sync_find_source(struct sync *sync, const char *name, struct err *err)
 {
 	sync->settings = setup_find_source(&sync->setup->setup, name);
 	if (!sync->settings)
@@ -108,7 +110,7 @@ static int open_sync(struct sync *sync, struct setup *preview, const char *sourc
 		return -1;
 	sync->setup = preview ? live_setup_create(preview, sync->store, err)
 			      : changer_live_setup(changer, &sync->run.generation);
-	if (!sync->setup || find_source(sync, source, err) < 0)
+	if (!sync->setup || sync_find_source(sync, source, err) < 0)
 		return -1;
 	sync->source = sync->settings->name.text;
 	sync->actor =
@@ -147,7 +149,10 @@ static void destroy_sync(struct sync *sync, bool forget_table)
 		setup_release(&sync->frozen->setup);
 	if (sync->setup)
 		setup_release(&sync->setup->setup);
-	store_close(sync->store);
+	/* A run of changes leaves its handle for the next one. */
+	if (sync->kind == SYNC_FULL)
+		store_close(sync->store);
+	changes_destroy(sync->changes);
 	run_report_finish(&sync->report);
 	free(sync->groups);
 	free(sync->quarantined);
@@ -189,14 +194,40 @@ struct sync *sync_begin(struct changer *changer, struct setup *setup, const char
 	return NULL;
 }
 
+struct sync *sync_begin_changes(struct changer *changer, const char *source,
+				const struct actor *actor, struct err *err)
+{
+	struct sync *sync = calloc(1, sizeof(*sync));
+
+	if (!sync) {
+		err_set(err, ERR_MEMORY, "no memory for a sync");
+		return NULL;
+	}
+	sync->changer = changer;
+	sync->kind = SYNC_CHANGES;
+	sync->now_s = change_now_s();
+	sync->started_us = clock_monotonic_us();
+	run_report_init(&sync->report);
+	sync->texts = arena_create(CHANGES_BYTES_MAX);
+	sync->arena = arena_create(PERSON_BYTES_MAX);
+	if (!sync->texts || !sync->arena || !sync->report.arena)
+		err_set(err, ERR_MEMORY, "no memory for a sync");
+	else if ((sync->slot = slot_take(changer, source, err)) != NULL &&
+		 changes_begin(sync, actor, err) == 0)
+		return sync;
+	destroy_sync(sync, true);
+	return NULL;
+}
+
 void sync_abort(struct sync *sync)
 {
-	destroy_sync(sync, true);
+	/* Nothing that a run of changes gathers is known before its end. */
+	destroy_sync(sync, sync->kind == SYNC_FULL);
 }
 
 /* --- quarantine --- */
 
-static int list_quarantined(struct sync *sync, const struct quarantined *entry, struct err *err)
+int sync_quarantine_listed(struct sync *sync, const struct quarantined *entry, struct err *err)
 {
 	struct quarantine_row *row;
 
@@ -249,7 +280,7 @@ static int quarantine_record(struct sync *sync, const void *record, size_t size,
 				     .reason = reason,
 				     .detail = detail };
 
-	return list_quarantined(sync, &entry, err);
+	return sync_quarantine_listed(sync, &entry, err);
 }
 
 /* --- identities --- */
@@ -428,13 +459,15 @@ int sync_quarantine(void *context, const struct quarantined *entry, struct err *
 	struct sync *sync = context;
 	int frozen = 0;
 
+	if (sync->kind == SYNC_CHANGES)
+		return changes_quarantine(sync, entry, err);
 	if (entry->key[0] != '\0')
 		frozen = freeze_key(sync, entry->key, err);
 	/* A repeated key is known, though it is not told again. */
 	else if (!entry->is_group &&
 		 (strcmp(entry->reason, "duplicate-key") != 0 || (entry->dn && entry->dn[0])))
 		frozen = freeze_name(sync, entry->dn ? entry->dn : "", err);
-	return frozen < 0 ? -1 : list_quarantined(sync, entry, err);
+	return frozen < 0 ? -1 : sync_quarantine_listed(sync, entry, err);
 }
 
 static int evaluate_record(struct sync *sync, struct known_entry *entry,
@@ -493,6 +526,23 @@ static int look_at(struct sync *sync, struct known_entry *entry,
 	return refused ? 0 : evaluate_record(sync, entry, identity, user_id, err);
 }
 
+int sync_look_at(struct sync *sync, struct known_entry *entry,
+		 const struct identity_change *identity, struct err *err)
+{
+	struct err problem;
+
+	err_clear(&problem);
+	if (look_at(sync, entry, identity, &problem) == 0)
+		return 0;
+	/* One bad entry never stops the good ones. */
+	if (problem.code == ERR_PROTOCOL || problem.code == ERR_INVALID)
+		return quarantine_record(sync, identity->record, identity->record_size,
+					 identity->key, "invalid-record", problem.text, err);
+	if (err)
+		*err = problem;
+	return -1;
+}
+
 static bool is_unchanged(const struct sync *sync, const struct known_entry *entry,
 			 struct hash128 digest)
 {
@@ -510,10 +560,11 @@ int sync_identity(void *context, const void *record, size_t size, struct err *er
 		.source = sync->source, .record = record, .record_size = size, .read_s = sync->now_s
 	};
 	struct known_entry *entry;
-	struct err problem;
 	const char *key;
 	size_t key_size;
 
+	if (sync->kind == SYNC_CHANGES)
+		return changes_identity(sync, record, size, err);
 	if (record_key(record, size, &key, &key_size, err) < 0)
 		return err_wrap(err, "source '%s'", sync->source);
 	sync->report.entries++;
@@ -535,16 +586,7 @@ int sync_identity(void *context, const void *record, size_t size, struct err *er
 		return quarantine_record(sync, record, size, identity.key, "duplicate-key",
 					 "another entry of this read has the same key", err);
 	entry->user_flags |= TABLE_SEEN;
-	err_clear(&problem);
-	if (look_at(sync, entry, &identity, &problem) == 0)
-		return 0;
-	/* One bad entry never stops the good ones. */
-	if (problem.code == ERR_PROTOCOL || problem.code == ERR_INVALID)
-		return quarantine_record(sync, record, size, identity.key, "invalid-record",
-					 problem.text, err);
-	if (err)
-		*err = problem;
-	return -1;
+	return sync_look_at(sync, entry, &identity, err);
 }
 
 int sync_group(void *context, uint32_t group_id, bool found, uint64_t members, struct err *err)
@@ -613,8 +655,9 @@ static int miss_one(struct sync *sync, const struct unseen_identity *item, struc
 		.source = sync->source,
 		.key = item->key,
 		.missing_s = item->missing_s ? item->missing_s : now_s,
-		.missing_runs =
-			item->missing_runs < UINT32_MAX ? item->missing_runs + 1 : UINT32_MAX,
+		.missing_runs = missing_runs_counted(item->missing_runs) < MISSING_TOLD - 1
+					? item->missing_runs + 1
+					: item->missing_runs,
 	};
 	struct person_change change;
 	enum evaluated outcome;
@@ -707,15 +750,20 @@ static void check_canaries(struct sync *sync, bool *complete, const char **probl
 		}
 }
 
-static int quarantine_job(struct changer *changer, struct job *job, struct err *err)
+int sync_store_quarantined(struct changer *changer, struct sync *sync, size_t most,
+			   struct err *err)
 {
-	struct sync *sync = job->context;
-	size_t end = sync->quarantine_at + BATCH_PEOPLE;
+	size_t end = sync->quarantine_at + most;
 
 	for (size_t i = sync->quarantine_at; i < end && i < sync->quarantined_count; i++)
 		if (store_quarantine_put(changer->store, &sync->quarantined[i], err) < 0)
 			return -1;
 	return 0;
+}
+
+static int quarantine_job(struct changer *changer, struct job *job, struct err *err)
+{
+	return sync_store_quarantined(changer, job->context, BATCH_PEOPLE, err);
 }
 
 static int age_job(struct changer *changer, struct job *job, struct err *err)
@@ -785,7 +833,8 @@ int sync_finish(struct sync *sync, bool complete, const char *problem, const cha
 	struct run_report *report = &sync->report;
 	int result;
 
-	check_canaries(sync, &complete, &problem);
+	if (sync->kind == SYNC_FULL)
+		check_canaries(sync, &complete, &problem);
 	sync->complete = complete;
 	sync->problem = problem ? problem : "";
 	if (complete && sync->nameless)
@@ -801,9 +850,11 @@ int sync_finish(struct sync *sync, bool complete, const char *problem, const cha
 	result = report->problem && report->server
 			 ? 0
 			 : err_set(err, ERR_MEMORY, "no memory for the report");
-	if (result == 0 && complete)
+	if (result == 0 && sync->kind == SYNC_CHANGES)
+		result = changes_finish(sync, server, err);
+	else if (result == 0 && complete)
 		result = miss_unseen(sync, err);
-	if (result == 0)
+	if (result == 0 && sync->kind == SYNC_FULL)
 		result = sync->dry_run ? finish_dry(sync, err) : finish_real(sync, err);
 	if (result == 0) {
 		report->duration_ms = (clock_monotonic_us() - sync->started_us) / 1000;

@@ -14,8 +14,12 @@ struct seen_group {
 	int64_t members;
 };
 
+struct changes;
+
 struct sync {
 	struct changer *changer;
+	enum sync_kind kind;
+	struct changes *changes; /* of a run of changes */
 	struct live_setup *setup;
 	const struct source_settings *settings;
 	uint16_t number;
@@ -58,6 +62,20 @@ struct sync {
 int sync_evaluate(struct sync *sync, const struct live_setup *setup, int64_t user_id,
 		  const struct identity_change *identity, struct person_change *ret_change,
 		  enum evaluated *ret_outcome, const char **ret_problem, struct err *err);
+/* sync.c: somebody new or changed, as a whole or in groups alone, into the draft. */
+int sync_look_at(struct sync *sync, struct known_entry *entry,
+		 const struct identity_change *identity, struct err *err);
+int sync_quarantine_listed(struct sync *sync, const struct quarantined *entry, struct err *err);
+/* Those of the store that cannot be processed, from sync->quarantine_at on, at most so many. */
+int sync_store_quarantined(struct changer *changer, struct sync *sync, size_t most,
+			   struct err *err);
+int sync_find_source(struct sync *sync, const char *name, struct err *err);
+/* changes.c */
+int changes_begin(struct sync *sync, const struct actor *actor, struct err *err);
+int changes_identity(struct sync *sync, const void *record, size_t size, struct err *err);
+int changes_quarantine(struct sync *sync, const struct quarantined *entry, struct err *err);
+int changes_finish(struct sync *sync, const char *server, struct err *err);
+void changes_destroy(struct changes *changes);
 /*
  * rewrite.c: what the groups mean, the draft once more where that or an incomplete
  * read asks for it, and what READY has to write about the source. Sets sync->active.

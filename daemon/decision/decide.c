@@ -506,7 +506,7 @@ static uint32_t disabled_by_source(const struct decide_input *input)
 
 static uint32_t disabled_reasons(const struct decide_input *input, const struct decision *decision)
 {
-	const uint32_t read = DISABLED_MISSING | DISABLED_STALE;
+	const uint32_t read = DISABLED_MISSING | DISABLED_STALE | DISABLED_GONE;
 	uint32_t own = DISABLED_BY_HAND | DISABLED_DELETED | SUSPENDED_SIGN_IN;
 	uint32_t disabled = input->user ? input->user->disabled & own : 0;
 
@@ -515,6 +515,7 @@ static uint32_t disabled_reasons(const struct decide_input *input, const struct 
 		disabled |= input->user->disabled & read;
 	else
 		disabled |= (input->missing ? (uint32_t)DISABLED_MISSING : 0) |
+			    (input->gone && !input->missing ? (uint32_t)DISABLED_GONE : 0) |
 			    (input->stale ? (uint32_t)DISABLED_STALE : 0);
 	if (decision->profile[0] == '\0')
 		disabled |= DISABLED_NO_PROFILE;

@@ -150,15 +150,19 @@ static bool removal_held(const struct plan_holds *holds, enum grant_kind kind, c
 	return plan_holds_has(holds, LIMIT_REMOVALS, subject);
 }
 
+static bool one_group_held(const struct plan_holds *holds, uint32_t group)
+{
+	char id[16];
+
+	snprintf(id, sizeof(id), "%u", group);
+	return plan_holds_has(holds, LIMIT_GROUP, id);
+}
+
 static bool group_held(const struct plan_holds *holds, const struct person_change *change)
 {
-	for (size_t i = 0; i < change->groups_lost_count; i++) {
-		char id[16];
-
-		snprintf(id, sizeof(id), "%u", change->groups_lost[i]);
-		if (plan_holds_has(holds, LIMIT_GROUP, id))
+	for (size_t i = 0; i < change->groups_lost_count; i++)
+		if (one_group_held(holds, change->groups_lost[i]))
 			return true;
-	}
 	return false;
 }
 
@@ -218,6 +222,26 @@ static void hold_bits(const struct decision_setup *setup, const char *source,
 		selection->cleared |= bits_cleared(change) & DISABLED_ANY;
 	if (selection->set || selection->cleared)
 		selection->any = true;
+}
+
+/* Losses of groups that are held are the held part's: they count when they happen. */
+static int without_held_groups(const struct plan_holds *holds, struct arena *arena,
+			       struct person_change *now, struct err *err)
+{
+	uint32_t *groups;
+	size_t count = 0;
+
+	if (now->groups_lost_count == 0)
+		return 0;
+	groups = arena_alloc_array(arena, now->groups_lost_count, sizeof(*groups));
+	if (!groups)
+		return err_set(err, ERR_MEMORY, "no memory to split a change");
+	for (size_t i = 0; i < now->groups_lost_count; i++)
+		if (!one_group_held(holds, now->groups_lost[i]))
+			groups[count++] = now->groups_lost[i];
+	now->groups_lost = groups;
+	now->groups_lost_count = count;
+	return 0;
 }
 
 /* Someone new who would be administrator: with the default profile now, the rest waits. */
@@ -308,7 +332,8 @@ int plan_split(const struct decision_setup *setup, const char *source,
 	if (change->before.id == 0)
 		return split_newcomer(setup, change, &selection, arena, ret_now, ret_held, err);
 	if (without(change, &selection, arena, &now, err) < 0 ||
-	    only(change, &selection, &now, arena, &held, err) < 0)
+	    only(change, &selection, &now, arena, &held, err) < 0 ||
+	    (by_group && without_held_groups(holds, arena, &now, err) < 0))
 		return -1;
 	*ret_now = now;
 	*ret_held = held;

@@ -121,8 +121,8 @@ void plan_totals_sort(struct plan_totals *totals)
 }
 
 /* scratch holds kind and subject. */
-static int add(struct plan_totals *totals, enum limit_kind kind, int64_t explicit_count,
-	       struct err *err)
+static int find(struct plan_totals *totals, enum limit_kind kind, struct plan_total **ret_total,
+		struct err *err)
 {
 	uint32_t *slot;
 	int fresh;
@@ -152,14 +152,29 @@ static int add(struct plan_totals *totals, enum limit_kind kind, int64_t explici
 			return err_set(err, ERR_MEMORY, "no memory to count changes");
 		*slot = (uint32_t)totals->count++;
 	}
-	totals->totals[*slot].count++;
-	totals->totals[*slot].explicit_count += explicit_count;
+	*ret_total = &totals->totals[*slot];
+	return 0;
+}
+
+int plan_totals_hold(struct plan_totals *totals, enum limit_kind kind, const char *subject,
+		     struct err *err)
+{
+	struct plan_total *total;
+
+	strbuf_clear(&totals->scratch);
+	strbuf_putc(&totals->scratch, (char)('0' + kind));
+	strbuf_puts(&totals->scratch, subject);
+	if (find(totals, kind, &total, err) < 0)
+		return -1;
+	total->held = true;
 	return 0;
 }
 
 static int count_one(struct plan_totals *totals, enum limit_kind kind, const char *first,
 		     const char *second, int64_t explicit_count, struct err *err)
 {
+	struct plan_total *total;
+
 	strbuf_clear(&totals->scratch);
 	strbuf_putc(&totals->scratch, (char)('0' + kind));
 	strbuf_puts(&totals->scratch, first);
@@ -167,7 +182,11 @@ static int count_one(struct plan_totals *totals, enum limit_kind kind, const cha
 		strbuf_putc(&totals->scratch, ':');
 		strbuf_puts(&totals->scratch, second);
 	}
-	return add(totals, kind, explicit_count, err);
+	if (find(totals, kind, &total, err) < 0)
+		return -1;
+	total->count++;
+	total->explicit_count += explicit_count;
+	return 0;
 }
 
 static bool is_administrator(const struct decision_setup *setup, const struct user *user)

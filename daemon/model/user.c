@@ -15,6 +15,7 @@ const char *disable_reason_name(uint32_t single_bit)
 		{ DISABLED_STALE, "stale" },
 		{ DISABLED_NO_PROFILE, "no-profile" },
 		{ DISABLED_DELETED, "deleted" },
+		{ DISABLED_GONE, "gone" },
 		{ SUSPENDED_SIGN_IN, "sign-in-suspended" },
 	};
 

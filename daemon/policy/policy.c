@@ -43,6 +43,6 @@ bool policy_is_protected(const struct policy_settings *policy, const char *usern
 bool policy_missing_disables(const struct policy_settings *policy, uint32_t missing_runs,
 			     int64_t missing_s, int64_t now_s)
 {
-	return missing_s != 0 && missing_runs >= policy->missing_runs &&
+	return missing_s != 0 && missing_runs_counted(missing_runs) >= policy->missing_runs &&
 	       now_s - missing_s >= policy->missing_grace_s;
 }

@@ -64,12 +64,20 @@ enum sync_kind {
 	SYNC_FULL,    /* everything comes: who does not come is missing */
 	SYNC_CHANGES, /* only what changed: who does not come is as before; costs nothing for them */
 };
-/* A run of changes (never a dry run). The calls below are as for a full one, and sync_finish with complete true. */
+/*
+ * A run of changes (never a dry run). The calls below are as for a full one, and sync_finish with complete
+ * true (with false, nothing of it counts). Nothing is looked at before sync_finish: of each key the last
+ * word counts, and sync_abort costs nothing. sync_group tells how many members a group has now.
+ * sync_finish refuses with ERR_CONFLICT what only a full read can answer: "not-read" (there was none),
+ * "groups-unread" (rules name groups that the last one was not asked for), "group-vanished"
+ * (sync_group with found false). ERR_CONFLICT "sync-running" while the source is being read as a whole.
+ */
 struct sync *sync_begin_changes(struct changer *changer, const char *source,
 				const struct actor *actor, struct err *err);
 /*
  * Only in a run of changes. Somebody's effective groups are these now, the record stays otherwise;
- * a key that is not known: ERR_NOT_FOUND, and the run goes on.
+ * a key that is not known, or that nobody is a user by, or that is missing: ERR_NOT_FOUND (their whole
+ * record is needed), and the run goes on.
  */
 int sync_groups(void *context, const char *key, size_t key_size, const uint32_t *ids, size_t count,
 		bool complete, struct err *err);

@@ -44,6 +44,7 @@ struct decide_input {
 	 */
 	bool rules_frozen;
 	bool missing; /* every identity is gone for longer than the grace */
+	bool gone;    /* every one is missing, and some directory said so as it happened */
 	bool stale;   /* known by sign-in alone, and that is long ago */
 	/*
 	 * Reasons given by sources that are not configured any more: they stay if they stand. Who cannot

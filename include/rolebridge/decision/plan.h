@@ -90,6 +90,9 @@ size_t plan_totals_size(const struct plan_totals *totals);
 struct plan_total *plan_totals_at(struct plan_totals *totals, size_t index);
 /* 0 when nothing was counted there. */
 int64_t plan_totals_get(struct plan_totals *totals, enum limit_kind kind, const char *subject);
+/* Held for other reasons than what was counted here. */
+int plan_totals_hold(struct plan_totals *totals, enum limit_kind kind, const char *subject,
+		     struct err *err);
 /* Order by kind and subject: the same whatever came first. */
 void plan_totals_sort(struct plan_totals *totals);
 

@@ -21,6 +21,12 @@ enum disable_reason {
 	DISABLED_STALE = 1 << 3,      /* stale_after passed */
 	DISABLED_NO_PROFILE = 1 << 4, /* no rule gives a profile and there is no default */
 	DISABLED_DELETED = 1 << 5,    /* tombstone */
+	/*
+	 * A directory tells changes as they happen and said that the entry is gone, which may mean deleted or
+	 * out of sight: sign-in is suspended. Lifted when they are seen again; full reads decide
+	 * whether it becomes DISABLED_MISSING.
+	 */
+	DISABLED_GONE = 1 << 6,
 	/* Not a disable: sign-in ended for the last administrator whom the source disabled. */
 	SUSPENDED_SIGN_IN = 1 << 8,
 };
@@ -49,8 +55,14 @@ struct identity_row {
 	size_t record_size;
 	int64_t read_s;	   /* when this content was first read */
 	int64_t missing_s; /* first complete read without it; 0: present */
-	uint32_t missing_runs;
+	uint32_t missing_runs; /* whole reads without it, and the flag below */
 };
+/* In missing_runs: it was told gone, as a change (DISABLED_GONE). */
+#define MISSING_TOLD UINT32_C(0x80000000)
+static inline uint32_t missing_runs_counted(uint32_t missing_runs)
+{
+	return missing_runs & ~MISSING_TOLD;
+}
 
 static inline bool user_is_active(const struct user *user)
 {

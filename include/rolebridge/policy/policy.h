@@ -71,7 +71,7 @@ int policy_last_administrator(const struct administrator_question *question,
 /* A sync may not disable or strip protected users. */
 bool policy_is_protected(const struct policy_settings *policy, const char *username);
 
-/* When does a missing identity disable its user? */
+/* When does a missing identity disable its user? missing_runs as stored. */
 bool policy_missing_disables(const struct policy_settings *policy, uint32_t missing_runs,
 			     int64_t missing_s, int64_t now_s);
 

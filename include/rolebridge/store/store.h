@@ -202,6 +202,8 @@ struct group_registry_row {
 int store_groups_load(struct store *store, struct arena *arena,
 		      struct group_registry_row **ret_rows, size_t *ret_count,
 		      uint32_t *ret_next_id, struct err *err);
+/* Its members as at the last read, -1 when never read or unknown. */
+int store_group_members(struct store *store, uint32_t id, int64_t *ret_members, struct err *err);
 int store_group_put(struct store *store, const struct group_registry_row *row, struct err *err);
 int store_group_remove(struct store *store, uint32_t id, struct err *err);
 /* Never lowers it; store_group_put raises it above the id. */
@@ -278,6 +280,11 @@ struct quarantine_query {
 	const char *entry;  /* its locator or key; NULL: any */
 	size_t limit;	    /* 0: all */
 };
+/* Is there any row of the source: 1, 0, -1. */
+int store_quarantine_any(struct store *store, const char *source, struct err *err);
+/* The entry with this key is well again. */
+int store_quarantine_forget(struct store *store, const char *source, const char *key,
+			    struct err *err);
 int store_quarantine_list(struct store *store, const struct quarantine_query *query,
 			  struct arena *arena, struct quarantine_row **ret_rows, size_t *ret_count,
 			  int64_t *ret_total, struct err *err);

@@ -351,6 +351,9 @@ static void make_record(struct world *world, struct setup *setup, uint16_t sourc
 		} else if (*word == '!') {
 			words.identity.disabled = true;
 			words.identity.disabled_by = "test";
+		} else if (*word == '^') {
+			words.identity.disabled_from_s = strtoll(word + 1, NULL, 10);
+			words.identity.disabled_by = "time";
 		} else if (*word == '?') {
 			words.identity.groups_complete = false;
 		} else {
@@ -378,11 +381,39 @@ void world_record(struct world *world, struct setup *setup, const char *source, 
 	make_record(world, setup, (uint16_t)number, text, record);
 }
 
+static int feed_groups(struct world *world, struct sync *sync, struct setup *setup, char *line)
+{
+	struct words words = { .setup = setup };
+	char *rest = line, *key = strsep(&rest, " "), *word;
+	bool complete = true;
+
+	while ((word = strsep(&rest, " ")) != NULL)
+		if (*word == '@')
+			add_group(&words, word + 1);
+		else
+			complete &= *word != '?';
+	return sync_groups(sync, key, strlen(key), words.groups, words.identity.group_count,
+			   complete, &world->err);
+}
+
 static int feed_line(struct world *world, struct sync *sync, struct setup *setup, uint16_t source,
 		     char *line)
 {
 	AUTO(strbuf) struct strbuf record = STRBUF(1 << 20);
 
+	if (*line == '~')
+		return feed_groups(world, sync, setup, line + 1);
+	if (*line == '-')
+		return sync_gone(sync, line + 1, strlen(line + 1), &world->err);
+	if (*line == '#') {
+		struct quarantined entry = { .locator = line,
+					     .key = line + 1,
+					     .reason = "test",
+					     .detail = "",
+					     .dn = "" };
+
+		return sync_quarantine(sync, &entry, &world->err);
+	}
 	make_record(world, setup, source, line, &record);
 	return sync_identity(sync, record.data, record.size, &world->err);
 }
@@ -439,6 +470,30 @@ void world_sync(struct world *world, const char *source, const char *lines, unsi
 		struct run_report *ret_report)
 {
 	sync_all(world, source, lines, flags, NULL, ret_report);
+}
+
+struct sync *world_begin_changes(struct world *world, const char *source)
+{
+	struct sync *sync = sync_begin_changes(world->changer, source, &test_sync, &world->err);
+
+	if (!sync)
+		fail_msg("cannot begin: %s", world->err.text);
+	return sync;
+}
+
+void world_changes(struct world *world, const char *source, const char *lines,
+		   struct run_report *ret_report)
+{
+	struct sync *sync = world_begin_changes(world, source);
+	struct run_report report;
+
+	run_report_init(&report);
+	ok(world, world_feed(world, sync, source, lines));
+	ok(world, sync_finish(sync, true, "", "test", &report, &world->err));
+	if (ret_report)
+		*ret_report = report;
+	else
+		run_report_finish(&report);
 }
 
 void world_sync_lost(struct world *world, const char *source, const char *lines, const char *lost,

@@ -74,7 +74,8 @@ void world_close(struct world *world);
 void world_reload(struct world *world, const char *yaml, struct run_report *ret_report);
 
 /*
- * Lines of people: "key uid attribute=value attribute=value @group @group !disabled ?incomplete".
+ * Lines of people: "key uid attribute=value attribute=value @group @group !disabled ?incomplete
+ * ^second-from-which-disabled".
  * '_' in a value is a space; mail is uid@x.example unless given.
  */
 struct sync *world_begin(struct world *world, const char *source, bool dry_run);
@@ -90,6 +91,14 @@ void world_sync(struct world *world, const char *source, const char *lines, unsi
 		struct run_report *ret_report);
 void world_sync_lost(struct world *world, const char *source, const char *lines, const char *lost,
 		     struct run_report *ret_report);
+
+/*
+ * The same for a run of changes, where lines may also be "~key @group @group" (groups alone), "-key" (gone)
+ * and "#key" (cannot be processed).
+ */
+struct sync *world_begin_changes(struct world *world, const char *source);
+void world_changes(struct world *world, const char *source, const char *lines,
+		   struct run_report *ret_report);
 
 /* A sign-in at source idp by one such line, and all that goes with it; finish the record. */
 struct sent {

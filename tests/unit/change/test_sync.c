@@ -804,7 +804,9 @@ static void test_bad_entries(void **state)
 	assert_int_equal(report.quarantined, 4);
 	run_report_finish(&report);
 	store = world_read(w);
-	ok(w, store_quarantine_list(store, "corp", 100, w->arena, &rows, &count, &total, &w->err));
+	ok(w, store_quarantine_list(store,
+				    &(struct quarantine_query){ .source = "corp", .limit = 100 },
+				    w->arena, &rows, &count, &total, &w->err));
 	assert_int_equal(total, 4);
 	store_close(store);
 }

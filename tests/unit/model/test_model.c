@@ -32,6 +32,7 @@ static void test_names(void **state)
 	assert_string_equal(disable_reason_name(DISABLED_STALE), "stale");
 	assert_string_equal(disable_reason_name(DISABLED_NO_PROFILE), "no-profile");
 	assert_string_equal(disable_reason_name(DISABLED_DELETED), "deleted");
+	assert_string_equal(disable_reason_name(DISABLED_GONE), "gone");
 	assert_string_equal(disable_reason_name(SUSPENDED_SIGN_IN), "sign-in-suspended");
 	assert_string_equal(disable_reason_name(0), "unknown");
 	assert_string_equal(disable_reason_name(3), "unknown");
