@@ -335,6 +335,24 @@ static int touch(struct apply_context *context, const struct identity_change *id
 	return 0;
 }
 
+/*
+ * The source will disable them at a time, and nothing will come to say so when it does. Also when the
+ * time has passed meanwhile, or the disabling is held: who is due is looked at again, and no more.
+ */
+static int note_due(struct apply_context *context, const struct identity_change *identity,
+		    const struct user *user, struct err *err)
+{
+	struct changer *changer = context->changer;
+	int64_t from_s = record_disabled_from(identity->record, identity->record_size);
+
+	if (from_s == 0 || user->disabled & DISABLED_BY_SOURCE)
+		return 0;
+	if (store_due_add(changer->store, identity->source, user->id, from_s, err) < 0)
+		return -1;
+	due_note(changer, from_s);
+	return 0;
+}
+
 static int write_identities(struct apply_context *context, const struct person_change *change,
 			    struct err *err)
 {
@@ -354,7 +372,8 @@ static int write_identities(struct apply_context *context, const struct person_c
 						store, identity->source, identity->key,
 						identity->missing_s, identity->missing_runs, err);
 
-		if (written < 0 || touch(context, identity, change->after.id, err) < 0)
+		if (written < 0 || touch(context, identity, change->after.id, err) < 0 ||
+		    (identity->record && note_due(context, identity, &change->after, err) < 0))
 			return -1;
 		context->changer->notices.links |= identity->record && !context->sign_in;
 	}

@@ -404,7 +404,8 @@ static int prepare_store(struct changer *changer, const struct setup *setup, str
 		return -1;
 	if (clock_begin(changer, err) < 0 || discard_drafts(store, err) < 0 ||
 	    registry_store(store, setup->registry, err) < 0 || names_store(store, setup, err) < 0 ||
-	    note_first_digest(store, setup, err) < 0 || store_commit(store, err) < 0) {
+	    note_first_digest(store, setup, err) < 0 || due_load(changer, err) < 0 ||
+	    store_commit(store, err) < 0) {
 		store_rollback(store);
 		return -1;
 	}

@@ -33,6 +33,7 @@ enum pending_what {
 	PENDING_RECORD,
 	PENDING_GROUPS,
 	PENDING_GONE,
+	PENDING_DUE, /* the time has come at which the source disables them; by user_id, without key */
 };
 
 struct pending {
@@ -58,6 +59,7 @@ struct changes {
 	int64_t *waiting_users;	     /* 0: outside */
 	size_t waiting_count, waiting_capacity;
 	bool held_differs;
+	bool due; /* a run of those whose time has come, and of nobody else */
 };
 
 void changes_destroy(struct changes *changes)
@@ -282,6 +284,22 @@ int changes_quarantine(struct sync *sync, const struct quarantined *entry, struc
 	return sync_quarantine_listed(sync, entry, err);
 }
 
+int changes_due(struct sync *sync, const int64_t *ids, size_t count, struct err *err)
+{
+	sync->changes->due = true;
+	sync->cause = "due";
+	for (size_t i = 0; i < count; i++) {
+		struct pending *item = add_item(sync->changes, err);
+
+		if (!item)
+			return -1;
+		item->what = PENDING_DUE;
+		item->key = "";
+		item->user_id = ids[i];
+	}
+	return 0;
+}
+
 /* --- looking at them --- */
 
 /* Something of them waits: to be compared with what waits afterwards. */
@@ -403,6 +421,35 @@ static int look_at_gone(struct sync *sync, const struct pending *item, struct er
 	return person_change_is_empty(&change) ? 0 : draft_add(&sync->run.draft, &change, err);
 }
 
+/* Nothing but that the source disables them. */
+static void only_disable(struct person_change *change)
+{
+	uint32_t set = change->after.disabled & ~change->before.disabled & DISABLED_BY_SOURCE;
+	int64_t version = change->after.version, updated_s = change->after.updated_s;
+
+	*change = (struct person_change){ .before = change->before,
+					  .after = change->before,
+					  .cause = change->cause };
+	change->after.disabled |= set;
+	change->after.version = version;
+	change->after.updated_s = updated_s;
+}
+
+static int look_at_due(struct sync *sync, const struct pending *item, struct err *err)
+{
+	struct person_change change;
+	enum evaluated outcome;
+	const char *problem;
+
+	if (sync_evaluate(sync, sync->setup, item->user_id, NULL, &change, &outcome, &problem,
+			  err) < 0)
+		return -1;
+	/* Whoever waits with something is evaluated as a whole. */
+	if (sync->own.count == 0 || !held_users_find(&sync->own, item->user_id))
+		only_disable(&change);
+	return person_change_is_visible(&change) ? draft_add(&sync->run.draft, &change, err) : 0;
+}
+
 static int look_at_item(struct sync *sync, const struct pending *item, struct err *err)
 {
 	struct known_entry *entry;
@@ -414,6 +461,7 @@ static int look_at_item(struct sync *sync, const struct pending *item, struct er
 	case PENDING_RECORD: return look_at_record(sync, item, err);
 	case PENDING_GROUPS: return look_at_groups(sync, item, err);
 	case PENDING_GONE: return look_at_gone(sync, item, err);
+	case PENDING_DUE: return look_at_due(sync, item, err);
 	case PENDING_NOTHING: break;
 	}
 	entry = known_find(sync->slot->table, item->print);
@@ -437,9 +485,11 @@ static void order_items(struct sync *sync)
 	struct changes *changes = sync->changes;
 
 	for (size_t i = 0; i < changes->count; i++) {
-		const struct known_entry *entry =
-			known_find(sync->slot->table, changes->items[i].print);
+		const struct known_entry *entry;
 
+		if (changes->items[i].what == PENDING_DUE)
+			continue;
+		entry = known_find(sync->slot->table, changes->items[i].print);
 		changes->items[i].user_id = entry ? known_user(entry) : 0;
 	}
 	hash_table_destroy(changes->places);
@@ -685,6 +735,10 @@ static int on_ready(struct changer *changer, struct run *run UNUSED, void *conte
 {
 	struct sync *sync = context;
 
+	if (sync->changes->due)
+		return store_due_remove(changer->store, sync->source, sync->now_s, err) < 0
+			       ? -1
+			       : due_load(changer, err);
 	/* First: who is not well in this very run is put there again. */
 	if (forget_quarantined(changer, sync, err) < 0 || write_groups(changer, sync, err) < 0 ||
 	    write_source(changer, sync, err) < 0)
@@ -709,7 +763,7 @@ static bool is_small(const struct sync *sync)
 static bool is_nothing(const struct sync *sync)
 {
 	return sync->run.draft.people == 0 && sync->run.keep_held && sync->row_count == 0 &&
-	       sync->quarantined_count == 0;
+	       sync->quarantined_count == 0 && !sync->changes->due;
 }
 
 static int carry_out(struct sync *sync, struct err *err)
@@ -743,6 +797,8 @@ static int check_source(struct sync *sync, struct err *err)
 		}
 		sync->state = (struct source_state){ .name = sync->source };
 	}
+	if (sync->changes->due)
+		return 0;
 	if (sync->state.last_complete_s == 0)
 		return err_refuse(err, ERR_CONFLICT, "not-read",
 				  "source '%s' was never read as a whole", sync->source);

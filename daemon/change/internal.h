@@ -541,6 +541,14 @@ int sessions_follow(struct apply_context *context, const struct person_change *c
 /* Inside the transaction that lifts the reason: the user's sign-ins count from now on. */
 int stale_refresh(struct apply_context *context, int64_t user_id, struct err *err);
 
+/* --- due.c: whom a source disables at a time --- */
+/* In the writer thread: at this time somebody is. */
+void due_note(struct changer *changer, int64_t at_s);
+/* In the writer thread, inside a transaction: from the store. */
+int due_load(struct changer *changer, struct err *err);
+/* Those whose time has come. bulk is not held. */
+int due_disable(struct changer *changer, int64_t now_s, struct err *err);
+
 /* --- detail.c --- */
 void detail_write(const struct person_change *change, struct strbuf *out);
 const char *detail_action(const struct person_change *change);

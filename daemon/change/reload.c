@@ -638,5 +638,7 @@ int change_expire(struct changer *changer, int64_t now_s, struct err *err)
 		changer_bulk_end(changer);
 	}
 	run_report_finish(&report);
+	if (result == 0)
+		result = due_disable(changer, now_s, err);
 	return result == 0 ? expire_rules(changer, err) : result;
 }

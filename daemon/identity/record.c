@@ -178,6 +178,21 @@ static int read_start(struct reader *in, const void *data, size_t size, unsigned
 	return 0;
 }
 
+int64_t record_disabled_from(const void *data, size_t size)
+{
+	struct reader in;
+	unsigned flags;
+	size_t text_size;
+	int64_t from_s;
+
+	if (read_start(&in, data, size, &flags, NULL) < 0 || !(flags & FLAG_DISABLED_FROM))
+		return 0;
+	for (int text = 0; text < 3; text++)
+		get_bytes(&in, &text_size);
+	from_s = (int64_t)get_count(&in, INT64_MAX);
+	return in.failed ? 0 : from_s;
+}
+
 static void skip_values(struct reader *in)
 {
 	size_t count = (size_t)get_count(in, left(in)), size;

@@ -14,6 +14,8 @@ static const char *const migrations[] = {
 #include "sql/0002-sessions.sql.h"
 	,
 #include "sql/0003-appended.sql.h"
+	,
+#include "sql/0004-due.sql.h"
 };
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))

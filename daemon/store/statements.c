@@ -361,6 +361,8 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_USED_PRUNE] =
 		"DELETE FROM used_once WHERE (kind, source, id) IN (SELECT kind, source, id FROM "
 		"used_once INDEXED BY used_once_until WHERE until_s < ?1 LIMIT ?2)",
+	[STATEMENT_DUE_ADD] = "INSERT OR IGNORE INTO disable_due (at_s, source, user) "
+			      "VALUES (?1, ?2, ?3)",
 };
 
 enum { SEES_ALL, SEES_PEOPLE, SEES_NONE };
@@ -384,6 +386,7 @@ bool statement_needs_flush(enum statement_id id, bool people)
 		[STATEMENT_KEY_OWNER] = SEES_NONE,
 		[STATEMENT_USED_HAS] = SEES_NONE,
 		[STATEMENT_DATA_VERSION] = SEES_NONE,
+		[STATEMENT_DUE_ADD] = SEES_NONE,
 		[STATEMENT_HORIZON] = SEES_PEOPLE,
 		[STATEMENT_USER_BY_ID] = SEES_PEOPLE,
 		[STATEMENT_IDENTITY_GET] = SEES_PEOPLE,

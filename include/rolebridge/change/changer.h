@@ -98,8 +98,14 @@ int change_alarm_end(struct changer *changer, const char *kind, const char *subj
 		     const char *cause, struct err *err);
 /* Has the wall clock been set by more than 5 minutes? Then an alarm, and grace goes on without that. By the timer. */
 int changer_watch_clock(struct changer *changer, struct err *err);
-/* Expired grants and rules: re-evaluates those concerned. Called by the timer. */
+/* Expired grants, rules and accounts: re-evaluates those concerned. Called by the timer. */
 int change_expire(struct changer *changer, int64_t now_s, struct err *err);
+
+/*
+ * When change_expire has somebody to disable next, whose account expires by what its source said; 0: nobody. A
+ * time that has passed: try again soon, the source is being read. Costs nothing, and follows each commit.
+ */
+int64_t change_next_due(const struct changer *changer);
 
 /*
  * A user's identities as rules see them now (for why): those missing for good left out, group lists

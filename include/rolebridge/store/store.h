@@ -163,6 +163,17 @@ int store_identity_each(struct store *store, const char *source,
 				    int64_t user_id, int64_t missing_s, uint32_t missing_runs),
 			void *context, struct err *err);
 
+/* --- whom a source disables at a time that it told: a reason to look, no more --- */
+int store_due_add(struct store *store, const char *source, int64_t user_id, int64_t at_s,
+		  struct err *err);
+int store_due_next(struct store *store, int64_t *ret_time_s /* 0: none */, struct err *err);
+/* Sources with anybody due at until_s or before; their users, ascending. */
+int store_due_sources(struct store *store, int64_t until_s, struct arena *arena,
+		      const char ***ret_sources, size_t *ret_count, struct err *err);
+int store_due_users(struct store *store, const char *source, int64_t until_s, struct arena *arena,
+		    int64_t **ret_ids, size_t *ret_count, struct err *err);
+int store_due_remove(struct store *store, const char *source, int64_t until_s, struct err *err);
+
 /* --- grants --- */
 int store_grant_add(struct store *store, int64_t user_id, const struct grant *grant,
 		    struct err *err); /* same grant again: replaced (times) */

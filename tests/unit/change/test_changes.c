@@ -578,6 +578,105 @@ static void test_one_at_a_time(void **state)
 	assert_string_equal(world_user(w, "dora"), "staff active");
 }
 
+/* --- accounts that expire --- */
+
+#define LATER INT64_C(4102444800)
+
+static void test_expires(void **state)
+{
+	struct world *w = *state;
+	static const char people[] = "k1 anna @admins\nk2 ben ^4102444800 @sales\n"
+				     "k3 cleo ^4102445000\nk4 dora ! ^4102444800\n";
+
+	world_open(w, RULES WIDE SOURCES);
+	assert_int_equal(change_next_due(w->changer), 0);
+	world_sync(w, "corp", people, 0, NULL);
+	assert_int_equal(change_next_due(w->changer), LATER);
+	assert_string_equal(world_user(w, "ben"), "staff active sales:rule");
+	ok(w, change_expire(w->changer, LATER - 1, &w->err));
+	assert_string_equal(world_user(w, "ben"), "staff active sales:rule");
+	/* Also after a start. */
+	world_open(w, RULES WIDE SOURCES);
+	assert_int_equal(change_next_due(w->changer), LATER);
+	ok(w, change_expire(w->changer, LATER, &w->err));
+	assert_string_equal(world_user(w, "ben"), "staff disabled(source) sales:rule");
+	assert_string_equal(world_user(w, "cleo"), "staff active");
+	assert_int_equal(change_next_due(w->changer), LATER + 200);
+	/* Extended: back at once, and the old time means nothing. */
+	world_changes(w, "corp", "k2 ben ^4102446000 @sales\nk3 cleo ^4102447000\n", NULL);
+	assert_string_equal(world_user(w, "ben"), "staff active sales:rule");
+	ok(w, change_expire(w->changer, LATER + 200, &w->err));
+	assert_string_equal(world_user(w, "cleo"), "staff active");
+	assert_int_equal(change_next_due(w->changer), LATER + 1200);
+	ok(w, change_expire(w->changer, LATER + 1300, &w->err));
+	assert_string_equal(world_user(w, "ben"), "staff disabled(source) sales:rule");
+	assert_string_equal(world_user(w, "cleo"), "staff active");
+	/* Of a source that is gone: nobody is left to be asked. */
+	world_open(w, RULES WIDE);
+	ok(w, change_expire(w->changer, LATER + 5000, &w->err));
+	assert_int_equal(change_next_due(w->changer), 0);
+	world_check_audit(w);
+}
+
+/* Passed already when it is read: disabled with the read. Groups that change do not forget the time. */
+static void test_expired(void **state)
+{
+	struct world *w = *state;
+
+	world_open(w, RULES WIDE SOURCES);
+	world_sync(w, "corp", "k1 anna @admins\nk2 ben ^1000 @sales\nk3 cleo ^4102444800\n", 0,
+		   NULL);
+	assert_string_equal(world_user(w, "ben"), "staff disabled(source) sales:rule");
+	world_changes(w, "corp", "~k3 @sales\n~k2\n", NULL);
+	assert_string_equal(world_user(w, "ben"), "staff disabled(source)");
+	ok(w, change_expire(w->changer, LATER, &w->err));
+	assert_string_equal(world_user(w, "cleo"), "staff disabled(source) sales:rule");
+}
+
+/* A directory that lets sixty of a hundred expire at once is asked about it, as for any disable. */
+static void test_many_expire(void **state)
+{
+	struct world *w = *state;
+	AUTO(strbuf) struct strbuf all = STRBUF(1 << 20);
+	struct run_report report;
+	const char *id;
+
+	strbuf_puts(&all, many(w, "k%d u%d ^4102444800", 0, 60));
+	strbuf_puts(&all, many(w, "k%d u%d ^4102444900", 60, 64));
+	strbuf_puts(&all, many(w, "k%d u%d @sales", 64, 100));
+	world_open(w, RULES TIGHT SOURCES);
+	world_sync(w, "corp", strbuf_text(&all), 0, NULL);
+	ok(w, change_expire(w->changer, LATER, &w->err));
+	assert_int_equal(count_active(w), 100);
+	id = world_held(w);
+	/* Whoever is within the limit goes, and what waits stands. */
+	ok(w, change_expire(w->changer, LATER + 100, &w->err));
+	assert_int_equal(count_active(w), 96);
+	assert_string_equal(world_held(w), id);
+	assert_int_equal(change_next_due(w->changer), 0);
+	run_report_init(&report);
+	ok(w, plan_apply(w->changer, &test_person, id, "u3", &report, &w->err));
+	run_report_finish(&report);
+	/* Applied by today's date: nobody has expired yet. */
+	assert_int_equal(count_active(w), 96);
+}
+
+static void test_due_waits_for_a_read(void **state)
+{
+	struct world *w = *state;
+	struct sync *sync;
+
+	world_open(w, RULES WIDE SOURCES);
+	world_sync(w, "corp", "k1 anna @admins\nk2 ben ^4102444800\n", 0, NULL);
+	sync = world_begin(w, "corp", false);
+	ok(w, change_expire(w->changer, LATER, &w->err));
+	assert_string_equal(world_user(w, "ben"), "staff active");
+	assert_int_equal(change_next_due(w->changer), LATER);
+	sync_abort(sync);
+	ok(w, change_expire(w->changer, LATER, &w->err));
+	assert_string_equal(world_user(w, "ben"), "staff disabled(source)");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 
 int main(void)
@@ -602,6 +701,10 @@ int main(void)
 		TEST(test_large),
 		TEST(test_incomplete_groups),
 		TEST(test_one_at_a_time),
+		TEST(test_expires),
+		TEST(test_expired),
+		TEST(test_many_expire),
+		TEST(test_due_waits_for_a_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,6 +124,7 @@ static void test_disabled_from(void **state)
 		if (record_decode(out.data, out.size, schema, 0, arena, &identity, NULL) < 0)
 			fail_msg("%s: not decoded", cases[i].name);
 		assert_int_equal(identity.disabled_from_s, cases[i].expect_s);
+		assert_int_equal(record_disabled_from(out.data, out.size), cases[i].expect_s);
 		assert_string_equal(identity.disabled_by, cases[i].by);
 		if (identity_is_disabled(&identity, 999) != cases[i].before ||
 		    identity_is_disabled(&identity, 1000) != cases[i].at)
