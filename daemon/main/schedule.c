@@ -17,6 +17,7 @@
 #include <rolebridge/change/login.h>
 #include <rolebridge/identity/settings.h>
 
+#include "follow.h"
 #include "sources.h"
 
 #define US_PER_S 1000000
@@ -89,7 +90,8 @@ static void list_sources(struct schedule *schedule, int64_t first_us)
 		const struct source_settings *source = setup->sources[i];
 		struct entry *entry = &schedule->entries[schedule->count];
 
-		if (!source->enabled || !source_is_read(source))
+		/* What is followed decides by itself when it is read. */
+		if (!source->enabled || !source_is_read(source) || source_is_followed(source))
 			continue;
 		*entry = (struct entry){ .name = strdup(source->name.text) };
 		if (!entry->name)

@@ -30,12 +30,14 @@
 #include <rolebridge/http/server.h>
 
 #include "configuration.h"
+#include "follow.h"
 #include "schedule.h"
 #include "sources.h"
 #include "website.h"
 
 #define DRAIN_MS 10000
 #define REGISTRY_MAX_BYTES (64u * 1024 * 1024)
+#define PERSON_MAX_BYTES (64u * 1024 * 1024)
 
 struct service {
 	const char *config_path;
@@ -46,6 +48,7 @@ struct service {
 	struct http_router *router;
 	struct http_server *control;
 	struct schedule *schedule;
+	struct follow *follow;
 	struct website *website;
 	struct located control_path; /* of the listening socket: kept across reloads */
 	int control_fd;
@@ -160,25 +163,22 @@ out:
 
 /* --- ports: what the API asks of main --- */
 
-static void log_run(const char *source, const struct run_report *report)
-{
-	if (!report->complete)
-		log_warning("sync.incomplete", F_STR("source", source),
-			    F_STR("problem", report->problem), F_STR("server", report->server));
-	log_info(report->dry_run ? "plan.computed" : "sync.finished", F_STR("source", source),
-		 F_INT("entries", report->entries), F_INT("created", report->created),
-		 F_INT("updated", report->updated), F_INT("disabled", report->disabled),
-		 F_INT("granted", report->granted), F_INT("revoked", report->revoked),
-		 F_INT("held", report->held), F_STR("plan", report->plan_id),
-		 F_INT("quarantined", report->quarantined), F_INT("ms", report->duration_ms));
-}
-
 /* Did this read the source for good? A dry run, or one refused beside another, moves no schedule. */
 static bool is_read(const struct sync_request *request, int result, const struct err *err)
 {
 	bool refused = result < 0 && err->reason && strcmp(err->reason, "sync-running") == 0;
 
 	return !request->dry_run && !refused;
+}
+
+/* Who follows a source reads it too, when asked. A dry run changes nothing: it has its own eyes. */
+static bool is_followers(struct configuration *running, const struct sync_request *request,
+			 const char *source)
+{
+	for (size_t i = 0; i < running->setup.source_count; i++)
+		if (strcmp(running->setup.sources[i]->name.text, source) == 0)
+			return !request->dry_run && source_is_followed(running->setup.sources[i]);
+	return false;
 }
 
 static int sync_one(struct service *service, struct configuration *running,
@@ -189,12 +189,14 @@ static int sync_one(struct service *service, struct configuration *running,
 	struct run_report report;
 	int result;
 
+	if (is_followers(running, request, source))
+		return follow_sync(service->follow, source, NULL, run, err);
 	run_report_init(&report);
 	run_watch_applying(run, &report);
 	result = source_sync(service->changer, running, preview, source, actor, request->dry_run,
 			     run, &report, err);
 	if (result == 0) {
-		log_run(source, &report);
+		source_log_run(source, &report);
 		result = run_add_report(run, source, &report, err);
 	} else {
 		log_error("sync.failed", F_STR("source", source), F_ERR(err));
@@ -232,6 +234,83 @@ static int sync_all(struct service *service, struct configuration *running,
 	else if (run_cancelled(run))
 		return err_set(err, ERR_CANCELLED, "not every source was read");
 	return result;
+}
+
+/* --- one person --- */
+
+static int sync_person_of(struct service *service, struct configuration *running,
+			  const struct sync_request *request, const struct identity_row *identity,
+			  const struct actor *actor, struct run *run, struct err *err)
+{
+	struct run_report report;
+	int result;
+
+	if (is_followers(running, request, identity->source))
+		return follow_sync(service->follow, identity->source, identity->key, run, err);
+	run_report_init(&report);
+	result = source_sync_person(service->changer, running, identity->source, identity->key,
+				    actor, run, &report, err);
+	if (result == 0)
+		result = run_add_report(run, identity->source, &report, err);
+	run_report_finish(&report);
+	return result;
+}
+
+/* Identities of the person, as the store has them. */
+static int find_person(struct service *service, const char *user, struct arena *arena,
+		       struct identity_row **ret_rows, size_t *ret_count, struct err *err)
+{
+	struct store *store = store_open(changer_store_path(service->changer), STORE_READ, err);
+	struct user found;
+	int result = -1;
+
+	if (!store)
+		return -1;
+	if (user_resolve(store, user, arena, &found, err) == 0)
+		result = store_identities_of(store, found.id, arena, ret_rows, ret_count, err);
+	store_close(store);
+	return result;
+}
+
+/* May this source be asked for one person? Others are read as a whole, or speak at sign-in. */
+static bool is_asked_for_person(const struct configuration *running,
+				const struct sync_request *request, const char *name)
+{
+	if (request->source)
+		return strcmp(request->source, name) == 0;
+	for (size_t i = 0; i < running->setup.source_count; i++) {
+		const struct source_settings *source = running->setup.sources[i];
+
+		if (strcmp(source->name.text, name) == 0)
+			return source->enabled && strcmp(source->type.text, "ldap") == 0;
+	}
+	return false;
+}
+
+static int sync_person(struct service *service, struct configuration *running,
+		       const struct sync_request *request, const struct actor *actor,
+		       struct run *run, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(PERSON_MAX_BYTES);
+	struct identity_row *rows = NULL;
+	size_t count = 0, asked = 0;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (find_person(service, request->user, arena, &rows, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (!is_asked_for_person(running, request, rows[i].source))
+			continue;
+		asked++;
+		if (sync_person_of(service, running, request, &rows[i], actor, run, err) < 0)
+			return err_wrap(err, "source '%s'", rows[i].source);
+	}
+	if (asked == 0)
+		return err_refuse(err, ERR_NOT_FOUND, "not-found",
+				  "'%s' comes from no directory that could be asked",
+				  request->user);
+	return 0;
 }
 
 static int load_files(struct service *service, const struct document_file *files, size_t count,
@@ -273,9 +352,13 @@ static int port_sync(void *context, struct run *run, const struct sync_request *
 		return -1;
 	setup = changer_setup(service->changer);
 	running = configuration_of(setup);
-	result = request->source ? sync_one(service, running, preview, request->source, request,
-					    actor, run, err)
-				 : sync_all(service, running, preview, request, actor, run, err);
+	if (request->user)
+		result = sync_person(service, running, request, actor, run, err);
+	else if (request->source)
+		result = sync_one(service, running, preview, request->source, request, actor, run,
+				  err);
+	else
+		result = sync_all(service, running, preview, request, actor, run, err);
 	setup_release(setup);
 	if (preview)
 		setup_release(&preview->setup);
@@ -308,9 +391,10 @@ static int reload_locked(struct service *service, struct run *run, const struct 
 	if (result == 0) {
 		log_set_level((enum log_level)config->settings.log_level);
 		website_configure(service->website, config);
-		log_run("rules", &report);
+		source_log_run("rules", &report);
 		result = run_add_report(run, "rules", &report, err);
 		schedule_reload(service->schedule);
+		follow_configure(service->follow, config);
 	}
 	run_report_finish(&report);
 	setup_release(&config->setup);
@@ -371,6 +455,7 @@ static void port_source_status(void *context, const char *source, struct json *j
 	struct service *service = context;
 
 	schedule_source_json(service->schedule, source, json);
+	follow_source_json(service->follow, source, json);
 }
 
 static bool port_config_path(void *context, unsigned file, struct strbuf *out)
@@ -522,9 +607,16 @@ static int reevaluate_if_due(struct service *service, struct configuration *conf
 	run_report_init(&report);
 	result = changer_reload(service->changer, &config->setup, &actor, &report, err);
 	if (result == 0)
-		log_run("rules", &report);
+		source_log_run("rules", &report);
 	run_report_finish(&report);
 	return result;
+}
+
+static void write_metrics(void *context, struct strbuf *out)
+{
+	struct service *service = context;
+
+	follow_metrics(service->follow, out);
 }
 
 static int start(struct service *service, struct err *err)
@@ -544,16 +636,20 @@ static int start(struct service *service, struct err *err)
 	if (!service->changer || reevaluate_if_due(service, config, err) < 0)
 		goto out;
 	service->schedule = schedule_create(service->changer, service->runs, port_sync, service);
-	if (!control_path || !service->runs || !service->schedule) {
+	service->follow = follow_create(service->changer);
+	if (!control_path || !service->runs || !service->schedule || !service->follow) {
 		err_set(err, ERR_MEMORY, "out of memory");
 		goto out;
 	}
-	service->website = website_create(service->changer, config, is_ready, service, err);
+	service->website =
+		website_create(service->changer, config, is_ready, write_metrics, service, err);
 	if (!service->website)
 		goto out;
 	result = open_control(service, &config->settings, err);
 	if (result == 0)
 		result = schedule_start(service->schedule, err);
+	if (result == 0)
+		follow_configure(service->follow, config);
 	if (result == 0)
 		result = website_start(service->website, config, err);
 	if (result == 0)
@@ -568,6 +664,7 @@ static void stop(struct service *service)
 	atomic_store(&service->ready, false);
 	changer_stop(service->changer);
 	schedule_stop(service->schedule);
+	follow_stop(service->follow);
 	website_stop(service->website, DRAIN_MS);
 	if (service->runs)
 		runs_cancel(service->runs);
@@ -578,6 +675,7 @@ static void stop(struct service *service)
 	api_destroy(service->api);
 	http_router_destroy(service->router);
 	schedule_destroy(service->schedule);
+	follow_destroy(service->follow);
 	website_destroy(service->website);
 	changer_close(service->changer);
 	free((char *)(uintptr_t)service->control_path.text);

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/source/file.h>
 #include <rolebridge/source/ldap.h>
@@ -82,6 +83,7 @@ static const struct source_settings *find_source(const struct configuration *con
 struct feed {
 	struct sync *sync;
 	struct run *run;
+	bool found; /* the one person that was looked for */
 };
 
 static int feed_identity(void *context, const void *record, size_t size, struct err *err)
@@ -228,4 +230,95 @@ int source_sync(struct changer *changer, struct configuration *running,
 	run_progress(run, dry_run ? "planning" : "applying", result.entries, result.entries);
 	return sync_finish(feed.sync, result.complete, result.complete ? "" : result.detail,
 			   result.server, ret_report, err);
+}
+
+/* --- one person --- */
+
+static int feed_found(void *context, const void *record, size_t size, struct err *err)
+{
+	struct feed *feed = context;
+
+	feed->found = true;
+	return sync_identity(feed->sync, record, size, err);
+}
+
+static int read_person(struct configuration *running, const struct source_settings *source,
+		       const char *key, struct feed *feed, struct read_result *ret_result,
+		       struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(READ_MAX_BYTES);
+	struct wanted_attribute *attributes;
+	struct wanted_group *groups;
+	size_t attribute_count, group_count;
+	const struct intake intake = {
+		.context = feed,
+		.identity = feed_found,
+		.quarantine = feed_quarantine,
+		.group = feed_group,
+		.cancelled = feed_cancelled,
+	};
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (source_wanted_attributes(source, running->schema, running->needed, arena, &attributes,
+				     &attribute_count, err) < 0 ||
+	    configuration_wanted_groups(running, source, arena, &groups, &group_count, err) < 0)
+		return -1;
+	return ldap_source_read_one((const struct ldap_source *)(const void *)source, key,
+				    attributes, attribute_count, groups, group_count, &intake,
+				    ret_result, err);
+}
+
+/* Nobody is looked for in vain: who is not found is gone, as far as one look can say. */
+static int finish_person(struct feed *feed, const char *key, const struct read_result *result,
+			 struct run_report *ret_report, struct err *err)
+{
+	if (!result->complete) {
+		sync_abort(feed->sync);
+		return err_set(err, ERR_UNAVAILABLE, "%s", result->detail);
+	}
+	if (!feed->found && sync_gone(feed->sync, key, strlen(key), err) < 0) {
+		sync_abort(feed->sync);
+		return -1;
+	}
+	return sync_finish(feed->sync, true, "", result->server, ret_report, err);
+}
+
+int source_sync_person(struct changer *changer, struct configuration *running, const char *source,
+		       const char *key, const struct actor *actor, struct run *run,
+		       struct run_report *ret_report, struct err *err)
+{
+	const struct source_settings *settings = readable_source(running, source, err);
+	struct read_result result = { 0 };
+	struct feed feed = { .run = run };
+
+	if (!settings)
+		return -1;
+	if (strcmp(settings->type.text, "ldap") != 0)
+		return err_refuse(err, ERR_CONFLICT, "source-read-whole",
+				  "source '%s' is of type '%s': it is read as a whole", source,
+				  settings->type.text);
+	feed.sync = sync_begin_changes(changer, source, actor, err);
+	if (!feed.sync)
+		return -1;
+	if (read_person(running, settings, key, &feed, &result, err) < 0) {
+		sync_abort(feed.sync);
+		return err_wrap(err, "source '%s'", source);
+	}
+	return finish_person(&feed, key, &result, ret_report, err);
+}
+
+/* --- words --- */
+
+void source_log_run(const char *source, const struct run_report *report)
+{
+	if (!report->complete)
+		log_warning("sync.incomplete", F_STR("source", source),
+			    F_STR("problem", report->problem), F_STR("server", report->server));
+	log_info(report->dry_run ? "plan.computed" : "sync.finished", F_STR("source", source),
+		 F_INT("entries", report->entries), F_INT("created", report->created),
+		 F_INT("updated", report->updated), F_INT("disabled", report->disabled),
+		 F_INT("granted", report->granted), F_INT("revoked", report->revoked),
+		 F_INT("held", report->held), F_STR("plan", report->plan_id),
+		 F_INT("quarantined", report->quarantined), F_INT("ms", report->duration_ms));
 }

@@ -22,4 +22,15 @@ int source_sync(struct changer *changer, struct configuration *running,
 		struct configuration *preview, const char *source, const struct actor *actor,
 		bool dry_run, struct run *run, struct run_report *ret_report, struct err *err);
 
+/*
+ * Read one person of a source that can be asked for one, by key: what changed for them is applied.
+ * ERR_CONFLICT for a source that is only read as a whole, ERR_UNAVAILABLE when the read was not whole.
+ */
+int source_sync_person(struct changer *changer, struct configuration *running, const char *source,
+		       const char *key, const struct actor *actor, struct run *run,
+		       struct run_report *ret_report, struct err *err);
+
+/* The log line of a read, whoever asked for it. */
+void source_log_run(const char *source, const struct run_report *report);
+
 #endif

@@ -75,11 +75,13 @@ static struct tickets *open_tickets(const char *store_path, struct err *err)
 }
 
 static int make_parts(struct website *website, struct configuration *config,
-		      bool (*ready)(void *context), void *context, struct err *err)
+		      bool (*ready)(void *context),
+		      void (*metrics)(void *context, struct strbuf *out), void *context,
+		      struct err *err)
 {
-	struct web_settings_in in = { .changer = website->changer,
-				      .ready = ready,
-				      .context = context };
+	struct web_settings_in in = {
+		.changer = website->changer, .ready = ready, .metrics = metrics, .context = context
+	};
 
 	website->tickets = open_tickets(changer_store_path(website->changer), err);
 	if (!website->tickets)
@@ -102,7 +104,9 @@ static int make_parts(struct website *website, struct configuration *config,
 }
 
 struct website *website_create(struct changer *changer, struct configuration *config,
-			       bool (*ready)(void *context), void *context, struct err *err)
+			       bool (*ready)(void *context),
+			       void (*metrics)(void *context, struct strbuf *out), void *context,
+			       struct err *err)
 {
 	struct website *website = calloc(1, sizeof(*website));
 	pthread_condattr_t attributes;
@@ -117,7 +121,7 @@ struct website *website_create(struct changer *changer, struct configuration *co
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&website->wake, &attributes);
 	pthread_condattr_destroy(&attributes);
-	if (make_parts(website, config, ready, context, err) == 0)
+	if (make_parts(website, config, ready, metrics, context, err) == 0)
 		return website;
 	website_destroy(website);
 	return NULL;

@@ -12,11 +12,13 @@
 struct website;
 
 /*
- * Make it for this configuration; nothing listens yet. ready, context: for /readyz. Fails when
+ * Make it for this configuration; nothing listens yet. ready, metrics, context: for /readyz and /metrics. Fails when
  * the store cannot be read. Without a key that can be used all is there but signing in (see saml.h).
  */
 struct website *website_create(struct changer *changer, struct configuration *config,
-			       bool (*ready)(void *context), void *context, struct err *err);
+			       bool (*ready)(void *context),
+			       void (*metrics)(void *context, struct strbuf *out), void *context,
+			       struct err *err);
 /* Listen, and keep metadata and sessions fresh. */
 int website_start(struct website *website, struct configuration *config, struct err *err);
 /*

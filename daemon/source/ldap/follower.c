@@ -54,7 +54,7 @@
 #define GOOD_US (60 * US_PER_S)
 /* A refused bind counts as several failures: each one is a step to the account's lock-out. */
 #define REFUSED_FAILURES 4
-#define FILES 4
+#define FILES 6
 
 enum link { LINK_LOST, LINK_RESUMING, LINK_UP };
 
@@ -235,7 +235,9 @@ static void print_files(const struct job *job, struct print ret_files[static FIL
 	ret_files[0] = print_of(job->ca);
 	ret_files[1] = print_of(job->certificate);
 	ret_files[2] = print_of(job->private_key);
-	ret_files[3] = print_of(
+	ret_files[3] = print_of(job->keytab);
+	ret_files[4] = print_of(job->kerberos_config);
+	ret_files[5] = print_of(
 		job->password_file[0] && secret_path(job->password_file, path, sizeof(path)) ? path
 											     : "");
 }
@@ -378,6 +380,8 @@ static int full_read(struct follower *f, bool *ret_complete, struct err *err)
 	f->fetches = 0;
 	if (client_read(&f->client, &result, err) < 0)
 		return -1;
+	if (f->client.attempt.phase > PHASE_BIND)
+		f->state.contact_s = clock_now_s();
 	if (worth_telling(f, &result)) {
 		f->full_wished = false;
 		f->told = true;
@@ -640,6 +644,11 @@ static int take_lost(struct follower *f, struct message *message, struct err *er
 		return out_of_place(message->type, err);
 	if (take_trouble(f, message, &reason, &detail, err) < 0)
 		return -1;
+	if (f->source->bind.method == LDAP_SOURCE_BIND_GSSAPI) {
+		/* A worker that has locked itself up reaches no KDC: it cannot sign in a second time. */
+		read_anew(f, false, reason, detail);
+		return 0;
+	}
 	if (again) {
 		f->lost_in_a_row += strcmp(reason, "bind-refused") == 0 ? REFUSED_FAILURES : 1;
 		f->next_server++;
@@ -1063,5 +1072,42 @@ int ldap_source_follow(const struct ldap_source *source, const struct wanted_att
 	server_list_finish(&f.servers);
 	strbuf_finish(&f.batch.held);
 	free(f.wanted);
+	return status;
+}
+
+/* What is in a job, and what only the core knows. */
+static void put_identity(const struct ldap_source *source, struct job *job, struct strbuf *out)
+{
+	job->now_s = 0;
+	job->url = "";
+	job->follow = (uint8_t)source->follow.mode;
+	job_encode(job, out);
+	put_u8(out, (uint8_t)source->tls);
+	put_u8(out, source->allow_cleartext);
+	put_i64(out, source->common.interval_s);
+	put_i64(out, source->timeouts.connect_s);
+	put_i64(out, source->timeouts.total_s);
+	for (size_t i = 0; i < source->servers.count; i++)
+		put_text(out, source->servers.items[i].text);
+}
+
+int ldap_source_follow_id(const struct ldap_source *source,
+			  const struct wanted_attribute *attributes, size_t attribute_count,
+			  const struct wanted_group *groups, size_t group_count,
+			  struct hash256 *ret_id, struct err *err)
+{
+	AUTO(strbuf) struct strbuf text = STRBUF(PROTOCOL_JOB_MAX);
+	const struct intake none = { 0 };
+	struct client client;
+	int status = client_init(&client, source, attributes, attribute_count, groups, group_count,
+				 &none, err);
+
+	if (status == 0)
+		put_identity(source, &client.job, &text);
+	client_finish(&client);
+	if (status == 0 && strbuf_failed(&text))
+		return err_set(err, ERR_TOO_LARGE, "a job larger than %u bytes", PROTOCOL_JOB_MAX);
+	if (status == 0)
+		*ret_id = digest256(text.data, text.size);
 	return status;
 }

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <rolebridge/base/hash.h>
 #include <rolebridge/identity/settings.h>
 #include <rolebridge/source/source.h>
 
@@ -124,6 +125,11 @@ bool ldap_source_follows(const struct ldap_source *source);
 int ldap_source_follow(const struct ldap_source *source, const struct wanted_attribute *attributes,
 		       size_t attribute_count, const struct wanted_group *groups,
 		       size_t group_count, const struct follow_intake *intake, struct err *err);
+/* What of all that makes a follower what it is: with another one it must be started anew. */
+int ldap_source_follow_id(const struct ldap_source *source,
+			  const struct wanted_attribute *attributes, size_t attribute_count,
+			  const struct wanted_group *groups, size_t group_count,
+			  struct hash256 *ret_id, struct err *err);
 /*
  * Read the groups and one person, found by key: the intake gets one identity, or none. For
  * `sync --user` where nothing follows. Otherwise as ldap_source_read.
