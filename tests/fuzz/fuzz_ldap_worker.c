@@ -11,6 +11,7 @@
 #include "../../daemon/source/ldap/output.h"
 #include "../../daemon/source/ldap/protocol.h"
 #include "../../daemon/source/ldap/server.h"
+#include "../../daemon/source/ldap/srv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -71,6 +72,19 @@ static void check_following(uint16_t type, struct reader in, struct arena *arena
 	     memcmp(again.data + MESSAGE_HEADER_SIZE, bytes, size) == 0);
 }
 
+static void check_srv(const uint8_t *data, size_t size)
+{
+	struct srv_target targets[SRV_TARGETS_MAX];
+	size_t count = 0;
+
+	if (srv_decode(data, size, targets, &count, NULL) < 0)
+		return;
+	must(count <= SRV_TARGETS_MAX);
+	for (size_t i = 0; i < count; i++)
+		must(targets[i].port > 0 && targets[i].host[0] != '\0' &&
+		     strlen(targets[i].host) <= SRV_HOST_MAX);
+}
+
 /* Values lie within the attribute, and there are as many as was said. */
 static void check_attribute(const char *data, size_t size)
 {
@@ -125,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_following(following[data[0] % ARRAY_LEN(following)], in, arena);
 		return 0;
 	}
-	switch (data[0] % 7) {
+	switch (data[0] % 8) {
 	case 0: check_job(in, arena); break;
 	case 1: phase_decode(&in, &phase, NULL); break;
 	case 2: progress_decode(&in, &entries, NULL); break;
@@ -135,6 +149,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (end_decode(&in, arena, &end, NULL) == 0)
 			must(end.complete == (end.reason[0] == '\0'));
 		break;
+	case 7: check_srv(data + 1, size - 1); break;
 	default:
 		check_attribute((const char *)data + 1, size - 1);
 		check_texts((const char *)data + 1, size - 1);

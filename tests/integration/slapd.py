@@ -133,10 +133,11 @@ class Slapd:
     acls       list of "to ... by ..."; default: everybody reads, passwords only bind
     mdb        lines for the database: maxsize, indices ... ("index uid eq")
     config     lines for the global part
+    syncprov   True: content synchronization (RFC 4533); or the overlay's lines ("syncprov-sessionlog 100")
     environment  of slapd; default: ours
     """
 
-    def __init__(self, entries="", *, tls=False, sizelimit=None, acls=None, mdb=(), config=(),
+    def __init__(self, entries="", *, tls=False, syncprov=False, sizelimit=None, acls=None, mdb=(), config=(),
                  suffix=SUFFIX, folder=None, threads=None, environment=None):
         self._own = tempfile.TemporaryDirectory(prefix="slapd-") if folder is None else None
         self.folder = Path(folder or self._own.name)
@@ -162,12 +163,12 @@ class Slapd:
         # A copy: a profile of the machine's AppArmor for slapd does not know our folder.
         self._program = self.folder / "slapd"
         shutil.copy(SLAPD, self._program)
-        self._write_config(sizelimit, acls, mdb, config, threads)
+        self._write_config(sizelimit, acls, mdb, config, threads, syncprov)
         self._load(entries)
 
     # --- preparation
 
-    def _write_config(self, sizelimit, acls, mdb, config, threads):
+    def _write_config(self, sizelimit, acls, mdb, config, threads, syncprov):
         database = self.folder / "db"
         database.mkdir(exist_ok=True)
         lines = [f"include /etc/ldap/schema/{name}.schema" for name in SCHEMAS]
@@ -176,6 +177,7 @@ class Slapd:
         if self._certificate:
             lines += [f"TLSCACertificateFile {self.ca}", f"TLSCertificateFile {self._certificate}",
                       f"TLSCertificateKeyFile {self._key}", "TLSVerifyClient try"]
+        lines += ["moduleload syncprov"] if syncprov else []
         lines += list(config)
         lines += [f"sizelimit {sizelimit if sizelimit is not None else 'unlimited'}"]
         if acls is None:
@@ -183,7 +185,9 @@ class Slapd:
         lines += ["database mdb", f'suffix "{self.suffix}"', f'rootdn "{self.root_dn}"',
                   f'rootpw "{ROOT_PASSWORD}"', f"directory {database}", "dbnosync"]
         lines += [f"access {rule}" for rule in acls]
-        lines += list(mdb) or ["maxsize 268435456", "index objectClass,uid,entryUUID eq"]
+        lines += list(mdb) or ["maxsize 268435456", "index objectClass,uid,entryUUID,entryCSN eq"]
+        if syncprov:
+            lines += ["overlay syncprov", *(syncprov if syncprov is not True else ())]
         self._config = self.folder / "slapd.conf"
         self._config.touch(mode=0o600)
         self._config.write_text("\n".join(lines) + "\n")
@@ -204,14 +208,15 @@ class Slapd:
 
     # --- life
 
-    def start(self):
+    def start(self, same_port=False):
+        """same_port: where it was before, after stop() or kill()."""
         for _ in range(5):
-            if self._try_start():
+            if self._try_start(same_port):
                 return self
         raise RuntimeError(f"slapd does not start: {self.logged()[-3000:]}")
 
-    def _try_start(self):
-        port, tls_port = free_port(), free_port()
+    def _try_start(self, same_port):
+        port, tls_port = (self.port, self.tls_port) if same_port else (free_port(), free_port())
         self.port, self.tls_port = port, tls_port
         self.url = f"ldap://127.0.0.1:{port}"
         urls = [self.url, self.ldapi_url]

@@ -131,7 +131,7 @@ static int parse_host(const char *rest, struct server *server, struct err *err)
 	server->host[end - begin] = '\0';
 	if (bracketed && *end != ']')
 		return err_set(err, ERR_INVALID, "no ']' in '%s'", server->url);
-	if (!host_is_plausible(server->host, bracketed))
+	if (!host_is_plausible(server->host, bracketed) || (server->srv && bracketed))
 		return err_set(err, ERR_INVALID, "'%s' names no host", server->url);
 	port = end + bracketed;
 	if (*port == '\0')
