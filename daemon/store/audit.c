@@ -110,7 +110,7 @@ static const char *text_or_empty(const char *text)
 
 static int seal_and_append(struct store *store, struct audit_row *row, struct err *err)
 {
-	if (store_may_write(store, err) < 0)
+	if (store_may_write(store, err) < 0 || store_know_last(store, err) < 0)
 		return -1;
 	if (!store->head_known && read_head(store, &store->head_seq, &store->head_hash, err) < 0)
 		return -1;

@@ -64,16 +64,20 @@ struct store {
 	int64_t fresh_user, fresh_granted, fresh_placed;
 	int64_t tidy_piece; /* 0: as tidy.c says */
 	struct tidy *tidy;  /* what the filling of indexes remembers between its steps */
-	/* The last sealed audit row, known while a write transaction is open. */
-	bool head_known;
-	/* The request of that row, known likewise: most come once, and stay out of the cache of names. */
+	/*
+	 * The last sealed audit row, and the number of the last session; known as long as no other handle
+	 * writes, which is looked at once in each transaction (store_know_last).
+	 */
+	bool last_checked;
+	int64_t last_version;
+	bool head_known, session_known;
+	int64_t last_session;
+	int64_t bare_session; /* the last one, when it has no token yet */
+	/* The request of that row, in the same transaction: most come once, and stay out of the cache of names. */
 	char request[80];
 	int64_t request_id; /* 0: not known */
 	int64_t head_seq;
 	struct hash256 head_hash;
-	/* The number of the last session, known likewise, and of the last one that has no token yet. */
-	bool session_known;
-	int64_t last_session, bare_session;
 	struct used used;
 	/* Rows appended since tidy.c found nothing to do; at first it has to look. */
 	int64_t late_rows;
@@ -83,6 +87,11 @@ struct store {
 int store_error(const struct store *store, int rc, struct err *err);
 /* The transaction is spoilt: only rollback is left. Keeps the first reason. Returns -1. */
 int store_spoil(struct store *store, const struct err *err);
+/*
+ * In a write transaction: forgets what is known of the last rows, and of what was used up, when another
+ * handle has written since.
+ */
+int store_know_last(struct store *store, struct err *err);
 /* Before the first write inside of a savepoint: SQLite is told of it. On failure the transaction is spoilt. */
 int store_enter_savepoint(struct store *store, struct err *err);
 /* -1 with ERR_INTERNAL unless a write may happen now. */

@@ -44,6 +44,8 @@ static void bind_session(struct query *query, const struct session *session, int
 /* The number after the last one that was ever given. */
 static int session_number(struct store *store, int64_t *ret_id, struct err *err)
 {
+	if (store_know_last(store, err) < 0)
+		return -1;
 	if (!store->session_known) {
 		AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_LAST);
 

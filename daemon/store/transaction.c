@@ -43,7 +43,9 @@ static void transaction_ended(struct store *store, bool undone)
 	store->in_transaction = false;
 	store->in_savepoint = store->savepoint_waits = false;
 	store->failed = false;
-	store->head_known = store->session_known = false;
+	if (undone)
+		store->head_known = store->session_known = false;
+	store->last_checked = false;
 	store->bare_session = 0;
 	used_settle(&store->used, undone);
 	store->request_id = 0;
@@ -51,6 +53,25 @@ static void transaction_ended(struct store *store, bool undone)
 	store->fresh_user = store->fresh_granted = store->fresh_placed = 0;
 	late_settle(store, undone);
 	names_settle(store, undone);
+}
+
+int store_know_last(struct store *store, struct err *err)
+{
+	AUTO(query) struct query query = { .store = store };
+	int64_t version;
+
+	if (store->last_checked)
+		return 0;
+	query = query_open(store, STATEMENT_DATA_VERSION);
+	if (query_number(&query, &version, err) < 0)
+		return -1;
+	if (version != store->last_version) {
+		store->head_known = store->session_known = false;
+		used_forget(&store->used);
+	}
+	store->last_version = version;
+	store->last_checked = true;
+	return 0;
 }
 
 int store_snapshot_begin(struct store *store, struct err *err)

@@ -34,7 +34,7 @@ void used_forget(struct used *used)
 {
 	free(used->keys);
 	free(used->slots);
-	*used = (struct used){ .checked = false };
+	*used = (struct used){ .loaded = false };
 }
 
 /* One slot in four stays free. */
@@ -103,26 +103,17 @@ static int load(struct store *store, struct err *err)
 	return row;
 }
 
-/* Once in each transaction: has another connection written? */
-static int check(struct store *store, struct err *err)
+static int load_all(struct store *store, struct err *err)
 {
 	struct used *used = &store->used;
-	AUTO(query) struct query query = query_open(store, STATEMENT_DATA_VERSION);
-	int64_t version;
 
-	if (query_number(&query, &version, err) < 0)
-		return -1;
-	if (!used->loaded || used->version != version) {
+	used_forget(used);
+	if (load(store, err) < 0) {
 		used_forget(used);
-		if (load(store, err) < 0) {
-			used_forget(used);
-			return -1;
-		}
-		used->settled = used->marked = used->count;
-		used->loaded = true;
-		used->version = version;
+		return -1;
 	}
-	used->checked = true;
+	used->settled = used->marked = used->count;
+	used->loaded = true;
 	return 0;
 }
 
@@ -130,7 +121,7 @@ int used_has(struct store *store, struct hash128 key, struct err *err)
 {
 	const struct used *used = &store->used;
 
-	if (!used->checked && check(store, err) < 0)
+	if (store_know_last(store, err) < 0 || (!used->loaded && load_all(store, err) < 0))
 		return -1;
 	return used->capacity && used->slots[find_slot(used, key)] != 0;
 }
@@ -171,5 +162,4 @@ void used_settle(struct used *used, bool undone)
 	if (undone)
 		drop_after(used, used->settled);
 	used->settled = used->marked = used->count;
-	used->checked = false;
 }

@@ -2,7 +2,7 @@
  * What was used up lately: the rows of used_late, which stand in no order that they could be found by.
  *
  * Held in memory as a set, by the writer alone, and read from the rows again after a start or when
- * another process wrote. Some thousands at most: then tidy.c brings them to used_once. Undoing is exact: entries
+ * another handle wrote. Some thousands at most: then tidy.c brings them to used_once. Undoing is exact: entries
  * go in the opposite order of their coming.
  */
 #ifndef STORE_USED_H
@@ -23,8 +23,6 @@ struct used {
 	size_t count, capacity;
 	size_t settled, marked; /* committed; there before the savepoint */
 	bool loaded;
-	bool checked; /* in this transaction */
-	int64_t version;
 };
 
 /* 1 when it was used up, 0, -1. Inside a write transaction. */
