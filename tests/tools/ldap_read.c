@@ -6,14 +6,19 @@
  *	ldap_read --declared CONFIG ...	asks for no attributes but the user's fields and those the
  *					source declares
  *	ldap_read --drain CONFIG ...	the same, and prints the result only
+ *	ldap_read --follow CONFIG ...	follows: begin, changes and commit of each batch, and every
+ *					state. Lines of standard input: "full", "fetch KEY"; its
+ *					end ends it.
  *
  * Exit 0 when the read function returned 0, 1 when our own side failed, 2 for bad usage or
  * configuration. Also the worker: --worker ldap.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/json.h>
@@ -58,6 +63,11 @@ struct printer {
 	const struct schema *schema;
 	bool silent;
 	uint64_t identities;
+	/* when it follows */
+	char line[2048]; /* of standard input */
+	size_t line_size;
+	char key[2048];
+	bool at_end;
 };
 
 static void print_line(const struct strbuf *line)
@@ -204,7 +214,164 @@ static bool *declared_attributes(const struct ldap_source *source, const struct 
 	return needed;
 }
 
-enum mode { READ_ALL, READ_DECLARED, READ_DRAIN };
+enum mode { READ_ALL, READ_DECLARED, READ_DRAIN, READ_FOLLOW };
+
+/* --- following --- */
+
+static int take_begin(void *context, bool full, struct err *err)
+{
+	(void)context;
+	(void)err;
+	printf("{\"begin\":\"%s\"}\n", full ? "full" : "changes");
+	return 0;
+}
+
+static void print_ids(struct json *json, const uint32_t *ids, size_t count)
+{
+	json_array_key(json, "groups");
+	for (size_t i = 0; i < count; i++)
+		json_int(json, NULL, ids[i]);
+	json_end(json);
+}
+
+static int take_groups(void *context, const char *key, size_t key_size, const uint32_t *ids,
+		       size_t count, bool complete, struct err *err)
+{
+	AUTO(strbuf) struct strbuf line = STRBUF(1 << 20);
+	AUTO(strbuf) struct strbuf text = STRBUF(1 << 16);
+	struct json json = JSON(&line);
+
+	(void)context;
+	(void)err;
+	strbuf_append(&text, key, key_size);
+	json_object(&json);
+	json_string(&json, "regrouped", strbuf_text(&text));
+	json_bool(&json, "groups_complete", complete);
+	print_ids(&json, ids, count);
+	json_end(&json);
+	print_line(&line);
+	return 0;
+}
+
+static int take_gone(void *context, const char *key, size_t key_size, struct err *err)
+{
+	AUTO(strbuf) struct strbuf line = STRBUF(1 << 20);
+	AUTO(strbuf) struct strbuf text = STRBUF(1 << 16);
+	struct json json = JSON(&line);
+
+	(void)context;
+	(void)err;
+	strbuf_append(&text, key, key_size);
+	json_object(&json);
+	json_string(&json, "gone", strbuf_text(&text));
+	json_end(&json);
+	print_line(&line);
+	return 0;
+}
+
+static int take_end(void *context, const struct read_result *result, struct err *err)
+{
+	(void)context;
+	(void)err;
+	if (result)
+		print_result(result, 0);
+	puts("{\"commit\":true}");
+	fflush(stdout);
+	return 0;
+}
+
+static void take_abort(void *context)
+{
+	(void)context;
+	puts("{\"abort\":true}");
+	fflush(stdout);
+}
+
+static void take_state(void *context, const struct follow_state *state)
+{
+	AUTO(strbuf) struct strbuf line = STRBUF(1 << 20);
+	struct json json = JSON(&line);
+
+	(void)context;
+	json_object(&json);
+	json_string(&json, "state", state->mode);
+	json_string(&json, "vendor", state->vendor);
+	json_string(&json, "server", state->server);
+	json_bool(&json, "connected", state->connected);
+	json_string(&json, "problem", state->problem);
+	json_int(&json, "reconnects", (int64_t)state->reconnects);
+	json_int(&json, "restarts", (int64_t)state->restarts);
+	json_int(&json, "batches", (int64_t)state->batches);
+	json_int(&json, "changes", (int64_t)state->changes);
+	json_end(&json);
+	print_line(&line);
+}
+
+/* What has come on standard input; its first line, without the line break, stays in front. */
+static void read_input(struct printer *printer)
+{
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+	ssize_t size;
+
+	while (!printer->at_end && printer->line_size < sizeof(printer->line) - 1 &&
+	       poll(&input, 1, 0) > 0) {
+		size = read(STDIN_FILENO, printer->line + printer->line_size,
+			    sizeof(printer->line) - 1 - printer->line_size);
+		if (size <= 0)
+			printer->at_end = true;
+		else
+			printer->line_size += (size_t)size;
+	}
+	printer->line[printer->line_size] = '\0';
+}
+
+static bool take_cancelled(void *context)
+{
+	struct printer *printer = context;
+
+	read_input(printer);
+	return printer->at_end;
+}
+
+static enum follow_wish take_wish(void *context, const char **ret_key)
+{
+	struct printer *printer = context;
+	char *end;
+	bool fetch;
+
+	read_input(printer);
+	end = strchr(printer->line, '\n');
+	if (!end)
+		return FOLLOW_ON;
+	*end++ = '\0';
+	fetch = strncmp(printer->line, "fetch ", 6) == 0;
+	snprintf(printer->key, sizeof(printer->key), "%s", fetch ? printer->line + 6 : "");
+	printer->line_size -= (size_t)(end - printer->line);
+	memmove(printer->line, end, printer->line_size + 1);
+	*ret_key = printer->key;
+	return fetch ? FOLLOW_FETCH : FOLLOW_FULL;
+}
+
+static int follow_source(const struct ldap_source *source, struct printer *printer,
+			 const struct wanted_attribute *wanted, size_t wanted_count,
+			 const struct wanted_group *groups, size_t group_count, struct err *err)
+{
+	struct follow_intake intake = { .context = printer,
+					.begin = take_begin,
+					.identity = take_identity,
+					.quarantine = take_quarantine,
+					.group = take_group,
+					.groups = take_groups,
+					.gone = take_gone,
+					.end = take_end,
+					.abort = take_abort,
+					.state = take_state,
+					.cancelled = take_cancelled,
+					.wish = take_wish,
+					.wake_fd = STDIN_FILENO };
+
+	return ldap_source_follow(source, wanted, wanted_count, groups, group_count, &intake, err);
+}
 
 static int read_source(const struct ldap_source *source, const struct schema *schema,
 		       enum mode mode, char *const *names, size_t name_count, struct err *err)
@@ -224,8 +391,12 @@ static int read_source(const struct ldap_source *source, const struct schema *sc
 
 	if (want_groups(names, name_count, arena, &groups, err) < 0 ||
 	    source_wanted_attributes(&source->common, schema, mode == READ_ALL ? NULL : needed,
-				     arena, &wanted, &wanted_count, err) < 0 ||
-	    ldap_source_read(source, wanted, wanted_count, groups, name_count, &intake, &result,
+				     arena, &wanted, &wanted_count, err) < 0)
+		return -1;
+	if (mode == READ_FOLLOW)
+		return follow_source(source, &printer, wanted, wanted_count, groups, name_count,
+				     err);
+	if (ldap_source_read(source, wanted, wanted_count, groups, name_count, &intake, &result,
 			     err) < 0)
 		return -1;
 	print_result(&result, clock_monotonic_us() - begin_us);
@@ -266,7 +437,7 @@ static int run(const char *path, enum mode mode, char *const *names, size_t name
 int main(int argc, char **argv)
 {
 	static const char *const options[] = {
-		[READ_DECLARED] = "--declared", [READ_DRAIN] = "--drain"
+		[READ_DECLARED] = "--declared", [READ_DRAIN] = "--drain", [READ_FOLLOW] = "--follow"
 	};
 	enum mode mode = READ_ALL;
 	int first;
@@ -278,7 +449,7 @@ int main(int argc, char **argv)
 			mode = (enum mode)i;
 	first = mode == READ_ALL ? 1 : 2;
 	if (argc <= first) {
-		fprintf(stderr, "usage: ldap_read [--declared | --drain] CONFIG [GROUP...]\n");
+		fprintf(stderr, "usage: ldap_read [--declared | --drain | --follow] CONFIG [GROUP...]\n");
 		return 2;
 	}
 	return run(argv[first], mode, argv + first + 1, (size_t)(argc - first - 1));

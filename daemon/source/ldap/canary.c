@@ -77,6 +77,11 @@ int canaries_init(struct canaries *canaries, const struct job *job, bool groups_
 	return 0;
 }
 
+bool canaries_have(const struct canaries *canaries, struct hash128 name)
+{
+	return canaries->table && hash_table_get(canaries->table, name, NULL);
+}
+
 void canaries_see(struct canaries *canaries, struct hash128 name)
 {
 	uint32_t found;

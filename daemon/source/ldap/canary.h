@@ -22,6 +22,7 @@ struct canaries {
 /* groups_read: the group phase runs too; without it a canary among the groups only is let be. */
 int canaries_init(struct canaries *canaries, const struct job *job, bool groups_read,
 		  struct err *err);
+bool canaries_have(const struct canaries *canaries, struct hash128 name);
 void canaries_see(struct canaries *canaries, struct hash128 name);
 /* The first one that was not seen; NULL when all were. */
 const char *canaries_missing(const struct canaries *canaries);

@@ -37,6 +37,12 @@ static inline bool take_element(const unsigned char **at, const unsigned char *e
 	return true;
 }
 
+bool element_take(const unsigned char **at, const unsigned char *end, unsigned char tag,
+		  struct berval *ret_content)
+{
+	return take_element(at, end, tag, ret_content);
+}
+
 int attribute_split(const void *data, size_t size, struct berval *ret_name,
 		    struct attribute_values *ret_values)
 {

@@ -15,6 +15,10 @@ struct entry {
 	struct berval dn;
 };
 
+/* The next BER element when it has this tag and ends before `end`: its content. *at goes behind it. */
+bool element_take(const unsigned char **at, const unsigned char *end, unsigned char tag,
+		  struct berval *ret_content);
+
 /* Values of one attribute, read one after another. */
 struct attribute_values {
 	const unsigned char *at, *end;

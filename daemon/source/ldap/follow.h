@@ -25,7 +25,9 @@
 #include <ldap.h>
 
 #include <rolebridge/base/hash.h>
+#include <rolebridge/base/message.h>
 
+#include "canary.h"
 #include "groupings.h"
 #include "people.h"
 #include "root.h"
@@ -48,12 +50,17 @@ struct feed_ops {
 	const char *(*identity_attribute)(const struct root *root);
 	/* Before the full read: the cursor from which changes are asked for later. */
 	int (*start)(struct follow *follow);
-	/* The full read. NULL: the paged searches of groups and users. How it went is in the outcome. */
+	/*
+	 * The full read: groups into the reader, then people, in the phases of output_phase. NULL: the paged
+	 * searches. How it went is in the outcome. 1: this server cannot do it, and nothing was told.
+	 */
 	int (*read)(struct follow *follow);
 	/* After a full read that is complete. */
 	int (*begin)(struct follow *follow);
 	/* A message of this connection that nobody waits for; consumed. NULL: there are none. */
 	int (*take)(struct follow *follow, LDAPMessage *message);
+	/* Nothing is waiting on the connection for now: a batch may end. NULL: not of interest. */
+	int (*idle)(struct follow *follow);
 	/* When tick wants to be called next, clock_monotonic_us; INT64_MAX: not by time. NULL: never. */
 	int64_t (*due_us)(const struct follow *follow);
 	int (*tick)(struct follow *follow);
@@ -65,31 +72,47 @@ struct feed_ops {
 };
 
 extern const struct feed_ops sync_feed;
-extern const struct feed_ops usn_feed;
-extern const struct feed_ops timestamp_feed;
+extern const struct feed_ops usn_feed __attribute__((weak));
+extern const struct feed_ops timestamp_feed __attribute__((weak));
+
+enum follow_condition {
+	FOLLOW_GOES_ON,
+	FOLLOW_IS_LOST, /* until the core sends another connection */
+	FOLLOW_IS_OVER,
+};
 
 struct follow {
-	const struct job *job;
+	struct job *job; /* its server is that of the present connection */
 	struct session *session;
 	struct output *out;
 	struct root root; /* of the server that is connected */
-	const struct feed_ops *ops;
-	void *feed; /* the feed's own; made in start */
-	struct canaries *canaries;
+	const struct feed_ops *ops; /* NULL: not followed, only read */
+	void *feed; /* the feed's own; made in start, given to destroy */
+	struct canaries canaries;
 	struct people *people;
-	struct groupings groupings; /* closure NULL: no group is wanted */
+	struct groupings groupings;  /* closure NULL: no group is wanted */
 	struct group_reader *reader; /* NULL likewise */
-	struct index *index;
-	struct follow_batch *batch; /* follow.c's own */
+	struct index *index;	     /* NULL: not followed */
+	bool closure_changed;	     /* closure_update is due */
+	enum follow_condition condition;
+	/* Beyond this it is follow.c's own. */
+	struct message_stream *commands;
+	struct arena *command_texts; /* of the last RESUME */
+	struct strbuf fetches;	     /* keys, as put_bytes does */
+	struct strbuf fetched;	     /* of those read last */
+	bool fetch_told;	     /* the core waits for a batch */
+	int ping_id;
+	int64_t ping_end_us, pulse_us;
 };
 
 /* --- for worker.c --- */
 
-/* Which feed it will be. -1: outcome says why. */
+/* Which feed it will be, if the job says to follow. -1: outcome says why. */
 int follow_choose(struct follow *follow);
-int follow_read(struct follow *follow);
-/* Returns when there is nothing left to do: the core is gone, or RESTART was told. */
-void follow_run(struct follow *follow, int core);
+/* The full read. How it went is in the outcome. */
+void follow_read(struct follow *follow);
+/* After a complete read. Returns when nothing is left to do: the core is gone, or RESTART was told. */
+void follow_run(struct follow *follow, struct message_stream *commands);
 void follow_finish(struct follow *follow);
 
 /* --- for feeds --- */
@@ -105,8 +128,16 @@ int follow_person_gone(struct follow *follow, struct hash128 id);
 int follow_group_gone(struct follow *follow, struct hash128 id);
 /* End of what belongs together. Without anything to tell only the cursor advances. */
 int follow_commit(struct follow *follow);
-/* Read this person again (memberOf changed …): asked for after the present batch. */
+/* Time to end a batch though more is waiting? */
+bool follow_batch_is_full(const struct follow *follow);
+/* Read this person again (memberOf changed …): asked for when nothing else is waiting. */
 int follow_fetch(struct follow *follow, const char *key, size_t size);
+/* Marks for those who were seen: the rest is gone. For feeds that hear of everybody. */
+void follow_unmark(struct follow *follow);
+void follow_mark_person(struct follow *follow, struct hash128 id);
+void follow_mark_group(struct follow *follow, struct hash128 id);
+int follow_drop_unmarked_groups(struct follow *follow);
+int follow_drop_unmarked_people(struct follow *follow);
 /* Only a new full read helps. -1. reason: a stable word. */
 int follow_restart(struct follow *follow, const char *reason, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -3,6 +3,9 @@
  * closure. A member value that is no DN names nobody: it is counted and told once
  * per group. A group whose own DN does not parse, or whose entry does not decode, makes every
  * answer of the closure doubtful: `complete` is false then.
+ *
+ * Followed, a group's entry that comes again replaces its list. Whatever would change which
+ * groups answer to which wanted ids, or how far answers can be trusted, is left to a full read.
  */
 #include "groupings.h"
 
@@ -22,6 +25,7 @@
 /* Answers to one group's ranges; with 1,500 members each that is past 10 million. */
 #define RANGES_MAX 10000
 #define UNFINISHED_MAX (1u << 20)
+#define GROUPS_MAX (1u << 24)
 /* Enough for their places in memory to be on the way together. */
 #define MEMBERS_AT_ONCE 64
 
@@ -41,7 +45,24 @@ struct unfinished {
 	unsigned long next;
 };
 
-struct reading {
+/* Groups of a read that is followed, by their ids. */
+struct known_group {
+	struct hash128 id, name;
+	uint32_t group;
+	uint32_t wants; /* its wanted ids: from here in group_reader.want_ids */
+	uint32_t want_count;
+	bool group_is_set;
+	bool gone;
+	bool marked;
+	bool bad; /* could not be taken in: the answers of this read are doubtful for it */
+};
+
+struct numbers {
+	uint32_t *items;
+	size_t count, capacity;
+};
+
+struct group_reader {
 	struct session *session;
 	struct groupings *groupings;
 	struct canaries *canaries;
@@ -56,29 +77,102 @@ struct reading {
 	struct unfinished *unfinished;
 	size_t unfinished_count, unfinished_capacity;
 	uint64_t bad_members, all_members; /* of the group at hand */
+	char **request;
+	const char *id_attribute;
+
+	/* when it is followed */
+	bool keeps;	/* ids */
+	bool following; /* the read is over: lists are gathered whole */
+	struct hash_table *ids; /* → index into known + 1 */
+	struct known_group *known;
+	size_t known_count, known_capacity;
+	struct numbers want_ids;
+	/* of the group at hand */
+	struct hash128 id;
+	bool has_id, bad, cut;
+	struct numbers wants;
+	struct hash128 *gathered;
+	size_t gathered_count, gathered_capacity;
 };
 
-static int out_of_memory(struct reading *reading)
+static int out_of_memory(struct group_reader *reading)
 {
 	outcome_note(reading->session->outcome, "out-of-memory", "no memory for the groups");
 	return -1;
 }
 
+static int numbers_add(struct numbers *list, uint32_t number)
+{
+	if (list->count == list->capacity) {
+		size_t capacity = 2 * list->capacity + 16;
+		void *items = alloc_resize(list->items, capacity * sizeof(*list->items));
+
+		if (!items)
+			return -1;
+		list->items = items;
+		list->capacity = capacity;
+	}
+	list->items[list->count++] = number;
+	return 0;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* Ascending, each once. */
+static void numbers_sort(struct numbers *list)
+{
+	size_t kept = 0;
+
+	if (list->count > 1)
+		qsort(list->items, list->count, sizeof(*list->items), compare_numbers);
+	for (size_t i = 0; i < list->count; i++) {
+		if (i == 0 || list->items[i] != list->items[i - 1])
+			list->items[kept++] = list->items[i];
+	}
+	list->count = kept;
+}
+
 /* --- members --- */
 
+/* Those of a group that is followed replace its list: they are gathered first. */
+static int gather_members(struct group_reader *reading, size_t count)
+{
+	size_t needed = reading->gathered_count + count;
+
+	if (needed > reading->gathered_capacity) {
+		void *larger = alloc_resize(reading->gathered,
+					    2 * needed * sizeof(*reading->gathered));
+		if (!larger)
+			return out_of_memory(reading);
+		reading->gathered = larger;
+		reading->gathered_capacity = 2 * needed;
+	}
+	memcpy(reading->gathered + reading->gathered_count, reading->waiting,
+	       count * sizeof(*reading->waiting));
+	reading->gathered_count = needed;
+	return 0;
+}
+
 /* Members wait here until there are enough for the closure to take at once. */
-static int flush_members(struct reading *reading, uint32_t group)
+static int flush_members(struct group_reader *reading, uint32_t group)
 {
 	size_t count = reading->waiting_count;
 
 	reading->waiting_count = 0;
+	if (reading->following)
+		return gather_members(reading, count);
 	if (closure_add_members(reading->groupings->closure, group, reading->waiting, count, NULL) <
 	    0)
 		return out_of_memory(reading);
 	return 0;
 }
 
-static int add_member(struct reading *reading, uint32_t group, enum member_kind kind,
+static int add_member(struct group_reader *reading, uint32_t group, enum member_kind kind,
 		      const struct berval *value)
 {
 	struct err err = { .code = ERR_INVALID };
@@ -105,7 +199,7 @@ static int add_member(struct reading *reading, uint32_t group, enum member_kind 
 	return flush_members(reading, group);
 }
 
-static int remember_unfinished(struct reading *reading, uint32_t group, const struct berval *dn,
+static int remember_unfinished(struct group_reader *reading, uint32_t group, const struct berval *dn,
 			       size_t member, unsigned long next)
 {
 	struct unfinished *item;
@@ -126,7 +220,7 @@ static int remember_unfinished(struct reading *reading, uint32_t group, const st
 	return 0;
 }
 
-static const struct member_attribute *find_member(const struct reading *reading,
+static const struct member_attribute *find_member(const struct group_reader *reading,
 						  const struct berval *name)
 {
 	for (size_t i = 0; i < reading->member_count; i++) {
@@ -136,15 +230,19 @@ static const struct member_attribute *find_member(const struct reading *reading,
 	return NULL;
 }
 
-static void list_is_cut(struct reading *reading, uint32_t group, const struct berval *dn)
+static void list_is_cut(struct group_reader *reading, uint32_t group, const struct berval *dn)
 {
+	if (reading->following) {
+		reading->cut = true;
+		return;
+	}
 	closure_set_incomplete(reading->groupings->closure, group);
 	outcome_note(reading->session->outcome, "range-cut",
 		     "member list of '%.*s' could not be read to its end",
 		     (int)(dn->bv_len < 256 ? dn->bv_len : 256), dn->bv_val);
 }
 
-static int add_members(struct reading *reading, uint32_t group, enum member_kind kind,
+static int add_members(struct group_reader *reading, uint32_t group, enum member_kind kind,
 		       struct attribute_values *values)
 {
 	struct berval value;
@@ -164,21 +262,24 @@ static bool name_is_id(const char *name)
 }
 
 /* Rules may ask for one name under several numbers: "cn=a", and "corp:cn=a" of this source. */
-static void answer_wanted(struct reading *reading, uint32_t group, struct hash128 name)
+static void answer_wanted(struct group_reader *reading, uint32_t group, struct hash128 name)
 {
 	const struct job *job = reading->session->job;
 	uint32_t found;
 
 	if (!hash_table_get(reading->wanted, name, &found))
 		return;
-	for (; found != 0; found = reading->same_name[found - 1])
-		if (closure_want(reading->groupings->closure, group, job->wanted[found - 1].id,
-				 NULL) < 0)
+	for (; found != 0; found = reading->same_name[found - 1]) {
+		uint32_t id = job->wanted[found - 1].id;
+		if ((reading->keeps && numbers_add(&reading->wants, id) < 0) ||
+		    (!reading->following &&
+		     closure_want(reading->groupings->closure, group, id, NULL) < 0))
 			out_of_memory(reading);
+	}
 }
 
 /* values: their first one counts. */
-static void answer_to_id(struct reading *reading, uint32_t group, const struct berval *name,
+static void answer_to_id(struct group_reader *reading, uint32_t group, const struct berval *name,
 			 struct attribute_values *values)
 {
 	struct berval value;
@@ -209,19 +310,31 @@ static void answer_to_id(struct reading *reading, uint32_t group, const struct b
 }
 
 /* Those whose primary group it is are members, though no list says so. */
-static int add_primary(struct reading *reading, uint32_t group, struct attribute_values *values)
+static int add_primary(struct group_reader *reading, uint32_t group, struct attribute_values *values)
 {
 	struct berval sid;
-	struct hash128 name;
 
-	if (!attribute_next_value(values, &sid) || !primary_group_name(&sid, &name))
+	if (!attribute_next_value(values, &sid) || !primary_group_name(&sid, &reading->waiting[0]))
 		return 0;
-	if (closure_add_members(reading->groupings->closure, group, &name, 1, NULL) < 0)
-		return out_of_memory(reading);
-	return 0;
+	reading->waiting_count = 1;
+	return flush_members(reading, group);
 }
 
-static int take_attribute(struct reading *reading, uint32_t group, const struct berval *dn,
+/* The attribute that identifies entries, where messages do not. */
+static void take_id(struct group_reader *reading, const struct berval *name,
+		    struct attribute_values values)
+{
+	struct berval value;
+
+	if (!reading->id_attribute || reading->has_id ||
+	    !entry_name_is(name, reading->id_attribute, strlen(reading->id_attribute)) ||
+	    !attribute_next_value(&values, &value))
+		return;
+	reading->id = fingerprint128(value.bv_val, value.bv_len);
+	reading->has_id = true;
+}
+
+static int take_attribute(struct group_reader *reading, uint32_t group, const struct berval *dn,
 			  const struct berval *name, struct attribute_values *values)
 {
 	const struct member_attribute *member = find_member(reading, name);
@@ -232,6 +345,7 @@ static int take_attribute(struct reading *reading, uint32_t group, const struct 
 	if (!member && entry_name_is(name, PRIMARY_SID_ATTRIBUTE, strlen(PRIMARY_SID_ATTRIBUTE)))
 		return add_primary(reading, group, values);
 	if (!member) {
+		take_id(reading, name, *values);
 		answer_to_id(reading, group, name, values);
 		return 0;
 	}
@@ -247,7 +361,18 @@ static int take_attribute(struct reading *reading, uint32_t group, const struct 
 				   range.next);
 }
 
-static int take_attributes(struct reading *reading, uint32_t group, struct entry *entry)
+/* A group that has no name of its own cannot be found in other groups: what it gives is unknown. */
+static void quarantine_group(struct group_reader *reading, const struct entry *entry, const char *reason,
+			     const char *detail)
+{
+	reading->bad = true;
+	if (!reading->following)
+		reading->groupings->complete = false;
+	output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL, NULL,
+			  reason, detail);
+}
+
+static int take_attributes(struct group_reader *reading, uint32_t group, struct entry *entry)
 {
 	struct attribute_values values;
 	struct berval name;
@@ -257,15 +382,12 @@ static int take_attributes(struct reading *reading, uint32_t group, struct entry
 		if (take_attribute(reading, group, &entry->dn, &name, &values) < 0)
 			return -1;
 	}
-	if (more < 0) {
-		output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL,
-				  NULL, "malformed-entry", "group entry does not decode");
-		reading->groupings->complete = false;
-	}
+	if (more < 0)
+		quarantine_group(reading, entry, "malformed-entry", "group entry does not decode");
 	return 0;
 }
 
-static void tell_bad_members(struct reading *reading, const struct entry *entry)
+static void tell_bad_members(struct group_reader *reading, const struct entry *entry)
 {
 	char detail[128];
 
@@ -277,22 +399,13 @@ static void tell_bad_members(struct reading *reading, const struct entry *entry)
 			  "invalid-member", detail);
 }
 
-/* A group that has no name of its own cannot be found in other groups: what it gives is unknown. */
-static void quarantine_group(struct reading *reading, const struct entry *entry, const char *reason,
-			     const char *detail)
-{
-	reading->groupings->complete = false;
-	output_quarantine(reading->session->out, entry->dn.bv_val, entry->dn.bv_len, NULL, NULL,
-			  reason, detail);
-}
-
-static int take_group(struct reading *reading, struct entry *entry)
+static int take_group(struct group_reader *reading, struct entry *entry, struct hash128 *ret_name,
+		      uint32_t *ret_group)
 {
 	struct err err = { 0 };
 	struct hash128 name;
-	uint32_t group;
+	uint32_t group = 0;
 
-	reading->bad_members = reading->all_members = 0;
 	if (entry->dn.bv_len == 0) {
 		quarantine_group(reading, entry, "invalid-dn", "name is empty");
 		return 0;
@@ -304,12 +417,15 @@ static int take_group(struct reading *reading, struct entry *entry)
 		quarantine_group(reading, entry, "invalid-dn", err.text);
 		return 0;
 	}
-	if (closure_add_group(reading->groupings->closure, name, &group, &err) < 0) {
+	*ret_name = name;
+	if (!reading->following &&
+	    closure_add_group(reading->groupings->closure, name, &group, &err) < 0) {
 		if (err.code != ERR_CONFLICT)
 			return out_of_memory(reading);
 		quarantine_group(reading, entry, "duplicate-dn", "the group came twice");
 		return 0;
 	}
+	*ret_group = group;
 	canaries_see(reading->canaries, name);
 	answer_wanted(reading, group, name);
 	if (take_attributes(reading, group, entry) < 0)
@@ -318,27 +434,113 @@ static int take_group(struct reading *reading, struct entry *entry)
 	return 0;
 }
 
-static int take_message(struct reading *reading, LDAPMessage *message)
+static struct known_group *find_known(struct group_reader *reading)
+{
+	uint32_t found;
+
+	return hash_table_get(reading->ids, reading->id, &found) ? &reading->known[found - 1]
+								 : NULL;
+}
+
+/* A place for the group at hand; one that came back has its old one. NULL: out of memory. */
+static struct known_group *make_known(struct group_reader *reading)
+{
+	struct known_group *known = find_known(reading);
+	uint32_t *slot;
+
+	if (known)
+		return known;
+	if (reading->known_count == reading->known_capacity) {
+		size_t capacity = 2 * reading->known_capacity + 64;
+		void *larger = alloc_resize(reading->known, capacity * sizeof(*reading->known));
+		if (!larger)
+			return NULL;
+		reading->known = larger;
+		reading->known_capacity = capacity;
+	}
+	if (hash_table_put(reading->ids, reading->id, &slot) < 0)
+		return NULL;
+	reading->known[reading->known_count] = (struct known_group){ .id = reading->id };
+	*slot = (uint32_t)++reading->known_count;
+	return &reading->known[reading->known_count - 1];
+}
+
+/* Which ids the group at hand answers to. */
+static int keep_wants(struct group_reader *reading, struct known_group *known)
+{
+	known->wants = (uint32_t)reading->want_ids.count;
+	known->want_count = (uint32_t)reading->wants.count;
+	for (size_t i = 0; i < reading->wants.count; i++) {
+		if (numbers_add(&reading->want_ids, reading->wants.items[i]) < 0)
+			return out_of_memory(reading);
+	}
+	return 0;
+}
+
+static int keep_group(struct group_reader *reading, struct hash128 name, uint32_t group)
+{
+	struct known_group *known = make_known(reading);
+
+	if (!known)
+		return out_of_memory(reading);
+	*known = (struct known_group){ .id = reading->id,
+				       .name = name,
+				       .group = group,
+				       .group_is_set = !reading->bad,
+				       .bad = reading->bad };
+	return keep_wants(reading, known);
+}
+
+/* id NULL: by attribute, else by name. */
+static void begin_group(struct group_reader *reading, const struct hash128 *id)
+{
+	reading->bad_members = reading->all_members = 0;
+	reading->has_id = id != NULL;
+	if (id)
+		reading->id = *id;
+	reading->bad = reading->cut = false;
+	reading->wants.count = 0;
+	reading->gathered_count = 0;
+}
+
+static int take_message(struct group_reader *reading, LDAPMessage *message,
+			struct hash128 *ret_name, uint32_t *ret_group)
 {
 	struct entry entry;
 	int status = 0;
 
+	*ret_name = (struct hash128){ 0 };
+	*ret_group = 0;
 	if (entry_open(reading->session->ld, message, &entry) < 0) {
 		quarantine_group(reading, &entry, "malformed-entry", "entry does not decode");
 	} else {
-		status = take_group(reading, &entry);
+		status = take_group(reading, &entry, ret_name, ret_group);
 		reading->session->out->groups++;
 	}
 	entry_close(&entry);
 	ldap_msgfree(message);
+	if (!reading->has_id)
+		reading->id = *ret_name;
+	numbers_sort(&reading->wants);
 	output_pulse(reading->session->out);
 	return status;
+}
+
+int group_reader_take(struct group_reader *reading, const struct hash128 *id, LDAPMessage *message)
+{
+	struct hash128 name;
+	uint32_t group;
+
+	begin_group(reading, id);
+	if (take_message(reading, message, &name, &group) < 0)
+		return -1;
+	return reading->keeps ? keep_group(reading, name, group) : 0;
 }
 
 /* --- ranges (Active Directory: MS-ADTS 3.1.1.3.1.3.3) --- */
 
 /* The next piece of a list; ret_next 0: it was the last one. -1: no use to go on. */
-static int take_piece(struct reading *reading, struct unfinished *list, LDAPMessage *message,
+static int take_piece(struct group_reader *reading, struct unfinished *list, LDAPMessage *message,
 		      unsigned long *ret_next)
 {
 	const struct member_attribute *member = &reading->members[list->member];
@@ -364,7 +566,7 @@ static int take_piece(struct reading *reading, struct unfinished *list, LDAPMess
 }
 
 /* One base search; the entry and a result 0 must come. */
-static int fetch_piece(struct reading *reading, struct unfinished *list, unsigned long *ret_next)
+static int fetch_piece(struct group_reader *reading, struct unfinished *list, unsigned long *ret_next)
 {
 	struct session *session = reading->session;
 	const struct member_attribute *member = &reading->members[list->member];
@@ -393,7 +595,7 @@ static int fetch_piece(struct reading *reading, struct unfinished *list, unsigne
 	return code == LDAP_SUCCESS ? status : -1;
 }
 
-static void fetch_rest(struct reading *reading, struct unfinished *list)
+static void fetch_rest(struct group_reader *reading, struct unfinished *list)
 {
 	struct berval dn = { strlen(list->dn), list->dn };
 
@@ -411,12 +613,12 @@ static void fetch_rest(struct reading *reading, struct unfinished *list)
 /* --- the whole phase --- */
 
 /* The attributes to ask for: members, and ids when a rule names a group by its id. */
-static char **request_of(struct reading *reading)
+static char **request_of(struct group_reader *reading)
 {
 	const struct job *job = reading->session->job;
 	bool by_id = false;
 	size_t count = 0;
-	char **names = alloc_zeroed(reading->member_count + directory_id_count + 3, sizeof(*names));
+	char **names = alloc_zeroed(reading->member_count + directory_id_count + 4, sizeof(*names));
 
 	if (!names)
 		return NULL;
@@ -426,6 +628,8 @@ static char **request_of(struct reading *reading)
 		by_id = name_is_id(job->wanted[i].name);
 	for (size_t i = 0; by_id && i < directory_id_count; i++)
 		names[count++] = (char *)directory_ids[i].name;
+	if (reading->id_attribute)
+		names[count++] = (char *)reading->id_attribute;
 	if (primary_is_asked(job->key))
 		names[count++] = (char *)PRIMARY_SID_ATTRIBUTE;
 	/* An empty list would ask for all attributes (RFC 4511 4.5.1.8). */
@@ -434,7 +638,7 @@ static char **request_of(struct reading *reading)
 	return names;
 }
 
-static int prepare(struct reading *reading)
+static int prepare(struct group_reader *reading)
 {
 	const struct job *job = reading->session->job;
 	uint32_t *slot;
@@ -466,19 +670,75 @@ static int prepare(struct reading *reading)
 	return 0;
 }
 
-static int read_groups(struct reading *reading, struct search *search)
+struct group_reader *group_reader_create(struct session *session, struct canaries *canaries,
+					 struct groupings *groupings, bool keeps,
+					 const char *id_attribute)
 {
-	LDAPMessage *message;
-	int more;
+	struct group_reader *reading = alloc_zeroed(1, sizeof(*reading));
 
-	search_start(search);
-	while ((more = search_next(search, &message)) > 0) {
-		if (take_message(reading, message) < 0)
-			return -1;
+	groupings->complete = true;
+	if (!reading) {
+		outcome_note(session->outcome, "out-of-memory", "no memory for the groups");
+		return NULL;
 	}
+	reading->session = session;
+	reading->groupings = groupings;
+	reading->canaries = canaries;
+	reading->keeps = keeps;
+	reading->id_attribute = id_attribute;
+	/* The longest normal form: room is never what fails, only memory. */
+	reading->scratch = STRBUF(32 * DN_MAX);
+	if (keeps)
+		reading->ids = hash_table_create(1024, GROUPS_MAX);
+	if (prepare(reading) < 0 || (keeps && !reading->ids) ||
+	    !(reading->request = request_of(reading))) {
+		out_of_memory(reading);
+		group_reader_destroy(reading);
+		return NULL;
+	}
+	if (keeps)
+		closure_set_dynamic(groupings->closure);
+	return reading;
+}
+
+void group_reader_destroy(struct group_reader *reading)
+{
+	if (!reading)
+		return;
+	free(reading->request);
 	for (size_t i = 0; i < reading->unfinished_count; i++)
+		free(reading->unfinished[i].dn);
+	free(reading->unfinished);
+	hash_table_destroy(reading->wanted);
+	free(reading->same_name);
+	dn_parents_destroy(reading->parents);
+	strbuf_finish(&reading->scratch);
+	hash_table_destroy(reading->ids);
+	free(reading->known);
+	free(reading->want_ids.items);
+	free(reading->wants.items);
+	free(reading->gathered);
+	free(reading);
+}
+
+char **group_reader_request(struct group_reader *reading)
+{
+	return reading->request;
+}
+
+static void fetch_unfinished(struct group_reader *reading)
+{
+	for (size_t i = 0; i < reading->unfinished_count; i++) {
 		fetch_rest(reading, &reading->unfinished[i]);
-	if (search->partial)
+		free(reading->unfinished[i].dn);
+	}
+	reading->unfinished_count = 0;
+}
+
+int group_reader_end(struct group_reader *reading, bool partial)
+{
+	fetch_unfinished(reading);
+	if (partial)
 		reading->groupings->complete = false;
 	if (reading->session->broken || reading->session->out->failed)
 		return -1;
@@ -487,45 +747,234 @@ static int read_groups(struct reading *reading, struct search *search)
 	return 0;
 }
 
-int groupings_read(struct session *session, struct search *then, struct canaries *canaries,
-		   struct groupings *groupings)
+int group_reader_read(struct group_reader *reading, struct search *then)
 {
-	struct reading *reading = alloc_zeroed(1, sizeof(*reading));
-	struct search search = {
-		.session = session, .what = &session->job->groups, .name = "groups", .then = then
-	};
-	int status = -1;
+	struct search search = { .session = reading->session,
+				 .what = &reading->session->job->groups,
+				 .name = "groups",
+				 .attributes = reading->request,
+				 .then = then };
+	LDAPMessage *message;
+	int status = 0;
 
-	groupings->complete = true;
-	if (!reading) {
-		outcome_note(session->outcome, "out-of-memory", "no memory for the groups");
-		return -1;
-	}
-	reading->session = session;
-	reading->groupings = groupings;
-	reading->canaries = canaries;
-	/* The longest normal form: room is never what fails, only memory. */
-	reading->scratch = STRBUF(32 * DN_MAX);
-	if (prepare(reading) == 0 && (search.attributes = request_of(reading)))
-		status = read_groups(reading, &search);
+	search_start(&search);
+	while (status == 0 && search_next(&search, &message) > 0)
+		status = group_reader_take(reading, NULL, message);
+	if (status == 0)
+		status = group_reader_end(reading, search.partial);
 	search_finish(&search);
-	free(search.attributes);
-	for (size_t i = 0; i < reading->unfinished_count; i++)
-		free(reading->unfinished[i].dn);
-	free(reading->unfinished);
-	hash_table_destroy(reading->wanted);
-	free(reading->same_name);
-	dn_parents_destroy(reading->parents);
-	strbuf_finish(&reading->scratch);
-	free(reading);
-	/* A closure that is not finished answers nothing. */
-	if (status < 0)
-		groupings_finish(groupings);
 	return status;
+}
+
+/* --- followed --- */
+
+void group_reader_follow(struct group_reader *reading)
+{
+	reading->following = true;
+	reading->groupings->following = true;
+}
+
+static bool same_wants(const struct group_reader *reading, const struct known_group *known)
+{
+	const uint32_t *before = known ? reading->want_ids.items + known->wants : NULL;
+	size_t count = known && !known->gone ? known->want_count : 0;
+
+	return count == reading->wants.count &&
+	       (count == 0 ||
+		memcmp(before, reading->wants.items, count * sizeof(*before)) == 0);
+}
+
+/* Wanted ids change hands, or answers change their worth. NULL: neither. */
+static const char *full_read_for(const struct group_reader *reading,
+				 const struct known_group *known)
+{
+	bool was_there = known && !known->gone;
+
+	if (reading->bad && was_there && known->bad)
+		return NULL;
+	if (reading->bad || (was_there && known->bad))
+		return "malformed-group";
+	if (reading->cut)
+		return "range-cut";
+	if (same_wants(reading, known))
+		return NULL;
+	return was_there ? "group-renamed" : "group-appeared";
+}
+
+/* The group under its present name. 1: another one has that name. */
+static int name_group(struct group_reader *reading, struct hash128 name, struct known_group *known)
+{
+	struct closure *closure = reading->groupings->closure;
+	bool was_there = known->group_is_set && !known->gone;
+	struct err err = { 0 };
+	uint32_t group;
+
+	if (was_there && hash128_equal(known->name, name))
+		return 0;
+	if (was_there && closure_drop_group(closure, known->group, NULL) < 0)
+		return out_of_memory(reading);
+	if (closure_add_group(closure, name, &group, &err) < 0)
+		return err.code == ERR_CONFLICT ? 1 : out_of_memory(reading);
+	for (size_t i = 0; i < reading->wants.count; i++) {
+		if (closure_want(closure, group, reading->wants.items[i], NULL) < 0)
+			return out_of_memory(reading);
+	}
+	known->name = name;
+	known->group = group;
+	known->group_is_set = true;
+	known->gone = false;
+	return 0;
+}
+
+int group_reader_change(struct group_reader *reading, const struct hash128 *id,
+			LDAPMessage *message, const char **ret_reason)
+{
+	struct known_group *known;
+	struct hash128 name;
+	uint32_t group;
+	int status;
+
+	begin_group(reading, id);
+	if (take_message(reading, message, &name, &group) < 0)
+		return -1;
+	fetch_unfinished(reading);
+	if (reading->session->broken)
+		return -1;
+	*ret_reason = full_read_for(reading, find_known(reading));
+	if (*ret_reason)
+		return 1;
+	if (reading->bad)
+		return 0;
+	known = make_known(reading);
+	status = known ? name_group(reading, name, known) : out_of_memory(reading);
+	if (status == 1)
+		*ret_reason = "group-conflict";
+	if (status == 0 &&
+	    closure_change_members(reading->groupings->closure, known->group, reading->gathered,
+				   reading->gathered_count, NULL) < 0)
+		return out_of_memory(reading);
+	return status;
+}
+
+int group_reader_gone(struct group_reader *reading, struct hash128 id, const char **ret_reason)
+{
+	struct known_group *known;
+
+	reading->id = id;
+	known = find_known(reading);
+	if (!known || known->gone)
+		return 0;
+	*ret_reason = known->bad ? "malformed-group" : "group-vanished";
+	if (known->bad || known->want_count > 0 || canaries_have(reading->canaries, known->name))
+		return 1;
+	if (closure_drop_group(reading->groupings->closure, known->group, NULL) < 0)
+		return out_of_memory(reading);
+	known->gone = true;
+	return 0;
+}
+
+bool group_reader_knows(const struct group_reader *reading, struct hash128 id)
+{
+	uint32_t found;
+
+	return hash_table_get(reading->ids, id, &found) && !reading->known[found - 1].gone;
+}
+
+void group_reader_unmark(struct group_reader *reading)
+{
+	for (size_t i = 0; i < reading->known_count; i++)
+		reading->known[i].marked = false;
+}
+
+void group_reader_mark(struct group_reader *reading, struct hash128 id)
+{
+	uint32_t found;
+
+	if (hash_table_get(reading->ids, id, &found))
+		reading->known[found - 1].marked = true;
+}
+
+int group_reader_drop_unmarked(struct group_reader *reading, const char **ret_reason)
+{
+	for (size_t i = 0; i < reading->known_count; i++) {
+		struct known_group *known = &reading->known[i];
+		int status = 0;
+
+		if (!known->gone && !known->marked)
+			status = group_reader_gone(reading, known->id, ret_reason);
+		if (status != 0)
+			return status;
+	}
+	return 0;
+}
+
+/* The same few ids again and again: they are put together before room is made. */
+static int moved_reserve(struct groupings *groupings)
+{
+	struct numbers list = { groupings->moved, groupings->moved_count, 0 };
+	size_t capacity = 2 * groupings->moved_capacity + 256;
+	void *larger;
+
+	numbers_sort(&list);
+	groupings->moved_count = list.count;
+	if (list.count < groupings->moved_capacity / 2)
+		return 0;
+	larger = alloc_resize(groupings->moved, capacity * sizeof(*groupings->moved));
+	if (!larger)
+		return -1;
+	groupings->moved = larger;
+	groupings->moved_capacity = capacity;
+	return 0;
+}
+
+int groupings_count(struct groupings *groupings, const uint32_t *before, size_t before_count,
+		    const uint32_t *after, size_t after_count)
+{
+	size_t b = 0, a = 0;
+
+	closure_count(groupings->closure, before, before_count, after, after_count);
+	if (!groupings->following)
+		return 0;
+	while (b < before_count || a < after_count) {
+		uint32_t id;
+		if (b < before_count && a < after_count && before[b] == after[a]) {
+			b++;
+			a++;
+			continue;
+		}
+		if (a == after_count || (b < before_count && before[b] < after[a]))
+			id = before[b++];
+		else
+			id = after[a++];
+		if (groupings->moved_count == groupings->moved_capacity &&
+		    moved_reserve(groupings) < 0)
+			return -1;
+		groupings->moved[groupings->moved_count++] = id;
+	}
+	return 0;
+}
+
+void groupings_tell_moved(struct groupings *groupings, struct output *out)
+{
+	struct numbers list = { groupings->moved, groupings->moved_count, 0 };
+
+	numbers_sort(&list);
+	groupings->moved_count = 0;
+	if (list.count > 0)
+		output_begin_batch(out);
+	for (size_t i = 0; i < list.count; i++) {
+		struct protocol_group group = { .id = list.items[i] };
+		group.found = closure_wanted(groupings->closure, group.id, &group.members);
+		if (!group.found)
+			group.members = 0;
+		group_encode(&group, &out->frames);
+		output_pulse(out);
+	}
 }
 
 void groupings_finish(struct groupings *groupings)
 {
 	closure_destroy(groupings->closure);
-	groupings->closure = NULL;
+	free(groupings->moved);
+	*groupings = (struct groupings){ 0 };
 }

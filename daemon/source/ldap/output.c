@@ -76,6 +76,7 @@ void output_quarantine(struct output *out, const void *name, size_t size, const 
 				     .dn = dn ? dn : "",
 				     .is_group = !dn };
 
+	output_begin_batch(out);
 	display_escape(&locator, name, size < PROTOCOL_TEXT_MAX ? size : PROTOCOL_TEXT_MAX);
 	entry.locator = strbuf_text(&locator);
 	if (out->holding && out->held.size > HELD_MAX / 2)
@@ -84,8 +85,28 @@ void output_quarantine(struct output *out, const void *name, size_t size, const 
 	out->quarantined++;
 }
 
+void output_begin_batch(struct output *out)
+{
+	if (!out->following || out->batch_open)
+		return;
+	empty_encode(PROTOCOL_BEGIN, &out->frames);
+	out->batch_open = true;
+	out->changes_before = out->changes;
+	out->batch_us = clock_monotonic_us();
+}
+
+void output_commit(struct output *out)
+{
+	if (!out->batch_open)
+		return;
+	commit_encode(out->changes - out->changes_before, &out->frames);
+	out->batch_open = false;
+	output_flush(out);
+}
+
 void output_make_room(struct output *out, size_t size)
 {
+	output_begin_batch(out);
 	if (out->frames.size > OUTPUT_GATHER || size > out->frames.max - out->frames.size)
 		output_flush(out);
 }

@@ -31,6 +31,11 @@ struct output {
 	int64_t last_sent_us;
 	unsigned pulses;
 	uint64_t entries, groups, quarantined;
+	uint64_t changes; /* identities, other groups and gone: what COMMIT counts */
+	/* Followed: what is told belongs to a batch, begun with the first of it. */
+	bool following, batch_open;
+	uint64_t changes_before; /* the batch */
+	int64_t batch_us;
 };
 
 struct output output_init(int socket);
@@ -48,6 +53,10 @@ void output_release(struct output *out);
  */
 void output_quarantine(struct output *out, const void *name, size_t size, const char *key,
 		       const char *dn, const char *reason, const char *detail);
+/* The batch is open. Called by itself before whatever belongs to one. */
+void output_begin_batch(struct output *out);
+/* COMMIT, if one is open. */
+void output_commit(struct output *out);
 /* Room for an identity of at most `size` bytes beside what is gathered. */
 void output_make_room(struct output *out, size_t size);
 

@@ -21,6 +21,7 @@
 #include "../directory.h"
 #include "../disabled.h"
 #include "entry.h"
+#include "index.h"
 
 #define VALUE_MAX (1024u * 1024)
 #define KEY_MAX 1024u
@@ -48,15 +49,18 @@ struct marker {
 struct people {
 	struct session *session;
 	struct canaries *canaries;
-	struct closure *closure; /* NULL: no groups wanted */
-	bool groups_complete;
+	struct groupings *groupings; /* NULL: no groups wanted */
 	struct search search;
 	char **request;
 	struct slot *slots;
 	size_t slot_count,
 		next_slot; /* servers send attributes in the same order again and again */
-	size_t key_slot, uid_slot;
+	size_t key_slot, uid_slot, id_slot;
 	bool uses_uid;		/* memberUid may name users */
+	bool has_id;		/* id_slot is asked for */
+	struct index *index;	/* who is known; NULL: nobody asks later */
+	const char *id_attribute;
+	bool following; /* the read is over: entries come one by one */
 	size_t *attribute_slot; /* for each of job->attributes */
 	struct marker *markers;
 	size_t marker_count;
@@ -69,8 +73,12 @@ struct people {
 	/* Grown to the longest list met. */
 	const char **values;
 	size_t *sizes, list_capacity;
-	struct hash128 *names;
-	size_t name_capacity;
+	struct hash128 *names; /* the entry's, as members' lists have them */
+	size_t name_count, name_capacity;
+	struct hash128 id; /* the entry's, when there is an index */
+	uint32_t known;	   /* in the index */
+	bool taken;	   /* another entry had its key first */
+	bool conflict;	   /* more than one entry has a say about a key: see people_take */
 };
 
 /* Why an entry is quarantined; reason NULL: it is fine. */
@@ -102,7 +110,7 @@ static size_t slot_for(struct people *people, const char *name, size_t size)
 
 static int prepare_slots(struct people *people, const struct job *job)
 {
-	size_t most = job->attribute_count + job->disabled.count + 2;
+	size_t most = job->attribute_count + job->disabled.count + 3;
 
 	people->slots = alloc_zeroed(most, sizeof(*people->slots));
 	people->attribute_slot = alloc_zeroed(job->attribute_count + 1, sizeof(size_t));
@@ -127,6 +135,10 @@ static int prepare_slots(struct people *people, const struct job *job)
 		people->uses_uid |= strcasecmp(job->members.items[i], "memberUid") == 0;
 	if (people->uses_uid)
 		people->uid_slot = slot_for(people, "uid", strlen("uid"));
+	people->has_id = people->id_attribute != NULL;
+	if (people->has_id)
+		people->id_slot =
+			slot_for(people, people->id_attribute, strlen(people->id_attribute));
 	return 0;
 }
 
@@ -144,7 +156,8 @@ static int prepare_request(struct people *people)
 	return 0;
 }
 
-struct people *people_create(struct session *session, struct canaries *canaries)
+struct people *people_create(struct session *session, struct canaries *canaries,
+			     struct index *index, const char *id_attribute)
 {
 	struct people *people = alloc_zeroed(1, sizeof(*people));
 
@@ -154,14 +167,16 @@ struct people *people_create(struct session *session, struct canaries *canaries)
 	}
 	people->session = session;
 	people->canaries = canaries;
+	people->index = index;
+	people->id_attribute = id_attribute;
 	/* The longest normal form: room is never what fails, only memory. */
 	people->scratch = STRBUF(32 * DN_MAX);
 	people->dn = STRBUF(VALUE_MAX);
 	people->key = STRBUF(KEY_MAX + 1);
 	people->guids = STRBUF(VALUE_MAX);
-	people->keys = hash_table_create(1024, PEOPLE_MAX);
+	people->keys = index ? NULL : hash_table_create(1024, PEOPLE_MAX);
 	people->parents = dn_parents_create();
-	if (!people->keys || !people->parents) {
+	if ((!people->keys && !index) || !people->parents) {
 		out_of_memory(people);
 	} else if (prepare_slots(people, session->job) == 0 && prepare_request(people) == 0) {
 		people->search = (struct search){ .session = session,
@@ -361,29 +376,70 @@ static void take_key(struct people *people, struct problem *problem)
 	lower_uuid(&people->key);
 }
 
+/*
+ * Who this entry is: as the feed says, or by its own attribute. One that came without it is
+ * known by key or name; what comes of an entry that was asked for by key has that person's id.
+ */
+static void take_id(struct people *people, const struct hash128 *id)
+{
+	const struct slot *slot = &people->slots[people->id_slot];
+	uint32_t person = index_find_key(people->index, people->key.data, people->key.size);
+
+	if (id)
+		people->id = *id;
+	else if (people->has_id && slot->count == 1)
+		people->id = fingerprint128(slot->values[0].bv_val, slot->values[0].bv_len);
+	else if (person)
+		people->id = index_id(people->index, person);
+	else if (people->key.size > 0)
+		people->id = fingerprint128(people->key.data, people->key.size);
+	else
+		people->id = people->names[0];
+	people->known = index_find(people->index, people->id);
+}
+
+/*
+ * Of two entries with one key the first counts. Whose it is when that changes only a full read
+ * can tell.
+ */
+static bool key_is_taken(struct people *people)
+{
+	uint32_t owner = index_find_key(people->index, people->key.data, people->key.size);
+	bool taken = owner != 0 && owner != people->known;
+	unsigned flags = people->known ? index_flags(people->index, people->known) : 0;
+
+	if (taken != ((flags & INDEX_DUPLICATE) != 0))
+		people->conflict = true;
+	return taken;
+}
+
 static int check_key_is_new(struct people *people, struct problem *problem)
 {
 	struct hash128 name = fingerprint128(people->key.data, people->key.size);
 	uint32_t *slot;
-	int added;
 
+	people->taken = false;
 	if (people->key.size == 0)
 		return 0;
 	canaries_see(people->canaries, name);
-	added = hash_table_put(people->keys, name, &slot);
-	if (added < 0)
-		return out_of_memory(people);
-	if (added == 0)
+	if (people->index) {
+		people->taken = key_is_taken(people);
+	} else {
+		int added = hash_table_put(people->keys, name, &slot);
+		if (added < 0)
+			return out_of_memory(people);
+		people->taken = added == 0;
+	}
+	if (people->taken)
 		problem_set(problem, "duplicate-key", "another entry has the same key");
 	return 0;
 }
 
-static int take_dn(struct people *people, const struct entry *entry, struct hash128 *ret_name,
-		   struct problem *problem)
+static int take_dn(struct people *people, const struct entry *entry, struct problem *problem)
 {
+	struct hash128 name;
 	struct err err = { 0 };
 
-	strbuf_clear(&people->dn);
 	if (!utf8_text(&entry->dn)) {
 		problem_set(problem, "invalid-dn", "name is not valid UTF-8");
 		return 0;
@@ -394,13 +450,14 @@ static int take_dn(struct people *people, const struct entry *entry, struct hash
 		return 0;
 	}
 	if (dn_fingerprint(people->parents, entry->dn.bv_val, entry->dn.bv_len, &people->scratch,
-			   ret_name, &err) < 0) {
+			   &name, &err) < 0) {
 		if (err.code != ERR_INVALID)
 			return out_of_memory(people);
 		problem_set(problem, "invalid-dn", "%s", err.text);
 		return 0;
 	}
-	canaries_see(people->canaries, *ret_name);
+	canaries_see(people->canaries, name);
+	people->names[people->name_count++] = name;
 	strbuf_append(&people->dn, entry->dn.bv_val, entry->dn.bv_len);
 	return strbuf_failed(&people->dn) ? out_of_memory(people) : 0;
 }
@@ -495,36 +552,107 @@ static int write_attribute(struct people *people, const char *name, const struct
 
 /* --- groups --- */
 
-static int effective_groups(struct people *people, struct hash128 dn,
-			    struct closure_answer *ret_answer)
+/* By login names too, where groups use them. */
+static int take_uids(struct people *people)
 {
 	const struct slot *uid = &people->slots[people->uid_slot];
-	size_t uids = people->uses_uid ? uid->count : 0;
-	size_t count = 0;
 	struct err err = { 0 };
 
-	if (!people->closure) {
-		*ret_answer = (struct closure_answer){ .complete = true };
-		return 0;
-	}
-	if (uids + 1 > people->name_capacity) {
-		void *names = alloc_resize(people->names, 2 * (uids + 1) * sizeof(*people->names));
-		if (!names)
-			return out_of_memory(people);
-		people->names = names;
-		people->name_capacity = 2 * (uids + 1);
-	}
-	people->names[count++] = dn;
-	for (size_t i = 0; i < uids; i++) {
+	for (size_t i = 0; people->uses_uid && i < uid->count; i++) {
 		if (closure_uid_name(uid->values[i].bv_val, uid->values[i].bv_len, &people->scratch,
-				     &people->names[count], &err) == 0)
-			count++;
+				     &people->names[people->name_count], &err) == 0)
+			people->name_count++;
 		else if (err.code != ERR_INVALID)
 			return out_of_memory(people);
 	}
-	if (closure_user(people->closure, people->names, count, NULL, 0, ret_answer, NULL) < 0)
-		return out_of_memory(people);
 	return 0;
+}
+
+/* Room for the names of the entry at hand; it has none yet. */
+static int begin_names(struct people *people)
+{
+	size_t most = 1 + (people->uses_uid ? people->slots[people->uid_slot].count : 0);
+	void *names;
+
+	people->name_count = 0;
+	if (most > people->name_capacity) {
+		names = alloc_resize(people->names, 2 * most * sizeof(*people->names));
+		if (!names)
+			return out_of_memory(people);
+		people->names = names;
+		people->name_capacity = 2 * most;
+	}
+	people->names[0] = (struct hash128){ 0 };
+	return 0;
+}
+
+static int effective_groups(struct people *people, const struct hash128 *names, size_t count,
+			    struct closure_answer *ret_answer)
+{
+	if (!people->groupings) {
+		*ret_answer = (struct closure_answer){ .complete = true };
+		return 0;
+	}
+	if (closure_user(people->groupings->closure, names, count, NULL, 0, ret_answer, NULL) < 0)
+		return out_of_memory(people);
+	ret_answer->complete &= people->groupings->complete;
+	return 0;
+}
+
+/* --- who is known --- */
+
+static bool same_groups(const uint32_t *before, size_t before_count,
+			const struct closure_answer *after)
+{
+	return before_count == after->count &&
+	       (after->count == 0 ||
+		memcmp(before, after->ids, after->count * sizeof(*after->ids)) == 0);
+}
+
+/* 1: these are other groups than those told last, and are told from now on. */
+static int change_groups(struct people *people, uint32_t person, const struct closure_answer *after)
+{
+	const uint32_t *before;
+	size_t count;
+
+	if (index_groups(people->index, person, &before, &count) < 0)
+		return out_of_memory(people);
+	if (same_groups(before, count, after))
+		return 0;
+	if (groupings_count(people->groupings, before, count, after->ids, after->count) < 0 ||
+	    index_set_groups(people->index, person, after->ids, after->count) < 0)
+		return out_of_memory(people);
+	return 1;
+}
+
+/* A known person has another key now: to the core that is another person. */
+static int leave_key(struct people *people)
+{
+	struct output *out = people->session->out;
+	size_t size;
+	const char *key;
+
+	if (!people->known || people->key.size == 0 ||
+	    (index_flags(people->index, people->known) & INDEX_DUPLICATE))
+		return 0;
+	key = index_key(people->index, people->known, &size);
+	if (size == 0 || (size == people->key.size && memcmp(key, people->key.data, size) == 0))
+		return 0;
+	if (index_has_duplicate(people->index, key, size))
+		people->conflict = true;
+	key_encode(PROTOCOL_GONE, key, size, &out->frames);
+	out->changes++;
+	return strbuf_failed(&out->frames) ? out_of_memory(people) : 0;
+}
+
+/* groups NULL: as they were. */
+static int remember(struct people *people, unsigned flags, const struct closure_answer *groups)
+{
+	people->known = index_put(people->index, people->id, people->key.data, people->key.size,
+				  people->names, people->name_count, flags);
+	if (!people->known)
+		return out_of_memory(people);
+	return groups && change_groups(people, people->known, groups) < 0 ? -1 : 0;
 }
 
 /* --- one entry: give out --- */
@@ -540,7 +668,7 @@ static int write_record(struct people *people, const struct closure_answer *grou
 		attributes += people->slots[people->attribute_slot[i]].count > 0;
 	begin = message_begin(frames, PROTOCOL_IDENTITY);
 	record_write_head(frames, strbuf_text(&people->key), strbuf_text(&people->dn),
-			  people->groups_complete && groups->complete, disabled.always,
+			  groups->complete, disabled.always,
 			  disabled.by, disabled.from_s, attributes);
 	for (size_t i = 0; i < job->attribute_count; i++) {
 		const struct slot *slot = &people->slots[people->attribute_slot[i]];
@@ -550,57 +678,103 @@ static int write_record(struct people *people, const struct closure_answer *grou
 	record_write_groups(frames, groups->ids, groups->count);
 	message_end(frames, begin);
 	people->session->out->entries++;
+	people->session->out->changes++;
 	return strbuf_failed(frames) ? out_of_memory(people) : 0;
 }
 
-static int give_out(struct people *people, struct hash128 dn, struct problem *problem)
+static int give_out(struct people *people, struct problem *problem)
 {
 	struct closure_answer groups;
 	size_t bound;
 
-	if (effective_groups(people, dn, &groups) < 0)
+	if (effective_groups(people, people->names, people->name_count, &groups) < 0)
 		return -1;
 	bound = record_bound(people) + groups.count * TEXT_OVERHEAD;
 	if (bound > RECORD_MAX) {
 		problem_set(problem, "record-too-large", "entry has about %zu bytes", bound);
 		return 0;
 	}
-	output_make_room(people->session->out, bound + MESSAGE_HEADER_SIZE);
-	return write_record(people, &groups);
+	output_make_room(people->session->out, bound + KEY_MAX + 2 * MESSAGE_HEADER_SIZE);
+	if (people->index && leave_key(people) < 0)
+		return -1;
+	if (write_record(people, &groups) < 0)
+		return -1;
+	return people->index ? remember(people, 0, &groups) : 0;
 }
 
-static int take_user(struct people *people, struct entry *entry, struct problem *problem)
+static int take_user(struct people *people, struct entry *entry, const struct hash128 *id,
+		     struct problem *problem)
 {
-	struct hash128 dn = { 0 };
-
-	if (gather(people, entry, problem) < 0 || take_dn(people, entry, &dn, problem) < 0)
+	if (gather(people, entry, problem) < 0 || begin_names(people) < 0 ||
+	    take_dn(people, entry, problem) < 0 || take_uids(people) < 0)
 		return -1;
 	take_key(people, problem);
+	if (people->index)
+		take_id(people, id);
 	if (check_key_is_new(people, problem) < 0)
 		return -1;
 	for (size_t i = 0; i < people->slot_count && !problem->reason; i++) {
 		if (people->slots[i].wanted)
 			check_values(&people->slots[i], problem);
 	}
-	return problem->reason ? 0 : give_out(people, dn, problem);
+	return problem->reason ? 0 : give_out(people, problem);
 }
 
-static int take_message(struct people *people, LDAPMessage *message)
+/* An entry whose key cannot be read is the person it was: frozen, not gone. */
+static int keep_old_key(struct people *people)
+{
+	size_t size;
+	const char *key;
+
+	if (people->key.size > 0 || !people->known)
+		return 0;
+	key = index_key(people->index, people->known, &size);
+	strbuf_append(&people->key, key, size);
+	return strbuf_failed(&people->key) ? out_of_memory(people) : 0;
+}
+
+static int quarantine(struct people *people, const struct entry *entry,
+		      const struct problem *problem)
+{
+	unsigned flags = INDEX_QUARANTINED | (people->taken ? INDEX_DUPLICATE : 0);
+
+	if (people->index && (keep_old_key(people) < 0 || leave_key(people) < 0 ||
+			      remember(people, flags, NULL) < 0))
+		return -1;
+	output_quarantine(people->session->out, entry->dn.bv_val, entry->dn.bv_len,
+			  strbuf_text(&people->key), strbuf_text(&people->dn), problem->reason,
+			  problem->detail);
+	return 0;
+}
+
+/* The entry does not decode: what is known of it is its id at most. */
+static int take_id_alone(struct people *people, const struct hash128 *id)
+{
+	if (begin_names(people) < 0)
+		return -1;
+	if (people->index)
+		take_id(people, id);
+	return 0;
+}
+
+static int take_message(struct people *people, const struct hash128 *id, LDAPMessage *message)
 {
 	struct problem problem = { 0 };
 	struct entry entry;
-	int status = 0;
+	int status;
 
 	strbuf_clear(&people->key);
 	strbuf_clear(&people->dn);
-	if (entry_open(people->session->ld, message, &entry) < 0)
+	people->conflict = people->taken = false;
+	people->known = 0;
+	if (entry_open(people->session->ld, message, &entry) < 0) {
 		problem_set(&problem, "malformed-entry", "entry does not decode");
-	else
-		status = take_user(people, &entry, &problem);
+		status = take_id_alone(people, id);
+	} else {
+		status = take_user(people, &entry, id, &problem);
+	}
 	if (status == 0 && problem.reason)
-		output_quarantine(people->session->out, entry.dn.bv_val, entry.dn.bv_len,
-				  strbuf_text(&people->key), strbuf_text(&people->dn),
-				  problem.reason, problem.detail);
+		status = quarantine(people, &entry, &problem);
 	clear_slots(people);
 	entry_close(&entry);
 	ldap_msgfree(message);
@@ -608,18 +782,109 @@ static int take_message(struct people *people, LDAPMessage *message)
 	return status;
 }
 
-int people_read(struct people *people, const struct groupings *groupings)
+void people_use_groups(struct people *people, struct groupings *groupings)
+{
+	people->groupings = groupings;
+}
+
+int people_read(struct people *people)
 {
 	LDAPMessage *message;
 	int more;
 
-	people->closure = groupings ? groupings->closure : NULL;
-	people->groups_complete = !groupings || groupings->complete;
 	if (!people->search.started)
 		search_start(&people->search);
 	while ((more = search_next(&people->search, &message)) > 0) {
-		if (take_message(people, message) < 0)
+		if (people_take(people, NULL, message) < 0)
 			return -1;
 	}
 	return people->session->out->failed ? -1 : 0;
+}
+
+/* --- one by one --- */
+
+void people_follow(struct people *people)
+{
+	people->following = true;
+	search_finish(&people->search);
+}
+
+int people_take(struct people *people, const struct hash128 *id, LDAPMessage *message)
+{
+	if (take_message(people, id, message) < 0)
+		return -1;
+	return people->following && people->conflict ? 1 : 0;
+}
+
+uint32_t people_last(const struct people *people)
+{
+	return people->known;
+}
+
+int people_tell_groups(struct people *people, uint32_t person)
+{
+	struct output *out = people->session->out;
+	struct closure_answer answer;
+	struct protocol_groups groups;
+	const struct hash128 *names;
+	size_t count;
+	int changed;
+
+	if (index_flags(people->index, person) & (INDEX_QUARANTINED | INDEX_DUPLICATE))
+		return 0;
+	if (index_names(people->index, person, &names, &count) < 0)
+		return out_of_memory(people);
+	if (effective_groups(people, names, count, &answer) < 0)
+		return -1;
+	changed = change_groups(people, person, &answer);
+	if (changed <= 0)
+		return changed;
+	groups = (struct protocol_groups){ .complete = answer.complete,
+					   .ids = answer.ids,
+					   .count = answer.count };
+	groups.key = index_key(people->index, person, &groups.key_size);
+	output_make_room(out, KEY_MAX + answer.count * TEXT_OVERHEAD + HEAD_OVERHEAD);
+	groups_encode(&groups, &out->frames);
+	out->changes++;
+	output_pulse(out);
+	return strbuf_failed(&out->frames) ? out_of_memory(people) : 0;
+}
+
+bool people_is_canary(struct people *people, uint32_t person)
+{
+	const struct hash128 *names;
+	size_t count, size;
+	const char *key = index_key(people->index, person, &size);
+
+	if (canaries_have(people->canaries, fingerprint128(key, size)))
+		return true;
+	if (index_names(people->index, person, &names, &count) < 0)
+		return true;
+	for (size_t i = 0; i < count; i++) {
+		if (canaries_have(people->canaries, names[i]))
+			return true;
+	}
+	return false;
+}
+
+int people_gone(struct people *people, uint32_t person)
+{
+	static const struct closure_answer none = { .complete = true };
+	struct output *out = people->session->out;
+	bool duplicate = index_flags(people->index, person) & INDEX_DUPLICATE;
+	size_t size;
+	const char *key = index_key(people->index, person, &size);
+
+	if (!duplicate && index_has_duplicate(people->index, key, size))
+		return 1;
+	if (change_groups(people, person, &none) < 0)
+		return -1;
+	if (size > 0 && !duplicate) {
+		output_make_room(out, KEY_MAX + HEAD_OVERHEAD);
+		key_encode(PROTOCOL_GONE, key, size, &out->frames);
+		out->changes++;
+		output_pulse(out);
+	}
+	index_remove(people->index, person);
+	return strbuf_failed(&out->frames) ? out_of_memory(people) : 0;
 }

@@ -38,7 +38,7 @@ static int out_of_memory(struct search *search)
 	return search_fail(search);
 }
 
-static int ldap_scope_of(const struct job_search *what)
+int search_scope(const struct job_search *what)
 {
 	switch (what->scope) {
 	case LDAP_SOURCE_ONE_LEVEL: return LDAP_SCOPE_ONELEVEL;
@@ -65,7 +65,7 @@ static int send_request(struct search *search)
 	}
 	for (size_t i = 0; i < SEARCH_CONTROLS_MAX && search->controls[i]; i++)
 		controls[count++] = search->controls[i];
-	code = ldap_search_ext(session->ld, search->what->base, ldap_scope_of(search->what),
+	code = ldap_search_ext(session->ld, search->what->base, search_scope(search->what),
 			       search->what->filter, search->attributes, 0, controls, NULL, NULL,
 			       LDAP_NO_LIMIT, &search->message_id);
 	if (page)

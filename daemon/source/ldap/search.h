@@ -38,6 +38,8 @@ struct search {
 	unsigned until_look; /* entries to hand out before the socket is looked at again */
 };
 
+/* LDAP_SCOPE_… */
+int search_scope(const struct job_search *what);
 /* Send the first request. -1: outcome says why. */
 int search_start(struct search *search);
 /*

@@ -13,6 +13,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <rolebridge/base/clock.h>
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/source/ldap.h>
@@ -148,6 +149,13 @@ static int attach(struct session *session, int fd, struct err *err)
 	return 0;
 }
 
+/* A connection made later may need TLS though the first one does not. */
+static bool may_need_tls(const struct job *job)
+{
+	return job->transport == TRANSPORT_LDAPS || job->transport == TRANSPORT_STARTTLS ||
+	       (job->follow != FOLLOW_OFF && job->ca[0] != '\0');
+}
+
 int session_prepare(struct session *session, int fd, struct err *err)
 {
 	static BerMemoryFunctions functions = { lber_malloc, lber_calloc, lber_realloc, lber_free };
@@ -162,9 +170,10 @@ int session_prepare(struct session *session, int fd, struct err *err)
 	/* Large pages of entries come and go: keep the memory instead of mapping it anew. */
 	mallopt(M_MMAP_THRESHOLD, 64 * 1024 * 1024);
 	mallopt(M_TRIM_THRESHOLD, 128 * 1024 * 1024);
-	if ((job->transport == TRANSPORT_LDAPS || job->transport == TRANSPORT_STARTTLS) &&
-	    prepare_tls(job, err) < 0)
+	if (may_need_tls(job) && prepare_tls(job, err) < 0)
 		return -1;
+	/* It signs in again on every new connection. */
+	session->keeps_password = job->follow != FOLLOW_OFF;
 	if (job->bind_method == LDAP_SOURCE_BIND_SIMPLE &&
 	    secret_read_file(job->password_file, &session->password, err) < 0)
 		return err_wrap(err, "password file");
@@ -200,6 +209,7 @@ static const struct {
 	{ LDAP_DECODING_ERROR, "protocol-error" },
 	{ LDAP_FILTER_ERROR, "invalid-filter" },
 	{ LDAP_NO_MEMORY, "out-of-memory" },
+	{ LDAP_SYNC_REFRESH_REQUIRED, "refresh-required" },
 };
 
 void session_note(struct session *session, int code, const char *text, const char *doing)
@@ -238,6 +248,7 @@ int session_await(struct session *session, int message_id, LDAPMessage **ret_mes
 
 		if (type > 0) {
 			*ret_message = message;
+			session->heard_us = clock_monotonic_us();
 			return 0;
 		}
 		if (type < 0) {
@@ -343,7 +354,8 @@ int session_bind(struct session *session)
 	else
 		status = await_success(session, message_id, "server refused the bind");
 	wipe_freed = false;
-	secret_finish(&session->password);
+	if (!session->keeps_password)
+		secret_finish(&session->password);
 	if (status == 0 || session->broken)
 		return status;
 	/* "busy" and "unavailable" stay what they are; every other refusal is one. */
@@ -354,11 +366,10 @@ int session_bind(struct session *session)
 	return -1;
 }
 
-void session_finish(struct session *session)
+static void disconnect(struct session *session)
 {
 	int fd = -1;
 
-	secret_finish(&session->password);
 	if (!session->ld)
 		return;
 	/* A peer that does not read must not hold up the good-bye. */
@@ -366,4 +377,24 @@ void session_finish(struct session *session)
 		shutdown(fd, SHUT_RDWR);
 	ldap_unbind_ext(session->ld, NULL, NULL);
 	session->ld = NULL;
+}
+
+int session_reconnect(struct session *session, int fd)
+{
+	struct err err = { 0 };
+
+	disconnect(session);
+	session->broken = false;
+	if (attach(session, fd, &err) < 0) {
+		outcome_note(session->outcome, "invalid-settings", "%s", err.text);
+		session->broken = true;
+		return -1;
+	}
+	return session_secure(session) < 0 || session_bind(session) < 0 ? -1 : 0;
+}
+
+void session_finish(struct session *session)
+{
+	secret_finish(&session->password);
+	disconnect(session);
 }

@@ -19,6 +19,8 @@ struct session {
 	struct output *out;
 	struct outcome *outcome;
 	struct secret password;
+	bool keeps_password; /* to sign in again; else it is wiped after the bind */
+	int64_t heard_us;    /* the last answer, clock_monotonic_us */
 	bool broken; /* the connection cannot be used any more: libldap would try to make a new one */
 };
 
@@ -26,7 +28,7 @@ struct session {
 int session_prepare(struct session *session, int fd, struct err *err);
 /* TLS, as the job says. -1: outcome says why. */
 int session_secure(struct session *session);
-/* Sign in, then wipe the password. -1: outcome says why. */
+/* Sign in, then wipe the password if it is not kept. -1: outcome says why. */
 int session_bind(struct session *session);
 /*
  * The next message for this operation, within the job's time for an answer; what is gathered goes
@@ -37,6 +39,11 @@ int session_await(struct session *session, int message_id, LDAPMessage **ret_mes
 void session_note(struct session *session, int code, const char *text, const char *doing);
 /* The same for libldap's last error; the session is broken. */
 void session_note_last(struct session *session, const char *doing);
+/*
+ * The next connection, to the server that the job names now: fd is taken over, secured and bound.
+ * -1: outcome says why.
+ */
+int session_reconnect(struct session *session, int fd);
 void session_finish(struct session *session);
 
 #endif

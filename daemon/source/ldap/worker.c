@@ -1,7 +1,7 @@
 /*
- * The ldap worker: one process, one server, one read. In comes the job with a
- * connected socket; out go identities and, always last, how it ended. After
- * worker_lock it can read, write, wait and allocate: nothing else.
+ * The ldap worker: one process, one read of one server, and what changes after it. In comes
+ * the job with a connected socket; out go identities, how the read ended, and, when the
+ * job says to follow, changes. After worker_lock it can read, write, wait and allocate: nothing else.
  */
 #include <rolebridge/source/ldap.h>
 
@@ -14,11 +14,8 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/base/worker.h>
 
-#include "canary.h"
-#include "groupings.h"
-#include "people.h"
+#include "follow.h"
 #include "sasl.h"
-#include "session.h"
 
 /* A million users with ten million memberships need about a tenth. */
 #define WORKER_MEMORY_MAX ((size_t)4 * 1024 * 1024 * 1024)
@@ -31,44 +28,6 @@ static const int syscalls[] = {
 	SYS_gettimeofday,	SYS_time,     SYS_sysinfo, /* qsort asks how much memory there is */
 	SYS_clock_nanosleep,
 };
-
-/* Behind the lock: ask, read, stream. Everything that goes wrong is in the outcome. */
-static void read_directory(struct session *session, struct groupings *groupings)
-{
-	const struct job *job = session->job;
-	bool with_groups = job->wanted_count > 0;
-	struct canaries canaries;
-	struct people *people = NULL;
-	struct err err = { 0 };
-
-	if (canaries_init(&canaries, job, with_groups, &err) < 0)
-		outcome_note(session->outcome, "out-of-memory", "%s", err.text);
-	else
-		people = people_create(session, &canaries);
-	if (people && with_groups) {
-		output_phase(session->out, PHASE_GROUPS);
-		session->out->holding = true;
-		if (groupings_read(session, people_search(people), &canaries, groupings) < 0) {
-			people_destroy(people);
-			people = NULL;
-		}
-	}
-	if (people) {
-		output_phase(session->out, PHASE_USERS);
-		output_release(session->out);
-		if (people_read(people, with_groups ? groupings : NULL) == 0) {
-			const char *missing = canaries_missing(&canaries);
-			if (missing)
-				outcome_note(session->outcome, "canary-missing",
-					     "entry '%s' was not among those read", missing);
-			if (session->out->entries + session->out->quarantined == 0)
-				outcome_note(session->outcome, "empty-result",
-					     "no user was found below '%s'", job->users.base);
-		}
-	}
-	people_destroy(people);
-	canaries_finish(&canaries);
-}
 
 /* After the last user, when the counts are known. In an incomplete read only what was found. */
 static void tell_groups(const struct job *job, const struct groupings *groupings,
@@ -128,11 +87,35 @@ static int sign_in(struct session *session)
 	return -1;
 }
 
-static void run_job(const struct job *job, int fd, struct output *out)
+static void tell_mode(const struct follow *follow)
+{
+	struct protocol_mode mode = { .mode = follow->ops->mode,
+				      .vendor = root_vendor_name(follow->root.vendor),
+				      .identity = follow->root.identity };
+
+	mode_encode(&mode, &follow->out->frames);
+}
+
+static void read_directory(struct follow *follow)
+{
+	struct session *session = follow->session;
+
+	output_phase(follow->out, PHASE_TLS);
+	if (session_secure(session) < 0)
+		return;
+	output_phase(follow->out, PHASE_BIND);
+	if (sign_in(session) < 0 || follow_choose(follow) < 0)
+		return;
+	follow_read(follow);
+	if (follow->ops && !session->outcome->incomplete)
+		tell_mode(follow);
+}
+
+static void run_job(struct job *job, int fd, struct output *out, struct message_stream *commands)
 {
 	struct outcome outcome = { 0 };
 	struct session session = { .job = job, .out = out, .outcome = &outcome };
-	struct groupings groupings = { 0 };
+	struct follow follow = { .job = job, .session = &session, .out = out };
 	struct err err = { 0 };
 
 	if (prepare(&session, fd, &err) < 0) {
@@ -140,53 +123,44 @@ static void run_job(const struct job *job, int fd, struct output *out)
 		/* The lock may not be in place: this connection is not used. */
 		session.broken = true;
 	} else {
-		output_phase(out, PHASE_TLS);
-		if (session_secure(&session) == 0) {
-			output_phase(out, PHASE_BIND);
-			if (sign_in(&session) == 0)
-				read_directory(&session, &groupings);
-		}
+		read_directory(&follow);
 	}
-	tell_groups(job, &groupings, &outcome, out);
+	tell_groups(job, &follow.groupings, &outcome, out);
 	tell_end(&outcome, out);
+	if (follow.ops && !outcome.incomplete && !out->failed)
+		follow_run(&follow, commands);
 	session_finish(&session);
-	groupings_finish(&groupings);
+	follow_finish(&follow);
 }
 
-static int receive_job(int socket, struct arena *arena, struct job *ret_job, int *ret_fd,
-		       struct err *err)
+static int receive_job(struct message_stream *commands, struct arena *arena, struct job *ret_job,
+		       int *ret_fd)
 {
-	struct message_stream *stream = message_stream_create(socket, PROTOCOL_JOB_MAX);
 	struct message message;
-	int status = -1;
+	struct err err = { 0 };
 
-	if (!stream)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	if (message_receive(stream, 0, &message, ret_fd, err) == 1) {
-		if (message.type != PROTOCOL_JOB || *ret_fd < 0)
-			err_set(err, ERR_PROTOCOL, "no job with a connection came");
-		else
-			status = job_decode(&message.body, arena, ret_job, err);
-	}
-	message_stream_destroy(stream);
-	return status;
+	if (message_receive(commands, 0, &message, ret_fd, &err) != 1 ||
+	    message.type != PROTOCOL_JOB || *ret_fd < 0)
+		return -1;
+	return job_decode(&message.body, arena, ret_job, &err);
 }
 
 int ldap_worker_main(int socket)
 {
 	struct arena *arena = arena_create(JOB_MEMORY_MAX);
+	struct message_stream *commands = message_stream_create(socket, PROTOCOL_JOB_MAX);
 	struct output out = output_init(socket);
 	struct job job;
-	struct err err = { 0 };
 	int fd = -1, status = 1;
 
 	/* A directory that goes away shows as an error of write, not as a signal. */
 	signal(SIGPIPE, SIG_IGN);
-	if (arena && receive_job(socket, arena, &job, &fd, &err) == 0) {
-		run_job(&job, fd, &out);
+	if (arena && commands && receive_job(commands, arena, &job, &fd) == 0) {
+		run_job(&job, fd, &out, commands);
 		status = out.failed ? 1 : 0;
 	}
 	output_finish(&out);
+	message_stream_destroy(commands);
 	arena_destroy(arena);
 	return status;
 }
