@@ -43,6 +43,18 @@ static bool is_uuid(const char *text, size_t size)
 	return uuid_parse(copy, &uuid);
 }
 
+/* nsUniqueId of 389 Directory Server: the digits of a UUID, parted in another way. */
+static bool is_ns_unique_id(const char *text, size_t size)
+{
+	if (size != 35)
+		return false;
+	for (size_t i = 0; i < size; i++) {
+		if (i % 9 == 8 ? text[i] != '-' : !strchr("0123456789abcdefABCDEF", text[i]))
+			return false;
+	}
+	return true;
+}
+
 int group_local_normalize(const char *text, size_t size, struct strbuf *out, struct err *err)
 {
 	size_t begin = out->size;
@@ -83,7 +95,8 @@ int group_name_normalize(const char *text, const char *const *sources, size_t so
 	size_t prefix = source_prefix(text);
 
 	if (prefix == 0) {
-		if (!dn_looks_like(text) && !is_uuid(text, strlen(text)))
+		if (!dn_looks_like(text) && !is_uuid(text, strlen(text)) &&
+		    !is_ns_unique_id(text, strlen(text)))
 			return err_set(err, ERR_INVALID,
 				       "group '%s' is neither a DN, nor a UUID, nor SOURCE:name",
 				       text);
