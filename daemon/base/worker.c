@@ -91,9 +91,10 @@ static int launch_with_environment(struct launch *launch, struct strbuf texts[st
 	static char zone[] = "TZ=UTC0";
 	/*
 	 * Each message is a tree of hundreds of small pieces, made and freed at once: kept by size they need no
-	 * merging and splitting, a sixth of what a sign-in costs. At 200 of each of 64 sizes that is bounded.
+	 * merging and splitting, a sixth of what a sign-in costs. Two verifiers need more than a few hundred of
+	 * some of the 64 sizes; at 500 of each that is bounded.
 	 */
-	static char allocator[] = "GLIBC_TUNABLES=glibc.malloc.tcache_count=200";
+	static char allocator[] = "GLIBC_TUNABLES=glibc.malloc.tcache_count=500";
 	size_t count = 0;
 
 	launch->environment[count++] = zone;

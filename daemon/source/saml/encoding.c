@@ -137,6 +137,20 @@ int base64_decode(const char *text, size_t size, size_t max, struct arena *arena
 	return 0;
 }
 
+bool base64_decode_plain(const char *text, size_t size, unsigned char *out, size_t *ret_size)
+{
+	struct base64 b = { .out = out };
+	size_t at = take_run(&b, (const unsigned char *)text, 0, size);
+
+	for (; at < size; at++)
+		if (!take_one(&b, (unsigned char)text[at]))
+			return false;
+	if (size % 4 != 0 || !take_end(&b))
+		return false;
+	*ret_size = b.size;
+	return true;
+}
+
 /* --- percent-encoding --- */
 
 int percent_decode(struct bytes_view text, struct arena *arena, const char **ret_text,

@@ -22,6 +22,8 @@ struct bytes_view {
  */
 int base64_decode(const char *text, size_t size, size_t max, struct arena *arena,
 		  struct bytes_view *ret_bytes, struct saml_refusal *ret_refusal);
+/* The same without anything to skip, into size / 4 * 3 bytes of the caller's; false: another text than that. */
+bool base64_decode_plain(const char *text, size_t size, unsigned char *out, size_t *ret_size);
 /* Percent-decoded into the arena; NUL, malformed escapes and invalid UTF-8 are refused: query-malformed. */
 int percent_decode(struct bytes_view text, struct arena *arena, const char **ret_text,
 		   struct saml_refusal *ret_refusal);

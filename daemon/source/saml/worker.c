@@ -39,9 +39,9 @@
 #define JOB_ARENA_MAX (32 * MEBIBYTE)
 /*
  * Lasso loses memory on messages it refuses, and the decoded signature of each redirect: look now and then,
- * ask to be replaced. The largest message makes buffers grow by half of this, once.
+ * ask to be replaced. The largest message makes buffers, and what the allocator keeps by size, grow by half of this, once.
  */
-#define GROWTH_MAX (2 * MEBIBYTE)
+#define GROWTH_MAX (3 * MEBIBYTE)
 #define LOOK_EACH_JOBS 64
 
 /* --- state --- */

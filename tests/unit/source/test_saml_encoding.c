@@ -67,6 +67,28 @@ static void decodes_base64(void **state)
 	}
 }
 
+/* The same text gives the same bytes, and none with breaks is plain. */
+static void decodes_plain_base64(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(base64_rows); i++) {
+		const struct base64_row *row = &base64_rows[i];
+		bool breaks = row->text[strcspn(row->text, " \t\r\n")] != '\0';
+		bool plain = row->bytes && !breaks;
+		unsigned char bytes[256];
+		size_t size = 99;
+
+		if (!row->text[0] ||
+		    strcmp(row->reason ? row->reason : "", "message-too-large") == 0)
+			plain = true;
+		if (base64_decode_plain(row->text, strlen(row->text), bytes, &size) != plain)
+			fail_msg("%s", row->name);
+		if (plain && row->bytes &&
+		    (size != strlen(row->bytes) || memcmp(bytes, row->bytes, size) != 0))
+			fail_msg("%s: %zu bytes", row->name, size);
+	}
+}
+
 static void bounds_base64_before_it_allocates(void **state)
 {
 	AUTO(arena) struct arena *arena = arena_create(1024);
@@ -239,6 +261,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(decodes_base64),
+		cmocka_unit_test(decodes_plain_base64),
 		cmocka_unit_test(bounds_base64_before_it_allocates),
 		cmocka_unit_test(decodes_percent),
 		cmocka_unit_test(inflates_within_bounds),
