@@ -1,6 +1,8 @@
 /* Descriptions and values of directories (see directory.h). Nothing fails but by answer. */
 #include "directory.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -65,6 +67,26 @@ bool directory_guid_text(const void *value, size_t size, char ret_text[static UU
 	for (size_t i = 0; i < sizeof(uuid.byte); i++)
 		uuid.byte[i] = bytes[order[i]];
 	uuid_format(&uuid, ret_text);
+	return true;
+}
+
+/* u8 revision, u8 count, 48 bits of authority, big-endian, then `count` times 32, little-endian. */
+bool directory_sid_text(const void *value, size_t size, char ret_text[static SID_TEXT_SIZE])
+{
+	const unsigned char *bytes = value;
+	uint64_t authority = 0;
+	int used;
+
+	if (size < 8 || bytes[0] != 1 || bytes[1] > 15 || size != 8 + (size_t)bytes[1] * 4)
+		return false;
+	for (size_t i = 2; i < 8; i++)
+		authority = authority << 8 | bytes[i];
+	used = snprintf(ret_text, SID_TEXT_SIZE, "S-1-%" PRIu64, authority);
+	for (size_t i = 8; i < size; i += 4) {
+		uint32_t part = (uint32_t)bytes[i] | (uint32_t)bytes[i + 1] << 8 |
+				(uint32_t)bytes[i + 2] << 16 | (uint32_t)bytes[i + 3] << 24;
+		used += snprintf(ret_text + used, SID_TEXT_SIZE - (size_t)used, "-%" PRIu32, part);
+	}
 	return true;
 }
 

@@ -36,6 +36,14 @@ bool directory_range_is_whole(const struct directory_range *range);
  */
 bool directory_guid_text(const void *value, size_t size, char ret_text[static UUID_TEXT_SIZE]);
 
+/* "S-1-5-21-…": revision, 48 bits and up to 15 times 32. */
+#define SID_TEXT_SIZE 192
+/*
+ * objectSid to the text every tool of its vendor shows (MS-DTYP 2.4.2.1). false unless it is of the form
+ * of 2.4.2.2.
+ */
+bool directory_sid_text(const void *value, size_t size, char ret_text[static SID_TEXT_SIZE]);
+
 /* RFC 4517 3.3.21: the size of the DN in "DN#'0101'B"; the number is not part of the name. */
 size_t directory_unique_name_size(const char *value, size_t size);
 

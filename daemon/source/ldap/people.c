@@ -21,6 +21,7 @@
 #include "../directory.h"
 #include "../disabled.h"
 #include "entry.h"
+#include "primary.h"
 #include "index.h"
 
 #define VALUE_MAX (1024u * 1024)
@@ -33,7 +34,7 @@
 struct slot {
 	const char *name;
 	size_t size;
-	bool is_guid;
+	enum { VALUE_TEXT, VALUE_GUID, VALUE_SID } form;
 	bool wanted;	       /* goes into the record, so its values must be text */
 	bool present;	       /* in this entry */
 	size_t first;	       /* of its values in people.gathered */
@@ -55,12 +56,13 @@ struct people {
 	struct slot *slots;
 	size_t slot_count,
 		next_slot; /* servers send attributes in the same order again and again */
-	size_t key_slot, uid_slot, id_slot;
-	bool uses_uid;		/* memberUid may name users */
-	bool has_id;		/* id_slot is asked for */
-	struct index *index;	/* who is known; NULL: nobody asks later */
+	size_t key_slot, uid_slot, id_slot, sid_slot, primary_slot;
+	bool uses_uid;	     /* memberUid may name users */
+	bool uses_primary;   /* primaryGroupID may name a group */
+	bool has_id;	     /* id_slot is asked for */
+	struct index *index; /* who is known; NULL: nobody asks later */
 	const char *id_attribute;
-	bool following; /* the read is over: entries come one by one */
+	bool following;		/* the read is over: entries come one by one */
 	size_t *attribute_slot; /* for each of job->attributes */
 	struct marker *markers;
 	size_t marker_count;
@@ -104,13 +106,16 @@ static size_t slot_for(struct people *people, const char *name, size_t size)
 			return i;
 	}
 	*slot = (struct slot){ .name = name, .size = size };
-	slot->is_guid = size == strlen("objectGUID") && strncasecmp(name, "objectGUID", size) == 0;
+	if (size == strlen("objectGUID") && strncasecmp(name, "objectGUID", size) == 0)
+		slot->form = VALUE_GUID;
+	if (size == strlen("objectSid") && strncasecmp(name, "objectSid", size) == 0)
+		slot->form = VALUE_SID;
 	return people->slot_count++;
 }
 
 static int prepare_slots(struct people *people, const struct job *job)
 {
-	size_t most = job->attribute_count + job->disabled.count + 3;
+	size_t most = job->attribute_count + job->disabled.count + 5;
 
 	people->slots = alloc_zeroed(most, sizeof(*people->slots));
 	people->attribute_slot = alloc_zeroed(job->attribute_count + 1, sizeof(size_t));
@@ -135,6 +140,13 @@ static int prepare_slots(struct people *people, const struct job *job)
 		people->uses_uid |= strcasecmp(job->members.items[i], "memberUid") == 0;
 	if (people->uses_uid)
 		people->uid_slot = slot_for(people, "uid", strlen("uid"));
+	people->uses_primary = job->wanted_count > 0 && primary_is_asked(job->key);
+	if (people->uses_primary) {
+		people->sid_slot =
+			slot_for(people, PRIMARY_SID_ATTRIBUTE, strlen(PRIMARY_SID_ATTRIBUTE));
+		people->primary_slot = slot_for(people, PRIMARY_NUMBER_ATTRIBUTE,
+						strlen(PRIMARY_NUMBER_ATTRIBUTE));
+	}
 	people->has_id = people->id_attribute != NULL;
 	if (people->has_id)
 		people->id_slot =
@@ -330,6 +342,23 @@ static bool utf8_text(const struct berval *value)
 	return text_is_utf8(value->bv_val, value->bv_len);
 }
 
+/* What is no text as it comes is written as one. The most it takes, with NUL. */
+static size_t form_size(const struct slot *slot)
+{
+	static const size_t sizes[] = {
+		[VALUE_TEXT] = 0, [VALUE_GUID] = UUID_TEXT_SIZE, [VALUE_SID] = SID_TEXT_SIZE
+	};
+
+	return sizes[slot->form];
+}
+
+/* text: form_size bytes. false: the value is not of this form. */
+static bool form_text(const struct slot *slot, const struct berval *value, char *text)
+{
+	return slot->form == VALUE_GUID ? directory_guid_text(value->bv_val, value->bv_len, text)
+					: directory_sid_text(value->bv_val, value->bv_len, text);
+}
+
 /* UUIDs are compared without regard to case (RFC 4530 2.3): one spelling for all. */
 static void lower_uuid(struct strbuf *key)
 {
@@ -349,7 +378,7 @@ static void lower_uuid(struct strbuf *key)
 static void take_key(struct people *people, struct problem *problem)
 {
 	const struct slot *slot = &people->slots[people->key_slot];
-	char guid[UUID_TEXT_SIZE];
+	char text[SID_TEXT_SIZE];
 
 	strbuf_clear(&people->key);
 	if (slot->count != 1) {
@@ -358,12 +387,12 @@ static void take_key(struct people *people, struct problem *problem)
 			    people->session->job->key);
 		return;
 	}
-	if (slot->is_guid) {
-		if (directory_guid_text(slot->values[0].bv_val, slot->values[0].bv_len, guid))
-			strbuf_puts(&people->key, guid);
+	if (slot->form != VALUE_TEXT) {
+		if (form_text(slot, &slot->values[0], text))
+			strbuf_puts(&people->key, text);
 		else
-			problem_set(problem, "invalid-key", "key has %zu bytes instead of 16",
-				    (size_t)slot->values[0].bv_len);
+			problem_set(problem, "invalid-key", "key is no %s",
+				    slot->form == VALUE_GUID ? "GUID of 16 bytes" : "SID");
 		return;
 	}
 	if (slot->values[0].bv_len == 0 || slot->values[0].bv_len > KEY_MAX ||
@@ -464,6 +493,13 @@ static int take_dn(struct people *people, const struct entry *entry, struct prob
 
 /* --- values --- */
 
+static bool value_is_good(const struct slot *slot, const struct berval *value)
+{
+	char text[SID_TEXT_SIZE];
+
+	return slot->form == VALUE_TEXT ? utf8_text(value) : form_text(slot, value, text);
+}
+
 static void check_values(const struct slot *slot, struct problem *problem)
 {
 	for (size_t i = 0; i < slot->count && !problem->reason; i++) {
@@ -472,7 +508,7 @@ static void check_values(const struct slot *slot, struct problem *problem)
 			problem_set(problem, "value-too-large",
 				    "a value of attribute '%.*s' has %zu bytes", (int)slot->size,
 				    slot->name, (size_t)value->bv_len);
-		else if (slot->is_guid ? value->bv_len != 16 : !utf8_text(value))
+		else if (!value_is_good(slot, value))
 			problem_set(problem, "invalid-utf8",
 				    "a value of attribute '%.*s' is not valid UTF-8 text",
 				    (int)slot->size, slot->name);
@@ -503,8 +539,7 @@ static size_t record_bound(const struct people *people)
 	for (size_t i = 0; i < job->attribute_count; i++) {
 		const struct slot *slot = &people->slots[people->attribute_slot[i]];
 		for (size_t v = 0; v < slot->count; v++)
-			bound += slot->values[v].bv_len + TEXT_OVERHEAD +
-				 (slot->is_guid ? UUID_TEXT_SIZE : 0);
+			bound += slot->values[v].bv_len + TEXT_OVERHEAD + form_size(slot);
 	}
 	return bound;
 }
@@ -533,16 +568,17 @@ static int write_attribute(struct people *people, const char *name, const struct
 		return -1;
 	strbuf_clear(&people->guids);
 	/* Room first: the texts must not move once they are pointed at. */
-	if (slot->is_guid && !strbuf_reserve(&people->guids, slot->count * UUID_TEXT_SIZE))
+	if (slot->form != VALUE_TEXT &&
+	    !strbuf_reserve(&people->guids, slot->count * form_size(slot)))
 		return out_of_memory(people);
 	for (size_t i = 0; i < slot->count; i++) {
 		people->values[i] = slot->values[i].bv_val;
 		people->sizes[i] = slot->values[i].bv_len;
-		if (slot->is_guid) {
-			char *text = people->guids.data + i * UUID_TEXT_SIZE;
-			directory_guid_text(slot->values[i].bv_val, slot->values[i].bv_len, text);
+		if (slot->form != VALUE_TEXT) {
+			char *text = people->guids.data + i * form_size(slot);
+			form_text(slot, &slot->values[i], text);
 			people->values[i] = text;
-			people->sizes[i] = UUID_TEXT_SIZE - 1;
+			people->sizes[i] = strlen(text);
 		}
 	}
 	record_write_attribute(&people->session->out->frames, name, people->values, people->sizes,
@@ -568,10 +604,27 @@ static int take_uids(struct people *people)
 	return 0;
 }
 
+/* And under that of the primary group, of which no member list tells. */
+static void take_primary(struct people *people, struct problem *problem)
+{
+	const struct slot *sid = &people->slots[people->sid_slot];
+	const struct slot *number = &people->slots[people->primary_slot];
+
+	if (!people->uses_primary || sid->count == 0 || number->count == 0)
+		return;
+	if (sid->count == 1 && number->count == 1 &&
+	    primary_person_name(&sid->values[0], &number->values[0],
+				&people->names[people->name_count]))
+		people->name_count++;
+	else
+		problem_set(problem, "invalid-primary-group",
+			    "objectSid and primaryGroupID name no group");
+}
+
 /* Room for the names of the entry at hand; it has none yet. */
 static int begin_names(struct people *people)
 {
-	size_t most = 1 + (people->uses_uid ? people->slots[people->uid_slot].count : 0);
+	size_t most = 2 + (people->uses_uid ? people->slots[people->uid_slot].count : 0);
 	void *names;
 
 	people->name_count = 0;
@@ -668,8 +721,8 @@ static int write_record(struct people *people, const struct closure_answer *grou
 		attributes += people->slots[people->attribute_slot[i]].count > 0;
 	begin = message_begin(frames, PROTOCOL_IDENTITY);
 	record_write_head(frames, strbuf_text(&people->key), strbuf_text(&people->dn),
-			  groups->complete, disabled.always,
-			  disabled.by, disabled.from_s, attributes);
+			  groups->complete, disabled.always, disabled.by, disabled.from_s,
+			  attributes);
 	for (size_t i = 0; i < job->attribute_count; i++) {
 		const struct slot *slot = &people->slots[people->attribute_slot[i]];
 		if (slot->count > 0 && write_attribute(people, job->attributes[i].name, slot) < 0)
@@ -708,6 +761,7 @@ static int take_user(struct people *people, struct entry *entry, const struct ha
 	if (gather(people, entry, problem) < 0 || begin_names(people) < 0 ||
 	    take_dn(people, entry, problem) < 0 || take_uids(people) < 0)
 		return -1;
+	take_primary(people, problem);
 	take_key(people, problem);
 	if (people->index)
 		take_id(people, id);

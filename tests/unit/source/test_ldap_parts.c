@@ -91,7 +91,6 @@ static void test_url_too_long(void **state)
 	assert_int_equal(server_parse(url, &server, NULL), 0);
 }
 
-
 static void test_disabled_markers(void **state)
 {
 	static const struct {
@@ -238,6 +237,40 @@ static void test_ranges(void **state)
 		if (cases[i].is_range)
 			assert_int_equal(range.base_size, strlen("member"));
 	}
+}
+
+static void test_sid(void **state)
+{
+	static const struct {
+		size_t size;
+		const char *bytes, *text; /* NULL: refused */
+	} cases[] = {
+		{ 28,
+		  "\x01\x05\0\0\0\0\0\x05\x15\0\0\0\x13\x34\xbd\x0a\x1b\x21\x31\x8c\x60\xff\x0f\x09\xf4\x01\0\0",
+		  "S-1-5-21-180171795-2352029979-152043360-500" },
+		{ 12, "\x01\x01\0\0\0\0\0\x01\0\0\0\0", "S-1-1-0" },
+		{ 8, "\x01\x00\xff\xff\xff\xff\xff\xff", "S-1-281474976710655" },
+		{ 12, "\x01\x01\0\0\0\0\0\x05\xff\xff\xff\xff", "S-1-5-4294967295" },
+		{ 0, "", NULL },
+		{ 11, "\x01\x01\0\0\0\0\0\x05\0\0\0", NULL },
+		{ 13, "\x01\x01\0\0\0\0\0\x05\0\0\0\0\0", NULL },
+		{ 12, "\x02\x01\0\0\0\0\0\x05\0\0\0\0", NULL },
+		{ 12, "S-1-5-21-512", NULL },
+	};
+	char longest[8 + 15 * 4], text[SID_TEXT_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		bool good = directory_sid_text(cases[i].bytes, cases[i].size, text);
+		assert_int_equal(good, cases[i].text != NULL);
+		if (good)
+			assert_string_equal(text, cases[i].text);
+	}
+	memset(longest, 0xff, sizeof(longest));
+	longest[0] = 1;
+	longest[1] = 15;
+	assert_true(directory_sid_text(longest, sizeof(longest), text));
+	assert_int_equal(strlen(text), strlen("S-1-281474976710655") + 15 * strlen("-4294967295"));
 }
 
 static void test_guid(void **state)
@@ -436,6 +469,7 @@ int main(void)
 		cmocka_unit_test(test_markers_without_meaning),
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_guid),
+		cmocka_unit_test(test_sid),
 		cmocka_unit_test(test_attributes),
 		cmocka_unit_test(test_canaries),
 		cmocka_unit_test(test_group_canary),
