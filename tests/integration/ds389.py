@@ -110,6 +110,8 @@ class Ds389(LdapServer):
             lines = [line.replace("nsslapd-pluginenabled: off", "nsslapd-pluginEnabled: on") for line in lines]
         if name.startswith("dn: cn=internationalization plugin"):
             lines = [line.replace("nsslapd-pluginenabled: on", "nsslapd-pluginEnabled: off") for line in lines]
+        if name.startswith("dn: cn=memberof plugin"):
+            lines += ["memberOfAutoAddOC: nsMemberOf"]
         if name.startswith("dn: cn=retro changelog"):
             # By this the content synchronization plug-in finds changed entries.
             lines += ["nsslapd-attribute: nsuniqueid:targetUniqueId"]

@@ -109,7 +109,7 @@ def provisioned():
 class SambaDc(LdapServer):
     vendor = "active-directory"
     suffix = SUFFIX
-    root_dn = f"Administrator@{REALM.lower()}"
+    root_dn = f"CN=Administrator,CN=Users,{SUFFIX}"
     password = PASSWORD
 
     def __init__(self, entries="", *, folder=None):
