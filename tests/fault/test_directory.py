@@ -35,6 +35,7 @@ sources:
     page_size: 5
     timeouts: {{connect: 2s, answer: {answer}}}
     interval: {interval}
+    follow: {{mode: off}}
 """
 
 

@@ -125,7 +125,7 @@ static const struct option_table timeout_table = {
 };
 
 static const struct option follow_options[] = {
-	{ "mode", OPTION_ENUM, 0, OPTION_FIELD(struct ldap_follow_settings, mode), 0, 0, "off",
+	{ "mode", OPTION_ENUM, 0, OPTION_FIELD(struct ldap_follow_settings, mode), 0, 0, "auto",
 	  follow_choices, NULL,
 	  "How changes are learned between full reads. `sync`: the server tells them (RFC 4533; "
 	  "OpenLDAP with syncprov, 389 Directory Server with its content synchronization "

@@ -1,0 +1,450 @@
+"""A real slapd that tells what changes, and a daemon that follows it: every change, every accident."""
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bridge import Bridge
+from fake_directory import Listener, close
+from slapd import BASE_ENTRIES, GROUPS, PEOPLE, SUFFIX, Authority, Slapd, free_port, group, group_dn, person
+
+SECONDS = 20
+
+RULES = f"""
+profiles:
+  - {{name: administrator, permissions: ["*:*@all"]}}
+  - {{name: manager, permissions: ["accounts:*@all"]}}
+  - {{name: viewer, permissions: ["accounts:read@own"]}}
+segments: [All]
+roles:
+  - {{name: sales, description: Sells, classifications: [Sales], segments: [All], permissions: ["quotes:*@own"]}}
+  - {{name: support, description: Helps, classifications: [Support], segments: [All], permissions: ["cases:*@own"]}}
+  - {{name: night, description: Watches, classifications: [Support], segments: [All], permissions: ["cases:*@own"]}}
+rules:
+  - id: managers
+    groups: ["{group_dn('managers')}"]
+    grant: {{profile: manager}}
+  - id: sales
+    groups: ["{group_dn('sales')}"]
+    grant: {{roles: [sales]}}
+  - id: engineers
+    when: "(title=engineer)"
+    grant: {{roles: [support]}}
+"""
+NIGHT = f"""  - id: night
+    groups: ["{group_dn('night')}"]
+    grant: {{roles: [night]}}
+"""
+POLICY = """
+policy:
+  default_profile: viewer
+  missing_runs: 1
+  missing_grace: 0
+  limits: {disables_min: 1000, disables_max: 1000, removals_min: 1000, group_loss_percent: 100,
+           new_administrators: 1000, first_sync_administrators: true}
+"""
+
+
+def people():
+    """u0 to u9; a group in a group; one that no rule names yet."""
+    return [person(f"u{i}") for i in range(10)] + [
+        group("managers", ["uid=u1"]),
+        group("sales", ["uid=u2", group_dn("north")]),
+        group("north", ["uid=u3"]),
+        group("night", ["uid=u4"]),
+    ]
+
+
+def config(*urls, ca=None, password=None, rules=RULES, more="", root=f"cn=admin,{SUFFIX}", timeouts="", bind=None):
+    servers = ", ".join(f'"{url}"' for url in urls)
+    bind = bind or f'{{dn: "{root}", password_file: {password}}}'
+    return f"""{rules}{POLICY}
+sources:
+  - name: corp
+    type: ldap
+    servers: [{servers}]
+    {f'ca: {ca}' if ca else 'tls: none'}
+    {'' if ca else 'allow_cleartext: true'}
+    bind: {bind}
+    users: {{base: "{PEOPLE}"}}
+    groups: {{base: "{GROUPS}"}}
+    attributes: [{{name: title}}]
+    timeouts: {{connect: 2s, answer: 5s{timeouts}}}
+    follow: {{mode: auto}}
+    {more}
+"""
+
+
+class Followed(Bridge):
+    """With what the tests ask again and again."""
+
+    def source(self):
+        (source,) = self.ctl("status")["sources"]
+        return source
+
+    def follow(self):
+        return self.source()["follow"]
+
+    def shown(self, name):
+        result = self.run("users", "show", name)
+        return None if result.returncode else self.ctl("users", "show", name)
+
+    def roles(self, name):
+        shown = self.shown(name)
+        return shown and {g["name"] for g in shown["grants"] if g["kind"] == "role"}
+
+    def until(self, condition, what, seconds=SECONDS):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"{what}: {self.follow()}\n{self.logged()[-3000:]}"
+            time.sleep(0.02)
+
+    def connected(self, **more):
+        """Following, and with at least as many of each as said."""
+        def is_so():
+            state = self.follow()
+            return state["connected"] and all(state[name] >= least for name, least in more.items())
+        self.until(is_so, f"connected {more}")
+        return self.follow()
+
+    def worker(self):
+        """The pid of its ldap worker."""
+        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        for pid in " ".join(c.read_text() for c in children).split():
+            if b"ldap" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                return int(pid)
+        return None
+
+
+def attribute(uid, lines):
+    return f"dn: uid={uid},{PEOPLE}\nchangetype: modify\n{lines}\n\n"
+
+
+def membership(name, verb, *members):
+    lines = "".join(f"member: {m if '=' in m else f'uid={m},{PEOPLE}'}\n" for m in members)
+    return f"dn: {group_dn(name)}\nchangetype: modify\n{verb}: member\n{lines}\n"
+
+
+@pytest.fixture(name="directory")
+def make_directory():
+    with Slapd(BASE_ENTRIES + "".join(people()), syncprov=True) as slapd:
+        yield slapd
+
+
+@pytest.fixture(name="bridge")
+def make_bridge(directory):
+    with Followed(config(directory.url, password=directory.password_file)) as bridge:
+        bridge.connected()
+        yield bridge
+
+
+def test_status_says_how_it_is_followed(bridge, directory):
+    state = bridge.follow()
+    assert state["mode"] == "sync" and state["vendor"] == "openldap" and state["server"] == directory.url, state
+    assert state["problem"] == "" and state["full"] and state["contact"], state
+    assert state["reconnects"] == state["restarts"] == 0, state
+    source = bridge.source()
+    assert source["interval_s"] == 86400 and source["entries"] == 10 and source["failures"] == 0, source
+
+
+def test_changes_of_people(bridge, directory):
+    directory.modify(attribute("u5", "add: title\ntitle: engineer\n-"))
+    bridge.until(lambda: bridge.roles("u5") == {"support"}, "role by title")
+    directory.modify(attribute("u5", "delete: title\n-"))
+    bridge.until(lambda: bridge.roles("u5") == set(), "role gone with the title")
+    directory.add(person("new", "title: engineer"))
+    bridge.until(lambda: bridge.roles("new") == {"support"}, "somebody new")
+    state = bridge.follow()
+    assert state["changes"] >= 3 and state["restarts"] == 0 and state["change"], state
+
+
+def test_changes_of_groups(bridge, directory):
+    assert bridge.roles("u2") == bridge.roles("u3") == {"sales"}
+    directory.modify(membership("managers", "add", "u6"))
+    bridge.until(lambda: bridge.shown("u6")["profile"] == "manager", "member of managers")
+    directory.modify(membership("north", "add", "u7"))
+    bridge.until(lambda: bridge.roles("u7") == {"sales"}, "member of a group in the group")
+    directory.modify(membership("sales", "delete", group_dn("north")))
+    bridge.until(lambda: bridge.roles("u3") == bridge.roles("u7") == set(), "the group leaves the group")
+    assert bridge.roles("u2") == {"sales"}
+    assert bridge.follow()["restarts"] == 0
+
+
+def test_disabled_and_enabled(bridge, directory):
+    directory.modify(attribute("u5", "add: objectClass\nobjectClass: shadowAccount\n-\n"
+                                     "add: shadowExpire\nshadowExpire: 1\n-"))
+    bridge.until(lambda: bridge.shown("u5")["disabled"], "disabled")
+    directory.modify(attribute("u5", "delete: shadowExpire\n-"))
+    bridge.until(lambda: not bridge.shown("u5")["disabled"], "enabled")
+
+
+def test_deleted(bridge, directory):
+    directory.delete(f"uid=u5,{PEOPLE}")
+    # Sign-in is suspended at once; the full read decides that it is for good.
+    bridge.until(lambda: bridge.follow()["changes"] >= 1, "told")
+    run = bridge.ctl("sync", "corp")
+    assert run["state"] == "done", run
+    bridge.until(lambda: bridge.shown("u5")["disabled"], "disabled after a full read")
+
+
+def test_renamed_and_moved(bridge, directory):
+    directory.modify(membership("sales", "add", "u5"))
+    bridge.until(lambda: bridge.roles("u5") == {"sales"}, "member")
+    directory.add(f"dn: ou=away,{PEOPLE}\nobjectClass: organizationalUnit\nou: away\n\n")
+    directory.modify(f"dn: uid=u5,{PEOPLE}\nchangetype: modrdn\nnewrdn: uid=fifth\ndeleteoldrdn: 1\n"
+                     f"newsuperior: ou=away,{PEOPLE}\n\n")
+    # slapd does not change the groups: the member of that name is nobody's any more.
+    bridge.until(lambda: bridge.shown("fifth") and bridge.roles("fifth") == set(), "the same person, renamed")
+    assert bridge.shown("u5") is None
+    directory.modify(membership("sales", "add", f"uid=fifth,ou=away,{PEOPLE}"))
+    bridge.until(lambda: bridge.roles("fifth") == {"sales"}, "member under the new name")
+    assert len(bridge.ctl("users", "list")["users"]) == 10
+
+
+def test_another_person_of_the_same_name(bridge, directory):
+    before = bridge.shown("u2")
+    directory.delete(f"uid=u2,{PEOPLE}")
+    directory.add(person("u2"))
+    directory.modify(attribute("u5", "add: title\ntitle: engineer\n-"))
+    bridge.until(lambda: bridge.roles("u5") == {"support"}, "what came after")
+    after = bridge.shown("u2")
+    # The name belongs to the one who had it; the newcomer waits for a person.
+    assert after["id"] == before["id"]
+
+
+def test_group_renamed_by_id():
+    with Slapd(BASE_ENTRIES + "".join(people()), syncprov=True) as directory:
+        found = directory.search("(cn=sales)", "entryUUID")
+        key = next(line.split(": ")[1] for line in found.splitlines() if line.startswith("entryUUID"))
+        rules = RULES.replace(f'"{group_dn("sales")}"', f'"{key}"')
+        with Followed(config(directory.url, password=directory.password_file, rules=rules)) as bridge:
+            bridge.connected()
+            assert bridge.roles("u2") == {"sales"}
+            directory.modify(f"dn: {group_dn('sales')}\nchangetype: modrdn\nnewrdn: cn=vendors\ndeleteoldrdn: 1\n\n")
+            directory.modify(f"dn: cn=vendors,{GROUPS}\nchangetype: modify\nadd: member\nmember: uid=u8,{PEOPLE}\n\n")
+            bridge.until(lambda: bridge.roles("u8") == {"sales"}, "member of the renamed group")
+            assert bridge.roles("u2") == {"sales"}
+
+
+class Relay(Listener):
+    """Passes everything on to a port; cut() ends all connections at once."""
+
+    def __init__(self, port):
+        super().__init__()
+        self.target = port
+        self.servers = []
+
+    def serve(self, connection):
+        with socket.create_connection(("127.0.0.1", self.target)) as server:
+            self.servers.append(server)
+            threading.Thread(target=self._pass, args=(connection, server), daemon=True).start()
+            self._pass(server, connection)
+
+    @staticmethod
+    def _pass(source, target):
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+        except OSError:
+            pass
+        close(target)
+
+    def cut(self):
+        for connection in self.connections + self.servers:
+            close(connection)
+
+
+def test_connection_cut_and_resumed(directory):
+    with Relay(directory.port) as relay:
+        with Followed(config(relay.url, password=directory.password_file)) as bridge:
+            bridge.connected()
+            for count in range(1, 4):
+                relay.cut()
+                directory.modify(attribute(f"u{count}", "replace: title\ntitle: engineer\n-"))
+                bridge.connected(reconnects=count)
+                bridge.until(lambda n=count: "support" in bridge.roles(f"u{n}"), "changed meanwhile")
+            state = bridge.follow()
+            assert state["restarts"] == 0 and state["reconnects"] >= 3, state
+
+
+def test_server_restarted(bridge, directory):
+    directory.stop()
+    bridge.until(lambda: not bridge.follow()["connected"], "lost")
+    assert bridge.follow()["problem"]
+    directory.start(same_port=True)
+    bridge.connected(reconnects=1)
+    directory.modify(attribute("u5", "add: title\ntitle: engineer\n-"))
+    bridge.until(lambda: bridge.roles("u5") == {"support"}, "followed again")
+
+
+def test_changes_while_the_server_was_away(bridge, directory):
+    """Deleted and changed while nobody listened: a present phase tells who is left."""
+    directory.stop()
+    bridge.until(lambda: not bridge.follow()["connected"], "lost")
+    port = directory.port
+    directory.start()
+    directory.modify(attribute("u5", "add: title\ntitle: engineer\n-"))
+    directory.delete(f"uid=u6,{PEOPLE}")
+    directory.stop()
+    directory.port = port
+    directory.start(same_port=True)
+    bridge.connected(reconnects=1, changes=2)
+    bridge.until(lambda: bridge.roles("u5") == {"support"}, "changed meanwhile")
+
+
+def test_failover(tmp_path):
+    """Two servers of the same content: without a common cookie the second is read anew."""
+    keys = [entry.rstrip("\n") + f"\nentryUUID: 00000000-0000-4000-8000-{i:012d}\n\n"
+            for i, entry in enumerate(people())]
+    with Slapd(BASE_ENTRIES + "".join(keys), syncprov=True) as first, \
+            Slapd(BASE_ENTRIES + "".join(keys), syncprov=True) as second:
+        with Followed(config(first.url, second.url, password=first.password_file)) as bridge:
+            bridge.connected()
+            assert bridge.follow()["server"] == first.url
+            first.kill()
+            bridge.until(lambda: bridge.follow()["connected"] and bridge.follow()["server"] == second.url,
+                         "on the second server")
+            second.modify(attribute("u5", "add: title\ntitle: engineer\n-"))
+            bridge.until(lambda: bridge.roles("u5") == {"support"}, "followed there")
+            assert all(not bridge.shown(f"u{i}")["disabled"] for i in range(10))
+            # The next full read is the preferred server's again.
+            first.start(same_port=True)
+            assert bridge.ctl("sync", "corp")["state"] == "done"
+            bridge.connected()
+            assert bridge.follow()["server"] == first.url
+
+
+def test_password_rotated(directory, tmp_path):
+    reader = f"uid=reader,{SUFFIX}"
+    directory.add(f"dn: {reader}\nobjectClass: account\nobjectClass: simpleSecurityObject\nuid: reader\n"
+                  "userPassword: first\n\n")
+    password = tmp_path / "password"
+    password.touch(mode=0o600)
+    password.write_text("first")
+    with Relay(directory.port) as relay:
+        with Followed(config(relay.url, password=password, root=reader)) as bridge:
+            bridge.connected()
+            directory.modify(f"dn: {reader}\nchangetype: modify\nreplace: userPassword\nuserPassword: second\n\n")
+            relay.cut()
+            bridge.until(lambda: "bind-refused" in bridge.follow()["problem"], "refused")
+            fresh = tmp_path / "password.new"
+            fresh.touch(mode=0o600)
+            fresh.write_text("second")
+            fresh.rename(password)
+            bridge.connected()
+            directory.modify(attribute("u5", "add: title\ntitle: engineer\n-"))
+            bridge.until(lambda: bridge.roles("u5") == {"support"}, "followed again")
+
+
+def test_certificate_rotated(tmp_path):
+    """Another CA signs the server's certificate; the file is replaced, then the server restarts."""
+    with Slapd(BASE_ENTRIES + "".join(people()), syncprov=True, tls=True) as directory:
+        ca = tmp_path / "ca.pem"
+        shutil.copy(directory.ca, ca)
+        with Followed(config(directory.ldaps_url, ca=ca, password=directory.password_file)) as bridge:
+            bridge.connected()
+            (tmp_path / "next").mkdir()
+            authority = Authority(tmp_path / "next", "next")
+            certificate, key = authority.issue("server")
+            directory.stop()
+            for source, name in ((certificate, "server.pem"), (key, "server.key"), (authority.certificate, "ca.pem")):
+                shutil.copy(source, directory.folder / name)
+            directory.start(same_port=True)
+            bridge.until(lambda: "tls-failed" in bridge.follow()["problem"], "not trusted")
+            shutil.copy(authority.certificate, tmp_path / "new.pem")
+            (tmp_path / "new.pem").rename(ca)
+            bridge.connected()
+
+
+def test_reload_with_another_group(bridge, directory):
+    worker = bridge.worker()
+    bridge.ctl("reload")
+    assert bridge.worker() == worker, "nothing changed: the follower goes on"
+    bridge.write_config(config(directory.url, password=directory.password_file,
+                               rules=RULES.replace("rules:\n", "rules:\n" + NIGHT)))
+    bridge.ctl("reload")
+    bridge.until(lambda: bridge.roles("u4") == {"night"}, "members of a group that a rule names now")
+    directory.modify(membership("night", "add", "u5"))
+    bridge.until(lambda: bridge.roles("u5") == {"night"}, "followed")
+    assert bridge.worker() != worker
+
+
+def test_reload_that_ends_following(bridge, directory):
+    text = config(directory.url, password=directory.password_file).replace("mode: auto", "mode: off")
+    bridge.write_config(text)
+    bridge.ctl("reload")
+    assert "follow" not in bridge.source()
+    bridge.until(lambda: bridge.worker() is None, "no worker")
+
+
+def test_worker_killed(bridge, directory):
+    os.kill(bridge.worker(), signal.SIGKILL)
+    directory.modify(attribute("u5", "add: title\ntitle: engineer\n-"))
+    bridge.connected(restarts=1)
+    bridge.until(lambda: bridge.roles("u5") == {"support"}, "changed meanwhile")
+
+
+def test_stops_at_once(bridge, directory):
+    begin = time.monotonic()
+    assert bridge.stop() == 0
+    assert time.monotonic() - begin < 5
+    with_gone = Followed(config(f"ldap://127.0.0.1:{free_port()}", password=directory.password_file))
+    try:
+        with_gone.start()
+        with_gone.until(lambda: with_gone.follow()["problem"], "no server")
+        begin = time.monotonic()
+        assert with_gone.stop() == 0
+        assert time.monotonic() - begin < 5
+    finally:
+        with_gone.close()
+
+
+def test_sync_on_request(bridge):
+    full = bridge.follow()
+    run = bridge.ctl("sync", "corp")
+    assert run["state"] == "done", run
+    (report,) = run["reports"]
+    assert report["complete"] and report["entries"] == 10 and report["changes_total"] == 0, report
+    state = bridge.connected()
+    assert state["restarts"] == full["restarts"] == 0, state
+    plan = bridge.ctl("plan", "corp")
+    assert plan["state"] == "done", plan
+
+
+def test_sync_of_one_person(bridge, directory):
+    directory.modify(attribute("u5", "add: title\ntitle: engineer\n-"))
+    run = bridge.ctl("sync", "--user", "u5")
+    assert run["state"] == "done", run
+    assert bridge.roles("u5") == {"support"}
+    missing = bridge.run("sync", "--user", "nobody")
+    assert missing.returncode == 1
+
+
+def test_sync_without_a_server(directory):
+    url = f"ldap://127.0.0.1:{free_port()}"
+    with Followed(config(url, password=directory.password_file)) as bridge:
+        bridge.until(lambda: bridge.follow()["problem"], "no server")
+        (report,) = bridge.answer("sync", "corp")["reports"]
+        assert not report["complete"] and "onnect" in report["problem"], report
+        assert not bridge.follow()["connected"]
+
+
+def test_burst(bridge, directory):
+    """A hundred changes at once are fewer runs, and none is lost."""
+    directory.modify("".join(attribute(f"u{i % 10}", f"replace: description\ndescription: {i}\n-") for i in range(90)) +
+                     "".join(attribute(f"u{i}", "add: title\ntitle: engineer\n-") for i in range(10)))
+    bridge.until(lambda: all("support" in bridge.roles(f"u{i}") for i in range(10)), "all changed")
+    state = bridge.follow()
+    assert state["batches"] <= state["changes"] <= 100 and state["restarts"] == 0, state
+
+
+def test_metrics_and_log(bridge, directory):
+    directory.modify(attribute("u5", "add: title\ntitle: engineer\n-"))
+    bridge.until(lambda: bridge.roles("u5") == {"support"}, "followed")
+    assert "follow.connected" in bridge.logged()
+    assert directory.password not in bridge.logged()
