@@ -313,18 +313,17 @@ int follow_drop_unmarked_people(struct follow *follow)
 
 /* --- the full read --- */
 
-static int choose(const struct follow *follow, const struct feed_ops **ret_ops)
+static const struct feed_ops *choose(const struct follow *follow)
 {
 	switch (follow->job->follow) {
-	case FOLLOW_SYNC: *ret_ops = &sync_feed; break;
-	case FOLLOW_USN: *ret_ops = &usn_feed; break;
-	case FOLLOW_TIMESTAMP: *ret_ops = &timestamp_feed; break;
-	default:
-		*ret_ops = follow->root.vendor == VENDOR_ACTIVE_DIRECTORY ? &usn_feed
-			   : follow->root.sync				  ? &sync_feed
-									  : &timestamp_feed;
+	case FOLLOW_SYNC: return &sync_feed;
+	case FOLLOW_USN: return &usn_feed;
+	case FOLLOW_TIMESTAMP: return &timestamp_feed;
+	default: break;
 	}
-	return *ret_ops ? 0 : -1;
+	if (follow->root.vendor == VENDOR_ACTIVE_DIRECTORY)
+		return &usn_feed;
+	return follow->root.sync ? &sync_feed : &timestamp_feed;
 }
 
 int follow_choose(struct follow *follow)
@@ -333,11 +332,8 @@ int follow_choose(struct follow *follow)
 		return 0;
 	if (root_read(follow->session, &follow->root) < 0)
 		return -1;
-	if (choose(follow, &follow->ops) == 0)
-		return 0;
-	outcome_note(follow->session->outcome, "invalid-settings",
-		     "this way of following is not there");
-	return -1;
+	follow->ops = choose(follow);
+	return 0;
 }
 
 static int prepare(struct follow *follow)
@@ -426,7 +422,7 @@ void follow_read(struct follow *follow)
 	int status = read_once(follow);
 
 	/* Announced, but not for this database. */
-	if (status == 1 && follow->job->follow == FOLLOW_AUTO && &timestamp_feed) {
+	if (status == 1 && follow->job->follow == FOLLOW_AUTO) {
 		forget(follow);
 		*follow->session->outcome = (struct outcome){ 0 };
 		follow->ops = &timestamp_feed;

@@ -72,8 +72,8 @@ struct feed_ops {
 };
 
 extern const struct feed_ops sync_feed;
-extern const struct feed_ops usn_feed __attribute__((weak));
-extern const struct feed_ops timestamp_feed __attribute__((weak));
+extern const struct feed_ops usn_feed;
+extern const struct feed_ops timestamp_feed;
 
 enum follow_condition {
 	FOLLOW_GOES_ON,
