@@ -272,6 +272,19 @@ static bool is_email_reason(const char *reason)
 	return reason && strncmp(reason, "email", 5) == 0;
 }
 
+/* Is the row the same but for its version? */
+static bool is_same_row(const struct user *before, const struct user *after)
+{
+	return before->disabled == after->disabled && before->is_protected == after->is_protected &&
+	       before->created_s == after->created_s &&
+	       strcmp(before->username, after->username) == 0 &&
+	       strcmp(before->email, after->email) == 0 &&
+	       strcmp(before->display_name, after->display_name) == 0 &&
+	       strcmp(before->profile, after->profile) == 0 &&
+	       strcmp(before->organization, after->organization) == 0 &&
+	       memcmp(&before->uuid, &after->uuid, sizeof(after->uuid)) == 0;
+}
+
 /* Returns 1 written, 0 left out (a name is taken), -1. */
 static int write_user(struct apply_context *context, struct person_change *change,
 		      bool *ret_modified, struct err *err)
@@ -292,6 +305,8 @@ static int write_user(struct apply_context *context, struct person_change *chang
 			*err = conflict;
 		return -1;
 	}
+	if (person_change_is_visible(change) && is_same_row(&change->before, &change->after))
+		return store_user_touch(store, &change->after, err) < 0 ? -1 : 1;
 	/* At most once more for each of the two names. */
 	for (int attempt = 0; attempt < 3; attempt++) {
 		if (!person_change_is_visible(change))

@@ -59,6 +59,7 @@ struct changes {
 	int64_t *waiting_users;	     /* 0: outside */
 	size_t waiting_count, waiting_capacity;
 	bool held_differs;
+	struct strbuf record; /* of the one who is looked at */
 	bool due; /* a run of those whose time has come, and of nobody else */
 };
 
@@ -71,6 +72,7 @@ void changes_destroy(struct changes *changes)
 	free(changes->waiting_users);
 	hash_table_destroy(changes->places);
 	hash_table_destroy(changes->looked);
+	strbuf_finish(&changes->record);
 	free(changes);
 }
 
@@ -88,6 +90,7 @@ int changes_begin(struct sync *sync, const struct actor *actor, struct err *err)
 	sync->changes = calloc(1, sizeof(*sync->changes));
 	if (!sync->changes)
 		return no_memory(err);
+	sync->changes->record = STRBUF(RECORD_MAX);
 	sync->source = arena_strdup(sync->texts, slot->name);
 	sync->cause = arena_printf(sync->texts, "sync %s", slot->name);
 	sync->actor =
@@ -364,35 +367,59 @@ static int look_at_record(struct sync *sync, const struct pending *item, struct 
 	return sync_look_at(sync, entry, &identity, err);
 }
 
+/* Of the user's stored identities, that of the key. */
+static const struct identity_row *find_row(const struct sync *sync, const struct pending *item,
+					   const struct identity_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(rows[i].key, item->key) == 0 &&
+		    strcmp(rows[i].source, sync->source) == 0)
+			return &rows[i];
+	return NULL;
+}
+
 /* The stored record with other groups: what a whole read would deliver. */
 static int look_at_groups(struct sync *sync, const struct pending *item, struct err *err)
 {
-	AUTO(strbuf) struct strbuf record = STRBUF(RECORD_MAX);
+	struct strbuf *record = &sync->changes->record;
 	struct known_entry *entry = known_find(sync->slot->table, item->print);
+	struct groups_given groups = { item->groups, item->group_count, item->groups_complete };
 	struct identity_change identity = { .source = sync->source,
 					    .key = item->key,
 					    .read_s = sync->now_s };
-	struct identity_row row;
-	bool again;
+	const struct identity_row *row;
+	struct identity_row *rows;
+	size_t count;
+	int result;
 
 	if (!is_known(entry))
 		return err_set(err, ERR_INTERNAL, "identity '%s' was known", item->key);
-	if (store_identity_get(sync->store, sync->source, item->key, sync->arena, &row, err) < 0 ||
-	    record_replace_groups(row.record, row.record_size, item->groups, item->group_count,
-				  item->groups_complete, &record, err) < 0)
+	if (store_identities_of(sync->store, item->user_id, sync->arena, &rows, &count, err) < 0)
 		return -1;
-	identity.record = record.data;
-	identity.record_size = record.size;
-	identity.digest = digest128(record.data, record.size);
+	row = find_row(sync, item, rows, count);
+	if (!row)
+		return err_set(err, ERR_INTERNAL, "identity '%s' was another user's", item->key);
+	strbuf_clear(record);
+	if (record_replace_groups(row->record, row->record_size, item->groups, item->group_count,
+				  item->groups_complete, record, err) < 0)
+		return -1;
+	identity.record = record->data;
+	identity.record_size = record->size;
+	identity.digest = digest128(record->data, record->size);
 	if (hash128_equal(identity.digest, entry->digest)) {
 		sync->report.unchanged++;
 		return 0;
 	}
 	/* What was to be looked at again still is: its attributes may be older than the source's. */
-	again = hash128_equal(entry->digest, (struct hash128){ { 0 } });
-	if (again)
+	if (hash128_equal(entry->digest, (struct hash128){ { 0 } }))
 		identity.digest = (struct hash128){ { 0 } };
-	return sync_look_at(sync, entry, &identity, err);
+	sync->given_rows = rows;
+	sync->given_row_count = count;
+	sync->given_groups = &groups;
+	result = sync_look_at(sync, entry, &identity, err);
+	sync->given_rows = NULL;
+	sync->given_groups = NULL;
+	return result;
 }
 
 static int look_at_gone(struct sync *sync, const struct pending *item, struct err *err)

@@ -79,8 +79,15 @@ static int add_identity(const struct evaluation *e, struct subject *subject, con
 		add_silent(e, subject, record, size, gone);
 		return 0;
 	}
-	if (record_decode(record, size, schema, (uint16_t)number, e->arena, identity, err) < 0)
+	if (!stored && e->groups && subject->has_previous) {
+		*identity = subject->previous;
+		identity->groups = e->groups->ids;
+		identity->group_count = e->groups->count;
+		identity->groups_complete = e->groups->complete;
+	} else if (record_decode(record, size, schema, (uint16_t)number, e->arena, identity, err) <
+		   0) {
 		return err_wrap(err, "identity of source '%s'", source);
+	}
 	bool signs_in = e->setup->sign_in & (source_mask)1 << number;
 
 	/* Stored before some group was asked for: the list may lack it. */
@@ -118,12 +125,20 @@ static int keep_previous(const struct evaluation *e, struct subject *subject,
 static int read_identities(const struct evaluation *e, struct subject *subject,
 			   const struct identity_change *identity, struct err *err)
 {
-	struct identity_row *rows = NULL;
+	const struct identity_row *rows;
+	struct identity_row *stored = NULL;
 	size_t count = 0;
 
-	if (subject->known &&
-	    store_identities_of(e->store, subject->user.id, e->arena, &rows, &count, err) < 0)
+	if (e->rows) {
+		rows = e->rows;
+		count = e->row_count;
+	} else if (subject->known &&
+		   store_identities_of(e->store, subject->user.id, e->arena, &stored, &count,
+				       err) < 0) {
 		return -1;
+	} else {
+		rows = stored;
+	}
 	subject->identities = arena_alloc_array(e->arena, count + 1, sizeof(struct identity));
 	subject->gone = arena_alloc_array(e->arena, count + 1, sizeof(bool));
 	if (!subject->identities || !subject->gone)
@@ -289,13 +304,12 @@ static int keep_groups(const struct evaluation *e, const struct subject *subject
 	struct identity united;
 	uint32_t *groups;
 
-	if (!kept->record || !subject->has_previous || subject->previous.group_count == 0)
+	if (!kept->record || !subject->has_previous || subject->previous.group_count == 0 ||
+	    record_groups_complete(kept->record, kept->record_size))
 		return 0;
 	if (record_decode(kept->record, kept->record_size, schema, subject->previous.source,
 			  e->arena, &united, err) < 0)
 		return -1;
-	if (united.groups_complete)
-		return 0;
 	groups = arena_alloc_array(e->arena, united.group_count + subject->previous.group_count,
 				   sizeof(*groups));
 	if (!groups)

@@ -288,6 +288,15 @@ struct evaluation {
 	int64_t now_s;
 	const char *cause;
 	const struct edit *edit; /* NULL: sources and rules speak */
+	/* The stored identities of the user when they were read already; NULL. */
+	const struct identity_row *rows;
+	size_t row_count;
+	/* The identity given is the stored one but for these groups; NULL. */
+	const struct groups_given {
+		const uint32_t *ids;
+		size_t count;
+		bool complete;
+	} * groups;
 	bool unprotected; /* protection of users does not count: what was given for a time ends */
 };
 enum evaluated {

@@ -372,7 +372,10 @@ int sync_evaluate(struct sync *sync, const struct live_setup *setup, int64_t use
 					 .store = sync->store,
 					 .arena = sync->arena,
 					 .now_s = sync->now_s,
-					 .cause = sync->cause };
+					 .cause = sync->cause,
+					 .rows = sync->given_rows,
+					 .row_count = sync->given_row_count,
+					 .groups = sync->given_groups };
 
 	if (evaluate_user(&evaluation, user_id, identity, ret_change, ret_outcome, ret_problem,
 			  err) < 0)

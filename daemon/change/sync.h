@@ -34,6 +34,10 @@ struct sync {
 	struct linker *linker;
 	struct source_state state;
 	struct held_users own, others;
+	/* Of who is looked at, when it is known already; see struct evaluation. */
+	const struct identity_row *given_rows;
+	size_t given_row_count;
+	const struct groups_given *given_groups;
 	struct seen_group *groups;
 	size_t group_count, group_capacity;
 	struct quarantine_row *quarantined;

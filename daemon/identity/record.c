@@ -178,6 +178,14 @@ static int read_start(struct reader *in, const void *data, size_t size, unsigned
 	return 0;
 }
 
+bool record_groups_complete(const void *data, size_t size)
+{
+	struct reader in;
+	unsigned flags;
+
+	return read_start(&in, data, size, &flags, NULL) == 0 && (flags & FLAG_GROUPS_COMPLETE);
+}
+
 int64_t record_disabled_from(const void *data, size_t size)
 {
 	struct reader in;

@@ -1,8 +1,25 @@
 /*
- * What following a directory asks of the store beside the rest: one group, one key. Enters: names.
- * Leaves: numbers. Fails as the store does.
+ * What following a directory asks of the store beside the rest: one group, one key, users of whom
+ * nothing but grants changes. Enters: names and numbers. Leaves: the same. Fails as the store does.
  */
 #include "db.h"
+
+int store_user_touch(struct store *store, const struct user *user, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_USER_TOUCH);
+	int changed;
+
+	query_int(&query, user->id);
+	query_int(&query, user->version);
+	query_int(&query, user->updated_s);
+	if (store_may_write(store, err) < 0)
+		return -1;
+	changed = query_run(&query, err);
+	if (changed == 0)
+		return err_refuse(err, ERR_CONFLICT, "stale-version",
+				  "user '%s' was changed meanwhile", user->username);
+	return changed < 0 ? err_wrap(err, "cannot change user '%s'", user->username) : 0;
+}
 
 int store_group_members(struct store *store, uint32_t id, int64_t *ret_members, struct err *err)
 {

@@ -363,6 +363,9 @@ const char *const statement_texts[STATEMENTS] = {
 		"used_once INDEXED BY used_once_until WHERE until_s < ?1 LIMIT ?2)",
 	[STATEMENT_DUE_ADD] = "INSERT OR IGNORE INTO disable_due (at_s, source, user) "
 			      "VALUES (?1, ?2, ?3)",
+	/* In none of the indexes: to set what is there anew would write them all. */
+	[STATEMENT_USER_TOUCH] = "UPDATE user SET version = ?2, updated_s = ?3 "
+				 "WHERE id = ?1 AND version = ?2 - 1",
 };
 
 enum { SEES_ALL, SEES_PEOPLE, SEES_NONE };

@@ -39,6 +39,8 @@ void record_write_groups(struct strbuf *out, const uint32_t *ascending_ids, size
 /* The key alone, borrowed (not NUL-terminated), without decoding the rest. */
 int record_key(const void *data, size_t size, const char **ret_key, size_t *ret_key_size,
 	       struct err *err);
+/* Is its list of groups whole; not decoded further. Bytes that are no record: false. */
+bool record_groups_complete(const void *data, size_t size);
 /* From when on the source disables it, 0 never; not decoded further. Bytes that are no record: 0. */
 int64_t record_disabled_from(const void *data, size_t size);
 /*

@@ -110,6 +110,8 @@ int store_user_insert(struct store *store, struct user *user, struct err *err);
  * ERR_CONFLICT "stale-version". Same name conflicts as insert.
  */
 int store_user_update(struct store *store, const struct user *user, struct err *err);
+/* The same when nothing but version and updated_s changed: their grants did. ERR_CONFLICT "stale-version". */
+int store_user_touch(struct store *store, const struct user *user, struct err *err);
 int store_user_get(struct store *store, int64_t id, struct arena *arena, struct user *ret_user,
 		   struct err *err);
 enum user_key { USER_BY_UUID, USER_BY_USERNAME, USER_BY_EMAIL };

@@ -117,6 +117,41 @@ static void prepare_signed_in(struct world *world)
 	sign_in(world, "n1 cleo", "_before");
 }
 
+/* One batch of a followed directory: one transaction. */
+static void change_told(struct world *world)
+{
+	world_changes(world, "corp", "k4 dora @sales !\n~k3 @sales\n#k5\n", NULL);
+}
+
+static void change_told_gone(struct world *world)
+{
+	world_changes(world, "corp", "-k6\n", NULL);
+}
+
+static void change_told_some_wait(struct world *world)
+{
+	world_changes(world, "corp", "k7 gina @sales\n~k3 @managers\n-k6\n#k5\n", NULL);
+}
+
+/* Several, each of them whole or not at all. */
+static void change_told_large(struct world *world)
+{
+	world_changes(world, "corp",
+		      "k7 gina @sales\n~k3 @managers\nk4 dora @sales !\n-k6\nk5 eve title=x\n"
+		      "k8 hugo @managers\n",
+		      NULL);
+}
+
+static void change_due(struct world *world)
+{
+	ok(world, change_expire(world->changer, 4102444800, &world->err));
+}
+
+static void prepare_gone(struct world *world)
+{
+	sign_in(world, "n1 finn", "_before");
+}
+
 struct scenario {
 	const char *name, *yaml, *first, *second;
 	change_fn *change;
@@ -133,6 +168,19 @@ static const struct scenario scenarios[] = {
 	  RULES "policy: {default_profile: staff, limits: {removals_min: 0, removals_percent: 0, "
 		"first_sync_administrators: true}}\n" SOURCES,
 	  BEFORE, NULL, change_sync, NULL },
+	{ "told", RULES WIDE SOURCES, BEFORE, NULL, change_told, NULL },
+	{ "told, gone", RULES WIDE SIGN_IN, BEFORE, NULL, change_told_gone, prepare_gone },
+	/* Batches are of two people here: what is more than one of them is stored first. */
+	{ "told, large", RULES WIDE SOURCES, BEFORE, NULL, change_told_large, NULL },
+	{ "told, and some wait",
+	  RULES "policy: {default_profile: staff, limits: {removals_min: 0, removals_percent: 0, "
+		"disables_min: 0, disables_percent: 0, first_sync_administrators: true}}\n" SOURCES,
+	  BEFORE, NULL, change_told_some_wait, NULL },
+	{ "due", RULES WIDE SOURCES, "k1 anna @admins\nk2 ben ^4102444800 @sales\n", NULL,
+	  change_due, NULL },
+	{ "due, large", RULES WIDE SOURCES,
+	  "k1 anna @admins\nk2 ben ^4102444800 @sales\nk3 cleo ^4102444700\n"
+	  "k4 dora ^4102444600\n", NULL, change_due, NULL },
 	{ "login", RULES WIDE SIGN_IN, BEFORE, NULL, change_login_known, NULL },
 	{ "login of somebody new", RULES WIDE SIGN_IN, BEFORE, NULL, change_login_new, NULL },
 	{ "refused login", RULES WIDE SIGN_IN, BEFORE, NULL, change_login_refused_one, NULL },

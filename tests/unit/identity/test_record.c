@@ -185,6 +185,8 @@ static void test_replace_groups(void **state)
 			fail_msg("%s: refused", cases[i].name);
 		if (out.size != fresh.size || memcmp(out.data, fresh.data, out.size) != 0)
 			fail_msg("%s: not what a source would send", cases[i].name);
+		assert_int_equal(record_groups_complete(out.data, out.size),
+				 cases[i].complete_after);
 		/* Cut anywhere before the groups: refused, and not read on. */
 		for (size_t size = 0; size + cases[i].before_count * 3 + 1 < before.size; size++) {
 			char *copy = malloc(size + 1);
