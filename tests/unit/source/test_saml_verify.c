@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/params.h>
 
 #include "../../../daemon/source/saml/verify.h"
 #include "saml_support.h"
@@ -49,6 +51,48 @@ static int verify(const struct gated *gated, const struct verify_key *const *key
 {
 	return verify_signature(gated->doc, gated->assertion, gated->assertion_id,
 				gated->assertion_signature, keys, count, false, refusal);
+}
+
+/* What OpenSSL says through parameters of any size. NULL: it has none. */
+static BIGNUM *number_of(const EVP_PKEY *key, const char *name)
+{
+	unsigned char bytes[2048];
+	OSSL_PARAM parameters[] = { OSSL_PARAM_construct_BN(name, bytes, sizeof(bytes)),
+				    OSSL_PARAM_construct_end() };
+	BIGNUM *number = NULL;
+
+	if (EVP_PKEY_get_params(key, parameters) == 1 && OSSL_PARAM_modified(&parameters[0]))
+		OSSL_PARAM_get_BN(&parameters[0], &number);
+	return number;
+}
+
+/* Ours stands in for OpenSSL's: the same numbers, also those longer than a signature, and none where there is none. */
+static void reads_numbers_of_keys(void **state)
+{
+	static const char *const names[] = { OSSL_PKEY_PARAM_RSA_N,   OSSL_PKEY_PARAM_RSA_E,
+					     OSSL_PKEY_PARAM_RSA_D,   OSSL_PKEY_PARAM_EC_PUB_X,
+					     OSSL_PKEY_PARAM_FFC_P,   OSSL_PKEY_PARAM_EC_P,
+					     OSSL_PKEY_PARAM_PRIV_KEY };
+	const unsigned char *der = idp.der;
+	X509 *certificate = d2i_X509(NULL, &der, (long)idp.der_size);
+	EVP_PKEY *keys[] = { idp.key, X509_get_pubkey(certificate), EVP_EC_gen("P-256") };
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(keys); k++)
+		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+			BIGNUM *right = number_of(keys[k], names[i]), *number = NULL;
+			int found = EVP_PKEY_get_bn_param(keys[k], names[i], &number);
+
+			if ((found == 1) != (right != NULL) ||
+			    (right && BN_cmp(right, number) != 0))
+				fail_msg("key %zu, %s: %d", k, names[i], found);
+			BN_free(right);
+			BN_free(number);
+		}
+	assert_int_equal(EVP_PKEY_get_bn_param(NULL, names[0], NULL), 0);
+	X509_free(certificate);
+	EVP_PKEY_free(keys[1]);
+	EVP_PKEY_free(keys[2]);
 }
 
 static void any_of_the_keys_will_do(void **state)
@@ -326,6 +370,7 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_numbers_of_keys),
 		cmocka_unit_test(any_of_the_keys_will_do),
 		cmocka_unit_test(does_not_need_the_certificate_shown),
 		cmocka_unit_test(shown_certificates_are_not_believed),
