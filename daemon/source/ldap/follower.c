@@ -11,39 +11,29 @@
  *			a new worker and a full read, at once when it is nobody's fault,
  *			then later and later
  *	cancelled	the end
- *
- * A batch is held back until its COMMIT, so that several that wait together make one run
- * and a lost connection takes away none but the one that it cut. One too large for that
- * gets a run of its own, which is aborted when it is cut.
  */
 #include "follower.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/util.h>
-#include <rolebridge/identity/record.h>
 
 #include "client.h"
+#include "prints.h"
+#include "telling.h"
 
 #define US_PER_S INT64_C(1000000)
 /* How long one wait is before it is asked whether to go on. */
 #define SLICE_MS 100
 /* A frame of which the beginning is here: the rest is under way. */
 #define FRAME_US 50000
-/* Batches that wait together are one run, up to this. */
-#define RUN_US 100000
-#define RUN_CHANGES 2000
-#define HELD_MAX (1024u * 1024)
 /* Between connections. */
 #define RECONNECT_FIRST_US 100000
 #define RECONNECT_MOST_US (60 * US_PER_S)
@@ -54,42 +44,18 @@
 #define GOOD_US (60 * US_PER_S)
 /* A refused bind counts as several failures: each one is a step to the account's lock-out. */
 #define REFUSED_FAILURES 4
-#define FILES 6
 
 enum link { LINK_LOST, LINK_RESUMING, LINK_UP };
-
-/* What of a file changes when another one takes its place. */
-struct print {
-	dev_t device;
-	ino_t node;
-	off_t size;
-	struct timespec changed;
-};
-
-struct batch {
-	bool open;	    /* BEGIN came, COMMIT did not */
-	bool streamed;	    /* goes straight into its run */
-	uint64_t changes;   /* counted as COMMIT will */
-	int64_t begin_us;   /* when BEGIN came */
-	struct strbuf held; /* its messages: u32 size, u16 type, body */
-};
 
 struct follower {
 	const struct ldap_source *source;
 	const struct follow_intake *out;
 	struct intake intake; /* of full reads */
 	struct client client;
-	uint32_t *wanted; /* ids, ascending */
-	size_t wanted_count;
 	struct follow_state state;
 	char server[SERVER_URL_MAX + 1], problem[512];
-	struct print files[FILES];
-	/* The run at the intake. */
-	bool run_open;
-	bool run_has_changes; /* something was committed to it */
-	uint64_t run_changes;
-	int64_t run_begin_us;
-	struct batch batch;
+	struct prints files;
+	struct telling telling;
 	/* The connection. */
 	enum link link;
 	struct server_list servers;
@@ -199,114 +165,13 @@ static int cancelled(struct follower *f, struct err *err)
 		       f->source->common.name.text ? f->source->common.name.text : "");
 }
 
-/* --- files that a worker has read --- */
-
-static bool secret_path(const char *name, char *ret_path, size_t size)
-{
-	const char *folder = getenv("CREDENTIALS_DIRECTORY");
-	int written;
-
-	if (strchr(name, '/'))
-		written = snprintf(ret_path, size, "%s", name);
-	else
-		written = snprintf(ret_path, size, "%s/%s", folder ? folder : "", name);
-	return written > 0 && (size_t)written < size;
-}
-
-static struct print print_of(const char *path)
-{
-	struct print print = { 0 };
-	struct stat status;
-
-	/* One that is not there is told from one that is. */
-	if (path[0] == '\0' || stat(path, &status) < 0)
-		return print;
-	print.device = status.st_dev;
-	print.node = status.st_ino;
-	print.size = status.st_size;
-	print.changed = status.st_mtim;
-	return print;
-}
-
-static void print_files(const struct job *job, struct print ret_files[static FILES])
-{
-	char path[PATH_MAX];
-
-	ret_files[0] = print_of(job->ca);
-	ret_files[1] = print_of(job->certificate);
-	ret_files[2] = print_of(job->private_key);
-	ret_files[3] = print_of(job->keytab);
-	ret_files[4] = print_of(job->kerberos_config);
-	ret_files[5] = print_of(
-		job->password_file[0] && secret_path(job->password_file, path, sizeof(path)) ? path
-											     : "");
-}
-
-static bool files_changed(const struct follower *f)
-{
-	struct print now[FILES];
-
-	print_files(&f->client.job, now);
-	for (size_t i = 0; i < FILES; i++) {
-		const struct print *old = &f->files[i];
-		if (now[i].device != old->device || now[i].node != old->node ||
-		    now[i].size != old->size || now[i].changed.tv_sec != old->changed.tv_sec ||
-		    now[i].changed.tv_nsec != old->changed.tv_nsec)
-			return true;
-	}
-	return false;
-}
-
-/* --- runs at the intake --- */
-
-static int open_run(struct follower *f, bool full, struct err *err)
-{
-	if (f->run_open)
-		return 0;
-	if (f->out->begin(f->out->context, full, err) < 0)
-		return -1;
-	f->run_open = true;
-	f->run_has_changes = false;
-	f->run_changes = 0;
-	f->run_begin_us = clock_monotonic_us();
-	return 0;
-}
-
-static void abort_run(struct follower *f)
-{
-	if (f->run_open)
-		f->out->abort(f->out->context);
-	f->run_open = false;
-}
-
-/* The run of changes, if there is one, is committed. */
-static int finish_run(struct follower *f, struct err *err)
-{
-	int64_t end_us;
-
-	if (!f->run_open)
-		return 0;
-	f->run_open = false;
-	if (f->out->end(f->out->context, NULL, err) < 0)
-		return -1;
-	end_us = clock_monotonic_us();
-	/* Whatever waited meanwhile waited for us. */
-	f->heard_us = end_us;
-	f->state.batches++;
-	f->state.changes += f->run_changes;
-	f->state.change_s = clock_now_s();
-	f->state.lag_us = end_us - f->run_begin_us;
-	tell_state(f);
-	return 0;
-}
-
 /* --- the full read --- */
 
 static int read_identity(void *context, const void *record, size_t size, struct err *err)
 {
 	struct follower *f = context;
 
-	if (open_run(f, true, err) < 0)
+	if (telling_open(&f->telling, true, err) < 0)
 		return -1;
 	return f->out->identity(f->out->context, record, size, err);
 }
@@ -315,7 +180,7 @@ static int read_quarantine(void *context, const struct quarantined *entry, struc
 {
 	struct follower *f = context;
 
-	if (open_run(f, true, err) < 0)
+	if (telling_open(&f->telling, true, err) < 0)
 		return -1;
 	return f->out->quarantine(f->out->context, entry, err);
 }
@@ -325,7 +190,7 @@ static int read_group(void *context, uint32_t group_id, bool found, uint64_t mem
 {
 	struct follower *f = context;
 
-	if (open_run(f, true, err) < 0)
+	if (telling_open(&f->telling, true, err) < 0)
 		return -1;
 	return f->out->group(f->out->context, group_id, found, members, err);
 }
@@ -374,7 +239,7 @@ static int full_read(struct follower *f, bool *ret_complete, struct err *err)
 {
 	struct read_result result = { 0 };
 
-	print_files(&f->client.job, f->files);
+	prints_take(&f->client.job, &f->files);
 	f->client.job.follow = (uint8_t)f->source->follow.mode;
 	f->anew = f->polite = false;
 	f->fetches = 0;
@@ -385,10 +250,7 @@ static int full_read(struct follower *f, bool *ret_complete, struct err *err)
 	if (worth_telling(f, &result)) {
 		f->full_wished = false;
 		f->told = true;
-		if (open_run(f, true, err) < 0)
-			return -1;
-		f->run_open = false;
-		if (f->out->end(f->out->context, &result, err) < 0)
+		if (telling_end_full(&f->telling, &result, err) < 0)
 			return -1;
 	}
 	if (result.complete) {
@@ -402,166 +264,13 @@ static int full_read(struct follower *f, bool *ret_complete, struct err *err)
 	return 0;
 }
 
-/* --- what is in a batch --- */
-
-static bool is_wanted(const struct follower *f, uint32_t id)
-{
-	size_t low = 0, high = f->wanted_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (f->wanted[middle] < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < f->wanted_count && f->wanted[low] == id;
-}
-
-static int give_identity(struct follower *f, struct reader *body, struct err *err)
-{
-	size_t size = reader_left(body), key_size;
-	const char *key;
-
-	if (record_key(body->at, size, &key, &key_size, err) < 0)
-		return -1;
-	return f->out->identity(f->out->context, body->at, size, err);
-}
-
-static int give_quarantine(struct follower *f, struct reader *body, struct err *err)
-{
-	struct quarantined entry;
-
-	if (quarantine_decode(body, f->client.attempt.scratch, &entry, err) < 0)
-		return -1;
-	return f->out->quarantine(f->out->context, &entry, err);
-}
-
-static int give_group(struct follower *f, struct reader *body, struct err *err)
-{
-	struct protocol_group group;
-
-	if (group_decode(body, &group, err) < 0)
-		return -1;
-	/* A wanted group that vanished is for a full read to say. */
-	if (!group.found || !is_wanted(f, group.id))
-		return err_set(err, ERR_PROTOCOL, "the worker told of group %u unasked",
-			       (unsigned)group.id);
-	return f->out->group(f->out->context, group.id, true, group.members, err);
-}
-
-static int give_groups(struct follower *f, struct reader *body, struct err *err)
-{
-	struct protocol_groups groups;
-
-	if (groups_decode(body, f->client.attempt.scratch, &groups, err) < 0)
-		return -1;
-	for (size_t i = 0; i < groups.count; i++)
-		if (!is_wanted(f, groups.ids[i]))
-			return err_set(err, ERR_PROTOCOL, "the worker told of group %u unasked",
-				       (unsigned)groups.ids[i]);
-	return f->out->groups(f->out->context, groups.key, groups.key_size, groups.ids,
-			      groups.count, groups.complete, err);
-}
-
-static int give_gone(struct follower *f, struct reader *body, struct err *err)
-{
-	const char *key;
-	size_t size;
-
-	if (key_decode(body, &key, &size, err) < 0)
-		return -1;
-	return f->out->gone(f->out->context, key, size, err);
-}
-
-static int give(struct follower *f, uint16_t type, struct reader body, struct err *err)
-{
-	arena_reset(f->client.attempt.scratch);
-	switch (type) {
-	case PROTOCOL_IDENTITY: return give_identity(f, &body, err);
-	case PROTOCOL_QUARANTINE: return give_quarantine(f, &body, err);
-	case PROTOCOL_GROUP: return give_group(f, &body, err);
-	case PROTOCOL_GROUPS: return give_groups(f, &body, err);
-	default: return give_gone(f, &body, err);
-	}
-}
-
-/* Into the run, what was held back. */
-static int give_held(struct follower *f, struct err *err)
-{
-	struct strbuf *held = &f->batch.held;
-	struct reader in = reader_init(held->data, held->size);
-
-	while (reader_left(&in) > 0) {
-		size_t size = get_u32(&in);
-		uint16_t type = get_u16(&in);
-		if (give(f, type, reader_init(in.at, size), err) < 0)
-			return -1;
-		in.at += size;
-	}
-	strbuf_clear(held);
-	return 0;
-}
-
-/* Larger than what is held back: what was committed before is finished, this one gets its own run. */
-static int stream_batch(struct follower *f, struct err *err)
-{
-	if (finish_run(f, err) < 0 || open_run(f, false, err) < 0)
-		return -1;
-	f->run_begin_us = f->batch.begin_us;
-	f->batch.streamed = true;
-	return give_held(f, err);
-}
-
-static void drop_batch(struct follower *f)
-{
-	if (f->batch.streamed)
-		abort_run(f);
-	f->batch.open = f->batch.streamed = false;
-	strbuf_clear(&f->batch.held);
-}
-
 /* --- messages --- */
-
-static int out_of_place(uint16_t type, struct err *err)
-{
-	return err_set(err, ERR_PROTOCOL, "the worker sent a message of type %u out of place",
-		       (unsigned)type);
-}
 
 static int take_begin(struct follower *f, const struct message *message, struct err *err)
 {
-	if (f->batch.open || f->link == LINK_LOST)
-		return out_of_place(message->type, err);
-	if (empty_decode(&message->body, err) < 0)
-		return -1;
-	f->batch.open = true;
-	f->batch.streamed = false;
-	f->batch.changes = 0;
-	f->batch.begin_us = clock_monotonic_us();
-	strbuf_clear(&f->batch.held);
-	return 0;
-}
-
-static int take_change(struct follower *f, const struct message *message, struct err *err)
-{
-	struct batch *batch = &f->batch;
-	size_t size = reader_left(&message->body);
-
-	if (!batch->open)
-		return out_of_place(message->type, err);
-	if (message->type == PROTOCOL_IDENTITY || message->type == PROTOCOL_GROUPS ||
-	    message->type == PROTOCOL_GONE)
-		batch->changes++;
-	if (!batch->streamed && batch->held.size + size + MESSAGE_HEADER_SIZE > HELD_MAX &&
-	    stream_batch(f, err) < 0)
-		return -1;
-	if (batch->streamed)
-		return give(f, message->type, message->body, err);
-	put_u32(&batch->held, (uint32_t)size);
-	put_u16(&batch->held, message->type);
-	strbuf_append(&batch->held, message->body.at, size);
-	return strbuf_failed(&batch->held) ? err_set(err, ERR_MEMORY, "out of memory") : 0;
+	if (f->link == LINK_LOST)
+		return telling_out_of_place(message->type, err);
+	return telling_begin(&f->telling, message, err);
 }
 
 /* The connection that the worker got is good. */
@@ -574,34 +283,14 @@ static void note_resumed(struct follower *f)
 
 static int take_commit(struct follower *f, struct message *message, struct err *err)
 {
-	struct batch *batch = &f->batch;
-	bool answers = batch->held.size == 0 && !batch->streamed && f->fetches > 0;
-	uint64_t changes;
+	bool fetched = f->fetches > 0;
 
-	if (!batch->open)
-		return out_of_place(message->type, err);
-	if (commit_decode(&message->body, &changes, err) < 0)
+	if (telling_commit(&f->telling, message, fetched, err) < 0)
 		return -1;
-	if (changes != batch->changes)
-		return err_set(err, ERR_PROTOCOL, "the worker's counts do not add up");
-	if (batch->held.size > 0 || answers) {
-		bool first = !f->run_open;
-		if (open_run(f, false, err) < 0)
-			return -1;
-		if (first)
-			f->run_begin_us = batch->begin_us;
-		if (give_held(f, err) < 0)
-			return -1;
-	}
-	f->fetches -= f->fetches > 0;
-	f->run_changes += changes;
-	batch->open = false;
+	f->fetches -= fetched;
 	if (f->link == LINK_RESUMING)
 		note_resumed(f);
-	if (!batch->streamed && f->run_changes < RUN_CHANGES)
-		return 0;
-	batch->streamed = false;
-	return finish_run(f, err);
+	return 0;
 }
 
 static int take_trouble(struct follower *f, struct message *message, const char **ret_reason,
@@ -611,8 +300,8 @@ static int take_trouble(struct follower *f, struct message *message, const char 
 	if (trouble_decode(&message->body, f->client.attempt.scratch, ret_reason, ret_detail, err) <
 	    0)
 		return -1;
-	drop_batch(f);
-	return finish_run(f, err);
+	telling_drop(&f->telling);
+	return telling_end(&f->telling, err);
 }
 
 /* Where in the list the server is that was lost; it is tried first. */
@@ -641,7 +330,7 @@ static int take_lost(struct follower *f, struct message *message, struct err *er
 	bool again = f->link == LINK_RESUMING;
 
 	if (f->link == LINK_LOST)
-		return out_of_place(message->type, err);
+		return telling_out_of_place(message->type, err);
 	if (take_trouble(f, message, &reason, &detail, err) < 0)
 		return -1;
 	if (f->source->bind.method == LDAP_SOURCE_BIND_GSSAPI) {
@@ -675,21 +364,21 @@ static int take_restart(struct follower *f, struct message *message, struct err 
 static int take_pulse(struct follower *f, const struct message *message, struct err *err)
 {
 	if (f->link == LINK_LOST)
-		return out_of_place(message->type, err);
+		return telling_out_of_place(message->type, err);
 	return empty_decode(&message->body, err);
 }
 
 static int take_mode(struct follower *f, struct message *message, struct err *err)
 {
-	if (f->batch.open || f->link != LINK_RESUMING)
-		return out_of_place(message->type, err);
+	if (f->telling.batch.open || f->link != LINK_RESUMING)
+		return telling_out_of_place(message->type, err);
 	return attempt_take_mode(&f->client.attempt, message, err);
 }
 
 static int take_phase(struct follower *f, struct message *message, struct err *err)
 {
 	if (f->link != LINK_RESUMING)
-		return out_of_place(message->type, err);
+		return telling_out_of_place(message->type, err);
 	return phase_decode(&message->body, &f->client.attempt.phase, err);
 }
 
@@ -698,13 +387,12 @@ static int take_progress(const struct follower *f, struct message *message, stru
 	uint64_t entries;
 
 	if (f->link == LINK_LOST)
-		return out_of_place(message->type, err);
+		return telling_out_of_place(message->type, err);
 	return progress_decode(&message->body, &entries, err);
 }
 
 static int take(struct follower *f, struct message *message, struct err *err)
 {
-	f->heard_us = clock_monotonic_us();
 	if (f->link == LINK_UP)
 		note_contact(f);
 	arena_reset(f->client.attempt.scratch);
@@ -714,7 +402,7 @@ static int take(struct follower *f, struct message *message, struct err *err)
 	case PROTOCOL_GROUPS:
 	case PROTOCOL_GONE:
 	case PROTOCOL_QUARANTINE:
-	case PROTOCOL_GROUP: return take_change(f, message, err);
+	case PROTOCOL_GROUP: return telling_change(&f->telling, message, err);
 	case PROTOCOL_COMMIT: return take_commit(f, message, err);
 	case PROTOCOL_PULSE: return take_pulse(f, message, err);
 	case PROTOCOL_LOST: return take_lost(f, message, err);
@@ -722,7 +410,7 @@ static int take(struct follower *f, struct message *message, struct err *err)
 	case PROTOCOL_MODE: return take_mode(f, message, err);
 	case PROTOCOL_PHASE: return take_phase(f, message, err);
 	case PROTOCOL_PROGRESS: return take_progress(f, message, err);
-	default: return out_of_place(message->type, err);
+	default: return telling_out_of_place(message->type, err);
 	}
 }
 
@@ -735,7 +423,7 @@ static bool wait_readable(const struct follower *f, int socket, int timeout_ms)
 				  { .fd = f->out->wake_fd, .events = POLLIN } };
 
 	/* Wishes wait for the end of what is open. */
-	if (f->run_open || f->batch.open)
+	if (f->telling.run_open || f->telling.batch.open)
 		ready[1].fd = -1;
 	/* An interrupted wait is one that found nothing. */
 	return poll(ready, ARRAY_LEN(ready), timeout_ms) > 0 && ready[0].revents != 0;
@@ -756,7 +444,7 @@ static void worker_is_gone(struct follower *f, const char *cause)
 	attempt_worker_status(&f->client.attempt, text, sizeof(text));
 	append_text(detail, sizeof(detail), "the worker ended with %s%s%s", text,
 		    cause[0] ? ": " : "", cause);
-	drop_batch(f);
+	telling_drop(&f->telling);
 	read_anew(f, false, "worker-died", detail);
 }
 
@@ -770,8 +458,8 @@ static int judge(struct follower *f, struct err *err)
 	append_text(detail, sizeof(detail), "%s", err->text);
 	err_clear(err);
 	/* Its batch may have got half into the run: a full read brings all of it. */
-	drop_batch(f);
-	abort_run(f);
+	telling_drop(&f->telling);
+	telling_abort(&f->telling);
 	read_anew(f, false, "protocol-error", detail);
 	return 0;
 }
@@ -793,7 +481,10 @@ static int receive_one(struct follower *f, struct err *err)
 		err_clear(err);
 		return 0;
 	}
-	return take(f, &message, err) < 0 ? judge(f, err) : 0;
+	if (take(f, &message, err) < 0)
+		return judge(f, err);
+	f->heard_us = clock_monotonic_us();
+	return 0;
 }
 
 /* --- the connection --- */
@@ -895,7 +586,7 @@ static void look_at_deadlines(struct follower *f)
 	}
 	if (f->link == LINK_LOST)
 		return;
-	if (f->link == LINK_UP && !f->batch.open)
+	if (f->link == LINK_UP && !f->telling.batch.open)
 		quiet_us += (int64_t)job->keepalive_ms * 1000;
 	if (now_us - f->heard_us >= quiet_us)
 		read_anew(f, false, "worker-silent", "the worker did not say a word in time");
@@ -909,14 +600,17 @@ static int look_around(struct follower *f, struct err *err)
 	if (cancelled(f, err) < 0)
 		return -1;
 	/* What is committed by the worker is so by us before anything else happens. */
-	if (f->run_open && !f->batch.streamed &&
-	    (clock_monotonic_us() - f->run_begin_us >= RUN_US || !message_waits(f, 0)) &&
-	    finish_run(f, err) < 0)
-		return -1;
-	if (!f->run_open && !f->batch.open && look_at_wishes(f, err) < 0)
+	if (f->telling.run_open && !f->telling.batch.streamed &&
+	    (telling_is_due(&f->telling) || !message_waits(f, 0))) {
+		if (telling_end(&f->telling, err) < 0)
+			return -1;
+		/* Whatever waited meanwhile waited for us. */
+		f->heard_us = clock_monotonic_us();
+	}
+	if (!f->telling.run_open && !f->telling.batch.open && look_at_wishes(f, err) < 0)
 		return -1;
 	/* A worker has read them before it locked itself up: another one must. */
-	if (f->link == LINK_LOST && files_changed(f))
+	if (f->link == LINK_LOST && prints_differ(&f->client.job, &f->files))
 		read_anew(f, true, "files-changed", "the password or a certificate was replaced");
 	if (!f->anew)
 		look_at_deadlines(f);
@@ -951,8 +645,8 @@ static int follow_on(struct follower *f, struct err *err)
 				return -1;
 		}
 	}
-	drop_batch(f);
-	return finish_run(f, err);
+	telling_drop(&f->telling);
+	return telling_end(&f->telling, err);
 }
 
 /* --- from one full read to the next --- */
@@ -965,7 +659,7 @@ static int pause_until(struct follower *f, int64_t until_us, struct err *err)
 			return -1;
 		if (look_at_wishes(f, err) < 0)
 			return -1;
-		if (left_ms <= 0 || f->full_wished || files_changed(f))
+		if (left_ms <= 0 || f->full_wished || prints_differ(&f->client.job, &f->files))
 			return 0;
 		wait_readable(f, -1, left_ms < SLICE_MS ? (int)left_ms : SLICE_MS);
 	}
@@ -982,8 +676,8 @@ static int one_round(struct follower *f, int64_t *ret_delay_us, struct err *err)
 		begin_us = clock_monotonic_us();
 		result = follow_on(f, err);
 	}
-	drop_batch(f);
-	abort_run(f);
+	telling_drop(&f->telling);
+	telling_abort(&f->telling);
 	attempt_stop(&f->client.attempt);
 	f->link = LINK_LOST;
 	if (result < 0 && err->code == ERR_CANCELLED)
@@ -1019,26 +713,6 @@ static int follow(struct follower *f, struct err *err)
 	}
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-	const uint32_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-static int sort_wanted(struct follower *f, const struct wanted_group *groups, size_t count,
-		       struct err *err)
-{
-	f->wanted = alloc_zeroed(count + 1, sizeof(*f->wanted));
-	if (!f->wanted)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	for (size_t i = 0; i < count; i++)
-		f->wanted[i] = groups[i].id;
-	f->wanted_count = count;
-	qsort(f->wanted, count, sizeof(*f->wanted), compare_ids);
-	return 0;
-}
-
 int ldap_source_follow(const struct ldap_source *source, const struct wanted_attribute *attributes,
 		       size_t attribute_count, const struct wanted_group *groups,
 		       size_t group_count, const struct follow_intake *intake, struct err *err)
@@ -1053,7 +727,6 @@ int ldap_source_follow(const struct ldap_source *source, const struct wanted_att
 			    .group = read_group,
 			    .progress = read_progress,
 			    .cancelled = read_cancelled },
-		.batch.held = STRBUF(HELD_MAX + MESSAGE_HEADER_SIZE),
 	};
 	int status;
 
@@ -1065,13 +738,13 @@ int ldap_source_follow(const struct ldap_source *source, const struct wanted_att
 	status = client_init(&f.client, source, attributes, attribute_count, groups, group_count,
 			     &f.intake, err);
 	if (status == 0)
-		status = sort_wanted(&f, groups, group_count, err);
+		status = telling_init(&f.telling, intake, &f.state, f.client.attempt.scratch,
+				      groups, group_count, err);
 	if (status == 0)
 		status = follow(&f, err);
 	client_finish(&f.client);
 	server_list_finish(&f.servers);
-	strbuf_finish(&f.batch.held);
-	free(f.wanted);
+	telling_finish(&f.telling);
 	return status;
 }
 
