@@ -39,7 +39,7 @@ uint32_t index_put(struct index *index, struct hash128 id, const char *key, size
 void index_remove(struct index *index, uint32_t person);
 
 struct hash128 index_id(const struct index *index, uint32_t person);
-/* Borrowed until the next call of index_key. */
+/* Borrowed until the next call of index_key, and until this person changes. */
 const char *index_key(struct index *index, uint32_t person, size_t *ret_size);
 unsigned index_flags(const struct index *index, uint32_t person);
 void index_set_flags(struct index *index, uint32_t person, unsigned flags);

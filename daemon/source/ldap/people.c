@@ -931,14 +931,15 @@ int people_gone(struct people *people, uint32_t person)
 
 	if (!duplicate && index_has_duplicate(people->index, key, size))
 		return 1;
-	if (change_groups(people, person, &none) < 0)
-		return -1;
 	if (size > 0 && !duplicate) {
 		output_make_room(out, KEY_MAX + HEAD_OVERHEAD);
 		key_encode(PROTOCOL_GONE, key, size, &out->frames);
 		out->changes++;
 		output_pulse(out);
 	}
+	/* Moves the key. */
+	if (change_groups(people, person, &none) < 0)
+		return -1;
 	index_remove(people->index, person);
 	return strbuf_failed(&out->frames) ? out_of_memory(people) : 0;
 }
