@@ -30,16 +30,18 @@ from signin import SignIn  # noqa: E402
 ROUNDS = 5
 
 
-def add_sessions(store, wanted):
-    """Copies of the session that is there, each with an own token for the application."""
+def add_sessions(store, wanted, users=()):
+    """Copies of the session that is there, each with an own token for the application; of these users in turn when
+    some are named by number."""
     database = sqlite3.connect(store)
     columns = [row[1] for row in database.execute("PRAGMA table_info(session)")]
     row = dict(zip(columns, database.execute("SELECT * FROM session LIMIT 1").fetchone()))
     host = database.execute("SELECT host FROM session_token WHERE host <> ''").fetchone()[0]
     present = database.execute("SELECT count(*) FROM session").fetchone()[0]
     tokens = []
-    for _ in range(wanted - present):
+    for number in range(wanted - present):
         row["id"], row["uuid"] = None, uuid.uuid4().bytes
+        row["user"] = users[number % len(users)] if users else row["user"]
         names = ", ".join(row)
         marks = ", ".join("?" * len(row))
         session = database.execute(f"INSERT INTO session ({names}) VALUES ({marks})", list(row.values())).lastrowid
@@ -166,4 +168,5 @@ def main():
             compare(world, seconds, sessions, token, other)
 
 
-main()
+if __name__ == "__main__":
+    main()
