@@ -323,7 +323,8 @@ static void answer_fetch(struct message *message)
 	message_send(WORKER_SOCKET, &out, -1, NULL);
 }
 
-static int worker_main(void)
+/* Ends without giving back what it has: that is what the kernel is for. */
+static void worker_main(void)
 {
 	struct message_stream *stream = message_stream_create(WORKER_SOCKET, PROTOCOL_JOB_MAX);
 	struct arena *arena = arena_create(1 << 20);
@@ -334,7 +335,7 @@ static int worker_main(void)
 
 	if (message_receive(stream, 0, &message, &fd, NULL) != 1 ||
 	    job_decode(&message.body, arena, &job, NULL) < 0 || job.follow != FOLLOW_AUTO)
-		return 2;
+		_exit(2);
 	while (strcmp(script->name, job.key) != 0)
 		script++;
 	for (;;) {
@@ -345,10 +346,10 @@ static int worker_main(void)
 		if (ending == CRASHES)
 			raise(SIGKILL);
 		if (ending == LEAVES)
-			return 0;
+			_exit(0);
 		do {
 			if (message_receive(stream, 0, &message, &fd, NULL) != 1)
-				return 0;
+				_exit(0);
 			if (message.type == PROTOCOL_FETCH)
 				answer_fetch(&message);
 		} while (message.type != PROTOCOL_RESUME || ending != AWAITS);
@@ -834,7 +835,7 @@ int main(int argc, char **argv)
 	};
 
 	if (argc == 3 && strcmp(argv[1], "--worker") == 0)
-		return worker_main();
+		worker_main();
 	if (getenv("ROLEBRIDGE_VALGRIND")) {
 		print_message(
 			"skipped: under valgrind /proc/self/exe is valgrind, not this program\n");
