@@ -26,8 +26,6 @@
 #include "sources.h"
 
 #define WANTED_MAX_BYTES (256u * 1024 * 1024)
-/* A source that nobody reaches for so long needs a person. */
-#define UNREACHABLE_S 600
 /* After a failure of our own side. */
 #define PAUSE_MS 10000
 #define SLOT_MS 20
@@ -366,6 +364,8 @@ static void log_state(const struct followed *followed, const struct follow_view 
 static void watch_reach(struct followed *followed, const struct follow_state *state)
 {
 	const char *name = followed->source->name.text;
+	const struct ldap_source *settings =
+		(const struct ldap_source *)(const void *)followed->source;
 	int64_t since_s = state->contact_s ? state->contact_s : followed->begin_s;
 	struct err err = { 0 };
 	int result = 0;
@@ -376,7 +376,7 @@ static void watch_reach(struct followed *followed, const struct follow_state *st
 		followed->alarm = false;
 		followed->met = true;
 	} else if (!state->connected && !followed->alarm &&
-		   clock_now_s() - since_s >= UNREACHABLE_S) {
+		   clock_now_s() - since_s >= settings->follow.alarm_s) {
 		result = change_alarm_raise(followed->changer, "source-unreachable", name,
 					    state->problem, &err);
 		followed->alarm = true;

@@ -434,6 +434,26 @@ def test_sync_without_a_server(directory):
         assert not bridge.follow()["connected"]
 
 
+def test_out_of_reach_for_long(bridge, directory):
+    """An alarm, once, until a server answers again; also over a restart of the daemon."""
+    def alarms():
+        return [a["kind"] for a in bridge.ctl("status")["alarms"]]
+
+    text = config(directory.url, password=directory.password_file).replace("mode: auto", "mode: auto, alarm_after: 1s")
+    bridge.write_config(text)
+    bridge.ctl("reload")
+    bridge.connected()
+    assert alarms() == []
+    directory.stop()
+    bridge.until(lambda: alarms() == ["source-unreachable"], "alarm")
+    bridge.stop()
+    bridge.start()
+    assert alarms() == ["source-unreachable"]
+    directory.start(same_port=True)
+    bridge.connected()
+    bridge.until(lambda: alarms() == [], "the alarm's end")
+
+
 def test_burst(bridge, directory):
     """A hundred changes at once are fewer runs, and none is lost."""
     directory.modify("".join(attribute(f"u{i % 10}", f"replace: description\ndescription: {i}\n-") for i in range(90)) +

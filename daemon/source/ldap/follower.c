@@ -37,6 +37,9 @@
 /* Between connections. */
 #define RECONNECT_FIRST_US 100000
 #define RECONNECT_MOST_US (60 * US_PER_S)
+/* A connection that lasted for so long was a good one. Of others so many have the same pause before the next. */
+#define STEADY_US (10 * US_PER_S)
+#define SHORT_LIVED_WIDTH 10
 /* Between full reads that became necessary. */
 #define READ_FIRST_US US_PER_S
 #define READ_MOST_US (900 * US_PER_S)
@@ -61,7 +64,8 @@ struct follower {
 	struct server_list servers;
 	size_t next_server;
 	unsigned lost_in_a_row;
-	int64_t retry_us, resumed_us, heard_us;
+	unsigned short_lived; /* good ones in a row that were lost at once */
+	int64_t retry_us, resumed_us, heard_us, up_us;
 	/* Full reads. */
 	int64_t full_due_us; /* 0: not by itself */
 	unsigned failed_reads;
@@ -135,6 +139,7 @@ static void note_connected(struct follower *f)
 	f->state.contact_s = clock_now_s();
 	f->problem[0] = '\0';
 	f->lost_in_a_row = 0;
+	f->up_us = clock_monotonic_us();
 	tell_state(f);
 }
 
@@ -225,6 +230,7 @@ static void note_full(struct follower *f, const struct read_result *result)
 	f->state.full_s = clock_now_s();
 	f->state.vendor = f->client.attempt.vendor;
 	f->state.identity = f->client.attempt.identity;
+	f->short_lived = 0;
 	note_connected(f);
 	(void)result;
 }
@@ -317,11 +323,27 @@ static int list_servers(struct follower *f, struct err *err)
 	return 0;
 }
 
+static int64_t pause_us(unsigned failures, size_t width)
+{
+	return backoff_us(failures, width, RECONNECT_FIRST_US, RECONNECT_MOST_US,
+			  randombytes_random());
+}
+
+/* A server that ends each search as soon as it has answered must not be asked without pause. */
 static void retry_later(struct follower *f)
 {
-	f->retry_us = clock_monotonic_us() + backoff_us(f->lost_in_a_row, f->servers.count,
-							RECONNECT_FIRST_US, RECONNECT_MOST_US,
-							randombytes_random());
+	int64_t failed_us = pause_us(f->lost_in_a_row, f->servers.count);
+	int64_t short_us = pause_us(f->short_lived, SHORT_LIVED_WIDTH);
+
+	f->retry_us = clock_monotonic_us() + (failed_us > short_us ? failed_us : short_us);
+}
+
+static int note_lost(struct follower *f, struct err *err)
+{
+	bool steady = clock_monotonic_us() - f->up_us >= STEADY_US;
+
+	f->short_lived = steady ? 0 : f->short_lived + 1;
+	return list_servers(f, err);
 }
 
 static int take_lost(struct follower *f, struct message *message, struct err *err)
@@ -341,7 +363,7 @@ static int take_lost(struct follower *f, struct message *message, struct err *er
 	if (again) {
 		f->lost_in_a_row += strcmp(reason, "bind-refused") == 0 ? REFUSED_FAILURES : 1;
 		f->next_server++;
-	} else if (list_servers(f, err) < 0) {
+	} else if (note_lost(f, err) < 0) {
 		return -1;
 	}
 	f->link = LINK_LOST;
@@ -758,6 +780,7 @@ static void put_identity(const struct ldap_source *source, struct job *job, stru
 	put_u8(out, (uint8_t)source->tls);
 	put_u8(out, source->allow_cleartext);
 	put_i64(out, source->common.interval_s);
+	put_i64(out, source->follow.alarm_s);
 	put_i64(out, source->timeouts.connect_s);
 	put_i64(out, source->timeouts.total_s);
 	for (size_t i = 0; i < source->servers.count; i++)

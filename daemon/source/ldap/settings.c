@@ -136,6 +136,10 @@ static const struct option follow_options[] = {
 	{ "keepalive", OPTION_SECONDS, 0, OPTION_FIELD(struct ldap_follow_settings, keepalive_s), 1,
 	  3600, "30s", NULL, NULL,
 	  "A connection on which nothing came for so long is tried by a small search." },
+	{ "alarm_after", OPTION_SECONDS, 0, OPTION_FIELD(struct ldap_follow_settings, alarm_s), 1,
+	  30 * 24 * 60 * 60, "10m", NULL, NULL,
+	  "When no server answered for so long, the alarm source-unreachable is raised; contact ends "
+	  "it." },
 	{ 0 },
 };
 

@@ -77,6 +77,7 @@ struct ldap_follow_settings {
 	int mode;	     /* enum follow_mode: off, auto, sync, usn, timestamp */
 	int64_t poll_s;	     /* where the server does not tell by itself */
 	int64_t keepalive_s; /* an idle connection is tried after this long */
+	int64_t alarm_s;     /* no server answered for so long: a person should know */
 };
 
 struct ldap_source {
