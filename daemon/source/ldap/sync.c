@@ -414,6 +414,11 @@ static int arrive(struct follow *follow, LDAPMessage *message)
 		ldap_msgfree(message);
 		return note_reference(follow, search);
 	}
+	/* libldap takes any other type for the end of the search and drops what comes after. */
+	if (type != LDAP_RES_SEARCH_ENTRY && type != LDAP_RES_INTERMEDIATE) {
+		ldap_msgfree(message);
+		return malformed(follow, "answer to a search");
+	}
 	if (type == LDAP_RES_SEARCH_ENTRY && of_refresh && !sync->begun)
 		return read_entry(follow, search, message);
 	if (type == LDAP_RES_INTERMEDIATE)
