@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/base/worker.h>
@@ -379,6 +380,8 @@ struct seen {
 	struct follow_state state;
 	char problem[512], identity[64];
 	int wake_fd;
+	bool may_fail, failed; /* for want of memory, after so many pieces */
+	long memory;
 	bool rotate; /* once connected: replace the password file and kill the connection */
 };
 
@@ -588,7 +591,14 @@ static void follow(const char *script, struct seen *seen, const struct located *
 	seen->log = STRBUF(1 << 20);
 	seen->end_us = clock_monotonic_us() + LONGEST_US;
 	connections = 0;
-	if (ldap_source_follow(&source, wanted, 1, groups, 2, &intake, &err) < 0)
+	/* Its own memory is not what is tried. */
+	strbuf_reserve(&seen->log, 1 << 16);
+	if (seen->may_fail)
+		alloc_fail_after(seen->memory);
+	if (ldap_source_follow(&source, wanted, 1, groups, 2, &intake, &err) == 0)
+		return;
+	seen->failed = true;
+	if (!seen->may_fail || err.code != ERR_MEMORY)
 		fail_msg("%s: %s", script, err.text);
 }
 
@@ -677,6 +687,11 @@ static void test_no_server_is_told_once(void **state)
 	strbuf_finish(&seen.log);
 }
 
+static bool told_changes(struct seen *seen)
+{
+	return strstr(strbuf_text(&seen->log), "C b a=3,5 -c q g5 . ") != NULL;
+}
+
 static void test_failed_callbacks(void **state)
 {
 	static const struct {
@@ -703,6 +718,27 @@ static void test_failed_callbacks(void **state)
 			fail_msg("%s: '%s'", cases[i].fail_at, strbuf_text(&seen.log));
 		strbuf_finish(&seen.log);
 	}
+}
+
+/* Memory that is missing once costs a full read at most, and never a change. */
+static void test_memory_fails_once(void **state)
+{
+	static const char *const whole = "C b a=3,5 -c q g5 . ";
+	const struct located server = text(url);
+	bool failed = true;
+
+	(void)state;
+	for (long n = 0; failed && n < 200; n++) {
+		struct seen seen = { .until = told_changes, .wake_fd = -1 };
+		seen.may_fail = true;
+		seen.memory = n;
+		follow("changes", &seen, &server, 1, 3600);
+		failed = alloc_fail_after(-1) < 0;
+		if (!seen.failed && !strstr(strbuf_text(&seen.log), whole))
+			fail_msg("%ld: '%s' (%s)", n, strbuf_text(&seen.log), seen.problem);
+		strbuf_finish(&seen.log);
+	}
+	assert_false(failed);
 }
 
 static void test_interval(void **state)
@@ -827,6 +863,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_next_server),
 		cmocka_unit_test(test_no_server_is_told_once),
 		cmocka_unit_test(test_failed_callbacks),
+		cmocka_unit_test(test_memory_fails_once),
 		cmocka_unit_test(test_interval),
 		cmocka_unit_test(test_wishes),
 		cmocka_unit_test(test_replaced_password),
