@@ -770,6 +770,22 @@ static void count_ids(struct closure *closure, const uint32_t *ids, size_t count
 	}
 }
 
+int closure_members(struct closure *closure, uint32_t group, closure_touched_fn *each,
+		    void *context, struct err *err)
+{
+	const struct change_state *change = &closure->change;
+	const uint32_t *members;
+
+	if (check_change(closure, group, err) < 0)
+		return -1;
+	members = row_lists_items(&change->members_of, group);
+	for (uint32_t i = 0; i < change->members_of.rows[group].count; i++) {
+		if (each(context, change->names[members[i]], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 void closure_count(struct closure *closure, const uint32_t *before, size_t before_count,
 		   const uint32_t *after, size_t after_count)
 {

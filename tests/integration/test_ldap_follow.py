@@ -13,7 +13,7 @@ from slapd import GROUPS, PEOPLE, SUFFIX, Slapd, group, group_dn, people, person
 
 BUILD = Path(os.environ.get("ROLEBRIDGE_BUILD", Path(__file__).resolve().parents[2] / "build"))
 TOOL = BUILD / "tools" / "ldap_read"
-SECONDS = 60
+SECONDS = 30
 
 pytestmark = pytest.mark.skipif(not TOOL.exists(), reason="make tools builds ldap_read")
 
@@ -434,6 +434,37 @@ def test_idle_connection_is_tried(start, nested):
             pass
     assert follower.state["connected"] and follower.state["reconnects"] == 0
     change("")
+
+
+@pytest.mark.parametrize("wanted", [(), ("staff",)])
+def test_member_of_as_an_attribute(tmp_path, wanted):
+    """The group changes it in the person's entry, which shows no trace of that."""
+    entries = people(4) + Marked.ENTRIES
+    options = {"attributes": "[{name: memberOf}, {name: title, from: title}, {name: uid, from: uid}]"}
+    with syncing(entries, config=["moduleload memberof"], mdb=[
+            "maxsize 268435456", "index objectClass,uid,entryUUID,entryCSN eq", "overlay memberof"]) as directory:
+        directory.add(group("staff", ["uid=user1"]) + group("plain", ["uid=user1", "uid=user2"]))
+        with Follower(tmp_path, directory, *map(group_dn, wanted), **options) as follower:
+            def shows(uid, *names):
+                follower.until(lambda: sorted(follower.by_uid(uid)["attributes"].get("memberOf", [])) ==
+                               sorted(map(group_dn, names)))
+            shows("user1", "plain", "staff")
+            directory.modify(modify(group_dn("plain"), "add: member", f"member: {USERS[2]}", "-", "delete: member",
+                                    f"member: {USERS[1]}"))
+            shows("user3", "plain")
+            shows("user2")
+            directory.add(group("late", ["uid=user2", "uid=user4"]))
+            shows("user2", "late")
+            shows("user4", "late")
+            directory.modify(rename(group_dn("late"), "cn=later"))
+            shows("user4", "later")
+            directory.delete(group_dn("later"))
+            shows("user2")
+            shows("user4")
+            restart(directory, follower, modify(group_dn("plain"), "add: member", f"member: {USERS[3]}"))
+            shows("user4", "plain")
+            follower.equals_fresh()
+            assert follower.restarts == 0
 
 
 class Chance:

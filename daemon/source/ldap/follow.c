@@ -311,6 +311,35 @@ int follow_drop_unmarked_people(struct follow *follow)
 	return 0;
 }
 
+/* --- whom to read again --- */
+
+int follow_fetch(struct follow *follow, const char *key, size_t size)
+{
+	if (size == 0)
+		return 0;
+	put_bytes(&follow->fetches, key, size);
+	return strbuf_failed(&follow->fetches)
+		       ? follow_restart(follow, "too-many-changes",
+					"more people are to be read again than at once can be")
+		       : 0;
+}
+
+/* What these people's entries say of groups has changed, and the directory does not tell. */
+static int fetch_moved(void *context, struct hash128 member)
+{
+	struct follow *follow = context;
+	struct index_cursor cursor = { 0 };
+	uint32_t person;
+
+	while ((person = index_named(follow->index, member, &cursor)) != 0) {
+		size_t size;
+		const char *key = index_key(follow->index, person, &size);
+		if (follow_fetch(follow, key, size) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* --- the full read --- */
 
 static const struct feed_ops *choose(const struct follow *follow)
@@ -336,10 +365,29 @@ int follow_choose(struct follow *follow)
 	return 0;
 }
 
+/*
+ * memberOf as an attribute: OpenLDAP and Active Directory change it with the group, without a trace
+ * in the person's entry. 389 Directory Server writes the entry, and tells.
+ */
+static bool reads_member_of(const struct follow *follow)
+{
+	static const char *const names[] = { "memberOf", "isMemberOf" };
+	const struct job *job = follow->job;
+
+	for (size_t i = 0; follow->ops && i < job->attribute_count; i++) {
+		for (size_t n = 0; n < ARRAY_LEN(names); n++) {
+			if (strcasecmp(job->attributes[i].from, names[n]) == 0)
+				return follow->root.vendor != VENDOR_389DS;
+		}
+	}
+	return false;
+}
+
 static int prepare(struct follow *follow)
 {
 	struct session *session = follow->session;
-	bool with_groups = session->job->wanted_count > 0;
+	bool wanted = session->job->wanted_count > 0, watched = reads_member_of(follow);
+	bool with_groups = wanted || watched;
 	const char *id_attribute = NULL;
 	struct err err = { 0 };
 
@@ -359,7 +407,10 @@ static int prepare(struct follow *follow)
 	if (with_groups) {
 		follow->reader = group_reader_create(session, &follow->canaries, &follow->groupings,
 						     follow->ops != NULL, id_attribute);
-		people_use_groups(follow->people, &follow->groupings);
+		if (wanted)
+			people_use_groups(follow->people, &follow->groupings);
+		if (watched && follow->reader)
+			group_reader_watch(follow->reader, fetch_moved, follow);
 	}
 	return with_groups && !follow->reader ? -1 : 0;
 }
@@ -448,16 +499,6 @@ void follow_finish(struct follow *follow)
 }
 
 /* --- people read by themselves --- */
-
-int follow_fetch(struct follow *follow, const char *key, size_t size)
-{
-	if (size == 0 || follow->fetches.size + size + VARINT_SIZE_MAX > FETCHES_MAX)
-		return 0;
-	put_bytes(&follow->fetches, key, size);
-	return strbuf_failed(&follow->fetches)
-		       ? follow_restart(follow, "out-of-memory", "no memory for what is to be read")
-		       : 0;
-}
 
 /* RFC 4515 3: every byte may be written so. */
 static void put_escaped(struct strbuf *out, const void *data, size_t size)

@@ -93,6 +93,11 @@ struct group_reader {
 	struct numbers wants;
 	struct hash128 *gathered;
 	size_t gathered_count, gathered_capacity;
+	/* who wants to know of joining and leaving */
+	group_moved_fn *moved;
+	void *moved_context;
+	struct hash128 *before;
+	size_t before_count, before_capacity;
 };
 
 static int out_of_memory(struct group_reader *reading)
@@ -718,6 +723,7 @@ void group_reader_destroy(struct group_reader *reading)
 	free(reading->want_ids.items);
 	free(reading->wants.items);
 	free(reading->gathered);
+	free(reading->before);
 	free(reading);
 }
 
@@ -772,6 +778,78 @@ void group_reader_follow(struct group_reader *reading)
 {
 	reading->following = true;
 	reading->groupings->following = true;
+}
+
+void group_reader_watch(struct group_reader *reading, group_moved_fn *moved, void *context)
+{
+	reading->moved = moved;
+	reading->moved_context = context;
+}
+
+static int keep_before(void *context, struct hash128 name, struct err *err)
+{
+	struct group_reader *reading = context;
+
+	if (reading->before_count == reading->before_capacity) {
+		size_t capacity = 2 * reading->before_capacity + 64;
+		void *larger = alloc_resize(reading->before, capacity * sizeof(*reading->before));
+		if (!larger)
+			return err_set(err, ERR_MEMORY, "no memory for a member list");
+		reading->before = larger;
+		reading->before_capacity = capacity;
+	}
+	reading->before[reading->before_count++] = name;
+	return 0;
+}
+
+/* Who is on the list before it changes. */
+static int look_before(struct group_reader *reading, const struct known_group *known)
+{
+	reading->before_count = 0;
+	if (!reading->moved || !known || known->gone || !known->group_is_set)
+		return 0;
+	if (closure_members(reading->groupings->closure, known->group, keep_before, reading, NULL) <
+	    0)
+		return out_of_memory(reading);
+	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct hash128 *left = a, *right = b;
+
+	if (left->word[0] != right->word[0])
+		return left->word[0] < right->word[0] ? -1 : 1;
+	return (left->word[1] > right->word[1]) - (left->word[1] < right->word[1]);
+}
+
+static void sort_names(struct hash128 *names, size_t count)
+{
+	if (count > 1)
+		qsort(names, count, sizeof(*names), compare_names);
+}
+
+/* Those on one list only; on either one when the group itself has another name now. */
+static int tell_moved(struct group_reader *reading, bool all)
+{
+	size_t b = 0, a = 0;
+
+	if (!reading->moved)
+		return 0;
+	sort_names(reading->before, reading->before_count);
+	sort_names(reading->gathered, reading->gathered_count);
+	while (b < reading->before_count || a < reading->gathered_count) {
+		const struct hash128 *before = &reading->before[b], *after = &reading->gathered[a];
+		int order = b == reading->before_count	   ? 1
+			    : a == reading->gathered_count ? -1
+							   : compare_names(before, after);
+		b += order <= 0;
+		a += order >= 0;
+		if ((order != 0 || all) &&
+		    reading->moved(reading->moved_context, order <= 0 ? *before : *after) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static bool same_wants(const struct group_reader *reading, const struct known_group *known)
@@ -832,6 +910,7 @@ int group_reader_change(struct group_reader *reading, const struct hash128 *id,
 	struct known_group *known;
 	struct hash128 name;
 	uint32_t group;
+	bool renamed;
 	int status;
 
 	begin_group(reading, id);
@@ -846,9 +925,14 @@ int group_reader_change(struct group_reader *reading, const struct hash128 *id,
 	if (reading->bad)
 		return 0;
 	known = make_known(reading);
-	status = known ? name_group(reading, name, known) : out_of_memory(reading);
+	if (!known || look_before(reading, known) < 0)
+		return out_of_memory(reading);
+	renamed = !hash128_equal(known->name, name);
+	status = name_group(reading, name, known);
 	if (status == 1)
 		*ret_reason = "group-conflict";
+	if (status == 0 && tell_moved(reading, renamed) < 0)
+		return -1;
 	if (status == 0 &&
 	    closure_change_members(reading->groupings->closure, known->group, reading->gathered,
 				   reading->gathered_count, NULL) < 0)
@@ -867,10 +951,12 @@ int group_reader_gone(struct group_reader *reading, struct hash128 id, const cha
 	*ret_reason = known->bad ? "malformed-group" : "group-vanished";
 	if (known->bad || known->want_count > 0 || canaries_have(reading->canaries, known->name))
 		return 1;
-	if (closure_drop_group(reading->groupings->closure, known->group, NULL) < 0)
+	reading->gathered_count = 0;
+	if (look_before(reading, known) < 0 ||
+	    closure_drop_group(reading->groupings->closure, known->group, NULL) < 0)
 		return out_of_memory(reading);
 	known->gone = true;
-	return 0;
+	return tell_moved(reading, true);
 }
 
 bool group_reader_knows(const struct group_reader *reading, struct hash128 id)

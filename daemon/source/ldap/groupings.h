@@ -48,6 +48,12 @@ int group_reader_end(struct group_reader *reader, bool partial);
 
 void group_reader_follow(struct group_reader *reader);
 /*
+ * Called with each name that comes onto a list or leaves it, also when its group gets another name: for those
+ * who read from a person's entry what groups list. -1 of it is passed on.
+ */
+typedef int group_moved_fn(void *context, struct hash128 member);
+void group_reader_watch(struct group_reader *reader, group_moved_fn *moved, void *context);
+/*
  * An entry that was added or changed (consumed), or is gone. 1: only a full read helps, *ret_reason says
  * why in a stable word. -1: as above.
  */

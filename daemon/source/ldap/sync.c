@@ -39,6 +39,7 @@ struct sync_search {
 	enum search_phase phase;
 	bool heard;	   /* something came of it */
 	bool partial;	   /* of a full read: ended early */
+	bool refused;	   /* the server cannot do it here */
 	bool present_phase; /* of this refresh: who was not named is gone */
 	struct strbuf cookie, next_cookie;
 	bool has_cookie, has_next;
@@ -51,7 +52,6 @@ struct waiting {
 
 struct sync {
 	struct sync_search groups, people;
-	bool refused;
 	bool begun;	 /* the full read is over */
 	bool refreshing; /* after a lost connection */
 	struct waiting *items;
@@ -301,40 +301,66 @@ static int note_reference(struct follow *follow, struct sync_search *search)
 	return sync_of(follow)->begun ? -1 : 0;
 }
 
-/*
- * The end of a search that was to last. In a full read it is as the end of any other search. Later
- * it costs a new connection, or, where a cookie would not help, a new full read.
- */
+/* How far it came, where the server says so with the end; all before it has been told. */
+static int take_last_cookie(struct follow *follow, struct sync_search *search,
+			    LDAPControl **controls)
+{
+	const LDAPControl *control = ldap_control_find(LDAP_CONTROL_SYNC_DONE, controls, NULL);
+	struct sync_done done;
+
+	if (sync_of(follow)->refreshing)
+		return 0;
+	if (control && sync_done_parse(&control->ldctl_value, &done) == 0 &&
+	    take_cookie(follow, search, &done.cookie) < 0)
+		return -1;
+	return follow_commit(follow);
+}
+
+/* What is left of the connection, and of the read, after a search ended with this code. */
+static int judge_end(struct follow *follow, const struct sync_search *search, bool persisted,
+		     int code)
+{
+	struct session *session = follow->session;
+
+	/* As the end of any other search of a full read: incomplete. */
+	if (!sync_of(follow)->begun && !persisted)
+		return search->refused ? -1 : 0;
+	/* A new connection goes on with the cookie; unless a full read is what is asked for. */
+	if (persisted && code != LDAP_SYNC_REFRESH_REQUIRED && code != LDAP_NO_SUCH_OBJECT)
+		session->broken = true;
+	if (code == LDAP_BUSY || code == LDAP_UNAVAILABLE)
+		session->broken = true;
+	return -1;
+}
+
+/* The end of a search that was to last. */
 static int search_ended(struct follow *follow, struct sync_search *search, LDAPMessage *message)
 {
 	struct session *session = follow->session;
-	struct sync *sync = sync_of(follow);
 	bool persisted = search->phase == SEARCH_PERSIST;
+	LDAPControl **controls = NULL;
 	char *text = NULL, doing[64];
-	int code = LDAP_OTHER;
-	int parsed = ldap_parse_result(session->ld, message, &code, NULL, &text, NULL, NULL, 1);
+	int code = LDAP_OTHER, status = 0;
+	int parsed =
+		ldap_parse_result(session->ld, message, &code, NULL, &text, NULL, &controls, 1);
 
 	if (parsed != LDAP_SUCCESS)
 		code = parsed;
+	if (persisted && sync_of(follow)->begun)
+		status = take_last_cookie(follow, search, controls);
 	search->phase = SEARCH_OFF;
 	search->partial = true;
-	if (code == LDAP_UNAVAILABLE_CRITICAL_EXTENSION && !sync->begun && !search->heard)
-		sync->refused = true;
+	search->refused = code == LDAP_UNAVAILABLE_CRITICAL_EXTENSION && !search->heard;
 	snprintf(doing, sizeof(doing), "search for changes of %s ended", search->name);
-	if (sync->refused)
+	if (search->refused)
 		outcome_note(session->outcome, "sync-refused", "%s: %s", doing,
 			     ldap_err2string(code));
 	else
 		session_note(session, code == LDAP_SUCCESS ? LDAP_PROTOCOL_ERROR : code, text,
 			     doing);
 	ldap_memfree(text);
-	if (!sync->begun && !persisted)
-		return sync->refused ? -1 : 0;
-	if (persisted && code != LDAP_SYNC_REFRESH_REQUIRED && code != LDAP_NO_SUCH_OBJECT)
-		session->broken = true;
-	if (code == LDAP_BUSY || code == LDAP_UNAVAILABLE)
-		session->broken = true;
-	return -1;
+	ldap_controls_free(controls);
+	return status < 0 ? -1 : judge_end(follow, search, persisted, code);
 }
 
 /* Phases and marks count at once, also while the rest waits. */
@@ -520,11 +546,11 @@ static int read_all(struct follow *follow)
 	struct sync *sync = sync_of(follow);
 
 	if (follow->reader && read_groups(follow, &sync->groups) < 0)
-		return sync->refused ? 1 : -1;
+		return sync->groups.refused ? 1 : -1;
 	output_phase(follow->out, PHASE_USERS);
 	output_release(follow->out);
 	if (read_search(follow, &sync->people) < 0)
-		return sync->refused && !follow->reader ? 1 : -1;
+		return sync->people.refused && !follow->reader ? 1 : -1;
 	committed(follow);
 	return 0;
 }

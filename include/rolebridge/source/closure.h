@@ -140,6 +140,9 @@ int closure_update(struct closure *closure, closure_touched_fn *each, void *cont
  * what is told elsewhere (the `groups` of closure_user): no list names them, so no update does.
  */
 bool closure_group_changed(const struct closure *closure, uint32_t group);
+/* The names on the group's list as it is now, in any order. `each` changes nothing of the closure. */
+int closure_members(struct closure *closure, uint32_t group, closure_touched_fn *each,
+		    void *context, struct err *err);
 /*
  * Members counts of closure_wanted: a dynamic closure does not count in closure_user, which is asked
  * many times for a person, but here: one less for each id before, one more for each after.
