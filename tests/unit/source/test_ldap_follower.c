@@ -873,6 +873,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && strcmp(argv[1], "--worker") == 0)
 		worker_main();
+	/* The acceptor writes to connections that nobody took. */
+	signal(SIGPIPE, SIG_IGN);
 	if (getenv("ROLEBRIDGE_VALGRIND")) {
 		print_message(
 			"skipped: under valgrind /proc/self/exe is valgrind, not this program\n");
