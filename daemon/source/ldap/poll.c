@@ -10,8 +10,8 @@
  *   not shown to us is found by the next full read.
  * - Who lives below a container that got another name has another DN, and no mark of it on the entry
  *   (nor have groups that name them). Containers are remembered; a renamed one is a reason to read anew.
- * - Active Directory keeps the names in member lists true, and leaves no mark of that on the groups: the
- *   groups of whoever got another name are read again.
+ * - Active Directory keeps the names in member lists true, as OpenLDAP's memberof overlay does, and
+ *   neither leaves a mark of that on the groups: the groups of whoever got another name are read again.
  * - uSNChanged: the cursor is highestCommittedUSN as it was before the searches (what changed meanwhile comes
  *   again). It is good for one invocation of one server.
  * - modifyTimestamp: the cursor is the newest one met, less an overlap for what was being written, or
@@ -382,7 +382,7 @@ static int renamed_add(struct look *look, const struct berval *dn)
 static int add_entry(struct look *look, const struct facts *facts, LDAPMessage *message,
 		     struct messages *list)
 {
-	if (look->poll->by_usn && facts->has_id && facts->has_name && look->follow->reader &&
+	if (facts->has_id && facts->has_name && look->follow->reader &&
 	    is_renamed(look->follow, facts) && renamed_add(look, &facts->dn) < 0) {
 		ldap_msgfree(message);
 		return -1;
