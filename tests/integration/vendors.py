@@ -12,8 +12,6 @@ import atexit
 import base64
 import functools
 import itertools
-import subprocess
-import time
 import uuid
 
 import pytest
@@ -23,6 +21,8 @@ import samba_dc
 import slapd
 
 NAMES = ["slapd", "389", "samba"]
+# The same slapd with content synchronization is followed in another way.
+FOLLOWED = {"slapd": "timestamp", "slapd-syncprov": "sync", "389": "sync", "samba": "usn"}
 NUMBERS = itertools.count(1)
 FILETIME_EPOCH_S = 11644473600
 
@@ -221,19 +221,19 @@ class Samba(Branch):
         return str(uuid.UUID(bytes_le=value))
 
 
-KINDS = {"slapd": OpenLdap, "389": Ds, "samba": Samba}
+KINDS = {"slapd": OpenLdap, "slapd-syncprov": OpenLdap, "389": Ds, "samba": Samba}
 
 
-def make_slapd():
+def make_slapd(syncprov=False):
     modules = ["moduleload ppolicy", "moduleload memberof"]
-    return slapd.Slapd(slapd.BASE_ENTRIES, config=modules,
+    return slapd.Slapd(slapd.BASE_ENTRIES, config=modules, syncprov=syncprov,
                        mdb=["maxsize 268435456", "index objectClass,uid,entryUUID,modifyTimestamp eq",
                             "overlay ppolicy", "overlay memberof", "memberof-refint false"])
 
 
-MAKERS = {"slapd": make_slapd, "389": lambda: ds389.Ds389(slapd.BASE_ENTRIES, memberof=True),
-          "samba": samba_dc.SambaDc}
-MISSING = {"slapd": lambda: "", "389": ds389.missing, "samba": samba_dc.missing}
+MAKERS = {"slapd": make_slapd, "slapd-syncprov": lambda: make_slapd(True), "samba": samba_dc.SambaDc,
+          "389": lambda: ds389.Ds389(slapd.BASE_ENTRIES, memberof=True)}
+MISSING = {"slapd": lambda: "", "slapd-syncprov": lambda: "", "389": ds389.missing, "samba": samba_dc.missing}
 
 
 @functools.cache
