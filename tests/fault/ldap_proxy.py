@@ -371,6 +371,7 @@ class Link:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.stopped = self.ended = False
         self.seen = []  # (direction, kind) of all messages, before faults
+        self.infos = []  # kinds of syncInfo messages
         self.counts = {}
 
     def forward(self, direction):
@@ -400,6 +401,7 @@ class Link:
                 return
             self._count(message)
             self.seen.append((message.direction, message.kind))
+            self.infos.extend([message.info[0]] if message.info[0] else [])
             items = [message]
             for fault in self.faults:
                 items = [new for item in items for new in self._apply(fault, item)]
@@ -475,11 +477,9 @@ class FaultProxy(Listener):
             self._next, self._always = [], ()
 
     def serve(self, connection):
-        with self.changed:
-            faults = self._next.pop(0) if self._next else self._always
         with socket.create_connection(("127.0.0.1", self.target)) as server:
-            link = Link(self, connection, server, faults)
             with self.changed:
+                link = Link(self, connection, server, self._next.pop(0) if self._next else self._always)
                 self.links.append(link)
                 self.changed.notify_all()
             back = threading.Thread(target=link.forward, args=(DOWN,), daemon=True)

@@ -5,7 +5,7 @@ one read decides, so that whatever is lost by mistake shows at once.
 """
 from bridge import Bridge
 from company import LIMITS_OFF, attempt, people, policy
-from slapd import GROUPS, PEOPLE, group, group_dn, person
+from slapd import GROUPS, PEOPLE, SUFFIX, Slapd, group, group_dn, person
 
 RULES = """
 profiles:
@@ -159,3 +159,33 @@ def both_states(directory, folder):
         expected[name] = fresh(directory, folder / name)
     assert lost(expected["a"], expected["b"]) and lost(expected["b"], expected["a"])
     return expected
+
+
+class Watched(Slapd):
+    """Read by somebody from whom access rules may hide a quarter of the people, with success."""
+
+    READER = f"cn=reader,{SUFFIX}"
+    ENTRY = (f"dn: {READER}\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\n"
+             "cn: reader\nuserPassword: readers\n\n")
+    EVERYTHING = ["to attrs=userPassword by anonymous auth by * none", "to * by * read"]
+    HIDDEN = (f'to dn.regex="^(uid=user1|uid=user4|uid=user9),{PEOPLE}$" '
+              f'by dn.exact="{READER}" none by * read')
+
+    def __init__(self, folder, **more):
+        super().__init__(DIRECTORY + [self.ENTRY], acls=self.EVERYTHING, **more)
+        self.readers = folder / "readers"
+        self.readers.touch(mode=0o600)
+        self.readers.write_text("readers")
+
+    def config(self, *urls, **more):
+        text = config(self, *urls, **more)
+        return text.replace(self.root_dn, self.READER).replace(str(self.password_file), str(self.readers))
+
+    def restart(self, hide):
+        self.stop()
+        path = self.folder / "slapd.conf"
+        rules = [self.EVERYTHING[0], self.HIDDEN, self.EVERYTHING[1]] if hide else self.EVERYTHING
+        lines = [line for line in path.read_text().splitlines(True) if not line.startswith("access ")]
+        at = lines.index(next(line for line in lines if line.startswith("directory "))) + 1
+        path.write_text("".join(lines[:at] + [f"access {rule}\n" for rule in rules] + lines[at:]))
+        self.start()

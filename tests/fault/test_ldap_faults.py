@@ -1,4 +1,4 @@
-"""Full reads through a proxy that cuts, lies and hangs: nothing lost meanwhile, and after it what a clean read gives."""
+"""Full reads through a proxy that cuts, lies and hangs: nothing lost, and after it what a clean read gives."""
 import base64
 import itertools
 
@@ -9,7 +9,7 @@ from company import LIMITS_TIGHT
 from ldap_proxy import (DOWN, RESET, UP, FaultProxy, PageLimit, Ranges, at, cut, double, drop, garbage, instead,
                         no_control, no_cookie, notice_of_disconnection, nth, of_dn, page_cookie, pause, result, stop)
 from slapd import PEOPLE, SUFFIX, Slapd
-from states import COUNT, DIRECTORY, Scene, both_states, config, fresh, lost, lost_roles
+from states import COUNT, DIRECTORY, Scene, Watched, both_states, config, fresh, lost, lost_roles
 
 
 @pytest.fixture(name="scene")
@@ -256,35 +256,14 @@ def test_dropped_group(guarded):
 
 def test_access_rules_that_hide_a_quarter(tmp_path):
     """A change of access rules answers with success: held, for however long, and lifted with its cause."""
-    hidden = "|".join(f"uid=user{i}" for i in (1, 4, 9))
-    by = 'by dn.exact="cn=reader,{}"'.format(SUFFIX)
-    everybody = ["to attrs=userPassword by anonymous auth by * none", "to * by * read"]
-    hiding = everybody[:1] + [f'to dn.regex="^({hidden}),{PEOPLE}$" {by} none by * read', everybody[1]]
-    reader = (f"dn: cn=reader,{SUFFIX}\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\n"
-              "cn: reader\nuserPassword: readers\n\n")
-    folder = tmp_path / "slapd"
-    folder.mkdir()
-    password = tmp_path / "password"
-    password.touch(mode=0o600)
-    password.write_text("readers")
-    with Slapd(DIRECTORY + [reader], acls=everybody, folder=folder) as directory, \
-            FaultProxy(directory.port) as proxy:
-        text = config(directory, proxy.url, limits="{disables_min: 2}")
-        text = text.replace(directory.root_dn, f"cn=reader,{SUFFIX}").replace(str(directory.password_file),
-                                                                                str(password))
-        with Bridge(text) as bridge:
+    with Watched(tmp_path) as directory, FaultProxy(directory.port) as proxy:
+        with Bridge(directory.config(proxy.url, limits="{disables_min: 2}")) as bridge:
             scene = Scene(directory, proxy, bridge, {})
             assert scene.read()["complete"]
             before = scene.people()
             assert len(before) == COUNT
-            for acls, held in ((hiding, 3), (hiding, 3), (everybody, 0)):
-                directory.stop()
-                configuration = folder / "slapd.conf"
-                rules = "".join(f"access {rule}\n" for rule in acls)
-                kept = [line for line in configuration.read_text().splitlines(True)
-                        if not line.startswith("access ")]
-                configuration.write_text("".join(kept) + rules)
-                directory.start()
+            for hide, held in ((True, 3), (True, 3), (False, 0)):
+                directory.restart(hide)
                 proxy.target = directory.port
                 report = scene.read()
                 assert report["complete"] and report["disabled"] == report["revoked"] == 0, report
