@@ -960,6 +960,8 @@ int apply_batch(struct apply_plan *plan, const void *data, size_t size, job_run 
 
 	if (result == 0)
 		result = prepare_people(slot, data, size, err);
+	for (size_t i = 0; i < slot->count; i++)
+		plan->visible += slot->slot_details[i].at != 0;
 	if (result == 0)
 		result = writer_bulk(plan->changer, run_small, &small, err);
 	if (result == 0) {

@@ -60,7 +60,7 @@ struct changes {
 	size_t waiting_count, waiting_capacity;
 	bool held_differs;
 	struct strbuf record; /* of the one who is looked at */
-	bool due; /* a run of those whose time has come, and of nobody else */
+	bool due;	      /* a run of those whose time has come, and of nobody else */
 };
 
 void changes_destroy(struct changes *changes)
@@ -260,8 +260,7 @@ int sync_gone(void *context, const char *key, size_t key_size, struct err *err)
 	struct pending *item;
 
 	if (sync->kind != SYNC_CHANGES)
-		return err_set(err, ERR_INTERNAL,
-			       "who is gone is told only in a run of changes");
+		return err_set(err, ERR_INTERNAL, "who is gone is told only in a run of changes");
 	sync->report.entries++;
 	if (!find_item(sync->changes, print) && !known_find(sync->slot->table, print))
 		return 0;
@@ -322,8 +321,7 @@ static int note_looked(struct sync *sync, int64_t user_id, struct hash128 key, s
 		return 0;
 	if (changes->waiting_count == changes->waiting_capacity) {
 		size_t capacity = changes->waiting_capacity ? changes->waiting_capacity * 2 : 16;
-		struct hash256 *now =
-			reallocarray(changes->waiting_now, capacity, sizeof(*now));
+		struct hash256 *now = reallocarray(changes->waiting_now, capacity, sizeof(*now));
 		int64_t *users;
 
 		if (!now)
@@ -347,9 +345,8 @@ static int note_if_waiting(struct sync *sync, const struct pending *item, struct
 		return sync->own.count > 0 && held_users_find(&sync->own, item->user_id)
 			       ? note_looked(sync, item->user_id, item->print, err)
 			       : 0;
-	return held_users_outside(&sync->own, item->print)
-		       ? note_looked(sync, 0, item->print, err)
-		       : 0;
+	return held_users_outside(&sync->own, item->print) ? note_looked(sync, 0, item->print, err)
+							   : 0;
 }
 
 static int look_at_record(struct sync *sync, const struct pending *item, struct err *err)
@@ -413,6 +410,8 @@ static int look_at_groups(struct sync *sync, const struct pending *item, struct 
 	/* What was to be looked at again still is: its attributes may be older than the source's. */
 	if (hash128_equal(entry->digest, (struct hash128){ { 0 } }))
 		identity.digest = (struct hash128){ { 0 } };
+	if (note_if_waiting(sync, item, err) < 0)
+		return -1;
 	sync->given_rows = rows;
 	sync->given_row_count = count;
 	sync->given_groups = &groups;
@@ -420,6 +419,22 @@ static int look_at_groups(struct sync *sync, const struct pending *item, struct 
 	sync->given_rows = NULL;
 	sync->given_groups = NULL;
 	return result;
+}
+
+/* An entry that must be there: the directory, or what it shows, is not what it should be. */
+static int check_canary(struct sync *sync, const struct pending *item,
+			const struct identity_row *row, struct err *err)
+{
+	if (sync->settings->canaries.count == 0)
+		return 0;
+	sync->canaries_seen = 0;
+	sync_watch_canaries(sync, row->record, row->record_size, item->key, strlen(item->key));
+	if (sync->canaries_seen == 0)
+		return 0;
+	return err_refuse(err, ERR_CONFLICT, "canary-gone",
+			  "source '%s' says that '%s' is gone, which must be there: it has to be "
+			  "read as a whole",
+			  sync->source, item->key);
 }
 
 static int look_at_gone(struct sync *sync, const struct pending *item, struct err *err)
@@ -432,14 +447,19 @@ static int look_at_gone(struct sync *sync, const struct pending *item, struct er
 	enum evaluated outcome;
 	const char *problem;
 
+	/* Whoever waits outside does so no more. */
 	if (item->user_id == 0)
-		return 0;
+		return note_if_waiting(sync, item, err);
 	if (store_identity_get(sync->store, sync->source, item->key, sync->arena, &row, err) < 0)
+		return -1;
+	if (check_canary(sync, item, &row, err) < 0)
 		return -1;
 	/* Known already, or nothing is left to be counted. */
 	if (row.missing_runs & MISSING_TOLD ||
 	    policy_missing_disables(policy, row.missing_runs, row.missing_s, now_s))
 		return 0;
+	if (note_if_waiting(sync, item, err) < 0)
+		return -1;
 	marks.missing_s = row.missing_s ? row.missing_s : now_s;
 	marks.missing_runs = row.missing_runs | MISSING_TOLD;
 	if (sync_evaluate(sync, sync->setup, item->user_id, &marks, &change, &outcome, &problem,
@@ -482,13 +502,14 @@ static int look_at_item(struct sync *sync, const struct pending *item, struct er
 	struct known_entry *entry;
 
 	arena_reset(sync->arena);
-	if (note_if_waiting(sync, item, err) < 0)
-		return -1;
+	/* Of whom nothing new is said, what waits waits on. */
 	switch (item->what) {
-	case PENDING_RECORD: return look_at_record(sync, item, err);
+	case PENDING_RECORD:
+		return note_if_waiting(sync, item, err) < 0 ? -1 : look_at_record(sync, item, err);
 	case PENDING_GROUPS: return look_at_groups(sync, item, err);
 	case PENDING_GONE: return look_at_gone(sync, item, err);
-	case PENDING_DUE: return look_at_due(sync, item, err);
+	case PENDING_DUE:
+		return note_if_waiting(sync, item, err) < 0 ? -1 : look_at_due(sync, item, err);
 	case PENDING_NOTHING: break;
 	}
 	entry = known_find(sync->slot->table, item->print);
@@ -536,6 +557,22 @@ static int look_at_all(struct sync *sync, struct err *err)
 
 /* --- groups that are larger or smaller now --- */
 
+static int compare_rows(const void *a, const void *b)
+{
+	const struct group_registry_row *left = a, *right = b;
+
+	return (left->id > right->id) - (left->id < right->id);
+}
+
+/* Of a group told twice the last word counts. */
+static bool is_told_again(const struct sync *sync, size_t at)
+{
+	for (size_t i = at + 1; i < sync->group_count; i++)
+		if (sync->groups[i].id == sync->groups[at].id)
+			return true;
+	return false;
+}
+
 static int note_groups(struct sync *sync, struct err *err)
 {
 	struct group_registry_row *rows;
@@ -549,14 +586,17 @@ static int note_groups(struct sync *sync, struct err *err)
 		return no_memory(err);
 	if (store_groups_load(sync->store, sync->texts, &rows, &count, &next, err) < 0)
 		return -1;
-	for (size_t i = 0; i < sync->group_count; i++)
-		for (size_t j = 0; j < count; j++)
-			/* The last word counts: a later row is written after it. */
-			if (rows[j].id == sync->groups[i].id &&
-			    rows[j].members != sync->groups[i].members) {
-				sync->rows[sync->row_count] = rows[j];
-				sync->rows[sync->row_count++].members = sync->groups[i].members;
-			}
+	for (size_t i = 0; i < sync->group_count; i++) {
+		const struct group_registry_row wanted = { .id = sync->groups[i].id };
+		const struct group_registry_row *row =
+			count ? bsearch(&wanted, rows, count, sizeof(*rows), compare_rows) : NULL;
+
+		/* Not there: no rule names it any more. */
+		if (!row || is_told_again(sync, i) || row->members == sync->groups[i].members)
+			continue;
+		sync->rows[sync->row_count] = *row;
+		sync->rows[sync->row_count++].members = sync->groups[i].members;
+	}
 	return 0;
 }
 

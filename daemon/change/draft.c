@@ -354,7 +354,7 @@ int draft_each(struct draft *draft, struct arena *arena, draft_each_fn *each, vo
 		if (batch_each(data, size, arena, each, context, err) < 0)
 			return -1;
 	}
-	return draft->batch_people > 0 ? batch_each(draft->batch.data, draft->batch.size, arena,
-						    each, context, err)
-				       : 0;
+	return draft->batch_people > 0
+		       ? batch_each(draft->batch.data, draft->batch.size, arena, each, context, err)
+		       : 0;
 }

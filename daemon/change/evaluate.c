@@ -132,9 +132,8 @@ static int read_identities(const struct evaluation *e, struct subject *subject,
 	if (e->rows) {
 		rows = e->rows;
 		count = e->row_count;
-	} else if (subject->known &&
-		   store_identities_of(e->store, subject->user.id, e->arena, &stored, &count,
-				       err) < 0) {
+	} else if (subject->known && store_identities_of(e->store, subject->user.id, e->arena,
+							 &stored, &count, err) < 0) {
 		return -1;
 	} else {
 		rows = stored;

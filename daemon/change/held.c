@@ -266,8 +266,8 @@ int held_each(struct store *store, const char *source, struct arena *arena, draf
 	if (store_plan_list(store, PLAN_HELD, texts, &plans, &count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++)
-		for (int64_t seq = 0; strcmp(plans[i].source, source) == 0 && seq < plans[i].batches;
-		     seq++) {
+		for (int64_t seq = 0;
+		     strcmp(plans[i].source, source) == 0 && seq < plans[i].batches; seq++) {
 			AUTO(arena) struct arena *bytes = arena_create(PLAN_BYTES_MAX);
 			const void *data;
 			size_t size;

@@ -249,9 +249,9 @@ struct changer {
 	bool waiting_known;
 	pthread_mutex_t bulk;
 	uint64_t held_version; /* atomic: grows when held plans change */
-	int64_t next_due_s;    /* atomic: the next time at which some source disables somebody; 0: none */
-	bool leaving;	 /* atomic: begin nothing long any more */
-	bool unfinished; /* a READY plan could not be applied to its end; by bulk */
+	int64_t next_due_s; /* atomic: the next time at which some source disables somebody; 0: none */
+	bool leaving;	    /* atomic: begin nothing long any more */
+	bool unfinished;    /* a READY plan could not be applied to its end; by bulk */
 };
 struct live_setup *changer_live_setup(struct changer *changer, uint64_t *ret_generation);
 /* The one a reload brings, if one is under way, else the one in force. generation may be NULL. */
@@ -491,6 +491,7 @@ struct apply_plan {
 	struct known *table;	   /* may be NULL */
 	struct run_report *report; /* lines; may be NULL */
 	struct applied applied;
+	size_t visible; /* apply_batch: people of whom anybody sees something, known at its begin */
 };
 int apply_plan(struct apply_plan *plan, struct store *read, struct err *err);
 /* One batch that was never stored: `begin` inside the transaction first, then the people. */

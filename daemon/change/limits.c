@@ -155,9 +155,10 @@ static void remember(struct source_slot *slot, const struct plan_total *total, i
 static int population_before(struct draft *draft, const struct plan_total *total,
 			     struct limit_question *question, struct err *err)
 {
-	bool administrators = total->kind == LIMIT_ADMINISTRATORS_NEW ||
-			      total->kind == LIMIT_ADMINISTRATORS_LOST;
-	bool keeps = draft->slot && (total->kind == LIMIT_DISABLES || total->kind == LIMIT_REMOVALS);
+	bool administrators =
+		total->kind == LIMIT_ADMINISTRATORS_NEW || total->kind == LIMIT_ADMINISTRATORS_LOST;
+	bool keeps =
+		draft->slot && (total->kind == LIMIT_DISABLES || total->kind == LIMIT_REMOVALS);
 
 	if (keeps && recall(draft->slot, total, &question->population))
 		return 0;

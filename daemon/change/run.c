@@ -276,6 +276,7 @@ static void write_summary(const struct run *run, struct strbuf *out)
 
 struct ready {
 	struct run *run;
+	const struct apply_plan *plan; /* of a small run */
 	const char *summary;
 	bool same_held; /* what waits is what waited before */
 };
@@ -369,8 +370,7 @@ static int store_held(struct changer *changer, struct ready *ready, struct arena
 				.holds_size = run->held_bytes.size };
 	const char *text;
 
-	if (run->draft.forget_held || run->keep_held ||
-	    (run->replaces && run->replaces[0] == '\0'))
+	if (run->draft.forget_held || run->keep_held || (run->replaces && run->replaces[0] == '\0'))
 		return 0;
 	if (supersede(changer, ready, arena, err) < 0)
 		return -1;
@@ -530,7 +530,8 @@ static int begin_small(struct changer *changer, struct job *job, struct err *err
 				.finished_s = run->draft.now_s,
 				.summary = ready->summary };
 
-	if (run->draft.people > 0 &&
+	/* Of what nobody sees (an attribute that decides nothing) no plan is listed. */
+	if (ready->plan->visible > 0 &&
 	    (store_plan_create(changer->store, run->draft.source, run->draft.actor,
 			       run->draft.now_s, &row.row, err) < 0 ||
 	     store_plan_update(changer->store, &row, err) < 0))
@@ -558,6 +559,7 @@ int run_carry_out_small(struct run *run, struct err *err)
 	if (strbuf_failed(&summary))
 		return err_set(err, ERR_MEMORY, "no memory for a plan's summary");
 	ready.summary = strbuf_text(&summary);
+	ready.plan = &plan;
 	result = apply_batch(&plan, run->draft.batch.data, run->draft.batch.size, begin_small,
 			     &ready, err);
 	report_applied(run->report, &plan.applied);

@@ -285,8 +285,8 @@ static int quarantine_record(struct sync *sync, const void *record, size_t size,
 
 /* --- identities --- */
 
-static void watch_canaries(struct sync *sync, const void *record, size_t size, const char *key,
-			   size_t key_size)
+void sync_watch_canaries(struct sync *sync, const void *record, size_t size, const char *key,
+			 size_t key_size)
 {
 	const struct located_list *canaries = &sync->settings->canaries;
 	AUTO(strbuf) struct strbuf seen = STRBUF(DN_MAX * 4), wanted = STRBUF(DN_MAX * 4);
@@ -572,7 +572,7 @@ int sync_identity(void *context, const void *record, size_t size, struct err *er
 		return err_wrap(err, "source '%s'", sync->source);
 	sync->report.entries++;
 	if (sync->settings->canaries.count > 0)
-		watch_canaries(sync, record, size, key, key_size);
+		sync_watch_canaries(sync, record, size, key, key_size);
 	if (known_put(sync->slot->table, fingerprint128(key, key_size), &entry) < 0)
 		return err_set(err, ERR_MEMORY, "no memory for the known identities");
 	identity.digest = digest128(record, size);
@@ -735,6 +735,15 @@ static int miss_unseen(struct sync *sync, struct err *err)
 
 /* --- the end --- */
 
+/* Where there were people nobody is left: that is a mistake until somebody says otherwise. */
+static void check_empty(struct sync *sync, bool *complete, const char **problem)
+{
+	if (!*complete || sync->report.entries > 0 || sync->state.entries == 0)
+		return;
+	*complete = false;
+	*problem = "empty-result";
+}
+
 static void check_canaries(struct sync *sync, bool *complete, const char **problem)
 {
 	const struct located_list *canaries = &sync->settings->canaries;
@@ -753,8 +762,7 @@ static void check_canaries(struct sync *sync, bool *complete, const char **probl
 		}
 }
 
-int sync_store_quarantined(struct changer *changer, struct sync *sync, size_t most,
-			   struct err *err)
+int sync_store_quarantined(struct changer *changer, struct sync *sync, size_t most, struct err *err)
 {
 	size_t end = sync->quarantine_at + most;
 
@@ -836,8 +844,10 @@ int sync_finish(struct sync *sync, bool complete, const char *problem, const cha
 	struct run_report *report = &sync->report;
 	int result;
 
-	if (sync->kind == SYNC_FULL)
+	if (sync->kind == SYNC_FULL) {
 		check_canaries(sync, &complete, &problem);
+		check_empty(sync, &complete, &problem);
+	}
 	sync->complete = complete;
 	sync->problem = problem ? problem : "";
 	if (complete && sync->nameless)

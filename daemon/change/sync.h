@@ -73,6 +73,9 @@ int sync_quarantine_listed(struct sync *sync, const struct quarantined *entry, s
 /* Those of the store that cannot be processed, from sync->quarantine_at on, at most so many. */
 int sync_store_quarantined(struct changer *changer, struct sync *sync, size_t most,
 			   struct err *err);
+/* Which of the source's canaries is this? Into sync->canaries_seen. */
+void sync_watch_canaries(struct sync *sync, const void *record, size_t size, const char *key,
+			 size_t key_size);
 int sync_find_source(struct sync *sync, const char *name, struct err *err);
 /* changes.c */
 int changes_begin(struct sync *sync, const struct actor *actor, struct err *err);

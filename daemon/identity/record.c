@@ -243,7 +243,8 @@ int record_replace_groups(const void *data, size_t size, const uint32_t *ascendi
 	put_u8(out, (uint8_t)flags);
 	strbuf_append(out, (const char *)data + 2, kept - 2);
 	record_write_groups(out, ascending_ids, count);
-	return strbuf_failed(out) ? err_set(err, ERR_MEMORY, "no memory for an identity record") : 0;
+	return strbuf_failed(out) ? err_set(err, ERR_MEMORY, "no memory for an identity record")
+				  : 0;
 }
 
 int record_key(const void *data, size_t size, const char **ret_key, size_t *ret_key_size,

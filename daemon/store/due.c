@@ -15,7 +15,8 @@ int store_due_add(struct store *store, const char *source, int64_t user_id, int6
 	query_int(&query, at_s);
 	query_int(&query, id);
 	query_int(&query, user_id);
-	return query_run(&query, err) < 0 ? err_wrap(err, "cannot note when a user is disabled") : 0;
+	return query_run(&query, err) < 0 ? err_wrap(err, "cannot note when a user is disabled")
+					  : 0;
 }
 
 int store_due_next(struct store *store, int64_t *ret_time_s, struct err *err)

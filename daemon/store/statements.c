@@ -218,7 +218,9 @@ const char *const statement_texts[STATEMENTS] = {
 		"SELECT " PLAN_COLUMNS " FROM plan WHERE id >= ?1 AND id < ?2 AND id <> '' "
 		"ORDER BY id, state <> 4, row DESC",
 	[STATEMENT_PLAN_LIST] =
-		"SELECT " PLAN_COLUMNS " FROM plan WHERE ?1 = 0 OR state = ?1 ORDER BY row",
+		/* Two halves, so that those of one state are found by the index among very many. */
+		"SELECT " PLAN_COLUMNS " FROM plan WHERE state = ?1 UNION ALL SELECT " PLAN_COLUMNS
+		" FROM plan WHERE ?1 = 0 ORDER BY row",
 	[STATEMENT_PLAN_DELETE] = "DELETE FROM plan WHERE row = ?1",
 	[STATEMENT_PLAN_PRUNE] =
 		"DELETE FROM plan WHERE state IN (3, 5) AND max(created_s, finished_s) < ?1",

@@ -123,8 +123,7 @@ static const char *make_rules(int count)
 	strbuf_puts(&yaml, changes ? "policy: {default_profile: staff, limits: {removals_min: "
 				     "1000000, group_size_min: 1000000}}\n"
 				   : "policy: {default_profile: staff}\n");
-	strbuf_puts(&yaml,
-			   "sources: [{name: corp, type: ldif, path: /nowhere.ldif}]\n");
+	strbuf_puts(&yaml, "sources: [{name: corp, type: ldif, path: /nowhere.ldif}]\n");
 	return strbuf_text(&yaml);
 }
 
@@ -308,9 +307,7 @@ static void tell_one(struct sync *sync, const struct records *records, const str
 		die_unless(sync_groups(sync, key, size, &group, 1, true, &err) == 0, "groups",
 			   &err);
 		return;
-	case TOLD_GONE:
-		die_unless(sync_gone(sync, key, size, &err) == 0, "gone", &err);
-		return;
+	case TOLD_GONE: die_unless(sync_gone(sync, key, size, &err) == 0, "gone", &err); return;
 	case TOLD_BACK:
 		die_unless(sync_identity(sync, records->bytes.data + at, records->ends[i] - at,
 					 &err) == 0,
@@ -347,9 +344,8 @@ static void tell(const char *what, const struct records *records, const struct s
 		generation++;
 		for (size_t i = 0; i < people; i++)
 			tell_one(sync, records, schema,
-				 told == TOLD_GONE
-					 ? i
-					 : records->count - 1 - (t * 7919 + i) % present,
+				 told == TOLD_GONE ? i
+						   : records->count - 1 - (t * 7919 + i) % present,
 				 told, generation);
 		run_report_init(&report);
 		die_unless(sync_finish(sync, true, "", "", &report, &err) == 0, "finish", &err);

@@ -70,7 +70,7 @@ enum sync_kind {
  * word counts, and sync_abort costs nothing. sync_group tells how many members a group has now.
  * sync_finish refuses with ERR_CONFLICT what only a full read can answer: "not-read" (there was none),
  * "groups-unread" (rules name groups that the last one was not asked for), "group-vanished"
- * (sync_group with found false). ERR_CONFLICT "sync-running" while the source is being read as a whole.
+ * (sync_group with found false), "canary-gone" (of somebody who must be there). ERR_CONFLICT "sync-running" while the source is being read as a whole.
  */
 struct sync *sync_begin_changes(struct changer *changer, const char *source,
 				const struct actor *actor, struct err *err);

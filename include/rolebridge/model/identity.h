@@ -28,9 +28,10 @@ struct identity {
 	/* Effective (nested) memberships: group registry ids, ascending. Only groups that rules name. */
 	const uint32_t *groups;
 	size_t group_count;
-	bool groups_complete;	 /* false: groups may be missing; absence is then unknown, not no */
-	bool disabled;		 /* the source says so explicitly */
-	const char *disabled_by; /* "nsAccountLock", "accountExpires" …, also of the time below; else "" */
+	bool groups_complete; /* false: groups may be missing; absence is then unknown, not no */
+	bool disabled;	      /* the source says so explicitly */
+	const char *
+		disabled_by; /* "nsAccountLock", "accountExpires" …, also of the time below; else "" */
 	int64_t disabled_from_s; /* it says: disabled from then on; 0 never */
 };
 

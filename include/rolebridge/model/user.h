@@ -53,8 +53,8 @@ struct identity_row {
 	int64_t user_id;
 	const void *record; /* identity record (identity/record.h) */
 	size_t record_size;
-	int64_t read_s;	   /* when this content was first read */
-	int64_t missing_s; /* first complete read without it; 0: present */
+	int64_t read_s;	       /* when this content was first read */
+	int64_t missing_s;     /* first complete read without it; 0: present */
 	uint32_t missing_runs; /* whole reads without it, and the flag below */
 };
 /* In missing_runs: it was told gone, as a change (DISABLED_GONE). */

@@ -406,11 +406,9 @@ static int feed_line(struct world *world, struct sync *sync, struct setup *setup
 	if (*line == '-')
 		return sync_gone(sync, line + 1, strlen(line + 1), &world->err);
 	if (*line == '#') {
-		struct quarantined entry = { .locator = line,
-					     .key = line + 1,
-					     .reason = "test",
-					     .detail = "",
-					     .dn = "" };
+		struct quarantined entry = {
+			.locator = line, .key = line + 1, .reason = "test", .detail = "", .dn = ""
+		};
 
 		return sync_quarantine(sync, &entry, &world->err);
 	}

@@ -106,7 +106,10 @@ static void test_nothing_is_written(void **state)
 {
 	struct world *w = *state;
 	static const char *const batches[] = {
-		"", PEOPLE, "~k2 @managers @sales\n~k4 @sales\n", "-nobody\n",
+		"",
+		PEOPLE,
+		"~k2 @managers @sales\n~k4 @sales\n",
+		"-nobody\n",
 		"k2 ben @managers\nk2 ben @managers @sales\n",
 	};
 
@@ -182,8 +185,9 @@ static void test_gone(void **state)
 	/* Somebody's edit, or a reload, lifts nothing. */
 	ok(w, change_grant_add(w->changer, &test_person, "dora", GRANT_ROLE, "night", 0, &w->err));
 	ok(w, change_user_enable(w->changer, &test_person, "dora", &w->err));
-	world_reload(w, RULES "policy: {default_profile: staff, missing_runs: 2, missing_grace: 0s, "
-			      "limits: {first_sync_administrators: true}}\n" SOURCES,
+	world_reload(w,
+		     RULES "policy: {default_profile: staff, missing_runs: 2, missing_grace: 0s, "
+			   "limits: {first_sync_administrators: true}}\n" SOURCES,
 		     NULL);
 	assert_string_equal(world_user(w, "dora"), "staff disabled(gone) night:hand sales:rule");
 	/* Back, with the very same record. */
@@ -194,16 +198,18 @@ static void test_gone(void **state)
 	nothing_left(w, "corp", PEOPLE);
 	/* And gone for good, by whole reads. */
 	world_changes(w, "corp", "-k4\n", NULL);
-	world_sync(w, "corp", "k1 anna @admins\nk2 ben @managers @sales\nk3 cleo title=ops_lead\n"
-			      "k5 eve @admins\n", 0, NULL);
+	world_sync(w, "corp",
+		   "k1 anna @admins\nk2 ben @managers @sales\nk3 cleo title=ops_lead\n"
+		   "k5 eve @admins\n",
+		   0, NULL);
 	assert_string_equal(world_user(w, "dora"), "staff disabled(gone) night:hand sales:rule");
-	world_sync(w, "corp", "k1 anna @admins\nk2 ben @managers @sales\nk3 cleo title=ops_lead\n"
-			      "k5 eve @admins\n", 0, NULL);
-	assert_string_equal(world_user(w, "dora"),
-			    "staff disabled(missing) night:hand sales:rule");
+	world_sync(w, "corp",
+		   "k1 anna @admins\nk2 ben @managers @sales\nk3 cleo title=ops_lead\n"
+		   "k5 eve @admins\n",
+		   0, NULL);
+	assert_string_equal(world_user(w, "dora"), "staff disabled(missing) night:hand sales:rule");
 	world_changes(w, "corp", "-k4\n", NULL);
-	assert_string_equal(world_user(w, "dora"),
-			    "staff disabled(missing) night:hand sales:rule");
+	assert_string_equal(world_user(w, "dora"), "staff disabled(missing) night:hand sales:rule");
 	world_changes(w, "corp", "k4 dora\n", NULL);
 	assert_string_equal(world_user(w, "dora"), "staff active night:hand");
 	world_check_audit(w);
@@ -318,8 +324,7 @@ static int64_t count_active(struct world *w)
 	return counts.active;
 }
 
-#define TIGHT \
-	"policy: {default_profile: staff, limits: {first_sync_administrators: true}}\n"
+#define TIGHT "policy: {default_profile: staff, limits: {first_sync_administrators: true}}\n"
 
 /* Sixty of a hundred go: one by one, and all at once. */
 static void test_many_gone(void **state)
@@ -361,6 +366,10 @@ static void test_many_gone_at_once(void **state)
 	assert_int_equal(report.held, 600);
 	run_report_finish(&report);
 	id = world_held(w);
+	/* Nothing new of those who wait: they wait on. */
+	world_changes(w, "corp", "-k3\n#k4\n~k700 @sales\n", &report);
+	run_report_finish(&report);
+	assert_string_equal(world_held(w), id);
 	/* Others go on, and the plan stands as it is. */
 	world_changes(w, "corp", many(w, "~k%d @managers", 900, 905), &report);
 	assert_int_equal(report.updated, 5);
@@ -438,14 +447,13 @@ static void test_leaving_one_by_one(void **state)
 {
 	struct world *w = *state;
 
-	world_open(w, RULES "policy: {default_profile: staff, limits: {removals_min: 1000}}\n"
-			    SOURCES);
+	world_open(w, RULES
+		   "policy: {default_profile: staff, limits: {removals_min: 1000}}\n" SOURCES);
 	world_sync(w, "corp", many(w, "k%d u%d @sales", 0, 20), 0, NULL);
 	for (int i = 0; i < 10; i++) {
 		struct sync *sync = world_begin_changes(w, "corp");
 		struct setup *setup = changer_setup(w->changer);
-		const struct group *sales =
-			group_registry_find(setup->registry, "cn=sales,dc=x");
+		const struct group *sales = group_registry_find(setup->registry, "cn=sales,dc=x");
 		struct run_report report;
 		char line[16];
 
@@ -514,6 +522,94 @@ static void test_quarantine(void **state)
 	world_changes(w, "corp", "-k2\nk8 ben\n", NULL);
 	assert_string_equal(world_user(w, "ben"), "manager disabled(gone) sales:rule");
 	assert_int_equal(quarantined(w), 2);
+}
+
+static void test_canary_and_empty(void **state)
+{
+	struct world *w = *state;
+	static const char yaml[] =
+		RULES WIDE "sources: [{name: corp, type: ldif, canaries: ['uid=k2,dc=x', k3]}]\n";
+	struct run_report report;
+
+	world_open(w, yaml);
+	world_sync(w, "corp", PEOPLE, 0, NULL);
+	for (int i = 0; i < 2; i++) {
+		struct sync *sync = world_begin_changes(w, "corp");
+
+		ok(w, world_feed(w, sync, "corp", i ? "-k4\n-k3\n" : "-k2\n~k4\n"));
+		run_report_init(&report);
+		refused(w, sync_finish(sync, true, "", "", &report, &w->err), "canary-gone");
+	}
+	assert_string_equal(world_user(w, "dora"), "staff active sales:rule");
+	world_changes(w, "corp", "-k4\n", NULL);
+	assert_string_equal(world_user(w, "dora"), "staff disabled(gone) sales:rule");
+	/* Nobody at all is no answer, with or without canaries. */
+	world_open(w, RULES WIDE SOURCES);
+	world_sync(w, "corp", "", 0, &report);
+	assert_false(report.complete);
+	assert_string_equal(report.problem, "empty-result");
+	assert_int_equal(report.disabled, 0);
+	run_report_finish(&report);
+	assert_string_equal(world_user(w, "anna"), "administrator active");
+}
+
+/* Three new administrators in a day, whatever told of them; the fourth waits. */
+static void test_new_administrators(void **state)
+{
+	struct world *w = *state;
+
+	world_open(w, RULES TIGHT SOURCES);
+	world_sync(w, "corp", many(w, "k%d u%d", 0, 10), 0, NULL);
+	for (int i = 0; i < 5; i++) {
+		char line[32], user[8];
+
+		snprintf(line, sizeof(line), "~k%d @admins\n", i);
+		snprintf(user, sizeof(user), "u%d", i);
+		world_changes(w, "corp", line, NULL);
+		assert_string_equal(world_user(w, user),
+				    i < 3 ? "administrator active" : "staff active");
+	}
+	assert_int_equal(world_alarms(w, "plan-held"), 1);
+}
+
+/* Roles taken from one after the other: ten are within the limit, the eleventh waits. */
+static void test_removals_one_by_one(void **state)
+{
+	struct world *w = *state;
+
+	world_open(w, RULES
+		   "policy: {default_profile: staff, limits: {group_size_min: 1000}}\n" SOURCES);
+	world_sync(w, "corp", many(w, "k%d u%d @sales", 0, 50), 0, NULL);
+	for (int i = 0; i < 12; i++) {
+		char line[16], user[8];
+
+		snprintf(line, sizeof(line), "~k%d\n", i);
+		snprintf(user, sizeof(user), "u%d", i);
+		world_changes(w, "corp", line, NULL);
+		assert_string_equal(world_user(w, user),
+				    i < 10 ? "staff active" : "staff active sales:rule");
+	}
+}
+
+/* A source's explicit disables in a stream: at once, as long as they are few. */
+static void test_disabled_one_by_one(void **state)
+{
+	struct world *w = *state;
+
+	world_open(w, RULES TIGHT SOURCES);
+	world_sync(w, "corp", many(w, "k%d u%d", 0, 40), 0, NULL);
+	for (int i = 0; i < 5; i++) {
+		char line[16], user[8];
+
+		snprintf(line, sizeof(line), "k%d u%d !\n", i, i);
+		snprintf(user, sizeof(user), "u%d", i);
+		world_changes(w, "corp", line, NULL);
+		assert_string_equal(world_user(w, user),
+				    i < 3 ? "staff disabled(source)" : "staff active");
+	}
+	/* What is said to be gone is counted with them. */
+	world_changes(w, "corp", "-k30\n", NULL);
+	assert_string_equal(world_user(w, "u30"), "staff active");
 }
 
 /* More than one transaction holds. */
@@ -698,6 +794,10 @@ int main(void)
 		TEST(test_leaving_one_by_one),
 		TEST(test_group_vanishes),
 		TEST(test_quarantine),
+		TEST(test_canary_and_empty),
+		TEST(test_new_administrators),
+		TEST(test_removals_one_by_one),
+		TEST(test_disabled_one_by_one),
 		TEST(test_large),
 		TEST(test_incomplete_groups),
 		TEST(test_one_at_a_time),

@@ -124,8 +124,8 @@ static const char *const rules[] = {
 	"  - {id: managers, groups: ['cn=managers,dc=x'], grant: {profile: manager}}\n"
 	"  - {id: admins, groups: ['cn=admins,dc=x'], grant: {profile: administrator}}\n"
 	"  - {id: no, when: '(!(title=*))', grant: {roles: [night]}}\n"
-	"  - {id: sales, groups: ['cn=sales,dc=x'], grant: {roles: [sales], personas: [lead]}}\n"
-	WIDE SOURCES,
+	"  - {id: sales, groups: ['cn=sales,dc=x'], grant: {roles: [sales], personas: [lead]}}\n" WIDE
+		SOURCES,
 };
 static unsigned in_force;
 
@@ -157,6 +157,18 @@ static const char *normal_dump(struct world *w)
 	return arena_strdup(w->arena, strbuf_text(&out));
 }
 
+/* More than one administrator lost waits, however wide the limits; who waits counts in a whole read alone. */
+static void apply_what_waits(struct world *w)
+{
+	AUTO(store) struct store *store = world_read(w);
+	struct plan_row *plans;
+	size_t count;
+
+	ok(w, store_plan_list(store, PLAN_HELD, w->arena, &plans, &count, &w->err));
+	for (size_t i = 0; i < count; i++)
+		ok(w, plan_apply(w->changer, &test_person, plans[i].id, NULL, NULL, &w->err));
+}
+
 static int steps_left;
 
 static void die_in_time(const char *step UNUSED)
@@ -179,6 +191,7 @@ static void die_first(struct world *w, const char *told)
 		world_open(w, rules[in_force]);
 		change_test_hook = die_in_time;
 		world_changes(w, "corp", told, NULL);
+		apply_what_waits(w);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -230,16 +243,25 @@ static void step(struct world *told, struct world *read, bool may_die)
 	if (chance(10))
 		strbuf_puts(&what, "-nobody\n");
 	tell(told, arena_strdup(told->arena, strbuf_text(&what)), may_die);
+	apply_what_waits(told);
 	world_sync(read, "corp", whole(read), 0, NULL);
+	apply_what_waits(read);
 }
 
 static void compare(struct world *told, struct world *read, uint64_t number, int at)
 {
 	const char *one = normal_dump(told), *other = normal_dump(read);
+	size_t same = 0;
 
-	if (strcmp(one, other) != 0)
-		fail_msg("seed %llu step %d\n--- told\n%s\n--- read\n%s",
-			 (unsigned long long)number, at, one, other);
+	if (strcmp(one, other) == 0)
+		return;
+	while (one[same] == other[same])
+		same++;
+	/* From the line of the person on. */
+	while (same > 0 && !(one[same - 1] == '\n' && one[same] == 'u'))
+		same--;
+	fail_msg("seed %llu step %d\n--- told\n%.400s\n--- read\n%.400s",
+		 (unsigned long long)number, at, one + same, other + same);
 }
 
 static void run_seed(uint64_t number, bool may_die)
@@ -260,8 +282,11 @@ static void run_seed(uint64_t number, bool may_die)
 	world_open(read, rules[0]);
 	for (int twice = 0; twice < 2; twice++) {
 		struct world *w = twice ? read : told;
-		struct new_user root = { .username = "root", .email = "", .display_name = "root",
-					 .organization = "default", .profile = "administrator" };
+		struct new_user root = { .username = "root",
+					 .email = "",
+					 .display_name = "root",
+					 .organization = "default",
+					 .profile = "administrator" };
 		struct uuid uuid;
 
 		ok(w, change_user_create(w->changer, &test_person, &root, &uuid, &w->err));

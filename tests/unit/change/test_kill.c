@@ -180,7 +180,8 @@ static const struct scenario scenarios[] = {
 	  change_due, NULL },
 	{ "due, large", RULES WIDE SOURCES,
 	  "k1 anna @admins\nk2 ben ^4102444800 @sales\nk3 cleo ^4102444700\n"
-	  "k4 dora ^4102444600\n", NULL, change_due, NULL },
+	  "k4 dora ^4102444600\n",
+	  NULL, change_due, NULL },
 	{ "login", RULES WIDE SIGN_IN, BEFORE, NULL, change_login_known, NULL },
 	{ "login of somebody new", RULES WIDE SIGN_IN, BEFORE, NULL, change_login_new, NULL },
 	{ "refused login", RULES WIDE SIGN_IN, BEFORE, NULL, change_login_refused_one, NULL },

@@ -102,8 +102,9 @@ static void random_sync(struct world *w)
 static void expect_refusal(struct world *w, int result)
 {
 	static const char *const reasons[] = { "last-administrator", "not-found",
-					       "profile-required", "not-allowed",
-					       "plan-superseded" };
+					       "profile-required",   "not-allowed",
+					       "plan-superseded",    "not-read",
+					       "groups-unread" };
 
 	for (size_t i = 0; result < 0 && i < ARRAY_LEN(reasons); i++)
 		if (strcmp(err_reason(&w->err), reasons[i]) == 0)
@@ -142,6 +143,38 @@ static void random_hand(struct world *w)
 	}
 }
 
+/* What a followed directory tells; what it cannot know is refused. */
+static void random_changes(struct world *w)
+{
+	static const char *const groups[] = { " @admins", " @managers", " @sales" };
+	const char *source = chance(70) ? "corp" : "hr";
+	struct sync *sync = world_begin_changes(w, source);
+	struct run_report report;
+	int lines = chance(30) ? PEOPLE : 1 + (int)pick(3);
+
+	for (int i = 0; i < lines; i++) {
+		unsigned number = pick(PEOPLE), what = pick(10);
+		char line[160];
+
+		if (what < 4)
+			random_person(line, sizeof(line), source, (int)number);
+		else if (what < 7)
+			snprintf(line, sizeof(line), "~%s%u%s%s", source, number, groups[pick(3)],
+				 chance(10) ? " ?" : "");
+		else
+			snprintf(line, sizeof(line), "%s%s%u", what < 9 ? "-" : "#", source,
+				 number);
+		expect_refusal(w, world_feed(w, sync, source, line));
+	}
+	if (chance(10)) {
+		sync_abort(sync);
+		return;
+	}
+	run_report_init(&report);
+	expect_refusal(w, sync_finish(sync, true, "", "", &report, &w->err));
+	run_report_finish(&report);
+}
+
 static void apply_what_waits(struct world *w)
 {
 	struct store *store = world_read(w);
@@ -171,8 +204,10 @@ static void random_step(struct world *w)
 {
 	unsigned what = pick(100);
 
-	if (what < 45)
+	if (what < 25)
 		random_sync(w);
+	else if (what < 50)
+		random_changes(w);
 	else if (what < 75)
 		random_hand(w);
 	else if (what < 85)

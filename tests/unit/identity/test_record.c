@@ -110,7 +110,8 @@ static void test_disabled_from(void **state)
 		{ "later", false, "accountExpires", 1000, 1000, false, true },
 		{ "disabled, and later too", true, "nsAccountLock", 1000, 1000, true, true },
 		{ "before the epoch is long ago", false, "shadowExpire", -86400, 1, true, true },
-		{ "as late as can be", false, "accountExpires", INT64_MAX, INT64_MAX, false, false },
+		{ "as late as can be", false, "accountExpires", INT64_MAX, INT64_MAX, false,
+		  false },
 	};
 	struct schema *schema = support_schema();
 
@@ -171,8 +172,9 @@ static void test_replace_groups(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		AUTO(strbuf) struct strbuf before = STRBUF(RECORD_MAX), out = STRBUF(RECORD_MAX),
-					   fresh = STRBUF(RECORD_MAX);
+		AUTO(strbuf)
+		struct strbuf before = STRBUF(RECORD_MAX),
+			      out = STRBUF(RECORD_MAX), fresh = STRBUF(RECORD_MAX);
 		const char *by = cases[i].disabled ? "x" : cases[i].from_s ? "y" : "";
 
 		write_timed(&before, cases[i].disabled, by, cases[i].from_s, cases[i].before,
