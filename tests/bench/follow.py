@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """How fast a directory is followed: a real slapd (syncprov), a real daemon, nginx and an IdP for sessions.
 
-    follow.py BUILD USERS
+    follow.py BUILD USERS [MEASURE...]
 
 Every time begins when the result of the LDAP modify is in hand (for a burst: of the first one, and of the last) and
 ends when another connection to the store sees the commit, or when /auth answers 401. The store is looked at every
@@ -11,7 +11,7 @@ passed, with bind and all;
 what the forwarder itself adds to one question is printed beside them. Slapd has no session log: a cookie that is behind
 means a present phase, one that is not means nothing.
 
-At the end a full read must find nothing to do.
+In the end, and before the daemon is started anew, a full read must find nothing to do.
 """
 import http.client
 import os
@@ -29,7 +29,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 os.environ["ROLEBRIDGE_BUILD"] = str(Path(sys.argv[1]).resolve())
 sys.path[:0] = [str(HERE), str(HERE.parent / "integration"), str(HERE.parent / "fault")]
-from auth import add_sessions, cpu_s  # noqa: E402
+from auth import add_sessions  # noqa: E402
 from control import Control  # noqa: E402
 from fake_directory import Listener, close, integer, octets, parts, read_tlv, tlv  # noqa: E402
 from generate import group_dn, user_dn  # noqa: E402
@@ -228,12 +228,16 @@ class Watch:
         self.database.execute("DELETE FROM watched")
         self.database.executemany("INSERT INTO watched SELECT id, digest FROM identity WHERE id = ?",
                                   [(identity,) for identity in identities])
-        self.wanted = len(identities)
-        assert self.one("SELECT count(*) FROM watched") == self.wanted
+        self.pending = 0
+        assert self.one("SELECT count(*) FROM watched") == len(identities)
 
-    def changed(self):
-        return self.one("SELECT count(*) FROM watched JOIN identity USING (id) "
-                        "WHERE identity.digest <> watched.digest")
+    def all_changed(self):
+        """Goes through them once: a record that is another one stays so."""
+        found = self.database.execute("SELECT id FROM watched JOIN identity USING (id) WHERE id >= ? "
+                                      "AND identity.digest = watched.digest ORDER BY id LIMIT 1",
+                                      (self.pending,)).fetchone()
+        self.pending = found[0] if found else self.pending
+        return found is None
 
     def wait(self, pause_s=0.0001):
         """The time at which all expected records were seen to be others."""
@@ -243,11 +247,20 @@ class Watch:
             seen = self.one("PRAGMA data_version")
             if seen != version:
                 version = seen
-                if self.changed() == self.wanted:
+                if self.all_changed():
                     return now
             if time.monotonic() > end:
-                raise RuntimeError(f"{self.changed()} of {self.wanted} changes seen")
+                raise RuntimeError(f"record {self.pending} is as it was")
             time.sleep(pause_s)
+
+
+def threads_s(pid):
+    """CPU of each thread by name, as the scheduler counts."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        name = (task / "comm").read_text().strip()
+        found[name] = found.get(name, 0) + int((task / "schedstat").read_text().split()[0]) / 1e9
+    return found
 
 
 class World:
@@ -277,6 +290,18 @@ class World:
             time.sleep(0.1)
         raise RuntimeError(f"not followed: {self.source()}\n{self.bridge.logged()[-3000:]}")
 
+    def settle(self):
+        """Followed, and the daemon has put in order what it wrote: it rests."""
+        found = self.await_following()
+        end, before = time.monotonic() + 120, None
+        while time.monotonic() < end:
+            spent = sum(threads_s(self.bridge.process.pid).values())
+            if before is not None and spent - before < 0.003:
+                return found
+            before = spent
+            time.sleep(0.3)
+        raise RuntimeError("the daemon does not come to rest")
+
     def worker(self):
         """The worker of the source that is followed: the one with the most memory."""
         return max(children(self.bridge.process.pid), key=memory_of)
@@ -291,7 +316,7 @@ def percentile(values, share):
 
 def show(what, seconds, goal="", extra=""):
     ms = [1000 * value for value in seconds]
-    print(f"  {what:<58} ms p50 {statistics.median(ms):7.2f}, p95 {percentile(ms, 0.95):7.2f}, "
+    print(f"  {what:<60} ms p50 {statistics.median(ms):7.2f}, p95 {percentile(ms, 0.95):7.2f}, "
           f"p99 {percentile(ms, 0.99):7.2f}, max {max(ms):7.2f}{goal and f'   goal {goal}'}{extra}", flush=True)
 
 
@@ -326,6 +351,13 @@ def burst(world):
     show(f"burst of {BURST}, from the last result", last_to_end)
 
 
+def spent_s(world):
+    """By the thread that decides, the one that writes, all others of the core, the worker."""
+    core = threads_s(world.bridge.process.pid)
+    decides, writes = core.pop("follow"), core.pop("writer")
+    return decides, writes, sum(core.values()), sum(threads_s(world.worker()).values())
+
+
 def subgroup(world):
     step = max(1, world.users // SUBGROUP)
     people = [world.watch.person(number * step) for number in range(1, min(SUBGROUP, world.users))]
@@ -334,15 +366,15 @@ def subgroup(world):
     for number in range(2 * ROUNDS):
         how = DELETE if number % 2 else ADD
         world.watch.expect(people)
-        processes = [world.bridge.process.pid, world.worker()]
-        before = [cpu_s(process) for process in processes]
+        before = spent_s(world)
         _, done = world.administrator.change(modify(CHAIN[-1], how, "member", MANY))
-        times[how].append(world.watch.wait(0.02) - done)
-        spent.append([1e6 * (cpu_s(process) - was) / len(people) for process, was in zip(processes, before)])
-    show(f"a chain of eight gains a subgroup of {len(people)}", times[ADD], "20 + 100")
-    show("it loses it", times[DELETE], "20 + 100")
-    core, worker = (statistics.median(column) for column in zip(*spent))
-    print(f"  {'':<58} CPU a person: core {core:.1f} us, worker {worker:.1f} us", flush=True)
+        times[how].append(world.watch.wait(0.001) - done)
+        spent.append([1e6 * (now - was) / len(people) for now, was in zip(spent_s(world), before)])
+    show(f"a chain of eight gains a subgroup of {len(people)}, to the last commit", times[ADD])
+    show("it loses it", times[DELETE])
+    decides, writes, others, worker = (statistics.median(column) for column in zip(*spent))
+    print(f"  {'':<60} CPU a person: decisions {decides:.1f} us (goal 10), writer {writes:.1f} us, "
+          f"the rest of the core {others:.1f} us, worker {worker:.1f} us (goal 2)", flush=True)
 
 
 def overhead(world):
@@ -418,6 +450,13 @@ class Auth(http.client.HTTPConnection):
         return response.status
 
 
+def agree(world):
+    """What was followed is what a full read finds."""
+    report = world.bridge.ctl("sync", "bench")["reports"][0]
+    assert report["complete"] and report["unchanged"] == world.users and report["updated"] == 0, report
+    print(f"  a full read finds nothing to do, in {report['duration_ms'] / 1000:.2f} s", flush=True)
+
+
 def disabled(world):
     browser, page = world.sign_in.sign_in("anna")
     assert page.status_code == 200, page.text[:500]
@@ -430,7 +469,7 @@ def disabled(world):
     tokens = add_sessions(world.bridge.folder / "store.db", DISABLED + present, users)
     world.bridge.start()
     world.connect()
-    world.await_following()
+    world.settle()
     times = []
     for number, token in zip(people, tokens):
         auth = Auth(world, token)
@@ -444,13 +483,11 @@ def disabled(world):
     show("disabled in the directory to 401 at /auth", times, "p99 50")
 
 
-def end(world):
-    """What was followed is what a full read finds; what it costs to know all people."""
-    follow = world.await_following()
+def memory(world):
+    """What it costs to know all people."""
+    follow = world.settle()
     idle = memory_of(world.worker())
     print(f"  worker that follows: {idle / 2**20:.1f} MiB, {idle / world.users:.0f} bytes a person; {follow}")
-    report = world.bridge.ctl("sync", "bench")["reports"][0]
-    assert report["complete"] and report["updated"] == 0, report
 
 
 def main():
@@ -468,11 +505,12 @@ def main():
                 SignIn(people, source=source(forwarder.url), rules=rules, applications=APPLICATIONS) as sign_in:
             print(f"{made}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
             world = World(sign_in, slapd, forwarder, users)
-            world.await_following()
             measures = {function.__name__: function
-                        for function in (one_change, burst, subgroup, reconnect, stale, disabled, end)}
+                        for function in (one_change, burst, subgroup, reconnect, stale, memory, agree, disabled)}
             for name in sys.argv[3:] or measures:
+                world.settle()
                 measures[name](world)
+            agree(world)
 
 
 if __name__ == "__main__":
