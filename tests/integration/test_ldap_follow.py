@@ -288,6 +288,41 @@ def test_moved_out_of_the_base_and_back(start, nested):
     assert follower.restarts == 0
 
 
+def unit(name, below=PEOPLE):
+    return f"dn: ou={name},{below}\nobjectClass: organizationalUnit\nou: {name}\n\n"
+
+
+def test_branch_with_people_is_renamed(start, nested):
+    """The people in it have other names, and their entries say nothing about it."""
+    nested.add(unit("north") + person("nora", base=f"ou=north,{PEOPLE}"))
+    nested.modify(modify(group_dn("other"), "add: member", f"member: uid=nora,ou=north,{PEOPLE}",
+                         f"member: uid=nora,ou=south,{PEOPLE}"))
+    follower, change = start(nested, "other")
+    change(add(unit("empty")) + rename(f"uid=nora,ou=north,{PEOPLE}", "uid=lora"))
+    assert follower.restarts == 0
+    nested.modify(rename(f"ou=north,{PEOPLE}", "ou=south"))
+    follower.until(lambda: follower.restarts == 1 and follower.state["connected"])
+    assert follower.by_uid("lora")["dn"] == f"uid=lora,ou=south,{PEOPLE}"
+    change(rename(f"uid=lora,ou=south,{PEOPLE}", "uid=nora"))
+    assert follower.by_uid("nora")["groups"] == [1]
+    follower.equals_fresh()
+
+
+def test_branch_with_people_leaves_and_comes_back(start, nested):
+    nested.add(unit("north") + person("nora", base=f"ou=north,{PEOPLE}") + unit("left", SUFFIX))
+    follower, change = start(nested, "staff")
+    nested.modify(rename(f"ou=north,{PEOPLE}", "ou=north", f"ou=left,{SUFFIX}"))
+    follower.until(lambda: follower.restarts == 1 and follower.state["connected"])
+    assert follower.by_uid("nora") is None
+    nested.modify(rename(f"ou=north,ou=left,{SUFFIX}", "ou=north", PEOPLE))
+    follower.until(lambda: follower.restarts == 2 and follower.state["connected"])
+    assert follower.by_uid("nora")
+    restart(nested, follower, rename(f"ou=north,{PEOPLE}", "ou=south"))
+    follower.until(lambda: follower.restarts == 3 and follower.state["connected"])
+    change("")
+    follower.equals_fresh()
+
+
 def test_leaves_the_filter(start, nested):
     follower, change = start(nested, users=f"{{base: '{PEOPLE}', filter: '(!(title=gone))'}}")
     change(modify(USERS[0], "replace: title", "title: gone"))

@@ -1,6 +1,8 @@
 /*
- * The feed of RFC 4533: two searches, refresh and persist, on one connection: groups
- * and users, each with its own cookie.
+ * The feed of RFC 4533: searches with refresh and persist, on one connection: groups
+ * and users, each with its own cookie, and the branches they live in. Who lives in a branch that gets another
+ * name, or comes or goes as a whole, has another name as well, and no entry but the branch's
+ * says so: then everything is read anew.
  *
  * The full read is their refresh without a cookie: all groups first, because a record says
  * which it has; what groups tell meanwhile waits. After a lost connection both are
@@ -20,21 +22,31 @@
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/identity/dn.h>
+#include <rolebridge/source/ldap.h>
 
+#include "entry.h"
 #include "sync_message.h"
 
 /* More changes than this are read faster anew. */
 #define WAITING_MAX 50000
 #define WAITING_BYTES_MAX ((size_t)256 * 1024 * 1024)
 #define GATHER_NS 200000
+#define BRANCHES_MAX (1u << 24)
+#define BRANCH_CLASSES \
+	"(|(objectClass=organizationalUnit)(objectClass=organization)(objectClass=container)" \
+	"(objectClass=nsContainer)(objectClass=domain)(objectClass=dcObject)" \
+	"(objectClass=locality)(objectClass=country))"
 
 enum search_phase { SEARCH_OFF, SEARCH_REFRESH, SEARCH_PERSIST };
 
+enum search_kind { OF_BRANCHES, OF_GROUPS, OF_PEOPLE };
+
 struct sync_search {
-	const struct job_search *what;
+	enum search_kind kind;
+	struct job_search what;
 	const char *name; /* for messages */
 	char **attributes;
-	bool is_groups;
 	int message_id;
 	enum search_phase phase;
 	bool heard;	   /* something came of it */
@@ -50,8 +62,21 @@ struct waiting {
 	bool of_refresh;
 };
 
+struct branch {
+	struct hash128 name;
+	bool marked; /* seen in this refresh */
+};
+
+/* Branches of both bases, where they are not the same; groups, if anybody asks for them; people. */
+#define SEARCHES_MAX 4
+
 struct sync {
-	struct sync_search groups, people;
+	struct sync_search searches[SEARCHES_MAX];
+	size_t search_count;
+	struct hash_table *branch_ids; /* → index into branches + 1 */
+	struct branch *branches;
+	size_t branch_count, branch_capacity;
+	struct strbuf scratch;
 	bool begun;	 /* the full read is over */
 	bool refreshing; /* after a lost connection */
 	struct waiting *items;
@@ -129,8 +154,8 @@ static int send_search(struct follow *follow, struct sync_search *search)
 	control.ldctl_value = (struct berval){ value.size, value.data };
 	search->phase = SEARCH_REFRESH;
 	search->heard = search->partial = search->present_phase = false;
-	if (ldap_search_ext(session->ld, search->what->base, search_scope(search->what),
-			    search->what->filter, search->attributes, 0, controls, NULL, NULL,
+	if (ldap_search_ext(session->ld, search->what.base, search_scope(&search->what),
+			    search->what.filter, search->attributes, 0, controls, NULL, NULL,
 			    LDAP_NO_LIMIT, &search->message_id) == LDAP_SUCCESS)
 		return 0;
 	session_note_last(session, "cannot ask for changes");
@@ -139,10 +164,11 @@ static int send_search(struct follow *follow, struct sync_search *search)
 
 static struct sync_search *search_of(struct sync *sync, int message_id)
 {
-	if (sync->groups.phase != SEARCH_OFF && sync->groups.message_id == message_id)
-		return &sync->groups;
-	if (sync->people.phase != SEARCH_OFF && sync->people.message_id == message_id)
-		return &sync->people;
+	for (size_t i = 0; i < sync->search_count; i++) {
+		struct sync_search *search = &sync->searches[i];
+		if (search->phase != SEARCH_OFF && search->message_id == message_id)
+			return search;
+	}
 	return NULL;
 }
 
@@ -211,26 +237,127 @@ static struct hash128 id_of(const unsigned char *uuid)
 	return fingerprint128(uuid, SYNC_UUID_SIZE);
 }
 
+/* --- branches --- */
+
+/* Its name, and whether anything is known to live in it. */
+static int look_at_branch(struct follow *follow, LDAPMessage *message, struct hash128 *ret_name,
+			  bool *ret_empty)
+{
+	struct attribute_values values;
+	struct berval name, value;
+	struct entry entry;
+	struct err err = { 0 };
+	int status = -1;
+
+	*ret_empty = false;
+	if (entry_open(follow->session->ld, message, &entry) == 0) {
+		status = dn_fingerprint(NULL, entry.dn.bv_val, entry.dn.bv_len,
+					&sync_of(follow)->scratch, ret_name, &err);
+		while (entry_next(&entry, &name, &values) > 0)
+			*ret_empty |= attribute_next_value(&values, &value) &&
+				      (entry_name_is(&value, "FALSE", 5) ||
+				       entry_name_is(&value, "0", 1));
+	}
+	entry_close(&entry);
+	if (status < 0 && err.code == ERR_MEMORY)
+		outcome_note(follow->session->outcome, "out-of-memory", "no memory for branches");
+	else if (status < 0)
+		outcome_note(follow->session->outcome, "protocol-error",
+			     "the name of a branch does not parse");
+	return status;
+}
+
+static int keep_branch(struct follow *follow, uint32_t *slot, struct hash128 name)
+{
+	struct sync *sync = sync_of(follow);
+
+	if (sync->branch_count == sync->branch_capacity) {
+		size_t capacity = 2 * sync->branch_capacity + 16;
+		void *larger = alloc_resize(sync->branches, capacity * sizeof(*sync->branches));
+		if (!larger) {
+			outcome_note(follow->session->outcome, "out-of-memory",
+				     "no memory for branches");
+			return -1;
+		}
+		sync->branches = larger;
+		sync->branch_capacity = capacity;
+	}
+	sync->branches[sync->branch_count++] = (struct branch){ .name = name };
+	*slot = (uint32_t)sync->branch_count;
+	return 0;
+}
+
+/* message is consumed. A new branch in which somebody lives already was not made here, but moved. */
+static int take_branch(struct follow *follow, struct hash128 id, LDAPMessage *message)
+{
+	struct sync *sync = sync_of(follow);
+	struct hash128 name;
+	uint32_t *slot;
+	bool empty;
+	int status = look_at_branch(follow, message, &name, &empty);
+
+	ldap_msgfree(message);
+	if (status < 0)
+		return -1;
+	if (hash_table_put(sync->branch_ids, id, &slot) < 0) {
+		outcome_note(follow->session->outcome, "out-of-memory", "no memory for branches");
+		return -1;
+	}
+	if (*slot && hash128_equal(sync->branches[*slot - 1].name, name))
+		return 0;
+	if (sync->begun && (*slot || !empty))
+		return follow_restart(follow, "branch-moved",
+				      "a branch of the directory was renamed or moved");
+	return keep_branch(follow, slot, name);
+}
+
+static int branch_is_gone(struct follow *follow)
+{
+	return follow_restart(follow, "branch-moved", "a branch of the directory is gone");
+}
+
 /* --- what messages do --- */
 
 static int give_gone(struct follow *follow, const struct sync_search *search, struct hash128 id)
 {
-	return search->is_groups ? follow_group_gone(follow, id) : follow_person_gone(follow, id);
+	switch (search->kind) {
+	case OF_GROUPS: return follow_group_gone(follow, id);
+	case OF_PEOPLE: return follow_person_gone(follow, id);
+	default: return branch_is_gone(follow);
+	}
 }
 
 static int give_entry(struct follow *follow, const struct sync_search *search, struct hash128 id,
 		      LDAPMessage *message)
 {
-	return search->is_groups ? follow_group(follow, &id, message)
-				 : follow_person(follow, &id, message);
+	switch (search->kind) {
+	case OF_GROUPS: return follow_group(follow, &id, message);
+	case OF_PEOPLE: return follow_person(follow, &id, message);
+	default: return take_branch(follow, id, message);
+	}
+}
+
+static int read_entry(struct follow *follow, const struct sync_search *search, struct hash128 id,
+		      LDAPMessage *message)
+{
+	switch (search->kind) {
+	case OF_GROUPS: return group_reader_take(follow->reader, &id, message);
+	case OF_PEOPLE: return people_take(follow->people, &id, message);
+	default: return take_branch(follow, id, message);
+	}
 }
 
 static void mark(struct follow *follow, const struct sync_search *search, struct hash128 id)
 {
-	if (search->is_groups)
+	struct sync *sync = sync_of(follow);
+	uint32_t branch;
+
+	if (search->kind == OF_GROUPS)
 		follow_mark_group(follow, id);
-	else
+	else if (search->kind == OF_PEOPLE)
 		follow_mark_person(follow, id);
+	else if (hash_table_get(sync->branch_ids, id, &branch))
+		sync->branches[branch - 1].marked = true;
 }
 
 /* message is consumed. */
@@ -400,7 +527,7 @@ static int note_entry(struct follow *follow, struct sync_search *search, LDAPMes
 }
 
 /* An entry of the full read. */
-static int read_entry(struct follow *follow, struct sync_search *search, LDAPMessage *message)
+static int take_read(struct follow *follow, struct sync_search *search, LDAPMessage *message)
 {
 	struct sync_state state;
 	LDAPControl **controls;
@@ -416,8 +543,7 @@ static int read_entry(struct follow *follow, struct sync_search *search, LDAPMes
 	if (status < 0 || state.kind == SYNC_DELETE || state.kind == SYNC_PRESENT)
 		ldap_msgfree(message);
 	else
-		status = search->is_groups ? group_reader_take(follow->reader, &id, message)
-					   : people_take(follow->people, &id, message);
+		status = read_entry(follow, search, id, message);
 	ldap_controls_free(controls);
 	return status;
 }
@@ -446,7 +572,7 @@ static int arrive(struct follow *follow, LDAPMessage *message)
 		return malformed(follow, "answer to a search");
 	}
 	if (type == LDAP_RES_SEARCH_ENTRY && of_refresh && !sync->begun)
-		return read_entry(follow, search, message);
+		return take_read(follow, search, message);
 	if (type == LDAP_RES_INTERMEDIATE)
 		status = note_info(follow, search, message);
 	else if (type == LDAP_RES_SEARCH_ENTRY && sync->refreshing)
@@ -504,53 +630,85 @@ static void commit_cookie(struct sync_search *search)
 
 static void committed(struct follow *follow)
 {
-	commit_cookie(&sync_of(follow)->groups);
-	commit_cookie(&sync_of(follow)->people);
+	struct sync *sync = sync_of(follow);
+
+	for (size_t i = 0; i < sync->search_count; i++)
+		commit_cookie(&sync->searches[i]);
+}
+
+static void add_search(struct sync *sync, enum search_kind kind, const struct job_search *what,
+		       const char *name, char **attributes)
+{
+	sync->searches[sync->search_count++] =
+		(struct sync_search){ .kind = kind,
+				      .what = *what,
+				      .name = name,
+				      .attributes = attributes,
+				      .cookie = STRBUF(SYNC_COOKIE_MAX),
+				      .next_cookie = STRBUF(SYNC_COOKIE_MAX) };
+}
+
+/* Where not all below the base is searched, only the base itself is a branch. */
+static void add_branches(struct sync *sync, const struct job_search *of)
+{
+	static char subordinates[] = "hasSubordinates", number[] = "numSubordinates";
+	static char *attributes[] = { subordinates, number, NULL };
+	bool all = of->scope == LDAP_SOURCE_SUBTREE;
+	struct job_search what = { .base = of->base,
+				   .filter = all ? BRANCH_CLASSES : "(objectClass=*)",
+				   .scope = all ? LDAP_SOURCE_SUBTREE : LDAP_SOURCE_BASE_ONLY };
+
+	add_search(sync, OF_BRANCHES, &what, "branches", attributes);
 }
 
 static int start(struct follow *follow)
 {
+	const struct job *job = follow->job;
 	struct sync *sync = alloc_zeroed(1, sizeof(*sync));
 
-	if (!sync) {
+	follow->feed = sync;
+	if (sync)
+		sync->branch_ids = hash_table_create(64, BRANCHES_MAX);
+	if (!sync || !sync->branch_ids) {
 		outcome_note(follow->session->outcome, "out-of-memory", "no memory to follow");
 		return -1;
 	}
-	follow->feed = sync;
-	sync->groups = (struct sync_search){ .what = &follow->job->groups,
-					     .name = "groups",
-					     .is_groups = true,
-					     .cookie = STRBUF(SYNC_COOKIE_MAX),
-					     .next_cookie = STRBUF(SYNC_COOKIE_MAX) };
-	sync->people = (struct sync_search){ .what = &follow->job->users,
-					     .name = "users",
-					     .attributes = people_search(follow->people)->attributes,
-					     .cookie = STRBUF(SYNC_COOKIE_MAX),
-					     .next_cookie = STRBUF(SYNC_COOKIE_MAX) };
+	sync->scratch = STRBUF(32 * DN_MAX);
+	add_branches(sync, &job->users);
+	if (follow->reader &&
+	    (strcmp(job->users.base, job->groups.base) != 0 || job->users.scope != job->groups.scope))
+		add_branches(sync, &job->groups);
 	if (follow->reader)
-		sync->groups.attributes = group_reader_request(follow->reader);
+		add_search(sync, OF_GROUPS, &job->groups, "groups",
+			   group_reader_request(follow->reader));
+	add_search(sync, OF_PEOPLE, &job->users, "users", people_search(follow->people)->attributes);
 	return 0;
 }
 
-static int read_groups(struct follow *follow, struct sync_search *groups)
+/* Only a search that ran: what would be wrong with the first is wrong with all. */
+static int read_one(struct follow *follow, struct sync_search *search)
 {
-	output_phase(follow->out, PHASE_GROUPS);
-	follow->out->holding = true;
-	if (read_search(follow, groups) < 0)
+	if (search->kind == OF_GROUPS) {
+		output_phase(follow->out, PHASE_GROUPS);
+		follow->out->holding = true;
+	}
+	if (search->kind == OF_PEOPLE) {
+		output_phase(follow->out, PHASE_USERS);
+		output_release(follow->out);
+	}
+	if (read_search(follow, search) < 0)
 		return -1;
-	return group_reader_end(follow->reader, groups->partial);
+	return search->kind == OF_GROUPS ? group_reader_end(follow->reader, search->partial) : 0;
 }
 
 static int read_all(struct follow *follow)
 {
 	struct sync *sync = sync_of(follow);
 
-	if (follow->reader && read_groups(follow, &sync->groups) < 0)
-		return sync->groups.refused ? 1 : -1;
-	output_phase(follow->out, PHASE_USERS);
-	output_release(follow->out);
-	if (read_search(follow, &sync->people) < 0)
-		return sync->people.refused && !follow->reader ? 1 : -1;
+	for (size_t i = 0; i < sync->search_count; i++) {
+		if (read_one(follow, &sync->searches[i]) < 0)
+			return sync->searches[i].refused && i == 0 ? 1 : -1;
+	}
 	committed(follow);
 	return 0;
 }
@@ -580,20 +738,33 @@ static int begin(struct follow *follow)
 	return apply_waiting(follow) < 0 ? -1 : follow_commit(follow);
 }
 
-static bool is_refreshing(const struct sync_search *search)
+static bool branch_is_missing(const struct sync *sync)
 {
-	return search->phase == SEARCH_REFRESH;
+	for (size_t i = 0; i < sync->branch_count; i++) {
+		if (!sync->branches[i].marked)
+			return true;
+	}
+	return false;
 }
 
 static int drop_unseen(struct follow *follow)
 {
 	struct sync *sync = sync_of(follow);
+	bool all_branches = true;
+	int status = 0;
 
-	if (sync->groups.present_phase && follow_drop_unmarked_groups(follow) < 0)
-		return -1;
-	if (sync->people.present_phase && follow_drop_unmarked_people(follow) < 0)
-		return -1;
-	return 0;
+	for (size_t i = 0; i < sync->search_count && status == 0; i++) {
+		const struct sync_search *search = &sync->searches[i];
+		if (!search->present_phase)
+			all_branches &= search->kind != OF_BRANCHES;
+		else if (search->kind == OF_GROUPS)
+			status = follow_drop_unmarked_groups(follow);
+		else if (search->kind == OF_PEOPLE)
+			status = follow_drop_unmarked_people(follow);
+	}
+	if (status == 0 && all_branches && branch_is_missing(sync))
+		status = branch_is_gone(follow);
+	return status;
 }
 
 /* Those whom the refresh says to be gone. A set of them has nothing else to say. */
@@ -617,8 +788,10 @@ static int end_refresh(struct follow *follow)
 {
 	struct sync *sync = sync_of(follow);
 
-	if (is_refreshing(&sync->groups) || is_refreshing(&sync->people))
-		return 0;
+	for (size_t i = 0; i < sync->search_count; i++) {
+		if (sync->searches[i].phase == SEARCH_REFRESH)
+			return 0;
+	}
 	sync->refreshing = false;
 	output_begin_batch(follow->out);
 	if (drop_unseen(follow) < 0 || apply_deletes(follow) < 0 || apply_waiting(follow) < 0)
@@ -669,11 +842,16 @@ static int resume(struct follow *follow)
 
 	drop_waiting(sync);
 	sync->refreshing = true;
-	sync->groups.phase = sync->people.phase = SEARCH_OFF;
+	for (size_t i = 0; i < sync->search_count; i++)
+		sync->searches[i].phase = SEARCH_OFF;
+	for (size_t i = 0; i < sync->branch_count; i++)
+		sync->branches[i].marked = false;
 	follow_unmark(follow);
-	if (follow->reader && resume_search(follow, &sync->groups) < 0)
-		return -1;
-	return resume_search(follow, &sync->people);
+	for (size_t i = 0; i < sync->search_count; i++) {
+		if (resume_search(follow, &sync->searches[i]) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static void destroy(void *feed)
@@ -682,10 +860,13 @@ static void destroy(void *feed)
 
 	drop_waiting(sync);
 	free(sync->items);
-	strbuf_finish(&sync->groups.cookie);
-	strbuf_finish(&sync->groups.next_cookie);
-	strbuf_finish(&sync->people.cookie);
-	strbuf_finish(&sync->people.next_cookie);
+	for (size_t i = 0; i < sync->search_count; i++) {
+		strbuf_finish(&sync->searches[i].cookie);
+		strbuf_finish(&sync->searches[i].next_cookie);
+	}
+	hash_table_destroy(sync->branch_ids);
+	free(sync->branches);
+	strbuf_finish(&sync->scratch);
 	free(sync);
 }
 
