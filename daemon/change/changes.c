@@ -240,8 +240,9 @@ int sync_groups(void *context, const char *key, size_t key_size, const uint32_t 
 		return 0;
 	if (!is_known(entry) || known_flag(entry, TABLE_MISSING) ||
 	    (item && item->what == PENDING_GONE))
-		return err_set(err, ERR_NOT_FOUND, "source '%s' has no known identity '%.*s'",
-			       sync->source, (int)(key_size < 200 ? key_size : 200), key);
+		return err_refuse(err, ERR_NOT_FOUND, entry ? "record-wanted" : "not-found",
+				  "source '%s' has no known identity '%.*s'", sync->source,
+				  (int)(key_size < 200 ? key_size : 200), key);
 	item = take_item(sync, print, key, key_size, err);
 	if (!item)
 		return -1;

@@ -70,14 +70,16 @@ enum sync_kind {
  * word counts, and sync_abort costs nothing. sync_group tells how many members a group has now.
  * sync_finish refuses with ERR_CONFLICT what only a full read can answer: "not-read" (there was none),
  * "groups-unread" (rules name groups that the last one was not asked for), "group-vanished"
- * (sync_group with found false), "canary-gone" (of somebody who must be there). ERR_CONFLICT "sync-running" while the source is being read as a whole.
+ * (sync_group with found false), "canary-gone" (of somebody who must be there). "sync-running" while the
+ * source is being read as a whole.
  */
 struct sync *sync_begin_changes(struct changer *changer, const char *source,
 				const struct actor *actor, struct err *err);
 /*
  * Only in a run of changes. Somebody's effective groups are these now, the record stays otherwise;
- * a key that is not known, or that nobody is a user by, or that is missing: ERR_NOT_FOUND (their whole
- * record is needed), and the run goes on.
+ * a key that nobody is known by: ERR_NOT_FOUND, and the run goes on. Reason "record-wanted": an entry that is
+ * known but that is nobody's user so far, or was missing. With other groups it may be one: its whole
+ * record has to come, by sync_identity.
  */
 int sync_groups(void *context, const char *key, size_t key_size, const uint32_t *ids, size_t count,
 		bool complete, struct err *err);

@@ -104,7 +104,7 @@ static void expect_refusal(struct world *w, int result)
 	static const char *const reasons[] = { "last-administrator", "not-found",
 					       "profile-required",   "not-allowed",
 					       "plan-superseded",    "not-read",
-					       "groups-unread" };
+					       "groups-unread",	     "record-wanted" };
 
 	for (size_t i = 0; result < 0 && i < ARRAY_LEN(reasons); i++)
 		if (strcmp(err_reason(&w->err), reasons[i]) == 0)
