@@ -56,7 +56,7 @@ struct followed {
 	/* The thread's own. */
 	struct sync *sync;
 	bool full;
-	bool empty;	/* nothing came in this run */
+	bool fetched;	/* this run has the person who was asked for */
 	bool alarm;	/* raised */
 	bool met;	/* has been connected */
 	char key[1025]; /* of the wish told last */
@@ -187,15 +187,21 @@ static int feed_begin(void *context, bool full, struct err *err)
 		return -1;
 	}
 	followed->full = full;
-	followed->empty = true;
+	followed->fetched = false;
 	return 0;
+}
+
+static void feed_fetched(void *context)
+{
+	struct followed *followed = context;
+
+	followed->fetched = true;
 }
 
 static int feed_identity(void *context, const void *record, size_t size, struct err *err)
 {
 	struct followed *followed = context;
 
-	followed->empty = false;
 	return sync_identity(followed->sync, record, size, err);
 }
 
@@ -203,7 +209,6 @@ static int feed_quarantine(void *context, const struct quarantined *entry, struc
 {
 	struct followed *followed = context;
 
-	followed->empty = false;
 	return sync_quarantine(followed->sync, entry, err);
 }
 
@@ -220,7 +225,6 @@ static int feed_groups(void *context, const char *key, size_t key_size, const ui
 {
 	struct followed *followed = context;
 
-	followed->empty = false;
 	if (sync_groups(followed->sync, key, key_size, ids, count, complete, err) == 0)
 		return 0;
 	if (err->code != ERR_NOT_FOUND)
@@ -234,7 +238,6 @@ static int feed_gone(void *context, const char *key, size_t key_size, struct err
 {
 	struct followed *followed = context;
 
-	followed->empty = false;
 	return sync_gone(followed->sync, key, key_size, err);
 }
 
@@ -278,7 +281,6 @@ static int feed_end(void *context, const struct read_result *result, struct err 
 {
 	struct followed *followed = context;
 	const char *name = followed->source->name.text;
-	request_filter filter = followed->full ? waits_for_all : waits_for_person;
 	struct run_report report;
 	int outcome;
 
@@ -292,7 +294,9 @@ static int feed_end(void *context, const struct read_result *result, struct err 
 		log_changes(followed, &report);
 	if (result)
 		note_read(followed, outcome == 0 && report.complete);
-	answer_all(followed, filter, outcome == 0 ? &report : NULL, outcome, err);
+	if (followed->full || followed->fetched || outcome < 0)
+		answer_all(followed, followed->full ? waits_for_all : waits_for_person,
+			   outcome == 0 ? &report : NULL, outcome, err);
 	run_report_finish(&report);
 	return outcome;
 }
@@ -336,10 +340,6 @@ static void keep_view(struct followed *followed, const struct follow_state *stat
 	view->restarts = state->restarts;
 	view->batches = state->batches;
 	view->changes = state->changes;
-	/* What was asked of a connection that is gone is asked again. */
-	for (struct follow_request *r = followed->requests; r && !state->connected; r = r->next)
-		if (waits_for_person(r))
-			r->asked = false;
 	pthread_mutex_unlock(&followed->lock);
 }
 
@@ -401,22 +401,25 @@ static enum follow_wish feed_wish(void *context, const char **ret_key)
 {
 	struct followed *followed = context;
 	enum follow_wish wish = FOLLOW_ON;
+	bool fetching = false;
 	uint64_t count;
 
 	(void)!read(followed->wake_fd, &count, sizeof(count));
 	pthread_mutex_lock(&followed->lock);
+	/* One person after the other. */
+	for (struct follow_request *r = followed->requests; r; r = r->next)
+		fetching |= waits_for_person(r);
 	for (struct follow_request *r = followed->requests; r; r = r->next) {
 		if (r->asked || r->done)
 			continue;
-		if (!r->key) {
+		if (!r->key && wish != FOLLOW_FETCH) {
 			r->asked = true;
 			wish = FOLLOW_FULL;
-		} else if (wish == FOLLOW_ON && followed->view.connected) {
-			r->asked = true;
+		} else if (r->key && wish == FOLLOW_ON && !fetching) {
+			r->asked = fetching = true;
 			copy_text(followed->key, sizeof(followed->key), r->key);
 			*ret_key = followed->key;
 			wish = FOLLOW_FETCH;
-			break;
 		}
 	}
 	pthread_mutex_unlock(&followed->lock);
@@ -439,6 +442,7 @@ static void *followed_main(void *context)
 		.groups = feed_groups,
 		.gone = feed_gone,
 		.end = feed_end,
+		.fetched = feed_fetched,
 		.abort = feed_abort,
 		.progress = feed_progress,
 		.state = feed_state,

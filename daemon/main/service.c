@@ -393,8 +393,8 @@ static int reload_locked(struct service *service, struct run *run, const struct 
 		website_configure(service->website, config);
 		source_log_run("rules", &report);
 		result = run_add_report(run, "rules", &report, err);
-		schedule_reload(service->schedule);
 		follow_configure(service->follow, config);
+		schedule_reload(service->schedule);
 	}
 	run_report_finish(&report);
 	setup_release(&config->setup);

@@ -71,9 +71,10 @@ struct follower {
 	unsigned failed_reads;
 	bool told; /* the intake knows that no server answers */
 	bool full_wished;
-	bool anew;	  /* this worker has done its duty */
-	bool polite;	  /* and that is nobody's fault */
-	unsigned fetches; /* asked and not answered */
+	bool anew;   /* this worker has done its duty */
+	bool polite; /* and that is nobody's fault */
+	enum { FETCH_NOBODY, FETCH_WAITS, FETCH_SENT } fetch;
+	char fetch_key[PROTOCOL_KEY_MAX + 1];
 };
 
 int64_t backoff_us(unsigned failures, size_t width, int64_t first_us, int64_t most_us,
@@ -170,6 +171,15 @@ static int cancelled(struct follower *f, struct err *err)
 		       f->source->common.name.text ? f->source->common.name.text : "");
 }
 
+/* Of whom a connection or worker that is gone was asked, the next one is. */
+static void fetch_again(struct follower *f)
+{
+	if (f->fetch == FETCH_SENT)
+		f->fetch = FETCH_WAITS;
+	f->telling.sought = NULL;
+	f->telling.found = false;
+}
+
 /* --- the full read --- */
 
 static int read_identity(void *context, const void *record, size_t size, struct err *err)
@@ -248,7 +258,7 @@ static int full_read(struct follower *f, bool *ret_complete, struct err *err)
 	prints_take(&f->client.job, &f->files);
 	f->client.job.follow = (uint8_t)f->source->follow.mode;
 	f->anew = f->polite = false;
-	f->fetches = 0;
+	fetch_again(f);
 	if (client_read(&f->client, &result, err) < 0)
 		return -1;
 	if (f->client.attempt.phase > PHASE_BIND)
@@ -289,11 +299,13 @@ static void note_resumed(struct follower *f)
 
 static int take_commit(struct follower *f, struct message *message, struct err *err)
 {
-	bool fetched = f->fetches > 0;
-
-	if (telling_commit(&f->telling, message, fetched, err) < 0)
+	if (telling_commit(&f->telling, message, err) < 0)
 		return -1;
-	f->fetches -= fetched;
+	if (f->telling.found)
+		f->fetch = FETCH_NOBODY;
+	if (f->telling.found)
+		f->telling.sought = NULL;
+	f->telling.found = false;
 	if (f->link == LINK_RESUMING)
 		note_resumed(f);
 	return 0;
@@ -367,7 +379,7 @@ static int take_lost(struct follower *f, struct message *message, struct err *er
 		return -1;
 	}
 	f->link = LINK_LOST;
-	f->fetches = 0;
+	fetch_again(f);
 	note_problem(f, "%s: %s: %s", f->client.server.url, reason, detail);
 	retry_later(f);
 	return 0;
@@ -568,14 +580,15 @@ static int reconnect(struct follower *f, struct err *err)
 
 /* --- between messages --- */
 
-static int send_fetch(struct follower *f, const char *key, struct err *err)
+static int send_fetch(struct follower *f, struct err *err)
 {
 	AUTO(strbuf) struct strbuf frame = STRBUF(PROTOCOL_KEY_MAX + 64);
 
-	if (f->link != LINK_UP || key[0] == '\0' || strlen(key) > PROTOCOL_KEY_MAX)
+	if (f->link != LINK_UP || f->fetch != FETCH_WAITS)
 		return 0;
-	key_encode(PROTOCOL_FETCH, key, strlen(key), &frame);
-	f->fetches++;
+	key_encode(PROTOCOL_FETCH, f->fetch_key, strlen(f->fetch_key), &frame);
+	f->fetch = FETCH_SENT;
+	f->telling.sought = f->fetch_key;
 	return send_to_worker(f, &frame, -1, err);
 }
 
@@ -590,10 +603,16 @@ static int look_at_wishes(struct follower *f, struct err *err)
 		f->full_wished = true;
 		f->anew = f->polite = true;
 		return 0;
-	case FOLLOW_FETCH: return send_fetch(f, key, err);
+	case FOLLOW_FETCH:
+		if (key[0] != '\0' && strlen(key) <= PROTOCOL_KEY_MAX) {
+			memcpy(f->fetch_key, key, strlen(key) + 1);
+			f->fetch = FETCH_WAITS;
+		}
+		break;
 	case FOLLOW_ON:
-	default: return 0;
+	default: break;
 	}
+	return send_fetch(f, err);
 }
 
 static void look_at_deadlines(struct follower *f)

@@ -6,6 +6,7 @@
 #include "telling.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
@@ -89,6 +90,16 @@ static bool is_wanted(const struct telling *t, uint32_t id)
 	return low < t->wanted_count && t->wanted[low] == id;
 }
 
+static void note_told(struct telling *t, const char *key, size_t size)
+{
+	if (!t->sought || t->found || strlen(t->sought) != size ||
+	    memcmp(t->sought, key, size) != 0)
+		return;
+	t->found = true;
+	if (t->out->fetched)
+		t->out->fetched(t->out->context);
+}
+
 static int give_identity(struct telling *t, struct reader *body, struct err *err)
 {
 	size_t size = reader_left(body), key_size;
@@ -96,6 +107,7 @@ static int give_identity(struct telling *t, struct reader *body, struct err *err
 
 	if (record_key(body->at, size, &key, &key_size, err) < 0)
 		return -1;
+	note_told(t, key, key_size);
 	return t->out->identity(t->out->context, body->at, size, err);
 }
 
@@ -105,6 +117,7 @@ static int give_quarantine(struct telling *t, struct reader *body, struct err *e
 
 	if (quarantine_decode(body, t->scratch, &entry, err) < 0)
 		return -1;
+	note_told(t, entry.key, strlen(entry.key));
 	return t->out->quarantine(t->out->context, &entry, err);
 }
 
@@ -131,6 +144,7 @@ static int give_groups(struct telling *t, struct reader *body, struct err *err)
 		if (!is_wanted(t, groups.ids[i]))
 			return err_set(err, ERR_PROTOCOL, "the worker told of group %u unasked",
 				       (unsigned)groups.ids[i]);
+	note_told(t, groups.key, groups.key_size);
 	return t->out->groups(t->out->context, groups.key, groups.key_size, groups.ids,
 			      groups.count, groups.complete, err);
 }
@@ -142,6 +156,7 @@ static int give_gone(struct telling *t, struct reader *body, struct err *err)
 
 	if (key_decode(body, &key, &size, err) < 0)
 		return -1;
+	note_told(t, key, size);
 	return t->out->gone(t->out->context, key, size, err);
 }
 
@@ -190,6 +205,7 @@ void telling_drop(struct telling *t)
 		telling_abort(t);
 	t->batch.open = t->batch.streamed = false;
 	strbuf_clear(&t->batch.held);
+	t->found = false;
 }
 
 /* --- batches --- */
@@ -229,7 +245,7 @@ int telling_change(struct telling *t, const struct message *message, struct err 
 	return strbuf_failed(&batch->held) ? err_set(err, ERR_MEMORY, "out of memory") : 0;
 }
 
-int telling_commit(struct telling *t, struct message *message, bool even_empty, struct err *err)
+int telling_commit(struct telling *t, struct message *message, struct err *err)
 {
 	struct batch *batch = &t->batch;
 	uint64_t changes;
@@ -240,13 +256,16 @@ int telling_commit(struct telling *t, struct message *message, bool even_empty, 
 		return -1;
 	if (changes != batch->changes)
 		return err_set(err, ERR_PROTOCOL, "the worker's counts do not add up");
-	if (!batch->streamed && (batch->held.size > 0 || even_empty)) {
+	if (!batch->streamed && (batch->held.size > 0 || t->sought)) {
+		bool nobody = batch->held.size == 0;
 		bool first = !t->run_open;
 		if (telling_open(t, false, err) < 0)
 			return -1;
 		if (first)
 			t->run_begin_us = batch->begin_us;
-		if (give_held(t, err) < 0)
+		if (nobody)
+			note_told(t, t->sought, strlen(t->sought));
+		else if (give_held(t, err) < 0)
 			return -1;
 	}
 	t->run_changes += changes;

@@ -33,6 +33,8 @@ struct telling {
 	uint64_t run_changes;
 	int64_t run_begin_us;
 	struct batch batch;
+	const char *sought; /* who was asked for; NULL: nobody. Borrowed */
+	bool found;	    /* and was told, or nobody was, in the batch that was committed last */
 };
 
 /* Borrows all. telling_finish also after a failure. */
@@ -57,9 +59,8 @@ bool telling_is_due(const struct telling *telling);
 int telling_begin(struct telling *telling, const struct message *message, struct err *err);
 /* IDENTITY, GROUPS, GONE, QUARANTINE, GROUP. */
 int telling_change(struct telling *telling, const struct message *message, struct err *err);
-/* even_empty: somebody waits for a run although nothing changed. */
-int telling_commit(struct telling *telling, struct message *message, bool even_empty,
-		   struct err *err);
+/* An empty batch makes a run only when somebody was sought: there is nobody of that key. */
+int telling_commit(struct telling *telling, struct message *message, struct err *err);
 /* The open batch is cut: nothing of it counts. */
 void telling_drop(struct telling *telling);
 int telling_out_of_place(uint16_t type, struct err *err);

@@ -102,6 +102,8 @@ struct follow_intake {
 	int (*gone)(void *context, const char *key, size_t key_size, struct err *err);
 	/* 0 when committed. result: how a full read ended; NULL for changes. */
 	int (*end)(void *context, const struct read_result *result, struct err *err);
+	/* Who was to be told again is among this run of changes, or does not exist. May be NULL. */
+	void (*fetched)(void *context);
 	void (*abort)(void *context); /* nothing since begin counts */
 	void (*progress)(void *context, uint64_t read, uint64_t total);
 	void (*state)(void *context, const struct follow_state *state);
@@ -109,7 +111,7 @@ struct follow_intake {
 	/*
 	 * Asked between batches, and often while waiting: is a full read wanted now, or somebody to be told
 	 * again? *ret_key borrowed until the next call. May be NULL. After FULL a full read is begun and
-	 * told, however it ends; FETCH is for while the state says connected, and forgotten otherwise.
+	 * told, however it ends. FETCH is done when there is a connection; the latest is, when there are several.
 	 */
 	enum follow_wish {
 		FOLLOW_ON,

@@ -452,6 +452,11 @@ static int see_end(void *context, const struct read_result *result, struct err *
 	return note(context, err, "e:%s", result->reason);
 }
 
+static void see_fetched(void *context)
+{
+	note(context, NULL, "f");
+}
+
 static void see_abort(void *context)
 {
 	note(context, NULL, "!");
@@ -581,6 +586,7 @@ static void follow(const char *script, struct seen *seen, const struct located *
 					      .groups = see_groups,
 					      .gone = see_gone,
 					      .end = see_end,
+					      .fetched = see_fetched,
 					      .abort = see_abort,
 					      .state = see_state,
 					      .cancelled = see_cancelled,
@@ -760,12 +766,12 @@ static void test_wishes(void **state)
 			     .wishes = { FOLLOW_FULL },
 			     .wish_after = strlen("F a g5 g3 E "),
 			     .wake_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK) };
-	struct seen fetch = { .expected = "F a g5 g3 E C d . ",
+	struct seen fetch = { .expected = "F a g5 g3 E C f d . ",
 			      .wishes = { FOLLOW_FETCH },
 			      .fetch = "d",
 			      .wish_after = strlen("F a g5 g3 E "),
 			      .wake_fd = -1 };
-	struct seen nobody = { .expected = "F a g5 g3 E C . ",
+	struct seen nobody = { .expected = "F a g5 g3 E C f . ",
 			       .wishes = { FOLLOW_FETCH },
 			       .fetch = "nobody",
 			       .wish_after = strlen("F a g5 g3 E "),
