@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fake_directory import CuttingProxy
 from slapd import GROUPS, PEOPLE, SUFFIX, Slapd, group, group_dn, people, person
 
 BUILD = Path(os.environ.get("ROLEBRIDGE_BUILD", Path(__file__).resolve().parents[2] / "build"))
@@ -404,6 +405,27 @@ def restart(directory, follower, between="", wait=True):
     if wait:
         follower.until(lambda: follower.state["connected"] and
                        follower.state["reconnects"] + follower.restarts > before)
+
+
+@pytest.mark.parametrize("scheme", ["ldaps", "ldap"])
+def test_signs_in_again_with_tls(tmp_path, scheme):
+    """The password is kept, and the lock lets a new connection be secured."""
+    with syncing(people(2) + Marked.ENTRIES, tls=True) as directory, \
+            CuttingProxy(directory.tls_port if scheme == "ldaps" else directory.port, 1 << 40) as proxy:
+        bind = f'{{dn: "cn=admin,{SUFFIX}", password_file: {directory.password_file}}}'
+        with Follower(tmp_path, directory, Marked.GROUP, url=f"{scheme}://127.0.0.1:{proxy.port}", bind=bind,
+                      ca=directory.ca, **ATTRIBUTES) as follower:
+            change = Marked(directory, follower)
+            change(modify(USERS[0], "replace: title", "title: first"))
+            directory.stop()
+            follower.until(lambda: not follower.state["connected"])
+            directory.start()
+            proxy.target = directory.tls_port if scheme == "ldaps" else directory.port
+            follower.until(lambda: follower.state["connected"])
+            change(modify(USERS[0], "replace: title", "title: second"))
+            assert follower.by_uid("user1")["attributes"]["title"] == ["second"]
+            assert follower.restarts == 0 and follower.state["reconnects"] == 1, follower.problems
+            follower.equals_fresh()
 
 
 def test_nothing_changed_while_away(start, nested):

@@ -449,7 +449,8 @@ int main(int argc, char **argv)
 			mode = (enum mode)i;
 	first = mode == READ_ALL ? 1 : 2;
 	if (argc <= first) {
-		fprintf(stderr, "usage: ldap_read [--declared | --drain | --follow] CONFIG [GROUP...]\n");
+		fprintf(stderr,
+			"usage: ldap_read [--declared | --drain | --follow] CONFIG [GROUP...]\n");
 		return 2;
 	}
 	return run(argv[first], mode, argv + first + 1, (size_t)(argc - first - 1));

@@ -512,8 +512,8 @@ static void put_escaped(struct strbuf *out, const void *data, size_t size)
 /* The bytes behind the text of an objectGUID (directory_guid_text). false: it is none. */
 static bool guid_bytes(const char *key, size_t size, unsigned char ret_bytes[static 16])
 {
-	static const unsigned char order[16] = { 3,  2,	 1,  0,	 5,  4,	 7,  6,
-						 8,  9,	 10, 11, 12, 13, 14, 15 };
+	static const unsigned char order[16] = { 3, 2, 1,  0,  5,  4,  7,  6,
+						 8, 9, 10, 11, 12, 13, 14, 15 };
 	char text[UUID_TEXT_SIZE];
 	struct uuid uuid;
 	unsigned char plain[16];
@@ -748,7 +748,8 @@ static int resume(struct follow *follow, const struct protocol_resume *to, int f
 	if (session_reconnect(follow->session, fd) < 0 || root_read(follow->session, &root) < 0)
 		return -1;
 	if (strcmp(root.identity, follow->root.identity) != 0)
-		return follow_restart(follow, "other-server", "changes cannot be followed from '%s' to '%s'",
+		return follow_restart(follow, "other-server",
+				      "changes cannot be followed from '%s' to '%s'",
 				      follow->root.identity, root.identity);
 	follow->root = root;
 	return follow->ops->resume(follow);
@@ -817,8 +818,8 @@ static int64_t next_wake_us(const struct follow *follow)
 	const struct feed_ops *ops = follow->ops;
 	int64_t keepalive_us = (int64_t)follow->job->keepalive_ms * 1000;
 	int64_t wake_us = ops->due_us ? ops->due_us(follow) : INT64_MAX;
-	int64_t life_us = follow->ping_id ? follow->ping_end_us
-					  : follow->session->heard_us + keepalive_us;
+	int64_t life_us =
+		follow->ping_id ? follow->ping_end_us : follow->session->heard_us + keepalive_us;
 
 	if (!follow->ping_id && keepalive_us == 0)
 		life_us = INT64_MAX;

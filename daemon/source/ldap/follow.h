@@ -85,9 +85,9 @@ struct follow {
 	struct job *job; /* its server is that of the present connection */
 	struct session *session;
 	struct output *out;
-	struct root root; /* of the server that is connected */
+	struct root root;	    /* of the server that is connected */
 	const struct feed_ops *ops; /* NULL: not followed, only read */
-	void *feed; /* the feed's own; made in start, given to destroy */
+	void *feed;		    /* the feed's own; made in start, given to destroy */
 	struct canaries canaries;
 	struct people *people;
 	struct groupings groupings;  /* closure NULL: no group is wanted */

@@ -81,8 +81,8 @@ struct group_reader {
 	const char *id_attribute;
 
 	/* when it is followed */
-	bool keeps;	/* ids */
-	bool following; /* the read is over: lists are gathered whole */
+	bool keeps;		/* ids */
+	bool following;		/* the read is over: lists are gathered whole */
 	struct hash_table *ids; /* → index into known + 1 */
 	struct known_group *known;
 	size_t known_count, known_capacity;
@@ -150,8 +150,8 @@ static int gather_members(struct group_reader *reading, size_t count)
 	size_t needed = reading->gathered_count + count;
 
 	if (needed > reading->gathered_capacity) {
-		void *larger = alloc_resize(reading->gathered,
-					    2 * needed * sizeof(*reading->gathered));
+		void *larger =
+			alloc_resize(reading->gathered, 2 * needed * sizeof(*reading->gathered));
 		if (!larger)
 			return out_of_memory(reading);
 		reading->gathered = larger;
@@ -204,8 +204,8 @@ static int add_member(struct group_reader *reading, uint32_t group, enum member_
 	return flush_members(reading, group);
 }
 
-static int remember_unfinished(struct group_reader *reading, uint32_t group, const struct berval *dn,
-			       size_t member, unsigned long next)
+static int remember_unfinished(struct group_reader *reading, uint32_t group,
+			       const struct berval *dn, size_t member, unsigned long next)
 {
 	struct unfinished *item;
 
@@ -315,7 +315,8 @@ static void answer_to_id(struct group_reader *reading, uint32_t group, const str
 }
 
 /* Those whose primary group it is are members, though no list says so. */
-static int add_primary(struct group_reader *reading, uint32_t group, struct attribute_values *values)
+static int add_primary(struct group_reader *reading, uint32_t group,
+		       struct attribute_values *values)
 {
 	struct berval sid;
 
@@ -367,8 +368,8 @@ static int take_attribute(struct group_reader *reading, uint32_t group, const st
 }
 
 /* A group that has no name of its own cannot be found in other groups: what it gives is unknown. */
-static void quarantine_group(struct group_reader *reading, const struct entry *entry, const char *reason,
-			     const char *detail)
+static void quarantine_group(struct group_reader *reading, const struct entry *entry,
+			     const char *reason, const char *detail)
 {
 	reading->bad = true;
 	if (!reading->following)
@@ -571,7 +572,8 @@ static int take_piece(struct group_reader *reading, struct unfinished *list, LDA
 }
 
 /* One base search; the entry and a result 0 must come. */
-static int fetch_piece(struct group_reader *reading, struct unfinished *list, unsigned long *ret_next)
+static int fetch_piece(struct group_reader *reading, struct unfinished *list,
+		       unsigned long *ret_next)
 {
 	struct session *session = reading->session;
 	const struct member_attribute *member = &reading->members[list->member];
@@ -858,8 +860,7 @@ static bool same_wants(const struct group_reader *reading, const struct known_gr
 	size_t count = known && !known->gone ? known->want_count : 0;
 
 	return count == reading->wants.count &&
-	       (count == 0 ||
-		memcmp(before, reading->wants.items, count * sizeof(*before)) == 0);
+	       (count == 0 || memcmp(before, reading->wants.items, count * sizeof(*before)) == 0);
 }
 
 /* Wanted ids change hands, or answers change their worth. NULL: neither. */

@@ -444,9 +444,8 @@ static uint32_t make_names(struct index *index, const struct hash128 *names, siz
 	uint32_t first = 0;
 
 	for (size_t i = count; i > 0; i--) {
-		uint32_t number = table_reserve(index, &index->by_name, BY_NAME) < 0
-					  ? 0
-					  : take_name(index);
+		uint32_t number =
+			table_reserve(index, &index->by_name, BY_NAME) < 0 ? 0 : take_name(index);
 		struct name *name;
 
 		if (number == 0) {
@@ -678,8 +677,8 @@ int index_names(struct index *index, uint32_t number, const struct hash128 **ret
 	     at = name_at(index, at)->next_of_person) {
 		if (count == index->name_capacity) {
 			size_t capacity = 2 * count + 8;
-			void *larger =
-				alloc_resize(index->name_list, capacity * sizeof(*index->name_list));
+			void *larger = alloc_resize(index->name_list,
+						    capacity * sizeof(*index->name_list));
 
 			if (!larger)
 				return -1;

@@ -49,9 +49,9 @@ struct sync_search {
 	char **attributes;
 	int message_id;
 	enum search_phase phase;
-	bool heard;	   /* something came of it */
-	bool partial;	   /* of a full read: ended early */
-	bool refused;	   /* the server cannot do it here */
+	bool heard;	    /* something came of it */
+	bool partial;	    /* of a full read: ended early */
+	bool refused;	    /* the server cannot do it here */
 	bool present_phase; /* of this refresh: who was not named is gone */
 	struct strbuf cookie, next_cookie;
 	bool has_cookie, has_next;
@@ -675,13 +675,14 @@ static int start(struct follow *follow)
 	}
 	sync->scratch = STRBUF(32 * DN_MAX);
 	add_branches(sync, &job->users);
-	if (follow->reader &&
-	    (strcmp(job->users.base, job->groups.base) != 0 || job->users.scope != job->groups.scope))
+	if (follow->reader && (strcmp(job->users.base, job->groups.base) != 0 ||
+			       job->users.scope != job->groups.scope))
 		add_branches(sync, &job->groups);
 	if (follow->reader)
 		add_search(sync, OF_GROUPS, &job->groups, "groups",
 			   group_reader_request(follow->reader));
-	add_search(sync, OF_PEOPLE, &job->users, "users", people_search(follow->people)->attributes);
+	add_search(sync, OF_PEOPLE, &job->users, "users",
+		   people_search(follow->people)->attributes);
 	return 0;
 }
 

@@ -161,8 +161,7 @@ const unsigned char *sync_info_next(struct sync_info *info)
 {
 	struct berval uuid;
 
-	if (info->at >= info->end ||
-	    !element_take(&info->at, info->end, TAG_OCTET_STRING, &uuid))
+	if (info->at >= info->end || !element_take(&info->at, info->end, TAG_OCTET_STRING, &uuid))
 		return NULL;
 	return (const unsigned char *)uuid.bv_val;
 }

@@ -89,7 +89,7 @@ static int sign_in(struct session *session)
 
 static void tell_mode(const struct follow *follow)
 {
-	struct protocol_mode mode = { .mode = follow->ops->mode,
+	struct protocol_mode mode = { .mode = (uint8_t)follow->ops->mode,
 				      .vendor = root_vendor_name(follow->root.vendor),
 				      .identity = follow->root.identity };
 

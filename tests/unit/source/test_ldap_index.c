@@ -216,9 +216,9 @@ static void step(struct index *index, struct model *models, uint64_t *seed)
 		model->group_count = chance(seed, ARRAY_LEN(model->groups) + 1);
 		for (size_t i = 0; i < model->group_count; i++)
 			model->groups[i] = (uint32_t)(i * 1000 + chance(seed, 1000));
-		assert_int_equal(index_set_groups(index, model->person, model->groups,
-						  model->group_count),
-				 0);
+		assert_int_equal(
+			index_set_groups(index, model->person, model->groups, model->group_count),
+			0);
 	}
 }
 
@@ -296,12 +296,9 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_found_by_all_names),
-		cmocka_unit_test(test_changed),
-		cmocka_unit_test(test_duplicates),
-		cmocka_unit_test(test_marks),
-		cmocka_unit_test(test_like_the_model),
-		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_found_by_all_names), cmocka_unit_test(test_changed),
+		cmocka_unit_test(test_duplicates),	   cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_like_the_model),	   cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_out_of_memory),
 	};
 

@@ -14,7 +14,10 @@
 #include "../../../daemon/source/ldap/sync_message.h"
 
 #define UUID "0123456789abcdef"
-#define VALUE(text) { sizeof(text) - 1, (char *)(text) }
+#define VALUE(text) \
+	{ \
+		sizeof(text) - 1, (char *)(text) \
+	}
 
 static void test_state(void **state)
 {
@@ -25,22 +28,29 @@ static void test_state(void **state)
 		const char *cookie;
 	} cases[] = {
 		{ "add", VALUE("\x30\x15\x0a\x01\x01\x04\x10" UUID), SYNC_ADD, NULL },
-		{ "delete with a cookie", VALUE("\x30\x1a\x0a\x01\x03\x04\x10" UUID "\x04\x03" "c=1"),
+		{ "delete with a cookie",
+		  VALUE("\x30\x1a\x0a\x01\x03\x04\x10" UUID "\x04\x03"
+			"c=1"),
 		  SYNC_DELETE, "c=1" },
 		{ "present, empty cookie", VALUE("\x30\x17\x0a\x01\x00\x04\x10" UUID "\x04\x00"),
 		  SYNC_PRESENT, "" },
 		{ "modify, long form of lengths",
-		  VALUE("\x30\x84\x00\x00\x00\x16\x0a\x01\x02\x04\x81\x10" UUID), SYNC_MODIFY, NULL },
+		  VALUE("\x30\x84\x00\x00\x00\x16\x0a\x01\x02\x04\x81\x10" UUID), SYNC_MODIFY,
+		  NULL },
 		{ "unknown state", VALUE("\x30\x15\x0a\x01\x04\x04\x10" UUID), -1, NULL },
 		{ "negative state", VALUE("\x30\x15\x0a\x01\xff\x04\x10" UUID), -1, NULL },
 		{ "state of two bytes", VALUE("\x30\x16\x0a\x02\x00\x01\x04\x10" UUID), -1, NULL },
-		{ "short UUID", VALUE("\x30\x14\x0a\x01\x01\x04\x0f" "123456789abcdef"), -1, NULL },
+		{ "short UUID",
+		  VALUE("\x30\x14\x0a\x01\x01\x04\x0f"
+			"123456789abcdef"),
+		  -1, NULL },
 		{ "no UUID", VALUE("\x30\x03\x0a\x01\x01"), -1, NULL },
 		{ "more behind", VALUE("\x30\x15\x0a\x01\x01\x04\x10" UUID "x"), -1, NULL },
 		{ "more inside", VALUE("\x30\x17\x0a\x01\x01\x04\x10" UUID "\x05\x00"), -1, NULL },
 		{ "longer than it is", VALUE("\x30\x16\x0a\x01\x01\x04\x10" UUID), -1, NULL },
 		{ "huge length", VALUE("\x30\x88\xff\xff\xff\xff\xff\xff\xff\xff\x0a"), -1, NULL },
-		{ "indefinite length", VALUE("\x30\x80\x0a\x01\x01\x04\x10" UUID "\0\0"), -1, NULL },
+		{ "indefinite length", VALUE("\x30\x80\x0a\x01\x01\x04\x10" UUID "\0\0"), -1,
+		  NULL },
 		{ "empty", VALUE(""), -1, NULL },
 	};
 
@@ -74,8 +84,15 @@ static void test_done(void **state)
 	} cases[] = {
 		{ "nothing said", VALUE("\x30\x00"), 0, false },
 		{ "deletes", VALUE("\x30\x03\x01\x01\xff"), 1, false },
-		{ "both", VALUE("\x30\x06\x04\x01" "c" "\x01\x01\x00"), 0, true },
-		{ "wrong order", VALUE("\x30\x06\x01\x01\x00\x04\x01" "c"), -1, false },
+		{ "both",
+		  VALUE("\x30\x06\x04\x01"
+			"c"
+			"\x01\x01\x00"),
+		  0, true },
+		{ "wrong order",
+		  VALUE("\x30\x06\x01\x01\x00\x04\x01"
+			"c"),
+		  -1, false },
 		{ "empty boolean", VALUE("\x30\x02\x01\x00"), -1, false },
 		{ "not a sequence", VALUE("\x31\x00"), -1, false },
 	};
@@ -100,21 +117,35 @@ static void test_info(void **state)
 		bool cookie, refresh_done, deletes;
 		size_t count;
 	} cases[] = {
-		{ "new cookie", VALUE("\x80\x01" "c"), SYNC_NEW_COOKIE, true, false, false, 0 },
+		{ "new cookie",
+		  VALUE("\x80\x01"
+			"c"),
+		  SYNC_NEW_COOKIE, true, false, false, 0 },
 		{ "end by deletes", VALUE("\xa1\x00"), SYNC_REFRESH_DELETE, false, true, false, 0 },
-		{ "end of presents, deletes follow", VALUE("\xa2\x06\x04\x01" "c" "\x01\x01\x00"),
+		{ "end of presents, deletes follow",
+		  VALUE("\xa2\x06\x04\x01"
+			"c"
+			"\x01\x01\x00"),
 		  SYNC_REFRESH_PRESENT, true, false, false, 0 },
-		{ "set of present", VALUE("\xa3\x14\x31\x12\x04\x10" UUID), SYNC_ID_SET, false, false,
-		  false, 1 },
-		{ "set of deleted", VALUE("\xa3\x29\x01\x01\xff\x31\x24\x04\x10" UUID "\x04\x10" UUID),
-		  SYNC_ID_SET, false, false, true, 2 },
+		{ "set of present", VALUE("\xa3\x14\x31\x12\x04\x10" UUID), SYNC_ID_SET, false,
+		  false, false, 1 },
+		{ "set of deleted",
+		  VALUE("\xa3\x29\x01\x01\xff\x31\x24\x04\x10" UUID "\x04\x10" UUID), SYNC_ID_SET,
+		  false, false, true, 2 },
 		{ "empty set", VALUE("\xa3\x02\x31\x00"), SYNC_ID_SET, false, false, false, 0 },
 		{ "no set", VALUE("\xa3\x00"), -1, false, false, false, 0 },
-		{ "short UUID in the set", VALUE("\xa3\x13\x31\x11\x04\x0f" "123456789abcdef"), -1,
-		  false, false, false, 0 },
-		{ "cut UUID in the set", VALUE("\xa3\x13\x31\x11\x04\x10" "123456789abcdef"), -1, false,
-		  false, false, 0 },
-		{ "more behind a cookie", VALUE("\x80\x01" "cc"), -1, false, false, false, 0 },
+		{ "short UUID in the set",
+		  VALUE("\xa3\x13\x31\x11\x04\x0f"
+			"123456789abcdef"),
+		  -1, false, false, false, 0 },
+		{ "cut UUID in the set",
+		  VALUE("\xa3\x13\x31\x11\x04\x10"
+			"123456789abcdef"),
+		  -1, false, false, false, 0 },
+		{ "more behind a cookie",
+		  VALUE("\x80\x01"
+			"cc"),
+		  -1, false, false, false, 0 },
 		{ "unknown choice", VALUE("\xa4\x00"), -1, false, false, false, 0 },
 		{ "empty", VALUE(""), -1, false, false, false, 0 },
 	};
@@ -175,15 +206,15 @@ static void test_request(void **state)
 	cookie = (struct berval){ sizeof(long_text), long_text };
 	sync_request_encode(&cookie, &out);
 	assert_int_equal(out.size, 6 + 3 + 6 + 200);
-	assert_memory_equal(out.data, "\x30\x84\x00\x00\x00\xd1\x0a\x01\x03\x04\x84\x00\x00\x00\xc8x",
-			    16);
+	assert_memory_equal(out.data,
+			    "\x30\x84\x00\x00\x00\xd1\x0a\x01\x03\x04\x84\x00\x00\x00\xc8x", 16);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_state),	       cmocka_unit_test(test_done),
-		cmocka_unit_test(test_info),	       cmocka_unit_test(test_cookie_too_long),
+		cmocka_unit_test(test_state),	cmocka_unit_test(test_done),
+		cmocka_unit_test(test_info),	cmocka_unit_test(test_cookie_too_long),
 		cmocka_unit_test(test_request),
 	};
 
