@@ -217,8 +217,8 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_PLAN_BY_PREFIX] =
 		"SELECT " PLAN_COLUMNS " FROM plan WHERE id >= ?1 AND id < ?2 AND id <> '' "
 		"ORDER BY id, state <> 4, row DESC",
+	/* Two halves, so that those of one state are found by the index among very many. */
 	[STATEMENT_PLAN_LIST] =
-		/* Two halves, so that those of one state are found by the index among very many. */
 		"SELECT " PLAN_COLUMNS " FROM plan WHERE state = ?1 UNION ALL SELECT " PLAN_COLUMNS
 		" FROM plan WHERE ?1 = 0 ORDER BY row",
 	[STATEMENT_PLAN_DELETE] = "DELETE FROM plan WHERE row = ?1",
