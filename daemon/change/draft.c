@@ -291,6 +291,10 @@ int draft_add(struct draft *draft, const struct person_change *change, struct er
 		if (!draft->totals)
 			return err_set(err, ERR_MEMORY, "no memory for a plan");
 	}
+	/* Closed by the next one: as many as fit into one batch are never stored before their time. */
+	if ((draft->batch_people >= change_batch_people || draft->batch.size >= BATCH_BYTES) &&
+	    close_batch(draft, err) < 0)
+		return -1;
 	draft->people++;
 	if (plan_totals_count(draft->totals, &draft->setup->setup.decision, draft->source, change,
 			      err) < 0 ||
@@ -299,9 +303,8 @@ int draft_add(struct draft *draft, const struct person_change *change, struct er
 	person_change_encode(change, &draft->batch);
 	if (strbuf_failed(&draft->batch))
 		return err_set(err, ERR_MEMORY, "no memory for a batch");
-	if (++draft->batch_people < change_batch_people && draft->batch.size < BATCH_BYTES)
-		return 0;
-	return close_batch(draft, err);
+	draft->batch_people++;
+	return 0;
 }
 
 int draft_flush(struct draft *draft, struct err *err)

@@ -139,6 +139,8 @@ static void test_not_known(void **state)
 	ok(w, world_feed(w, sync, "corp", "k1 anna\n"));
 	run_report_init(&report);
 	refused(w, sync_finish(sync, true, "", "", &report, &w->err), "not-read");
+	run_report_finish(&report);
+	run_report_init(&report);
 	world_sync(w, "corp", "k1 anna @managers\nk2 ben\n", 0, NULL);
 	sync = world_begin_changes(w, "corp");
 	refused(w, world_feed(w, sync, "corp", "~k9 @sales\n"), "not-found");
@@ -164,6 +166,7 @@ static void test_not_known(void **state)
 	ok(w, world_feed(w, sync, "corp", "k1 anna\n"));
 	run_report_init(&report);
 	refused(w, sync_finish(sync, true, "", "", &report, &w->err), "groups-unread");
+	run_report_finish(&report);
 	assert_string_equal(world_user(w, "anna"), "manager active");
 }
 
@@ -486,6 +489,7 @@ static void test_group_vanishes(void **state)
 	world_groups(w, sync, "corp", "cn=sales");
 	run_report_init(&report);
 	refused(w, sync_finish(sync, true, "", "", &report, &w->err), "group-vanished");
+	run_report_finish(&report);
 	assert_string_equal(world_user(w, "dora"), "staff active sales:rule");
 }
 
@@ -540,6 +544,7 @@ static void test_canary_and_empty(void **state)
 		ok(w, world_feed(w, sync, "corp", i ? "-k4\n-k3\n" : "-k2\n~k4\n"));
 		run_report_init(&report);
 		refused(w, sync_finish(sync, true, "", "", &report, &w->err), "canary-gone");
+		run_report_finish(&report);
 	}
 	assert_string_equal(world_user(w, "dora"), "staff active sales:rule");
 	world_changes(w, "corp", "-k4\n", NULL);
