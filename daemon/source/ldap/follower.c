@@ -32,6 +32,7 @@
 #define US_PER_S INT64_C(1000000)
 /* How long one wait is before it is asked whether to go on. */
 #define SLICE_MS 100
+#define WOKEN_SLICE_MS 500 /* where that wakes us anyway */
 /* A frame of which the beginning is here: the rest is under way. */
 #define FRAME_US 50000
 /* Between connections. */
@@ -660,14 +661,15 @@ static int look_around(struct follower *f, struct err *err)
 
 static int slice_ms(const struct follower *f)
 {
+	int most_ms = f->out->wake_fd >= 0 && !f->telling.batch.open ? WOKEN_SLICE_MS : SLICE_MS;
 	int64_t left_ms;
 
 	if (f->link != LINK_LOST)
-		return SLICE_MS;
+		return most_ms;
 	left_ms = (f->retry_us - clock_monotonic_us() + 999) / 1000;
 	if (left_ms < 0)
 		return 0;
-	return left_ms < SLICE_MS ? (int)left_ms : SLICE_MS;
+	return left_ms < most_ms ? (int)left_ms : most_ms;
 }
 
 /* 0: a full read is due; -1: our own side, or cancelled. */
