@@ -120,6 +120,69 @@ static void test_full(void **state)
 	free(after_lines);
 }
 
+static int tell_in_little_room(struct world *w, const char *lines, rlim_t room)
+{
+	struct sync *sync = world_begin_changes(w, "corp");
+	struct run_report report;
+	int result;
+
+	run_report_init(&report);
+	err_clear(&w->err);
+	ok(w, world_feed(w, sync, "corp", lines));
+	limit_files((rlim_t)largest_file(w) + room);
+	result = sync_finish(sync, true, "", "", &report, &w->err);
+	limit_files(RLIM_INFINITY);
+	run_report_finish(&report);
+	return result;
+}
+
+/* A followed directory, in one transaction and in several; told again, it is as if nothing had failed. */
+static void full_while_told(struct world *w, size_t batch_people, bool at_once)
+{
+	char *people = crowd(60, "@sales"), *told = crowd(40, "@managers title=ops");
+	const char *after = NULL;
+	int refusals = 0, successes = 0;
+
+	change_batch_people = batch_people;
+	for (rlim_t room = 0; successes < 2; room += ROOM_STEP) {
+		void *other;
+		struct world *fresh;
+		const char *before;
+		int result;
+
+		world_set_up(&other);
+		fresh = other;
+		world_open(fresh, RULES WIDE SOURCES);
+		world_sync(fresh, "corp", people, 0, NULL);
+		before = arena_strdup(w->arena, world_dump(fresh));
+		result = tell_in_little_room(fresh, told, room);
+		successes += result == 0;
+		refusals += result < 0;
+		if (result < 0 && at_once)
+			assert_string_equal(world_dump(fresh), before);
+		if (result < 0)
+			world_changes(fresh, "corp", told, NULL);
+		if (!after)
+			after = arena_strdup(w->arena, world_dump(fresh));
+		assert_string_equal(world_dump(fresh), after);
+		assert_string_not_equal(before, after);
+		world_check_audit(fresh);
+		world_tear_down(&other);
+	}
+	print_message("%d refusals\n", refusals);
+	assert_true(refusals > 1);
+	free(people);
+	free(told);
+}
+
+static void test_full_while_told(void **state)
+{
+	signal(SIGXFSZ, SIG_IGN);
+	full_while_told(*state, 500, true);
+	full_while_told(*state, 10, false);
+	change_batch_people = 500;
+}
+
 /* Signing in: whole, or the person is told to try again and can. */
 static void test_full_at_sign_in(void **state)
 {
@@ -218,6 +281,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full_at_sign_in, world_set_up,
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_full, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_full_while_told, world_set_up,
+						world_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
