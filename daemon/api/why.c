@@ -77,6 +77,21 @@ static bool is_missing(const struct why *why)
 	return read > 0;
 }
 
+/* Every one of them is missing, and of one its source said so as it happened. */
+static bool is_told_gone(const struct why *why)
+{
+	bool told = false;
+
+	for (size_t i = 0; i < why->identity_count; i++) {
+		if (source_signs_in(why->view->setup->sources[why->identities[i].source]))
+			continue;
+		if (why->row_of[i]->missing_s == 0)
+			return false;
+		told |= (why->row_of[i]->missing_runs & MISSING_TOLD) != 0;
+	}
+	return told;
+}
+
 static int gather(struct why *why, const char *name, struct err *err)
 {
 	const struct reading_view *view = why->view;
@@ -99,6 +114,7 @@ static int gather(struct why *why, const char *name, struct err *err)
 		.grant_count = why->held_count,
 		.now_s = why->options->now_s,
 		.missing = is_missing(why),
+		.gone = is_told_gone(why),
 	};
 
 	return decide(setup, &input, view->arena, &why->decision, err);
@@ -136,7 +152,7 @@ static void show_identity(const struct why *why, size_t i)
 	json_string(json, "dn", identity->dn);
 	json_time(json, "read", row->read_s);
 	json_time(json, "missing", row->missing_s);
-	json_bool(json, "disabled", identity->disabled);
+	json_bool(json, "disabled", identity_is_disabled(identity, why->options->now_s));
 	json_string(json, "disabled_by", identity->disabled_by);
 	json_bool(json, "groups_complete", identity->groups_complete);
 	json_array_key(json, "groups");
