@@ -10,8 +10,8 @@ import pytest
 
 from bridge import Bridge
 from fake_directory import SilentServer
-from ldap_proxy import (DOWN, RESET, UP, FaultProxy, at, cut, cut_id_set, double, drop, instead,
-                        notice_of_disconnection, parts, pause, refresh_required, result, same, stop, sync_cookie)
+from ldap_proxy import (DOWN, RESET, UP, FaultProxy, Ranges, at, cut, cut_id_set, double, drop, instead,
+                        notice_of_disconnection, nth, parts, pause, refresh_required, result, same, stop, sync_cookie)
 from slapd import PEOPLE, Slapd, free_port, person
 from states import COUNT, DIRECTORY, Scene, Watched, both_states, config
 
@@ -21,6 +21,7 @@ SYNCPROV = {"config": ["moduleload syncprov"],
 FOLLOW = "    follow: {mode: sync, keepalive: 1s}\n"
 SOON_S = 10
 PATIENCE_S = 1
+TIMEOUTS_S = 6  # patience where a deadline for answers passes first
 NEWCOMER = person("user13", "title: agent", "employeeType: here")
 
 
@@ -32,6 +33,7 @@ class Stream(Scene):
     """A daemon that follows a directory through a proxy."""
 
     restarts = nudges = 0
+    patience = PATIENCE_S
 
     def follow_state(self):
         (source,) = self.bridge.ctl("status")["sources"]
@@ -51,11 +53,11 @@ class Stream(Scene):
     def settle(self, seconds=SOON_S):
         """Until the state is that of the directory. At every look on the way nobody has lost anything."""
         wanted, before, end = self.expected[self.state], self.known(), time.monotonic() + seconds
-        next_nudge = time.monotonic() + PATIENCE_S
+        next_nudge = time.monotonic() + self.patience
         while (now := self.known()) != wanted:
             if time.monotonic() > next_nudge:
                 self.nudge()
-                next_nudge = time.monotonic() + PATIENCE_S
+                next_nudge = time.monotonic() + self.patience
             for name, (_, _, disabled, grants) in wanted.items():
                 had = before.get(name, ("", "", 1, set()))
                 has = now.get(name, had)
@@ -69,11 +71,11 @@ class Stream(Scene):
     def connected(self, seconds=SOON_S):
         """Until it follows again; then nothing is under way."""
         end = time.monotonic() + seconds
-        next_nudge = time.monotonic() + PATIENCE_S
+        next_nudge = time.monotonic() + self.patience
         while not self.follow_state().get("connected"):
             if time.monotonic() > next_nudge:
                 self.nudge()
-                next_nudge = time.monotonic() + PATIENCE_S
+                next_nudge = time.monotonic() + self.patience
             assert time.monotonic() < end, (self.follow_state(), self.bridge.logged()[-3000:])
             time.sleep(0.01)
 
@@ -119,6 +121,7 @@ def make_stage(tmp_path_factory):
 @pytest.fixture(name="stream")
 def make_stream(stage):
     stage.proxy.clear()
+    stage.patience = PATIENCE_S
     if stage.people() != stage.expected[stage.state]:
         stage.bridge.run("sync", "corp", "--full")
     stage.rest()
@@ -301,6 +304,8 @@ def is_refreshed(message):
 
 def test_half_open(stream):
     """Nobody closes anything, nothing comes: noticed by keepalive."""
+    stream.forgiven()
+    stream.patience = TIMEOUTS_S
     for _ in range(2):
         dead = stream.link
         dead.stop()
@@ -313,6 +318,8 @@ def test_half_open(stream):
 
 
 def test_half_open_in_a_refresh(stream):
+    stream.forgiven()
+    stream.patience = TIMEOUTS_S
     for number in (1, 2, 3, 4):
         stream.proxy.next(stop(at(number), after=True))
         reconnect(stream)
@@ -377,6 +384,34 @@ def test_everything_twice(stream):
     stream.rest()
 
 
+def test_lists_in_ranges(stream):
+    """Member lists cut as Active Directory does; the connection breaks between two pieces of one."""
+    stream.proxy.always(Ranges(1))
+    stream.forgiven()
+    stream.still_follows()
+    searches = stream.link.counts["search"]
+    stream.still_follows()
+    assert stream.link.counts["search"] > searches
+    for number in range(1, 20, 2):
+        stream.proxy.always(Ranges(1))
+        stream.link.add(cut(stream.link.coming(number)))
+        stream.toggle()
+        stream.settle()
+        stream.connected()
+    for code in (32, 51, 52):
+        pieces = {"count": 0}
+
+        def second_piece(message, pieces=pieces):
+            pieces["count"] += message.kind == "done"
+            return message.kind == "done" and pieces["count"] == 2
+        stream.link.add(result(second_piece, code))
+        stream.toggle()
+        stream.settle()
+        stream.connected()
+    stream.proxy.clear()
+    stream.forgiven()
+
+
 def test_old_entries_again(stream):
     """What was told once comes again later, as add or as modify: the state it describes passes."""
     told = []
@@ -415,17 +450,19 @@ def test_deleted_while_nobody_listens(stream):
     """Somebody is gone in a present phase that is cut: nothing counts before its end; then at once."""
     stream.directory.add(NEWCOMER)
     until(lambda: newcomer_is_active(stream))
+    stream.forgiven()
     for number in (3, 5, 8):
         stream.proxy.next(cut(at(number)))
         restart(stream)
         stream.settle()
-        stream.connected()
+        stream.resumed()
         assert newcomer_is_active(stream)
     leave(stream)
     stream.directory.delete(f"uid=user13,{PEOPLE}")
     restart(stream)
     stream.settle()
     until(lambda: not newcomer_is_active(stream))
+    stream.resumed()
     stream.directory.add(NEWCOMER)
     stream.still_follows()
 
@@ -439,6 +476,62 @@ def test_lost_syncinfo(stream):
         stream.bridge.run("sync", "corp", "--full")
         stream.settle()
         stream.rest()
+
+
+# --- by polling
+
+
+@pytest.fixture(scope="module", name="polled_stage")
+def make_polled_stage(tmp_path_factory):
+    """A server that tells nothing by itself: looked at once a second."""
+    with Slapd(DIRECTORY) as directory, FaultProxy(directory.port) as proxy:
+        expected = both_states(directory, tmp_path_factory.mktemp("states"))
+        more = "    follow: {mode: timestamp, poll: 1s, keepalive: 1s}\n"
+        with Bridge(config(directory, proxy.url, answer="1s", interval="1h", more=more)) as bridge:
+            yield Stream(directory, proxy, bridge, expected)
+
+
+@pytest.fixture(name="polled")
+def make_polled(polled_stage):
+    polled_stage.proxy.clear()
+    polled_stage.rest()
+    polled_stage.forgiven()
+    polled_stage.patience = TIMEOUTS_S
+    return polled_stage
+
+
+def test_poll(polled):
+    for _ in range(2):
+        polled.still_follows()
+    assert polled.follow_state()["mode"] == "timestamp"
+
+
+@pytest.mark.parametrize("how", [{}, {"after": True}], ids=["before", "after"])
+def test_cut_in_a_poll(polled, how):
+    for number in range(1, 8):
+        polled.toggle()
+        link = polled.link
+        link.add(cut(link.coming(number), **how))
+        polled.settle()
+        polled.resumed()
+        assert link.ended or number > 4
+
+
+@pytest.mark.parametrize("code", [3, 4, 11, 51, 52, 53])
+def test_result_in_a_poll(polled, code):
+    for number in (1, 2):
+        polled.toggle()
+        done = polled.link.counts["done"]
+        polled.link.add(result(nth("done", done + number), code))
+        polled.settle()
+        polled.connected()
+
+
+def test_half_open_in_a_poll(polled):
+    polled.toggle()
+    polled.link.add(stop(polled.link.coming(2), after=True))
+    polled.settle()
+    polled.resumed()
 
 
 # --- lies
