@@ -323,7 +323,11 @@ static int give_gone(struct follow *follow, const struct sync_search *search, st
 	switch (search->kind) {
 	case OF_GROUPS: return follow_group_gone(follow, id);
 	case OF_PEOPLE: return follow_person_gone(follow, id);
-	default: return branch_is_gone(follow);
+	/* OpenLDAP's log of a session names all that is gone or of another kind, whatever it was. */
+	default:
+		return hash_table_get(sync_of(follow)->branch_ids, id, NULL)
+			       ? branch_is_gone(follow)
+			       : 0;
 	}
 }
 
