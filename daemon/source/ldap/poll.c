@@ -974,7 +974,7 @@ static int find_newest(struct look *look)
 	for (size_t i = 0; i < ARRAY_LEN(windows_s) && poll->next_newest_s == 0; i++) {
 		poll->newest_s = job->now_s > windows_s[i] ? job->now_s - windows_s[i] : 0;
 		if (ask_times(look, "users", &job->users) < 0 ||
-		    (job->wanted_count > 0 && ask_times(look, "groups", &job->groups) < 0))
+		    (look->follow->reader && ask_times(look, "groups", &job->groups) < 0))
 			return -1;
 	}
 	poll->newest_s = poll->next_newest_s;

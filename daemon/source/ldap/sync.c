@@ -789,6 +789,24 @@ static int apply_deletes(struct follow *follow)
 	return 0;
 }
 
+/*
+ * 389 Directory Server sends what changed since a cookie with all user attributes, whatever was asked
+ * for, and no operational ones: without nsAccountLock somebody disabled would look enabled.
+ */
+static bool entries_lack_attributes(const struct follow *follow)
+{
+	const struct sync *sync = sync_of(follow);
+
+	if (follow->root.vendor != VENDOR_389DS)
+		return false;
+	for (size_t i = 0; i < sync->count; i++) {
+		if (sync->items[i].of_refresh &&
+		    ldap_msgtype(sync->items[i].message) == LDAP_RES_SEARCH_ENTRY)
+			return true;
+	}
+	return false;
+}
+
 static int end_refresh(struct follow *follow)
 {
 	struct sync *sync = sync_of(follow);
@@ -797,6 +815,10 @@ static int end_refresh(struct follow *follow)
 		if (sync->searches[i].phase == SEARCH_REFRESH)
 			return 0;
 	}
+	if (entries_lack_attributes(follow))
+		return follow_restart(
+			follow, "partial-entries",
+			"the server does not send what changed with all its attributes");
 	sync->refreshing = false;
 	output_begin_batch(follow->out);
 	if (drop_unseen(follow) < 0 || apply_deletes(follow) < 0 || apply_waiting(follow) < 0)
