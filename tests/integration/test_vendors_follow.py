@@ -1,5 +1,6 @@
 """Changes of three vendors' directories, followed: the outcome is that of a fresh full read."""
 import random
+import shutil
 import time
 
 import pytest
@@ -40,7 +41,7 @@ policy:
   missing_grace: 0
   limits: {{disables_min: 100000, disables_max: 100000, removals_min: 100000, group_loss_percent: 100}}
 sources:
-{company.source(more=f"follow: {{mode: {mode}, poll: {POLL_S}s}}")}{attributes}
+{company.source(more=f"follow: {{mode: {mode}, poll: {POLL_S}s, keepalive: 2s}}")}{attributes}
 """
 
 
@@ -473,3 +474,57 @@ def test_primary_group_is_followed(domain):
         bridge.until(lambda: not bridge.has("anna", "role0"), "anna is out")
         assert bridge.has("ben", "role0")
         assert bridge.follow()["restarts"] == 0
+
+
+# --- connections
+
+
+@pytest.mark.parametrize("name", ["389", "samba"])
+def test_server_that_starts_again(name):
+    """What changed while nobody listened is told. 389 leaves out nsAccountLock then: it is read anew."""
+    company = vendors.branch(name)
+    with Followed(small(company)) as bridge:
+        bridge.connected()
+        company.server.stop()
+        bridge.until(lambda: not bridge.follow()["connected"], "the connection is lost")
+        company.server.start()
+        company.disable("anna")
+        company.join("byid", company.dn("carl"))
+        bridge.until(lambda: not bridge.is_active("anna") and bridge.has("carl", "role1"), "followed again")
+        state = bridge.follow()
+        assert state["restarts"] == (1 if name == "389" else 0), state
+        assert bridge.is_active("ben") and bridge.has("ben", "role1")
+
+
+def test_server_that_starts_again_without_changes():
+    """Where nothing has changed nothing is read anew, on any server."""
+    company = vendors.branch("389")
+    with Followed(small(company)) as bridge:
+        full = bridge.connected()["full"]
+        company.server.stop()
+        bridge.until(lambda: not bridge.follow()["connected"], "the connection is lost")
+        company.server.start()
+        bridge.until(lambda: bridge.follow()["connected"], "connected again")
+        company.disable("anna")
+        bridge.until(lambda: not bridge.is_active("anna"), "anna is disabled")
+        state = bridge.follow()
+        assert state["reconnects"] == 1 and state["restarts"] == 0 and state["full"] == full, state
+
+
+def test_server_whose_number_went_back(domain):
+    """A domain controller out of an old backup: its numbers mean something else."""
+    config = small(domain)
+    with Followed(config) as bridge:
+        bridge.connected()
+        domain.server.stop()
+        kept = domain.server.folder / "kept"
+        shutil.copytree(domain.server.folder / "private", kept, ignore=shutil.ignore_patterns("ldapi"))
+        domain.server.start()
+        domain.disable("anna")
+        bridge.until(lambda: not bridge.is_active("anna"), "anna is disabled")
+        domain.server.stop()
+        shutil.rmtree(domain.server.folder / "private")
+        kept.rename(domain.server.folder / "private")
+        domain.server.start()
+        bridge.until(lambda: bridge.is_active("anna"), "the old state is read")
+        assert bridge.follow()["restarts"] == 1
