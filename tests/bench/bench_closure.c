@@ -267,7 +267,7 @@ static void change_many(struct closure *closure, const struct shape *shape, stru
 		if (closure_change_members(closure, group, members, count, NULL) < 0)
 			stop("cannot change");
 	}
-	update(closure, "all groups, a third of each list", count_told, cpu_ms() - start);
+	update(closure, "all groups, a part of each list", count_told, cpu_ms() - start);
 	printf("  %.1f bytes a membership more than before\n",
 	       ((double)allocated() - (double)before) / (double)closure_membership_count(closure));
 }

@@ -99,7 +99,7 @@ int closure_uid_name(const char *uid, size_t size, struct strbuf *scratch, struc
  *
  * Between a change and the next update closure_user still answers from the graph in force for what
  * is inherited; ask it after the update. What a dynamic closure costs beside a static one: all
- * memberships in both directions (8 bytes each, and up to a quarter more where they changed), 24
+ * memberships in both directions (8 bytes each, and up to a quarter more where they changed), 28
  * bytes a name. Names are never forgotten: a long-lived one is rebuilt by the next full read.
  *
  * Any failure but ERR_CONFLICT and ERR_INTERNAL (out of memory, too many, `each` refused) leaves a dynamic
