@@ -23,7 +23,7 @@
  * Completeness: an incomplete list of members may hide any user, so the ids its group
  * reaches are in doubt for everyone who does not have them anyway.
  */
-#include "closure_state.h"
+#include <rolebridge/source/closure.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +31,8 @@
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
+
+#include "closure_state.h"
 
 #define NAMES_MAX (1u << 30)
 #define UID_BYTES_MAX 1024 /* four times the bound of RFC 4519 2.39 */

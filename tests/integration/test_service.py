@@ -141,7 +141,8 @@ def test_large_audit_rows_are_exported(bridge):
         last, = store.execute("SELECT max(seq) FROM audit").fetchone()
         for i in range(601):
             text = json.dumps({"text": "x" * (6_000_000 if i == 300 else 10_000)})
-            store.execute("INSERT INTO audit VALUES (?, 1, 0, 0, 'config', 0, ?, zeroblob(32))", (last + 1 + i, text))
+            store.execute("INSERT INTO audit (seq, at_s, actor, action, object, request, detail, hash) "
+                          "VALUES (?, 1, 0, 0, 'config', 0, ?, zeroblob(32))", (last + 1 + i, text))
     store.close()
     result = bridge.human("audit", "export")
     assert result.returncode == 0, result.stderr
