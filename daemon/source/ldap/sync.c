@@ -665,6 +665,19 @@ static void add_branches(struct sync *sync, const struct job_search *of)
 	add_search(sync, OF_BRANCHES, &what, "branches", attributes);
 }
 
+/* 389 Directory Server serves ten such searches in all, and tells of everybody in a renamed branch. */
+static void add_all_branches(const struct follow *follow, struct sync *sync)
+{
+	const struct job_search *users = &follow->job->users, *groups = &follow->job->groups;
+
+	if (follow->root.vendor == VENDOR_389DS)
+		return;
+	add_branches(sync, users);
+	if (follow->reader &&
+	    (strcmp(users->base, groups->base) != 0 || users->scope != groups->scope))
+		add_branches(sync, groups);
+}
+
 static int start(struct follow *follow)
 {
 	const struct job *job = follow->job;
@@ -678,10 +691,7 @@ static int start(struct follow *follow)
 		return -1;
 	}
 	sync->scratch = STRBUF(32 * DN_MAX);
-	add_branches(sync, &job->users);
-	if (follow->reader && (strcmp(job->users.base, job->groups.base) != 0 ||
-			       job->users.scope != job->groups.scope))
-		add_branches(sync, &job->groups);
+	add_all_branches(follow, sync);
 	if (follow->reader)
 		add_search(sync, OF_GROUPS, &job->groups, "groups",
 			   group_reader_request(follow->reader));
