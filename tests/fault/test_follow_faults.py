@@ -292,11 +292,14 @@ def test_flapping(stream):
 
 
 def is_refreshed(message):
-    """The end of the second refresh, after which both searches persist."""
-    ends = message.link.memory.setdefault("ends", set())
+    """The end of the last refresh, after which all searches persist."""
+    asked, ended = (message.link.memory.setdefault(name, set()) for name in ("asked", "ended"))
+    if message.kind == "search" and message.sync_mode is not None:
+        asked.add(message.id)
     if message.info[0] in ("refreshDelete", "refreshPresent"):
-        ends.add(message.id)
-    return len(ends) == 2
+        ended.add(message.id)
+        return ended == asked
+    return False
 
 
 # --- silence
