@@ -16,9 +16,9 @@ struct root {
 	bool sync;	   /* offers RFC 4533 */
 	bool show_deleted; /* offers deleted objects (1.2.840.113556.1.4.417) */
 	bool has_usn;
-	uint64_t highest_usn;	  /* highestCommittedUSN */
-	char identity[512];	  /* a cursor is good for one only; URL where the server tells nothing */
-	char service_name[512];	  /* dsServiceName, the DN of its settings; "" */
+	uint64_t highest_usn; /* highestCommittedUSN */
+	char identity[512]; /* a cursor is good for one only; URL where the server tells nothing */
+	char service_name[512];	   /* dsServiceName, the DN of its settings; "" */
 	char default_context[512]; /* defaultNamingContext; "" */
 };
 
