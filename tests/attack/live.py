@@ -19,6 +19,7 @@ import socket
 import sqlite3
 import sys
 import time
+import uuid
 import zlib
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -296,12 +297,12 @@ sources:
         store = sqlite3.connect(f"file:{self.bridge.folder}/store.db?mode=ro", uri=True, timeout=30)
         try:
             rows = store.execute("SELECT seq, (SELECT text FROM name WHERE id = action), "
-                                 "(SELECT text FROM name WHERE id = request), detail FROM audit WHERE seq > ? "
-                                 "ORDER BY seq", (after,)).fetchall()
+                                 "(SELECT text FROM name WHERE id = request), request_uuid, detail FROM audit "
+                                 "WHERE seq > ? ORDER BY seq", (after,)).fetchall()
         finally:
             store.close()
-        return [{"seq": seq, "action": action, "request": request, "detail": json.loads(detail)}
-                for seq, action, request, detail in rows]
+        return [{"seq": seq, "action": action, "request": str(uuid.UUID(bytes=number)) if number else request,
+                 "detail": json.loads(detail)} for seq, action, request, number, detail in rows]
 
     def last(self):
         rows = self.audit()
