@@ -159,15 +159,11 @@ static int refuse(struct http_request *request, struct http_response *response,
 	const struct web *web = request->context;
 	const struct actor actor = source_actor(request, slo->source);
 
-	/* Its row stands among the refused logins. */
-	detail = arena_printf(request->arena, "logout: %s", detail);
-	if (!detail)
-		return err_set(err, ERR_MEMORY, "out of memory");
 	log_warning("logout.refused", F_STR("source", slo->source), F_STR("reason", reason),
 		    F_STR("detail", detail), F_STR("request", request->id),
 		    F_STR("address", http_client_text(request)));
-	if (change_login_refused(web->settings.changer, &actor, slo->source, reason, detail,
-				 http_client_text(request), err) < 0)
+	if (change_logout_refused(web->settings.changer, &actor, slo->source, reason, detail,
+				  http_client_text(request), err) < 0)
 		return -1;
 	page_refused(request, response, status, "This did not work",
 		     "The message of your identity provider was not accepted.");

@@ -868,24 +868,24 @@ int change_login_preview(struct setup *setup, struct store *store, const struct 
 
 struct refusal {
 	const struct actor *actor;
-	const char *object, *detail;
+	const char *action, *object, *detail;
 };
 
 static int refusal_job(struct changer *changer, struct job *job, struct err *err)
 {
 	const struct refusal *refusal = job->context;
 
-	return audit_write(changer->store, change_now_s(), refusal->actor, "login.refused",
+	return audit_write(changer->store, change_now_s(), refusal->actor, refusal->action,
 			   refusal->object, refusal->detail, err);
 }
 
-int change_login_refused(struct changer *changer, const struct actor *actor, const char *source,
-			 const char *reason, const char *detail, const char *address,
-			 struct err *err)
+static int audit_unheard(struct changer *changer, const struct actor *actor, const char *action,
+			 const char *source, const char *reason, const char *detail,
+			 const char *address, struct err *err)
 {
 	AUTO(strbuf) struct strbuf text = STRBUF(DETAIL_MAX), object = STRBUF(256);
 	struct json json = JSON(&text);
-	struct refusal refusal = { .actor = actor };
+	struct refusal refusal = { .actor = actor, .action = action };
 
 	json_object(&json);
 	json_string(&json, "reason", reason);
@@ -900,4 +900,19 @@ int change_login_refused(struct changer *changer, const struct actor *actor, con
 	refusal.object = strbuf_text(&object);
 	refusal.detail = strbuf_text(&text);
 	return writer_request(changer, refusal_job, &refusal, err);
+}
+
+int change_login_refused(struct changer *changer, const struct actor *actor, const char *source,
+			 const char *reason, const char *detail, const char *address,
+			 struct err *err)
+{
+	return audit_unheard(changer, actor, "login.refused", source, reason, detail, address, err);
+}
+
+int change_logout_refused(struct changer *changer, const struct actor *actor, const char *source,
+			  const char *reason, const char *detail, const char *address,
+			  struct err *err)
+{
+	return audit_unheard(changer, actor, "logout.refused", source, reason, detail, address,
+			     err);
 }

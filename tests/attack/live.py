@@ -309,7 +309,8 @@ sources:
         return rows[-1]["seq"] if rows else 0
 
     def refusals(self, after=0):
-        return [row for row in self.audit(after) if row["action"] == "login.refused"]
+        """Of answers and of logout messages."""
+        return [row for row in self.audit(after) if row["action"] in ("login.refused", "logout.refused")]
 
     def reasons(self, after=0):
         return [row["detail"]["reason"] for row in self.refusals(after)]

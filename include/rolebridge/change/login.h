@@ -61,6 +61,10 @@ int change_login_preview(struct setup *setup, struct store *store, const struct 
 int change_login_refused(struct changer *changer, const struct actor *actor, const char *source,
 			 const char *reason, const char *detail, const char *address,
 			 struct err *err);
+/* The same for a logout message of an IdP that was not accepted: "logout.refused". */
+int change_logout_refused(struct changer *changer, const struct actor *actor, const char *source,
+			  const char *reason, const char *detail, const char *address,
+			  struct err *err);
 
 /* Another token of a session (an application host). ERR_NOT_FOUND: it has ended. */
 int change_session_token_add(struct changer *changer, const struct session_token *token,

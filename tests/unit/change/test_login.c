@@ -901,6 +901,19 @@ static void test_refused_before(void **state)
 			    "\"address\":\"192.0.2.9\"}\n");
 }
 
+/* A message that ends nobody's session is no refused sign-in: whoever counts those is not misled. */
+static void test_refused_logout(void **state)
+{
+	struct world *w = *state;
+
+	world_open(w, SAML_RULES WIDE WITH(IDP));
+	ok(w, change_logout_refused(w->changer, &test_sync, "idp", "replayed", NULL, "192.0.2.9",
+				    &w->err));
+	assert_string_equal(audit(w, "logout.refused"),
+			    "source: {\"reason\":\"replayed\",\"address\":\"192.0.2.9\"}\n");
+	assert_string_equal(audit(w, "login.refused"), "");
+}
+
 /* --- many at once --- */
 
 #define THREADS 8
@@ -1211,6 +1224,7 @@ int main(void)
 		TEST(test_idp_ends_sessions),
 		TEST(test_used_up_is_pruned),
 		TEST(test_refused_before),
+		TEST(test_refused_logout),
 		TEST(test_one_person_from_many_threads),
 		TEST(test_newcomers_from_many_threads),
 		TEST(test_disable_during_login),
