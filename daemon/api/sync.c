@@ -150,10 +150,8 @@ static int source_check(struct http_request *request, const char *source, struct
 {
 	struct api *api = request->context;
 	struct setup *setup = changer_setup(api->settings.changer);
-	bool found = source == NULL;
+	bool found = source == NULL || setup_find_source(setup, source) != NULL;
 
-	for (size_t i = 0; !found && i < setup->source_count; i++)
-		found = strcmp(setup->sources[i]->name.text, source) == 0;
 	setup_release(setup);
 	if (found)
 		return 0;

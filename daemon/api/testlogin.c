@@ -63,21 +63,12 @@ static void show_checks(struct http_response *response, const struct test_answer
 	strbuf_puts(out, "</table>\n");
 }
 
-static const struct source_settings *find_source(const struct setup *setup, const char *name)
-{
-	for (size_t i = 0; i < setup->source_count; i++) {
-		if (strcmp(setup->sources[i]->name.text, name) == 0)
-			return setup->sources[i];
-	}
-	return NULL;
-}
-
 /* A source that is gone meanwhile cannot say what it hides. */
 static bool is_hidden(const struct setup *setup, const char *source,
 		      const struct saml_attribute *attribute)
 {
 	const char *const names[] = { attribute->name, attribute->received, attribute->friendly };
-	const struct source_settings *settings = find_source(setup, source);
+	const struct source_settings *settings = setup_find_source(setup, source);
 
 	return !settings || schema_hides(setup->decision.schema, settings, names, ARRAY_LEN(names));
 }

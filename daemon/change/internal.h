@@ -83,7 +83,6 @@ int live_setup_list_unknown(struct live_setup *live, struct err *err);
 struct live_setup *live_setup_create(struct setup *origin, struct store *store, struct err *err);
 /* Which groups a source can know: its own, and for a directory those of any directory. */
 bool source_knows_group(const struct source_settings *source, const struct group *group);
-const struct source_settings *setup_find_source(const struct setup *setup, const char *name);
 
 /* What the last whole read of a source said about each group, kept in the store's meta values. */
 struct coverage {

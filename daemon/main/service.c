@@ -175,10 +175,9 @@ static bool is_read(const struct sync_request *request, int result, const struct
 static bool is_followers(struct configuration *running, const struct sync_request *request,
 			 const char *source)
 {
-	for (size_t i = 0; i < running->setup.source_count; i++)
-		if (strcmp(running->setup.sources[i]->name.text, source) == 0)
-			return !request->dry_run && source_is_followed(running->setup.sources[i]);
-	return false;
+	const struct source_settings *settings = setup_find_source(&running->setup, source);
+
+	return settings && !request->dry_run && source_is_followed(settings);
 }
 
 static int sync_one(struct service *service, struct configuration *running,
@@ -276,15 +275,12 @@ static int find_person(struct service *service, const char *user, struct arena *
 static bool is_asked_for_person(const struct configuration *running,
 				const struct sync_request *request, const char *name)
 {
+	const struct source_settings *source;
+
 	if (request->source)
 		return strcmp(request->source, name) == 0;
-	for (size_t i = 0; i < running->setup.source_count; i++) {
-		const struct source_settings *source = running->setup.sources[i];
-
-		if (strcmp(source->name.text, name) == 0)
-			return source->enabled && strcmp(source->type.text, "ldap") == 0;
-	}
-	return false;
+	source = setup_find_source(&running->setup, name);
+	return source && source->enabled && strcmp(source->type.text, "ldap") == 0;
 }
 
 static int sync_person(struct service *service, struct configuration *running,

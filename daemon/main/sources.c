@@ -70,15 +70,6 @@ bool source_is_read(const struct source_settings *source)
 	return find_read_function(source->type.text) != NULL;
 }
 
-static const struct source_settings *find_source(const struct configuration *configuration,
-						 const char *name)
-{
-	for (size_t i = 0; i < configuration->setup.source_count; i++)
-		if (strcmp(configuration->setup.sources[i]->name.text, name) == 0)
-			return configuration->setup.sources[i];
-	return NULL;
-}
-
 /* The intake's context: the run, and who watches it. */
 struct feed {
 	struct sync *sync;
@@ -161,7 +152,7 @@ static int read_into(struct configuration *wanting, const struct source_settings
 static const struct source_settings *readable_source(const struct configuration *configuration,
 						     const char *name, struct err *err)
 {
-	const struct source_settings *source = find_source(configuration, name);
+	const struct source_settings *source = setup_find_source(&configuration->setup, name);
 
 	if (!source) {
 		err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no source '%s'", name);

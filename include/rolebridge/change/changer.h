@@ -33,6 +33,8 @@ struct setup {
 };
 struct setup *setup_acquire(struct setup *setup);
 void setup_release(struct setup *setup);
+/* Also one that is switched off. NULL: none of that name; borrowed from the setup. */
+const struct source_settings *setup_find_source(const struct setup *setup, const char *name);
 
 struct actor {
 	const char *name;    /* "unix:root", "sync:corp", "timer" */
