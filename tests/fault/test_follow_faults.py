@@ -390,13 +390,14 @@ def test_everything_twice(stream):
 def test_lists_in_ranges(stream):
     """Member lists cut as Active Directory does; the connection breaks between two pieces of one."""
     stream.proxy.always(Ranges(1))
-    stream.forgiven()
+    links = len(stream.proxy.links)
+    stream.link.cut()
+    until(lambda: len(stream.proxy.links) > links)
     for _ in range(2):
         stream.toggle()
         stream.settle()
-    assert stream.link.memory["ranges"]
+    assert any(link.memory.get("ranges") for link in stream.proxy.links[links:])
     for number in range(1, 20, 2):
-        stream.proxy.always(Ranges(1))
         stream.link.add(cut(stream.link.coming(number)))
         stream.toggle()
         stream.settle()
