@@ -707,6 +707,20 @@ def test_bad_configuration(reader, servers, options, message):
     assert result.returncode == 2 and message in result.stderr, result.stderr
 
 
+@pytest.mark.parametrize("name, fits", [
+    ("cn=svc,dc=x", True), ("svc@ad.example.org", True), ("EXAMPLE\\\\svc", True), ("svc", False), ("@x", False),
+    ("svc@", False), ("a@b@c", False), ("cn=svc,,dc=x", False), ("svc@x,dc=y", False),
+])
+def test_names_to_bind_as(reader, name, fits):
+    """Active Directory signs in by user@domain and DOMAIN\\user, too."""
+    with FakeDirectory(lambda search: [user("a"), done()]) as server:
+        config = reader.config(server.url, tls="none", allow_cleartext="true",
+                               bind=f'{{dn: "{name}", password_file: {reader.password_file}}}')
+        result = reader.run(config)
+    assert (result.returncode == 0) == fits, result.stderr
+    assert fits or "malformed DN" in result.stderr, result.stderr
+
+
 def test_base_must_be_a_name(reader):
     config = reader.config("ldapi:///")
     config.write_text(config.read_text().replace(PEOPLE, "ou=people,,dc=x"))

@@ -31,7 +31,8 @@ static const struct option bind_options[] = {
 	  "ldapi:// socket or with a TLS client certificate, `anonymous`, or `gssapi` through "
 	  "Kerberos with keytab, over TLS." },
 	{ "dn", OPTION_STRING, OPTION_NOT_EMPTY, OPTION_FIELD(struct ldap_bind_settings, dn), 0,
-	  DN_MAX, NULL, NULL, NULL, "Name to bind as, for `simple`." },
+	  DN_MAX, NULL, NULL, NULL,
+	  "Name to bind as, for `simple`: a DN; at Active Directory also user@domain or DOMAIN\\user." },
 	{ "password_file", OPTION_STRING, OPTION_NOT_EMPTY,
 	  OPTION_FIELD(struct ldap_bind_settings, password_file), 0, 4095, NULL, NULL, NULL,
 	  "File with the password, for `simple`: an absolute path, or the name of a systemd "
@@ -211,6 +212,16 @@ static void check_dn(const struct located *dn, struct diagnostics *list)
 		complain(list, "invalid-dn", dn, NULL, &err);
 }
 
+/* Active Directory signs in by names that are no DN, too: user@domain and DOMAIN\user (MS-ADTS 5.1.1.1.1). */
+static void check_bind_name(const struct located *name, struct diagnostics *list)
+{
+	const char *mark = name->text ? strpbrk(name->text, "@\\=") : NULL;
+
+	if (!mark || *mark == '=' || mark == name->text || mark[1] == '\0' ||
+	    strpbrk(mark + 1, "@\\=,"))
+		check_dn(name, list);
+}
+
 /* Parentheses only: the directory is the judge of the rest. */
 static void check_filter(const struct located *filter, struct diagnostics *list)
 {
@@ -346,7 +357,7 @@ static void check_bind(const struct ldap_bind_settings *bind, struct position at
 		diagnostics_add(list, SEVERITY_ERROR, "invalid-path", bind->password_file.at,
 				"Write an absolute path, or the name of a systemd credential.",
 				"password file '%s' is a relative path", bind->password_file.text);
-	check_dn(&bind->dn, list);
+	check_bind_name(&bind->dn, list);
 }
 
 bool ldap_source_follows(const struct ldap_source *source)
