@@ -21,9 +21,11 @@
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/identity/record.h>
 #include <rolebridge/source/ldap.h>
 
 #include "sources.h"
+#include "wanted.h"
 
 #define WANTED_MAX_BYTES (256u * 1024 * 1024)
 /* After a failure of our own side. */
@@ -60,6 +62,9 @@ struct followed {
 	bool alarm;	/* raised */
 	bool met;	/* has been connected */
 	char key[1025]; /* of the wish told last */
+	/* Whose groups changed, and who is not known well enough for groups alone. */
+	struct wanted_people wanted;
+	bool wanted_all; /* too many of them: everybody */
 	char request_id[UUID_TEXT_SIZE];
 };
 
@@ -201,7 +206,11 @@ static void feed_fetched(void *context)
 static int feed_identity(void *context, const void *record, size_t size, struct err *err)
 {
 	struct followed *followed = context;
+	const char *key;
+	size_t key_size;
 
+	if (followed->wanted.count > 0 && record_key(record, size, &key, &key_size, NULL) == 0)
+		wanted_told(&followed->wanted, key, key_size);
 	return sync_identity(followed->sync, record, size, err);
 }
 
@@ -209,6 +218,7 @@ static int feed_quarantine(void *context, const struct quarantined *entry, struc
 {
 	struct followed *followed = context;
 
+	wanted_told(&followed->wanted, entry->key, strlen(entry->key));
 	return sync_quarantine(followed->sync, entry, err);
 }
 
@@ -229,8 +239,10 @@ static int feed_groups(void *context, const char *key, size_t key_size, const ui
 		return 0;
 	if (err->code != ERR_NOT_FOUND)
 		return -1;
-	/* In quarantine here: the record will bring the groups along when it can be processed. */
+	/* Nobody's user so far, or in quarantine here: with other groups it may be one. */
 	err_clear(err);
+	if (!followed->wanted_all && wanted_add(&followed->wanted, key, key_size) < 0)
+		followed->wanted_all = true;
 	return 0;
 }
 
@@ -238,6 +250,7 @@ static int feed_gone(void *context, const char *key, size_t key_size, struct err
 {
 	struct followed *followed = context;
 
+	wanted_told(&followed->wanted, key, key_size);
 	return sync_gone(followed->sync, key, key_size, err);
 }
 
@@ -277,6 +290,15 @@ static void note_read(struct followed *followed, bool whole)
 	pthread_mutex_unlock(&followed->lock);
 }
 
+/* A read of which we do not believe that it was whole must not be followed: nobody would read again for a day. */
+static int judge_read(const struct read_result *result, const struct run_report *report,
+		      struct err *err)
+{
+	return result->complete && !report->complete
+		       ? err_set(err, ERR_CONFLICT, "%s", report->problem)
+		       : 0;
+}
+
 static int feed_end(void *context, const struct read_result *result, struct err *err)
 {
 	struct followed *followed = context;
@@ -297,6 +319,8 @@ static int feed_end(void *context, const struct read_result *result, struct err 
 	if (followed->full || followed->fetched || outcome < 0)
 		answer_all(followed, followed->full ? waits_for_all : waits_for_person,
 			   outcome == 0 ? &report : NULL, outcome, err);
+	if (outcome == 0 && result)
+		outcome = judge_read(result, &report, err);
 	run_report_finish(&report);
 	return outcome;
 }
@@ -391,6 +415,8 @@ static void feed_state(void *context, const struct follow_state *state)
 	struct follow_view before = followed->view; /* written by this thread only */
 
 	keep_view(followed, state);
+	if (!state->connected)
+		wanted_again(&followed->wanted);
 	log_state(followed, &before, state);
 	watch_reach(followed, state);
 }
@@ -423,7 +449,21 @@ static enum follow_wish feed_wish(void *context, const char **ret_key)
 		}
 	}
 	pthread_mutex_unlock(&followed->lock);
+	if (wish == FOLLOW_ON && followed->wanted_all)
+		wish = FOLLOW_FULL;
+	/* Once begun, full reads go on until one is whole. */
+	if (wish == FOLLOW_FULL) {
+		wanted_clear(&followed->wanted);
+		followed->wanted_all = false;
+	}
 	return wish;
+}
+
+static const char *feed_wanted(void *context)
+{
+	struct followed *followed = context;
+
+	return wanted_next(&followed->wanted);
 }
 
 /* --- the thread --- */
@@ -448,6 +488,7 @@ static void *followed_main(void *context)
 		.state = feed_state,
 		.cancelled = is_cancelled,
 		.wish = feed_wish,
+		.wanted = feed_wanted,
 		.wake_fd = followed->wake_fd,
 	};
 
@@ -556,6 +597,7 @@ void followed_destroy(struct followed *followed)
 	followed_stop(followed);
 	if (followed->thread)
 		pthread_join(followed->thread, NULL);
+	wanted_clear(&followed->wanted);
 	setup_release(followed->setup);
 	arena_destroy(followed->arena);
 	if (followed->wake_fd >= 0)

@@ -3,6 +3,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -173,6 +174,56 @@ def test_changes_of_groups(bridge, directory):
     bridge.until(lambda: bridge.roles("u3") == bridge.roles("u7") == set(), "the group leaves the group")
     assert bridge.roles("u2") == {"sales"}
     assert bridge.follow()["restarts"] == 0
+
+
+def without_default(directory):
+    """Nobody is a user by being there."""
+    text = config(directory.url, password=directory.password_file)
+    return Followed(text.replace("  default_profile: viewer\n", ""))
+
+
+def test_users_only_by_a_group(directory):
+    """Who is nobody's user so far is there as soon as a group makes them one: their own entry says nothing new."""
+    with without_default(directory) as bridge:
+        bridge.connected()
+        assert bridge.shown("u1")["profile"] == "manager" and bridge.shown("u5") is None
+        directory.modify(membership("managers", "add", "u5", "u6", "u7"))
+        bridge.until(lambda: all(bridge.shown(f"u{i}") for i in (5, 6, 7)), "users by joining a group")
+        assert bridge.shown("u5")["profile"] == "manager" and bridge.shown("u8") is None
+        # Out, and in again: somebody who was a user, and somebody together with a change of the entry.
+        directory.modify(membership("managers", "delete", "u5"))
+        bridge.until(lambda: bridge.shown("u5")["disabled"], "no profile any more")
+        directory.modify(membership("managers", "add", "u5", "u8") +
+                         attribute("u8", "add: title\ntitle: engineer\n-"))
+        bridge.until(lambda: not bridge.shown("u5")["disabled"] and bridge.roles("u8") == {"support"}, "again")
+        assert bridge.follow()["restarts"] == 0
+
+
+def test_many_users_by_a_group():
+    """More than are asked for in one go."""
+    count = 1200
+    crowd = "".join(person(f"c{i}") for i in range(count))
+    with Slapd(BASE_ENTRIES + "".join(people()) + crowd, syncprov=True) as directory, \
+            without_default(directory) as bridge:
+        bridge.connected()
+        assert bridge.source()["entries"] == count + 10 and len(bridge.ctl("users", "list")["users"]) == 1
+        directory.modify(membership("managers", "add", *(f"c{i}" for i in range(count))))
+        bridge.until(lambda: bridge.ctl("status")["users"]["total"] == count + 1, "all are users")
+        assert bridge.follow()["restarts"] == 0
+
+
+def test_refused_changes_are_read_anew(bridge, directory):
+    """What a run of changes cannot answer, whatever it is, a full read does."""
+    with sqlite3.connect(bridge.folder / "store.db", timeout=10) as store:
+        store.execute("UPDATE source SET last_complete_s = 0")
+    store.close()
+    directory.modify(attribute("u5", "add: title\ntitle: engineer\n-"))
+    bridge.until(lambda: bridge.roles("u5") == {"support"}, "by a full read")
+    assert bridge.connected(restarts=1)["restarts"] == 1
+    assert "was never read as a whole" in bridge.logged()
+    directory.modify(attribute("u6", "add: title\ntitle: engineer\n-"))
+    bridge.until(lambda: bridge.roles("u6") == {"support"}, "followed again")
+    assert bridge.follow()["restarts"] == 1
 
 
 def test_disabled_and_enabled(bridge, directory):

@@ -48,6 +48,8 @@
 #define GOOD_US (60 * US_PER_S)
 /* A refused bind counts as several failures: each one is a step to the account's lock-out. */
 #define REFUSED_FAILURES 4
+/* People asked for in one go: less than the socket takes while the worker is busy. */
+#define WANTED_AT_ONCE (32u * 1024)
 
 enum link { LINK_LOST, LINK_RESUMING, LINK_UP };
 
@@ -76,6 +78,7 @@ struct follower {
 	bool polite; /* and that is nobody's fault */
 	enum { FETCH_NOBODY, FETCH_WAITS, FETCH_SENT } fetch;
 	char fetch_key[PROTOCOL_KEY_MAX + 1];
+	bool wanted_sent; /* others are asked for, and no batch was committed since */
 };
 
 int64_t backoff_us(unsigned failures, size_t width, int64_t first_us, int64_t most_us,
@@ -179,6 +182,7 @@ static void fetch_again(struct follower *f)
 		f->fetch = FETCH_WAITS;
 	f->telling.sought = NULL;
 	f->telling.found = false;
+	f->wanted_sent = false;
 }
 
 /* --- the full read --- */
@@ -307,6 +311,7 @@ static int take_commit(struct follower *f, struct message *message, struct err *
 	if (f->telling.found)
 		f->telling.sought = NULL;
 	f->telling.found = false;
+	f->wanted_sent = false;
 	if (f->link == LINK_RESUMING)
 		note_resumed(f);
 	return 0;
@@ -585,12 +590,30 @@ static int send_fetch(struct follower *f, struct err *err)
 {
 	AUTO(strbuf) struct strbuf frame = STRBUF(PROTOCOL_KEY_MAX + 64);
 
-	if (f->link != LINK_UP || f->fetch != FETCH_WAITS)
+	/* An empty answer must be to this and nothing else. */
+	if (f->link != LINK_UP || f->fetch != FETCH_WAITS || f->wanted_sent)
 		return 0;
 	key_encode(PROTOCOL_FETCH, f->fetch_key, strlen(f->fetch_key), &frame);
 	f->fetch = FETCH_SENT;
 	f->telling.sought = f->fetch_key;
 	return send_to_worker(f, &frame, -1, err);
+}
+
+/* The rest when these have been told. */
+static int send_wanted(struct follower *f, struct err *err)
+{
+	AUTO(strbuf) struct strbuf frames = STRBUF(WANTED_AT_ONCE + PROTOCOL_KEY_MAX + 64);
+	const char *key;
+
+	if (!f->out->wanted || f->link != LINK_UP || f->wanted_sent || f->fetch != FETCH_NOBODY)
+		return 0;
+	while (frames.size < WANTED_AT_ONCE && (key = f->out->wanted(f->out->context)) != NULL)
+		if (key[0] != '\0' && strlen(key) <= PROTOCOL_KEY_MAX)
+			key_encode(PROTOCOL_FETCH, key, strlen(key), &frames);
+	if (frames.size == 0)
+		return 0;
+	f->wanted_sent = true;
+	return send_to_worker(f, &frames, -1, err);
 }
 
 static int look_at_wishes(struct follower *f, struct err *err)
@@ -613,7 +636,7 @@ static int look_at_wishes(struct follower *f, struct err *err)
 	case FOLLOW_ON:
 	default: break;
 	}
-	return send_fetch(f, err);
+	return send_fetch(f, err) < 0 ? -1 : send_wanted(f, err);
 }
 
 static void look_at_deadlines(struct follower *f)

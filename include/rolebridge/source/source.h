@@ -118,6 +118,12 @@ struct follow_intake {
 		FOLLOW_FULL,
 		FOLLOW_FETCH
 	} (*wish)(void *context, const char **ret_key);
+	/*
+	 * Asked between batches while there is a connection, until it says NULL: who else is to be told as a
+	 * whole? Borrowed until the next call. Told as changes; of whom a lost connection leaves open is asked
+	 * again when the intake says so again. May be NULL.
+	 */
+	const char *(*wanted)(void *context);
 	/* Readable when wish or cancelled have something new to say, until wish was asked; -1: none. */
 	int wake_fd;
 };
