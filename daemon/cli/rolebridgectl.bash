@@ -35,10 +35,11 @@ _rolebridgectl()
 		'alarms list'
 		'alarms clear'
 		'quarantine list'
+		'quarantine show'
 	)
 	local global='--config --socket --json --help --version'
 	local -A options=(
-		['sync']='--full'
+		['sync']='--user --full'
 		['plan']='--config'
 		['apply']='--only'
 		['plans list']='--state'
@@ -55,6 +56,7 @@ _rolebridgectl()
 		['audit verify']='--head'
 		['alarms list']='--all'
 		['quarantine list']='--source --limit'
+		['quarantine show']='--source'
 	)
 
 	COMPREPLY=()

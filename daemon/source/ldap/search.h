@@ -22,8 +22,8 @@
 struct search {
 	struct session *session;
 	const struct job_search *what;
-	const char *name;  /* for messages: "groups" */
-	char **attributes; /* NULL-terminated, borrowed */
+	const char *name;			    /* for messages: "groups" */
+	char **attributes;			    /* NULL-terminated, borrowed */
 	LDAPControl *controls[SEARCH_CONTROLS_MAX]; /* beside paging; borrowed */
 	struct search *then;
 	int message_id;

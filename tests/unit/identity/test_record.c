@@ -173,8 +173,8 @@ static void test_replace_groups(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		AUTO(strbuf)
-		struct strbuf before = STRBUF(RECORD_MAX),
-			      out = STRBUF(RECORD_MAX), fresh = STRBUF(RECORD_MAX);
+		struct strbuf before = STRBUF(RECORD_MAX), out = STRBUF(RECORD_MAX),
+			      fresh = STRBUF(RECORD_MAX);
 		const char *by = cases[i].disabled ? "x" : cases[i].from_s ? "y" : "";
 
 		write_timed(&before, cases[i].disabled, by, cases[i].from_s, cases[i].before,
