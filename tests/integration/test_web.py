@@ -574,9 +574,11 @@ def test_logout_request_over_the_wire(world):
     page = world.visitor().get(f"{PUBLIC}/saml/acme/slo?{query}")
     assert page.status_code == 302 and page.headers["Location"].startswith("https://idp.example/slo?")
     assert world.sessions("eve") == []
+    before = len(world.refusals())
     page = world.visitor().get(f"{PUBLIC}/saml/acme/slo?{query}")
     assert page.status_code == 403
-    assert world.refusals()[-1] == "replayed"
+    assert world.audit("logout.refused")[-1]["detail"]["reason"] == "replayed"
+    assert len(world.refusals()) == before
 
 
 # --- rate limits, workers that die ---
