@@ -9,6 +9,7 @@
  */
 #include "verify.h"
 
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@
 #include <xmlsec/buffer.h>
 #include <xmlsec/crypto.h>
 #include <xmlsec/errors.h>
+#include <xmlsec/nodeset.h>
 #include <xmlsec/openssl/evp.h>
 #include <xmlsec/xmldsig.h>
 #include <xmlsec/xmlenc.h>
@@ -78,6 +80,71 @@ int EVP_PKEY_get_bn_param(const EVP_PKEY *pkey, const char *name, BIGNUM **ret_n
 	return good;
 }
 
+typedef int contains_fn(xmlSecNodeSet *set, xmlNode *node, xmlNode *parent);
+
+/* xmlsec1's own; NULL: it has none. Found by verify_prepare, or by who uses xmlsec1 without it. */
+static contains_fn *own_contains(void)
+{
+	static contains_fn *_Atomic own;
+	contains_fn *contains = own;
+
+	if (!contains) {
+		void *found = dlsym(RTLD_NEXT, "xmlSecNodeSetContains");
+
+		memcpy(&contains, &found, sizeof(contains));
+		own = contains;
+	}
+	return contains;
+}
+
+/* One element with all that is in it, or all but that. */
+static bool is_tree(const xmlSecNodeSet *set)
+{
+	return (set->type == xmlSecNodeSetTree || set->type == xmlSecNodeSetTreeInvert ||
+		set->type == xmlSecNodeSetTreeWithoutComments ||
+		set->type == xmlSecNodeSetTreeWithoutCommentsInvert) &&
+	       set->nodes && set->nodes->nodeNr == 1 &&
+	       set->nodes->nodeTab[0]->type == XML_ELEMENT_NODE;
+}
+
+/* A namespace has no parent of its own, and is where it is asked for. */
+static bool tree_contains(const xmlSecNodeSet *set, const xmlNode *node, const xmlNode *parent)
+{
+	const xmlNode *root = set->nodes->nodeTab[0];
+	bool inverted = set->type == xmlSecNodeSetTreeInvert ||
+			set->type == xmlSecNodeSetTreeWithoutCommentsInvert;
+
+	while (node != root && parent && parent->type == XML_ELEMENT_NODE) {
+		node = parent;
+		parent = parent->parent;
+	}
+	return (node == root) != inverted;
+}
+
+/*
+ * In place of xmlsec1's own as well. What a signature covers is the tree of one element without that of the
+ * signature; xmlsec1 looks for each node and all its ancestors in lists of one, an eighth of a verification. Any
+ * other set, and comments, which the gate lets nobody bring, are for xmlsec1.
+ */
+int xmlSecNodeSetContains(xmlSecNodeSet *set, xmlNode *node, xmlNode *parent)
+{
+	xmlSecNodeSet *at = set;
+	bool simple = set && node && node->type != XML_COMMENT_NODE, contains = true;
+	contains_fn *own;
+
+	while (simple) {
+		simple = at->op == xmlSecNodeSetIntersection && is_tree(at);
+		contains = contains && simple && tree_contains(at, node, parent);
+		at = at->next;
+		if (at == set)
+			break;
+	}
+	if (simple)
+		return contains;
+	own = own_contains();
+	return own ? own(set, node, parent) : -1;
+}
+
 /* --- preparation --- */
 
 static void ignore_error(void *context UNUSED, const char *message UNUSED, ...)
@@ -86,6 +153,8 @@ static void ignore_error(void *context UNUSED, const char *message UNUSED, ...)
 
 int verify_prepare(struct err *err)
 {
+	if (!own_contains())
+		return err_set(err, ERR_INTERNAL, "xmlsec1 has no sets of nodes");
 	xmlInitParser();
 	xmlSetGenericErrorFunc(NULL, ignore_error);
 	xmlSecErrorsSetCallback(NULL);

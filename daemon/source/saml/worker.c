@@ -24,6 +24,7 @@
 #include "judge.h"
 #include "keys.h"
 #include "lasso.h"
+#include "memory.h"
 #include "metadata.h"
 #include "outgoing.h"
 #include "protocol.h"
@@ -210,7 +211,8 @@ static int prepare(struct state *state, struct err *err)
 	const bool agree = state->setup.settings.verification == SAML_VERIFY_AGREE;
 
 	hash_prepare();
-	if (agree && lasso_prepare(err) < 0)
+	/* What libxml2 gives to Lasso may go to free(). */
+	if ((agree ? lasso_prepare(err) : memory_prepare(err)) < 0)
 		return -1;
 	if (verify_prepare(err) < 0)
 		return -1;

@@ -1,4 +1,5 @@
 /* Keys, signatures over exactly one element, detached signatures, decryption. */
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/params.h>
+#include <xmlsec/nodeset.h>
 
 #include "../../../daemon/source/saml/verify.h"
 #include "saml_support.h"
@@ -367,6 +369,136 @@ static int tear_down(void **state)
 	return 0;
 }
 
+/* --- what a signature covers --- */
+
+typedef int contains_fn(xmlSecNodeSet *set, xmlNode *node, xmlNode *parent);
+
+/* xmlsec1's own, in whose place ours stands. */
+static contains_fn *own_contains(void)
+{
+	void *library = dlopen("libxmlsec1.so.1", RTLD_NOW | RTLD_NOLOAD);
+	void *found = library ? dlsym(library, "xmlSecNodeSetContains") : NULL;
+	contains_fn *contains;
+
+	assert_non_null(found);
+	memcpy(&contains, &found, sizeof(contains));
+	assert_true(contains != xmlSecNodeSetContains);
+	dlclose(library);
+	return contains;
+}
+
+struct counted {
+	size_t all, inside;
+};
+
+static void compare(contains_fn *own, xmlSecNodeSet *set, xmlNode *node, xmlNode *parent,
+		    const char *name, struct counted *counted)
+{
+	int expected = own(set, node, parent), is = xmlSecNodeSetContains(set, node, parent);
+
+	if (is != expected)
+		fail_msg("%s: node '%s' below '%s': %d, not %d", name,
+			 node->type == XML_NAMESPACE_DECL ? "xmlns" : (const char *)node->name,
+			 parent && parent->name ? (const char *)parent->name : "", is, expected);
+	counted->all++;
+	counted->inside += expected != 0;
+}
+
+/* All nodes, attributes and namespaces in scope, as canonicalisation asks for them. */
+static void compare_all(contains_fn *own, xmlSecNodeSet *set, xmlNode *node, const char *name,
+			struct counted *counted)
+{
+	compare(own, set, node, node->parent, name, counted);
+	if (node->type != XML_ELEMENT_NODE)
+		return;
+	for (xmlAttr *a = node->properties; a; a = a->next)
+		compare(own, set, (xmlNode *)a, node, name, counted);
+	for (xmlNode *n = node; n && n->type == XML_ELEMENT_NODE; n = n->parent)
+		for (xmlNs *ns = n->nsDef; ns; ns = ns->next)
+			compare(own, set, (xmlNode *)ns, node, name, counted);
+	for (xmlNode *child = node->children; child; child = child->next)
+		compare_all(own, set, child, name, counted);
+}
+
+enum nodes { NO_NODE, ROOT, ELEMENT, SIGNATURE, INFO, ALL_OF_DOCUMENT };
+
+struct part {
+	enum nodes node;
+	bool with_comments, inverted;
+	xmlSecNodeSetOp op;
+};
+
+#define OF(which) \
+	{ \
+		.node = which \
+	}
+#define ALL_OF(which) \
+	{ \
+		.node = which, .with_comments = true \
+	}
+#define WITHOUT(which) \
+	{ \
+		.node = which, .with_comments = true, .inverted = true \
+	}
+#define AS(operation, which) \
+	{ \
+		.node = which, .op = xmlSecNodeSet##operation \
+	}
+
+/* Sets as transforms make them, and such as they do not. */
+static void covers_what_xmlsec1_says(void **state UNUSED)
+{
+	static const struct {
+		const char *name;
+		struct part parts[3];
+		bool some; /* neither nothing nor everything */
+	} cases[] = {
+		{ "the document", { OF(ROOT) }, false },
+		{ "an element", { OF(ELEMENT) }, true },
+		{ "SignedInfo", { ALL_OF(INFO) }, true },
+		{ "without the signature", { WITHOUT(SIGNATURE) }, true },
+		{ "an element without its signature", { OF(ELEMENT), WITHOUT(SIGNATURE) }, true },
+		{ "the same with comments", { ALL_OF(ELEMENT), WITHOUT(SIGNATURE) }, true },
+		{ "nothing", { OF(ELEMENT), WITHOUT(SIGNATURE), OF(INFO) }, false },
+		{ "an element in another", { OF(ELEMENT), OF(SIGNATURE) }, true },
+		{ "less an element", { OF(ELEMENT), AS(Subtraction, SIGNATURE) }, true },
+		{ "and an element", { OF(SIGNATURE), AS(Union, ELEMENT) }, true },
+		{ "children of the document", { OF(ALL_OF_DOCUMENT) }, false },
+	};
+	struct saml_make make = make_response(SAML_MAKE_ASSERTION | SAML_MAKE_RESPONSE);
+	struct gated gated = open_gate(&make);
+	contains_fn *own = own_contains();
+	xmlNode *nodes[] = { [ROOT] = gated.root,
+			     [ELEMENT] = gated.assertion,
+			     [SIGNATURE] = gated.assertion_signature,
+			     [INFO] = saml_make_child(gated.assertion_signature, "SignedInfo"),
+			     [ALL_OF_DOCUMENT] = NULL };
+
+	xmlAddChild(gated.assertion, xmlNewDocComment(gated.doc, (const xmlChar *)"inside"));
+	xmlAddChild(gated.root, xmlNewDocComment(gated.doc, (const xmlChar *)"outside"));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct counted counted = { 0 };
+		xmlSecNodeSet *set = NULL;
+
+		for (size_t j = 0; j < 3 && cases[i].parts[j].node != NO_NODE; j++) {
+			const struct part *part = &cases[i].parts[j];
+
+			set = xmlSecNodeSetAdd(
+				set,
+				xmlSecNodeSetGetChildren(gated.doc, nodes[part->node],
+							 part->with_comments, part->inverted),
+				part->op);
+		}
+		compare_all(own, set, gated.root, cases[i].name, &counted);
+		assert_true(counted.all > 200);
+		if (cases[i].some)
+			assert_true(counted.inside > 0 && counted.inside < counted.all);
+		xmlSecNodeSetDestroy(set);
+	}
+	assert_int_equal(xmlSecNodeSetContains(NULL, gated.root, NULL), 1);
+	gated_finish(&gated);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,6 +512,7 @@ int main(void)
 		cmocka_unit_test(weak_and_unknown_keys_are_refused),
 		cmocka_unit_test(detached_signatures),
 		cmocka_unit_test(decrypts_with_any_key),
+		cmocka_unit_test(covers_what_xmlsec1_says),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
