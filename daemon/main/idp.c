@@ -21,7 +21,8 @@
 #define ORIGIN_BYTES crypto_generichash_BYTES_MIN
 #define SHRINK_MIN 4
 #define RETRY_S 60
-#define REFRESH_MIN_S 60
+/* A document that wants to be asked for more often is not heeded; an administrator is. */
+#define CACHE_MIN_S 60
 #define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
 #define PEM_END "-----END CERTIFICATE-----"
 
@@ -270,8 +271,12 @@ void idp_schedule(struct idp *idp, const struct saml_source *settings, bool good
 {
 	int64_t after_s = settings->idp.refresh_s;
 
-	if (good && idp->facts.cache_duration_s > 0 && idp->facts.cache_duration_s < after_s)
-		after_s = idp->facts.cache_duration_s;
+	if (good && idp->facts.cache_duration_s > 0) {
+		int64_t cache_s = idp->facts.cache_duration_s;
+
+		cache_s = cache_s > CACHE_MIN_S ? cache_s : CACHE_MIN_S;
+		after_s = cache_s < after_s ? cache_s : after_s;
+	}
 	if (!good) {
 		int64_t retry_s = (int64_t)RETRY_S << (idp->failures < 6 ? idp->failures : 6);
 
@@ -280,13 +285,11 @@ void idp_schedule(struct idp *idp, const struct saml_source *settings, bool good
 	} else {
 		idp->failures = 0;
 	}
-	idp->next_s = now_s + (after_s > REFRESH_MIN_S ? after_s : REFRESH_MIN_S);
+	idp->next_s = now_s + after_s;
 }
 
 bool idp_is_due(const struct idp *idp, const struct saml_source *settings, int64_t now_s)
 {
-	int64_t longest_s =
-		settings->idp.refresh_s > REFRESH_MIN_S ? settings->idp.refresh_s : REFRESH_MIN_S;
-
-	return now_s >= idp->next_s || idp->next_s - now_s > longest_s;
+	/* The latter: the clock was set back. */
+	return now_s >= idp->next_s || idp->next_s - now_s > settings->idp.refresh_s;
 }

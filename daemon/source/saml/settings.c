@@ -40,7 +40,7 @@ static const struct option idp_options[] = {
 	  OPTION_FIELD(struct saml_idp_settings, metadata_certificate), 0, PATH_LONGEST, NULL, NULL,
 	  NULL,
 	  "File with a certificate (PEM). When given, the metadata must be signed with its key." },
-	{ "refresh", OPTION_SECONDS, 0, OPTION_FIELD(struct saml_idp_settings, refresh_s), MINUTE_S,
+	{ "refresh", OPTION_SECONDS, 0, OPTION_FIELD(struct saml_idp_settings, refresh_s), 10,
 	  30 * DAY_S, "1h", NULL, NULL,
 	  "How often the metadata is fetched or the file looked at again; sooner where the "
 	  "document's own cacheDuration says so." },

@@ -166,7 +166,7 @@ static const struct {
 	{ "https without host", SOURCE("idp: {metadata_url: 'https:///x'}"), "invalid-url" },
 	{ "line break in a URL", SOURCE("idp: {metadata_url: \"https://x/\\r\\ny\"}"),
 	  "invalid-url" },
-	{ "refresh too often", SOURCE("idp: {metadata_file: a, refresh: 1s}"), "out-of-range" },
+	{ "refresh too often", SOURCE("idp: {metadata_file: a, refresh: 9s}"), "out-of-range" },
 	{ "entity id with a space", FILE_SOURCE("entity_id: 'a b'"), "invalid-entity-id" },
 	{ "attribute alone", FILE_SOURCE("second_factor: {attribute: amr}"),
 	  "second-factor-incomplete" },
