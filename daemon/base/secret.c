@@ -20,7 +20,7 @@
 
 #define SECRET_MAX (64 * 1024)
 
-static int secret_resolve(const char *path, struct strbuf *ret_path, struct err *err)
+int secret_resolve(const char *path, struct strbuf *ret_path, struct err *err)
 {
 	const char *folder = getenv("CREDENTIALS_DIRECTORY");
 

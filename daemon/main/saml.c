@@ -63,7 +63,7 @@ static int build(struct saml_service *service, struct configuration *config, str
 {
 	struct saml_state *state = saml_state_create(config);
 	bool whole = saml_state_is_whole(state);
-	int result = whole ? saml_state_make_pool(config, state, idps, err)
+	int result = whole ? saml_state_make_pool(config, state, service->state, idps, err)
 			   : err_set(err, ERR_MEMORY, "out of memory");
 
 	service->retry_us = clock_monotonic_us() + (int64_t)BUILD_RETRY_S * 1000000;

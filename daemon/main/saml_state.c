@@ -130,8 +130,8 @@ static int fill_provider(struct configuration *config, const struct saml_source 
 	return 0;
 }
 
-int saml_state_make_pool(struct configuration *config, struct saml_state *state, struct idp **idps,
-			 struct err *err)
+int saml_state_make_pool(struct configuration *config, struct saml_state *state,
+			 const struct saml_state *before, struct idp **idps, struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(WANTED_MAX);
 	struct saml_provider *providers =
@@ -149,6 +149,7 @@ int saml_state_make_pool(struct configuration *config, struct saml_state *state,
 	}
 	if (state->count == 0)
 		return 0;
-	state->pool = saml_pool_create(&config->settings.saml, providers, state->count, err);
+	state->pool = saml_pool_renew(before ? before->pool : NULL, &config->settings.saml,
+				      providers, state->count, err);
 	return state->pool ? 0 : -1;
 }

@@ -48,9 +48,9 @@ void saml_state_give(struct saml_service *service, struct saml_state *state);
 /* The sources of a configuration, without a pool. NULL, or not whole: out of memory. */
 struct saml_state *saml_state_create(struct configuration *config);
 bool saml_state_is_whole(const struct saml_state *state);
-/* Workers that know what the IdPs, parallel to the sources, say now. */
-int saml_state_make_pool(struct configuration *config, struct saml_state *state, struct idp **idps,
-			 struct err *err);
+/* Workers that know what the IdPs, parallel to the sources, say now: those of `before` (NULL: none) if they do. */
+int saml_state_make_pool(struct configuration *config, struct saml_state *state,
+			 const struct saml_state *before, struct idp **idps, struct err *err);
 /* Takes over the reference; NULL: nothing is in force any more. */
 void saml_state_replace(struct saml_service *service, struct saml_state *state);
 

@@ -333,14 +333,7 @@ sources:
         return self.bridge.process.pid
 
     def workers(self):
-        """Process ids; of processes that have not ended."""
-        found = []
-        for task in Path(f"/proc/{self.pid}/task").glob("*/children"):
-            try:
-                found += [int(child) for child in task.read_text().split()]
-            except OSError:
-                pass
-        return sorted(pid for pid in found if self.fields(pid)[0] != "Z")
+        return self.bridge.workers()
 
     @staticmethod
     def fields(pid):

@@ -6,6 +6,7 @@
 
 Started and stopped by pid; nothing outside the folder is touched.
 """
+import contextlib
 import json
 import os
 import signal
@@ -20,6 +21,14 @@ DAEMON = BUILD / "rolebridged"
 CTL = BUILD / "rolebridgectl"
 START_SECONDS = 60
 COMMAND_SECONDS = 300
+
+
+def state_of(pid):
+    """The letter of stat; that of a zombie, too, for a process that is gone altogether."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "Z"
 
 
 class Refused(Exception):
@@ -105,6 +114,15 @@ class Bridge:
 
     def logged(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def workers(self):
+        """Process ids of what it started and has not ended."""
+        found = []
+        for task in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
+            # A thread may end in between.
+            with contextlib.suppress(OSError):
+                found += [int(child) for child in task.read_text().split()]
+        return sorted(pid for pid in found if state_of(pid) != "Z")
 
     def run(self, *words, config=None):
         return subprocess.run([CTL, "--config", config or self.config, "--json", *map(str, words)],

@@ -1,6 +1,8 @@
 """What IdPs and installations do differently: bindings, metadata, keys, who begins, several sources, listeners."""
 import base64
 import contextlib
+import os
+import shutil
 import time
 import zlib
 from urllib.parse import parse_qs, quote, urlsplit
@@ -12,7 +14,7 @@ import idp
 import proxy
 from browser import Form
 from idp import IdentityProvider, free_port, make_key
-from signin import SignIn
+from signin import RULES, SignIn
 
 pytestmark = pytest.mark.skipif(not (idp.is_installed() and proxy.is_installed()),
                                 reason="needs SimpleSAMLphp and nginx")
@@ -236,6 +238,41 @@ def test_two_keys_at_once():
         world.bridge.ctl("reload")
         wait_until(lambda: world.bridge.ctl("idp", "test", "acme")["signing_keys"] == 1)
         assert user_of(world.sign_in("anna")[1]) == "anna"
+
+
+def test_workers_go_on_over_a_reload():
+    """Unless it has to do with them: what they were told, or a file that they read when they began."""
+    def reloaded():
+        world.bridge.ctl("reload")
+        # Those of before end once nobody uses them any more.
+        wait_until(lambda: len(world.bridge.workers()) == 2)
+        assert user_of(world.sign_in("anna")[1]) == "anna"
+        return world.bridge.workers()
+
+    def changed(name, value):
+        setattr(world, name, value)
+        world.configure()
+        return reloaded()
+
+    with SignIn() as world:
+        first = reloaded()
+        assert len(first) == 2
+        assert changed("web", "log_level: debug") == first
+        assert changed("rules", RULES.replace("accounts:read@own", "accounts:read@all")) == first
+        # A group that sign-ins have to tell of.
+        second = changed("rules", RULES.replace('"acme:staff"', '"acme:staff", "acme:guests"'))
+        assert not set(second) & set(first)
+        third = changed("source", "    force_authn: true")
+        assert not set(third) & set(second)
+        key = world.bridge.folder / "sp.key"
+        shutil.copy2(key, world.bridge.folder / "same.key")
+        os.replace(world.bridge.folder / "same.key", key)
+        fourth = reloaded()
+        assert not set(fourth) & set(third)
+        # None can begin: those of before go on.
+        world.bridge.write("sp.key", "no key").chmod(0o600)
+        assert reloaded() == fourth
+        assert "saml-workers" in str(world.bridge.ctl("status")["alarms"])
 
 
 def test_new_key_is_fetched_by_itself():

@@ -583,16 +583,8 @@ def test_logout_request_over_the_wire(world):
 
 # --- rate limits, workers that die ---
 
-def worker_pids(world):
-    children = Path(f"/proc/{world.bridge.process.pid}/task")
-    pids = []
-    for task in children.iterdir():
-        pids += [int(pid) for pid in (task / "children").read_text().split()]
-    return pids
-
-
 def test_worker_that_dies_costs_one_request(world):
-    for pid in worker_pids(world):
+    for pid in world.bridge.workers():
         os.kill(pid, signal.SIGSEGV)
     fay = world.visitor()
     assert eventually(lambda: fay.get(PUBLIC + "/login").status_code == 302)

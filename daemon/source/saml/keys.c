@@ -8,8 +8,11 @@
  */
 #include "keys.h"
 
+#include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <libxml/parser.h>
 #include <openssl/bio.h>
@@ -251,6 +254,42 @@ void keys_destroy(struct keys *keys)
 	}
 	arena_destroy(keys->arena);
 	free(keys);
+}
+
+static void print_file(const char *path, struct strbuf *out)
+{
+	struct stat status;
+
+	if (!path || stat(path, &status) < 0) {
+		strbuf_puts(out, "none\n");
+		return;
+	}
+	/* A copy may keep the time of the original, but not the time at which it was put there. */
+	strbuf_printf(out, "%ju %ju %jd %jd.%09ld %jd.%09ld\n", (uintmax_t)status.st_dev,
+		      (uintmax_t)status.st_ino, (intmax_t)status.st_size,
+		      (intmax_t)status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
+		      (intmax_t)status.st_ctim.tv_sec, status.st_ctim.tv_nsec);
+}
+
+static void print_pair(const struct located *certificate, const struct located *key,
+		       struct strbuf *out)
+{
+	AUTO(strbuf) struct strbuf path = STRBUF(PATH_MAX);
+	bool is_found = key->text && secret_resolve(key->text, &path, NULL) == 0;
+
+	print_file(certificate->text, out);
+	print_file(is_found ? strbuf_text(&path) : NULL, out);
+}
+
+void keys_print_files(const struct saml_settings *settings, struct strbuf *out)
+{
+	const struct saml_key_settings *pairs = settings->decryption_keys.items;
+
+	print_pair(&settings->certificate, &settings->private_key, out);
+	for (size_t i = 0; i < settings->decryption_keys.count; i++)
+		print_pair(&pairs[i].certificate, &pairs[i].private_key, out);
+	for (size_t i = 0; i < settings->next_certificates.count; i++)
+		print_file(settings->next_certificates.items[i].text, out);
 }
 
 size_t keys_signing_certificates(const struct keys *keys, const char *const **ret_certificates)

@@ -15,6 +15,11 @@ struct keys;
 /* ERR_INVALID: a file cannot be used, or key and certificate do not belong together. */
 struct keys *keys_load(const struct saml_settings *settings, struct err *err);
 void keys_destroy(struct keys *keys);
+/*
+ * What the files that would be read look like now, by stat(2): another text once another file stands in the
+ * place of one. Read none of them: this is for the core.
+ */
+void keys_print_files(const struct saml_settings *settings, struct strbuf *out);
 
 /* Certificates in base64 without line breaks, the one in use first. */
 size_t keys_signing_certificates(const struct keys *keys, const char *const **ret_certificates);

@@ -33,6 +33,7 @@
 #include <rolebridge/base/worker.h>
 #include <rolebridge/identity/record.h>
 
+#include "keys.h"
 #include "protocol.h"
 
 #define SECOND_US ((int64_t)1000000)
@@ -45,6 +46,7 @@
 #define BACKOFF_MAX_US (5 * SECOND_US)
 #define WAITING_PER_WORKER 64
 #define WORKERS_MAX 64
+#define FILES_MAX ((size_t)64 * 1024)
 /* What a message to be judged has around it, about. */
 #define JOB_REST 1024
 
@@ -77,7 +79,8 @@ struct saml_pool {
 	size_t waiting;
 	bool started; /* the first start is over */
 	struct err start_err;
-	struct strbuf setup;
+	struct strbuf setup; /* the workers' first message */
+	struct strbuf files; /* what the files that they read looked like before */
 	struct arena *arena;
 	const char **issuers; /* of each provider; "": metadata is not there */
 	size_t provider_count;
@@ -400,7 +403,9 @@ static int fill_setup(struct saml_pool *pool, const struct saml_settings *settin
 
 	wire_setup(&wire, &setup);
 	message_end(&pool->setup, begin);
-	if (count > SAML_PROVIDERS_MAX || strbuf_failed(&pool->setup))
+	keys_print_files(settings, &pool->files);
+	if (count > SAML_PROVIDERS_MAX || strbuf_failed(&pool->setup) ||
+	    strbuf_failed(&pool->files))
 		return err_set(err, ERR_TOO_LARGE, "too many or too large SAML sources");
 	pool->provider_count = count;
 	pool->issuers = arena_alloc_array(pool->arena, count + 1, sizeof(*pool->issuers));
@@ -419,6 +424,7 @@ static void pool_free(struct saml_pool *pool)
 	pthread_cond_destroy(&pool->changed);
 	pthread_mutex_destroy(&pool->lock);
 	strbuf_finish(&pool->setup);
+	strbuf_finish(&pool->files);
 	arena_destroy(pool->arena);
 	free(pool->slots);
 	free(pool);
@@ -435,6 +441,7 @@ static struct saml_pool *pool_alloc(size_t workers, struct err *err)
 	}
 	pool->references = 1;
 	pool->setup = STRBUF(SAML_SETUP_MAX);
+	pool->files = STRBUF(FILES_MAX);
 	pool->slot_count = workers;
 	pool->slots = alloc_zeroed(workers, sizeof(*pool->slots));
 	pool->arena = arena_create(SAML_SETUP_MAX);
@@ -467,9 +474,17 @@ static int wait_started(struct saml_pool *pool, struct err *err)
 	return status;
 }
 
-struct saml_pool *saml_pool_create(const struct saml_settings *settings,
-				   const struct saml_provider *providers, size_t count,
-				   struct err *err)
+/* Would its workers know the same, and be as many? */
+static bool is_alike(const struct saml_pool *pool, const struct saml_pool *other)
+{
+	return pool->slot_count == other->slot_count && pool->setup.size == other->setup.size &&
+	       memcmp(pool->setup.data, other->setup.data, pool->setup.size) == 0 &&
+	       strcmp(strbuf_text(&pool->files), strbuf_text(&other->files)) == 0;
+}
+
+struct saml_pool *saml_pool_renew(struct saml_pool *present, const struct saml_settings *settings,
+				  const struct saml_provider *providers, size_t count,
+				  struct err *err)
 {
 	struct saml_pool *pool = pool_alloc(count_workers(settings), err);
 
@@ -478,6 +493,10 @@ struct saml_pool *saml_pool_create(const struct saml_settings *settings,
 	if (fill_setup(pool, settings, providers, count, err) < 0) {
 		pool_free(pool);
 		return NULL;
+	}
+	if (present && is_alike(present, pool)) {
+		pool_free(pool);
+		return saml_pool_acquire(present);
 	}
 	if (pthread_create(&pool->keeper, NULL, keeper_run, pool) != 0) {
 		err_set(err, ERR_UNAVAILABLE, "cannot start a thread");
@@ -488,6 +507,13 @@ struct saml_pool *saml_pool_create(const struct saml_settings *settings,
 		return pool;
 	saml_pool_release(pool);
 	return NULL;
+}
+
+struct saml_pool *saml_pool_create(const struct saml_settings *settings,
+				   const struct saml_provider *providers, size_t count,
+				   struct err *err)
+{
+	return saml_pool_renew(NULL, settings, providers, count, err);
 }
 
 struct saml_pool *saml_pool_acquire(struct saml_pool *pool)

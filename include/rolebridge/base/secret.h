@@ -9,6 +9,8 @@
 
 #include <rolebridge/base/err.h>
 
+struct strbuf;
+
 struct secret {
 	char *data; /* NUL-terminated; NULL when empty */
 	size_t size;
@@ -22,6 +24,8 @@ struct secret {
  * Guarded memory is a syscall affair (mmap, mprotect, mlock): a worker reads its secrets
  * before it locks itself up and leaves them to its end.
  */
+/* Where that file is. ERR_NOT_FOUND: a credential is named and there are none. */
+int secret_resolve(const char *path, struct strbuf *ret_path, struct err *err);
 int secret_read_file(const char *path, struct secret *ret_secret, struct err *err);
 int secret_copy(const void *data, size_t size, struct secret *ret_secret, struct err *err);
 void secret_finish(struct secret *secret);

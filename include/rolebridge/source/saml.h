@@ -155,6 +155,13 @@ struct saml_pool;
 struct saml_pool *saml_pool_create(const struct saml_settings *settings,
 				   const struct saml_provider *providers, size_t count,
 				   struct err *err);
+/*
+ * The same; but when it would come out as `present` (NULL: none) is, in settings, providers and the files of
+ * our keys, that one with another reference, and its workers go on.
+ */
+struct saml_pool *saml_pool_renew(struct saml_pool *present, const struct saml_settings *settings,
+				  const struct saml_provider *providers, size_t count,
+				  struct err *err);
 struct saml_pool *saml_pool_acquire(struct saml_pool *pool);
 /* The last reference stops the workers. */
 void saml_pool_release(struct saml_pool *pool);

@@ -228,6 +228,29 @@ static void test_sigsegv(void **state)
 	die_with(SIGSEGV);
 }
 
+/* What we ask for ourselves did not kill it: whoever asked is answered by the next one. */
+static void test_own_question_survives(void **state)
+{
+	AUTO(arena) struct arena *arena = arena_create(1 << 20);
+	struct killer killer = { .pool = make_pool(), .signal = SIGKILL };
+	struct saml_pool_counts counts;
+	struct err err = { 0 };
+	const char *xml = NULL;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(saml_pool_pids(killer.pool, &killer.pid, 1), 1);
+	kill(killer.pid, SIGSTOP);
+	assert_int_equal(pthread_create(&thread, NULL, kill_when_busy, &killer), 0);
+	if (saml_pool_metadata(killer.pool, 0, arena, &xml, &err) < 0)
+		fail_msg("%s", err.text);
+	pthread_join(thread, NULL);
+	assert_non_null(strstr(xml, "EntityDescriptor"));
+	saml_pool_counts(killer.pool, &counts);
+	assert_int_equal(counts.deaths, 1);
+	saml_pool_release(killer.pool);
+}
+
 /* A worker that dies while nobody waits for it costs no job at all. */
 static void test_idle_death(void **state)
 {
@@ -312,6 +335,127 @@ static void test_no_restart(void **state)
 	assert_int_equal(counts.workers, 0);
 	saml_pool_release(pool);
 	support_write("gone.key", "", 0);
+}
+
+/* --- renewal --- */
+
+/* What a reload may bring, each on top of what the world has. */
+struct renewal {
+	struct saml_settings settings;
+	struct saml_source source;
+	struct saml_provider provider;
+	size_t count;
+	const char *key;
+};
+
+static void change_nothing(struct renewal *r UNUSED)
+{
+}
+
+static void change_skew(struct renewal *r)
+{
+	r->settings.skew_s++;
+}
+
+static void change_workers(struct renewal *r)
+{
+	r->settings.workers++;
+}
+
+static void change_source(struct renewal *r)
+{
+	r->source.force_authn = !r->source.force_authn;
+}
+
+static void change_position(struct renewal *r)
+{
+	r->settings.at.line++;
+	r->source.common.at.line++;
+}
+
+static void change_url(struct renewal *r)
+{
+	r->provider.acs_url = "https://other.example/acs";
+}
+
+static void lose_metadata(struct renewal *r)
+{
+	r->provider.idp = NULL;
+}
+
+static void lose_attribute(struct renewal *r)
+{
+	r->provider.attribute_count--;
+}
+
+static void lose_source(struct renewal *r)
+{
+	r->count = 0;
+}
+
+/* The same bytes, put there by somebody. */
+static void replace_key(struct renewal *r)
+{
+	assert_int_equal(unlink(r->key), 0);
+	saml_pair_write(&world.sp, NULL, r->key);
+	assert_int_equal(chmod(r->key, 0600), 0);
+}
+
+static const struct {
+	const char *name;
+	void (*change)(struct renewal *r);
+	bool stays;
+} renewals[] = {
+	{ "nothing", change_nothing, true },
+	{ "where it stands in the file", change_position, true },
+	{ "a setting", change_skew, false },
+	{ "how many", change_workers, false },
+	{ "a source", change_source, false },
+	{ "our address", change_url, false },
+	{ "metadata that ends", lose_metadata, false },
+	{ "an attribute less", lose_attribute, false },
+	{ "a source less", lose_source, false },
+	{ "a key's file", replace_key, false },
+};
+
+static void check_renewal(const char *name, void (*change)(struct renewal *r), bool stays)
+{
+	struct renewal r = { .settings = world.settings,
+			     .source = *world.provider.settings,
+			     .provider = world.provider,
+			     .count = 1,
+			     .key = support_write("renewed.key", "", 0) };
+	struct saml_pool *pool, *renewed;
+	struct err err = { 0 };
+	pid_t before, after;
+	bool same;
+
+	saml_pair_write(&world.sp, NULL, r.key);
+	assert_int_equal(chmod(r.key, 0600), 0);
+	r.settings.private_key = LOCATED(r.key);
+	r.provider.settings = &r.source;
+	pool = saml_pool_create(&r.settings, &r.provider, r.count, &err);
+	if (!pool)
+		fail_msg("%s: %s", name, err.text);
+	assert_int_equal(saml_pool_pids(pool, &before, 1), 1);
+	change(&r);
+	renewed = saml_pool_renew(pool, &r.settings, &r.provider, r.count, &err);
+	if (!renewed)
+		fail_msg("%s: %s", name, err.text);
+	same = renewed == pool;
+	/* Each reference counts: what stays outlives the first one. */
+	saml_pool_release(pool);
+	assert_true(saml_pool_pids(renewed, &after, 1) >= 1);
+	if (same != stays || (before == after) != stays)
+		fail_msg("%s: %s", name, stays ? "another pool" : "the same pool");
+	saml_pool_release(renewed);
+}
+
+static void test_renewal(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(renewals); i++)
+		check_renewal(renewals[i].name, renewals[i].change, renewals[i].stays);
 }
 
 /* --- overrun --- */
@@ -500,9 +644,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_sandbox),
 		cmocka_unit_test(test_sigkill),
 		cmocka_unit_test(test_sigsegv),
+		cmocka_unit_test(test_own_question_survives),
 		cmocka_unit_test(test_idle_death),
 		cmocka_unit_test(test_crash_loop),
 		cmocka_unit_test(test_no_restart),
+		cmocka_unit_test(test_renewal),
 		cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_large_timeout),
 		cmocka_unit_test(test_crowd),
