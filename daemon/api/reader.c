@@ -167,8 +167,10 @@ static int read_object(const struct reading *reading, json_t *object, const stru
 			i++;
 		if (i == count)
 			return refuse_unknown(reading, fields, count, name);
-		/* null is "not given": the same as leaving it out. */
-		if (!json_is_null(value) && read_field(reading, &fields[i], value, target) < 0)
+		/* Elsewhere null is "not given": the same as leaving it out. */
+		if (json_is_null(value) && (fields[i].flags & FIELD_NULL_REMOVES))
+			*(const char **)(void *)(target + fields[i].offset) = "";
+		else if (!json_is_null(value) && read_field(reading, &fields[i], value, target) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < count; i++) {

@@ -25,6 +25,8 @@ enum field_type {
 };
 
 #define FIELD_REQUIRED (1u << 0)
+/* Of a text: null is "", as in a JSON merge patch (RFC 7396). Without it null is "not given". */
+#define FIELD_NULL_REMOVES (1u << 1)
 
 struct field_list {
 	size_t count;

@@ -152,6 +152,8 @@ static int user_answer(struct http_request *request, struct http_response *respo
 	if (view_open(request, &view, err) < 0 ||
 	    user_resolve(view.store, name, view.arena, &user, err) < 0)
 		return -1;
+	http_response_header(response, "ETag",
+			     arena_printf(request->arena, "\"%lld\"", (long long)user.version));
 	json_object(&json);
 	show_user_members(&json, &user);
 	if (show_grants(&view, &json, &user, err) < 0 ||
@@ -232,6 +234,72 @@ int users_post(struct http_request *request, struct http_response *response, str
 	http_response_header(response, "Location",
 			     arena_printf(request->arena, "/api/v1/users/%s", name));
 	return user_answer(request, response, name, err);
+}
+
+/*
+ * The version that a client saw, from If-Match (RFC 9110 13.1.1): one entity tag as ETag has it, or "*".
+ * *ret_version 0: whichever; -1: none that ever was.
+ */
+static int if_match_read(const struct http_request *request, int64_t *ret_version, struct err *err)
+{
+	const char *text = http_header(request, "If-Match");
+	size_t size = text ? strlen(text) : 0;
+	int64_t version = 0;
+
+	*ret_version = 0;
+	if (!text || strcmp(text, "*") == 0)
+		return 0;
+	if (http_header_count(request, "If-Match") > 1 || size < 2 || text[size - 1] != '"' ||
+	    (text[0] != '"' && strncmp(text, "W/\"", 3) != 0) || strchr(text, ','))
+		return err_set(err, ERR_INVALID,
+			       "If-Match must be one entity tag, like \"7\", or *");
+	*ret_version = -1;
+	/* Weak tags never match here, and what we never gave does not either. */
+	for (size_t i = 1; i + 1 < size; i++) {
+		if (text[i] < '0' || text[i] > '9' || version > INT64_MAX / 10 - 1)
+			return 0;
+		version = version * 10 + (text[i] - '0');
+	}
+	if (text[0] == '"' && size > 2 && version > 0)
+		*ret_version = version;
+	return 0;
+}
+
+static int changed_answer(struct http_request *request, struct http_response *response,
+			  const struct uuid *uuid, struct err *err)
+{
+	char *name = arena_alloc(request->arena, UUID_TEXT_SIZE);
+
+	if (!name)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	uuid_format(uuid, name);
+	return user_answer(request, response, name, err);
+}
+
+static const struct field set_fields[] = {
+	{ "username", FIELD_TEXT, FIELD_NULL_REMOVES, offsetof(struct user_fields, username),
+	  NAME_MAX_BYTES, NULL, 0 },
+	{ "email", FIELD_TEXT, FIELD_NULL_REMOVES, offsetof(struct user_fields, email),
+	  NAME_MAX_BYTES, NULL, 0 },
+	{ "display_name", FIELD_TEXT, FIELD_NULL_REMOVES,
+	  offsetof(struct user_fields, display_name), 1024, NULL, 0 },
+};
+
+int user_patch(struct http_request *request, struct http_response *response, struct err *err)
+{
+	struct api *api = request->context;
+	struct user_fields body = { 0 };
+	struct actor actor = api_actor(request);
+	struct uuid uuid;
+	int64_t version;
+
+	if (if_match_read(request, &version, err) < 0 ||
+	    request_read(request, set_fields, ARRAY_LEN(set_fields), &body, err) < 0 ||
+	    change_user_set(api->settings.changer, &actor, http_parameter(request, "user"), version,
+			    &body, &uuid, &request->error_field, err) < 0)
+		return -1;
+	/* The name it was asked for by may be gone. */
+	return changed_answer(request, response, &uuid, err);
 }
 
 struct disable_body {

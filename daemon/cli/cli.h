@@ -48,6 +48,7 @@ struct cli {
 	const char *values[CLI_OPTIONS_MAX];	  /* by place in command->options; "" for a flag */
 	struct arena *arena;
 	struct client *client;
+	int64_t version; /* of what the next request changes: it is for no other; 0: whichever */
 	FILE *out, *progress;
 	bool colour, utf8;
 	unsigned width; /* of the terminal; 0: not one */
@@ -138,6 +139,7 @@ int run_users_list(struct cli *);
 int run_users_search(struct cli *);
 int run_users_show(struct cli *);
 int run_users_create(struct cli *);
+int run_users_set(struct cli *);
 int run_users_grant(struct cli *);
 int run_users_revoke(struct cli *);
 int run_users_disable(struct cli *);

@@ -56,6 +56,14 @@ static const struct cli_option users_create_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option users_set_options[] = {
+	{ "username", "NAME", "user name" },
+	{ "email", "ADDRESS", "e-mail address; '' for none" },
+	{ "name", "TEXT", "display name; '' for the user name" },
+	{ "if-match", "VERSION", "only if this is still the user's version" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option users_grant_options[] = {
 	{ "expires", "DATE", "last day of the grant, like 2027-01-31, UTC" },
 	{ NULL, NULL, NULL },
@@ -145,6 +153,8 @@ static const struct cli_command commands[] = {
 	{ "users show", "USER", "show one user with grants and identities", NULL, run_users_show },
 	{ "users create", "USERNAME", "create a local user", users_create_options,
 	  run_users_create },
+	{ "users set", "USER", "change fields of a user that no source delivers", users_set_options,
+	  run_users_set },
 	{ "users grant", "USER KIND NAME", "give a profile, role, persona or group by hand",
 	  users_grant_options, run_users_grant },
 	{ "users revoke", "USER KIND NAME", "take back what was given by hand", NULL,

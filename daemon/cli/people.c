@@ -1,6 +1,8 @@
 /* Commands about people, and why they have what they have. */
 #include "cli.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rolebridge/base/util.h>
@@ -98,6 +100,7 @@ static void print_user(struct cli *cli, const json_t *user)
 	if (member_bool(user, "protected"))
 		line(cli, "protected", "yes");
 	line(cli, "id", member(user, "id"));
+	put(cli, PLAIN, "  %-14s %lld\n", "version", (long long)member_int(user, "version"));
 	line(cli, "created", member(user, "created"));
 	line(cli, "updated", member(user, "updated"));
 }
@@ -219,6 +222,47 @@ int run_users_create(struct cli *cli)
 	}
 	body = body_check(body, expected);
 	return body ? change(cli, "POST", "/api/v1/users", body) : CLI_USAGE;
+}
+
+/* "--if-match 7" */
+static bool read_version(struct cli *cli)
+{
+	const char *text = cli_value(cli, "if-match");
+	char *end;
+	long long version;
+
+	if (!text)
+		return true;
+	errno = 0;
+	version = strtoll(text, &end, 10);
+	if (errno != 0 || *end != '\0' || text[0] < '0' || text[0] > '9' || version < 1) {
+		complain("--if-match takes a version, as 'users show' has it");
+		return false;
+	}
+	cli->version = version;
+	return true;
+}
+
+int run_users_set(struct cli *cli)
+{
+	static const char *const names[][2] = { { "username", "username" },
+						{ "email", "email" },
+						{ "name", "display_name" } };
+	json_t *body = json_object();
+	size_t expected = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		body_set(body, names[i][1], cli_value(cli, names[i][0]));
+		expected += cli_value(cli, names[i][0]) != NULL;
+	}
+	body = body_check(body, expected);
+	if (!body || !read_version(cli) || expected == 0) {
+		if (body && expected == 0)
+			complain("say what to set: --username, --email, --name");
+		json_decref(body);
+		return CLI_USAGE;
+	}
+	return change(cli, "PATCH", api_path(cli, "/users/%s", cli->arguments[0]), body);
 }
 
 int run_users_grant(struct cli *cli)

@@ -269,8 +269,10 @@ json_t *ask(struct cli *cli, const char *method, const char *path, json_t *body,
 	json_decref(body);
 	if (has_body && !body_text)
 		err_set(&err, ERR_INVALID, "an argument is not valid UTF-8");
-	else if (connect_daemon(cli, &err) == 0)
+	else if (connect_daemon(cli, &err) == 0) {
+		client_expect_version(cli->client, cli->version);
 		result = client_request(cli->client, method, path, body_text, &status, &text, &err);
+	}
 	free(body_text);
 	if (result < 0) {
 		complain("%s", shown(cli, err.text));

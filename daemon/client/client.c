@@ -24,6 +24,7 @@ struct client {
 	CURL *curl;
 	struct curl_slist *headers;
 	struct client_settings settings;
+	int64_t version; /* of the next exchange; 0: whichever */
 	char *path;
 	char problem[CURL_ERROR_SIZE];
 };
@@ -162,24 +163,33 @@ static int client_exchange(struct client *client, const char *method, const char
 {
 	AUTO(strbuf) struct strbuf url = STRBUF((size_t)64 * 1024);
 	/* The first node is ours for good; what the body needs goes behind it for this exchange. */
-	struct curl_slist json = { (char[]){ "Content-Type: application/json" }, client->headers };
+	char match_text[48];
+	struct curl_slist match = { match_text, client->headers };
+	struct curl_slist *headers = client->version != 0 ? &match : client->headers;
+	struct curl_slist json = { (char[]){ "Content-Type: application/json" }, headers };
 	long status = 0;
 	CURLcode code;
 
+	snprintf(match_text, sizeof(match_text), "If-Match: \"%lld\"", (long long)client->version);
+	client->version = 0;
 	strbuf_printf(&url, "%s%s", HOST, path);
 	if (strbuf_failed(&url))
 		return err_set(err, ERR_TOO_LARGE, "the address is too long");
 	sink->curl = client->curl;
 	sink->start = sink->out->size;
 	client->problem[0] = 0;
-	client_configure(client, method, strbuf_text(&url), body, sink,
-			 body ? &json : client->headers);
+	client_configure(client, method, strbuf_text(&url), body, sink, body ? &json : headers);
 	code = curl_easy_perform(client->curl);
 	if (code != CURLE_OK)
 		return failure(client, code, sink, err);
 	curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
 	*ret_status = (int)status;
 	return 0;
+}
+
+void client_expect_version(struct client *client, int64_t version)
+{
+	client->version = version;
 }
 
 int client_request(struct client *client, const char *method, const char *path, const char *body,

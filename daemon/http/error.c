@@ -28,10 +28,8 @@ static const struct {
 	const char *reason;
 	int status;
 } reasons[] = {
-	{ "method-not-allowed", 405 },
-	{ "unsupported-media-type", 415 },
-	{ "invalid-config", 422 },
-	{ "rate-limited", 429 },
+	{ "method-not-allowed", 405 }, { "stale-version", 412 }, { "unsupported-media-type", 415 },
+	{ "invalid-config", 422 },     { "rate-limited", 429 },
 };
 
 static const struct http_error_kind *error_kind(const struct err *err)

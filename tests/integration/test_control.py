@@ -378,6 +378,6 @@ def test_completion(bridge):
 
     assert {"status", "users", "plans", "why"} <= set(complete("rolebridgectl", ""))
     assert complete("rolebridgectl", "sta") == ["status"]
-    assert set(complete("rolebridgectl", "users", "s")) == {"search", "show"}
+    assert set(complete("rolebridgectl", "users", "s")) == {"search", "set", "show"}
     assert "--full" in complete("rolebridgectl", "--json", "sync", "--")
     assert complete("rolebridgectl", "--socket", "/x", "rules", "re") == ["release"]

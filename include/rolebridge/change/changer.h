@@ -78,6 +78,17 @@ struct new_user {
 };
 int change_user_create(struct changer *changer, const struct actor *actor,
 		       const struct new_user *user, struct uuid *ret_uuid, struct err *err);
+/*
+ * Fields by hand. version: the one that the caller saw, 0: whichever; ERR_CONFLICT "stale-version". A field
+ * that a source says: ERR_CONFLICT "managed-by-idp". Names as for someone new. *ret_field, also on
+ * failure: the field a refusal is about, or NULL.
+ */
+struct user_fields {
+	const char *username, *email, *display_name; /* NULL: as it is; "" of the last two: none */
+};
+int change_user_set(struct changer *changer, const struct actor *actor, const char *user,
+		    int64_t version, const struct user_fields *wanted, struct uuid *ret_uuid,
+		    const char **ret_field, struct err *err);
 /* user: uuid, username or e-mail. */
 int change_user_disable(struct changer *changer, const struct actor *actor, const char *user,
 			const char *reason_text, struct err *err);

@@ -33,6 +33,9 @@ void client_destroy(struct client *client);
 int client_request(struct client *client, const char *method, const char *path, const char *body,
 		   int *ret_status, struct strbuf *out, struct err *err);
 
+/* The next exchange is for this version of what it changes alone (If-Match); 0: whichever. */
+void client_expect_version(struct client *client, int64_t version);
+
 /*
  * GET whose answer of status 200 is handed on piece by piece (write returns -1 to stop); any other
  * status is collected in out instead, at most 1 MiB.

@@ -1,0 +1,247 @@
+/*
+ * A person's hand on somebody's record: the fields of a user, and the end of one.
+ *
+ * Enters: who asks, whom it concerns, the version they saw, what shall be. Leaves: the change, its audit
+ * row. Refused: unknown and deleted users, a version that is not the present one, fields that a source
+ * says, names that somebody has or had, the deletion of somebody active. Fails: store, memory.
+ *
+ * A field is a source's when an identity that still speaks delivers it in a form that can be used:
+ * exactly then the next read would write it again. What no source says stays as a person set it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/util.h>
+#include <rolebridge/identity/names.h>
+
+#include "internal.h"
+
+struct editing {
+	const struct actor *actor;
+	const char *user;
+	int64_t version; /* 0: whichever */
+	const struct live_setup *setup;
+	const struct user_fields *fields;
+	struct uuid uuid;	   /* whom it was */
+	const char *refused;	   /* the field that a refusal is about */
+	struct strbuf texts[3];	   /* normalised, as below */
+	const char *normalised[3]; /* NULL: as it is */
+};
+
+enum { FIELD_USERNAME, FIELD_EMAIL, FIELD_DISPLAY_NAME, FIELDS };
+
+static const struct {
+	const char *name;
+	bool is_optional;
+	int (*normalize)(const char *text, struct strbuf *out, struct err *err);
+} fields[FIELDS] = {
+	[FIELD_USERNAME] = { "username", false, username_normalize },
+	[FIELD_EMAIL] = { "email", true, email_normalize },
+	[FIELD_DISPLAY_NAME] = { "display_name", true, display_name_normalize },
+};
+
+/* --- what both begin with --- */
+
+static int find_subject(struct changer *changer, struct editing *editing, struct arena *arena,
+			struct user *ret_user, struct err *err)
+{
+	struct user user;
+
+	if (user_resolve(changer->store, editing->user, arena, &user, err) < 0)
+		return -1;
+	if (user.disabled & DISABLED_DELETED)
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no user '%s'", editing->user);
+	if (editing->version != 0 && editing->version != user.version)
+		return err_refuse(err, ERR_CONFLICT, "stale-version",
+				  "'%s' was changed meanwhile and has version %lld", user.username,
+				  (long long)user.version);
+	editing->uuid = user.uuid;
+	*ret_user = user;
+	return 0;
+}
+
+static int apply_change(struct changer *changer, const struct editing *editing,
+			struct person_change *change, struct arena *arena, struct err *err)
+{
+	struct applied applied = { 0 };
+	struct apply_context context = { .changer = changer,
+					 .setup = editing->setup,
+					 .arena = arena,
+					 .actor = editing->actor,
+					 .source = "",
+					 .refuse = true,
+					 .now_s = change_now_s(),
+					 .applied = &applied };
+
+	change->cause = "hand";
+	change->after.version = change->before.version + 1;
+	change->after.updated_s = context.now_s;
+	return apply_person(&context, change, NULL, err);
+}
+
+static int send_editing(struct changer *changer, struct editing *editing, job_run *run,
+			struct uuid *ret_uuid, struct err *err)
+{
+	struct live_setup *setup = changer_live_setup(changer, NULL);
+	int result;
+
+	editing->setup = setup;
+	result = writer_request(changer, run, editing, err);
+	setup_release(&setup->setup);
+	if (result == 0)
+		*ret_uuid = editing->uuid;
+	return result;
+}
+
+/* --- fields --- */
+
+static int normalise(struct editing *editing, struct err *err)
+{
+	const char *const given[FIELDS] = {
+		[FIELD_USERNAME] = editing->fields->username,
+		[FIELD_EMAIL] = editing->fields->email,
+		[FIELD_DISPLAY_NAME] = editing->fields->display_name,
+	};
+
+	for (size_t i = 0; i < FIELDS; i++) {
+		bool removed = given[i] && given[i][0] == '\0' && fields[i].is_optional;
+
+		if (!given[i])
+			continue;
+		editing->refused = fields[i].name;
+		if (!removed && fields[i].normalize(given[i], &editing->texts[i], err) < 0)
+			return err_wrap(err, "%s '%s'", fields[i].name, given[i]);
+		editing->normalised[i] = strbuf_text(&editing->texts[i]);
+	}
+	editing->refused = NULL;
+	return 0;
+}
+
+/* The source whose word on the field counts; -1: none has any. */
+static int owner_of(const struct person *person, const struct person_fields *said, size_t field)
+{
+	const char *const texts[FIELDS] = { [FIELD_USERNAME] = said->username,
+					    [FIELD_EMAIL] = said->email,
+					    [FIELD_DISPLAY_NAME] = said->display_name };
+	int named[2] = { schema_username(person->schema), schema_email(person->schema) };
+	const uint16_t *names;
+	uint16_t source = 0;
+	size_t count;
+
+	if (texts[field][0] == '\0')
+		return -1;
+	if (field != FIELD_DISPLAY_NAME) {
+		person_attribute(person, (uint16_t)named[field], &source);
+		return source;
+	}
+	names = schema_display_name(person->schema, &count);
+	for (size_t i = 0; i < count; i++)
+		if (person_attribute(person, names[i], &source))
+			break;
+	return source;
+}
+
+static int check_owners(struct changer *changer, struct editing *editing, const struct user *user,
+			const bool changed[FIELDS], struct arena *arena, struct err *err)
+{
+	struct evaluation evaluation = { .setup = editing->setup,
+					 .store = changer->store,
+					 .arena = arena,
+					 .now_s = change_now_s(),
+					 .cause = "hand" };
+	struct person_fields said;
+	struct person person;
+
+	if (evaluate_person(&evaluation, user->id, &person, err) < 0 ||
+	    person_fields(&person, arena, &said, err) < 0)
+		return -1;
+	for (size_t i = 0; i < FIELDS; i++) {
+		int owner = changed[i] ? owner_of(&person, &said, i) : -1;
+
+		if (owner < 0)
+			continue;
+		editing->refused = fields[i].name;
+		return err_refuse(err, ERR_CONFLICT, "managed-by-idp",
+				  "'%s' of '%s' is what source '%s' says", fields[i].name,
+				  user->username,
+				  schema_source_name(person.schema, (uint16_t)owner));
+	}
+	return 0;
+}
+
+/* Whose name it is, is the store's to say, and it says no more than its reason. */
+static const char *refused_name(const struct err *err)
+{
+	const char *reason = err_reason(err);
+
+	if (strcmp(reason, "username-taken") == 0 || strcmp(reason, "name-reserved") == 0)
+		return fields[FIELD_USERNAME].name;
+	return strncmp(reason, "email-", 6) == 0 ? fields[FIELD_EMAIL].name : NULL;
+}
+
+static void fill_after(const struct editing *editing, struct user *after)
+{
+	if (editing->normalised[FIELD_USERNAME])
+		after->username = editing->normalised[FIELD_USERNAME];
+	if (editing->normalised[FIELD_EMAIL])
+		after->email = editing->normalised[FIELD_EMAIL];
+	if (editing->normalised[FIELD_DISPLAY_NAME])
+		after->display_name = editing->normalised[FIELD_DISPLAY_NAME];
+	/* As for someone new: whoever has no name for display goes by the other one. */
+	if (after->display_name[0] == '\0')
+		after->display_name = after->username;
+	/* Protection goes by name, and this is a person who says so. */
+	after->is_protected = policy_is_protected(editing->setup->setup.policy, after->username);
+}
+
+static int set_job(struct changer *changer, struct job *job, struct err *err)
+{
+	struct editing *editing = job->context;
+	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
+	struct person_change change = { .cause = "hand" };
+	bool changed[FIELDS];
+	struct err problem;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for a request");
+	if (find_subject(changer, editing, arena, &change.before, err) < 0)
+		return -1;
+	change.after = change.before;
+	fill_after(editing, &change.after);
+	changed[FIELD_USERNAME] = strcmp(change.before.username, change.after.username) != 0;
+	changed[FIELD_EMAIL] = strcmp(change.before.email, change.after.email) != 0;
+	changed[FIELD_DISPLAY_NAME] =
+		strcmp(change.before.display_name, change.after.display_name) != 0;
+	if (!changed[FIELD_USERNAME] && !changed[FIELD_EMAIL] && !changed[FIELD_DISPLAY_NAME])
+		return 0;
+	if (check_owners(changer, editing, &change.before, changed, arena, err) < 0)
+		return -1;
+	err_clear(&problem);
+	if (apply_change(changer, editing, &change, arena, &problem) == 0)
+		return 0;
+	editing->refused = refused_name(&problem);
+	if (err)
+		*err = problem;
+	return -1;
+}
+
+int change_user_set(struct changer *changer, const struct actor *actor, const char *user,
+		    int64_t version, const struct user_fields *wanted, struct uuid *ret_uuid,
+		    const char **ret_field, struct err *err)
+{
+	struct editing editing = {
+		.actor = actor,
+		.user = user,
+		.version = version,
+		.fields = wanted,
+		.texts = { STRBUF(4096), STRBUF(4096), STRBUF(64 * 1024) },
+	};
+	int result = normalise(&editing, err);
+
+	if (result == 0)
+		result = send_editing(changer, &editing, set_job, ret_uuid, err);
+	for (size_t i = 0; i < FIELDS; i++)
+		strbuf_finish(&editing.texts[i]);
+	*ret_field = result < 0 ? editing.refused : NULL;
+	return result;
+}

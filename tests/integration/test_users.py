@@ -1,0 +1,155 @@
+"""What administrators do to people by hand, through rolebridgectl and the API: fields, deletion, links."""
+import json
+
+import pytest
+
+from bridge import Bridge, Refused
+from control import Control
+from test_control import DOCUMENT, check, whoami
+
+CONFIG = """
+profiles:
+  - {name: administrator, permissions: ["*:*@all"]}
+  - {name: viewer, permissions: ["accounts:read@own"]}
+segments: [All]
+organizations: [{name: partners}]
+roles:
+  - {name: sales, description: Sells, classifications: [Sales], segments: [All], permissions: ["quotes:*@own"]}
+  - {name: night, description: Nights, classifications: [Support], segments: [All], permissions: ["cases:*@own"]}
+rules:
+  - {id: sellers, when: "(departmentNumber=7)", grant: {roles: [sales]}}
+policy: {default_profile: viewer}
+sources:
+  - {name: staff, type: csv, path: staff.csv, key: id, interval: 0,
+     attributes: [uid, mail, displayName, departmentNumber]}
+  - {name: partners, type: csv, path: partners.csv, key: id, interval: 0, organization: partners,
+     attributes: [uid, mail, displayName, departmentNumber]}
+"""
+
+STAFF = "id,uid,mail,displayName,departmentNumber\n1,anna,anna@x.example,,7\n2,ben,ben@x.example,Ben,8\n"
+PARTNERS = "id,uid,mail,displayName,departmentNumber\n1,far,far@y.example,Far,\n"
+USER = "/api/v1/users/{user}"
+
+
+@pytest.fixture(scope="module")
+def bridge():
+    with Bridge(CONFIG, {"staff.csv": STAFF, "partners.csv": PARTNERS}) as bridge:
+        bridge.ctl("users", "create", "root-user", "--profile", "administrator")
+        bridge.ctl("sync")
+        yield bridge
+
+
+@pytest.fixture(name="control")
+def connect(bridge):
+    control = Control(bridge.folder / "control.sock")
+    yield control
+    control.close()
+
+
+def ask(control, method, path, body=None, headers=None):
+    """(status, answer, headers)."""
+    text = None if body is None else body if isinstance(body, bytes) else json.dumps(body)
+    control.request(method, "/api/v1/" + path, text,
+                    {**({"Content-Type": "application/json"} if text else {}), **(headers or {})})
+    response = control.getresponse()
+    return response.status, json.loads(response.read()), response.headers
+
+
+def refusal(bridge, *words):
+    with pytest.raises(Refused) as refused:
+        bridge.ctl(*words)
+    assert refused.value.status == 1
+    return json.loads(refused.value.output)
+
+
+def rows_about(bridge, user, action):
+    return bridge.ctl("audit", "list", "--object", "user:" + user["id"], "--action", action)["rows"]
+
+
+# --- fields ---
+
+
+def test_set(bridge):
+    lea = bridge.ctl("users", "create", "lea", "--email", "lea@x.example", "--name", "Lea")
+    changed = check(bridge.ctl("users", "set", "lea", "--username", "Lea.New", "--email", "New@X.example",
+                               "--name", "Lea New"), USER, "patch")
+    assert (changed["username"], changed["email"], changed["display_name"], changed["id"], changed["version"]) == \
+        ("lea.new", "new@x.example", "Lea New", lea["id"], lea["version"] + 1)
+    row, = rows_about(bridge, lea, "user.update")
+    assert row["actor"] == "unix:" + whoami()
+    assert row["detail"]["before"] == {"username": "lea", "email": "lea@x.example", "display_name": "Lea"}
+    assert row["detail"]["after"] == {"username": "lea.new", "email": "new@x.example", "display_name": "Lea New"}
+    assert refusal(bridge, "users", "show", "lea")["code"] == "not-found"
+    text = bridge.human("users", "set", "lea.new", "--email", "").stdout
+    assert text == "lea.new is active, profile viewer.\n"
+    assert bridge.ctl("users", "show", "lea.new")["email"] == ""
+
+
+def test_set_survives_a_sync(bridge):
+    bridge.ctl("users", "set", "anna", "--name", "Anna By Hand")
+    bridge.write("staff.csv", STAFF.replace("anna@x.example", "anna2@x.example"))
+    bridge.ctl("sync", "staff")
+    anna = bridge.ctl("users", "show", "anna")
+    assert (anna["display_name"], anna["email"]) == ("Anna By Hand", "anna2@x.example")
+    bridge.ctl("reload")
+    assert bridge.ctl("users", "show", "anna")["display_name"] == "Anna By Hand"
+
+
+SET_REFUSED = [
+    ("a source's address", "ben", {"email": "b@x.example"}, 409, "managed-by-idp", "email"),
+    ("a source's name", "ben", {"username": "benny"}, 409, "managed-by-idp", "username"),
+    ("a source's name for display", "ben", {"display_name": None}, 409, "managed-by-idp", "display_name"),
+    ("taken", "root-user", {"username": "BEN"}, 409, "username-taken", "username"),
+    ("address taken", "root-user", {"email": "BEN@x.example"}, 409, "email-taken", "email"),
+    ("address elsewhere", "root-user", {"email": "Far@Y.example"}, 409, "email-in-other-organization", "email"),
+    ("no user name", "root-user", {"username": None}, 422, "invalid-request", "username"),
+    ("bad user name", "root-user", {"username": "a b"}, 422, "invalid-request", "username"),
+    ("bad address", "root-user", {"email": "x"}, 422, "invalid-request", "email"),
+    ("wrong type", "root-user", {"email": 7}, 422, "invalid-request", "email"),
+    ("too long", "root-user", {"display_name": "x" * 2000}, 422, "invalid-request", "display_name"),
+    ("control character", "root-user", {"display_name": "a\nb"}, 422, "invalid-request", "display_name"),
+    ("unknown field", "root-user", {"profile": "viewer"}, 422, "invalid-request", "profile"),
+    ("not an object", "root-user", [], 400, "invalid-request", None),
+    ("not UTF-8", "root-user", b'{"display_name":"\xff"}', 400, "invalid-request", None),
+    ("nobody", "nobody", {"email": "a@x.example"}, 404, "not-found", None),
+]
+
+
+@pytest.mark.parametrize("case", SET_REFUSED, ids=[c[0] for c in SET_REFUSED])
+def test_set_refused(bridge, control, case):
+    _, user, body, status, code, field = case
+    before = bridge.ctl("audit", "verify")["rows"]
+    got, answer, _ = ask(control, "PATCH", f"users/{user}", body)
+    assert (got, answer["code"], answer.get("field")) == (status, code, field), answer["message"]
+    assert "partners" not in answer["message"]
+    assert answer["code"] in DOCUMENT["components"]["schemas"]["ErrorCode"]["enum"]
+    assert bridge.ctl("audit", "verify")["rows"] == before
+
+
+def test_versions(bridge, control):
+    created = bridge.ctl("users", "create", "vera")
+    status, vera, headers = ask(control, "GET", "users/vera")
+    tag = headers["ETag"]
+    assert status == 200 and tag == f'"{vera["version"]}"' == f'"{created["version"]}"'
+    status, answer, headers = ask(control, "PATCH", "users/vera", {"display_name": "V"}, {"If-Match": tag})
+    assert status == 200 and headers["ETag"] == f'"{answer["version"]}"' != tag
+    for old in (tag, '"0"', '"x"', '"99999999999999999999"', f'W/{headers["ETag"]}', '""'):
+        status, answer, _ = ask(control, "PATCH", "users/vera", {"display_name": "W"}, {"If-Match": old})
+        assert (status, answer["code"]) == (412, "stale-version"), old
+    for bad in ("7", '"1", "2"', '"'):
+        status, answer, _ = ask(control, "PATCH", "users/vera", {"display_name": "W"}, {"If-Match": bad})
+        assert (status, answer["code"]) == (400, "invalid-request"), bad
+    assert ask(control, "PATCH", "users/vera", {"display_name": "X"}, {"If-Match": "*"})[0] == 200
+    # Whatever is changed, the version grows: grants, too.
+    version = bridge.ctl("users", "show", "vera")["version"]
+    bridge.ctl("users", "grant", "vera", "role", "night")
+    assert refusal(bridge, "users", "set", "vera", "--name", "Y", "--if-match", version)["code"] == "stale-version"
+    assert bridge.ctl("users", "set", "vera", "--name", "Y", "--if-match", version + 1)["display_name"] == "Y"
+
+
+def test_set_usage(bridge):
+    assert bridge.human("users", "set", "anna").returncode == 2
+    assert bridge.human("users", "set", "anna", "--name", "x", "--if-match", "x").returncode == 2
+    assert bridge.human("users", "set", "anna", "--name", "x", "--if-match", "0").returncode == 2
+    result = bridge.human("users", "set", "ben", "--email", "b@x.example")
+    assert result.returncode == 1 and "managed-by-idp" in result.stderr and "'staff'" in result.stderr

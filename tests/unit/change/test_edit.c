@@ -1,0 +1,302 @@
+/* A person's hand on somebody's record: fields, versions, what sources own. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+#define CONFIG \
+	RULES "policy: {default_profile: staff, protected_users: [root-user]}\n" \
+	      "sources: [{name: corp, type: ldif}, " \
+	      "{name: hr, type: ldif, organization: other, link: {attribute: uid, source: corp, " \
+	      "other: uid}}]\n"
+
+static struct user find(struct world *w, const char *name)
+{
+	struct store *store = world_read(w);
+	struct user user;
+
+	ok(w, user_resolve(store, name, w->arena, &user, &w->err));
+	store_close(store);
+	return user;
+}
+
+static void create(struct world *w, const char *name, const char *email, const char *profile)
+{
+	struct new_user user = { .username = name, .email = email, .profile = profile };
+	struct uuid uuid;
+
+	ok(w, change_user_create(w->changer, &test_person, &user, &uuid, &w->err));
+}
+
+static int64_t audit_head(struct world *w)
+{
+	struct store *store = world_read(w);
+	struct hash256 hash;
+	int64_t seq;
+
+	ok(w, store_audit_head(store, &seq, &hash, &w->err));
+	store_close(store);
+	return seq;
+}
+
+/* --- fields --- */
+
+static const struct set_case {
+	const char *name, *user;
+	int64_t version;
+	struct user_fields fields;
+	const char *reason, *field;		     /* NULL: done */
+	const char *username, *email, *display_name; /* then */
+} set_cases[] = {
+	{ "all of them",
+	  "lea",
+	  0,
+	  { "Lea2", "LEA2@x.example", "Lea  Two" },
+	  NULL,
+	  NULL,
+	  "lea2",
+	  "lea2@x.example",
+	  "Lea Two" },
+	{ "one of them",
+	  "lea",
+	  0,
+	  { .email = "new@x.example" },
+	  NULL,
+	  NULL,
+	  "lea",
+	  "new@x.example",
+	  "lea" },
+	{ "none of them", "lea", 0, { 0 }, NULL, NULL, "lea", "lea@x.example", "lea" },
+	{ "no address", "lea", 0, { .email = "" }, NULL, NULL, "lea", "", "lea" },
+	{ "no name for display",
+	  "lea",
+	  0,
+	  { .display_name = "" },
+	  NULL,
+	  NULL,
+	  "lea",
+	  "lea@x.example",
+	  "lea" },
+	{ "the version they saw",
+	  "lea",
+	  1,
+	  { .email = "new@x.example" },
+	  NULL,
+	  NULL,
+	  "lea",
+	  "new@x.example",
+	  "lea" },
+	{ "another version",
+	  "lea",
+	  2,
+	  { .email = "new@x.example" },
+	  "stale-version",
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "a version that never was", "lea", -1, { 0 }, "stale-version", NULL, NULL, NULL, NULL },
+	{ "no user name", "lea", 0, { .username = "" }, "invalid", "username", NULL, NULL, NULL },
+	{ "a bad user name",
+	  "lea",
+	  0,
+	  { .username = "a b" },
+	  "invalid",
+	  "username",
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "a bad address", "lea", 0, { .email = "nowhere" }, "invalid", "email", NULL, NULL, NULL },
+	{ "somebody's name",
+	  "lea",
+	  0,
+	  { .username = "ANNA" },
+	  "username-taken",
+	  "username",
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "somebody's address",
+	  "lea",
+	  0,
+	  { .email = "Anna@X.example" },
+	  "email-taken",
+	  "email",
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "an address elsewhere",
+	  "lea",
+	  0,
+	  { .email = "FAR@x.example" },
+	  "email-in-other-organization",
+	  "email",
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "nobody", "nobody", 0, { .email = "a@x.example" }, "not-found", NULL, NULL, NULL, NULL },
+	{ "a source's name",
+	  "anna",
+	  0,
+	  { .username = "ann" },
+	  "managed-by-idp",
+	  "username",
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "a source's address",
+	  "anna",
+	  0,
+	  { .email = "ann@x.example" },
+	  "managed-by-idp",
+	  "email",
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "a source's address, away",
+	  "anna",
+	  0,
+	  { .email = "" },
+	  "managed-by-idp",
+	  "email",
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "one of two is a source's",
+	  "anna",
+	  0,
+	  { .email = "a2@x.example", .display_name = "A" },
+	  "managed-by-idp",
+	  "email",
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "a source's, as it is",
+	  "anna",
+	  0,
+	  { .email = "ANNA@x.example" },
+	  NULL,
+	  NULL,
+	  "anna",
+	  "anna@x.example",
+	  "anna" },
+	{ "what no source says",
+	  "anna",
+	  0,
+	  { .display_name = "Anna A" },
+	  NULL,
+	  NULL,
+	  "anna",
+	  "anna@x.example",
+	  "Anna A" },
+};
+
+static void test_set(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(set_cases); i++) {
+		const struct set_case *c = &set_cases[i];
+		struct uuid uuid = { { 0 } };
+		const char *field = NULL;
+		struct world *w;
+		struct user user;
+		void *inner = NULL;
+		int64_t head;
+		int result;
+
+		world_set_up(&inner);
+		w = inner;
+		world_open(w, CONFIG);
+		world_sync(w, "corp", "k1 anna\n", 0, NULL);
+		world_sync(w, "hr", "h1 far\n", 0, NULL);
+		create(w, "lea", "lea@x.example", "staff");
+		head = audit_head(w);
+		err_clear(&w->err);
+		result = change_user_set(w->changer, &test_person, c->user, c->version, &c->fields,
+					 &uuid, &field, &w->err);
+		if ((result < 0) != (c->reason != NULL) ||
+		    (c->reason && strcmp(err_reason(&w->err), c->reason) != 0))
+			fail_msg("%s: %d %s %s", c->name, result, err_reason(&w->err), w->err.text);
+		if ((field == NULL) != (c->field == NULL) ||
+		    (field && strcmp(field, c->field) != 0))
+			fail_msg("%s: field %s", c->name, field ? field : "none");
+		if (c->reason) {
+			if (audit_head(w) != head)
+				fail_msg("%s: something was written", c->name);
+		} else {
+			user = find(w, c->username);
+			if (strcmp(user.email, c->email) != 0 ||
+			    strcmp(user.display_name, c->display_name) != 0 ||
+			    memcmp(&user.uuid, &uuid, sizeof(uuid)) != 0)
+				fail_msg("%s: %s %s", c->name, user.email, user.display_name);
+			if (user.version != 1 + (audit_head(w) - head))
+				fail_msg("%s: version %d", c->name, (int)user.version);
+		}
+		world_check_audit(w);
+		world_tear_down(&inner);
+	}
+}
+
+/* What a person set where no source says anything stays through reads and reloads; a source that begins to say takes it. */
+static void test_set_stays(void **state)
+{
+	struct world *w = *state;
+	const struct user_fields fields = { .display_name = "Anna A" };
+	struct uuid uuid;
+	const char *field;
+
+	world_open(w, CONFIG);
+	world_sync(w, "corp", "k1 anna\nk2 ben\n", 0, NULL);
+	ok(w,
+	   change_user_set(w->changer, &test_person, "anna", 0, &fields, &uuid, &field, &w->err));
+	world_sync(w, "corp", "k1 anna title=ops\nk2 ben\n", 0, NULL);
+	assert_string_equal(find(w, "anna").display_name, "Anna A");
+	assert_string_equal(world_user(w, "anna"), "staff active ops:rule");
+	world_reload(w, CONFIG, NULL);
+	assert_string_equal(find(w, "anna").display_name, "Anna A");
+	world_changes(w, "corp", "k1 anna title=lead\n", NULL);
+	assert_string_equal(find(w, "anna").display_name, "Anna A");
+	world_sync(w, "corp", "k1 anna displayName=Anna_Source\nk2 ben\n", 0, NULL);
+	assert_string_equal(find(w, "anna").display_name, "Anna Source");
+	assert_int_equal(change_user_set(w->changer, &test_person, "anna", 0, &fields, &uuid,
+					 &field, &w->err),
+			 -1);
+	assert_string_equal(err_reason(&w->err), "managed-by-idp");
+	assert_string_equal(field, "display_name");
+	assert_non_null(strstr(w->err.text, "'corp'"));
+	world_check_audit(w);
+}
+
+/* The old name is free, the new one protects or does no longer. */
+static void test_rename(void **state)
+{
+	struct world *w = *state;
+	struct user_fields fields = { .username = "root-user" };
+	struct uuid uuid;
+	const char *field;
+
+	world_open(w, CONFIG);
+	create(w, "lea", "", "administrator");
+	ok(w, change_user_set(w->changer, &test_person, "lea", 0, &fields, &uuid, &field, &w->err));
+	assert_true(find(w, "root-user").is_protected);
+	create(w, "lea", "", "staff");
+	fields.username = "plain";
+	ok(w, change_user_set(w->changer, &test_person, "root-user", 2, &fields, &uuid, &field,
+			      &w->err));
+	assert_false(find(w, "plain").is_protected);
+	assert_string_equal(world_user(w, "plain"), "administrator active");
+	world_check_audit(w);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_set),
+		TEST(test_set_stays),
+		TEST(test_rename),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
