@@ -963,7 +963,8 @@ int apply_batch(struct apply_plan *plan, const void *data, size_t size, job_run 
 	for (size_t i = 0; i < slot->count; i++)
 		plan->visible += slot->slot_details[i].at != 0;
 	if (result == 0)
-		result = writer_bulk(plan->changer, run_small, &small, err);
+		result = (plan->urgent ? writer_request : writer_bulk)(plan->changer, run_small,
+								       &small, err);
 	if (result == 0) {
 		follow_in_table(plan->table, slot);
 		plan->applied = slot->applied;

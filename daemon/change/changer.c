@@ -90,34 +90,63 @@ const char *changer_store_path(const struct changer *changer)
 
 /* --- slots --- */
 
-struct source_slot *slot_take(struct changer *changer, const char *source, struct err *err)
+static bool is_reading(enum slot_use use)
 {
+	return use == SLOT_CHANGES || use == SLOT_WHOLE;
+}
+
+/* With the mutex. */
+static struct source_slot *find_slot(struct changer *changer, const char *source, enum slot_use use)
+{
+	struct source_slot *slot = changer->slots;
+
+	while (slot && (strcmp(slot->name, source) != 0 ||
+			(slot->use != use && !(is_reading(slot->use) && is_reading(use)))))
+		slot = slot->next;
+	return slot;
+}
+
+/* With the mutex. */
+static struct source_slot *create_slot(struct changer *changer, const char *source, struct err *err)
+{
+	struct source_slot *slot = calloc(1, sizeof(*slot));
+
+	if (slot)
+		slot->name = strdup(source);
+	if (!slot || !slot->name) {
+		free(slot);
+		err_set(err, ERR_MEMORY, "no memory for a sync");
+		return NULL;
+	}
+	slot->next = changer->slots;
+	changer->slots = slot;
+	return slot;
+}
+
+struct source_slot *slot_take(struct changer *changer, const char *source, enum slot_use use,
+			      struct err *err)
+{
+	const struct source_slot *read;
 	struct source_slot *slot;
 
 	pthread_mutex_lock(&changer->mutex);
-	for (slot = changer->slots; slot && strcmp(slot->name, source) != 0;)
-		slot = slot->next;
-	if (slot && slot->busy) {
+	slot = find_slot(changer, source, use);
+	read = find_slot(changer, source, SLOT_WHOLE);
+	/* A whole read counts the same people, and decides by the same time. */
+	if ((slot && slot->busy) ||
+	    (use == SLOT_DUE && read && read->busy && read->use == SLOT_WHOLE)) {
 		pthread_mutex_unlock(&changer->mutex);
 		err_refuse(err, ERR_CONFLICT, "sync-running", "source '%s' is being read already",
 			   source);
 		return NULL;
 	}
-	if (!slot) {
-		slot = calloc(1, sizeof(*slot));
-		if (slot)
-			slot->name = strdup(source);
-		if (!slot || !slot->name) {
-			pthread_mutex_unlock(&changer->mutex);
-			free(slot);
-			err_set(err, ERR_MEMORY, "no memory for a sync");
-			return NULL;
-		}
-		slot->next = changer->slots;
-		changer->slots = slot;
+	if (!slot)
+		slot = create_slot(changer, source, err);
+	if (slot) {
+		slot->use = use;
+		slot->busy = true;
+		slot->forget = false;
 	}
-	slot->busy = true;
-	slot->forget = false;
 	pthread_mutex_unlock(&changer->mutex);
 	return slot;
 }
@@ -444,6 +473,7 @@ struct changer *changer_open(const char *store_path, struct setup *setup, struct
 	pthread_mutex_init(&changer->mutex, NULL);
 	pthread_mutex_init(&changer->clock_lock, NULL);
 	pthread_mutex_init(&changer->bulk, NULL);
+	pthread_mutex_init(&changer->urgent, NULL);
 	pthread_cond_init(&changer->wake, NULL);
 	pthread_mutex_init(&changer->link_lock, NULL);
 	changer->generation = 1;
@@ -490,20 +520,37 @@ void changer_close(struct changer *changer)
 	free(changer->path);
 	pthread_mutex_destroy(&changer->link_lock);
 	pthread_cond_destroy(&changer->wake);
+	pthread_mutex_destroy(&changer->urgent);
 	pthread_mutex_destroy(&changer->bulk);
 	pthread_mutex_destroy(&changer->clock_lock);
 	pthread_mutex_destroy(&changer->mutex);
 	free(changer);
 }
 
-int changer_bulk_begin(struct changer *changer, struct err *err)
+/* With bulk, which is given back on failure. */
+static int begin_bulk(struct changer *changer, struct err *err)
 {
-	pthread_mutex_lock(&changer->bulk);
 	if (changer_check_leaving(changer, err) == 0 &&
 	    (!changer->unfinished || changer_roll_forward(changer, err) == 0))
 		return 0;
 	pthread_mutex_unlock(&changer->bulk);
 	return -1;
+}
+
+int changer_bulk_begin(struct changer *changer, struct err *err)
+{
+	pthread_mutex_lock(&changer->bulk);
+	return begin_bulk(changer, err);
+}
+
+int changer_bulk_try(struct changer *changer, bool *ret_taken, struct err *err)
+{
+	bool taken = pthread_mutex_trylock(&changer->bulk) == 0;
+
+	if (taken && begin_bulk(changer, err) < 0)
+		return -1;
+	*ret_taken = taken;
+	return 0;
 }
 
 void changer_bulk_end(struct changer *changer)

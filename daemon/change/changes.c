@@ -19,7 +19,7 @@
  * At most 500 people of whom nothing else waits than before are one transaction, with the plan's row and
  * one wait for the disk. More are stored as a plan first, as a full read's are (run.c).
  */
-#include "sync.h"
+#include "pending.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,41 +27,6 @@
 #include <rolebridge/base/util.h>
 
 #define KEYS_MAX 100000000u
-
-enum pending_what {
-	PENDING_NOTHING, /* frozen: as it was, to be looked at when it can be processed again */
-	PENDING_RECORD,
-	PENDING_GROUPS,
-	PENDING_GONE,
-	PENDING_DUE, /* the time has come at which the source disables them; by user_id, without key */
-};
-
-struct pending {
-	enum pending_what what;
-	struct hash128 print; /* of the key */
-	const char *key;
-	const void *record;
-	size_t record_size;
-	struct hash128 digest;
-	const uint32_t *groups;
-	size_t group_count;
-	bool groups_complete;
-	int64_t user_id;
-};
-
-struct changes {
-	struct pending *items;
-	size_t count, capacity;
-	struct hash_table *places; /* of items, by print */
-	/* Of whom something waits in the source's held plan: looked at, and then what waits now. */
-	struct hash_table *looked;
-	struct hash256 *waiting_now; /* by place in looked; zero: nothing any more */
-	int64_t *waiting_users;	     /* 0: outside */
-	size_t waiting_count, waiting_capacity;
-	bool held_differs;
-	struct strbuf record; /* of the one who is looked at */
-	bool due;	      /* a run of those whose time has come, and of nobody else */
-};
 
 void changes_destroy(struct changes *changes)
 {
@@ -91,6 +56,7 @@ int changes_begin(struct sync *sync, const struct actor *actor, struct err *err)
 	if (!sync->changes)
 		return no_memory(err);
 	sync->changes->record = STRBUF(RECORD_MAX);
+	sync->changes->due = slot->use == SLOT_DUE;
 	sync->source = arena_strdup(sync->texts, slot->name);
 	sync->cause = arena_printf(sync->texts, "sync %s", slot->name);
 	sync->actor =
@@ -104,7 +70,10 @@ int changes_begin(struct sync *sync, const struct actor *actor, struct err *err)
 	if (!slot->reader)
 		return -1;
 	sync->store = slot->reader;
-	return slot->table ? 0 : known_load(slot->reader, slot->name, &slot->table, err);
+	/* Who is due is known by user, and their identities stay as they are. */
+	if (slot->table || sync->changes->due)
+		return 0;
+	return known_load(slot->reader, slot->name, &slot->table, err);
 }
 
 static struct pending *find_item(const struct changes *changes, struct hash128 print)
@@ -289,7 +258,6 @@ int changes_quarantine(struct sync *sync, const struct quarantined *entry, struc
 
 int changes_due(struct sync *sync, const int64_t *ids, size_t count, struct err *err)
 {
-	sync->changes->due = true;
 	sync->cause = "due";
 	for (size_t i = 0; i < count; i++) {
 		struct pending *item = add_item(sync->changes, err);
@@ -366,8 +334,8 @@ static int look_at_record(struct sync *sync, const struct pending *item, struct 
 }
 
 /* Of the user's stored identities, that of the key. */
-static const struct identity_row *find_row(const struct sync *sync, const struct pending *item,
-					   const struct identity_row *rows, size_t count)
+const struct identity_row *changes_find_row(const struct sync *sync, const struct pending *item,
+					    const struct identity_row *rows, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(rows[i].key, item->key) == 0 &&
@@ -394,7 +362,7 @@ static int look_at_groups(struct sync *sync, const struct pending *item, struct 
 		return err_set(err, ERR_INTERNAL, "identity '%s' was known", item->key);
 	if (store_identities_of(sync->store, item->user_id, sync->arena, &rows, &count, err) < 0)
 		return -1;
-	row = find_row(sync, item, rows, count);
+	row = changes_find_row(sync, item, rows, count);
 	if (!row)
 		return err_set(err, ERR_INTERNAL, "identity '%s' was another user's", item->key);
 	strbuf_clear(record);
@@ -423,48 +391,57 @@ static int look_at_groups(struct sync *sync, const struct pending *item, struct 
 }
 
 /* An entry that must be there: the directory, or what it shows, is not what it should be. */
-static int check_canary(struct sync *sync, const struct pending *item,
-			const struct identity_row *row, struct err *err)
+static int check_canary(struct sync *sync, const char *key, const struct identity_row *row,
+			struct err *err)
 {
 	if (sync->settings->canaries.count == 0)
 		return 0;
 	sync->canaries_seen = 0;
-	sync_watch_canaries(sync, row->record, row->record_size, item->key, strlen(item->key));
+	sync_watch_canaries(sync, row->record, row->record_size, key, strlen(key));
 	if (sync->canaries_seen == 0)
 		return 0;
 	return err_refuse(err, ERR_CONFLICT, "canary-gone",
 			  "source '%s' says that '%s' is gone, which must be there: it has to be "
 			  "read as a whole",
-			  sync->source, item->key);
+			  sync->source, key);
 }
 
-static int look_at_gone(struct sync *sync, const struct pending *item, struct err *err)
+int changes_evaluate_gone(struct sync *sync, const char *key, int64_t user_id,
+			  struct person_change *ret_change, struct err *err)
 {
 	const struct policy_settings *policy = sync->setup->setup.policy;
 	int64_t now_s = setup_steady_s(&sync->setup->setup, sync->now_s);
-	struct identity_change marks = { .source = sync->source, .key = item->key };
-	struct person_change change;
+	struct identity_change marks = { .source = sync->source, .key = key };
 	struct identity_row row;
 	enum evaluated outcome;
 	const char *problem;
 
-	/* Whoever waits outside does so no more. */
-	if (item->user_id == 0)
-		return note_if_waiting(sync, item, err);
-	if (store_identity_get(sync->store, sync->source, item->key, sync->arena, &row, err) < 0)
-		return -1;
-	if (check_canary(sync, item, &row, err) < 0)
+	*ret_change = (struct person_change){ 0 };
+	if (store_identity_get(sync->store, sync->source, key, sync->arena, &row, err) < 0 ||
+	    check_canary(sync, key, &row, err) < 0)
 		return -1;
 	/* Known already, or nothing is left to be counted. */
 	if (row.missing_runs & MISSING_TOLD ||
 	    policy_missing_disables(policy, row.missing_runs, row.missing_s, now_s))
 		return 0;
-	if (note_if_waiting(sync, item, err) < 0)
-		return -1;
 	marks.missing_s = row.missing_s ? row.missing_s : now_s;
 	marks.missing_runs = row.missing_runs | MISSING_TOLD;
-	if (sync_evaluate(sync, sync->setup, item->user_id, &marks, &change, &outcome, &problem,
-			  err) < 0)
+	return sync_evaluate(sync, sync->setup, user_id, &marks, ret_change, &outcome, &problem,
+			     err);
+}
+
+static int look_at_gone(struct sync *sync, const struct pending *item, struct err *err)
+{
+	struct person_change change;
+
+	/* Whoever waits outside does so no more. */
+	if (item->user_id == 0)
+		return note_if_waiting(sync, item, err);
+	if (changes_evaluate_gone(sync, item->key, item->user_id, &change, err) < 0)
+		return -1;
+	if (change.before.id == 0)
+		return 0;
+	if (note_if_waiting(sync, item, err) < 0)
 		return -1;
 	return person_change_is_empty(&change) ? 0 : draft_add(&sync->run.draft, &change, err);
 }
@@ -852,7 +829,7 @@ static int carry_out(struct sync *sync, struct err *err)
 }
 
 /* Only what was read as a whole can be followed; and only for the groups it was asked for. */
-static int check_source(struct sync *sync, struct err *err)
+int changes_check_source(struct sync *sync, struct err *err)
 {
 	struct err missing;
 
@@ -890,7 +867,8 @@ static int open_run(struct sync *sync, struct err *err)
 	uint64_t generation;
 
 	sync->setup = changer_live_setup(sync->changer, &generation);
-	if (sync_find_source(sync, sync->source, err) < 0 || check_source(sync, err) < 0 ||
+	if (sync_find_source(sync, sync->source, err) < 0 ||
+	    changes_check_source(sync, err) < 0 ||
 	    held_cache_get(sync->changer, sync->slot, sync->store, &held, err) < 0)
 		return -1;
 	sync->own = held->own;
@@ -952,8 +930,25 @@ static int finish_with_bulk(struct sync *sync, struct err *err)
 	return carry_out(sync, err);
 }
 
+/* While another plan is being applied nobody waits for it who has to be out now. */
+static int begin_bulk(struct sync *sync, bool *ret_taken, struct err *err)
+{
+	if (changer_bulk_try(sync->changer, ret_taken, err) < 0)
+		return -1;
+	if (*ret_taken)
+		return 0;
+	if (urgent_disable(sync, err) < 0)
+		return -1;
+	/* Who is due stays on the list until there is time for the rest. */
+	if (sync->changes->due)
+		return 0;
+	*ret_taken = true;
+	return changer_bulk_begin(sync->changer, err);
+}
+
 int changes_finish(struct sync *sync, const char *server, struct err *err)
 {
+	bool taken = false;
 	int result;
 
 	sync->server = server ? server : "";
@@ -961,10 +956,23 @@ int changes_finish(struct sync *sync, const char *server, struct err *err)
 	if (!sync->complete ||
 	    (sync->changes->count == 0 && sync->group_count == 0 && sync->quarantined_count == 0))
 		return 0;
-	if (changer_watch_clock(sync->changer, err) < 0 ||
-	    changer_bulk_begin(sync->changer, err) < 0)
+	if (changer_watch_clock(sync->changer, err) < 0 || begin_bulk(sync, &taken, err) < 0)
 		return -1;
+	if (!taken)
+		return 0;
 	result = finish_with_bulk(sync, err);
 	changer_bulk_end(sync->changer);
 	return result;
+}
+
+int sync_is_free(struct sync *sync, bool *ret_free, struct err *err)
+{
+	bool is_free = pthread_mutex_trylock(&sync->changer->bulk) == 0;
+
+	if (is_free)
+		changer_bulk_end(sync->changer);
+	else if (urgent_disable(sync, err) < 0)
+		return -1;
+	*ret_free = is_free;
+	return 0;
 }

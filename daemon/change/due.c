@@ -3,7 +3,8 @@
  *
  * Enters: the time. Leaves: for each source with somebody due a plan of that source, counted by the limits
  * like any disable of it. Fails: store, memory; who was not looked at is due the next time, as are those
- * of a source that is being read.
+ * of a source that is being read as a whole. While another plan is being applied they are disabled, and
+ * looked at once more when it is done.
  *
  * The list only says whom to look at (store/due.c). Nothing has to come from the directory, which
  * may be down.
@@ -30,6 +31,11 @@ int due_load(struct changer *changer, struct err *err)
 		return -1;
 	__atomic_store_n(&changer->next_due_s, next_s, __ATOMIC_RELEASE);
 	return 0;
+}
+
+int change_disable_due(struct changer *changer, int64_t now_s, struct err *err)
+{
+	return due_disable(changer, now_s, err);
 }
 
 int64_t change_next_due(const struct changer *changer)
@@ -69,7 +75,7 @@ static int disable_of_source(struct changer *changer, const char *source, const 
 			     size_t count, int64_t now_s, struct err *err)
 {
 	struct actor timer = { "timer", "", false };
-	struct sync *sync = sync_begin_changes(changer, source, &timer, err);
+	struct sync *sync = sync_begin_due(changer, source, &timer, err);
 	struct run_report report;
 
 	if (!sync)

@@ -191,9 +191,15 @@ size_t known_count(const struct known *table);
 /* From the store. */
 int known_load(struct store *store, const char *source, struct known **ret_table, struct err *err);
 
+/*
+ * What is done with a source, each by one at a time: it is read, as a whole or what changed. Beside that a
+ * dry run, which only looks; and the disabling of those whose time has come, beside runs of changes.
+ */
+enum slot_use { SLOT_CHANGES, SLOT_WHOLE, SLOT_DRY_RUN, SLOT_DUE };
 struct source_slot {
 	struct source_slot *next;
 	char *name;
+	enum slot_use use;
 	struct known *table; /* NULL: to be loaded */
 	bool busy;
 	bool forget; /* when it is released */
@@ -247,6 +253,7 @@ struct changer {
 	size_t waiting_count;
 	bool waiting_known;
 	pthread_mutex_t bulk;
+	pthread_mutex_t urgent; /* before nothing; see urgent.c */
 	uint64_t held_version; /* atomic: grows when held plans change */
 	int64_t next_due_s; /* atomic: the next time at which some source disables somebody; 0: none */
 	bool leaving;	    /* atomic: begin nothing long any more */
@@ -265,11 +272,14 @@ int changer_check_leaving(struct changer *changer, struct err *err);
 int changer_roll_forward(struct changer *changer, struct err *err);
 /* Take bulk, and first bring to its end what could not be applied before. */
 int changer_bulk_begin(struct changer *changer, struct err *err);
+/* The same without waiting for another plan: taken or not. */
+int changer_bulk_try(struct changer *changer, bool *ret_taken, struct err *err);
 void changer_bulk_end(struct changer *changer);
 /* Rows for the sources and organizations of a setup. */
 int names_store(struct store *store, const struct setup *setup, struct err *err);
 /* ERR_CONFLICT "sync-running" when busy. */
-struct source_slot *slot_take(struct changer *changer, const char *source, struct err *err);
+struct source_slot *slot_take(struct changer *changer, const char *source, enum slot_use use,
+			      struct err *err);
 void slot_release(struct changer *changer, struct source_slot *slot);
 /* Tables are wrong or the setup has another meaning: all are loaded again when needed. */
 void slots_forget(struct changer *changer);
@@ -458,6 +468,7 @@ struct run {
 	int (*on_ready)(struct changer *changer, struct run *run, void *context, struct err *err);
 	void *context;
 	uint64_t generation; /* of the setup it was planned under; 0: do not compare */
+	bool urgent; /* a small one that goes by the road of people's requests, without bulk */
 };
 void run_init(struct run *run, struct changer *changer, const struct live_setup *setup,
 	      struct store *store, const char *source, const struct actor *actor, bool dry_run,
@@ -490,6 +501,7 @@ struct apply_plan {
 	struct known *table;	   /* may be NULL */
 	struct run_report *report; /* lines; may be NULL */
 	struct applied applied;
+	bool urgent;	/* apply_batch: before batches that wait */
 	size_t visible; /* apply_batch: people of whom anybody sees something, known at its begin */
 };
 int apply_plan(struct apply_plan *plan, struct store *read, struct err *err);
@@ -555,7 +567,7 @@ int stale_refresh(struct apply_context *context, int64_t user_id, struct err *er
 void due_note(struct changer *changer, int64_t at_s);
 /* In the writer thread, inside a transaction: from the store. */
 int due_load(struct changer *changer, struct err *err);
-/* Those whose time has come. bulk is not held. */
+/* Those whose time has come. bulk is not held, and not waited for. */
 int due_disable(struct changer *changer, int64_t now_s, struct err *err);
 
 /* --- detail.c --- */

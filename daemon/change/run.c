@@ -551,7 +551,8 @@ int run_carry_out_small(struct run *run, struct err *err)
 				   .actor = run->draft.actor,
 				   .holds = run->holds,
 				   .table = run->slot ? run->slot->table : NULL,
-				   .report = run->report };
+				   .report = run->report,
+				   .urgent = run->urgent };
 	int result;
 
 	name_run(run);

@@ -142,7 +142,8 @@ static void destroy_sync(struct sync *sync, bool forget_table)
 	if (sync->run_ready)
 		run_finish(&sync->run);
 	if (sync->slot) {
-		sync->slot->forget |= forget_table;
+		/* A dry run's is for itself: what is written meanwhile does not follow in it. */
+		sync->slot->forget |= forget_table || sync->dry_run;
 		slot_release(sync->changer, sync->slot);
 	}
 	if (sync->frozen)
@@ -187,15 +188,16 @@ struct sync *sync_begin(struct changer *changer, struct setup *setup, const char
 		err_set(err, ERR_MEMORY, "no memory for a sync");
 	else if (setup && !dry_run)
 		err_set(err, ERR_INVALID, "another configuration can only be previewed");
-	else if ((sync->slot = slot_take(changer, source, err)) != NULL &&
+	else if ((sync->slot = slot_take(changer, source, dry_run ? SLOT_DRY_RUN : SLOT_WHOLE,
+					 err)) != NULL &&
 		 open_sync(sync, setup, source, actor, err) == 0)
 		return sync;
 	destroy_sync(sync, true);
 	return NULL;
 }
 
-struct sync *sync_begin_changes(struct changer *changer, const char *source,
-				const struct actor *actor, struct err *err)
+static struct sync *begin_changes(struct changer *changer, const char *source, enum slot_use use,
+				  const struct actor *actor, struct err *err)
 {
 	struct sync *sync = calloc(1, sizeof(*sync));
 
@@ -212,11 +214,23 @@ struct sync *sync_begin_changes(struct changer *changer, const char *source,
 	sync->arena = arena_create(PERSON_BYTES_MAX);
 	if (!sync->texts || !sync->arena || !sync->report.arena)
 		err_set(err, ERR_MEMORY, "no memory for a sync");
-	else if ((sync->slot = slot_take(changer, source, err)) != NULL &&
+	else if ((sync->slot = slot_take(changer, source, use, err)) != NULL &&
 		 changes_begin(sync, actor, err) == 0)
 		return sync;
 	destroy_sync(sync, true);
 	return NULL;
+}
+
+struct sync *sync_begin_changes(struct changer *changer, const char *source,
+				const struct actor *actor, struct err *err)
+{
+	return begin_changes(changer, source, SLOT_CHANGES, actor, err);
+}
+
+struct sync *sync_begin_due(struct changer *changer, const char *source, const struct actor *actor,
+			    struct err *err)
+{
+	return begin_changes(changer, source, SLOT_DUE, actor, err);
 }
 
 void sync_abort(struct sync *sync)

@@ -325,6 +325,17 @@ static int feed_end(void *context, const struct read_result *result, struct err 
 	return outcome;
 }
 
+/* While another plan is being applied the directory is listened to; who is disabled is out at once. */
+static int feed_ready(void *context, struct err *err)
+{
+	struct followed *followed = context;
+	bool is_free;
+
+	if (sync_is_free(followed->sync, &is_free, err) < 0)
+		return -1;
+	return is_free;
+}
+
 static void feed_abort(void *context)
 {
 	struct followed *followed = context;
@@ -482,6 +493,7 @@ static void *followed_main(void *context)
 		.groups = feed_groups,
 		.gone = feed_gone,
 		.end = feed_end,
+		.ready = feed_ready,
 		.fetched = feed_fetched,
 		.abort = feed_abort,
 		.progress = feed_progress,

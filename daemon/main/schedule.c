@@ -2,6 +2,9 @@
  * A list of sources with the time of their next read, and one thread that
  * waits for the earliest. The clock is monotonic, so that a step of the wall
  * clock neither floods the directory nor silences the reads.
+ *
+ * Accounts that expire by what their source said are another thread's, on the wall clock: they end to the
+ * second, and the other one may wait for a plan that is being applied.
  */
 #include "schedule.h"
 
@@ -24,6 +27,9 @@
 #define FIRST_RETRY_S 15
 #define STALE_CHECK_S 3600
 #define LOOK_S 60
+/* The next time at which an account expires is asked for this often: it follows each commit. */
+#define DUE_US US_PER_S
+#define SAY_AGAIN_US (60 * (int64_t)US_PER_S)
 
 struct entry {
 	char *name;
@@ -40,8 +46,10 @@ struct schedule {
 	void *context;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	pthread_t thread;
-	bool started, stop;
+	pthread_cond_t due_wake; /* stop */
+	pthread_t thread, due_thread;
+	bool started, due_started, stop;
+	int64_t said_us; /* why nobody could be disabled; the due thread's */
 	int64_t look_us;  /* next look at the clock and at what expires */
 	int64_t stale_us; /* next look for people who have not signed in for long */
 	struct entry entries[SOURCES_MAX];
@@ -127,6 +135,7 @@ struct schedule *schedule_create(struct changer *changer, struct runs *runs, sch
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&schedule->wake, &attributes);
+	pthread_cond_init(&schedule->due_wake, &attributes);
 	pthread_condattr_destroy(&attributes);
 	list_sources(schedule, clock_monotonic_us());
 	return schedule;
@@ -234,12 +243,12 @@ static char *take_due(struct schedule *schedule, int64_t now_us, int64_t *ret_wa
 	return NULL;
 }
 
-static void wait_until(struct schedule *schedule, int64_t wake_us)
+static void wait_until(struct schedule *schedule, pthread_cond_t *wake, int64_t wake_us)
 {
 	struct timespec until = { .tv_sec = wake_us / US_PER_S,
 				  .tv_nsec = wake_us % US_PER_S * 1000 };
 
-	pthread_cond_timedwait(&schedule->wake, &schedule->lock, &until);
+	pthread_cond_timedwait(wake, &schedule->lock, &until);
 }
 
 static void *schedule_main(void *context)
@@ -258,7 +267,7 @@ static void *schedule_main(void *context)
 			schedule->look_us = now_us + (int64_t)LOOK_S * US_PER_S;
 		due = take_due(schedule, now_us, &wake_us);
 		if (!look && !due) {
-			wait_until(schedule, wake_us);
+			wait_until(schedule, &schedule->wake, wake_us);
 			continue;
 		}
 		pthread_mutex_unlock(&schedule->lock);
@@ -273,26 +282,82 @@ static void *schedule_main(void *context)
 	return NULL;
 }
 
+/* --- accounts that expire --- */
+
+static void look_at_due(struct schedule *schedule)
+{
+	struct err err = { 0 };
+
+	if (change_disable_due(schedule->changer, clock_now_s(), &err) == 0)
+		return;
+	if (schedule->said_us != 0 && clock_monotonic_us() - schedule->said_us < SAY_AGAIN_US)
+		return;
+	schedule->said_us = clock_monotonic_us();
+	log_error("expire.failed", F_ERR(&err));
+}
+
+/* Until the time comes, but not longer than DUE_US: an earlier one may be told, or the clock be set. */
+static int64_t due_pause_us(int64_t next_s)
+{
+	struct timespec now;
+	int64_t left_us;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	left_us = (next_s - now.tv_sec) * US_PER_S - now.tv_nsec / 1000;
+	return next_s != 0 && left_us > 0 && left_us < DUE_US ? left_us : DUE_US;
+}
+
+static void *due_main(void *context)
+{
+	struct schedule *schedule = context;
+
+	pthread_setname_np(pthread_self(), "due");
+	pthread_mutex_lock(&schedule->lock);
+	while (!schedule->stop) {
+		int64_t next_s = change_next_due(schedule->changer);
+		int64_t now_us = clock_monotonic_us();
+
+		if (next_s != 0 && next_s <= clock_now_s()) {
+			pthread_mutex_unlock(&schedule->lock);
+			look_at_due(schedule);
+			pthread_mutex_lock(&schedule->lock);
+			next_s = change_next_due(schedule->changer);
+		}
+		if (!schedule->stop)
+			wait_until(schedule, &schedule->due_wake, now_us + due_pause_us(next_s));
+	}
+	pthread_mutex_unlock(&schedule->lock);
+	return NULL;
+}
+
+/* --- begin and end --- */
+
 int schedule_start(struct schedule *schedule, struct err *err)
 {
 	int problem = pthread_create(&schedule->thread, NULL, schedule_main, schedule);
 
-	if (problem != 0)
-		return err_set_errno(err, ERR_IO, problem, "cannot start the schedule");
-	schedule->started = true;
-	return 0;
+	schedule->started = problem == 0;
+	if (problem == 0)
+		problem = pthread_create(&schedule->due_thread, NULL, due_main, schedule);
+	schedule->due_started = problem == 0;
+	return problem == 0 ? 0
+			    : err_set_errno(err, ERR_IO, problem, "cannot start the schedule");
 }
 
 void schedule_stop(struct schedule *schedule)
 {
-	if (!schedule || !schedule->started)
+	if (!schedule)
 		return;
 	pthread_mutex_lock(&schedule->lock);
 	schedule->stop = true;
 	pthread_cond_signal(&schedule->wake);
+	pthread_cond_signal(&schedule->due_wake);
 	pthread_mutex_unlock(&schedule->lock);
-	pthread_join(schedule->thread, NULL);
-	schedule->started = false;
+	if (schedule->started)
+		pthread_join(schedule->thread, NULL);
+	if (schedule->due_started)
+		pthread_join(schedule->due_thread, NULL);
+	schedule->started = schedule->due_started = false;
 }
 
 void schedule_destroy(struct schedule *schedule)
@@ -301,6 +366,7 @@ void schedule_destroy(struct schedule *schedule)
 		return;
 	for (size_t i = 0; i < schedule->count; i++)
 		free(schedule->entries[i].name);
+	pthread_cond_destroy(&schedule->due_wake);
 	pthread_cond_destroy(&schedule->wake);
 	pthread_mutex_destroy(&schedule->lock);
 	free(schedule);

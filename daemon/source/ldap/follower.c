@@ -33,6 +33,7 @@
 /* How long one wait is before it is asked whether to go on. */
 #define SLICE_MS 100
 #define WOKEN_SLICE_MS 500 /* where that wakes us anyway */
+#define OPEN_SLICE_MS 20   /* while a run waits for its end */
 /* A frame of which the beginning is here: the rest is under way. */
 #define FRAME_US 50000
 /* Between connections. */
@@ -325,7 +326,7 @@ static int take_trouble(struct follower *f, struct message *message, const char 
 	    0)
 		return -1;
 	telling_drop(&f->telling);
-	return telling_end(&f->telling, err);
+	return telling_try_end(&f->telling, err);
 }
 
 /* Where in the list the server is that was lost; it is tried first. */
@@ -645,7 +646,8 @@ static void look_at_deadlines(struct follower *f)
 	int64_t now_us = clock_monotonic_us();
 	int64_t quiet_us = (int64_t)job->answer_ms * 1000 + ATTEMPT_MARGIN_US;
 
-	if (f->full_due_us && now_us >= f->full_due_us) {
+	/* What waits for its end is followed on until then. */
+	if (f->full_due_us && now_us >= f->full_due_us && !f->telling.run_open) {
 		f->anew = f->polite = true;
 		return;
 	}
@@ -667,10 +669,11 @@ static int look_around(struct follower *f, struct err *err)
 	/* What is committed by the worker is so by us before anything else happens. */
 	if (f->telling.run_open && !f->telling.batch.streamed &&
 	    (telling_is_due(&f->telling) || !message_waits(f, 0))) {
-		if (telling_end(&f->telling, err) < 0)
+		if (telling_try_end(&f->telling, err) < 0)
 			return -1;
 		/* Whatever waited meanwhile waited for us. */
-		f->heard_us = clock_monotonic_us();
+		if (!f->telling.run_open)
+			f->heard_us = clock_monotonic_us();
 	}
 	if (!f->telling.run_open && !f->telling.batch.open && look_at_wishes(f, err) < 0)
 		return -1;
@@ -686,6 +689,9 @@ static int slice_ms(const struct follower *f)
 {
 	int most_ms = f->out->wake_fd >= 0 && !f->telling.batch.open ? WOKEN_SLICE_MS : SLICE_MS;
 	int64_t left_ms;
+
+	if (f->telling.run_open)
+		most_ms = OPEN_SLICE_MS;
 
 	if (f->link != LINK_LOST)
 		return most_ms;

@@ -18,6 +18,8 @@
 /* Batches that wait together are one run, up to this. */
 #define RUN_US 100000
 #define RUN_CHANGES 2000
+/* While the intake is not ready. */
+#define POSTPONED_CHANGES 100000
 #define HELD_MAX (1024u * 1024)
 
 int telling_out_of_place(uint16_t type, struct err *err)
@@ -36,6 +38,7 @@ int telling_open(struct telling *t, bool full, struct err *err)
 		return -1;
 	t->run_open = true;
 	t->run_changes = 0;
+	t->postponed_us = 0;
 	t->run_begin_us = clock_monotonic_us();
 	return 0;
 }
@@ -64,6 +67,18 @@ int telling_end(struct telling *t, struct err *err)
 	if (t->out->state)
 		t->out->state(t->out->context, t->state);
 	return 0;
+}
+
+int telling_try_end(struct telling *t, struct err *err)
+{
+	int ready = 1;
+
+	if (t->run_open && t->out->ready && t->run_changes < POSTPONED_CHANGES)
+		ready = t->out->ready(t->out->context, err);
+	if (ready > 0)
+		return telling_end(t, err);
+	t->postponed_us = clock_monotonic_us();
+	return ready;
 }
 
 int telling_end_full(struct telling *t, const struct read_result *result, struct err *err)
@@ -272,14 +287,17 @@ int telling_commit(struct telling *t, struct message *message, struct err *err)
 	batch->open = false;
 	if (!batch->streamed && t->run_changes < RUN_CHANGES)
 		return 0;
+	if (!batch->streamed)
+		return telling_is_due(t) || t->postponed_us == 0 ? telling_try_end(t, err) : 0;
 	batch->streamed = false;
 	return telling_end(t, err);
 }
 
 bool telling_is_due(const struct telling *t)
 {
-	return t->run_open && !t->batch.streamed &&
-	       clock_monotonic_us() - t->run_begin_us >= RUN_US;
+	int64_t since_us = t->postponed_us ? t->postponed_us : t->run_begin_us;
+
+	return t->run_open && !t->batch.streamed && clock_monotonic_us() - since_us >= RUN_US;
 }
 
 /* --- begin and end --- */

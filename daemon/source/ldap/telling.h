@@ -32,6 +32,7 @@ struct telling {
 	bool run_open; /* at the intake */
 	uint64_t run_changes;
 	int64_t run_begin_us;
+	int64_t postponed_us; /* when the intake last was not ready for its end; 0: never */
 	struct batch batch;
 	const char *sought; /* who was asked for; NULL: nobody. Borrowed */
 	bool found;	    /* and was told, or nobody was, in the batch that was committed last */
@@ -48,6 +49,8 @@ void telling_finish(struct telling *telling);
 int telling_open(struct telling *telling, bool full, struct err *err);
 /* The run of changes, if there is one, is committed. */
 int telling_end(struct telling *telling, struct err *err);
+/* The same, but when the intake is not ready for it the run stays open and goes on. */
+int telling_try_end(struct telling *telling, struct err *err);
 /* The full one, which is opened when nothing came that did. */
 int telling_end_full(struct telling *telling, const struct read_result *result, struct err *err);
 /* If there is one, nothing of it counts. */

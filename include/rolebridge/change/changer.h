@@ -114,8 +114,11 @@ int changer_watch_clock(struct changer *changer, struct err *err);
 /* Expired grants, rules and accounts: re-evaluates those concerned. Called by the timer. */
 int change_expire(struct changer *changer, int64_t now_s, struct err *err);
 
+/* Of that the accounts alone, at once: it does not wait while a plan is being applied. */
+int change_disable_due(struct changer *changer, int64_t now_s, struct err *err);
+
 /*
- * When change_expire has somebody to disable next, whose account expires by what its source said; 0: nobody. A
+ * When change_disable_due has somebody to disable next, whose account expires by what its source said; 0: nobody. A
  * time that has passed: try again soon, the source is being read. Costs nothing, and follows each commit.
  */
 int64_t change_next_due(const struct changer *changer);

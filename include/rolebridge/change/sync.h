@@ -76,6 +76,12 @@ enum sync_kind {
 struct sync *sync_begin_changes(struct changer *changer, const char *source,
 				const struct actor *actor, struct err *err);
 /*
+ * Only of a run of changes: would sync_finish begin at once? While another plan is being applied it waits for
+ * that; meanwhile the run may go on. Those who came until now and are disabled by the source or
+ * gone have lost their sign-in when this returns, unless a limit holds it.
+ */
+int sync_is_free(struct sync *sync, bool *ret_free, struct err *err);
+/*
  * Only in a run of changes. Somebody's effective groups are these now, the record stays otherwise;
  * a key that nobody is known by: ERR_NOT_FOUND, and the run goes on. Reason "record-wanted": an entry that is
  * known but that is nobody's user so far, or was missing. With other groups it may be one: its whole
@@ -91,7 +97,7 @@ int sync_gone(void *context, const char *key, size_t key_size, struct err *err);
 
 /*
  * setup: NULL for the one in force; another one previews changed rules
- * (dry_run only). One run per source at a time: ERR_CONFLICT "sync-running".
+ * (dry_run only). One run per source at a time, and one dry run beside it: ERR_CONFLICT "sync-running".
  */
 struct sync *sync_begin(struct changer *changer, struct setup *setup, const char *source,
 			const struct actor *actor, bool dry_run, struct err *err);

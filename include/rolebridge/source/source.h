@@ -102,6 +102,11 @@ struct follow_intake {
 	int (*gone)(void *context, const char *key, size_t key_size, struct err *err);
 	/* 0 when committed. result: how a full read ended; NULL for changes. */
 	int (*end)(void *context, const struct read_result *result, struct err *err);
+	/*
+	 * Would end be done at once with these changes? 1; 0: it would wait, ask again soon, more may come
+	 * meanwhile; -1 as end. May be NULL: it would.
+	 */
+	int (*ready)(void *context, struct err *err);
 	/* Who was to be told again is among this run of changes, or does not exist. May be NULL. */
 	void (*fetched)(void *context);
 	void (*abort)(void *context); /* nothing since begin counts */

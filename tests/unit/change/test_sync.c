@@ -1003,7 +1003,7 @@ static void test_abort_and_running(void **state)
 
 	world_open(w, RULES POLICY SOURCES);
 	sync = world_begin(w, "corp", false);
-	assert_null(sync_begin(w->changer, NULL, "corp", &test_sync, true, &w->err));
+	assert_null(sync_begin(w->changer, NULL, "corp", &test_sync, false, &w->err));
 	assert_string_equal(err_reason(&w->err), "sync-running");
 	assert_null(sync_begin(w->changer, NULL, "nowhere", &test_sync, true, &w->err));
 	ok(w, world_feed(w, sync, "corp", PEOPLE));
