@@ -85,8 +85,7 @@ class Followed(Bridge):
     """With what the tests ask again and again."""
 
     def source(self):
-        (source,) = self.ctl("status")["sources"]
-        return source
+        return next(s for s in self.ctl("status")["sources"] if s["name"] == "corp")
 
     def follow(self):
         return self.source()["follow"]
@@ -226,9 +225,13 @@ def test_refused_changes_are_read_anew(bridge, directory):
     assert bridge.follow()["restarts"] == 1
 
 
+def disable(directory, uid):
+    directory.modify(attribute(uid, "add: objectClass\nobjectClass: shadowAccount\n-\n"
+                                    "add: shadowExpire\nshadowExpire: 1\n-"))
+
+
 def test_disabled_and_enabled(bridge, directory):
-    directory.modify(attribute("u5", "add: objectClass\nobjectClass: shadowAccount\n-\n"
-                                     "add: shadowExpire\nshadowExpire: 1\n-"))
+    disable(directory, "u5")
     bridge.until(lambda: bridge.shown("u5")["disabled"], "disabled")
     directory.modify(attribute("u5", "delete: shadowExpire\n-"))
     bridge.until(lambda: not bridge.shown("u5")["disabled"], "enabled")
@@ -321,6 +324,95 @@ def test_connection_cut_and_resumed(directory):
                 bridge.until(lambda n=count: "support" in bridge.roles(f"u{n}"), "changed meanwhile")
             state = bridge.follow()
             assert state["restarts"] == 0 and state["reconnects"] >= 3, state
+
+
+class Gate(Relay):
+    """A relay that lets new connections wait while it is shut."""
+
+    def __init__(self, port):
+        super().__init__(port)
+        self.open = threading.Event()
+        self.open.set()
+        self.waiting = threading.Event()
+
+    def serve(self, connection):
+        if not self.open.is_set():
+            self.waiting.set()
+        self.open.wait(SECONDS)
+        super().serve(connection)
+
+
+def test_changes_beside_a_dry_run(directory):
+    """A plan only looks: nobody stays in because somebody wants to know what a sync would do."""
+    with Gate(directory.port) as gate, \
+            Followed(config(gate.url, password=directory.password_file)) as bridge:
+        bridge.connected()
+        gate.open.clear()
+        answers = []
+        plan = threading.Thread(target=lambda: answers.append(bridge.answer("plan", "corp")))
+        plan.start()
+        assert gate.waiting.wait(SECONDS)
+        disable(directory, "u5")
+        bridge.until(lambda: bridge.shown("u5")["disabled"], "disabled beside the dry run", 2)
+        assert plan.is_alive()
+        gate.open.set()
+        plan.join()
+        assert answers[0]["state"] == "done" and not bridge.follow()["restarts"], answers
+
+
+def test_disabled_while_a_plan_is_applied(directory):
+    """Whoever is disabled or gone is out within the second, however long another source's plan takes."""
+    count = 150000
+    staff = "uid,departmentNumber\n" + "".join(f"s{i},{i % 7}\n" for i in range(count))
+    text = config(directory.url, password=directory.password_file) + (
+        "  - {name: staff, type: csv, path: staff.csv, key: uid, interval: 0, attributes: [uid, departmentNumber]}\n")
+    with Followed(text, files={"staff.csv": staff}) as bridge:
+        bridge.connected()
+        answers = []
+        read = threading.Thread(target=lambda: answers.append(bridge.answer("sync", "staff")))
+        read.start()
+
+        def applied():
+            return bridge.ctl("status")["users"]["total"] - 10
+
+        bridge.until(lambda: applied() > 1000, "its plan is being applied")
+        # What is not urgent goes first, and waits; it must not keep the others waiting.
+        directory.modify(attribute("u4", "add: title\ntitle: engineer\n-"))
+        bridge.until(lambda: applied() > 3000, "some more of it")
+        for name, act in ("u5", lambda: disable(directory, "u5")), ("u6", lambda: directory.delete(f"uid=u6,{PEOPLE}")):
+            act()
+            begin = time.monotonic()
+            bridge.until(lambda n=name: bridge.shown(n)["disabled"], f"{name} is out")
+            took = time.monotonic() - begin
+            assert took < 1, f"{name} was out after {took:.2f} s"
+            assert applied() < count, "the plan was applied too soon to tell"
+        assert read.is_alive() and bridge.roles("u4") == set()
+        read.join()
+        assert answers[0]["state"] == "done", answers
+        bridge.until(lambda: bridge.roles("u4") == {"support"}, "what was not urgent")
+        assert bridge.follow()["restarts"] == 0
+
+
+EXPIRES = ("attributetype ( 2.16.840.1.113719.1.301.4.4.1 NAME 'krbPrincipalExpiration' "
+           "EQUALITY generalizedTimeMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.24 SINGLE-VALUE )",
+           "objectclass ( 2.16.840.1.113719.1.301.6.8.1 NAME 'krbPrincipalAux' AUXILIARY MAY krbPrincipalExpiration )")
+
+
+def test_expires_while_the_server_is_away():
+    """To the second, though nothing comes from the directory when the time does."""
+    with Slapd(BASE_ENTRIES + "".join(people()), syncprov=True, config=EXPIRES) as directory, \
+            Followed(config(directory.url, password=directory.password_file)) as bridge:
+        bridge.connected()
+        end_s = int(time.time()) + 3
+        stamp = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(end_s))
+        directory.modify(attribute("u5", "add: objectClass\nobjectClass: krbPrincipalAux\n-\n"
+                                         f"add: krbPrincipalExpiration\nkrbPrincipalExpiration: {stamp}\n-"))
+        bridge.until(lambda: bridge.follow()["changes"] == 1, "told")
+        directory.stop()
+        assert not bridge.shown("u5")["disabled"] and time.time() < end_s
+        bridge.until(lambda: bridge.shown("u5")["disabled"], "expired")
+        assert end_s <= time.time() < end_s + 2, time.time() - end_s
+        assert not bridge.follow()["connected"]
 
 
 def test_server_restarted(bridge, directory):
