@@ -32,6 +32,7 @@ static const struct http_route routes[] = {
 	{ "POST", "/api/v1/users", users_post, 0, 0 },
 	{ "GET", "/api/v1/users/{user}", user_get, 0, 0 },
 	{ "PATCH", "/api/v1/users/{user}", user_patch, 0, 0 },
+	{ "DELETE", "/api/v1/users/{user}", user_delete, HTTP_ROUTE_NO_BODY, 0 },
 	{ "GET", "/api/v1/users/{user}/why", user_why, 0, 0 },
 	{ "POST", "/api/v1/users/{user}/disable", user_disable, 0, 0 },
 	{ "POST", "/api/v1/users/{user}/enable", user_enable, HTTP_ROUTE_NO_BODY, 0 },

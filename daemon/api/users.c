@@ -302,6 +302,20 @@ int user_patch(struct http_request *request, struct http_response *response, str
 	return changed_answer(request, response, &uuid, err);
 }
 
+int user_delete(struct http_request *request, struct http_response *response, struct err *err)
+{
+	struct api *api = request->context;
+	struct actor actor = api_actor(request);
+	struct uuid uuid;
+	int64_t version;
+
+	if (if_match_read(request, &version, err) < 0 ||
+	    change_user_delete(api->settings.changer, &actor, http_parameter(request, "user"),
+			       version, &uuid, err) < 0)
+		return -1;
+	return changed_answer(request, response, &uuid, err);
+}
+
 struct disable_body {
 	const char *reason;
 };

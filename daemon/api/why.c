@@ -345,6 +345,9 @@ int why_json(const struct reading_view *view, const char *user, const struct why
 
 	if (gather(&why, user, err) < 0)
 		return -1;
+	/* Whatever rules would say of what is left of somebody deleted, nothing comes of it. */
+	if (why.user.disabled & DISABLED_DELETED)
+		why.decision = (struct decision){ .profile = "" };
 	json_object(json);
 	json_object_key(json, "user");
 	show_user_members(json, &why.user);

@@ -86,6 +86,8 @@ const char *detail_action(const struct person_change *change)
 
 	if (change->before.id == 0)
 		return "user.create";
+	if (change->after.disabled & ~change->before.disabled & DISABLED_DELETED)
+		return "user.delete";
 	if (was && !is)
 		return "user.disable";
 	if (!was && is)

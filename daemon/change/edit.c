@@ -245,3 +245,43 @@ int change_user_set(struct changer *changer, const struct actor *actor, const ch
 	*ret_field = result < 0 ? editing.refused : NULL;
 	return result;
 }
+
+/* --- the end --- */
+
+/*
+ * What stays is a tombstone: its user name, its identities and its UUID are nobody else's ever again, so that
+ * a source that still has the entry neither brings it back nor makes a second user of it.
+ */
+static int delete_job(struct changer *changer, struct job *job, struct err *err)
+{
+	struct editing *editing = job->context;
+	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
+	struct person_change change = { .cause = "hand" };
+	struct grant *grants;
+	size_t count;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for a request");
+	if (find_subject(changer, editing, arena, &change.before, err) < 0)
+		return -1;
+	if (user_is_active(&change.before))
+		return err_set(err, ERR_CONFLICT,
+			       "'%s' is active: only who is disabled can be deleted",
+			       change.before.username);
+	if (store_grants_of(changer->store, change.before.id, arena, &grants, &count, err) < 0)
+		return -1;
+	change.after = change.before;
+	change.after.disabled |= DISABLED_DELETED;
+	change.after.profile = "";
+	change.removed = grants;
+	change.removed_count = change.lost_count = count;
+	return apply_change(changer, editing, &change, arena, err);
+}
+
+int change_user_delete(struct changer *changer, const struct actor *actor, const char *user,
+		       int64_t version, struct uuid *ret_uuid, struct err *err)
+{
+	struct editing editing = { .actor = actor, .user = user, .version = version };
+
+	return send_editing(changer, &editing, delete_job, ret_uuid, err);
+}

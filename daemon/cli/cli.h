@@ -140,6 +140,7 @@ int run_users_search(struct cli *);
 int run_users_show(struct cli *);
 int run_users_create(struct cli *);
 int run_users_set(struct cli *);
+int run_users_delete(struct cli *);
 int run_users_grant(struct cli *);
 int run_users_revoke(struct cli *);
 int run_users_disable(struct cli *);

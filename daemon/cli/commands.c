@@ -74,6 +74,11 @@ static const struct cli_option users_disable_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option users_delete_options[] = {
+	{ "if-match", "VERSION", "only if this is still the user's version" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option why_options[] = {
 	{ "sensitive", NULL, "show the values of sensitive attributes" },
 	{ NULL, NULL, NULL },
@@ -161,6 +166,8 @@ static const struct cli_command commands[] = {
 	  run_users_revoke },
 	{ "users disable", "USER", "disable a user now", users_disable_options, run_users_disable },
 	{ "users enable", "USER", "lift a disabling by hand", NULL, run_users_enable },
+	{ "users delete", "USER", "delete a disabled user for good; the name is never given again",
+	  users_delete_options, run_users_delete },
 	{ "why", "USER [GRANT]", "explain every grant of a user, or one, or why it is absent",
 	  why_options, run_why },
 	{ "rules list", "", "list rules in their order", NULL, run_rules_list },

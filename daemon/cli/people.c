@@ -18,8 +18,24 @@ static void join_texts(const json_t *list, struct strbuf *out)
 		strbuf_printf(out, "%s%s", i ? ", " : "", json_string_value(item));
 }
 
+static bool is_deleted(const json_t *user)
+{
+	json_t *reason;
+	size_t i;
+
+	json_array_foreach(json_object_get(user, "disabled"), i, reason)
+		if (strcmp(json_string_value(reason), "deleted") == 0)
+			return true;
+	return false;
+}
+
 static void user_state(const json_t *user, struct strbuf *out)
 {
+	/* What was before does not matter any more. */
+	if (is_deleted(user)) {
+		strbuf_puts(out, "deleted");
+		return;
+	}
 	strbuf_puts(out, member_bool(user, "active") ? "active" : "disabled");
 	if (json_array_size(json_object_get(user, "disabled")) > 0) {
 		strbuf_puts(out, " (");
@@ -184,6 +200,11 @@ static int change(struct cli *cli, const char *method, const char *path, json_t 
 	if (!user || cli->json)
 		return user ? CLI_OK : CLI_FAILED;
 	user_state(user, &state);
+	if (is_deleted(user)) {
+		put(cli, PLAIN, "%s is deleted; what is left of them is shown by: users show %s\n",
+		    shown(cli, member(user, "username")), shown(cli, member(user, "id")));
+		return CLI_OK;
+	}
 	put(cli, PLAIN, "%s is %s, profile %s.\n", shown(cli, member(user, "username")),
 	    shown(cli, strbuf_text(&state)),
 	    member(user, "profile")[0] ? shown(cli, member(user, "profile")) : "none");
@@ -302,6 +323,13 @@ int run_users_disable(struct cli *cli)
 int run_users_enable(struct cli *cli)
 {
 	return change(cli, "POST", api_path(cli, "/users/%s/enable", cli->arguments[0]), NULL);
+}
+
+int run_users_delete(struct cli *cli)
+{
+	if (!read_version(cli))
+		return CLI_USAGE;
+	return change(cli, "DELETE", api_path(cli, "/users/%s", cli->arguments[0]), NULL);
 }
 
 /* -------------------------------------------------------------------- why -- */

@@ -153,3 +153,58 @@ def test_set_usage(bridge):
     assert bridge.human("users", "set", "anna", "--name", "x", "--if-match", "0").returncode == 2
     result = bridge.human("users", "set", "ben", "--email", "b@x.example")
     assert result.returncode == 1 and "managed-by-idp" in result.stderr and "'staff'" in result.stderr
+
+
+# --- deletion ---
+
+
+def test_delete(bridge, control):
+    dora = bridge.ctl("users", "create", "dora", "--email", "dora@x.example", "--name", "Dora")
+    bridge.ctl("users", "grant", "dora", "role", "night")
+    answer = refusal(bridge, "users", "delete", "dora")
+    assert answer["code"] == "conflict" and "active" in answer["message"]
+    total = bridge.ctl("status")["users"]
+    bridge.ctl("users", "disable", "dora")
+    version = bridge.ctl("users", "show", "dora")["version"]
+    status, answer, _ = ask(control, "DELETE", "users/dora", headers={"If-Match": f'"{version - 1}"'})
+    assert (status, answer["code"]) == (412, "stale-version")
+    assert refusal(bridge, "users", "delete", "dora", "--if-match", version + 1)["code"] == "stale-version"
+    gone = check(bridge.ctl("users", "delete", "dora", "--if-match", version), USER, "delete")
+    assert (gone["id"], gone["active"], gone["disabled"], gone["grants"], gone["profile"]) == \
+        (dora["id"], False, ["hand", "deleted"], [], "")
+    row, = rows_about(bridge, dora, "user.delete")
+    assert row["actor"] == "unix:" + whoami() and row["detail"]["before"]["profile"] == "viewer"
+    assert {g.get("role") or g.get("profile") for g in row["detail"]["lost"]} == {"night", "viewer"}
+    # Out of sight, but explained.
+    assert not bridge.ctl("users", "search", "dora")["users"]
+    assert "dora" not in {u["username"] for u in bridge.ctl("users", "list", "--state", "disabled")["users"]}
+    counted = bridge.ctl("status")["users"]
+    assert (counted["total"], counted["active"]) == (total["total"] - 1, total["active"] - 1)
+    text = bridge.human("users", "show", dora["id"]).stdout
+    assert "state          deleted" in text and "Dora" in text
+    assert check(bridge.ctl("why", dora["id"]), "/api/v1/users/{user}/why")["grants"] == []
+    # Nothing can be done with them any more, and the name is not given again; the address is.
+    for words in (["delete"], ["enable"], ["disable"], ["set", "--name", "x"]):
+        assert refusal(bridge, "users", words[0], dora["id"], *words[1:])["code"] == "not-found", words
+    answer = refusal(bridge, "users", "create", "dora")
+    assert answer["code"] == "name-reserved"
+    assert bridge.ctl("users", "create", "dora2", "--email", "dora@x.example")["email"] == "dora@x.example"
+    assert bridge.ctl("audit", "verify")["rows"] > 0
+
+
+def test_delete_of_somebody_in_a_directory(bridge):
+    bridge.write("staff.csv", STAFF + "3,carl,carl@x.example,Carl,7\n")
+    bridge.ctl("sync", "staff")
+    carl = bridge.ctl("users", "show", "carl")
+    assert [g["name"] for g in carl["grants"] if g["kind"] == "role"] == ["sales"]
+    bridge.ctl("users", "disable", "carl")
+    assert "deleted" in bridge.human("users", "delete", "carl").stdout
+    for rows in ("3,carl,carl@x.example,Carl,7\n", "3,carl,carl@x.example,Carl C,7\n", "",
+                 "3,carl2,c2@x.example,C,7\n"):
+        bridge.write("staff.csv", STAFF + rows)
+        report, = bridge.ctl("sync", "staff")["reports"]
+        assert not (report["created"] or report["enabled"] or report["quarantined"]), report
+        shown = bridge.ctl("users", "show", carl["id"])
+        assert (shown["username"], shown["disabled"], shown["grants"]) == ("carl", ["hand", "deleted"], [])
+    assert [i["key"] for i in shown["identities"]] == ["3"]
+    assert refusal(bridge, "users", "show", "carl2")["code"] == "not-found"

@@ -89,6 +89,12 @@ struct user_fields {
 int change_user_set(struct changer *changer, const struct actor *actor, const char *user,
 		    int64_t version, const struct user_fields *wanted, struct uuid *ret_uuid,
 		    const char **ret_field, struct err *err);
+/*
+ * Only who is disabled: ERR_CONFLICT. Grants end; what stays is a tombstone (DISABLED_DELETED), which no read,
+ * rule or person changes any more. Its address is free.
+ */
+int change_user_delete(struct changer *changer, const struct actor *actor, const char *user,
+		       int64_t version, struct uuid *ret_uuid, struct err *err);
 /* user: uuid, username or e-mail. */
 int change_user_disable(struct changer *changer, const struct actor *actor, const char *user,
 			const char *reason_text, struct err *err);

@@ -288,14 +288,229 @@ static void test_rename(void **state)
 	world_check_audit(w);
 }
 
+/* --- deletion --- */
+
+#define GONE " disabled(hand) disabled(deleted)"
+
+static const char *reason_of(struct world *w, int result)
+{
+	return result < 0 ? err_reason(&w->err) : "";
+}
+
+static const char *delete_user(struct world *w, const char *name, int64_t version)
+{
+	struct uuid uuid;
+
+	err_clear(&w->err);
+	return reason_of(
+		w, change_user_delete(w->changer, &test_person, name, version, &uuid, &w->err));
+}
+
+static struct user_counts counts(struct world *w)
+{
+	struct store *store = world_read(w);
+	struct user_counts all;
+
+	ok(w, store_user_counts(store, NULL, &all, &w->err));
+	store_close(store);
+	return all;
+}
+
+static void test_delete(void **state)
+{
+	struct world *w = *state;
+	struct new_user again = { .username = "lea", .profile = "staff" };
+	struct user_fields fields = { .username = "lea" };
+	struct user before, after;
+	const char *field;
+	struct uuid uuid;
+
+	world_open(w, CONFIG);
+	create(w, "root-user", "", "administrator");
+	create(w, "lea", "lea@x.example", "staff");
+	ok(w, change_grant_add(w->changer, &test_person, "lea", GRANT_ROLE, "night", 0, &w->err));
+	assert_string_equal(delete_user(w, "lea", 0), "conflict");
+	assert_non_null(strstr(w->err.text, "active"));
+	ok(w, change_user_disable(w->changer, &test_person, "lea", "", &w->err));
+	before = find(w, "lea");
+	assert_string_equal(delete_user(w, "lea", before.version - 1), "stale-version");
+	assert_int_equal(counts(w).total, 2);
+	assert_string_equal(delete_user(w, "lea", before.version), "");
+	after = find(w, "lea");
+	assert_int_equal(after.disabled, before.disabled | DISABLED_DELETED);
+	assert_string_equal(after.profile, "");
+	assert_string_equal(after.username, "lea");
+	assert_int_equal(after.version, before.version + 1);
+	assert_string_equal(world_user(w, "lea"), GONE);
+	assert_int_equal(counts(w).total, 1);
+	/* Nothing touches them any more. */
+	assert_string_equal(delete_user(w, "lea", 0), "not-found");
+	refused(w, change_user_enable(w->changer, &test_person, "lea", &w->err), "not-found");
+	refused(w, change_user_disable(w->changer, &test_person, "lea", "", &w->err), "not-found");
+	refused(w,
+		change_grant_add(w->changer, &test_person, "lea", GRANT_ROLE, "night", 0, &w->err),
+		"not-found");
+	refused(w,
+		change_user_set(w->changer, &test_person, "lea", 0, &fields, &uuid, &field,
+				&w->err),
+		"not-found");
+	world_reload(w, CONFIG, NULL);
+	assert_string_equal(world_user(w, "lea"), GONE);
+	/* The name is not given again, to nobody; the address is. */
+	refused(w, change_user_create(w->changer, &test_person, &again, &uuid, &w->err),
+		"name-reserved");
+	refused(w,
+		change_user_set(w->changer, &test_person, "root-user", 0, &fields, &uuid, &field,
+				&w->err),
+		"name-reserved");
+	assert_string_equal(field, "username");
+	create(w, "other", "lea@x.example", "staff");
+	world_check_audit(w);
+}
+
+static int64_t quarantined(struct world *w, const char *key, const char *reason)
+{
+	struct store *store = world_read(w);
+	struct quarantine_query query = { .entry = key };
+	struct quarantine_row *rows;
+	size_t count;
+	int64_t total;
+
+	ok(w, store_quarantine_list(store, &query, w->arena, &rows, &count, &total, &w->err));
+	store_close(store);
+	return count == 1 && strcmp(rows[0].reason, reason) == 0;
+}
+
+#define SOURCES_OF_ONE \
+	RULES POLICY \
+		"sources: [{name: corp, type: ldif}, " \
+		"{name: hr, type: ldif, link: {attribute: employeeNumber, source: corp}}, " \
+		"{name: idp, type: saml, link: {attribute: uid, source: corp, other: uid}}]\n"
+
+/* The directory still has them: no second user comes of it, and the first does not come back. */
+static void test_delete_and_read(void **state)
+{
+	static const char *const reads[] = {
+		"k1 anna @sales\nk2 ben\n",
+		"k1 anna @sales title=ops\nk2 ben\n",		/* another record */
+		"k1 anna2 @sales mail=new@x.example\nk2 ben\n", /* another name */
+		"k1 anna @sales !disabled\nk2 ben\n",
+		"k2 ben\n",
+		"k2 ben\n",
+		"k1 anna @sales\nk2 ben\n",
+	};
+	struct world *w = *state;
+	int64_t version;
+
+	world_open(w, SOURCES_OF_ONE);
+	world_sync(w, "corp", reads[0], 0, NULL);
+	ok(w, change_user_disable(w->changer, &test_person, "anna", "", &w->err));
+	assert_string_equal(delete_user(w, "anna", 0), "");
+	version = find(w, "anna").version;
+	for (size_t i = 0; i < ARRAY_LEN(reads); i++) {
+		struct run_report report;
+
+		run_report_init(&report);
+		world_sync(w, "corp", reads[i], 0, &report);
+		if (report.created + report.updated + report.enabled + report.granted > 0 ||
+		    report.quarantined > 0)
+			fail_msg("read %zu did something", i);
+		run_report_finish(&report);
+		assert_string_equal(world_user(w, "anna"), GONE);
+		assert_int_equal(find(w, "anna").version, version);
+		assert_int_equal(counts(w).total, 1);
+	}
+	world_changes(w, "corp", "k1 anna title=lead\n", NULL);
+	world_changes(w, "corp", "-k1\n", NULL);
+	world_changes(w, "corp", "k1 anna @sales\n", NULL);
+	world_reload(w, SOURCES_OF_ONE, NULL);
+	/* Nor does another source, whether it links to them or not. */
+	world_sync(w, "hr", "h1 anna employeeNumber=k1\n", 0, NULL);
+	assert_int_equal(counts(w).total, 1);
+	world_sync(w, "hr", "h2 anna\n", 0, NULL);
+	assert_true(quarantined(w, "h2", "name-reserved"));
+	assert_string_equal(world_user(w, "anna"), GONE);
+	assert_int_equal(find(w, "anna").version, version);
+	/* Who only comes to have the same address is somebody else. */
+	world_sync(w, "corp", "k1 anna\nk2 ben\nk3 anna3 mail=anna@x.example\n", 0, NULL);
+	assert_string_equal(find(w, "anna3").email, "anna@x.example");
+	world_check_audit(w);
+}
+
+/* Nor do they sign in. */
+static void test_delete_and_sign_in(void **state)
+{
+	struct world *w = *state;
+	struct login_outcome outcome;
+	struct sent sent;
+
+	world_open(w, SOURCES_OF_ONE);
+	world_sync(w, "corp", "k1 anna\nk2 ben\n", 0, NULL);
+	for (int i = 0; i < 3; i++) {
+		world_send(w, &sent, i < 2 ? "n1 anna" : "n9 anna",
+			   i == 0   ? "_a"
+			   : i == 1 ? "_b"
+				    : "_c");
+		sent.login.just_in_time = true;
+		ok(w,
+		   change_login(w->changer, &test_sync, &sent.login, w->arena, &outcome, &w->err));
+		strbuf_finish(&sent.record);
+		assert_string_equal(outcome.refused, i == 0   ? ""
+						     : i == 1 ? "deleted"
+							      : "duplicate-link");
+		if (i > 0)
+			continue;
+		ok(w, change_user_disable(w->changer, &test_person, "anna", "", &w->err));
+		assert_string_equal(delete_user(w, "anna", 0), "");
+	}
+	assert_int_equal(counts(w).total, 1);
+}
+
+/* What waited for them in a held plan falls out of it. */
+static void test_delete_who_waits(void **state)
+{
+	struct world *w = *state;
+	struct run_report report;
+
+	world_open(w, RULES POLICY SOURCES);
+	create(w, "root-user", "", "administrator");
+	world_sync(w, "corp", "k1 anna @admins\nk2 ben\n", 0, NULL);
+	assert_string_equal(world_user(w, "anna"), "staff active");
+	ok(w, change_user_disable(w->changer, &test_person, "anna", "", &w->err));
+	assert_string_equal(delete_user(w, "anna", 0), "");
+	run_report_init(&report);
+	ok(w, plan_apply(w->changer, &test_person, world_held(w), NULL, &report, &w->err));
+	run_report_finish(&report);
+	assert_string_equal(world_user(w, "anna"), GONE);
+	world_check_audit(w);
+}
+
+/* A disabled administrator may be deleted; an active one, however alone, is active. */
+static void test_delete_administrators(void **state)
+{
+	struct world *w = *state;
+
+	world_open(w, CONFIG);
+	create(w, "root-user", "", "administrator");
+	create(w, "lea", "", "administrator");
+	assert_string_equal(delete_user(w, "root-user", 0), "conflict");
+	ok(w, change_user_disable(w->changer, &test_person, "lea", "", &w->err));
+	assert_string_equal(delete_user(w, "lea", 0), "");
+	refused(w, change_user_disable(w->changer, &test_person, "root-user", "", &w->err),
+		"last-administrator");
+	assert_string_equal(delete_user(w, "root-user", 0), "conflict");
+	world_check_sane(w, true);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_set),
-		TEST(test_set_stays),
-		TEST(test_rename),
+		cmocka_unit_test(test_set),  TEST(test_set_stays),
+		TEST(test_rename),	     TEST(test_delete),
+		TEST(test_delete_and_read),  TEST(test_delete_and_sign_in),
+		TEST(test_delete_who_waits), TEST(test_delete_administrators),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
