@@ -227,7 +227,7 @@ class Nginx(Proxy):
         for host, port in self.passed.items():
             servers += self._passed(host, f"http://127.0.0.1:{port}")
         if self.login_host:
-            servers += self._passed(self.login_host, "http://rolebridge")
+            servers += f"server {{ {self._listen(self.login_host)} include {self.folder}/rolebridge-login.conf; }}\n"
         (self.folder / "nginx.conf").write_text(f"""
 {"user root root;" if os.geteuid() == 0 else ""}
 daemon off;

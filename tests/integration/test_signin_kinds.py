@@ -23,6 +23,8 @@ BINDING = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-"
 PROTOCOL = "{urn:oasis:names:tc:SAML:2.0:protocol}"
 PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
 WAIT_SECONDS = 30
+# Longer ones are dropped.
+RELAY_STATE_MAX = 2048
 
 
 def user_of(page):
@@ -183,6 +185,18 @@ def test_logout_by_post_from_the_idp(wanted):
         fields["SAMLRequest"] = base64.b64encode(text).decode()
         assert frame.request("POST", form.url, data=fields).status_code == 403
         assert browser.request("GET", world.application_url).status_code == 200
+
+
+def test_nginx_has_room_for_the_longest_answer():
+    with SignIn(idp_options={"SingleLogoutServiceBinding": [f"{BINDING}Redirect"]}) as world:
+        by_post(world)
+        browser, _ = world.sign_in("bert")
+        form = Form(browser.get(world.idp.url + "saml2/idp/SingleLogoutService.php?ReturnTo=" + world.public_url))
+        page = world.browser().request("POST", form.url, data={**form.fields, "RelayState": "&" * RELAY_STATE_MAX})
+        assert page.status_code == 302, page.text
+        query = parse_qs(urlsplit(page.headers["Location"]).query)
+        assert query["RelayState"] == ["&" * RELAY_STATE_MAX]
+        assert 3 * RELAY_STATE_MAX < len(page.headers["Location"]) < 12 * 1024
 
 
 def test_logout_here_told_by_post():
