@@ -228,16 +228,21 @@ static struct sought seek(const char *from)
 	return (struct sought){ from, usual ? usual : from };
 }
 
+/* Each attribute is looked for among all: most differ in their first letter. */
+static bool is_same_name(const char *a, const char *b)
+{
+	return ((a[0] ^ b[0]) & ~0x20) == 0 && text_ascii_equal_caseless(a, b);
+}
+
 static bool is_by_name(const struct received *item, const struct sought *sought)
 {
-	return text_ascii_equal_caseless(item->usual, sought->usual) ||
-	       text_ascii_equal_caseless(item->name, sought->from);
+	return is_same_name(item->usual, sought->usual) || is_same_name(item->name, sought->from);
 }
 
 static bool is_by_friendly(const struct received *item, const struct sought *sought)
 {
 	return !item->is_known && item->friendly[0] != '\0' &&
-	       text_ascii_equal_caseless(item->friendly, sought->usual);
+	       is_same_name(item->friendly, sought->usual);
 }
 
 static bool any_by_name(const struct received_list *list, const struct sought *sought)

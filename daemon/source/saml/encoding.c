@@ -56,15 +56,20 @@ static void take_whole(struct base64 *b, uint32_t quantum)
 /* As many whole quanta as lie together. Returns the place of the first byte not taken. */
 static size_t take_run(struct base64 *b, const unsigned char *text, size_t at, size_t size)
 {
-	while (at + 4 <= size) {
+	/* Of its own, since bytes that are written could be anything of what b points to. */
+	unsigned char *out = b->out + b->size;
+
+	for (; at + 4 <= size; at += 4, out += 3) {
 		uint32_t quantum = base64_values[0][text[at]] | base64_values[1][text[at + 1]] |
 				   base64_values[2][text[at + 2]] | base64_values[3][text[at + 3]];
 
 		if (quantum & NOT_BASE64)
 			break;
-		take_whole(b, quantum);
-		at += 4;
+		out[0] = (unsigned char)(quantum >> 16);
+		out[1] = (unsigned char)(quantum >> 8);
+		out[2] = (unsigned char)quantum;
 	}
+	b->size = (size_t)(out - b->out);
 	return at;
 }
 

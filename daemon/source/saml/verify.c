@@ -107,18 +107,33 @@ static bool is_tree(const xmlSecNodeSet *set)
 	       set->nodes->nodeTab[0]->type == XML_ELEMENT_NODE;
 }
 
-/* A namespace has no parent of its own, and is where it is asked for. */
-static bool tree_contains(const xmlSecNodeSet *set, const xmlNode *node, const xmlNode *parent)
+static bool is_inverted(const xmlSecNodeSet *set)
 {
-	const xmlNode *root = set->nodes->nodeTab[0];
-	bool inverted = set->type == xmlSecNodeSetTreeInvert ||
-			set->type == xmlSecNodeSetTreeWithoutCommentsInvert;
+	return set->type == xmlSecNodeSetTreeInvert ||
+	       set->type == xmlSecNodeSetTreeWithoutCommentsInvert;
+}
 
-	while (node != root && parent && parent->type == XML_ELEMENT_NODE) {
-		node = parent;
-		parent = parent->parent;
+/* Of one tree, or of one that intersects another? */
+static bool is_usual(const xmlSecNodeSet *set)
+{
+	const xmlSecNodeSet *next = set->next;
+
+	return set->op == xmlSecNodeSetIntersection && is_tree(set) &&
+	       (next == set ||
+		(next->next == set && next->op == xmlSecNodeSetIntersection && is_tree(next)));
+}
+
+/* A namespace has no parent of its own: it is where it is asked for. */
+static bool usual_contains(const xmlSecNodeSet *set, const xmlNode *node, const xmlNode *parent)
+{
+	const xmlNode *first = set->nodes->nodeTab[0], *second = set->next->nodes->nodeTab[0];
+	bool in_first = node == first, in_second = node == second;
+
+	for (; parent && parent->type == XML_ELEMENT_NODE; parent = parent->parent) {
+		in_first = in_first || parent == first;
+		in_second = in_second || parent == second;
 	}
-	return (node == root) != inverted;
+	return in_first != is_inverted(set) && in_second != is_inverted(set->next);
 }
 
 /*
@@ -128,19 +143,10 @@ static bool tree_contains(const xmlSecNodeSet *set, const xmlNode *node, const x
  */
 int xmlSecNodeSetContains(xmlSecNodeSet *set, xmlNode *node, xmlNode *parent)
 {
-	xmlSecNodeSet *at = set;
-	bool simple = set && node && node->type != XML_COMMENT_NODE, contains = true;
 	contains_fn *own;
 
-	while (simple) {
-		simple = at->op == xmlSecNodeSetIntersection && is_tree(at);
-		contains = contains && simple && tree_contains(at, node, parent);
-		at = at->next;
-		if (at == set)
-			break;
-	}
-	if (simple)
-		return contains;
+	if (set && node && node->type != XML_COMMENT_NODE && is_usual(set))
+		return usual_contains(set, node, parent);
 	own = own_contains();
 	return own ? own(set, node, parent) : -1;
 }
