@@ -154,6 +154,14 @@ sources:
         browser = self.browser()
         return browser, browser.sign_in(self.application_url, name)
 
+    def test_login(self, browser, name):
+        """The page at the end of a test login that this browser begins, where this person signs in at the IdP."""
+        page = browser.get(self.public_url + "/saml/acme/test")
+        while "SAMLResponse" in page.text or "username" in page.text:
+            values = {"username": name, "password": name[::-1]} if "username" in page.text else {}
+            page = browser.submit(page, **values)
+        return page
+
     def audit(self, action):
         """Rows of this action, oldest first."""
         rows = self.bridge.ctl("audit", "list", "--action", action, "--limit", "1000")["rows"]

@@ -413,3 +413,26 @@ def test_trace_logs_what_was_received_without_secrets():
         stranger = world.browser()
         assert stranger.request("POST", form.url, data=form.fields).status_code == 403
         assert "outcome=in-response-to" in world.bridge.logged()
+
+
+def test_test_login_shows_no_sensitive_value():
+    """Declared by the name that rules use or by the one received; not where a rule that matched explains itself."""
+    badge, pay = "s3cr3t-77", "p4y-4711"
+    people = {"root": {"uid": ["root"], "mail": ["root@acme.example"], "groups": ["admins"], "office": ["Bonn"],
+                       "badge": [badge, "another-" + badge], "urn:oid:1.3.6.1.4.1.99.1": [pay]}}
+    source = """
+    attributes:
+      - {name: office}
+      - {name: badge, sensitive: true}
+      - {name: pay, from: "urn:oid:1.3.6.1.4.1.99.1", sensitive: true}
+"""
+    rules = RULES.replace("rules:\n", """rules:
+  - {id: badges, when: "(&(badge=*)(pay=*)(office=*))", grant: {roles: [researcher]}}
+""")
+    with SignIn(people=people, source=source, rules=rules) as world:
+        browser, _ = world.sign_in("root")
+        page = world.test_login(browser, "root")
+        assert page.status_code == 200 and "badges" in page.text and "researcher" in page.text
+        assert "Bonn" in page.text and "urn:oid:1.3.6.1.4.1.99.1" in page.text
+        assert page.text.count("(hidden)") >= 3
+        assert badge not in page.text and pay not in page.text
