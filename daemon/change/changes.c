@@ -867,8 +867,7 @@ static int open_run(struct sync *sync, struct err *err)
 	uint64_t generation;
 
 	sync->setup = changer_live_setup(sync->changer, &generation);
-	if (sync_find_source(sync, sync->source, err) < 0 ||
-	    changes_check_source(sync, err) < 0 ||
+	if (sync_find_source(sync, sync->source, err) < 0 || changes_check_source(sync, err) < 0 ||
 	    held_cache_get(sync->changer, sync->slot, sync->store, &held, err) < 0)
 		return -1;
 	sync->own = held->own;

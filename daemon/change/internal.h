@@ -254,7 +254,7 @@ struct changer {
 	bool waiting_known;
 	pthread_mutex_t bulk;
 	pthread_mutex_t urgent; /* before nothing; see urgent.c */
-	uint64_t held_version; /* atomic: grows when held plans change */
+	uint64_t held_version;	/* atomic: grows when held plans change */
 	int64_t next_due_s; /* atomic: the next time at which some source disables somebody; 0: none */
 	bool leaving;	    /* atomic: begin nothing long any more */
 	bool unfinished;    /* a READY plan could not be applied to its end; by bulk */

@@ -49,7 +49,7 @@ struct schedule {
 	pthread_cond_t due_wake; /* stop */
 	pthread_t thread, due_thread;
 	bool started, due_started, stop;
-	int64_t said_us; /* why nobody could be disabled; the due thread's */
+	int64_t said_us;  /* why nobody could be disabled; the due thread's */
 	int64_t look_us;  /* next look at the clock and at what expires */
 	int64_t stale_us; /* next look for people who have not signed in for long */
 	struct entry entries[SOURCES_MAX];
@@ -340,8 +340,7 @@ int schedule_start(struct schedule *schedule, struct err *err)
 	if (problem == 0)
 		problem = pthread_create(&schedule->due_thread, NULL, due_main, schedule);
 	schedule->due_started = problem == 0;
-	return problem == 0 ? 0
-			    : err_set_errno(err, ERR_IO, problem, "cannot start the schedule");
+	return problem == 0 ? 0 : err_set_errno(err, ERR_IO, problem, "cannot start the schedule");
 }
 
 void schedule_stop(struct schedule *schedule)

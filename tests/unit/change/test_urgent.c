@@ -113,9 +113,9 @@ static void all_kinds(struct during *during)
 	assert_false(is_free);
 	assert_string_equal(world_user(w, "cleo"), "staff disabled(source) ops:rule lead:rule");
 	/* Nobody undoes it meanwhile. */
-	assert_int_equal(change_grant_add(w->changer, &test_person, "ben", GRANT_ROLE, "night", 0,
-					  &w->err),
-			 0);
+	assert_int_equal(
+		change_grant_add(w->changer, &test_person, "ben", GRANT_ROLE, "night", 0, &w->err),
+		0);
 	assert_string_equal(world_user(w, "ben"), "manager disabled(source) night:hand sales:rule");
 }
 
@@ -160,8 +160,7 @@ static void test_rest_is_lost(void **state)
 	assert_string_equal(world_user(w, "ben"), "manager disabled(source) sales:rule");
 	/* What may be given by the record as it is now is given; what it takes is for the read. */
 	world_reload(w, RULES WIDE APART, NULL);
-	assert_string_equal(world_user(w, "ben"),
-			    "manager disabled(source) ops:rule sales:rule");
+	assert_string_equal(world_user(w, "ben"), "manager disabled(source) ops:rule sales:rule");
 	world_open(w, RULES WIDE APART);
 	world_sync(w, "corp",
 		   "k1 anna @admins\nk2 ben ! title=ops @managers\nk3 cleo title=ops_lead\n"
@@ -185,8 +184,7 @@ static void over_the_limit(struct during *during)
 static void test_limits(void **state)
 {
 	struct world *w = *state;
-	struct during during = { .act = over_the_limit,
-				 .lines = "k0 u0 !\nk1 u1 !\n-k2\n-k3\n" };
+	struct during during = { .act = over_the_limit, .lines = "k0 u0 !\nk1 u1 !\n-k2\n-k3\n" };
 	struct during within = { .act = begin_and_ask, .lines = "k0 u0 !\nk1 u1 !\n-k2\n" };
 	AUTO(strbuf) struct strbuf all = STRBUF(1 << 16);
 	struct run_report report;
@@ -328,8 +326,9 @@ static void test_dry_run_beside(void **state)
 		"sync-running");
 	world_changes(w, "corp", "k2 ben ! @managers @sales\n-k4\n", NULL);
 	assert_string_equal(world_user(w, "ben"), "manager disabled(source) sales:rule");
-	world_sync(w, "corp", "k1 anna @admins\nk2 ben ! @managers @sales\nk4 dora @sales\n"
-			      "k3 cleo title=ops_lead\nk5 eve @admins\n",
+	world_sync(w, "corp",
+		   "k1 anna @admins\nk2 ben ! @managers @sales\nk4 dora @sales\n"
+		   "k3 cleo title=ops_lead\nk5 eve @admins\n",
 		   0, NULL);
 	run_report_init(&report);
 	ok(w, sync_finish(dry, true, "", "", &report, &w->err));
