@@ -148,14 +148,16 @@ $(BUILD)/flags: FORCE
 
 # -------------------------------------------------------------- unit tests --
 
-# tests/unit/<folder>/test_*.c are programs; other files beside them are linked into each.
+# tests/unit/<folder>/test_*.c are programs; other files beside them are linked into each, and UNIT_MORE_<folder>.
+UNIT_MORE_auth = tests/unit/change/setup.c
 UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c))
 UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/unit/%)
 unit_folder = $(firstword $(subst /, ,$(patsubst tests/unit/%,%,$(1))))
 
 define unit_rules
 $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(1)): $(patsubst tests/%.c,$(BUILD)/tests/%.o,\
-	$(1) $(filter-out $(UNIT_SOURCES),$(wildcard $(dir $(1))*.c))) \
+	$(1) $(filter-out $(UNIT_SOURCES),$(wildcard $(dir $(1))*.c)) \
+	$(UNIT_MORE_$(call unit_folder,$(1)))) \
 	$(call libraries,$(call unit_folder,$(1)))
 endef
 $(foreach t,$(UNIT_SOURCES),$(eval $(call unit_rules,$(t))))

@@ -1,47 +1,15 @@
 #include "world.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <rolebridge/base/util.h>
-#include <rolebridge/identity/groups.h>
-#include <rolebridge/identity/schema.h>
-#include <rolebridge/identity/settings.h>
-#include <rolebridge/rules/settings.h>
-
-const struct actor test_person = { "unix:anna", "request-1", true };
 
 static const struct sessions_settings session_settings = { .idle_s = 3600, .absolute_s = 43200 };
 
 /* -------------------------------------------------------------------- setup */
-
-struct test_settings {
-	struct catalogue_settings catalogue;
-	struct identity_settings identity;
-	struct policy_settings policy;
-};
-
-static const struct option test_options[] = {
-	{ .name = "identity",
-	  .type = OPTION_TABLE,
-	  .table = &identity_table,
-	  .offset = OPTION_FIELD(struct test_settings, identity) },
-	{ .name = "policy",
-	  .type = OPTION_TABLE,
-	  .table = &policy_table,
-	  .offset = OPTION_FIELD(struct test_settings, policy) },
-	{ .name = NULL },
-};
-
-static const struct option_table test_table = {
-	.name = "test",
-	.struct_size = sizeof(struct test_settings),
-	.options = test_options,
-	.base = &catalogue_table,
-};
 
 static const char yaml[] = "profiles: [{name: administrator}, {name: staff}]\n"
 			   "segments: [Core]\n"
@@ -51,56 +19,11 @@ static const char yaml[] = "profiles: [{name: administrator}, {name: staff}]\n"
 			   "personas: [{name: lead, title: Lena}]\n"
 			   "policy: {default_profile: staff}\n";
 
-struct test_setup {
-	struct setup setup;
-	struct arena *arena;
-	struct document *document;
-	struct test_settings settings;
-};
-
-static void destroy_setup(struct setup *setup)
-{
-	struct test_setup *test = setup->owner;
-
-	ruleset_destroy((struct ruleset *)setup->decision.rules);
-	group_registry_destroy(setup->registry);
-	schema_destroy((struct schema *)setup->decision.schema);
-	document_destroy(test->document);
-	arena_destroy(test->arena);
-	free(test);
-}
-
-static struct setup *make_setup(void)
-{
-	struct test_setup *test = calloc(1, sizeof(*test));
-	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
-	struct document_file file = { "test.yaml", yaml, strlen(yaml) };
-	struct setup *setup = &test->setup;
-
-	test->arena = arena_create(1 << 26);
-	test->document = document_load_files(&file, 1, list);
-	options_parse(&test_table, test->document, test->arena, &test->settings, list);
-	setup->registry = group_registry_create();
-	setup->decision.schema = schema_create(&test->settings.identity, NULL, 0, list);
-	setup->decision.default_profile = test->settings.policy.default_profile.text;
-	setup->decision.administrator_profile = test->settings.policy.administrator_profile.text;
-	setup->decision.rules =
-		ruleset_compile(&test->settings.catalogue, setup->decision.schema,
-				setup->decision.default_profile, setup->registry, list);
-	assert_int_equal(diagnostics_errors(list), 0);
-	setup->policy = &test->settings.policy;
-	setup->catalogue = &test->settings.catalogue;
-	setup->destroy = destroy_setup;
-	setup->owner = test;
-	setup->references = 1;
-	return setup;
-}
-
 /* -------------------------------------------------------------------- world */
 
 static void start(struct world *world)
 {
-	struct setup *setup = make_setup();
+	struct setup *setup = test_setup_create(world->path, yaml);
 
 	world->changer = changer_open(world->path, setup, &world->err);
 	setup_release(setup);
@@ -147,19 +70,13 @@ int world_set_up(void **state)
 	return 0;
 }
 
-static int remove_entry(const char *path, const struct stat *info UNUSED, int flag UNUSED,
-			struct FTW *at UNUSED)
-{
-	return remove(path);
-}
-
 int world_tear_down(void **state)
 {
 	struct world *world = *state;
 
 	stop(world);
 	arena_destroy(world->arena);
-	nftw(world->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+	test_folder_remove(world->folder);
 	free(world);
 	return 0;
 }

@@ -13,6 +13,8 @@
 #include <rolebridge/change/changer.h>
 #include <rolebridge/store/session.h>
 
+#include "../change/setup.h"
+
 #define NOW 1800000000
 
 struct world {
@@ -38,8 +40,6 @@ struct session world_store_session(struct world *world, const char *user, int64_
 struct session world_sign_in(struct world *world, const char *user, int64_t now_s, char *ret_token);
 /* "bob staff [ops,sales] [lead] []", or the reason it was refused for; in the arena. */
 const char *world_find(struct world *world, const char *token, const char *host, int64_t now_s);
-
-extern const struct actor test_person;
 
 #define ok(world, call) \
 	do { \

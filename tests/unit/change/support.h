@@ -14,6 +14,8 @@
 #include <rolebridge/change/sync.h>
 #include <rolebridge/identity/record.h>
 
+#include "setup.h"
+
 struct world {
 	char folder[64];
 	char path[96];
@@ -122,6 +124,6 @@ void world_check_sane(struct world *world, bool administrator);
 const char *world_held(struct world *world);
 int64_t world_alarms(struct world *world, const char *kind);
 
-extern const struct actor test_person, test_sync;
+extern const struct actor test_sync;
 
 #endif
