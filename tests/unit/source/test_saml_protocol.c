@@ -14,7 +14,7 @@
 #include <rolebridge/base/strbuf.h>
 #include <rolebridge/base/util.h>
 
-#include "../../../daemon/source/saml/protocol.h"
+#include "saml_records.h"
 #include "support.h"
 
 static const struct located texts[] = { { .text = "a" }, { .text = "b" } };
@@ -43,22 +43,6 @@ static struct saml_idp idp_sample(void)
 }
 
 /* --- one row for each record: how to fill it, how to write and read it, how to tell it --- */
-
-union record {
-	struct saml_setup setup;
-	struct saml_receive_job receive;
-	struct saml_login_request login;
-	struct saml_logout_start start;
-	struct saml_answer_job answer;
-	struct saml_metadata_job metadata;
-	struct saml_verdict verdict;
-	struct saml_logout_verdict logout;
-	struct saml_outgoing outgoing;
-	struct saml_idp idp;
-	struct saml_failure failure;
-	const char *xml;
-	size_t number;
-};
 
 static struct saml_key_settings keys[] = { { .certificate = { .text = "/c" },
 					     .private_key = { .text = "/k" } } };
@@ -334,47 +318,26 @@ static void check_failure(const union record *record)
 	assert_string_equal(err.text, "it is missing");
 }
 
-/* One type for all rows. */
-#define ROW(function, member) \
-	static void row_##function(struct wire *wire, union record *row) \
-	{ \
-		function(wire, &row->member); \
-	}
-
-ROW(wire_setup, setup)
-ROW(wire_receive_job, receive)
-ROW(wire_login, login)
-ROW(wire_logout_start, start)
-ROW(wire_answer_job, answer)
-ROW(wire_provider_number, number)
-ROW(wire_metadata_job, metadata)
-ROW(wire_verdict, verdict)
-ROW(wire_logout_verdict, logout)
-ROW(wire_outgoing, outgoing)
-ROW(wire_idp, idp)
-ROW(wire_xml, xml)
-ROW(wire_failure, failure)
-
 static const struct {
 	const char *name;
 	void (*fill)(union record *record);
-	void (*wire)(struct wire *wire, union record *row);
+	record_function *wire;
 	void (*check)(const union record *record);
 } records[] = {
-	{ "set-up", fill_setup, row_wire_setup, check_setup },
-	{ "receive", fill_receive, row_wire_receive_job, check_receive },
-	{ "login", fill_login, row_wire_login, check_login },
-	{ "logout start", fill_start, row_wire_logout_start, check_start },
-	{ "logout answer", fill_answer, row_wire_answer_job, check_answer },
-	{ "provider", fill_number, row_wire_provider_number, check_number },
-	{ "metadata", fill_metadata, row_wire_metadata_job, check_metadata },
-	{ "verdict", fill_verdict, row_wire_verdict, check_verdict },
-	{ "refusal", fill_refusal, row_wire_verdict, check_refusal },
-	{ "logout", fill_logout, row_wire_logout_verdict, check_logout },
-	{ "outgoing", fill_outgoing, row_wire_outgoing, check_outgoing },
-	{ "idp", fill_idp, row_wire_idp, check_idp },
-	{ "xml", fill_xml, row_wire_xml, check_xml },
-	{ "failure", fill_failure, row_wire_failure, check_failure },
+	{ "set-up", fill_setup, record_setup, check_setup },
+	{ "receive", fill_receive, record_receive, check_receive },
+	{ "login", fill_login, record_login, check_login },
+	{ "logout start", fill_start, record_start, check_start },
+	{ "logout answer", fill_answer, record_answer, check_answer },
+	{ "provider", fill_number, record_number, check_number },
+	{ "metadata", fill_metadata, record_metadata, check_metadata },
+	{ "verdict", fill_verdict, record_verdict, check_verdict },
+	{ "refusal", fill_refusal, record_verdict, check_refusal },
+	{ "logout", fill_logout, record_logout, check_logout },
+	{ "outgoing", fill_outgoing, record_outgoing, check_outgoing },
+	{ "idp", fill_idp, record_idp, check_idp },
+	{ "xml", fill_xml, record_xml, check_xml },
+	{ "failure", fill_failure, record_failure, check_failure },
 };
 
 static int decode(size_t row, const void *data, size_t size, struct arena *arena,
