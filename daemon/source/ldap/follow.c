@@ -21,6 +21,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/source/ldap.h>
 
+#include "fetch.h"
 #include "index.h"
 
 /* A batch ends after so many changes or so long, though more is waiting. */
@@ -30,11 +31,7 @@
 #define PULSE_US 500000
 /* So many messages are taken before the core is listened to again. */
 #define TAKE_AT_ONCE 4096
-#define FETCHES_MAX (4u * 1024 * 1024)
 #define COMMAND_TEXTS_MAX (64u * 1024)
-/* People asked for in one search. */
-#define FETCH_AT_ONCE 50
-#define FILTER_MAX (1024u * 1024)
 
 /* --- what goes wrong --- */
 
@@ -176,10 +173,34 @@ int follow_commit(struct follow *follow)
 
 /* --- entries --- */
 
-static int key_conflict(struct follow *follow)
+int follow_key_conflict(struct follow *follow)
 {
 	return follow_restart(follow, "duplicate-key",
 			      "two entries have, or had, a say about one key");
+}
+
+/*
+ * An entry has its name alone: whoever else is known by it has another one now, or was deleted, and is
+ * looked for, as not every feed tells.
+ */
+static int doubt_namesakes(struct follow *follow, uint32_t person)
+{
+	struct index_cursor cursor = { 0 };
+	const struct hash128 *names;
+	struct hash128 name;
+	uint32_t other;
+	size_t count;
+
+	if (!person || index_names(follow->index, person, &names, &count) < 0 || count == 0)
+		return 0;
+	name = names[0];
+	while ((other = index_named(follow->index, name, &cursor)) != 0) {
+		size_t size;
+		const char *key = index_key(follow->index, other, &size);
+		if (other != person && follow_fetch(follow, key, size) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 int follow_person(struct follow *follow, const struct hash128 *id, LDAPMessage *entry)
@@ -197,7 +218,9 @@ int follow_person(struct follow *follow, const struct hash128 *id, LDAPMessage *
 		follow_fetch(follow, key, size);
 	}
 	status = people_take(follow->people, id, entry);
-	return status > 0 ? key_conflict(follow) : status;
+	if (status == 0)
+		return doubt_namesakes(follow, people_last(follow->people));
+	return status > 0 ? follow_key_conflict(follow) : status;
 }
 
 int follow_person_gone(struct follow *follow, struct hash128 id)
@@ -212,7 +235,7 @@ int follow_person_gone(struct follow *follow, struct hash128 id)
 	if (people_is_canary(follow->people, person))
 		return follow_restart(follow, "canary-missing", "a canary entry is gone");
 	status = people_gone(follow->people, person);
-	return status > 0 ? key_conflict(follow) : status;
+	return status > 0 ? follow_key_conflict(follow) : status;
 }
 
 static int group_changed(struct follow *follow, int status, const char *reason)
@@ -312,17 +335,6 @@ int follow_drop_unmarked_people(struct follow *follow)
 }
 
 /* --- whom to read again --- */
-
-int follow_fetch(struct follow *follow, const char *key, size_t size)
-{
-	if (size == 0)
-		return 0;
-	put_bytes(&follow->fetches, key, size);
-	return strbuf_failed(&follow->fetches)
-		       ? follow_restart(follow, "too-many-changes",
-					"more people are to be read again than at once can be")
-		       : 0;
-}
 
 /* What these people's entries say of groups has changed, and the directory does not tell. */
 static int fetch_moved(void *context, struct hash128 member)
@@ -493,157 +505,8 @@ void follow_read(struct follow *follow)
 void follow_finish(struct follow *follow)
 {
 	forget(follow);
-	strbuf_finish(&follow->fetches);
-	strbuf_finish(&follow->fetched);
+	fetch_finish(&follow->fetch);
 	arena_destroy(follow->command_texts);
-}
-
-/* --- people read by themselves --- */
-
-/* RFC 4515 3: every byte may be written so. */
-static void put_escaped(struct strbuf *out, const void *data, size_t size)
-{
-	const unsigned char *bytes = data;
-
-	for (size_t i = 0; i < size; i++)
-		strbuf_printf(out, "\\%02x", bytes[i]);
-}
-
-/* The bytes behind the text of an objectGUID (directory_guid_text). false: it is none. */
-static bool guid_bytes(const char *key, size_t size, unsigned char ret_bytes[static 16])
-{
-	static const unsigned char order[16] = { 3, 2, 1,  0,  5,  4,  7,  6,
-						 8, 9, 10, 11, 12, 13, 14, 15 };
-	char text[UUID_TEXT_SIZE];
-	struct uuid uuid;
-	unsigned char plain[16];
-
-	_Static_assert(sizeof(uuid) == sizeof(plain), "a UUID is its bytes");
-	if (size != UUID_TEXT_SIZE - 1)
-		return false;
-	memcpy(text, key, size);
-	text[size] = '\0';
-	if (!uuid_parse(text, &uuid))
-		return false;
-	memcpy(plain, &uuid, sizeof(plain));
-	for (size_t i = 0; i < sizeof(plain); i++)
-		ret_bytes[i] = plain[order[i]];
-	return true;
-}
-
-static void put_key(struct follow *follow, struct strbuf *filter, const char *key, size_t size)
-{
-	unsigned char guid[16];
-
-	strbuf_printf(filter, "(%s=", follow->job->key);
-	if (strcasecmp(follow->job->key, "objectGUID") == 0 && guid_bytes(key, size, guid))
-		put_escaped(filter, guid, sizeof(guid));
-	else
-		put_escaped(filter, key, size);
-	strbuf_putc(filter, ')');
-}
-
-/* Up to FETCH_AT_ONCE of those waiting. */
-static void make_filter(struct follow *follow, struct reader *keys, struct strbuf *filter)
-{
-	const char *users = follow->job->users.filter;
-
-	strbuf_printf(filter, users[0] == '(' ? "(&%s(|" : "(&(%s)(|", users);
-	for (size_t i = 0; i < FETCH_AT_ONCE && reader_left(keys) > 0; i++) {
-		size_t size;
-		const char *key = get_bytes(keys, &size);
-		put_key(follow, filter, key, size);
-	}
-	strbuf_puts(filter, "))");
-}
-
-/* Older news of these people may be on the way: then they are read once more. */
-static int take_fetched(struct follow *follow, LDAPMessage *message)
-{
-	uint32_t person;
-	int status = people_take(follow->people, NULL, message);
-
-	if (status > 0)
-		return key_conflict(follow);
-	person = status == 0 ? people_last(follow->people) : 0;
-	if (person)
-		index_set_flags(follow->index, person,
-				index_flags(follow->index, person) | INDEX_FETCHED);
-	return status;
-}
-
-static int run_fetch(struct follow *follow, const char *filter)
-{
-	struct session *session = follow->session;
-	LDAPMessage *message;
-	int message_id = 0, type, code = LDAP_OTHER;
-
-	if (ldap_search_ext(session->ld, follow->job->users.base, search_scope(&follow->job->users),
-			    filter, people_search(follow->people)->attributes, 0, NULL, NULL, NULL,
-			    LDAP_NO_LIMIT, &message_id) != LDAP_SUCCESS) {
-		session_note_last(session, "cannot ask for a user");
-		return -1;
-	}
-	for (;;) {
-		if (session_await(session, message_id, &message) < 0)
-			return -1;
-		type = ldap_msgtype(message);
-		if (type == LDAP_RES_SEARCH_RESULT)
-			break;
-		if (type != LDAP_RES_SEARCH_ENTRY)
-			ldap_msgfree(message);
-		else if (take_fetched(follow, message) < 0)
-			return -1;
-	}
-	if (ldap_parse_result(session->ld, message, &code, NULL, NULL, NULL, NULL, 1) !=
-	    LDAP_SUCCESS)
-		code = LDAP_PROTOCOL_ERROR;
-	if (code != LDAP_SUCCESS) {
-		session_note(session, code, NULL, "cannot read a user");
-		return -1;
-	}
-	return 0;
-}
-
-/* What was on the way when they were read has come. */
-static void clear_fetched(struct follow *follow)
-{
-	struct reader keys = reader_init(follow->fetched.data, follow->fetched.size);
-
-	while (reader_left(&keys) > 0) {
-		size_t size;
-		const char *key = get_bytes(&keys, &size);
-		uint32_t person = index_find_key(follow->index, key, size);
-		if (person)
-			index_set_flags(follow->index, person,
-					index_flags(follow->index, person) &
-						~(unsigned)INDEX_FETCHED);
-	}
-	strbuf_clear(&follow->fetched);
-}
-
-/* All that wait, as one batch. */
-static int fetch_all(struct follow *follow)
-{
-	struct strbuf keys = follow->fetches;
-	struct reader in;
-	int status = 0;
-
-	clear_fetched(follow);
-	follow->fetches = follow->fetched;
-	follow->fetched = keys;
-	in = reader_init(keys.data, keys.size);
-	if (follow->fetch_told)
-		output_begin_batch(follow->out);
-	follow->fetch_told = false;
-	while (status == 0 && reader_left(&in) > 0) {
-		AUTO(strbuf) struct strbuf filter = STRBUF(FILTER_MAX);
-		make_filter(follow, &in, &filter);
-		if (strbuf_failed(&filter))
-			return follow_restart(follow, "out-of-memory", "no memory for a filter");
-		status = run_fetch(follow, strbuf_text(&filter));
-	}
-	return status == 0 ? follow_commit(follow) : -1;
 }
 
 /* --- the connection --- */
@@ -788,7 +651,7 @@ static void take_fetch(struct follow *follow, struct message *message)
 		return;
 	}
 	follow_fetch(follow, key, size);
-	follow->fetch_told = true;
+	follow->fetch.asked = true;
 }
 
 /* One command, if there is one. Whatever is not a command ends it: the core knows better. */
@@ -844,24 +707,22 @@ static int keep_time(struct follow *follow)
 	return 0;
 }
 
-/* All that can be done without waiting. */
+/* What can be done without waiting. 1: more is there, but the core comes first. */
 static int work(struct follow *follow)
 {
-	int more;
+	int more = take_waiting(follow);
 
-	while ((more = take_waiting(follow)) > 0) {
-		if (follow->out->failed)
-			return -1;
-	}
-	if (more < 0)
-		return -1;
-	if (follow->ops->idle && follow->ops->idle(follow) < 0)
-		return -1;
-	if (follow->fetched.size > 0)
-		clear_fetched(follow);
-	if ((follow->fetches.size > 0 || follow->fetch_told) && fetch_all(follow) < 0)
+	if (more < 0 || follow->out->failed)
 		return -1;
 	follow_pulse(follow);
+	if (more > 0)
+		return 1;
+	if (follow->ops->idle && follow->ops->idle(follow) < 0)
+		return -1;
+	if (follow->fetch.read.size > 0)
+		fetch_clear(follow);
+	if (fetch_is_due(&follow->fetch) && fetch_all(follow) < 0)
+		return -1;
 	return keep_time(follow);
 }
 
@@ -877,8 +738,9 @@ static void wait_for_something(struct follow *follow)
 
 		if (ldap_get_option(follow->session->ld, LDAP_OPT_DESC, &fd) == LDAP_OPT_SUCCESS)
 			ready[1].fd = fd;
-		/* Read by a search that was waited for, and not taken yet. */
-		if (wake_us <= now_us || follow->fetched.size > 0)
+		/* Read by a search that was waited for, and not taken yet; or found to be read. */
+		if (wake_us <= now_us || follow->fetch.read.size > 0 ||
+		    fetch_is_due(&follow->fetch))
 			timeout_ms = 0;
 		else if (wake_us - now_us < INT64_C(1000) * 3600 * 1000)
 			timeout_ms = (int)((wake_us - now_us + 999) / 1000);
@@ -888,11 +750,18 @@ static void wait_for_something(struct follow *follow)
 	poll(ready, ARRAY_LEN(ready), timeout_ms);
 }
 
+/* Every command that is there. */
+static void listen_to_all(struct follow *follow)
+{
+	do
+		listen(follow);
+	while (follow->condition != FOLLOW_IS_OVER && message_pending(follow->commands));
+}
+
 void follow_run(struct follow *follow, struct message_stream *commands)
 {
 	follow->commands = commands;
-	follow->fetches = STRBUF(FETCHES_MAX);
-	follow->fetched = STRBUF(FETCHES_MAX);
+	fetch_init(&follow->fetch);
 	follow->out->following = true;
 	people_follow(follow->people);
 	if (follow->reader)
@@ -900,15 +769,17 @@ void follow_run(struct follow *follow, struct message_stream *commands)
 	if (follow->ops->begin && follow->ops->begin(follow) < 0)
 		settle(follow);
 	while (follow->condition != FOLLOW_IS_OVER) {
-		do
-			listen(follow);
-		while (follow->condition != FOLLOW_IS_OVER && message_pending(commands));
-		if (follow->condition == FOLLOW_GOES_ON && work(follow) < 0)
+		int more = 0;
+
+		listen_to_all(follow);
+		if (follow->condition == FOLLOW_GOES_ON && (more = work(follow)) < 0)
 			settle(follow);
-		output_flush(follow->out);
+		/* What is gathered goes out with its batch as long as more is coming. */
+		if (more <= 0)
+			output_flush(follow->out);
 		if (follow->out->failed)
 			follow->condition = FOLLOW_IS_OVER;
-		if (follow->condition != FOLLOW_IS_OVER)
+		if (more <= 0 && follow->condition != FOLLOW_IS_OVER)
 			wait_for_something(follow);
 	}
 }

@@ -81,6 +81,13 @@ enum follow_condition {
 	FOLLOW_IS_OVER,
 };
 
+/* Who is to be read by themselves (fetch.c): keys, as put_bytes does. */
+struct fetch {
+	struct strbuf waiting;
+	struct strbuf read; /* the last time: older news of them may be on the way */
+	bool asked;	    /* the core waits for a batch */
+};
+
 struct follow {
 	struct job *job; /* its server is that of the present connection */
 	struct session *session;
@@ -98,9 +105,7 @@ struct follow {
 	/* Beyond this it is follow.c's own. */
 	struct message_stream *commands;
 	struct arena *command_texts; /* of the last RESUME */
-	struct strbuf fetches;	     /* keys, as put_bytes does */
-	struct strbuf fetched;	     /* of those read last */
-	bool fetch_told;	     /* the core waits for a batch */
+	struct fetch fetch;
 	int ping_id;
 	int64_t ping_end_us, pulse_us;
 };
@@ -130,7 +135,7 @@ int follow_group_gone(struct follow *follow, struct hash128 id);
 int follow_commit(struct follow *follow);
 /* Time to end a batch though more is waiting? */
 bool follow_batch_is_full(const struct follow *follow);
-/* Read this person again (memberOf changed …): asked for when nothing else is waiting. */
+/* Read this person again (memberOf changed …): asked for when nothing else is waiting (fetch.c). */
 int follow_fetch(struct follow *follow, const char *key, size_t size);
 /* Marks for those who were seen: the rest is gone. For feeds that hear of everybody. */
 void follow_unmark(struct follow *follow);
@@ -141,6 +146,8 @@ int follow_drop_unmarked_people(struct follow *follow);
 /* Only a new full read helps. -1. reason: a stable word. */
 int follow_restart(struct follow *follow, const char *reason, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Two entries have, or had, a say about one key. -1. */
+int follow_key_conflict(struct follow *follow);
 /* The connection is of no use any more. -1. */
 int follow_lost(struct follow *follow, const char *reason, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -31,11 +31,11 @@ struct person {
 	struct hash128 id;
 	struct text *text; /* NULL: free */
 	uint32_t first_name;
-	uint32_t next_by_id; /* or the next free one */
-	uint32_t next_by_key;
+	uint32_t next_by_id;  /* or the next free one */
+	uint32_t next_by_key; /* or of those whose key was another's first */
 	uint8_t flags;
 	bool marked;
-	bool by_key; /* is in that table */
+	bool by_key; /* is in one of these tables */
 };
 
 struct name {
@@ -62,7 +62,8 @@ struct table {
 struct index {
 	struct pool people, names;
 	struct table by_id, by_key, by_name;
-	size_t count, duplicates;
+	struct table duplicates; /* by key, of those with INDEX_DUPLICATE */
+	size_t count;
 	size_t text_bytes;
 	char key[UUID_TEXT_SIZE];
 	uint32_t *groups;
@@ -314,7 +315,8 @@ struct index *index_create(void)
 	index->names.item_size = sizeof(struct name);
 	if (table_reserve(index, &index->by_id, BY_ID) < 0 ||
 	    table_reserve(index, &index->by_key, BY_KEY) < 0 ||
-	    table_reserve(index, &index->by_name, BY_NAME) < 0) {
+	    table_reserve(index, &index->by_name, BY_NAME) < 0 ||
+	    table_reserve(index, &index->duplicates, BY_KEY) < 0) {
 		index_destroy(index);
 		return NULL;
 	}
@@ -332,6 +334,7 @@ void index_destroy(struct index *index)
 	free(index->by_id.buckets);
 	free(index->by_key.buckets);
 	free(index->by_name.buckets);
+	free(index->duplicates.buckets);
 	free(index->groups);
 	free(index->name_list);
 	free(index);
@@ -347,7 +350,8 @@ size_t index_bytes(const struct index *index)
 	return sizeof(*index) +
 	       BLOCK_ITEMS * (index->people.block_count * sizeof(struct person) +
 			      index->names.block_count * sizeof(struct name)) +
-	       sizeof(uint32_t) * (index->by_id.size + index->by_key.size + index->by_name.size) +
+	       sizeof(uint32_t) * (index->by_id.size + index->by_key.size + index->by_name.size +
+				   index->duplicates.size) +
 	       index->text_bytes;
 }
 
@@ -362,16 +366,27 @@ uint32_t index_find(const struct index *index, struct hash128 id)
 	return number;
 }
 
-uint32_t index_find_key(const struct index *index, const char *key, size_t size)
+static uint32_t find_key(const struct index *index, const struct table *table, const char *key,
+			 size_t size)
 {
 	uint32_t number;
 
-	if (size == 0)
+	if (size == 0 || table->count == 0)
 		return 0;
-	number = *bucket_of(&index->by_key, hash_of_key(key, size));
+	number = *bucket_of(table, hash_of_key(key, size));
 	while (number != 0 && !key_is(person_at(index, number), key, size))
 		number = person_at(index, number)->next_by_key;
 	return number;
+}
+
+uint32_t index_find_key(const struct index *index, const char *key, size_t size)
+{
+	return find_key(index, &index->by_key, key, size);
+}
+
+bool index_has_duplicate(const struct index *index, const char *key, size_t size)
+{
+	return find_key(index, &index->duplicates, key, size) != 0;
 }
 
 uint32_t index_named(const struct index *index, struct hash128 name, struct index_cursor *cursor)
@@ -383,17 +398,6 @@ uint32_t index_named(const struct index *index, struct hash128 name, struct inde
 		at = name_at(index, at)->next_by_name;
 	cursor->next = at ? name_at(index, at)->next_by_name : 0;
 	return at ? name_at(index, at)->person : 0;
-}
-
-bool index_has_duplicate(struct index *index, const char *key, size_t size)
-{
-	for (uint32_t i = 1; index->duplicates > 0 && i <= index->people.used; i++) {
-		const struct person *person = person_at(index, i);
-
-		if (person->text && (person->flags & INDEX_DUPLICATE) && key_is(person, key, size))
-			return true;
-	}
-	return false;
 }
 
 /* --- changing --- */
@@ -471,12 +475,17 @@ static void give_names(struct index *index, uint32_t number, uint32_t first)
 	}
 }
 
+static struct table *keys_for(struct index *index, unsigned flags)
+{
+	return flags & INDEX_DUPLICATE ? &index->duplicates : &index->by_key;
+}
+
 static void leave_key(struct index *index, uint32_t number)
 {
 	struct person *person = person_at(index, number);
 
 	if (person->by_key)
-		table_remove(index, &index->by_key, BY_KEY, number);
+		table_remove(index, keys_for(index, person->flags), BY_KEY, number);
 	person->by_key = false;
 }
 
@@ -485,12 +494,10 @@ static void enter_key(struct index *index, uint32_t number, unsigned flags)
 {
 	struct person *person = person_at(index, number);
 
-	index->duplicates -= (person->flags & INDEX_DUPLICATE) != 0;
-	index->duplicates += (flags & INDEX_DUPLICATE) != 0;
 	person->flags = (uint8_t)flags;
-	person->by_key = !person->text->no_key && !(flags & INDEX_DUPLICATE);
+	person->by_key = !person->text->no_key;
 	if (person->by_key)
-		table_add(index, &index->by_key, BY_KEY, number);
+		table_add(index, keys_for(index, flags), BY_KEY, number);
 }
 
 static void take_text(struct index *index, struct person *person, struct text *text)
@@ -534,7 +541,7 @@ uint32_t index_put(struct index *index, struct hash128 id, const char *key, size
 	struct text *text = NULL;
 
 	if (table_reserve(index, &index->by_id, BY_ID) < 0 ||
-	    table_reserve(index, &index->by_key, BY_KEY) < 0)
+	    table_reserve(index, keys_for(index, flags), BY_KEY) < 0)
 		return 0;
 	if (renamed && name_count > 0) {
 		first = make_names(index, names, name_count);
@@ -569,7 +576,6 @@ void index_remove(struct index *index, uint32_t number)
 	table_remove(index, &index->by_id, BY_ID, number);
 	leave_key(index, number);
 	drop_names(index, person);
-	index->duplicates -= (person->flags & INDEX_DUPLICATE) != 0;
 	take_text(index, person, NULL);
 	*person = (struct person){ .next_by_id = index->people.free };
 	index->people.free = number;

@@ -62,7 +62,7 @@ void index_unmark(struct index *index);
 void index_mark(struct index *index, uint32_t person);
 /* The next person after this one that is not marked; begin with 0, 0 at the end. */
 uint32_t index_next_unmarked(const struct index *index, uint32_t person);
-/* How many carry INDEX_DUPLICATE, and does one have this key (O(people) when there are any)? */
-bool index_has_duplicate(struct index *index, const char *key, size_t size);
+/* Does somebody with INDEX_DUPLICATE have this key? */
+bool index_has_duplicate(const struct index *index, const char *key, size_t size);
 
 #endif

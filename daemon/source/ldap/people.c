@@ -81,6 +81,7 @@ struct people {
 	uint32_t known;	   /* in the index */
 	bool taken;	   /* another entry had its key first */
 	bool conflict;	   /* more than one entry has a say about a key: see people_take */
+	bool stranger;	   /* not the entry that is known by its key: nothing is told of it */
 };
 
 /* Why an entry is quarantined; reason NULL: it is fine. */
@@ -405,9 +406,37 @@ static void take_key(struct people *people, struct problem *problem)
 	lower_uuid(&people->key);
 }
 
+/* Is the entry at hand known to be this person's? One whose name is not known is. */
+static bool is_known_as(struct people *people, uint32_t person)
+{
+	const struct hash128 *names;
+	size_t count;
+
+	if (index_names(people->index, person, &names, &count) < 0)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (hash128_equal(names[i], people->names[0]))
+			return true;
+	}
+	return count == 0 || people->name_count == 0;
+}
+
+/*
+ * What came of a search by key and does not say its id. Two entries may have that key, and then
+ * it may be the one that does not count; it may also have been renamed, which the feed has yet to tell.
+ */
+static void take_id_by_key(struct people *people, uint32_t person)
+{
+	people->id = index_id(people->index, person);
+	people->stranger = !is_known_as(people, person);
+	if (people->stranger &&
+	    !index_has_duplicate(people->index, people->key.data, people->key.size))
+		people->conflict = true;
+}
+
 /*
  * Who this entry is: as the feed says, or by its own attribute. One that came without it is
- * known by key or name; what comes of an entry that was asked for by key has that person's id.
+ * known by key or name.
  */
 static void take_id(struct people *people, const struct hash128 *id)
 {
@@ -419,7 +448,7 @@ static void take_id(struct people *people, const struct hash128 *id)
 	else if (people->has_id && slot->count == 1)
 		people->id = fingerprint128(slot->values[0].bv_val, slot->values[0].bv_len);
 	else if (person)
-		people->id = index_id(people->index, person);
+		take_id_by_key(people, person);
 	else if (people->key.size > 0)
 		people->id = fingerprint128(people->key.data, people->key.size);
 	else
@@ -765,6 +794,8 @@ static int take_user(struct people *people, struct entry *entry, const struct ha
 	take_key(people, problem);
 	if (people->index)
 		take_id(people, id);
+	if (people->stranger)
+		return 0;
 	if (check_key_is_new(people, problem) < 0)
 		return -1;
 	for (size_t i = 0; i < people->slot_count && !problem->reason; i++) {
@@ -819,7 +850,7 @@ static int take_message(struct people *people, const struct hash128 *id, LDAPMes
 
 	strbuf_clear(&people->key);
 	strbuf_clear(&people->dn);
-	people->conflict = people->taken = false;
+	people->conflict = people->taken = people->stranger = false;
 	people->known = 0;
 	if (entry_open(people->session->ld, message, &entry) < 0) {
 		problem_set(&problem, "malformed-entry", "entry does not decode");
@@ -827,7 +858,9 @@ static int take_message(struct people *people, const struct hash128 *id, LDAPMes
 	} else {
 		status = take_user(people, &entry, id, &problem);
 	}
-	if (status == 0 && problem.reason)
+	if (people->stranger)
+		people->known = 0;
+	else if (status == 0 && problem.reason)
 		status = quarantine(people, &entry, &problem);
 	clear_slots(people);
 	entry_close(&entry);
