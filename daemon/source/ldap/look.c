@@ -36,12 +36,19 @@
 #define FILTER_MAX (256u * 1024)
 /* More at once are read anew as fast, without holding them all. */
 #define CHANGES_MAX 10000
+#define BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define DOUBTS_MAX 1000
 #define OVERLAP_S 60
+/* An entry may change more than once at a time that is not past yet. */
+#define SAME_TIME_S 2
 #define VALUE_MAX (1024u * 1024)
 #define SETS_MAX (1u << 24)
 
+/* An entry may be of both. */
+enum kind { PERSON, GROUP, KINDS };
+
 struct doubt {
+	enum kind kind;
 	struct hash128 id;
 	char *value; /* of the id attribute, as a filter writes it */
 };
@@ -58,11 +65,15 @@ struct messages {
 
 /* One look at the directory. */
 struct look {
+	size_t bytes; /* of the messages held */
 	struct follow *follow;
 	struct poll *poll;
 	struct outcome outcome;
-	struct messages groups, people;
-	struct hash_table *found; /* ids of these, told or not */
+	int64_t now_s; /* ours */
+	struct messages found[KINDS];
+	struct hash_table *ids[KINDS]; /* of these, told or not */
+	struct hash_table *again;      /* ids of groups read once more */
+	struct hash_table *any;	       /* ids of what changed, whatever it is */
 	struct hash_table *told;
 	struct doubt *doubts;
 	size_t doubt_count, doubt_capacity;
@@ -97,6 +108,7 @@ struct facts {
 	struct berval dn; /* points into the message */
 	uint64_t created_usn;
 	int64_t created_s, modified_s;
+	size_t size; /* about, in bytes */
 };
 
 static bool text_is(const struct berval *value, const char *text)
@@ -170,12 +182,14 @@ static void take_fact(const struct poll *poll, const struct berval *name,
 static struct facts facts_of(struct poll *poll, struct session *session, LDAPMessage *message,
 			     struct strbuf *content)
 {
-	struct facts facts = { .created_usn = UINT64_MAX };
+	/* One that does not decode may be of any size. */
+	struct facts facts = { .created_usn = UINT64_MAX, .size = VALUE_MAX };
 	struct attribute_values values;
 	struct berval name, value;
 	struct entry entry;
 
 	if (entry_open(session->ld, message, &entry) == 0) {
+		ber_get_option(entry.ber, LBER_OPT_BER_REMAINING_BYTES, &facts.size);
 		facts.dn = entry.dn;
 		facts.has_name = entry.dn.bv_len > 0 &&
 				 dn_fingerprint(poll->parents, entry.dn.bv_val, entry.dn.bv_len,
@@ -265,7 +279,7 @@ static void put_since(const struct poll *poll, struct strbuf *out)
 		      text + 8, text + 11, text + 14, text + 17);
 }
 
-static int messages_add(struct look *look, struct messages *list, LDAPMessage *message)
+static int messages_add(struct look *look, struct messages *list, LDAPMessage *message, size_t size)
 {
 	if (list->count == list->capacity) {
 		size_t capacity = 2 * list->capacity + 16;
@@ -278,7 +292,8 @@ static int messages_add(struct look *look, struct messages *list, LDAPMessage *m
 		list->capacity = capacity;
 	}
 	list->items[list->count++] = message;
-	if (list->count > CHANGES_MAX)
+	look->bytes += size;
+	if (list->count > CHANGES_MAX || look->bytes > BYTES_MAX)
 		look->restart = "many-changes";
 	return 0;
 }
@@ -361,47 +376,56 @@ static int add_entry(struct look *look, const struct facts *facts, LDAPMessage *
 		ldap_msgfree(message);
 		return -1;
 	}
-	return messages_add(look, list, message);
+	return messages_add(look, list, message, facts->size);
 }
 
-/* context: the list it goes to. For what is asked for by itself, or in addition. */
-static int take_also(struct look *look, LDAPMessage *message, void *context)
+/* Once, and in addition to one that was read before the names in it changed. */
+static int take_group_again(struct look *look, LDAPMessage *message, void *context)
 {
 	struct facts facts = facts_of(look->poll, look->follow->session, message, NULL);
-	int added = facts.has_id ? set_add(look->found, facts.id) : 1;
+	int added = facts.has_id ? set_add(look->again, facts.id) : 1;
 
-	if (added < 0) {
-		ldap_msgfree(message);
-		return look_out_of_memory(look);
-	}
-	/* It is in a list already. */
-	if (added == 0) {
-		ldap_msgfree(message);
-		return 0;
-	}
-	return messages_add(look, context, message);
+	(void)context;
+	if (added > 0)
+		return messages_add(look, &look->found[GROUP], message, facts.size);
+	ldap_msgfree(message);
+	return added < 0 ? look_out_of_memory(look) : 0;
 }
 
-/* context: the list it goes to. */
+/*
+ * One that is still to come, as a clock that was wrong has left it, is no place for the cursor: all that
+ * changes until then would lie before it.
+ */
+static void note_time(struct look *look, const struct facts *facts)
+{
+	struct poll *poll = look->poll;
+
+	if (facts->modified_s > 0)
+		poll->shows_times = true;
+	if (facts->modified_s > poll->next_newest_s && facts->modified_s <= look->now_s)
+		poll->next_newest_s = facts->modified_s;
+}
+
+/* context: which kind. */
 static int take_changed(struct look *look, LDAPMessage *message, void *context)
 {
+	const enum kind *kind = context;
 	struct poll *poll = look->poll;
 	AUTO(strbuf) struct strbuf content = STRBUF(SIZE_MAX);
 	struct facts facts =
 		facts_of(poll, look->follow->session, message, poll->by_usn ? NULL : &content);
 	int known = poll->by_usn ? 0 : is_told(look, &content);
 
-	if (known < 0 || (facts.has_id && set_add(look->found, facts.id) < 0)) {
+	if (known < 0 || (facts.has_id && set_add(look->ids[*kind], facts.id) < 0)) {
 		ldap_msgfree(message);
 		return look_out_of_memory(look);
 	}
-	if (facts.modified_s > poll->next_newest_s)
-		poll->next_newest_s = facts.modified_s;
+	note_time(look, &facts);
 	if (known) {
 		ldap_msgfree(message);
 		return 0;
 	}
-	return add_entry(look, &facts, message, context);
+	return add_entry(look, &facts, message, &look->found[*kind]);
 }
 
 /* The attributes asked for anyway, and when the entry changed. NULL: out of memory. */
@@ -420,11 +444,29 @@ static char **with_time(char *const *attributes)
 	return all;
 }
 
-static int ask_changed(struct look *look, const char *name, const struct job_search *where,
-		       char **attributes, struct messages *list)
+static const char *name_of(enum kind kind)
 {
+	return kind == PERSON ? "users" : "groups";
+}
+
+static const struct job_search *where_are(const struct look *look, enum kind kind)
+{
+	const struct job *job = look->follow->job;
+
+	return kind == PERSON ? &job->users : &job->groups;
+}
+
+static char **attributes_of(const struct look *look, enum kind kind)
+{
+	return kind == PERSON ? people_search(look->follow->people)->attributes
+			      : group_reader_request(look->follow->reader);
+}
+
+static int ask_changed(struct look *look, enum kind kind, take_fn *take)
+{
+	const struct job_search *where = where_are(look, kind);
 	AUTO(strbuf) struct strbuf filter = STRBUF(FILTER_MAX);
-	char **all = with_time(attributes);
+	char **all = with_time(attributes_of(look, kind));
 	int status;
 
 	strbuf_puts(&filter, "(&");
@@ -435,13 +477,13 @@ static int ask_changed(struct look *look, const char *name, const struct job_sea
 		free(all);
 		return look_out_of_memory(look);
 	}
-	status = ask(look, &(struct question){ .name = name,
+	status = ask(look, &(struct question){ .name = name_of(kind),
 					       .base = where->base,
 					       .filter = strbuf_text(&filter),
 					       .scope = where->scope,
 					       .attributes = all,
-					       .take = take_changed,
-					       .context = list });
+					       .take = take,
+					       .context = &kind });
 	free(all);
 	return status;
 }
@@ -516,13 +558,14 @@ static int ask_containers(struct look *look, const char *base)
 
 /* --- who is gone --- */
 
-static bool is_known(const struct follow *follow, struct hash128 id)
+static bool is_known(const struct follow *follow, enum kind kind, struct hash128 id)
 {
-	return index_find(follow->index, id) != 0 ||
-	       (follow->reader && group_reader_knows(follow->reader, id));
+	if (kind == PERSON)
+		return index_find(follow->index, id) != 0;
+	return follow->reader && group_reader_knows(follow->reader, id);
 }
 
-static int doubt_add(struct look *look, const struct facts *facts)
+static int doubt_add(struct look *look, enum kind kind, const struct facts *facts)
 {
 	struct doubt *doubt;
 
@@ -535,27 +578,39 @@ static int doubt_add(struct look *look, const struct facts *facts)
 		look->doubt_capacity = capacity;
 	}
 	doubt = &look->doubts[look->doubt_count++];
-	*doubt = (struct doubt){ facts->id, escaped_value(&facts->id_value) };
+	*doubt = (struct doubt){ kind, facts->id, escaped_value(&facts->id_value) };
 	if (look->doubt_count > DOUBTS_MAX)
 		look->restart = "many-changes";
 	return doubt->value ? 0 : look_out_of_memory(look);
+}
+
+/* Known as this, and its filter did not find it. */
+static int doubt_unfound(struct look *look, const struct facts *facts)
+{
+	for (enum kind kind = PERSON; kind < KINDS; kind++) {
+		if (!hash_table_get(look->ids[kind], facts->id, NULL) &&
+		    is_known(look->follow, kind, facts->id) && doubt_add(look, kind, facts) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* Something changed; which filter it matches is not known. */
 static int take_any(struct look *look, LDAPMessage *message, void *context)
 {
 	struct facts facts = facts_of(look->poll, look->follow->session, message, NULL);
-	int status = 0;
+	/* Bases overlap. */
+	int status = facts.has_id ? set_add(look->any, facts.id) : 0;
 
 	(void)context;
-	if (facts.has_id && !hash_table_get(look->found, facts.id, NULL)) {
+	if (status > 0) {
+		status = 0;
 		if (facts.is_container && !facts.is_deleted)
 			status = container_changed(look, &facts);
-		if (status == 0 && is_known(look->follow, facts.id))
-			status = doubt_add(look, &facts);
-		/* Bases overlap. */
-		if (status == 0 && set_add(look->found, facts.id) < 0)
-			status = look_out_of_memory(look);
+		if (status == 0)
+			status = doubt_unfound(look, &facts);
+	} else if (status < 0) {
+		look_out_of_memory(look);
 	}
 	ldap_msgfree(message);
 	return status;
@@ -608,9 +663,9 @@ static int take_doubt(struct look *look, LDAPMessage *message, void *context)
 	return add_entry(look, &facts, message, context);
 }
 
-static int ask_doubt(struct look *look, const char *name, const struct job_search *where,
-		     char **attributes, const struct doubt *doubt, struct messages *list)
+static int ask_doubt(struct look *look, const struct doubt *doubt)
 {
+	const struct job_search *where = where_are(look, doubt->kind);
 	AUTO(strbuf) struct strbuf filter = STRBUF(FILTER_MAX);
 
 	strbuf_puts(&filter, "(&");
@@ -618,13 +673,13 @@ static int ask_doubt(struct look *look, const char *name, const struct job_searc
 	strbuf_printf(&filter, "(%s=%s))", look->poll->id_attribute, doubt->value);
 	if (strbuf_failed(&filter))
 		return look_out_of_memory(look);
-	return ask(look, &(struct question){ .name = name,
+	return ask(look, &(struct question){ .name = name_of(doubt->kind),
 					     .base = where->base,
 					     .filter = strbuf_text(&filter),
 					     .scope = where->scope,
-					     .attributes = attributes,
+					     .attributes = attributes_of(look, doubt->kind),
 					     .take = take_doubt,
-					     .context = list });
+					     .context = &look->found[doubt->kind] });
 }
 
 /*
@@ -633,17 +688,10 @@ static int ask_doubt(struct look *look, const char *name, const struct job_searc
  */
 static int settle_doubt(struct look *look, struct doubt *doubt)
 {
-	struct follow *follow = look->follow;
-	const struct job *job = follow->job;
-	bool person = index_find(follow->index, doubt->id) != 0;
-	struct messages *list = person ? &look->people : &look->groups;
+	const struct messages *list = &look->found[doubt->kind];
 	size_t before = list->count;
-	int status = person ? ask_doubt(look, "users", &job->users,
-					people_search(follow->people)->attributes, doubt, list)
-			    : ask_doubt(look, "groups", &job->groups,
-					group_reader_request(follow->reader), doubt, list);
 
-	if (status < 0)
+	if (ask_doubt(look, doubt) < 0)
 		return -1;
 	if (list->count > before) {
 		free(doubt->value);
@@ -674,46 +722,49 @@ static int ask_groups_of(struct look *look, const struct renamed *renamed)
 					     .filter = strbuf_text(&filter),
 					     .scope = job->groups.scope,
 					     .attributes = group_reader_request(follow->reader),
-					     .take = take_also,
-					     .context = &look->groups });
+					     .take = take_group_again });
 }
 
 /* --- one look --- */
 
 static int look_init(struct look *look, struct follow *follow)
 {
-	*look = (struct look){ .follow = follow, .poll = follow->feed };
-	look->found = hash_table_create(64, SETS_MAX);
+	*look = (struct look){ .follow = follow, .poll = follow->feed, .now_s = clock_now_s() };
+	for (size_t kind = 0; kind < KINDS; kind++) {
+		look->ids[kind] = hash_table_create(64, SETS_MAX);
+		if (!look->ids[kind])
+			return look_out_of_memory(look);
+	}
+	look->again = hash_table_create(64, SETS_MAX);
+	look->any = hash_table_create(64, SETS_MAX);
 	look->told = hash_table_create(64, SETS_MAX);
-	return look->found && look->told ? 0 : look_out_of_memory(look);
+	return look->again && look->any && look->told ? 0 : look_out_of_memory(look);
 }
 
 static void look_finish(struct look *look)
 {
-	messages_finish(&look->groups);
-	messages_finish(&look->people);
+	for (size_t kind = 0; kind < KINDS; kind++) {
+		messages_finish(&look->found[kind]);
+		hash_table_destroy(look->ids[kind]);
+	}
 	for (size_t i = 0; i < look->doubt_count; i++)
 		free(look->doubts[i].value);
 	free(look->doubts);
 	for (size_t i = 0; i < look->renamed_count; i++)
 		free(look->renamed[i].dn);
 	free(look->renamed);
-	hash_table_destroy(look->found);
+	hash_table_destroy(look->again);
+	hash_table_destroy(look->any);
 	hash_table_destroy(look->told);
 }
 
 static int look_gather(struct look *look)
 {
-	struct follow *follow = look->follow;
-	const struct job *job = follow->job;
-
-	if (follow->reader && ask_changed(look, "groups", &job->groups,
-					  group_reader_request(follow->reader), &look->groups) < 0)
+	if (look->follow->reader && ask_changed(look, GROUP, take_changed) < 0)
 		return -1;
 	if (look->restart)
 		return 0;
-	if (ask_changed(look, "users", &job->users, people_search(follow->people)->attributes,
-			&look->people) < 0)
+	if (ask_changed(look, PERSON, take_changed) < 0)
 		return -1;
 	if (look->restart)
 		return 0;
@@ -736,24 +787,24 @@ static int look_tell_gone(struct look *look, const struct doubt *doubt)
 
 	if (!doubt->value)
 		return 0;
-	return index_find(follow->index, doubt->id) != 0 ? follow_person_gone(follow, doubt->id)
-							 : follow_group_gone(follow, doubt->id);
+	return doubt->kind == PERSON ? follow_person_gone(follow, doubt->id)
+				     : follow_group_gone(follow, doubt->id);
 }
 
 static int look_tell(struct look *look)
 {
-	struct follow *follow = look->follow;
+	struct messages *groups = &look->found[GROUP], *people = &look->found[PERSON];
 
-	for (size_t i = 0; i < look->groups.count; i++) {
-		LDAPMessage *message = look->groups.items[i];
-		look->groups.items[i] = NULL;
-		if (follow_group(follow, NULL, message) < 0)
+	for (size_t i = 0; i < groups->count; i++) {
+		LDAPMessage *message = groups->items[i];
+		groups->items[i] = NULL;
+		if (follow_group(look->follow, NULL, message) < 0)
 			return -1;
 	}
-	for (size_t i = 0; i < look->people.count; i++) {
-		LDAPMessage *message = look->people.items[i];
-		look->people.items[i] = NULL;
-		if (follow_person(follow, NULL, message) < 0)
+	for (size_t i = 0; i < people->count; i++) {
+		LDAPMessage *message = people->items[i];
+		people->items[i] = NULL;
+		if (follow_person(look->follow, NULL, message) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < look->doubt_count; i++) {
@@ -807,14 +858,14 @@ static int take_time(struct look *look, LDAPMessage *message, void *context)
 	struct facts facts = facts_of(look->poll, look->follow->session, message, NULL);
 
 	(void)context;
-	if (facts.modified_s > look->poll->next_newest_s)
-		look->poll->next_newest_s = facts.modified_s;
+	note_time(look, &facts);
 	ldap_msgfree(message);
 	return 0;
 }
 
-static int ask_times(struct look *look, const char *name, const struct job_search *where)
+static int ask_times(struct look *look, enum kind kind)
 {
+	const struct job_search *where = where_are(look, kind);
 	AUTO(strbuf) struct strbuf filter = STRBUF(FILTER_MAX);
 	char *attributes[] = { (char *)TIME_ATTRIBUTE, NULL };
 
@@ -824,12 +875,40 @@ static int ask_times(struct look *look, const char *name, const struct job_searc
 	strbuf_putc(&filter, ')');
 	if (strbuf_failed(&filter))
 		return look_out_of_memory(look);
-	return ask(look, &(struct question){ .name = name,
+	return ask(look, &(struct question){ .name = name_of(kind),
 					     .base = where->base,
 					     .filter = strbuf_text(&filter),
 					     .scope = where->scope,
 					     .attributes = attributes,
 					     .take = take_time });
+}
+
+static int take_earlier(struct look *look, LDAPMessage *message, void *context)
+{
+	AUTO(strbuf) struct strbuf content = STRBUF(SIZE_MAX);
+	struct facts facts = facts_of(look->poll, look->follow->session, message, &content);
+	int status = 0;
+
+	(void)context;
+	if (facts.modified_s < look->now_s - SAME_TIME_S)
+		status = is_told(look, &content);
+	ldap_msgfree(message);
+	return status < 0 ? -1 : 0;
+}
+
+/*
+ * What is within the overlap now the full read tells. Else the first look would tell it again, or find a
+ * directory loaded in one go to have changed too much, and so after each full read.
+ */
+static int learn_earlier(struct look *look)
+{
+	if (ask_changed(look, PERSON, take_earlier) < 0 ||
+	    (look->follow->reader && ask_changed(look, GROUP, take_earlier) < 0))
+		return -1;
+	hash_table_destroy(look->poll->told);
+	look->poll->told = look->told;
+	look->told = NULL;
+	return 0;
 }
 
 /* Often something changed lately: then not everybody has to be asked. Our clock only guesses. */
@@ -841,13 +920,12 @@ static int find_newest(struct look *look)
 
 	for (size_t i = 0; i < ARRAY_LEN(windows_s) && poll->next_newest_s == 0; i++) {
 		poll->newest_s = job->now_s > windows_s[i] ? job->now_s - windows_s[i] : 0;
-		if (ask_times(look, "users", &job->users) < 0 ||
-		    (look->follow->reader && ask_times(look, "groups", &job->groups) < 0))
+		if (ask_times(look, PERSON) < 0 ||
+		    (look->follow->reader && ask_times(look, GROUP) < 0))
 			return -1;
 	}
 	poll->newest_s = poll->next_newest_s;
-	poll->blind = poll->newest_s == 0;
-	return 0;
+	return poll->newest_s > 0 ? learn_earlier(look) : 0;
 }
 
 /* What goes wrong before the full read is how the read went. */

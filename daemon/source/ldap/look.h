@@ -21,20 +21,21 @@ struct poll {
 	char identity[sizeof(((struct root *)0)->identity)];
 	const char *id_attribute;
 	bool by_usn;
-	bool blind; /* no times are shown to us */
+	bool shows_times; /* modifyTimestamp was seen */
 	uint64_t usn, next_usn;
 	int64_t newest_s, next_newest_s; /* modifyTimestamp; 0: none yet */
 	int64_t due_us;
+	bool catching_up; /* since the connection was lost */
 	/* Containers: those known, and those known by this name. */
 	struct hash_table *containers, *container_names;
-	struct hash_table *told; /* contents told in the last look */
+	struct hash_table *told; /* contents told in the last look, or by the full read */
 	struct dn_parents *parents;
 	struct strbuf scratch;
 };
 
 /* Before the full read: containers as they are. -1: the session's outcome says why. */
 int look_learn_containers(struct follow *follow);
-/* Before the full read: the newest modifyTimestamp, or that none is shown. -1 as above. */
+/* Before the full read: the newest modifyTimestamp and what has about that, or that none is shown. -1 as above. */
 int look_find_newest(struct follow *follow);
 /*
  * Tell what changed, and commit. -1 as a feed's functions: follow_lost, when a search failed and nothing was

@@ -5,8 +5,8 @@
  * - uSNChanged: the cursor is highestCommittedUSN as it was before the searches (what changed meanwhile comes
  *   again). It is good for one invocation of one server.
  * - modifyTimestamp: the cursor is the newest one met, less an overlap for what was being written, or
- *   is on its way between servers, with an earlier one. The server's clock counts, never ours. What comes
- *   again because of the overlap is known by its content and left out.
+ *   is on its way between servers, with an earlier one. The server's clock counts; by ours only times that are
+ *   still to come are left out. What comes again because of the overlap is known by its content.
  */
 #include "follow.h"
 
@@ -33,12 +33,18 @@ static int64_t poll_due_us(const struct follow *follow)
 	return poll->due_us;
 }
 
+/* Nothing tells when anything changed. */
+static bool is_blind(const struct poll *poll)
+{
+	return !poll->by_usn && !poll->shows_times;
+}
+
 static void poll_set_due(struct follow *follow)
 {
 	struct poll *poll = follow->feed;
 	int64_t pause_us = (int64_t)follow->job->poll_ms * 1000;
 
-	if (poll->blind && pause_us < BLIND_POLL_US)
+	if (is_blind(poll) && pause_us < BLIND_POLL_US)
 		pause_us = BLIND_POLL_US;
 	poll->due_us = clock_monotonic_us() + pause_us;
 }
@@ -144,6 +150,18 @@ static int read_usn(struct follow *follow, uint64_t *ret_usn)
 	return status < 0 ? follow_lost(follow, outcome.reason, "%s", outcome.detail) : 0;
 }
 
+/* The core waits for a batch after a lost connection, also for one with nothing in it. */
+static int catch_up(struct follow *follow)
+{
+	struct poll *poll = follow->feed;
+
+	if (!poll->catching_up)
+		return 0;
+	poll->catching_up = false;
+	output_begin_batch(follow->out);
+	return follow_commit(follow);
+}
+
 static int usn_tick(struct follow *follow)
 {
 	struct poll *poll = follow->feed;
@@ -160,7 +178,7 @@ static int usn_tick(struct follow *follow)
 	poll->next_usn = highest;
 	status = highest == poll->usn ? 0 : look_at_changes(follow);
 	poll_set_due(follow);
-	return status;
+	return status < 0 ? -1 : catch_up(follow);
 }
 
 static int timestamp_tick(struct follow *follow)
@@ -168,7 +186,7 @@ static int timestamp_tick(struct follow *follow)
 	struct poll *poll = follow->feed;
 	int status;
 
-	if (poll->blind)
+	if (is_blind(poll))
 		return follow_restart(follow, "no-timestamps",
 				      "the server shows no " TIME_ATTRIBUTE
 				      " to this account, so all is read anew");
@@ -176,7 +194,7 @@ static int timestamp_tick(struct follow *follow)
 	if (status == 0)
 		follow_pulse(follow);
 	poll_set_due(follow);
-	return status;
+	return status < 0 ? -1 : catch_up(follow);
 }
 
 static int poll_resume(struct follow *follow)
@@ -189,6 +207,7 @@ static int poll_resume(struct follow *follow)
 	poll->next_usn = poll->usn;
 	poll->next_newest_s = poll->newest_s;
 	poll->due_us = 0;
+	poll->catching_up = true;
 	return 0;
 }
 

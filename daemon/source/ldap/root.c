@@ -187,6 +187,8 @@ int root_read(struct session *session, struct root *ret_root)
 	if (read_entry(session, "", of_root, &root, &code) < 0)
 		return -1;
 	if (root.vendor == VENDOR_ACTIVE_DIRECTORY && root.service_name[0] != '\0') {
+		/* One name may stand for all domain controllers: which one it is, at least. */
+		snprintf(root.identity, sizeof(root.identity), "%s", root.service_name);
 		/* Without the right to read it: another invocation cannot be told from this one. */
 		if (read_entry(session, root.service_name, of_service, &root, &code) < 0)
 			return -1;
