@@ -485,10 +485,15 @@ static int keep_wants(struct group_reader *reading, struct known_group *known)
 
 static int keep_group(struct group_reader *reading, struct hash128 name, uint32_t group)
 {
+	bool again = find_known(reading) != NULL;
 	struct known_group *known = make_known(reading);
 
 	if (!known)
 		return out_of_memory(reading);
+	/* Under another name, or it would be a group that came twice: what it was stays in the closure. */
+	if (again && !reading->bad)
+		outcome_note(reading->session->outcome, "directory-changed",
+			     "a group was renamed while groups were read");
 	*known = (struct known_group){ .id = reading->id,
 				       .name = name,
 				       .group = group,

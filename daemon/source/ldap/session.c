@@ -375,7 +375,10 @@ static void disconnect(struct session *session)
 	/* A peer that does not read must not hold up the good-bye. */
 	if (session->broken && ldap_get_option(session->ld, LDAP_OPT_DESC, &fd) == 0 && fd >= 0)
 		shutdown(fd, SHUT_RDWR);
+	/* A bind that was never answered is still kept there, with its password. */
+	wipe_freed = true;
 	ldap_unbind_ext(session->ld, NULL, NULL);
+	wipe_freed = false;
 	session->ld = NULL;
 }
 

@@ -97,14 +97,28 @@ static void drop_waiting(struct sync *sync)
 	sync->count = sync->bytes = 0;
 }
 
+static size_t size_of_info(const struct follow *follow, LDAPMessage *message)
+{
+	struct berval *value = NULL;
+	size_t size = 0;
+
+	if (ldap_parse_intermediate(follow->session->ld, message, NULL, &value, NULL, 0) ==
+		    LDAP_SUCCESS &&
+	    value)
+		size = value->bv_len;
+	ber_bvfree(value);
+	return size;
+}
+
 static size_t size_of(const struct follow *follow, LDAPMessage *message)
 {
 	struct berval dn;
 	BerElement *ber = NULL;
 	ber_len_t size = 0;
 
-	if (ldap_msgtype(message) == LDAP_RES_SEARCH_ENTRY &&
-	    ldap_get_dn_ber(follow->session->ld, message, &ber, &dn) == LDAP_SUCCESS)
+	if (ldap_msgtype(message) == LDAP_RES_INTERMEDIATE)
+		return size_of_info(follow, message);
+	if (ldap_get_dn_ber(follow->session->ld, message, &ber, &dn) == LDAP_SUCCESS)
 		ber_get_option(ber, LBER_OPT_BER_TOTAL_BYTES, &size);
 	if (ber)
 		ber_free(ber, 0);
@@ -716,13 +730,19 @@ static int read_one(struct follow *follow, struct sync_search *search)
 	return search->kind == OF_GROUPS ? group_reader_end(follow->reader, search->partial) : 0;
 }
 
+/* Before this search: of branches nothing is. */
+static bool nothing_told(const struct sync *sync, size_t search)
+{
+	return search == 0 || sync->searches[search].kind == OF_BRANCHES;
+}
+
 static int read_all(struct follow *follow)
 {
 	struct sync *sync = sync_of(follow);
 
 	for (size_t i = 0; i < sync->search_count; i++) {
 		if (read_one(follow, &sync->searches[i]) < 0)
-			return sync->searches[i].refused && i == 0 ? 1 : -1;
+			return sync->searches[i].refused && nothing_told(sync, i) ? 1 : -1;
 	}
 	committed(follow);
 	return 0;
