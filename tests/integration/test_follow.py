@@ -568,6 +568,28 @@ def test_sync_of_one_person(bridge, directory):
     assert missing.returncode == 1
 
 
+def test_sync_of_one_person_where_nothing_follows(directory):
+    """One look at the directory for one person: changed, gone, and there again; nobody else is touched."""
+    text = config(directory.url, password=directory.password_file, more="interval: 0")
+    with Followed(text.replace("mode: auto", "mode: off")) as bridge:
+        assert bridge.ctl("sync", "corp")["state"] == "done"
+        directory.modify(attribute("u5", "add: title\ntitle: engineer\n-"))
+        directory.modify(attribute("u6", "add: title\ntitle: engineer\n-"))
+        directory.modify(membership("sales", "add", "u5"))
+        run = bridge.ctl("sync", "--user", "u5")
+        assert run["state"] == "done", run
+        assert bridge.roles("u5") == {"support", "sales"} and bridge.roles("u6") == set()
+        disable(directory, "u5")
+        assert bridge.ctl("sync", "--user", "u5")["state"] == "done" and bridge.shown("u5")["disabled"]
+        directory.delete(f"uid=u7,{PEOPLE}")
+        assert bridge.ctl("sync", "--user", "u7")["state"] == "done"
+        assert bridge.shown("u7")["disabled"] and not bridge.shown("u8")["disabled"]
+        directory.stop()
+        assert bridge.answer("sync", "--user", "u6")["state"] == "failed"
+        assert not bridge.shown("u6")["disabled"]
+        assert bridge.run("sync", "--user", "nobody").returncode == 1
+
+
 def test_sync_without_a_server(directory):
     url = f"ldap://127.0.0.1:{free_port()}"
     with Followed(config(url, password=directory.password_file)) as bridge:
