@@ -377,6 +377,10 @@ struct seen {
 	const char *fetch;
 	size_t wished;
 	size_t wish_after; /* size of the log from which on wishes are told */
+	const char *wanted[4];
+	size_t wanted_told;
+	unsigned busy;	    /* so often the intake is not ready for a run's end */
+	bool until_resumed; /* and as long as nothing was reconnected */
 	struct follow_state state;
 	char problem[512], identity[64];
 	int wake_fd;
@@ -452,6 +456,20 @@ static int see_end(void *context, const struct read_result *result, struct err *
 	return note(context, err, "e:%s", result->reason);
 }
 
+static int see_ready(void *context, struct err *err)
+{
+	struct seen *seen = context;
+
+	if (seen->fail_at && strcmp(seen->fail_at, "ready") == 0)
+		return note(seen, err, "ready");
+	if (seen->until_resumed)
+		return seen->state.reconnects > 0;
+	if (seen->busy == 0)
+		return 1;
+	seen->busy--;
+	return 0;
+}
+
 static void see_fetched(void *context)
 {
 	note(context, NULL, "f");
@@ -492,6 +510,15 @@ static enum follow_wish see_wish(void *context, const char **ret_key)
 		return FOLLOW_ON;
 	*ret_key = seen->fetch;
 	return seen->wishes[seen->wished++];
+}
+
+static const char *see_wanted(void *context)
+{
+	struct seen *seen = context;
+
+	if (seen->log.size < seen->wish_after || seen->wanted_told >= ARRAY_LEN(seen->wanted))
+		return NULL;
+	return seen->wanted[seen->wanted_told++];
 }
 
 static void *accept_all(void *context)
@@ -586,11 +613,13 @@ static void follow(const char *script, struct seen *seen, const struct located *
 					      .groups = see_groups,
 					      .gone = see_gone,
 					      .end = see_end,
+					      .ready = see_ready,
 					      .fetched = see_fetched,
 					      .abort = see_abort,
 					      .state = see_state,
 					      .cancelled = see_cancelled,
 					      .wish = see_wish,
+					      .wanted = see_wanted,
 					      .wake_fd = seen->wake_fd };
 	struct err err = { 0 };
 
@@ -709,6 +738,8 @@ static void test_failed_callbacks(void **state)
 		{ "quiet", "E", "F a g5 g3 # F b g5 g3 E " },
 		{ "changes", "C", "F a g5 g3 E # F a g5 g3 E C b a=3,5 -c q g5 . " },
 		{ "changes", "-c", "F a g5 g3 E C b a=3,5 # ! F a g5 g3 E C b a=3,5 -c q g5 . " },
+		{ "changes", "ready",
+		  "F a g5 g3 E C b a=3,5 -c q g5 # ! F a g5 g3 E C b a=3,5 -c q g5 . " },
 		{ "changes", ".",
 		  "F a g5 g3 E C b a=3,5 -c q g5 # F a g5 g3 E C b a=3,5 -c q g5 . " },
 	};
@@ -788,6 +819,60 @@ static void test_wishes(void **state)
 	strbuf_finish(&fetch.log);
 	strbuf_finish(&nobody.log);
 	close(full.wake_fd);
+}
+
+static bool told_wanted(struct seen *seen)
+{
+	const char *log = strbuf_text(&seen->log);
+
+	return strstr(log, "d ") && strstr(log, "x ") && log[seen->log.size - 2] == '.';
+}
+
+/* Others who are to be told as a whole, in one go; and somebody asked for, whose answer is their own. */
+static void test_wanted(void **state)
+{
+	const struct located server = text(url);
+	struct seen seen = { .until = told_wanted,
+			     .wanted = { "d", "nobody", "x" },
+			     .wish_after = strlen("F a g5 g3 E "),
+			     .wake_fd = -1 };
+	struct seen both = { .until = told_wanted,
+			     .wanted = { "d" },
+			     .wishes = { FOLLOW_FETCH },
+			     .fetch = "x",
+			     .wish_after = strlen("F a g5 g3 E "),
+			     .wake_fd = -1 };
+
+	(void)state;
+	follow("fetch", &seen, &server, 1, 3600);
+	assert_null(strstr(strbuf_text(&seen.log), "nobody"));
+	assert_null(strstr(strbuf_text(&seen.log), "f "));
+	assert_int_equal(seen.wanted_told, 4);
+	assert_int_equal(seen.state.restarts, 0);
+	follow("fetch", &both, &server, 1, 3600);
+	assert_non_null(strstr(strbuf_text(&both.log), "C f x . "));
+	strbuf_finish(&seen.log);
+	strbuf_finish(&both.log);
+}
+
+/* A run whose end would wait stays open: what comes meanwhile joins it, also over another connection. */
+static void test_postponed(void **state)
+{
+	const struct located server = text(url);
+	struct seen many = { .expected = "F a g5 g3 E C b c d . ", .busy = 5, .wake_fd = -1 };
+	struct seen cut = { .expected = "F a g5 g3 E C b d . ",
+			    .until_resumed = true,
+			    .wake_fd = -1 };
+
+	(void)state;
+	follow("many", &many, &server, 1, 3600);
+	assert_string_equal(strbuf_text(&many.log), many.expected);
+	assert_int_equal(many.busy, 0);
+	follow("cut", &cut, &server, 1, 3600);
+	assert_string_equal(strbuf_text(&cut.log), cut.expected);
+	assert_int_equal(cut.state.reconnects, 1);
+	strbuf_finish(&many.log);
+	strbuf_finish(&cut.log);
 }
 
 /* The file is another one when the connection is lost: another worker has to read it. */
@@ -872,6 +957,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_memory_fails_once),
 		cmocka_unit_test(test_interval),
 		cmocka_unit_test(test_wishes),
+		cmocka_unit_test(test_wanted),
+		cmocka_unit_test(test_postponed),
 		cmocka_unit_test(test_replaced_password),
 		cmocka_unit_test(test_cancelled_soon),
 		cmocka_unit_test(test_backoff),
