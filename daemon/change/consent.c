@@ -220,11 +220,5 @@ int plan_apply(struct changer *changer, const struct actor *actor, const char *i
 		changer_bulk_end(changer);
 	}
 	report.duration_ms = (clock_monotonic_us() - begun_us) / 1000;
-	if (result == 0 && ret_report) {
-		run_report_finish(ret_report);
-		*ret_report = report;
-		return 0;
-	}
-	run_report_finish(&report);
-	return result;
+	return report_give(&report, result, ret_report);
 }

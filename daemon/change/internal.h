@@ -587,5 +587,7 @@ int report_conflict(struct run_report *report, const struct person_change *chang
 		    const char *before, const char *after, const char *why, struct err *err);
 /* Who watches the one, watches the other; from may be NULL. */
 void report_watch(struct run_report *report, const struct run_report *from);
+/* The end of a run that ended so: to who asked (or NULL), when it went well; freed otherwise. Returns result. */
+int report_give(struct run_report *report, int result, struct run_report *ret_report);
 
 #endif

@@ -221,13 +221,7 @@ int changer_reload(struct changer *changer, struct setup *setup, const struct ac
 	result = reload_with_bulk(changer, setup, actor, &report, err);
 	changer_bulk_end(changer);
 	report.duration_ms = (clock_monotonic_us() - begun_us) / 1000;
-	if (result == 0 && ret_report) {
-		run_report_finish(ret_report);
-		*ret_report = report;
-		return 0;
-	}
-	run_report_finish(&report);
-	return result;
+	return report_give(&report, result, ret_report);
 }
 
 /* --- releasing a rule whose group vanished --- */
@@ -360,13 +354,7 @@ int change_rule_release(struct changer *changer, const struct actor *actor, cons
 		changer_bulk_end(changer);
 	}
 	setup_release(&setup->setup);
-	if (result == 0 && ret_report) {
-		run_report_finish(ret_report);
-		*ret_report = report;
-		return 0;
-	}
-	run_report_finish(&report);
-	return result;
+	return report_give(&report, result, ret_report);
 }
 
 /* --- expiry --- */

@@ -32,6 +32,17 @@ void report_watch(struct run_report *report, const struct run_report *from)
 	report->progress_context = from ? from->progress_context : NULL;
 }
 
+int report_give(struct run_report *report, int result, struct run_report *ret_report)
+{
+	if (result == 0 && ret_report) {
+		run_report_finish(ret_report);
+		*ret_report = *report;
+	} else {
+		run_report_finish(report);
+	}
+	return result;
+}
+
 static int add_line(struct run_report *report, const struct report_change *line, struct err *err)
 {
 	report->changes_total++;
