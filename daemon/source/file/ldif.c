@@ -220,6 +220,17 @@ static bool split_line(struct ldif *ldif, const struct line *line, struct attrva
 	return true;
 }
 
+static bool is_text(struct ldif *ldif, const struct line *line, const struct attrval *a)
+{
+	if (text_is_utf8(a->value, a->size))
+		return true;
+	note_problem(ldif, line->number,
+		     memchr(a->value, '\0', a->size) ? "nul-byte" : "invalid-utf8",
+		     "the value of '%.*s' is not UTF-8 text",
+		     a->name_size > 64 ? 64 : (int)a->name_size, a->name);
+	return false;
+}
+
 /* The value's bytes; false: a problem was noted. */
 static bool read_value(struct ldif *ldif, const struct line *line, struct attrval *a)
 {
@@ -229,15 +240,8 @@ static bool read_value(struct ldif *ldif, const struct line *line, struct attrva
 			     a->name_size > 64 ? 64 : (int)a->name_size, a->name);
 		return false;
 	}
-	if (!a->decoded) {
-		if (text_is_utf8(a->value, a->size))
-			return true;
-		note_problem(ldif, line->number,
-			     memchr(a->value, '\0', a->size) ? "nul-byte" : "invalid-utf8",
-			     "the value of '%.*s' is not UTF-8 text",
-			     a->name_size > 64 ? 64 : (int)a->name_size, a->name);
-		return false;
-	}
+	if (!a->decoded)
+		return is_text(ldif, line, a);
 	while (a->size > 0 && a->value[a->size - 1] == ' ')
 		a->size--;
 	if (base64_decode(a->value, a->size, &ldif->decoded) < 0) {
@@ -253,13 +257,7 @@ static bool read_value(struct ldif *ldif, const struct line *line, struct attrva
 /* A base64 value that is used must be text as well. */
 static bool check_text(struct ldif *ldif, const struct line *line, const struct attrval *a)
 {
-	if (!a->decoded || text_is_utf8(a->value, a->size))
-		return true;
-	note_problem(ldif, line->number,
-		     memchr(a->value, '\0', a->size) ? "nul-byte" : "invalid-utf8",
-		     "the value of '%.*s' is not UTF-8 text",
-		     a->name_size > 64 ? 64 : (int)a->name_size, a->name);
-	return false;
+	return !a->decoded || is_text(ldif, line, a);
 }
 
 /* --- lines of an entry --- */
