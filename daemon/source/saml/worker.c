@@ -298,20 +298,30 @@ static struct judge judge_for(const struct state *state, const struct party *par
 	return judge;
 }
 
+/* A message that is to be judged, and whom it is for. As a job ends. */
+static int read_question(struct state *state, struct reader *in, struct saml_receive_job *job,
+			 struct party **ret_party, struct err *err)
+{
+	struct wire read = { .in = in, .arena = state->job };
+
+	wire_receive_job(&read, job);
+	if (wire_done(&read, "job", err) < 0)
+		return 1;
+	return find_party(state, job->question.provider, ret_party, err);
+}
+
 static int job_verify(struct state *state, struct reader *in, struct err *err)
 {
-	struct wire read = { .in = in, .arena = state->job }, write = wire_out(state);
+	struct wire write = wire_out(state);
 	struct saml_receive_job job = { 0 };
 	struct saml_verdict verdict = { 0 };
 	struct party *party = NULL;
 	size_t begin;
 	int status;
 
-	wire_receive_job(&read, &job);
-	if (wire_done(&read, "job", err) < 0)
-		return 1;
-	if (find_party(state, job.question.provider, &party, err) < 0)
-		return -1;
+	status = read_question(state, in, &job, &party, err);
+	if (status != 0)
+		return status;
 	if (party->provider->idp) {
 		struct judge judge = judge_for(state, party);
 		status = judge_response(&judge, &party->judged, &job.question, &job.message,
@@ -332,18 +342,16 @@ static int job_verify(struct state *state, struct reader *in, struct err *err)
 
 static int job_logout_receive(struct state *state, struct reader *in, struct err *err)
 {
-	struct wire read = { .in = in, .arena = state->job }, write = wire_out(state);
+	struct wire write = wire_out(state);
 	struct saml_receive_job job = { 0 };
 	struct saml_logout_verdict verdict = { 0 };
 	struct party *party = NULL;
 	size_t begin;
 	int status;
 
-	wire_receive_job(&read, &job);
-	if (wire_done(&read, "job", err) < 0)
-		return 1;
-	if (find_party(state, job.question.provider, &party, err) < 0)
-		return -1;
+	status = read_question(state, in, &job, &party, err);
+	if (status != 0)
+		return status;
 	if (party->provider->idp) {
 		struct judge judge = judge_for(state, party);
 		status = judge_logout(&judge, &party->judged, &job.question, &job.message,
