@@ -6,6 +6,8 @@
  * Attributes asked for are gathered in slots, one per distinct name. A
  * description with options that nobody asked for ("cn;lang-de", sent for "cn") is
  * another attribute and is left out.
+ *
+ * Who is known from one entry to the next is in people_known.c.
  */
 #include "people.h"
 
@@ -21,76 +23,12 @@
 #include "../directory.h"
 #include "../disabled.h"
 #include "entry.h"
+#include "people_state.h"
 #include "primary.h"
-#include "index.h"
 
 #define VALUE_MAX (1024u * 1024)
-#define KEY_MAX 1024u
 #define PEOPLE_MAX (1u << 28)
-/* Upper bounds of what a record adds to the bytes of its texts: head, and per text or list. */
-#define HEAD_OVERHEAD 64
-#define TEXT_OVERHEAD 10
-
-struct slot {
-	const char *name;
-	size_t size;
-	enum { VALUE_TEXT, VALUE_GUID, VALUE_SID } form;
-	bool wanted;	       /* goes into the record, so its values must be text */
-	bool present;	       /* in this entry */
-	size_t first;	       /* of its values in people.gathered */
-	struct berval *values; /* these, once all are gathered */
-	size_t count;
-};
-
-struct marker {
-	struct disabled_marker rule;
-	size_t slot;
-};
-
-struct people {
-	struct session *session;
-	struct canaries *canaries;
-	struct groupings *groupings; /* NULL: no groups wanted */
-	struct search search;
-	char **request;
-	struct slot *slots;
-	size_t slot_count,
-		next_slot; /* servers send attributes in the same order again and again */
-	size_t key_slot, uid_slot, id_slot, sid_slot, primary_slot;
-	bool uses_uid;	     /* memberUid may name users */
-	bool uses_primary;   /* primaryGroupID may name a group */
-	bool has_id;	     /* id_slot is asked for */
-	struct index *index; /* who is known; NULL: nobody asks later */
-	const char *id_attribute;
-	bool following;		/* the read is over: entries come one by one */
-	size_t *attribute_slot; /* for each of job->attributes */
-	struct marker *markers;
-	size_t marker_count;
-	struct hash_table *keys; /* seen in this read */
-	struct dn_parents *parents;
-	struct strbuf scratch, dn, key, guids;
-	size_t names_bound;	 /* what the names of attributes add to a record at most */
-	struct berval *gathered; /* the values of the entry at hand */
-	size_t gathered_count, gathered_capacity;
-	/* Grown to the longest list met. */
-	const char **values;
-	size_t *sizes, list_capacity;
-	struct hash128 *names; /* the entry's, as members' lists have them */
-	size_t name_count, name_capacity;
-	struct hash128 id; /* the entry's, when there is an index */
-	uint32_t known;	   /* in the index */
-	bool taken;	   /* another entry had its key first */
-	bool conflict;	   /* more than one entry has a say about a key: see people_take */
-	bool stranger;	   /* not the entry that is known by its key: nothing is told of it */
-};
-
-/* Why an entry is quarantined; reason NULL: it is fine. */
-struct problem {
-	const char *reason;
-	char detail[256];
-};
-
-static int out_of_memory(struct people *people)
+int people_out_of_memory(struct people *people)
 {
 	outcome_note(people->session->outcome, "out-of-memory", "no memory for the users");
 	return -1;
@@ -122,7 +60,7 @@ static int prepare_slots(struct people *people, const struct job *job)
 	people->attribute_slot = alloc_zeroed(job->attribute_count + 1, sizeof(size_t));
 	people->markers = alloc_zeroed(job->disabled.count + 1, sizeof(*people->markers));
 	if (!people->slots || !people->attribute_slot || !people->markers)
-		return out_of_memory(people);
+		return people_out_of_memory(people);
 	people->key_slot = slot_for(people, job->key, strlen(job->key));
 	for (size_t i = 0; i < job->attribute_count; i++) {
 		const char *from = job->attributes[i].from;
@@ -160,11 +98,11 @@ static int prepare_request(struct people *people)
 {
 	people->request = alloc_zeroed(people->slot_count + 1, sizeof(*people->request));
 	if (!people->request)
-		return out_of_memory(people);
+		return people_out_of_memory(people);
 	for (size_t i = 0; i < people->slot_count; i++) {
 		people->request[i] = strndup(people->slots[i].name, people->slots[i].size);
 		if (!people->request[i])
-			return out_of_memory(people);
+			return people_out_of_memory(people);
 	}
 	return 0;
 }
@@ -190,7 +128,7 @@ struct people *people_create(struct session *session, struct canaries *canaries,
 	people->keys = index ? NULL : hash_table_create(1024, PEOPLE_MAX);
 	people->parents = dn_parents_create();
 	if ((!people->keys && !index) || !people->parents) {
-		out_of_memory(people);
+		people_out_of_memory(people);
 	} else if (prepare_slots(people, session->job) == 0 && prepare_request(people) == 0) {
 		people->search = (struct search){ .session = session,
 						  .what = &session->job->users,
@@ -295,7 +233,7 @@ static int gather_values(struct people *people, struct slot *slot, struct attrib
 	if (needed > people->gathered_capacity) {
 		void *larger = alloc_resize(people->gathered, 2 * needed * sizeof(struct berval));
 		if (!larger)
-			return out_of_memory(people);
+			return people_out_of_memory(people);
 		people->gathered = larger;
 		people->gathered_capacity = 2 * needed;
 	}
@@ -406,71 +344,6 @@ static void take_key(struct people *people, struct problem *problem)
 	lower_uuid(&people->key);
 }
 
-/* Is the entry at hand known to be this person's? One whose name is not known is. */
-static bool is_known_as(struct people *people, uint32_t person)
-{
-	const struct hash128 *names;
-	size_t count;
-
-	if (index_names(people->index, person, &names, &count) < 0)
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		if (hash128_equal(names[i], people->names[0]))
-			return true;
-	}
-	return count == 0 || people->name_count == 0;
-}
-
-/*
- * What came of a search by key and does not say its id. Two entries may have that key, and then
- * it may be the one that does not count; it may also have been renamed, which the feed has yet to tell.
- */
-static void take_id_by_key(struct people *people, uint32_t person)
-{
-	people->id = index_id(people->index, person);
-	people->stranger = !is_known_as(people, person);
-	if (people->stranger &&
-	    !index_has_duplicate(people->index, people->key.data, people->key.size))
-		people->conflict = true;
-}
-
-/*
- * Who this entry is: as the feed says, or by its own attribute. One that came without it is
- * known by key or name.
- */
-static void take_id(struct people *people, const struct hash128 *id)
-{
-	const struct slot *slot = &people->slots[people->id_slot];
-	uint32_t person = index_find_key(people->index, people->key.data, people->key.size);
-
-	if (id)
-		people->id = *id;
-	else if (people->has_id && slot->count == 1)
-		people->id = fingerprint128(slot->values[0].bv_val, slot->values[0].bv_len);
-	else if (person)
-		take_id_by_key(people, person);
-	else if (people->key.size > 0)
-		people->id = fingerprint128(people->key.data, people->key.size);
-	else
-		people->id = people->names[0];
-	people->known = index_find(people->index, people->id);
-}
-
-/*
- * Of two entries with one key the first counts. Whose it is when that changes only a full read
- * can tell.
- */
-static bool key_is_taken(struct people *people)
-{
-	uint32_t owner = index_find_key(people->index, people->key.data, people->key.size);
-	bool taken = owner != 0 && owner != people->known;
-	unsigned flags = people->known ? index_flags(people->index, people->known) : 0;
-
-	if (taken != ((flags & INDEX_DUPLICATE) != 0))
-		people->conflict = true;
-	return taken;
-}
-
 static int check_key_is_new(struct people *people, struct problem *problem)
 {
 	struct hash128 name = fingerprint128(people->key.data, people->key.size);
@@ -481,11 +354,11 @@ static int check_key_is_new(struct people *people, struct problem *problem)
 		return 0;
 	canaries_see(people->canaries, name);
 	if (people->index) {
-		people->taken = key_is_taken(people);
+		people->taken = people_key_is_taken(people);
 	} else {
 		int added = hash_table_put(people->keys, name, &slot);
 		if (added < 0)
-			return out_of_memory(people);
+			return people_out_of_memory(people);
 		people->taken = added == 0;
 	}
 	if (people->taken)
@@ -510,14 +383,14 @@ static int take_dn(struct people *people, const struct entry *entry, struct prob
 	if (dn_fingerprint(people->parents, entry->dn.bv_val, entry->dn.bv_len, &people->scratch,
 			   &name, &err) < 0) {
 		if (err.code != ERR_INVALID)
-			return out_of_memory(people);
+			return people_out_of_memory(people);
 		problem_set(problem, "invalid-dn", "%s", err.text);
 		return 0;
 	}
 	canaries_see(people->canaries, name);
 	people->names[people->name_count++] = name;
 	strbuf_append(&people->dn, entry->dn.bv_val, entry->dn.bv_len);
-	return strbuf_failed(&people->dn) ? out_of_memory(people) : 0;
+	return strbuf_failed(&people->dn) ? people_out_of_memory(people) : 0;
 }
 
 /* --- values --- */
@@ -586,7 +459,7 @@ static int make_lists(struct people *people, size_t count)
 	if (sizes)
 		people->sizes = sizes;
 	if (!values || !sizes)
-		return out_of_memory(people);
+		return people_out_of_memory(people);
 	people->list_capacity = 2 * count;
 	return 0;
 }
@@ -599,7 +472,7 @@ static int write_attribute(struct people *people, const char *name, const struct
 	/* Room first: the texts must not move once they are pointed at. */
 	if (slot->form != VALUE_TEXT &&
 	    !strbuf_reserve(&people->guids, slot->count * form_size(slot)))
-		return out_of_memory(people);
+		return people_out_of_memory(people);
 	for (size_t i = 0; i < slot->count; i++) {
 		people->values[i] = slot->values[i].bv_val;
 		people->sizes[i] = slot->values[i].bv_len;
@@ -628,7 +501,7 @@ static int take_uids(struct people *people)
 				     &people->names[people->name_count], &err) == 0)
 			people->name_count++;
 		else if (err.code != ERR_INVALID)
-			return out_of_memory(people);
+			return people_out_of_memory(people);
 	}
 	return 0;
 }
@@ -660,7 +533,7 @@ static int begin_names(struct people *people)
 	if (most > people->name_capacity) {
 		names = alloc_resize(people->names, 2 * most * sizeof(*people->names));
 		if (!names)
-			return out_of_memory(people);
+			return people_out_of_memory(people);
 		people->names = names;
 		people->name_capacity = 2 * most;
 	}
@@ -668,7 +541,7 @@ static int begin_names(struct people *people)
 	return 0;
 }
 
-static int effective_groups(struct people *people, const struct hash128 *names, size_t count,
+int people_effective_groups(struct people *people, const struct hash128 *names, size_t count,
 			    struct closure_answer *ret_answer)
 {
 	if (!people->groupings) {
@@ -676,65 +549,9 @@ static int effective_groups(struct people *people, const struct hash128 *names, 
 		return 0;
 	}
 	if (closure_user(people->groupings->closure, names, count, NULL, 0, ret_answer, NULL) < 0)
-		return out_of_memory(people);
+		return people_out_of_memory(people);
 	ret_answer->complete &= people->groupings->complete;
 	return 0;
-}
-
-/* --- who is known --- */
-
-static bool same_groups(const uint32_t *before, size_t before_count,
-			const struct closure_answer *after)
-{
-	return before_count == after->count &&
-	       (after->count == 0 ||
-		memcmp(before, after->ids, after->count * sizeof(*after->ids)) == 0);
-}
-
-/* 1: these are other groups than those told last, and are told from now on. */
-static int change_groups(struct people *people, uint32_t person, const struct closure_answer *after)
-{
-	const uint32_t *before;
-	size_t count;
-
-	if (index_groups(people->index, person, &before, &count) < 0)
-		return out_of_memory(people);
-	if (same_groups(before, count, after))
-		return 0;
-	if (groupings_count(people->groupings, before, count, after->ids, after->count) < 0 ||
-	    index_set_groups(people->index, person, after->ids, after->count) < 0)
-		return out_of_memory(people);
-	return 1;
-}
-
-/* A known person has another key now: to the core that is another person. */
-static int leave_key(struct people *people)
-{
-	struct output *out = people->session->out;
-	size_t size;
-	const char *key;
-
-	if (!people->known || people->key.size == 0 ||
-	    (index_flags(people->index, people->known) & INDEX_DUPLICATE))
-		return 0;
-	key = index_key(people->index, people->known, &size);
-	if (size == 0 || (size == people->key.size && memcmp(key, people->key.data, size) == 0))
-		return 0;
-	if (index_has_duplicate(people->index, key, size))
-		people->conflict = true;
-	key_encode(PROTOCOL_GONE, key, size, &out->frames);
-	out->changes++;
-	return strbuf_failed(&out->frames) ? out_of_memory(people) : 0;
-}
-
-/* groups NULL: as they were. */
-static int remember(struct people *people, unsigned flags, const struct closure_answer *groups)
-{
-	people->known = index_put(people->index, people->id, people->key.data, people->key.size,
-				  people->names, people->name_count, flags);
-	if (!people->known)
-		return out_of_memory(people);
-	return groups && change_groups(people, people->known, groups) < 0 ? -1 : 0;
 }
 
 /* --- one entry: give out --- */
@@ -761,7 +578,7 @@ static int write_record(struct people *people, const struct closure_answer *grou
 	message_end(frames, begin);
 	people->session->out->entries++;
 	people->session->out->changes++;
-	return strbuf_failed(frames) ? out_of_memory(people) : 0;
+	return strbuf_failed(frames) ? people_out_of_memory(people) : 0;
 }
 
 static int give_out(struct people *people, struct problem *problem)
@@ -769,7 +586,7 @@ static int give_out(struct people *people, struct problem *problem)
 	struct closure_answer groups;
 	size_t bound;
 
-	if (effective_groups(people, people->names, people->name_count, &groups) < 0)
+	if (people_effective_groups(people, people->names, people->name_count, &groups) < 0)
 		return -1;
 	bound = record_bound(people) + groups.count * TEXT_OVERHEAD;
 	if (bound > RECORD_MAX) {
@@ -777,11 +594,11 @@ static int give_out(struct people *people, struct problem *problem)
 		return 0;
 	}
 	output_make_room(people->session->out, bound + KEY_MAX + 2 * MESSAGE_HEADER_SIZE);
-	if (people->index && leave_key(people) < 0)
+	if (people->index && people_leave_key(people) < 0)
 		return -1;
 	if (write_record(people, &groups) < 0)
 		return -1;
-	return people->index ? remember(people, 0, &groups) : 0;
+	return people->index ? people_remember(people, 0, &groups) : 0;
 }
 
 static int take_user(struct people *people, struct entry *entry, const struct hash128 *id,
@@ -793,7 +610,7 @@ static int take_user(struct people *people, struct entry *entry, const struct ha
 	take_primary(people, problem);
 	take_key(people, problem);
 	if (people->index)
-		take_id(people, id);
+		people_identify(people, id);
 	if (people->stranger)
 		return 0;
 	if (check_key_is_new(people, problem) < 0)
@@ -805,26 +622,13 @@ static int take_user(struct people *people, struct entry *entry, const struct ha
 	return problem->reason ? 0 : give_out(people, problem);
 }
 
-/* An entry whose key cannot be read is the person it was: frozen, not gone. */
-static int keep_old_key(struct people *people)
-{
-	size_t size;
-	const char *key;
-
-	if (people->key.size > 0 || !people->known)
-		return 0;
-	key = index_key(people->index, people->known, &size);
-	strbuf_append(&people->key, key, size);
-	return strbuf_failed(&people->key) ? out_of_memory(people) : 0;
-}
-
 static int quarantine(struct people *people, const struct entry *entry,
 		      const struct problem *problem)
 {
 	unsigned flags = INDEX_QUARANTINED | (people->taken ? INDEX_DUPLICATE : 0);
 
-	if (people->index && (keep_old_key(people) < 0 || leave_key(people) < 0 ||
-			      remember(people, flags, NULL) < 0))
+	if (people->index && (people_keep_old_key(people) < 0 || people_leave_key(people) < 0 ||
+			      people_remember(people, flags, NULL) < 0))
 		return -1;
 	output_quarantine(people->session->out, entry->dn.bv_val, entry->dn.bv_len,
 			  strbuf_text(&people->key), strbuf_text(&people->dn), problem->reason,
@@ -838,11 +642,11 @@ static int take_id_alone(struct people *people, const struct hash128 *id)
 	if (begin_names(people) < 0)
 		return -1;
 	if (people->index)
-		take_id(people, id);
+		people_identify(people, id);
 	return 0;
 }
 
-static int take_message(struct people *people, const struct hash128 *id, LDAPMessage *message)
+int people_take_message(struct people *people, const struct hash128 *id, LDAPMessage *message)
 {
 	struct problem problem = { 0 };
 	struct entry entry;
@@ -886,93 +690,4 @@ int people_read(struct people *people)
 			return -1;
 	}
 	return people->session->out->failed ? -1 : 0;
-}
-
-/* --- one by one --- */
-
-void people_follow(struct people *people)
-{
-	people->following = true;
-	search_finish(&people->search);
-}
-
-int people_take(struct people *people, const struct hash128 *id, LDAPMessage *message)
-{
-	if (take_message(people, id, message) < 0)
-		return -1;
-	return people->following && people->conflict ? 1 : 0;
-}
-
-uint32_t people_last(const struct people *people)
-{
-	return people->known;
-}
-
-int people_tell_groups(struct people *people, uint32_t person)
-{
-	struct output *out = people->session->out;
-	struct closure_answer answer;
-	struct protocol_groups groups;
-	const struct hash128 *names;
-	size_t count;
-	int changed;
-
-	if (index_flags(people->index, person) & (INDEX_QUARANTINED | INDEX_DUPLICATE))
-		return 0;
-	if (index_names(people->index, person, &names, &count) < 0)
-		return out_of_memory(people);
-	if (effective_groups(people, names, count, &answer) < 0)
-		return -1;
-	changed = change_groups(people, person, &answer);
-	if (changed <= 0)
-		return changed;
-	groups = (struct protocol_groups){ .complete = answer.complete,
-					   .ids = answer.ids,
-					   .count = answer.count };
-	groups.key = index_key(people->index, person, &groups.key_size);
-	output_make_room(out, KEY_MAX + answer.count * TEXT_OVERHEAD + HEAD_OVERHEAD);
-	groups_encode(&groups, &out->frames);
-	out->changes++;
-	output_pulse(out);
-	return strbuf_failed(&out->frames) ? out_of_memory(people) : 0;
-}
-
-bool people_is_canary(struct people *people, uint32_t person)
-{
-	const struct hash128 *names;
-	size_t count, size;
-	const char *key = index_key(people->index, person, &size);
-
-	if (canaries_have(people->canaries, fingerprint128(key, size)))
-		return true;
-	if (index_names(people->index, person, &names, &count) < 0)
-		return true;
-	for (size_t i = 0; i < count; i++) {
-		if (canaries_have(people->canaries, names[i]))
-			return true;
-	}
-	return false;
-}
-
-int people_gone(struct people *people, uint32_t person)
-{
-	static const struct closure_answer none = { .complete = true };
-	struct output *out = people->session->out;
-	bool duplicate = index_flags(people->index, person) & INDEX_DUPLICATE;
-	size_t size;
-	const char *key = index_key(people->index, person, &size);
-
-	if (!duplicate && index_has_duplicate(people->index, key, size))
-		return 1;
-	if (size > 0 && !duplicate) {
-		output_make_room(out, KEY_MAX + HEAD_OVERHEAD);
-		key_encode(PROTOCOL_GONE, key, size, &out->frames);
-		out->changes++;
-		output_pulse(out);
-	}
-	/* Moves the key. */
-	if (change_groups(people, person, &none) < 0)
-		return -1;
-	index_remove(people->index, person);
-	return strbuf_failed(&out->frames) ? out_of_memory(people) : 0;
 }
