@@ -172,7 +172,7 @@ static int feed_begin(void *context, bool full, struct err *err)
 	const struct actor actor = actor_of(followed, full);
 	const char *name = followed->source->name.text;
 
-	/* A dry run has the source for the moment: what changed is not lost by waiting. */
+	/* A read from before it was followed may have the source: what changed is not lost by waiting. */
 	for (;;) {
 		followed->sync =
 			full ? sync_begin(followed->changer, NULL, name, &actor, false, err)
