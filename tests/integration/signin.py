@@ -167,9 +167,9 @@ sources:
         rows = self.bridge.ctl("audit", "list", "--action", action, "--limit", "1000")["rows"]
         return sorted(rows, key=lambda row: row["seq"])
 
-    def refusals(self):
-        """Why logins were refused, oldest first."""
-        return [str(row["detail"]) for row in self.audit("login.refused")]
+    def refusals(self, action="login.refused"):
+        """Why logins were refused, oldest first; or logouts."""
+        return [str(row["detail"]) for row in self.audit(action)]
 
 
 class TlsSignIn(SignIn):

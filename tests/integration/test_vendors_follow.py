@@ -491,6 +491,7 @@ def test_server_that_starts_again(name):
         company.disable("anna")
         company.join("byid", company.dn("carl"))
         bridge.until(lambda: not bridge.is_active("anna") and bridge.has("carl", "role1"), "followed again")
+        bridge.until(lambda: bridge.follow()["connected"], "said so, too")
         state = bridge.follow()
         assert state["restarts"] == (1 if name == "389" else 0), state
         assert bridge.is_active("ben") and bridge.has("ben", "role1")
