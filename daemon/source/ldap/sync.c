@@ -1,8 +1,6 @@
 /*
  * The feed of RFC 4533: searches with refresh and persist, on one connection: groups
- * and users, each with its own cookie, and the branches they live in. Who lives in a branch that gets another
- * name, or comes or goes as a whole, has another name as well, and no entry but the branch's
- * says so: then everything is read anew.
+ * and users, each with its own cookie, and the branches they live in (sync_branch.c).
  *
  * The full read is their refresh without a cookie: all groups first, because a record says
  * which it has; what groups tell meanwhile waits. After a lost connection both are
@@ -13,7 +11,7 @@
  * Enters: messages of any content. Fails: by RESTART where the protocol was not kept or the server
  * wants a new full read, by LOST where the connection failed or the server ends a search.
  */
-#include "follow.h"
+#include "sync_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +20,8 @@
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
-#include <rolebridge/identity/dn.h>
 #include <rolebridge/source/ldap.h>
 
-#include "entry.h"
 #include "sync_message.h"
 
 /* More changes than this are read faster anew. */
@@ -33,61 +29,6 @@
 #define WAITING_BYTES_MAX ((size_t)256 * 1024 * 1024)
 #define GATHER_NS 200000
 #define BRANCHES_MAX (1u << 24)
-#define BRANCH_CLASSES \
-	"(|(objectClass=organizationalUnit)(objectClass=organization)(objectClass=container)" \
-	"(objectClass=nsContainer)(objectClass=domain)(objectClass=dcObject)" \
-	"(objectClass=locality)(objectClass=country))"
-
-enum search_phase { SEARCH_OFF, SEARCH_REFRESH, SEARCH_PERSIST };
-
-enum search_kind { OF_BRANCHES, OF_GROUPS, OF_PEOPLE };
-
-struct sync_search {
-	enum search_kind kind;
-	struct job_search what;
-	const char *name; /* for messages */
-	char **attributes;
-	int message_id;
-	enum search_phase phase;
-	bool heard;	    /* something came of it */
-	bool partial;	    /* of a full read: ended early */
-	bool refused;	    /* the server cannot do it here */
-	bool present_phase; /* of this refresh: who was not named is gone */
-	struct strbuf cookie, next_cookie;
-	bool has_cookie, has_next;
-};
-
-struct waiting {
-	LDAPMessage *message;
-	bool of_refresh;
-};
-
-struct branch {
-	struct hash128 name;
-	bool marked; /* seen in this refresh */
-};
-
-/* Branches of both bases, where they are not the same; groups, if anybody asks for them; people. */
-#define SEARCHES_MAX 4
-
-struct sync {
-	struct sync_search searches[SEARCHES_MAX];
-	size_t search_count;
-	struct hash_table *branch_ids; /* → index into branches + 1 */
-	struct branch *branches;
-	size_t branch_count, branch_capacity;
-	struct strbuf scratch;
-	bool begun;	 /* the full read is over */
-	bool refreshing; /* after a lost connection */
-	struct waiting *items;
-	size_t count, capacity, bytes;
-};
-
-static struct sync *sync_of(const struct follow *follow)
-{
-	return follow->feed;
-}
-
 /* --- what waits --- */
 
 static void drop_waiting(struct sync *sync)
@@ -251,85 +192,6 @@ static struct hash128 id_of(const unsigned char *uuid)
 	return fingerprint128(uuid, SYNC_UUID_SIZE);
 }
 
-/* --- branches --- */
-
-/* Its name, and whether anything is known to live in it. */
-static int look_at_branch(struct follow *follow, LDAPMessage *message, struct hash128 *ret_name,
-			  bool *ret_empty)
-{
-	struct attribute_values values;
-	struct berval name, value;
-	struct entry entry;
-	struct err err = { 0 };
-	int status = -1;
-
-	*ret_empty = false;
-	if (entry_open(follow->session->ld, message, &entry) == 0) {
-		status = dn_fingerprint(NULL, entry.dn.bv_val, entry.dn.bv_len,
-					&sync_of(follow)->scratch, ret_name, &err);
-		while (entry_next(&entry, &name, &values) > 0)
-			*ret_empty |= attribute_next_value(&values, &value) &&
-				      (entry_name_is(&value, "FALSE", 5) ||
-				       entry_name_is(&value, "0", 1));
-	}
-	entry_close(&entry);
-	if (status < 0 && err.code == ERR_MEMORY)
-		outcome_note(follow->session->outcome, "out-of-memory", "no memory for branches");
-	else if (status < 0)
-		outcome_note(follow->session->outcome, "protocol-error",
-			     "the name of a branch does not parse");
-	return status;
-}
-
-static int keep_branch(struct follow *follow, uint32_t *slot, struct hash128 name)
-{
-	struct sync *sync = sync_of(follow);
-
-	if (sync->branch_count == sync->branch_capacity) {
-		size_t capacity = 2 * sync->branch_capacity + 16;
-		void *larger = alloc_resize(sync->branches, capacity * sizeof(*sync->branches));
-		if (!larger) {
-			outcome_note(follow->session->outcome, "out-of-memory",
-				     "no memory for branches");
-			return -1;
-		}
-		sync->branches = larger;
-		sync->branch_capacity = capacity;
-	}
-	sync->branches[sync->branch_count++] = (struct branch){ .name = name };
-	*slot = (uint32_t)sync->branch_count;
-	return 0;
-}
-
-/* message is consumed. A new branch in which somebody lives already was not made here, but moved. */
-static int take_branch(struct follow *follow, struct hash128 id, LDAPMessage *message)
-{
-	struct sync *sync = sync_of(follow);
-	struct hash128 name;
-	uint32_t *slot;
-	bool empty;
-	int status = look_at_branch(follow, message, &name, &empty);
-
-	ldap_msgfree(message);
-	if (status < 0)
-		return -1;
-	if (hash_table_put(sync->branch_ids, id, &slot) < 0) {
-		outcome_note(follow->session->outcome, "out-of-memory", "no memory for branches");
-		return -1;
-	}
-	if (*slot && hash128_equal(sync->branches[*slot - 1].name, name))
-		return 0;
-	if (sync->begun && (*slot || !empty))
-		return follow_restart(follow, "branch-moved",
-				      "a branch of the directory was renamed or moved");
-	return keep_branch(follow, slot, name);
-}
-
-static int branch_is_gone(struct follow *follow)
-{
-	return follow_restart(follow, "branch-moved", "a branch of the directory is gone");
-}
-
 /* --- what messages do --- */
 
 static int give_gone(struct follow *follow, const struct sync_search *search, struct hash128 id)
@@ -340,7 +202,7 @@ static int give_gone(struct follow *follow, const struct sync_search *search, st
 	/* OpenLDAP's log of a session names all that is gone or of another kind, whatever it was. */
 	default:
 		return hash_table_get(sync_of(follow)->branch_ids, id, NULL)
-			       ? branch_is_gone(follow)
+			       ? sync_branch_is_gone(follow)
 			       : 0;
 	}
 }
@@ -351,7 +213,7 @@ static int give_entry(struct follow *follow, const struct sync_search *search, s
 	switch (search->kind) {
 	case OF_GROUPS: return follow_group(follow, &id, message);
 	case OF_PEOPLE: return follow_person(follow, &id, message);
-	default: return take_branch(follow, id, message);
+	default: return sync_take_branch(follow, id, message);
 	}
 }
 
@@ -361,7 +223,7 @@ static int read_entry(struct follow *follow, const struct sync_search *search, s
 	switch (search->kind) {
 	case OF_GROUPS: return group_reader_take(follow->reader, &id, message);
 	case OF_PEOPLE: return people_take(follow->people, &id, message);
-	default: return take_branch(follow, id, message);
+	default: return sync_take_branch(follow, id, message);
 	}
 }
 
@@ -654,8 +516,8 @@ static void committed(struct follow *follow)
 		commit_cookie(&sync->searches[i]);
 }
 
-static void add_search(struct sync *sync, enum search_kind kind, const struct job_search *what,
-		       const char *name, char **attributes)
+void sync_add_search(struct sync *sync, enum search_kind kind, const struct job_search *what,
+		     const char *name, char **attributes)
 {
 	sync->searches[sync->search_count++] =
 		(struct sync_search){ .kind = kind,
@@ -664,32 +526,6 @@ static void add_search(struct sync *sync, enum search_kind kind, const struct jo
 				      .attributes = attributes,
 				      .cookie = STRBUF(SYNC_COOKIE_MAX),
 				      .next_cookie = STRBUF(SYNC_COOKIE_MAX) };
-}
-
-/* Where not all below the base is searched, only the base itself is a branch. */
-static void add_branches(struct sync *sync, const struct job_search *of)
-{
-	static char subordinates[] = "hasSubordinates", number[] = "numSubordinates";
-	static char *attributes[] = { subordinates, number, NULL };
-	bool all = of->scope == LDAP_SOURCE_SUBTREE;
-	struct job_search what = { .base = of->base,
-				   .filter = all ? BRANCH_CLASSES : "(objectClass=*)",
-				   .scope = all ? LDAP_SOURCE_SUBTREE : LDAP_SOURCE_BASE_ONLY };
-
-	add_search(sync, OF_BRANCHES, &what, "branches", attributes);
-}
-
-/* 389 Directory Server serves ten such searches in all, and tells of everybody in a renamed branch. */
-static void add_all_branches(const struct follow *follow, struct sync *sync)
-{
-	const struct job_search *users = &follow->job->users, *groups = &follow->job->groups;
-
-	if (follow->root.vendor == VENDOR_389DS)
-		return;
-	add_branches(sync, users);
-	if (follow->reader &&
-	    (strcmp(users->base, groups->base) != 0 || users->scope != groups->scope))
-		add_branches(sync, groups);
 }
 
 static int start(struct follow *follow)
@@ -705,12 +541,12 @@ static int start(struct follow *follow)
 		return -1;
 	}
 	sync->scratch = STRBUF(32 * DN_MAX);
-	add_all_branches(follow, sync);
+	sync_add_branches(follow, sync);
 	if (follow->reader)
-		add_search(sync, OF_GROUPS, &job->groups, "groups",
-			   group_reader_request(follow->reader));
-	add_search(sync, OF_PEOPLE, &job->users, "users",
-		   people_search(follow->people)->attributes);
+		sync_add_search(sync, OF_GROUPS, &job->groups, "groups",
+				group_reader_request(follow->reader));
+	sync_add_search(sync, OF_PEOPLE, &job->users, "users",
+			people_search(follow->people)->attributes);
 	return 0;
 }
 
@@ -773,15 +609,6 @@ static int begin(struct follow *follow)
 	return apply_waiting(follow) < 0 ? -1 : follow_commit(follow);
 }
 
-static bool branch_is_missing(const struct sync *sync)
-{
-	for (size_t i = 0; i < sync->branch_count; i++) {
-		if (!sync->branches[i].marked)
-			return true;
-	}
-	return false;
-}
-
 static int drop_unseen(struct follow *follow)
 {
 	struct sync *sync = sync_of(follow);
@@ -797,8 +624,8 @@ static int drop_unseen(struct follow *follow)
 		else if (search->kind == OF_PEOPLE)
 			status = follow_drop_unmarked_people(follow);
 	}
-	if (status == 0 && all_branches && branch_is_missing(sync))
-		status = branch_is_gone(follow);
+	if (status == 0 && all_branches && sync_branch_is_missing(sync))
+		status = sync_branch_is_gone(follow);
 	return status;
 }
 
