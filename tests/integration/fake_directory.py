@@ -4,7 +4,8 @@
         server.url
 
 The script gets each search (binds succeed by themselves) and returns what is sent back, each an
-operation made by entry(), reference(), done(), or raw bytes (Raw(b"...")); None closes the connection.
+operation made by entry(), reference(), done(), or raw bytes (Raw(b"...")); None, instead of all or among
+them, closes the connection.
 """
 import socket
 import threading
@@ -88,12 +89,16 @@ class Search:
         fields = parts(body)
         self.base = fields[0][1].decode()
         self.scope = fields[1][1][0]
+        self.filter = fields[6]  # (tag, content)
         self.attributes = [inner.decode() for _, inner in parts(fields[7][1])]
-        self.cookie = b""
+        self.controls = []
+        self.page_size, self.cookie = 0, b""
         for _, control in controls:
             inner = parts(control)
+            self.controls.append(inner[0][1])
             if inner[0][1] == PAGED:
-                self.cookie = parts(parts(inner[-1][1])[0][1])[1][1]
+                size, cookie = parts(parts(inner[-1][1])[0][1])
+                self.page_size, self.cookie = int.from_bytes(size[1], "big"), cookie[1]
 
 
 class Listener:
@@ -187,6 +192,8 @@ class FakeDirectory(Listener):
         if answers is None:
             return False
         for answer in answers:
+            if answer is None:
+                return False
             if isinstance(answer, Raw):
                 connection.sendall(answer)
             else:
