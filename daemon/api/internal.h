@@ -95,6 +95,8 @@ int users_post(struct http_request *, struct http_response *, struct err *);
 int user_get(struct http_request *, struct http_response *, struct err *);
 int user_patch(struct http_request *, struct http_response *, struct err *);
 int user_delete(struct http_request *, struct http_response *, struct err *);
+int user_link(struct http_request *, struct http_response *, struct err *);
+int user_unlink(struct http_request *, struct http_response *, struct err *);
 int user_why(struct http_request *, struct http_response *, struct err *);
 int user_disable(struct http_request *, struct http_response *, struct err *);
 int user_enable(struct http_request *, struct http_response *, struct err *);

@@ -121,6 +121,26 @@ static int show_grants(const struct reading_view *view, struct json *json, const
 	return 0;
 }
 
+/* By hand, and not read so far. */
+static int show_links(const struct reading_view *view, struct json *json, const struct user *user,
+		      struct err *err)
+{
+	struct link_row *rows;
+	size_t count;
+
+	if (store_links_of(view->store, user->id, view->arena, &rows, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		json_object(json);
+		json_string(json, "source", rows[i].source);
+		json_string(json, "key", rows[i].key);
+		json_null(json, "read");
+		json_null(json, "missing");
+		json_end(json);
+	}
+	return 0;
+}
+
 static int show_identities(const struct reading_view *view, struct json *json,
 			   const struct user *user, struct err *err)
 {
@@ -138,6 +158,8 @@ static int show_identities(const struct reading_view *view, struct json *json,
 		json_time(json, "missing", rows[i].missing_s);
 		json_end(json);
 	}
+	if (show_links(view, json, user, err) < 0)
+		return -1;
 	json_end(json);
 	return 0;
 }
@@ -312,6 +334,36 @@ int user_delete(struct http_request *request, struct http_response *response, st
 	if (if_match_read(request, &version, err) < 0 ||
 	    change_user_delete(api->settings.changer, &actor, http_parameter(request, "user"),
 			       version, &uuid, err) < 0)
+		return -1;
+	return changed_answer(request, response, &uuid, err);
+}
+
+int user_link(struct http_request *request, struct http_response *response, struct err *err)
+{
+	struct api *api = request->context;
+	struct actor actor = api_actor(request);
+	struct uuid uuid;
+	int64_t version;
+
+	if (if_match_read(request, &version, err) < 0 ||
+	    change_user_link(api->settings.changer, &actor, http_parameter(request, "user"),
+			     version, http_parameter(request, "source"),
+			     http_parameter(request, "key"), &uuid, &request->error_field, err) < 0)
+		return -1;
+	return changed_answer(request, response, &uuid, err);
+}
+
+int user_unlink(struct http_request *request, struct http_response *response, struct err *err)
+{
+	struct api *api = request->context;
+	struct actor actor = api_actor(request);
+	struct uuid uuid;
+	int64_t version;
+
+	if (if_match_read(request, &version, err) < 0 ||
+	    change_user_unlink(api->settings.changer, &actor, http_parameter(request, "user"),
+			       version, http_parameter(request, "source"),
+			       http_parameter(request, "key"), &uuid, err) < 0)
 		return -1;
 	return changed_answer(request, response, &uuid, err);
 }

@@ -8,21 +8,16 @@
  * A field is a source's when an identity that still speaks delivers it in a form that can be used:
  * exactly then the next read would write it again. What no source says stays as a person set it.
  */
+#include "edit.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/names.h>
 
-#include "internal.h"
-
-struct editing {
-	const struct actor *actor;
-	const char *user;
-	int64_t version; /* 0: whichever */
-	const struct live_setup *setup;
-	const struct user_fields *fields;
-	struct uuid uuid;	   /* whom it was */
+struct setting {
+	const struct user_fields *wanted;
 	const char *refused;	   /* the field that a refusal is about */
 	struct strbuf texts[3];	   /* normalised, as below */
 	const char *normalised[3]; /* NULL: as it is */
@@ -42,8 +37,8 @@ static const struct {
 
 /* --- what both begin with --- */
 
-static int find_subject(struct changer *changer, struct editing *editing, struct arena *arena,
-			struct user *ret_user, struct err *err)
+int edit_find_subject(struct changer *changer, struct editing *editing, struct arena *arena,
+		      struct user *ret_user, struct err *err)
 {
 	struct user user;
 
@@ -60,8 +55,8 @@ static int find_subject(struct changer *changer, struct editing *editing, struct
 	return 0;
 }
 
-static int apply_change(struct changer *changer, const struct editing *editing,
-			struct person_change *change, struct arena *arena, struct err *err)
+int edit_apply(struct changer *changer, const struct editing *editing, struct person_change *change,
+	       struct arena *arena, bool *ret_written, struct err *err)
 {
 	struct applied applied = { 0 };
 	struct apply_context context = { .changer = changer,
@@ -73,14 +68,17 @@ static int apply_change(struct changer *changer, const struct editing *editing,
 					 .now_s = change_now_s(),
 					 .applied = &applied };
 
-	change->cause = "hand";
 	change->after.version = change->before.version + 1;
 	change->after.updated_s = context.now_s;
-	return apply_person(&context, change, NULL, err);
+	if (apply_person(&context, change, NULL, err) < 0)
+		return -1;
+	if (ret_written)
+		*ret_written = context.written;
+	return 0;
 }
 
-static int send_editing(struct changer *changer, struct editing *editing, job_run *run,
-			struct uuid *ret_uuid, struct err *err)
+int edit_send(struct changer *changer, struct editing *editing, job_run *run, struct uuid *ret_uuid,
+	      struct err *err)
 {
 	struct live_setup *setup = changer_live_setup(changer, NULL);
 	int result;
@@ -95,12 +93,12 @@ static int send_editing(struct changer *changer, struct editing *editing, job_ru
 
 /* --- fields --- */
 
-static int normalise(struct editing *editing, struct err *err)
+static int normalise(struct setting *setting, struct err *err)
 {
 	const char *const given[FIELDS] = {
-		[FIELD_USERNAME] = editing->fields->username,
-		[FIELD_EMAIL] = editing->fields->email,
-		[FIELD_DISPLAY_NAME] = editing->fields->display_name,
+		[FIELD_USERNAME] = setting->wanted->username,
+		[FIELD_EMAIL] = setting->wanted->email,
+		[FIELD_DISPLAY_NAME] = setting->wanted->display_name,
 	};
 
 	for (size_t i = 0; i < FIELDS; i++) {
@@ -108,12 +106,12 @@ static int normalise(struct editing *editing, struct err *err)
 
 		if (!given[i])
 			continue;
-		editing->refused = fields[i].name;
-		if (!removed && fields[i].normalize(given[i], &editing->texts[i], err) < 0)
+		setting->refused = fields[i].name;
+		if (!removed && fields[i].normalize(given[i], &setting->texts[i], err) < 0)
 			return err_wrap(err, "%s '%s'", fields[i].name, given[i]);
-		editing->normalised[i] = strbuf_text(&editing->texts[i]);
+		setting->normalised[i] = strbuf_text(&setting->texts[i]);
 	}
-	editing->refused = NULL;
+	setting->refused = NULL;
 	return 0;
 }
 
@@ -141,14 +139,16 @@ static int owner_of(const struct person *person, const struct person_fields *sai
 	return source;
 }
 
-static int check_owners(struct changer *changer, struct editing *editing, const struct user *user,
-			const bool changed[FIELDS], struct arena *arena, struct err *err)
+static int check_owners(struct changer *changer, const struct editing *editing,
+			const struct user *user, const bool changed[FIELDS], struct arena *arena,
+			struct err *err)
 {
 	struct evaluation evaluation = { .setup = editing->setup,
 					 .store = changer->store,
 					 .arena = arena,
 					 .now_s = change_now_s(),
 					 .cause = "hand" };
+	struct setting *setting = editing->context;
 	struct person_fields said;
 	struct person person;
 
@@ -160,7 +160,7 @@ static int check_owners(struct changer *changer, struct editing *editing, const 
 
 		if (owner < 0)
 			continue;
-		editing->refused = fields[i].name;
+		setting->refused = fields[i].name;
 		return err_refuse(err, ERR_CONFLICT, "managed-by-idp",
 				  "'%s' of '%s' is what source '%s' says", fields[i].name,
 				  user->username,
@@ -181,12 +181,14 @@ static const char *refused_name(const struct err *err)
 
 static void fill_after(const struct editing *editing, struct user *after)
 {
-	if (editing->normalised[FIELD_USERNAME])
-		after->username = editing->normalised[FIELD_USERNAME];
-	if (editing->normalised[FIELD_EMAIL])
-		after->email = editing->normalised[FIELD_EMAIL];
-	if (editing->normalised[FIELD_DISPLAY_NAME])
-		after->display_name = editing->normalised[FIELD_DISPLAY_NAME];
+	const struct setting *setting = editing->context;
+
+	if (setting->normalised[FIELD_USERNAME])
+		after->username = setting->normalised[FIELD_USERNAME];
+	if (setting->normalised[FIELD_EMAIL])
+		after->email = setting->normalised[FIELD_EMAIL];
+	if (setting->normalised[FIELD_DISPLAY_NAME])
+		after->display_name = setting->normalised[FIELD_DISPLAY_NAME];
 	/* As for someone new: whoever has no name for display goes by the other one. */
 	if (after->display_name[0] == '\0')
 		after->display_name = after->username;
@@ -197,6 +199,7 @@ static void fill_after(const struct editing *editing, struct user *after)
 static int set_job(struct changer *changer, struct job *job, struct err *err)
 {
 	struct editing *editing = job->context;
+	struct setting *setting = editing->context;
 	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
 	struct person_change change = { .cause = "hand" };
 	bool changed[FIELDS];
@@ -204,7 +207,7 @@ static int set_job(struct changer *changer, struct job *job, struct err *err)
 
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory for a request");
-	if (find_subject(changer, editing, arena, &change.before, err) < 0)
+	if (edit_find_subject(changer, editing, arena, &change.before, err) < 0)
 		return -1;
 	change.after = change.before;
 	fill_after(editing, &change.after);
@@ -217,9 +220,9 @@ static int set_job(struct changer *changer, struct job *job, struct err *err)
 	if (check_owners(changer, editing, &change.before, changed, arena, err) < 0)
 		return -1;
 	err_clear(&problem);
-	if (apply_change(changer, editing, &change, arena, &problem) == 0)
+	if (edit_apply(changer, editing, &change, arena, NULL, &problem) == 0)
 		return 0;
-	editing->refused = refused_name(&problem);
+	setting->refused = refused_name(&problem);
 	if (err)
 		*err = problem;
 	return -1;
@@ -229,20 +232,20 @@ int change_user_set(struct changer *changer, const struct actor *actor, const ch
 		    int64_t version, const struct user_fields *wanted, struct uuid *ret_uuid,
 		    const char **ret_field, struct err *err)
 {
-	struct editing editing = {
-		.actor = actor,
-		.user = user,
-		.version = version,
-		.fields = wanted,
+	struct setting setting = {
+		.wanted = wanted,
 		.texts = { STRBUF(4096), STRBUF(4096), STRBUF(64 * 1024) },
 	};
-	int result = normalise(&editing, err);
+	struct editing editing = {
+		.actor = actor, .user = user, .version = version, .context = &setting
+	};
+	int result = normalise(&setting, err);
 
 	if (result == 0)
-		result = send_editing(changer, &editing, set_job, ret_uuid, err);
+		result = edit_send(changer, &editing, set_job, ret_uuid, err);
 	for (size_t i = 0; i < FIELDS; i++)
-		strbuf_finish(&editing.texts[i]);
-	*ret_field = result < 0 ? editing.refused : NULL;
+		strbuf_finish(&setting.texts[i]);
+	*ret_field = result < 0 ? setting.refused : NULL;
 	return result;
 }
 
@@ -262,7 +265,7 @@ static int delete_job(struct changer *changer, struct job *job, struct err *err)
 
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory for a request");
-	if (find_subject(changer, editing, arena, &change.before, err) < 0)
+	if (edit_find_subject(changer, editing, arena, &change.before, err) < 0)
 		return -1;
 	if (user_is_active(&change.before))
 		return err_set(err, ERR_CONFLICT,
@@ -275,7 +278,10 @@ static int delete_job(struct changer *changer, struct job *job, struct err *err)
 	change.after.profile = "";
 	change.removed = grants;
 	change.removed_count = change.lost_count = count;
-	return apply_change(changer, editing, &change, arena, err);
+	/* What was never read is not theirs, and may be somebody else's. */
+	if (store_links_drop(changer->store, change.before.id, err) < 0)
+		return -1;
+	return edit_apply(changer, editing, &change, arena, NULL, err);
 }
 
 int change_user_delete(struct changer *changer, const struct actor *actor, const char *user,
@@ -283,5 +289,5 @@ int change_user_delete(struct changer *changer, const struct actor *actor, const
 {
 	struct editing editing = { .actor = actor, .user = user, .version = version };
 
-	return send_editing(changer, &editing, delete_job, ret_uuid, err);
+	return edit_send(changer, &editing, delete_job, ret_uuid, err);
 }

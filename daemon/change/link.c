@@ -6,7 +6,8 @@
  *
  * A source's link names an attribute here and the immutable key, or an attribute, of another source:
  * exactly one user must match. An e-mail address links only when this source and one that the user has
- * both list its domain as theirs, and the user is no administrator. All within the organization.
+ * both list its domain as theirs, and the user is no administrator. All within the organization. Before
+ * all of that goes what a person said: whose it shall be, and whose not.
  */
 #include "link.h"
 
@@ -24,6 +25,7 @@ struct linker {
 	const struct live_setup *setup;
 	const struct source_settings *source;
 	struct store *store;
+	bool wanted; /* a person said whose some identity of the source is, and it was not read since */
 	int attribute; /* ours; -1: no link */
 	int other;     /* the other source's number */
 	bool by_key;
@@ -76,6 +78,12 @@ static void linker_init(struct linker *linker, const struct live_setup *setup,
 		linker->attribute = -1;
 }
 
+/* What cannot be asked now is asked for each newcomer, and fails there. */
+static void ask_wanted(struct linker *linker)
+{
+	linker->wanted = store_link_any(linker->store, linker->source->name.text, NULL) != 0;
+}
+
 struct linker *linker_create(const struct live_setup *setup, const struct source_settings *source,
 			     struct store *store)
 {
@@ -84,6 +92,7 @@ struct linker *linker_create(const struct live_setup *setup, const struct source
 	if (!linker)
 		return NULL;
 	linker_init(linker, setup, source, store);
+	ask_wanted(linker);
 	linker->taken = hash_table_create(16, INDEX_MAX);
 	if (!linker->taken) {
 		free(linker);
@@ -103,7 +112,8 @@ void linker_destroy(struct linker *linker)
 
 bool linker_links(const struct linker *linker)
 {
-	return linker->attribute >= 0 || linker->source->authoritative_domains.count > 0;
+	return linker->wanted || linker->attribute >= 0 ||
+	       linker->source->authoritative_domains.count > 0;
 }
 
 static int no_memory(struct err *err)
@@ -402,6 +412,34 @@ static int check_user(struct linker *linker, int64_t user_id, struct arena *aren
 	return 0;
 }
 
+/* Whom a person took it from does not get it by a rule. */
+static int leave_out_refused(struct linker *linker, const char *key, int64_t *user, struct err *err)
+{
+	int refused = *user == 0 ? 0
+				 : store_link_refused(linker->store, linker->source->name.text, key,
+						      *user, err);
+
+	if (refused > 0)
+		*user = 0;
+	return refused < 0 ? -1 : 0;
+}
+
+/* By what rules say. */
+static int match_rules(struct linker *linker, const struct identity *identity, struct arena *arena,
+		       int64_t *ret_user, bool *ret_ambiguous, struct err *err)
+{
+	if (linker->attribute >= 0 &&
+	    match_link(linker, identity, arena, ret_user, ret_ambiguous, err) < 0)
+		return -1;
+	if (*ret_ambiguous)
+		return 0;
+	if (leave_out_refused(linker, identity->key, ret_user, err) < 0)
+		return -1;
+	if (*ret_user == 0 && match_email(linker, identity, arena, ret_user, err) < 0)
+		return -1;
+	return leave_out_refused(linker, identity->key, ret_user, err);
+}
+
 int linker_find(struct linker *linker, const struct identity *identity, struct arena *arena,
 		int64_t *ret_user, const char **ret_reason, const char **ret_detail,
 		struct err *err)
@@ -411,16 +449,16 @@ int linker_find(struct linker *linker, const struct identity *identity, struct a
 
 	*ret_user = 0;
 	*ret_reason = NULL;
-	if (linker->attribute >= 0 &&
-	    match_link(linker, identity, arena, &user, &ambiguous, err) < 0)
+	if (linker->wanted && store_link_wanted(linker->store, linker->source->name.text,
+						identity->key, &user, err) < 0)
+		return -1;
+	if (user == 0 && match_rules(linker, identity, arena, &user, &ambiguous, err) < 0)
 		return -1;
 	if (ambiguous) {
 		*ret_reason = "link-ambiguous";
 		*ret_detail = "the link attribute matches more than one user";
 		return 0;
 	}
-	if (user == 0 && match_email(linker, identity, arena, &user, err) < 0)
-		return -1;
 	if (user != 0 && check_user(linker, user, arena, ret_reason, ret_detail, err) < 0)
 		return -1;
 	if (!*ret_reason)
@@ -459,6 +497,7 @@ int link_lookup(const struct link_lookup *lookup, const struct identity *identit
 	int result;
 
 	linker_init(&linker, lookup->setup, lookup->source, lookup->changer->store);
+	ask_wanted(&linker);
 	*ret_user = 0;
 	*ret_reason = NULL;
 	*ret_lacking = false;
@@ -482,10 +521,17 @@ int link_to_quarantined(const struct link_lookup *lookup, const struct identity 
 {
 	const struct schema *schema = lookup->setup->setup.decision.schema;
 	struct linker linker;
+	int64_t wanted = 0;
 	int found = 0;
 
 	linker_init(&linker, lookup->setup, lookup->source, lookup->changer->store);
 	if (linker.attribute < 0 || !linker.by_key)
+		return 0;
+	/* A person's word goes before the rule. */
+	if (store_link_wanted(linker.store, linker.source->name.text, identity->key, &wanted, err) <
+	    0)
+		return -1;
+	if (wanted != 0)
 		return 0;
 	for (size_t i = 0; i < identity->attribute_count; i++) {
 		const struct attribute *attribute = &identity->attributes[i];

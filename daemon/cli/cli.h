@@ -141,6 +141,8 @@ int run_users_show(struct cli *);
 int run_users_create(struct cli *);
 int run_users_set(struct cli *);
 int run_users_delete(struct cli *);
+int run_users_link(struct cli *);
+int run_users_unlink(struct cli *);
 int run_users_grant(struct cli *);
 int run_users_revoke(struct cli *);
 int run_users_disable(struct cli *);

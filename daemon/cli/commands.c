@@ -74,7 +74,7 @@ static const struct cli_option users_disable_options[] = {
 	{ NULL, NULL, NULL },
 };
 
-static const struct cli_option users_delete_options[] = {
+static const struct cli_option users_version_options[] = {
 	{ "if-match", "VERSION", "only if this is still the user's version" },
 	{ NULL, NULL, NULL },
 };
@@ -167,7 +167,13 @@ static const struct cli_command commands[] = {
 	{ "users disable", "USER", "disable a user now", users_disable_options, run_users_disable },
 	{ "users enable", "USER", "lift a disabling by hand", NULL, run_users_enable },
 	{ "users delete", "USER", "delete a disabled user for good; the name is never given again",
-	  users_delete_options, run_users_delete },
+	  users_version_options, run_users_delete },
+	{ "users link", "USER SOURCE KEY",
+	  "say that an identity is this user's, from its next read on", users_version_options,
+	  run_users_link },
+	{ "users unlink", "USER SOURCE KEY",
+	  "take an identity, and what rules gave for it, from a user", users_version_options,
+	  run_users_unlink },
 	{ "why", "USER [GRANT]", "explain every grant of a user, or one, or why it is absent",
 	  why_options, run_why },
 	{ "rules list", "", "list rules in their order", NULL, run_rules_list },

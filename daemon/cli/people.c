@@ -169,7 +169,8 @@ static void print_identities(struct cli *cli, const json_t *identities)
 		table_row(table);
 		table_cell(table, BOLD, member(identity, "source"));
 		table_cell(table, PLAIN, member(identity, "key"));
-		table_cell(table, PLAIN, member(identity, "read"));
+		table_cell(table, PLAIN,
+			   member(identity, "read")[0] ? member(identity, "read") : "not yet");
 		table_cell(table, YELLOW, member(identity, "missing"));
 	}
 	if (i > 0)
@@ -330,6 +331,30 @@ int run_users_delete(struct cli *cli)
 	if (!read_version(cli))
 		return CLI_USAGE;
 	return change(cli, "DELETE", api_path(cli, "/users/%s", cli->arguments[0]), NULL);
+}
+
+static int change_identity(struct cli *cli, const char *method)
+{
+	if (!read_version(cli))
+		return CLI_USAGE;
+	return change(cli, method,
+		      api_path(cli, "/users/%s/identities/%s/%s", cli->arguments[0],
+			       cli->arguments[1], cli->arguments[2]),
+		      NULL);
+}
+
+int run_users_link(struct cli *cli)
+{
+	int status = change_identity(cli, "PUT");
+
+	if (status == CLI_OK && !cli->json)
+		put(cli, PLAIN, "The identity counts from its next read on.\n");
+	return status;
+}
+
+int run_users_unlink(struct cli *cli)
+{
+	return change_identity(cli, "DELETE");
 }
 
 /* -------------------------------------------------------------------- why -- */

@@ -255,6 +255,28 @@ static int sync_person_of(struct service *service, struct configuration *running
 	return result;
 }
 
+/* And what is theirs by a person's word alone, never read so far. */
+static int add_links(struct store *store, int64_t user_id, struct arena *arena,
+		     struct identity_row **rows, size_t *count, struct err *err)
+{
+	struct identity_row *all;
+	struct link_row *links;
+	size_t link_count;
+
+	if (store_links_of(store, user_id, arena, &links, &link_count, err) < 0)
+		return -1;
+	all = arena_alloc_array(arena, *count + link_count + 1, sizeof(*all));
+	if (!all)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	for (size_t i = 0; i < *count; i++)
+		all[i] = (*rows)[i];
+	for (size_t i = 0; i < link_count; i++)
+		all[(*count)++] =
+			(struct identity_row){ .source = links[i].source, .key = links[i].key };
+	*rows = all;
+	return 0;
+}
+
 /* Identities of the person, as the store has them. */
 static int find_person(struct service *service, const char *user, struct arena *arena,
 		       struct identity_row **ret_rows, size_t *ret_count, struct err *err)
@@ -265,8 +287,9 @@ static int find_person(struct service *service, const char *user, struct arena *
 
 	if (!store)
 		return -1;
-	if (user_resolve(store, user, arena, &found, err) == 0)
-		result = store_identities_of(store, found.id, arena, ret_rows, ret_count, err);
+	if (user_resolve(store, user, arena, &found, err) == 0 &&
+	    store_identities_of(store, found.id, arena, ret_rows, ret_count, err) == 0)
+		result = add_links(store, found.id, arena, ret_rows, ret_count, err);
 	store_close(store);
 	return result;
 }

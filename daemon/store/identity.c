@@ -76,6 +76,17 @@ static int key_set(struct store *store, int64_t source, const char *key, int64_t
 	return 0;
 }
 
+/* Who shall have it by a person's word has it, or somebody else: nothing is left to be wanted. */
+static int link_done(struct store *store, int64_t source, const char *key, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_LINK_DONE);
+	struct compact buffer;
+
+	query_int(&query, source);
+	query_compact(&query, key, &buffer);
+	return query_run(&query, err) < 0 ? -1 : 0;
+}
+
 static int key_drop(struct store *store, int64_t source, const char *key, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_KEY_DROP);
@@ -142,7 +153,9 @@ static int identity_put(struct store *store, int64_t source, const struct identi
 		return -1;
 	if (!found && is_fresh(store, row->user_id, 0))
 		return late_add_key(store, source, row->key, row->user_id, err);
-	return key_set(store, source, row->key, id, err);
+	if (key_set(store, source, row->key, id, err) < 0)
+		return -1;
+	return link_done(store, source, row->key, err);
 }
 
 static int check_owner(struct store *store, int64_t user_id, struct err *err)

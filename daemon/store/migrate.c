@@ -16,6 +16,8 @@ static const char *const migrations[] = {
 #include "sql/0003-appended.sql.h"
 	,
 #include "sql/0004-due.sql.h"
+	,
+#include "sql/0005-links.sql.h"
 };
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))

@@ -368,6 +368,14 @@ const char *const statement_texts[STATEMENTS] = {
 	/* In none of the indexes: to set what is there anew would write them all. */
 	[STATEMENT_USER_TOUCH] = "UPDATE user SET version = ?2, updated_s = ?3 "
 				 "WHERE id = ?1 AND version = ?2 - 1",
+	[STATEMENT_LINK_DONE] =
+		"DELETE FROM link_by_hand WHERE source = ?1 AND key = ?2 AND wanted = 1",
+	[STATEMENT_LINK_WANTED] =
+		"SELECT user FROM link_by_hand WHERE source = ?1 AND key = ?2 AND wanted = 1",
+	[STATEMENT_LINK_REFUSED] = "SELECT 1 FROM link_by_hand WHERE source = ?1 AND key = ?2 AND "
+				   "user = ?3 AND wanted = 0",
+	[STATEMENT_LINK_ANY] =
+		"SELECT 1 FROM link_by_hand WHERE source = ?1 AND wanted = 1 LIMIT 1",
 };
 
 enum { SEES_ALL, SEES_PEOPLE, SEES_NONE };
@@ -392,6 +400,10 @@ bool statement_needs_flush(enum statement_id id, bool people)
 		[STATEMENT_USED_HAS] = SEES_NONE,
 		[STATEMENT_DATA_VERSION] = SEES_NONE,
 		[STATEMENT_DUE_ADD] = SEES_NONE,
+		[STATEMENT_LINK_DONE] = SEES_NONE,
+		[STATEMENT_LINK_WANTED] = SEES_NONE,
+		[STATEMENT_LINK_REFUSED] = SEES_NONE,
+		[STATEMENT_LINK_ANY] = SEES_NONE,
 		[STATEMENT_HORIZON] = SEES_PEOPLE,
 		[STATEMENT_USER_BY_ID] = SEES_PEOPLE,
 		[STATEMENT_IDENTITY_GET] = SEES_PEOPLE,

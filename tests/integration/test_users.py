@@ -208,3 +208,67 @@ def test_delete_of_somebody_in_a_directory(bridge):
         assert (shown["username"], shown["disabled"], shown["grants"]) == ("carl", ["hand", "deleted"], [])
     assert [i["key"] for i in shown["identities"]] == ["3"]
     assert refusal(bridge, "users", "show", "carl2")["code"] == "not-found"
+
+
+# --- links ---
+
+IDENTITY = "/api/v1/users/{user}/identities/{source}/{key}"
+
+
+def test_link(bridge, control):
+    bridge.ctl("users", "create", "lina", "--profile", "viewer")
+    bridge.ctl("users", "grant", "lina", "role", "night")
+    bridge.write("staff.csv", STAFF + "4,lina,lina@x.example,Lina L,7\n")
+    bridge.ctl("sync", "staff")
+    entry, = bridge.ctl("quarantine", "list")["entries"]
+    assert (entry["key"], entry["reason"]) == ("4", "username-taken")
+    lina = check(bridge.ctl("users", "link", "lina", "staff", "4"), IDENTITY, "put")
+    assert [(i["source"], i["key"], i["read"]) for i in lina["identities"]] == [("staff", "4", None)]
+    assert {g["name"] for g in lina["grants"] if g["kind"] == "role"} == {"night"}
+    assert "not yet" in bridge.human("users", "show", "lina").stdout
+    row, = rows_about(bridge, lina, "user.link")
+    assert row["detail"] == {"source": "staff", "key": "4"} and row["actor"] == "unix:" + whoami()
+    bridge.ctl("sync", "staff")
+    linked = bridge.ctl("users", "show", "lina")
+    assert linked["identities"][0]["read"] and linked["email"] == "lina@x.example"
+    assert {g["name"] for g in linked["grants"] if g["kind"] == "role"} == {"night", "sales"}
+    assert not bridge.ctl("quarantine", "list")["entries"]
+    assert refusal(bridge, "users", "set", "lina", "--name", "x")["code"] == "managed-by-idp"
+    # A stale version does nothing; the present one does.
+    assert refusal(bridge, "users", "unlink", "lina", "staff", "4", "--if-match", 1)["code"] == "stale-version"
+    status, answer, _ = ask(control, "DELETE", "users/lina/identities/staff/4",
+                            headers={"If-Match": f'"{linked["version"]}"'})
+    check(answer, IDENTITY, "delete")
+    assert status == 200 and answer["identities"] == [] and answer["version"] == linked["version"] + 1
+    assert {(g["name"], g["origin"]["kind"]) for g in answer["grants"]} == {("night", "hand"), ("viewer", "hand")}
+    assert len(rows_about(bridge, lina, "user.unlink")) == 1
+    bridge.ctl("sync", "staff")
+    assert bridge.ctl("users", "show", "lina")["identities"] == []
+    assert bridge.ctl("quarantine", "list")["entries"][0]["reason"] == "username-taken"
+    assert bridge.ctl("users", "set", "lina", "--name", "By Hand")["display_name"] == "By Hand"
+    text = bridge.human("users", "link", "lina", "staff", "4").stdout
+    assert "from its next read on" in text
+    assert bridge.human("users", "unlink", "lina", "staff", "4").stdout == "lina is active, profile viewer.\n"
+
+
+LINK_REFUSED = [
+    ("somebody else's", "PUT", "users/root-user/identities/staff/2", 409, "conflict", None),
+    ("another organization", "PUT", "users/root-user/identities/partners/77", 409, "conflict", None),
+    ("a second one", "PUT", "users/ben/identities/staff/77", 409, "conflict", None),
+    ("no such source", "PUT", "users/ben/identities/nix/77", 404, "not-found", "source"),
+    ("nobody", "PUT", "users/nobody/identities/staff/77", 404, "not-found", None),
+    ("a key too long", "PUT", "users/ben/identities/staff/" + "x" * 5000, 422, "invalid-request", "key"),
+    ("a body", "PUT", "users/ben/identities/staff/77", 400, "invalid-request", None),
+    ("not theirs", "DELETE", "users/root-user/identities/staff/2", 404, "not-found", None),
+    ("no such source to leave", "DELETE", "users/ben/identities/nix/2", 404, "not-found", None),
+]
+
+
+@pytest.mark.parametrize("case", LINK_REFUSED, ids=[c[0] for c in LINK_REFUSED])
+def test_link_refused(bridge, control, case):
+    name, method, path, status, code, field = case
+    before = bridge.ctl("audit", "verify")["rows"]
+    got, answer, _ = ask(control, method, path, {"x": 1} if name == "a body" else None)
+    assert (got, answer["code"], answer.get("field")) == (status, code, field), answer["message"]
+    assert "ben'" not in answer["message"] or "/ben/" in path
+    assert bridge.ctl("audit", "verify")["rows"] == before

@@ -95,6 +95,18 @@ int change_user_set(struct changer *changer, const struct actor *actor, const ch
  */
 int change_user_delete(struct changer *changer, const struct actor *actor, const char *user,
 		       int64_t version, struct uuid *ret_uuid, struct err *err);
+/*
+ * Whose an identity is by a person's word. A link counts from the next time the identity is read, or signs in.
+ * ERR_CONFLICT: it is somebody else's, the source is another organization's, the user has another one of it.
+ * Unlinking takes back what rules gave for it, and no rule links it to this user again; who was disabled
+ * stays so, by hand. "sync-running": while the source is being read. *ret_field as above.
+ */
+int change_user_link(struct changer *changer, const struct actor *actor, const char *user,
+		     int64_t version, const char *source, const char *key, struct uuid *ret_uuid,
+		     const char **ret_field, struct err *err);
+int change_user_unlink(struct changer *changer, const struct actor *actor, const char *user,
+		       int64_t version, const char *source, const char *key, struct uuid *ret_uuid,
+		       struct err *err);
 /* user: uuid, username or e-mail. */
 int change_user_disable(struct changer *changer, const struct actor *actor, const char *user,
 			const char *reason_text, struct err *err);

@@ -165,6 +165,32 @@ int store_identity_each(struct store *store, const char *source,
 				    int64_t user_id, int64_t missing_s, uint32_t missing_runs),
 			void *context, struct err *err);
 
+/* --- whose an identity is by a person's word --- */
+/*
+ * wanted: it is the user's from the next time it is read on, which store_identity_put strikes out again; one user for
+ * each key. Else it was taken from them. Replaces what was said of both before.
+ */
+int store_link_put(struct store *store, const char *source, const char *key, int64_t user_id,
+		   bool wanted, struct err *err);
+int store_link_remove(struct store *store, const char *source, const char *key, int64_t user_id,
+		      struct err *err);
+/* All that a user still wants. */
+int store_links_drop(struct store *store, int64_t user_id, struct err *err);
+/* Who shall have it; 0: nobody said. */
+int store_link_wanted(struct store *store, const char *source, const char *key, int64_t *ret_user,
+		      struct err *err);
+/* Was it taken from this user: 1, 0, -1. */
+int store_link_refused(struct store *store, const char *source, const char *key, int64_t user_id,
+		       struct err *err);
+/* Is anything wanted of the source: 1, 0, -1. */
+int store_link_any(struct store *store, const char *source, struct err *err);
+struct link_row {
+	const char *source, *key;
+};
+/* What a user still wants. */
+int store_links_of(struct store *store, int64_t user_id, struct arena *arena,
+		   struct link_row **ret_rows, size_t *ret_count, struct err *err);
+
 /* --- whom a source disables at a time that it told: a reason to look, no more --- */
 int store_due_add(struct store *store, const char *source, int64_t user_id, int64_t at_s,
 		  struct err *err);

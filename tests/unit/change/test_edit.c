@@ -410,7 +410,6 @@ static void test_delete_and_read(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(reads); i++) {
 		struct run_report report;
 
-		run_report_init(&report);
 		world_sync(w, "corp", reads[i], 0, &report);
 		if (report.created + report.updated + report.enabled + report.granted > 0 ||
 		    report.quarantined > 0)

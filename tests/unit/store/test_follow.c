@@ -57,6 +57,78 @@ static void test_outside_of_a_transaction(void **state)
 	assert_int_equal(store_quarantine_forget(f->store, "corp", "k", &f->err), -1);
 }
 
+#define UUID_KEY "0b7c1f2e-1111-4222-8333-444455556666"
+
+static int64_t wanted(struct fixture *f, const char *source, const char *key)
+{
+	int64_t user;
+
+	ok(f, store_link_wanted(f->store, source, key, &user, &f->err));
+	return user;
+}
+
+/* Whose an identity is by hand: wanted until it is stored, and taken for good. */
+static void test_links(void **state)
+{
+	struct fixture *f = *state;
+	struct hash128 digest = { { 1, 2 } };
+	struct identity_row row = {
+		.source = "corp", .key = UUID_KEY, .record = "r", .record_size = 1, .read_s = 1
+	};
+	struct link_row *links;
+	int64_t anna, ben;
+	size_t count;
+
+	assert_int_equal(store_link_put(f->store, "corp", "k", 1, true, &f->err), -1);
+	assert_int_equal(store_link_remove(f->store, "corp", "k", 1, &f->err), -1);
+	assert_int_equal(store_links_drop(f->store, 1, &f->err), -1);
+	ok(f, store_begin(f->store, &f->err));
+	ok(f, store_source_ensure(f->store, "corp", &f->err));
+	anna = add_user(f, "anna");
+	ben = add_user(f, "ben");
+	assert_int_equal(store_link_put(f->store, "nix", "k", anna, true, &f->err), -1);
+	assert_int_equal(wanted(f, "nix", "k"), 0);
+	assert_int_equal(store_link_any(f->store, "nix", &f->err), 0);
+	assert_int_equal(store_link_any(f->store, "corp", &f->err), 0);
+	ok(f, store_link_put(f->store, "corp", UUID_KEY, anna, true, &f->err));
+	ok(f, store_link_put(f->store, "corp", "k", anna, true, &f->err));
+	ok(f, store_link_put(f->store, "corp", "other", ben, false, &f->err));
+	assert_int_equal(store_link_any(f->store, "corp", &f->err), 1);
+	assert_int_equal(wanted(f, "corp", UUID_KEY), anna);
+	assert_int_equal(wanted(f, "corp", "other"), 0);
+	assert_int_equal(store_link_refused(f->store, "corp", "other", ben, &f->err), 1);
+	assert_int_equal(store_link_refused(f->store, "corp", "other", anna, &f->err), 0);
+	assert_int_equal(store_link_refused(f->store, "corp", "k", anna, &f->err), 0);
+	ok(f, store_links_of(f->store, anna, f->arena, &links, &count, &f->err));
+	assert_int_equal(count, 2);
+	for (size_t i = 0; i < count; i++) {
+		assert_string_equal(links[i].source, "corp");
+		assert_true(strcmp(links[i].key, "k") == 0 || strcmp(links[i].key, UUID_KEY) == 0);
+	}
+	ok(f, store_commit(f->store, &f->err));
+	/* Stored: nothing is wanted any more. What was taken stays so. */
+	ok(f, store_begin(f->store, &f->err));
+	row.user_id = anna;
+	ok(f, store_identity_put(f->store, &row, &digest, &f->err));
+	assert_int_equal(wanted(f, "corp", UUID_KEY), 0);
+	assert_int_equal(wanted(f, "corp", "k"), anna);
+	row.key = "other";
+	ok(f, store_identity_put(f->store, &row, &digest, &f->err));
+	assert_int_equal(store_link_refused(f->store, "corp", "other", ben, &f->err), 1);
+	/* The later word counts; nobody wants the tombstone's. */
+	ok(f, store_link_put(f->store, "corp", "k", anna, false, &f->err));
+	assert_int_equal(wanted(f, "corp", "k"), 0);
+	assert_int_equal(store_link_any(f->store, "corp", &f->err), 0);
+	ok(f, store_link_put(f->store, "corp", "k", anna, true, &f->err));
+	ok(f, store_link_put(f->store, "corp", "x", anna, false, &f->err));
+	ok(f, store_links_drop(f->store, anna, &f->err));
+	assert_int_equal(wanted(f, "corp", "k"), 0);
+	assert_int_equal(store_link_refused(f->store, "corp", "x", anna, &f->err), 1);
+	ok(f, store_link_remove(f->store, "corp", "x", anna, &f->err));
+	assert_int_equal(store_link_refused(f->store, "corp", "x", anna, &f->err), 0);
+	ok(f, store_commit(f->store, &f->err));
+}
+
 static void test_touch(void **state)
 {
 	struct fixture *f = *state;
@@ -153,6 +225,7 @@ int main(void)
 		TEST(test_due),	       TEST(test_outside_of_a_transaction),
 		TEST(test_touch),      TEST(test_group_members),
 		TEST(test_quarantine), TEST(test_plans_of_a_state),
+		TEST(test_links),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

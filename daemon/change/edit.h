@@ -1,0 +1,25 @@
+/* What changes of one user by a person's hand share (edit.c, adopt.c). */
+#ifndef CHANGE_EDIT_H
+#define CHANGE_EDIT_H
+
+#include "internal.h"
+
+struct editing {
+	const struct actor *actor;
+	const char *user;
+	int64_t version; /* 0: whichever */
+	void *context;
+	const struct live_setup *setup;
+	struct uuid uuid; /* whom it was */
+};
+/* In the writer: refuses who is unknown or deleted, and versions that are not the present one. */
+int edit_find_subject(struct changer *changer, struct editing *editing, struct arena *arena,
+		      struct user *ret_user, struct err *err);
+/* The next version of the user, by apply_person. *ret_written (may be NULL): anything that people see. */
+int edit_apply(struct changer *changer, const struct editing *editing, struct person_change *change,
+	       struct arena *arena, bool *ret_written, struct err *err);
+/* The job's context is the struct editing. */
+int edit_send(struct changer *changer, struct editing *editing, job_run *run, struct uuid *ret_uuid,
+	      struct err *err);
+
+#endif
