@@ -22,6 +22,8 @@
 #define FETCHES_MAX (4u * 1024 * 1024)
 /* People asked for in one search. */
 #define FETCH_AT_ONCE 50
+/* Others, to see whether the server finds anybody by key. */
+#define WITNESSES 8
 #define FILTER_MAX (1024u * 1024)
 
 void fetch_init(struct fetch *fetch)
@@ -117,6 +119,21 @@ static void make_filter(struct follow *follow, struct reader *keys, struct strbu
 
 /* --- the search --- */
 
+/* News of these people are no older than what was read of them. */
+static void clear_flags(struct follow *follow, struct reader keys)
+{
+	while (reader_left(&keys) > 0) {
+		size_t size;
+		const char *key = get_bytes(&keys, &size);
+		uint32_t person = index_find_key(follow->index, key, size);
+
+		if (person)
+			index_set_flags(follow->index, person,
+					index_flags(follow->index, person) &
+						~(unsigned)INDEX_FETCHED);
+	}
+}
+
 /* Of one search: did every entry belong to somebody who was asked for, as far as is known? */
 struct answers {
 	bool unclear;
@@ -143,7 +160,10 @@ static int take_fetched(struct follow *follow, LDAPMessage *message, struct answ
 	if (person)
 		index_set_flags(follow->index, person,
 				index_flags(follow->index, person) | INDEX_FETCHED);
-	answers->unclear |= !person || !has_key(follow, person);
+	if (person && has_key(follow, person))
+		follow->fetch.works = true;
+	else
+		answers->unclear = true;
 	return status;
 }
 
@@ -188,16 +208,74 @@ static int run_search(struct follow *follow, const char *filter, struct answers 
 	return -1;
 }
 
+static bool is_among(struct reader keys, const char *key, size_t size)
+{
+	while (reader_left(&keys) > 0) {
+		size_t one_size;
+		const char *one = get_bytes(&keys, &one_size);
+
+		if (one_size == size && memcmp(one, key, size) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A filter over an attribute that has no equality, or that the server does not know, finds nobody, with
+ * success (RFC 4511 4.5.1.7): then it says nothing of anybody.
+ */
+static int call_witnesses(struct follow *follow, struct reader asked)
+{
+	AUTO(strbuf) struct strbuf keys = STRBUF(FILTER_MAX);
+	AUTO(strbuf) struct strbuf filter = STRBUF(FILTER_MAX);
+	struct answers answers = { 0 };
+	struct reader in;
+	uint32_t person = 0;
+	int status;
+
+	for (size_t i = 0; i < WITNESSES && (person = index_next(follow->index, person)) != 0;) {
+		size_t size;
+		const char *key = index_key(follow->index, person, &size);
+
+		if (index_flags(follow->index, person) == 0 && !is_among(asked, key, size)) {
+			put_bytes(&keys, key, size);
+			i++;
+		}
+	}
+	if (keys.size == 0)
+		return 0;
+	in = reader_init(keys.data, keys.size);
+	make_filter(follow, &in, &filter);
+	if (strbuf_failed(&keys) || strbuf_failed(&filter))
+		return follow_restart(follow, "out-of-memory", "no memory for a filter");
+	status = run_search(follow, strbuf_text(&filter), &answers);
+	clear_flags(follow, reader_init(keys.data, keys.size));
+	return status;
+}
+
+/* Known by this key, and not among those who were found; 0: nobody. */
+static uint32_t find_unfound(const struct follow *follow, struct reader *keys)
+{
+	size_t size;
+	const char *key = get_bytes(keys, &size);
+	uint32_t person = index_find_key(follow->index, key, size);
+
+	return person && !(index_flags(follow->index, person) & INDEX_FETCHED) ? person : 0;
+}
+
 /* Whoever the directory had no entry of, though it answered for all of them. */
 static int tell_unfound(struct follow *follow, struct reader keys, const unsigned char *end)
 {
-	while (keys.at < end) {
-		size_t size;
-		const char *key = get_bytes(&keys, &size);
-		uint32_t person = index_find_key(follow->index, key, size);
+	const struct reader asked = reader_init(keys.at, (size_t)(end - keys.at));
 
-		if (person && !(index_flags(follow->index, person) & INDEX_FETCHED) &&
-		    follow_person_gone(follow, index_id(follow->index, person)) < 0)
+	while (keys.at < end) {
+		uint32_t person = find_unfound(follow, &keys);
+
+		if (person && !follow->fetch.works && call_witnesses(follow, asked) < 0)
+			return -1;
+		if (person && !follow->fetch.works)
+			return 0;
+		if (person && follow_person_gone(follow, index_id(follow->index, person)) < 0)
 			return -1;
 	}
 	return 0;
@@ -223,17 +301,8 @@ static int fetch_some(struct follow *follow, struct reader *keys)
 void fetch_clear(struct follow *follow)
 {
 	struct strbuf *read = &follow->fetch.read;
-	struct reader keys = reader_init(read->data, read->size);
 
-	while (reader_left(&keys) > 0) {
-		size_t size;
-		const char *key = get_bytes(&keys, &size);
-		uint32_t person = index_find_key(follow->index, key, size);
-		if (person)
-			index_set_flags(follow->index, person,
-					index_flags(follow->index, person) &
-						~(unsigned)INDEX_FETCHED);
-	}
+	clear_flags(follow, reader_init(read->data, read->size));
 	strbuf_clear(read);
 }
 

@@ -86,6 +86,7 @@ struct fetch {
 	struct strbuf waiting;
 	struct strbuf read; /* the last time: older news of them may be on the way */
 	bool asked;	    /* the core waits for a batch */
+	bool works;	    /* somebody was found by key: the server can search for it */
 };
 
 struct follow {

@@ -711,6 +711,15 @@ void index_mark(struct index *index, uint32_t number)
 	person_at(index, number)->marked = true;
 }
 
+uint32_t index_next(const struct index *index, uint32_t number)
+{
+	for (uint32_t i = number + 1; i <= index->people.used; i++) {
+		if (person_at(index, i)->text)
+			return i;
+	}
+	return 0;
+}
+
 uint32_t index_next_unmarked(const struct index *index, uint32_t number)
 {
 	for (uint32_t i = number + 1; i <= index->people.used; i++) {

@@ -57,6 +57,9 @@ struct index_cursor {
 };
 uint32_t index_named(const struct index *index, struct hash128 name, struct index_cursor *cursor);
 
+/* The next person after this one; begin with 0, 0 at the end. */
+uint32_t index_next(const struct index *index, uint32_t person);
+
 /* --- marks: who was seen since index_unmark; O(people) --- */
 void index_unmark(struct index *index);
 void index_mark(struct index *index, uint32_t person);

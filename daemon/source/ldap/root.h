@@ -24,7 +24,7 @@ struct root {
 
 /*
  * One base search, awaited. identity is the URL of the job, for Active Directory dsServiceName and
- * the invocationId found there. -1: outcome says why.
+ * the invocationId found there, the former alone where that may not be read. -1: outcome says why.
  */
 int root_read(struct session *session, struct root *ret_root);
 /* highestCommittedUSN alone. */
