@@ -13,7 +13,9 @@ WERROR =
 FUZZ_SECONDS = 10
 FUZZ_CC = clang
 PYTHON = /usr/bin/python3
-PYTEST_FLAGS = -q -p no:cacheprovider
+# Most tests wait for servers: one process a core more. A file stays in one.
+PYTEST_JOBS = $(shell expr $$(nproc) + 1)
+PYTEST_FLAGS = -q -p no:cacheprovider -n $(PYTEST_JOBS) --dist loadfile
 SYSTEM_TESTS = tests/integration tests/attack tests/fault
 PYTEST_PATHS = $(SYSTEM_TESTS) tests/lint
 
@@ -29,7 +31,7 @@ BUILD_PACKAGES = gcc libc6-dev make pkg-config mandoc libsodium-dev libsystemd-d
 	libseccomp-dev libunistring-dev libfyaml-dev libldap-dev libsasl2-dev libsqlite3-dev \
 	libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjansson-dev libxml2-dev \
 	libxmlsec1-dev liblasso3-dev libglib2.0-dev zlib1g-dev
-TEST_PACKAGES = libcmocka-dev python3-pytest python3-requests python3-jsonschema python3-yaml \
+TEST_PACKAGES = libcmocka-dev python3-pytest python3-pytest-xdist python3-requests python3-jsonschema python3-yaml \
 	slapd ldap-utils openssl sqlite3 clang llvm libclang-rt-14-dev clang-format \
 	valgrind git procps curl util-linux python3-lxml xmlsec1 nginx-light simplesamlphp \
 	php-cli php-xml chromium chromium-driver python3-selenium wrk caddy apache2-bin lua-socket \

@@ -30,6 +30,7 @@ import forge as f
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 from bridge import DAEMON, Bridge  # noqa: E402
+from ports import free_port  # noqa: E402
 
 SITE = "https://sp.example"
 SESSION_COOKIE = "__Host-rolebridge"
@@ -46,12 +47,6 @@ rules:
   - {id: everybody, when: "(&)", grant: {profile: member}}
   - {id: research, groups: ["corp:R&D"], grant: {roles: [researcher]}}
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def make_forge(folder, keys=None, source="corp", **options):

@@ -29,7 +29,7 @@ BUILD = Path(sys.argv[1]).resolve()
 os.environ["ROLEBRIDGE_BUILD"] = str(BUILD)
 sys.path.insert(0, str(HERE.parent / "integration"))
 from bridge import Bridge  # noqa: E402
-from idp import free_port  # noqa: E402
+from ports import free_port  # noqa: E402
 
 TOOL = BUILD / "bench" / "saml_responses"
 CLIENTS = 48

@@ -7,7 +7,8 @@ import pytest
 from bridge import Bridge
 from company import SALES_RULES, attempt
 from fake_directory import CuttingProxy, FakeDirectory, Raw, SilentServer, done, entry, reference
-from slapd import BASE_ENTRIES, GROUPS, PEOPLE, Authority, Slapd, free_port, group, people
+from ports import free_port
+from slapd import BASE_ENTRIES, GROUPS, PEOPLE, Authority, Slapd, group, people
 
 RULES = SALES_RULES + """
 policy:

@@ -12,7 +12,8 @@ from bridge import Bridge
 from fake_directory import SilentServer
 from ldap_proxy import (DOWN, RESET, UP, FaultProxy, Ranges, at, cut, cut_id_set, double, drop, instead,
                         notice_of_disconnection, nth, parts, pause, refresh_required, result, same, stop, sync_cookie)
-from slapd import PEOPLE, Slapd, free_port, person
+from ports import free_port
+from slapd import PEOPLE, Slapd, person
 from states import COUNT, DIRECTORY, Scene, Watched, both_states, config
 
 SYNCPROV = {"config": ["moduleload syncprov"],

@@ -10,7 +10,8 @@ import pytest
 from bridge import CTL, DAEMON, Bridge
 from company import SALES_RULES
 from fake_directory import CuttingProxy, FakeDirectory, SilentServer, done
-from slapd import BASE_ENTRIES, GROUPS, PEOPLE, Slapd, free_port, group, people
+from ports import free_port
+from slapd import BASE_ENTRIES, GROUPS, PEOPLE, Slapd, group, people
 
 PASSWORD = "S3cret-that-nobody-may-see"
 RULES = SALES_RULES + """

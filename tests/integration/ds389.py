@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 
 from ldap_server import LdapServer
-from slapd import BASE_ENTRIES, SUFFIX, free_port
+from ports import free_port
+from slapd import BASE_ENTRIES, SUFFIX
 
 DATA = Path("/usr/share/dirsrv/data")
 PROGRAM = Path("/usr/sbin/ns-slapd")

@@ -11,12 +11,13 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+from ports import free_port
 
 INSTALLED = Path("/usr/share/simplesamlphp")
 START_SECONDS = 30
@@ -24,12 +25,6 @@ START_SECONDS = 30
 
 def is_installed():
     return INSTALLED.is_dir() and shutil.which("php") is not None
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def make_key(folder, name, days="2"):

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from slapd import free_port
+from ports import free_port
 
 REALM = "EXAMPLE.ORG"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

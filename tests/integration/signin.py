@@ -5,7 +5,8 @@ import time
 
 from bridge import Bridge
 from browser import Browser
-from idp import IdentityProvider, free_port, make_key
+from idp import IdentityProvider, make_key
+from ports import free_port
 from proxy import Nginx
 from web import Authority
 

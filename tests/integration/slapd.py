@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
+from ports import free_port
+
 SUFFIX = "dc=example,dc=org"
 PEOPLE = f"ou=people,{SUFFIX}"
 GROUPS = f"ou=groups,{SUFFIX}"
@@ -117,12 +119,6 @@ class Authority:
         self._openssl("ca", "-batch", "-config", work / "ca.conf", "-cert", self.certificate, "-keyfile",
                       self.key, "-in", request, "-out", certificate, "-extfile", extensions,
                       "-startdate", "20200101000000Z", "-enddate", "20200201000000Z", "-notext")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Slapd:

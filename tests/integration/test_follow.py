@@ -12,7 +12,8 @@ import pytest
 
 from bridge import Bridge
 from fake_directory import Listener, close
-from slapd import BASE_ENTRIES, GROUPS, PEOPLE, SUFFIX, Authority, Slapd, free_port, group, group_dn, person
+from ports import free_port
+from slapd import BASE_ENTRIES, GROUPS, PEOPLE, SUFFIX, Authority, Slapd, group, group_dn, person
 
 SECONDS = 20
 

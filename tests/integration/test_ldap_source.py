@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from fake_directory import (CuttingProxy, FakeDirectory, Raw, SilentServer, done, entry, reference)
-from slapd import (GROUPS, PEOPLE, SELF_EXTERNAL, SUFFIX, Authority, Slapd, free_port,
+from ports import free_port
+from slapd import (GROUPS, PEOPLE, SELF_EXTERNAL, SUFFIX, Authority, Slapd,
                    group, group_dn, people, person)
 
 BUILD = Path(os.environ.get("ROLEBRIDGE_BUILD", Path(__file__).resolve().parents[2] / "build"))

@@ -13,7 +13,8 @@ import pytest
 import idp
 import proxy
 from browser import Form
-from idp import IdentityProvider, free_port, make_key
+from idp import IdentityProvider, make_key
+from ports import free_port
 from signin import RULES, SignIn
 
 pytestmark = pytest.mark.skipif(not (idp.is_installed() and proxy.is_installed()),

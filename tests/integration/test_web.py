@@ -19,7 +19,7 @@ import requests
 
 import proxy
 from bridge import DAEMON, Bridge
-from idp import free_port
+from ports import free_port
 from web import Authority
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
