@@ -241,6 +241,22 @@ static void mark(struct follow *follow, const struct sync_search *search, struct
 }
 
 /* message is consumed. */
+/*
+ * 389 Directory Server sends what changed since a cookie with all user attributes, whatever was asked
+ * for, and no operational ones: without nsAccountLock somebody disabled would look enabled. What it
+ * tells right after such a refresh may have been on the way before, so it counts no more.
+ */
+static bool entries_lack_attributes(const struct follow *follow)
+{
+	return follow->root.vendor == VENDOR_389DS && sync_of(follow)->resumed;
+}
+
+static int restart_for_whole_entries(struct follow *follow)
+{
+	return follow_restart(follow, "partial-entries",
+			      "the server does not send what changed with all its attributes");
+}
+
 static int apply_entry(struct follow *follow, struct sync_search *search, LDAPMessage *message)
 {
 	struct sync_state state;
@@ -252,7 +268,12 @@ static int apply_entry(struct follow *follow, struct sync_search *search, LDAPMe
 		return -1;
 	}
 	if (state.kind == SYNC_ADD || state.kind == SYNC_MODIFY) {
-		status = give_entry(follow, search, id_of(state.uuid), message);
+		if (entries_lack_attributes(follow)) {
+			ldap_msgfree(message);
+			status = restart_for_whole_entries(follow);
+		} else {
+			status = give_entry(follow, search, id_of(state.uuid), message);
+		}
 	} else {
 		if (state.kind == SYNC_DELETE)
 			status = give_gone(follow, search, id_of(state.uuid));
@@ -646,16 +667,10 @@ static int apply_deletes(struct follow *follow)
 	return 0;
 }
 
-/*
- * 389 Directory Server sends what changed since a cookie with all user attributes, whatever was asked
- * for, and no operational ones: without nsAccountLock somebody disabled would look enabled.
- */
-static bool entries_lack_attributes(const struct follow *follow)
+static bool refresh_has_entries(const struct follow *follow)
 {
 	const struct sync *sync = sync_of(follow);
 
-	if (follow->root.vendor != VENDOR_389DS)
-		return false;
 	for (size_t i = 0; i < sync->count; i++) {
 		if (sync->items[i].of_refresh &&
 		    ldap_msgtype(sync->items[i].message) == LDAP_RES_SEARCH_ENTRY)
@@ -672,10 +687,8 @@ static int end_refresh(struct follow *follow)
 		if (sync->searches[i].phase == SEARCH_REFRESH)
 			return 0;
 	}
-	if (entries_lack_attributes(follow))
-		return follow_restart(
-			follow, "partial-entries",
-			"the server does not send what changed with all its attributes");
+	if (refresh_has_entries(follow) && entries_lack_attributes(follow))
+		return restart_for_whole_entries(follow);
 	sync->refreshing = false;
 	output_begin_batch(follow->out);
 	if (drop_unseen(follow) < 0 || apply_deletes(follow) < 0 || apply_waiting(follow) < 0)
@@ -725,7 +738,7 @@ static int resume(struct follow *follow)
 	struct sync *sync = sync_of(follow);
 
 	drop_waiting(sync);
-	sync->refreshing = true;
+	sync->refreshing = sync->resumed = true;
 	for (size_t i = 0; i < sync->search_count; i++)
 		sync->searches[i].phase = SEARCH_OFF;
 	for (size_t i = 0; i < sync->branch_count; i++)

@@ -50,6 +50,7 @@ struct sync {
 	struct strbuf scratch;
 	bool begun;	 /* the full read is over */
 	bool refreshing; /* after a lost connection */
+	bool resumed;	 /* on this connection the searches began with cookies */
 	struct waiting *items;
 	size_t count, capacity, bytes;
 };
