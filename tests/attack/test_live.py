@@ -524,7 +524,7 @@ def end_of(live, number, address=None):
         send_signal(workers, signal.SIGCONT)
         if page.status != 303:
             return page
-        wait_until(lambda: len(live.workers()) == len(workers), 120)
+        wait_until(lambda: len(live.workers()) == len(workers))
     raise AssertionError("no worker ended over a message")
 
 
