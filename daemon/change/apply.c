@@ -600,7 +600,7 @@ static int run_people(struct changer *changer, struct slot *slot, const struct b
 	struct apply_plan *plan = slot->driver->plan;
 	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
 	bool by_person = plan_holds_flags(plan->holds) & PLAN_BY_PERSON;
-	struct actor actor = { plan->actor, plan->id, by_person };
+	struct actor actor = { .name = plan->actor, .request = plan->id, .is_person = by_person };
 	struct plan_totals *windows = by_person ? NULL : plan_totals_create();
 	struct apply_context context = { .changer = changer,
 					 .setup = plan->setup,

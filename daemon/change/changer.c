@@ -240,7 +240,7 @@ static int audit_set_aside(struct changer *changer, const struct setting_aside *
 			   struct err *err)
 {
 	AUTO(strbuf) struct strbuf object = STRBUF(128), detail = STRBUF(64 * 1024);
-	struct actor actor = { "start", "", false };
+	struct actor actor = { .name = "start", .request = "" };
 	struct json json = JSON(&detail);
 
 	strbuf_printf(&object, "plan:%s", aside->plan->id);
@@ -372,6 +372,13 @@ void changer_stop(struct changer *changer)
 {
 	if (changer)
 		__atomic_store_n(&changer->leaving, true, __ATOMIC_RELEASE);
+}
+
+struct actor actor_kept(struct arena *arena, const struct actor *actor)
+{
+	return (struct actor){ .name = arena_strdup(arena, actor->name),
+			       .request = arena_strdup(arena, actor->request ? actor->request : ""),
+			       .is_person = actor->is_person };
 }
 
 int changer_check_leaving(struct changer *changer, struct err *err)

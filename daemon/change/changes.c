@@ -59,10 +59,7 @@ int changes_begin(struct sync *sync, const struct actor *actor, struct err *err)
 	sync->changes->due = slot->use == SLOT_DUE;
 	sync->source = arena_strdup(sync->texts, slot->name);
 	sync->cause = arena_printf(sync->texts, "sync %s", slot->name);
-	sync->actor =
-		(struct actor){ arena_strdup(sync->texts, actor->name),
-				arena_strdup(sync->texts, actor->request ? actor->request : ""),
-				actor->is_person };
+	sync->actor = actor_kept(sync->texts, actor);
 	if (!sync->source || !sync->cause || !sync->actor.name || !sync->actor.request)
 		return no_memory(err);
 	if (!slot->reader)

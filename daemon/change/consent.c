@@ -120,7 +120,7 @@ static int audit_consent(struct changer *changer, struct run *run, void *context
 {
 	const struct consent *consent = context;
 	AUTO(strbuf) struct strbuf object = STRBUF(128);
-	struct actor actor = { run->draft.actor, run->id, true };
+	struct actor actor = { .name = run->draft.actor, .request = run->id, .is_person = true };
 
 	strbuf_printf(&object, "plan:%s", run->replaces);
 	return audit_write(changer->store, consent->now_s, &actor, "plan.apply",

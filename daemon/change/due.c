@@ -74,7 +74,7 @@ static bool is_read(struct changer *changer, const char *source)
 static int disable_of_source(struct changer *changer, const char *source, const int64_t *ids,
 			     size_t count, int64_t now_s, struct err *err)
 {
-	struct actor timer = { "timer", "", false };
+	struct actor timer = { .name = "timer", .request = "" };
 	struct sync *sync = sync_begin_due(changer, source, &timer, err);
 	struct run_report report;
 

@@ -266,6 +266,8 @@ struct live_setup *changer_coming_setup(struct changer *changer, uint64_t *ret_g
 void changer_set_coming(struct changer *changer, struct live_setup *setup);
 /* Takes over the reference. */
 void changer_put_setup(struct changer *changer, struct live_setup *setup);
+/* Whose name and request live in the arena; they are NULL where memory ran out. A run asks for no authority. */
+struct actor actor_kept(struct arena *arena, const struct actor *actor);
 /* -1 with ERR_CANCELLED after changer_stop. */
 int changer_check_leaving(struct changer *changer, struct err *err);
 /* Roll forward what is READY; what cannot be read is set aside. bulk is held. */

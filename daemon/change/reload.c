@@ -573,7 +573,7 @@ static int expire_with_bulk(struct changer *changer, int64_t now_s, struct run_r
 {
 	AUTO(arena) struct arena *texts = arena_create((size_t)4 << 30);
 	struct reload reload = { .cause = "expired", .unprotected = true };
-	struct actor timer = { "timer", "", false };
+	struct actor timer = { .name = "timer", .request = "" };
 	int result = -1;
 
 	if (!texts)
@@ -604,7 +604,7 @@ static int expire_with_bulk(struct changer *changer, int64_t now_s, struct run_r
  */
 static int expire_rules(struct changer *changer, struct err *err)
 {
-	struct actor timer = { "timer", "", false };
+	struct actor timer = { .name = "timer", .request = "" };
 	bool due;
 
 	if (changer_reload_due(changer, &due, err) < 0)

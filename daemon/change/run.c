@@ -351,7 +351,7 @@ static int audit_held(struct changer *changer, const struct run *run, const char
 		      struct err *err)
 {
 	AUTO(strbuf) struct strbuf object = STRBUF(128);
-	struct actor actor = { run->draft.actor, run->id, false };
+	struct actor actor = { .name = run->draft.actor, .request = run->id };
 
 	strbuf_printf(&object, "plan:%s", run->held_id);
 	return audit_write(changer->store, run->draft.now_s, &actor, "plan.hold",

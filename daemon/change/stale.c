@@ -87,7 +87,7 @@ static int look_at_all(struct stale *stale, const char *source, int64_t before_s
 static int carry_out(struct stale *stale, const char *source, struct run_report *report,
 		     struct err *err)
 {
-	struct actor timer = { "timer", "", false };
+	struct actor timer = { .name = "timer", .request = "" };
 	int64_t after_s = stale->setup->setup.policy->stale_after_s;
 	int result;
 

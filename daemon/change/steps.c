@@ -140,7 +140,7 @@ static int note_step(struct store *store, const struct clock_note *now, int64_t 
 		     struct err *err)
 {
 	AUTO(strbuf) struct strbuf text = STRBUF(1024), detail = STRBUF(1024);
-	struct actor actor = { "clock", "", false };
+	struct actor actor = { .name = "clock", .request = "" };
 	struct json json = JSON(&detail);
 
 	if (store_note(store, now, err) < 0)

@@ -113,10 +113,7 @@ static int open_sync(struct sync *sync, struct setup *preview, const char *sourc
 	if (!sync->setup || sync_find_source(sync, source, err) < 0)
 		return -1;
 	sync->source = sync->settings->name.text;
-	sync->actor =
-		(struct actor){ arena_strdup(sync->texts, actor->name),
-				arena_strdup(sync->texts, actor->request ? actor->request : ""),
-				actor->is_person };
+	sync->actor = actor_kept(sync->texts, actor);
 	sync->cause = arena_printf(sync->texts, "sync %s", source);
 	if (!sync->actor.name || !sync->actor.request || !sync->cause)
 		return err_set(err, ERR_MEMORY, "no memory for a sync");

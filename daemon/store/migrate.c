@@ -18,6 +18,20 @@ static const char *const migrations[] = {
 #include "sql/0004-due.sql.h"
 	,
 #include "sql/0005-links.sql.h"
+	,
+#include "sql/0006-tokens.sql.h"
+	,
+#include "sql/0007-definitions.sql.h"
+	,
+#include "sql/0008-ownership.sql.h"
+	,
+#include "sql/0009-invites.sql.h"
+	,
+#include "sql/0010-events.sql.h"
+	,
+#include "sql/0011-personas.sql.h"
+	,
+#include "sql/0012-audit.sql.h"
 };
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))

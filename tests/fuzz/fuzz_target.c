@@ -17,10 +17,10 @@ static int nothing(struct http_request *request, struct http_response *response,
 }
 
 static const struct http_route routes[] = {
-	{ "GET", "/api/users", nothing, 0, 0 },
-	{ "GET", "/api/users/{user}", nothing, 0, 0 },
-	{ "GET", "/api/users/me", nothing, 0, 0 },
-	{ "GET", "/api/users/{user}/grants/{kind}/{name}", nothing, 0, 0 },
+	{ "GET", "/api/users", nothing, 0, 0, NULL },
+	{ "GET", "/api/users/{user}", nothing, 0, 0, NULL },
+	{ "GET", "/api/users/me", nothing, 0, 0, NULL },
+	{ "GET", "/api/users/{user}/grants/{kind}/{name}", nothing, 0, 0, NULL },
 };
 
 static void check_text(const char *text)

@@ -21,9 +21,9 @@ static int echo(struct http_request *request, struct http_response *response, st
 }
 
 static const struct http_route routes[] = {
-	{ "GET", "/echo", echo, 0, 0 },
-	{ "POST", "/echo", echo, 0, 0 },
-	{ "GET", "/slow", echo, HTTP_ROUTE_SLOW, 0 },
+	{ "GET", "/echo", echo, 0, 0, NULL },
+	{ "POST", "/echo", echo, 0, 0, NULL },
+	{ "GET", "/slow", echo, HTTP_ROUTE_SLOW, 0, NULL },
 };
 
 static int serve(struct http_server *server, const struct http_settings *settings,

@@ -36,10 +36,19 @@ void setup_release(struct setup *setup);
 /* Also one that is switched off. NULL: none of that name; borrowed from the setup. */
 const struct source_settings *setup_find_source(const struct setup *setup, const char *name);
 
+/*
+ * Who asks. What a limited one may do is read again inside each transaction (authority.h): whoever lost it
+ * a moment ago is refused.
+ */
 struct actor {
-	const char *name;    /* "unix:root", "sync:corp", "timer" */
+	const char *name;    /* "unix:root", "user:ada", "token:ci", "sync:corp", "timer" */
 	const char *request; /* request or plan id for the audit row; "" */
 	bool is_person;	     /* refusals instead of clamps; limits do not count */
+	bool limited; /* false: whatever the daemon does by itself, and administrators on its socket */
+	int64_t user_id; /* who it is in the store; 0: nobody there */
+	/* What a token leaves of it, or all that a service may do: NULL: whatever the person may. */
+	const char *const *scope;
+	size_t scope_count;
 };
 
 struct changer;

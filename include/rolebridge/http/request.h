@@ -60,8 +60,9 @@ struct http_request {
 	bool peer_trusted;
 	const struct cidr *trusted; /* those networks */
 	size_t trusted_count;
-	bool tls;	   /* this connection */
-	const char *actor; /* set by the table's before(): "unix:root"; "" */
+	bool tls;	    /* this connection */
+	const char *actor;  /* set by the table's before(): "unix:root"; "" */
+	const void *caller; /* the same: what its handlers know of who asks; NULL */
 	struct arena *arena;
 	const char *body; /* NUL-terminated; "" when there is none */
 	size_t body_size;

@@ -4,7 +4,7 @@
  * and shared by all listeners that serve it.
  *
  *	static const struct http_route routes[] = {
- *		{ "GET", "/api/v1/users/{user}", user_show, 0, 0 },
+ *		{ "GET", "/api/v1/users/{user}", user_show, 0, 0, "users:read@all" },
  *	};
  */
 #ifndef ROLEBRIDGE_HTTP_ROUTER_H
@@ -47,6 +47,8 @@ struct http_route {
 	http_handler handler;
 	unsigned flags;
 	size_t body_max; /* bytes; 0: HTTP_BODY_MAX_DEFAULT */
+	/* What the table's `before` asks of the caller; NULL: nothing, or it is the handler's to say. */
+	const char *permission;
 };
 
 struct http_router;

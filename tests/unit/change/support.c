@@ -7,7 +7,7 @@
 
 #include <rolebridge/base/hash.h>
 
-const struct actor test_sync = { "sync", "", false };
+const struct actor test_sync = { .name = "sync", .request = "" };
 
 /* --- world --- */
 

@@ -83,11 +83,11 @@ static int waiting(struct http_request *request, struct http_response *response,
 }
 
 static const struct http_route routes[] = {
-	{ "GET", "/shared", shared, HTTP_ROUTE_BARE | HTTP_ROUTE_QUIET, 0 },
-	{ "GET", "/fleeting", fleeting, HTTP_ROUTE_BARE | HTTP_ROUTE_QUIET, 0 },
-	{ "GET", "/failing", failing, HTTP_ROUTE_BARE | HTTP_ROUTE_QUIET, 0 },
-	{ "GET", "/waiting", waiting, HTTP_ROUTE_BARE | HTTP_ROUTE_SLOW, 0 },
-	{ "GET", "/dressed", shared, HTTP_ROUTE_QUIET, 0 },
+	{ "GET", "/shared", shared, HTTP_ROUTE_BARE | HTTP_ROUTE_QUIET, 0, NULL },
+	{ "GET", "/fleeting", fleeting, HTTP_ROUTE_BARE | HTTP_ROUTE_QUIET, 0, NULL },
+	{ "GET", "/failing", failing, HTTP_ROUTE_BARE | HTTP_ROUTE_QUIET, 0, NULL },
+	{ "GET", "/waiting", waiting, HTTP_ROUTE_BARE | HTTP_ROUTE_SLOW, 0, NULL },
+	{ "GET", "/dressed", shared, HTTP_ROUTE_QUIET, 0, NULL },
 };
 
 /* ----------------------------------------------------------------- fixture -- */

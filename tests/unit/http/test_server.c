@@ -93,12 +93,12 @@ static int stream(struct http_request *request, struct http_response *response, 
 }
 
 static const struct http_route routes[] = {
-	{ "GET", "/echo/{name}", echo, 0, 0 },
-	{ "POST", "/echo", echo, 0, 1000 },
-	{ "POST", "/none", echo, HTTP_ROUTE_NO_BODY, 0 },
-	{ "GET", "/fail", refuse, 0, 0 },
-	{ "GET", "/slow", slow, 0, 0 },
-	{ "GET", "/stream", stream, 0, 0 },
+	{ "GET", "/echo/{name}", echo, 0, 0, NULL },
+	{ "POST", "/echo", echo, 0, 1000, NULL },
+	{ "POST", "/none", echo, HTTP_ROUTE_NO_BODY, 0, NULL },
+	{ "GET", "/fail", refuse, 0, 0, NULL },
+	{ "GET", "/slow", slow, 0, 0, NULL },
+	{ "GET", "/stream", stream, 0, 0, NULL },
 };
 
 static struct fixture *current; /* before() has no context but the request's */

@@ -124,12 +124,12 @@ static int gated_stream(struct http_request *request, struct http_response *resp
 }
 
 static const struct http_route routes[] = {
-	{ "POST", "/gated", gated, HTTP_ROUTE_SLOW, 0 },
-	{ "GET", "/gated", gated, HTTP_ROUTE_SLOW, 0 },
-	{ "GET", "/stream", gated_stream, HTTP_ROUTE_SLOW, 0 },
-	{ "GET", "/staged", staged, HTTP_ROUTE_SLOW | HTTP_ROUTE_STAGED, 0 },
-	{ "GET", "/refuse", refuse, HTTP_ROUTE_SLOW, 0 },
-	{ "GET", "/direct", direct, 0, 0 },
+	{ "POST", "/gated", gated, HTTP_ROUTE_SLOW, 0, NULL },
+	{ "GET", "/gated", gated, HTTP_ROUTE_SLOW, 0, NULL },
+	{ "GET", "/stream", gated_stream, HTTP_ROUTE_SLOW, 0, NULL },
+	{ "GET", "/staged", staged, HTTP_ROUTE_SLOW | HTTP_ROUTE_STAGED, 0, NULL },
+	{ "GET", "/refuse", refuse, HTTP_ROUTE_SLOW, 0, NULL },
+	{ "GET", "/direct", direct, 0, 0, NULL },
 };
 
 static struct fixture *begin(struct http_settings settings)

@@ -121,17 +121,17 @@ static int limited(struct http_request *request, struct http_response *response,
 }
 
 static const struct http_route routes[] = {
-	{ "GET", "/show", show, 0, 0 },
-	{ "GET", "/cookies", cookies, 0, 0 },
-	{ "GET", "/form", post_form, 0, 0 },
-	{ "POST", "/show", show, 0, 1000 },
-	{ "GET", "/bad-action", bad_action, 0, 0 },
-	{ "GET", "/own-policy", own_policy, 0, 0 },
-	{ "GET", "/auth", bare, HTTP_ROUTE_BARE | HTTP_ROUTE_QUIET, 0 },
-	{ "GET", "/broken", broken, HTTP_ROUTE_QUIET, 0 },
-	{ "GET", "/api/broken", broken, 0, 0 },
-	{ "GET", "/forged", forged, 0, 0 },
-	{ "GET", "/limited", limited, 0, 0 },
+	{ "GET", "/show", show, 0, 0, NULL },
+	{ "GET", "/cookies", cookies, 0, 0, NULL },
+	{ "GET", "/form", post_form, 0, 0, NULL },
+	{ "POST", "/show", show, 0, 1000, NULL },
+	{ "GET", "/bad-action", bad_action, 0, 0, NULL },
+	{ "GET", "/own-policy", own_policy, 0, 0, NULL },
+	{ "GET", "/auth", bare, HTTP_ROUTE_BARE | HTTP_ROUTE_QUIET, 0, NULL },
+	{ "GET", "/broken", broken, HTTP_ROUTE_QUIET, 0, NULL },
+	{ "GET", "/api/broken", broken, 0, 0, NULL },
+	{ "GET", "/forged", forged, 0, 0, NULL },
+	{ "GET", "/limited", limited, 0, 0, NULL },
 };
 
 static bool page(struct http_request *request, const struct err *err,
