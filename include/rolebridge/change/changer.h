@@ -45,7 +45,8 @@ struct actor {
 	const char *request; /* request or plan id for the audit row; "" */
 	bool is_person;	     /* refusals instead of clamps; limits do not count */
 	bool limited; /* false: whatever the daemon does by itself, and administrators on its socket */
-	int64_t user_id; /* who it is in the store; 0: nobody there */
+	int64_t user_id;	  /* who it is in the store; 0: nobody there */
+	const char *organization; /* of a service (limited, user_id 0); else NULL */
 	/* What a token leaves of it, or all that a service may do: NULL: whatever the person may. */
 	const char *const *scope;
 	size_t scope_count;
