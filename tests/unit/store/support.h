@@ -12,6 +12,9 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/store/store.h>
 
+/* How many files schemas/sql/ has. */
+#define TEST_SCHEMA_VERSION 12
+
 struct fixture {
 	char folder[64];
 	char path[96];

@@ -54,7 +54,7 @@ static void test_migrates_an_empty_file(void **state)
 
 	store_close(fixture->store);
 	fixture->store = NULL;
-	assert_int_equal(raw_number(fixture->path, "PRAGMA user_version"), 5);
+	assert_int_equal(raw_number(fixture->path, "PRAGMA user_version"), TEST_SCHEMA_VERSION);
 	assert_int_equal(raw_number(fixture->path, "SELECT count(*) FROM organization "
 						   "WHERE name = 'default'"),
 			 1);
