@@ -170,9 +170,38 @@ enum statement_id {
 	STATEMENT_LINK_WANTED,
 	STATEMENT_LINK_REFUSED,
 	STATEMENT_LINK_ANY,
+	STATEMENT_EXTERNAL_FIND,
+	STATEMENT_EXTERNAL_OF,
+	STATEMENT_EXTERNAL_DROP,
+	STATEMENT_EXTERNAL_ADD,
+
+	STATEMENT_RESOURCE_FIND,
+	STATEMENT_RESOURCE_GET,
+	STATEMENT_RESOURCE_INSERT,
+	STATEMENT_RESOURCE_UPDATE,
+	STATEMENT_RESOURCE_REMOVE,
+	STATEMENT_RESOURCE_CHILD,
+	STATEMENT_RESOURCE_HEIGHT,
+	STATEMENT_REFERENCE_FIND,
+	STATEMENT_REFERENCE_INSERT,
+	STATEMENT_REFERENCE_UPDATE,
+	STATEMENT_REFERENCE_REMOVE,
+	STATEMENT_RESPONSIBLE_ANY,
+	STATEMENT_ORPHANING_SET,
+	STATEMENT_ORPHANING_CLEAR,
 
 	STATEMENTS,
 };
+
+#define RESOURCE_COLUMNS \
+	"r.row, r.application, r.type, r.id, r.parent, p.type, p.id, r.owner, u.uuid, u.username, " \
+	"r.organization, r.title, r.version, r.created_s, r.updated_s"
+#define RESOURCE_FROM \
+	" FROM resource r LEFT JOIN resource p ON p.row = r.parent " \
+	"LEFT JOIN user u ON u.id = r.owner "
+#define REFERENCE_COLUMNS \
+	"f.row, f.application, f.kind, f.id, f.label, f.user, u.uuid, u.username, u.disabled, " \
+	"f.version, f.created_s, f.updated_s"
 
 #define USER_COLUMNS \
 	"u.id, u.uuid, u.organization, u.username, u.email, u.display_name, u.profile, " \
