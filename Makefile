@@ -174,14 +174,20 @@ $(BUILD)/tests/%.o: tests/%.c $(BUILD)/flags | $(GENERATED)
 	@echo "  CC      $<"
 	@$(COMPILE) -c -o $@ $<
 
-# Runs all, shows the whole output of those that fail, ends with their names.
-RUN_UNIT = failed=''; \
+# Runs them side by side, for most wait, those first that wait longest; shows the whole output of
+# those that fail and ends with their names. What left no .passed behind has failed.
+UNIT_JOBS = $(shell expr $$(nproc) \* 2)
+UNIT_LONG = $(filter $(addprefix %/,test_follow test_saml_pool test_ldap_follower test_faults \
+	test_ldap_client test_full),$(UNIT_TESTS))
+RUN_UNIT = rm -f $(UNIT_TESTS:=.passed) $(UNIT_TESTS:=.log); \
+	printf '%s\n' $(UNIT_LONG) $(filter-out $(UNIT_LONG),$(UNIT_TESTS)) | \
+	xargs -P $(UNIT_JOBS) -n 1 sh -c 't=$$1; \
+		timeout 600 $(UNIT_WRAPPER) $$t > $$t.log 2>&1 || exit 0; \
+		printf "%-40s %s\n" "$${t\#$(BUILD)/unit/}" "$$(grep -a PASSED $$t.log | tail -n 1)"; \
+		: > $$t.passed' sh; \
+	failed=''; \
 	for t in $(UNIT_TESTS); do \
-		if timeout 600 $(UNIT_WRAPPER) $$t > $$t.log 2>&1; then \
-			printf '%-40s %s\n' "$${t\#$(BUILD)/unit/}" "$$(grep -a PASSED $$t.log | tail -n 1)"; \
-		else \
-			cat $$t.log; failed="$$failed $$t"; \
-		fi; \
+		[ -e $$t.passed ] || { cat $$t.log; failed="$$failed $$t"; }; \
 	done; \
 	if [ -n "$$failed" ]; then echo "FAILED:$$failed"; exit 1; fi; \
 	echo "$(words $(UNIT_TESTS)) unit test programs passed"
@@ -208,7 +214,7 @@ check-san: deps-check ## the same tests under AddressSanitizer and UBSan
 		PYTEST_PATHS='$(SYSTEM_TESTS)' check-unit check-integration
 
 check-valgrind: deps-check ## unit tests under valgrind
-	@$(MAKE) --no-print-directory ROLEBRIDGE_VALGRIND=1 check-unit \
+	@$(MAKE) --no-print-directory ROLEBRIDGE_VALGRIND=1 check-unit UNIT_JOBS=$$(nproc) \
 		UNIT_WRAPPER='env ROLEBRIDGE_VALGRIND=1 valgrind -q --leak-check=full --error-exitcode=99 --child-silent-after-fork=yes'
 
 # ------------------------------------------------------------- test tools --
