@@ -38,6 +38,11 @@ struct setup *changer_setup(struct changer *changer)
 	return &changer_live_setup(changer, NULL)->setup;
 }
 
+uint64_t changer_generation(const struct changer *changer)
+{
+	return __atomic_load_n(&changer->generation, __ATOMIC_ACQUIRE);
+}
+
 void changer_put_setup(struct changer *changer, struct live_setup *setup)
 {
 	struct live_setup *before;
@@ -46,7 +51,7 @@ void changer_put_setup(struct changer *changer, struct live_setup *setup)
 	before = changer->setup;
 	changer->setup = setup;
 	if (before && before->origin != setup->origin)
-		changer->generation++;
+		__atomic_add_fetch(&changer->generation, 1, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&changer->mutex);
 	if (before)
 		setup_release(&before->setup);

@@ -137,19 +137,25 @@ struct notice_list {
 	int64_t *ids;
 	size_t count, capacity;
 };
+struct noted_resource;
 struct notices {
 	struct notice_list changed, ended; /* users; sessions */
+	struct noted_resource *resources, **resources_end;
+	size_t resource_count;
+	bool any_resource; /* one could not be noted */
 	bool anybody;
 	bool links; /* identities that others may link to were written */
 };
 struct notice_mark {
-	size_t changed, ended;
+	size_t changed, ended, resources;
 };
 /* Before the commit. */
 void notice_disabling(struct changer *changer, int64_t user_id);
 /* Inside the transaction; told after its commit. */
 void notice_changed(struct changer *changer, int64_t user_id);
 int notice_ended(struct changer *changer, int64_t session_id, struct err *err);
+/* It was written so, or removed. */
+void notice_resource(struct changer *changer, const struct resource *resource, bool removed);
 /* For the writer: what a savepoint, or a transaction, that is undone has noted goes too. */
 struct notice_mark notices_mark(const struct changer *changer);
 void notices_undo(struct changer *changer, struct notice_mark mark);
@@ -241,8 +247,8 @@ struct changer {
 	bool clock_stale; /* the setup in force does not know the last step */
 	/* A reload's, from READY on: its batches are under way, and sign-in follows it already; by mutex. */
 	struct live_setup *coming;
-	struct change_observer observer;
-	bool observed;
+	struct change_observer observers[OBSERVERS];
+	bool observed; /* by anybody */
 	struct notices notices; /* writer thread only */
 	/* Grows when identities that others may link to are written; atomic. */
 	uint64_t identity_version;

@@ -8,20 +8,30 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/change/login.h>
 
-void changer_observe(struct changer *changer, const struct change_observer *observer)
+struct noted_resource {
+	struct resource_note note;
+	struct noted_resource *next;
+	char texts[];
+};
+
+void changer_observe_as(struct changer *changer, enum observer_kind kind,
+			const struct change_observer *observer)
 {
-	changer->observer = *observer;
+	changer->observers[kind] = *observer;
 	changer->observed = true;
 }
 
 void notice_disabling(struct changer *changer, int64_t user_id)
 {
-	if (changer->observed && changer->observer.disabling)
-		changer->observer.disabling(changer->observer.context, user_id);
+	for (size_t i = 0; i < OBSERVERS; i++)
+		if (changer->observers[i].disabling)
+			changer->observers[i].disabling(changer->observers[i].context, user_id);
 }
 
 static bool list_add(struct notice_list *list, int64_t id)
@@ -53,22 +63,118 @@ int notice_ended(struct changer *changer, int64_t session_id, struct err *err)
 	return 0;
 }
 
+static const char *put_copy(char **at, const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = *at;
+
+	memcpy(copy, text, size);
+	*at += size;
+	return copy;
+}
+
+static struct noted_resource *keep(const struct resource *resource, bool removed)
+{
+	const char *const texts[] = { resource->key.application, resource->key.type,
+				      resource->key.id,		 resource->parent_type,
+				      resource->parent_id,	 resource->organization };
+	struct noted_resource *noted;
+	size_t size = 0;
+	char *at;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		size += strlen(texts[i]) + 1;
+	noted = alloc_zeroed(1, sizeof(*noted) + size);
+	if (!noted)
+		return NULL;
+	at = noted->texts;
+	noted->note.removed = removed;
+	noted->note.resource = *resource;
+	noted->note.resource.key =
+		(struct resource_key){ put_copy(&at, texts[0]), put_copy(&at, texts[1]),
+				       put_copy(&at, texts[2]) };
+	noted->note.resource.parent_type = put_copy(&at, texts[3]);
+	noted->note.resource.parent_id = put_copy(&at, texts[4]);
+	noted->note.resource.organization = put_copy(&at, texts[5]);
+	/* Of no use to anybody who decides, and not kept. */
+	noted->note.resource.owner_name = noted->note.resource.title = "";
+	return noted;
+}
+
+void notice_resource(struct changer *changer, const struct resource *resource, bool removed)
+{
+	struct notices *notices = &changer->notices;
+	struct noted_resource *noted;
+
+	if (!changer->observers[OBSERVER_DECISIONS].resources)
+		return;
+	noted = keep(resource, removed);
+	if (!noted) {
+		notices->any_resource = true;
+		return;
+	}
+	if (!notices->resources)
+		notices->resources_end = &notices->resources;
+	*notices->resources_end = noted;
+	notices->resources_end = &noted->next;
+	notices->resource_count++;
+}
+
+/* Those after the first so many go. */
+static void resources_cut(struct notices *notices, size_t count)
+{
+	struct noted_resource **at = &notices->resources, *noted;
+
+	for (size_t i = 0; i < count && *at; i++)
+		at = &(*at)->next;
+	while ((noted = *at) != NULL) {
+		*at = noted->next;
+		free(noted);
+		notices->resource_count--;
+	}
+	notices->resources_end = at;
+}
+
+static void tell_resources(struct changer *changer)
+{
+	const struct change_observer *observer = &changer->observers[OBSERVER_DECISIONS];
+	struct notices *notices = &changer->notices;
+
+	for (struct noted_resource *noted = notices->resources; noted; noted = noted->next)
+		noted->note.next = noted->next ? &noted->next->note : NULL;
+	if (observer->resources && (notices->resources || notices->any_resource))
+		observer->resources(observer->context,
+				    notices->any_resource ? NULL : &notices->resources->note);
+	notices->any_resource = false;
+}
+
 struct notice_mark notices_mark(const struct changer *changer)
 {
-	return (struct notice_mark){ changer->notices.changed.count, changer->notices.ended.count };
+	return (struct notice_mark){ changer->notices.changed.count, changer->notices.ended.count,
+				     changer->notices.resource_count };
 }
 
 void notices_undo(struct changer *changer, struct notice_mark mark)
 {
 	changer->notices.changed.count = mark.changed;
 	changer->notices.ended.count = mark.ended;
+	resources_cut(&changer->notices, mark.resources);
 	if (mark.changed == 0)
 		changer->notices.anybody = false;
 }
 
+static void tell(const struct change_observer *observer, const struct notices *notices)
+{
+	for (size_t i = 0; observer->ended && i < notices->ended.count; i++)
+		observer->ended(observer->context, notices->ended.ids[i]);
+	for (size_t i = 0; observer->changed && i < notices->changed.count; i++)
+		observer->changed(observer->context, notices->changed.ids[i]);
+	if (observer->changed && notices->anybody)
+		observer->changed(observer->context, 0);
+}
+
 void notices_tell(struct changer *changer)
 {
-	const struct change_observer *observer = &changer->observer;
 	struct notices *notices = &changer->notices;
 
 	if (changer->notices.links) {
@@ -77,17 +183,15 @@ void notices_tell(struct changer *changer)
 	}
 	if (!changer->observed)
 		return;
-	for (size_t i = 0; observer->ended && i < notices->ended.count; i++)
-		observer->ended(observer->context, notices->ended.ids[i]);
-	for (size_t i = 0; observer->changed && i < notices->changed.count; i++)
-		observer->changed(observer->context, notices->changed.ids[i]);
-	if (observer->changed && notices->anybody)
-		observer->changed(observer->context, 0);
-	notices_undo(changer, (struct notice_mark){ 0, 0 });
+	for (size_t i = 0; i < OBSERVERS; i++)
+		tell(&changer->observers[i], notices);
+	tell_resources(changer);
+	notices_undo(changer, (struct notice_mark){ 0 });
 }
 
 void notices_finish(struct changer *changer)
 {
 	free(changer->notices.changed.ids);
 	free(changer->notices.ended.ids);
+	resources_cut(&changer->notices, 0);
 }

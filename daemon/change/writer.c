@@ -80,7 +80,7 @@ static void run_bulk(struct changer *changer, struct job *job)
 			job->result = store_commit(changer->store, &job->err);
 		if (job->result < 0) {
 			store_rollback(changer->store);
-			notices_undo(changer, (struct notice_mark){ 0, 0 });
+			notices_undo(changer, (struct notice_mark){ 0 });
 		} else {
 			notices_tell(changer);
 			copier_follow(changer->copier, changer->store);
@@ -149,7 +149,7 @@ static void run_requests(struct changer *changer, struct job *jobs)
 		if (run_request(changer, job, &err) < 0) {
 			/* Shared fate: those done before are undone with it and told so. */
 			store_rollback(changer->store);
-			notices_undo(changer, (struct notice_mark){ 0, 0 });
+			notices_undo(changer, (struct notice_mark){ 0 });
 			fail_all(jobs, &err);
 			answer_all(changer, jobs);
 			return;
@@ -157,7 +157,7 @@ static void run_requests(struct changer *changer, struct job *jobs)
 	change_step("commit");
 	if (store_commit(changer->store, &err) < 0) {
 		store_rollback(changer->store);
-		notices_undo(changer, (struct notice_mark){ 0, 0 });
+		notices_undo(changer, (struct notice_mark){ 0 });
 		fail_all(jobs, &err);
 	} else {
 		notices_tell(changer);

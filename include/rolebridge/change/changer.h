@@ -47,6 +47,7 @@ struct actor {
 	bool limited; /* false: whatever the daemon does by itself, and administrators on its socket */
 	int64_t user_id;	  /* who it is in the store; 0: nobody there */
 	const char *organization; /* of a service (limited, user_id 0); else NULL */
+	const char *application;  /* a token bound to this application's resources alone; NULL: any */
 	/* What a token leaves of it, or all that a service may do: NULL: whatever the person may. */
 	const char *const *scope;
 	size_t scope_count;
@@ -71,6 +72,8 @@ const char *changer_store_path(const struct changer *changer);
 
 /* The setup in force; release after use. */
 struct setup *changer_setup(struct changer *changer);
+/* Grows before another configuration is in force: what was worked out under the old one is void. Costs nothing. */
+uint64_t changer_generation(const struct changer *changer);
 
 /*
  * Put a new configuration (NULL: the one in force) in force: registry changes are stored, all users are

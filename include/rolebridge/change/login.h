@@ -8,6 +8,7 @@
 
 #include <rolebridge/change/changer.h>
 #include <rolebridge/identity/person.h>
+#include <rolebridge/model/resource.h>
 #include <rolebridge/model/saml.h>
 #include <rolebridge/model/session.h>
 
@@ -95,6 +96,7 @@ int change_sessions_prune(struct changer *changer, int64_t now_s, int64_t idle_b
  */
 int change_stale(struct changer *changer, int64_t now_s, struct err *err);
 
+struct resource_note;
 /* Told of changes; called in the writer thread, so they must be short and may not call change/. */
 struct change_observer {
 	void *context;
@@ -103,8 +105,22 @@ struct change_observer {
 	/* After the commit: the user's row or grants are other ones. user_id 0: anybody's. */
 	void (*changed)(void *context, int64_t user_id);
 	void (*ended)(void *context, int64_t session_id);
+	/* After the commit: resources as they are now, in the order of the changes. NULL: any may be another. */
+	void (*resources)(void *context, const struct resource_note *notes);
 };
-/* One observer; set it before other threads use the changer. */
-void changer_observe(struct changer *changer, const struct change_observer *observer);
+/* A resource that was written, or removed. */
+struct resource_note {
+	const struct resource_note *next;
+	struct resource resource;
+	bool removed;
+};
+/* One observer of each kind; set it before other threads use the changer. */
+enum observer_kind { OBSERVER_SESSIONS, OBSERVER_DECISIONS, OBSERVERS };
+void changer_observe_as(struct changer *changer, enum observer_kind kind,
+			const struct change_observer *observer);
+static inline void changer_observe(struct changer *changer, const struct change_observer *observer)
+{
+	changer_observe_as(changer, OBSERVER_SESSIONS, observer);
+}
 
 #endif
