@@ -1,9 +1,15 @@
 """Signing in at a directory by SASL GSSAPI, with a real KDC and a real slapd."""
+import time
+
 import pytest
 
 from bridge import Bridge
 from kerberos import REALM, Kdc, server_environment
 from slapd import GROUPS, PEOPLE, SUFFIX, Slapd, group, person
+
+FIRST_TICKET = f"bridge@{REALM} for krbtgt/{REALM}@{REALM}"
+LOSSES = 2
+WAIT_SECONDS = 60
 
 ENTRIES = [person("anna"), person("ben"), group("sales", ["uid=anna"])]
 # Who is not signed in sees nothing, so that what is read shows who read it.
@@ -42,7 +48,7 @@ def one_kdc():
 @pytest.fixture(scope="module", name="directory")
 def one_directory(kdc):
     environment = server_environment(kdc, kdc.keytab("ldap/127.0.0.1"))
-    with Slapd(ENTRIES, tls=True, acls=ACLS, config=SLAPD_CONFIG, environment=environment) as directory:
+    with Slapd(ENTRIES, tls=True, syncprov=True, acls=ACLS, config=SLAPD_CONFIG, environment=environment) as directory:
         yield directory
 
 
@@ -79,6 +85,31 @@ def test_a_missing_keytab_is_told(kdc, directory, tmp_path):
     with Bridge(config(kdc, directory, tmp_path / "none")) as bridge:
         report = read(bridge)
         assert not report["complete"] and "no ticket for the server" in report["problem"], report
+
+
+def test_a_worker_signs_in_once(kdc, directory):
+    """
+    The plug-in loses a credential in each exchange, and a locked worker reaches no KDC: whenever the
+    connection is lost, the next one is another process's, with a ticket of its own. So nothing can grow.
+    """
+    workers, told = set(), kdc.logged().count(FIRST_TICKET)
+    followed = config(kdc, directory, kdc.keytab("bridge")).replace("interval: 0", "follow: {mode: auto}")
+    with Bridge(followed) as bridge:
+        for _ in range(LOSSES + 1):
+            end = time.monotonic() + WAIT_SECONDS
+            while not connected(bridge) or not set(bridge.workers()) - workers:
+                assert time.monotonic() < end, bridge.logged()[-3000:]
+                time.sleep(0.02)
+            workers.update(bridge.workers())
+            directory.stop()
+            directory.start(same_port=True)
+        assert bridge.ctl("users", "show", "anna")["grants"]
+    assert kdc.logged().count(FIRST_TICKET) >= told + LOSSES + 1
+
+
+def connected(bridge):
+    (source,) = bridge.ctl("status")["sources"]
+    return (source.get("follow") or {}).get("connected")
 
 
 @pytest.mark.parametrize("change, code", [

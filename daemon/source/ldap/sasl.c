@@ -187,12 +187,30 @@ static int answer_challenge(struct session *session, sasl_conn_t *exchange,
 		outcome_note(session->outcome, "bind-refused", "a challenge of %zu bytes", size);
 		return -1;
 	}
-	__lsan_disable();
 	status = sasl_client_step(exchange, data, (unsigned)size, NULL, ret_data, ret_size);
-	__lsan_enable();
 	if (status == SASL_OK || status == SASL_CONTINUE)
 		return status;
 	return note_library(session, exchange, "cannot answer the server");
+}
+
+/*
+ * The first message to the server. When no layer of its own is wanted, the plug-in (Cyrus SASL 2.1.28) acquires a
+ * credential in every step up to the server's proof, two in all, and each time into the same place: the second
+ * overwrites the first, and sasl_dispose releases the second. The first, 17,290 bytes in 24 pieces, no file and no
+ * socket, can be reached by nobody and ends with the process; a worker signs in only once (take_lost in
+ * follower.c). What is acquired here is the first, so leaks of this one call are not told, and those of every
+ * other are. To allow a layer, with TLS given as the one in place, loses nothing, but the plug-in does what it
+ * does because a ticket that offers one may be refused within TLS by Active Directory.
+ */
+static int start_exchange(sasl_conn_t *exchange, const char **ret_data, unsigned *ret_size)
+{
+	const char *mechanism = NULL;
+	int status;
+
+	__lsan_disable();
+	status = sasl_client_start(exchange, MECHANISM, NULL, ret_data, ret_size, &mechanism);
+	__lsan_enable();
+	return status;
 }
 
 /*
@@ -201,14 +219,11 @@ static int answer_challenge(struct session *session, sasl_conn_t *exchange,
  */
 static int run_exchange(struct session *session, sasl_conn_t *exchange)
 {
-	const char *mechanism = NULL, *data = NULL;
+	const char *data = NULL;
 	unsigned size = 0;
 	int library;
 
-	/* The plug-in keeps names and credentials of a connection until the process ends: it makes one. */
-	__lsan_disable();
-	library = sasl_client_start(exchange, MECHANISM, NULL, &data, &size, &mechanism);
-	__lsan_enable();
+	library = start_exchange(exchange, &data, &size);
 	if (library != SASL_OK && library != SASL_CONTINUE)
 		return note_library(session, exchange, "no ticket for the server");
 	for (int step = 0; step < STEPS_MAX; step++) {
