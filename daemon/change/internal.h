@@ -556,6 +556,12 @@ void apply_count(struct applied *applied, const struct person_change *change);
 int apply_windows(struct changer *changer, struct plan_totals *windows, int64_t now_s,
 		  struct err *err);
 
+/* --- person.c --- */
+/* Is there something of this name to be given? ERR_NOT_FOUND, ERR_INVALID. */
+int change_check_grant(const struct setup *setup, enum grant_kind kind, const char *name,
+		       struct err *err);
+int change_check_organization(const struct setup *setup, const char *name, struct err *err);
+
 /* --- session.c --- */
 /* May they sign in, and stay signed in? */
 static inline bool user_may_sign_in(const struct user *user)

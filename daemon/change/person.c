@@ -134,6 +134,12 @@ static int check_name(const struct setup *setup, enum grant_kind kind, const cha
 			  name);
 }
 
+int change_check_grant(const struct setup *setup, enum grant_kind kind, const char *name,
+		       struct err *err)
+{
+	return check_name(setup, kind, name, err);
+}
+
 /* --- one request --- */
 
 struct request {
@@ -351,6 +357,11 @@ static int check_organization(const struct setup *setup, const char *name, struc
 		    strcmp(setup->sources[i]->organization.text, name) == 0)
 			return 0;
 	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no organization '%s'", name);
+}
+
+int change_check_organization(const struct setup *setup, const char *name, struct err *err)
+{
+	return check_organization(setup, name, err);
 }
 
 /* Normalised texts live in the two buffers. */
