@@ -191,6 +191,30 @@ static const struct option_table application_table = {
 	.options = application_options,
 };
 
+static const struct option invites_options[] = {
+	{ .name = "lifetime",
+	  .type = OPTION_SECONDS,
+	  .min = 60,
+	  .max = 365 * DAY_S,
+	  .offset = OPTION_FIELD(struct invites_settings, lifetime_s),
+	  .default_text = "14d",
+	  .help = "So long a link in an invite is good, from each sending on." },
+	{ .name = "authoritative_domains",
+	  .type = OPTION_STRINGS,
+	  .offset = OPTION_FIELD(struct invites_settings, authoritative_domains),
+	  .help = "Domains of e-mail addresses that an accepted invite proves: who came by it is linked to the "
+		  "identity with this address of a source that lists the domain, too, unless they are an "
+		  "administrator." },
+	{ .name = NULL },
+};
+
+static const struct option_table invites_table = {
+	.name = "invites",
+	.help = "Invites by mail. They need 'mail' and 'public_url'.",
+	.struct_size = sizeof(struct invites_settings),
+	.options = invites_options,
+};
+
 static const struct option outgoing_options[] = {
 	{ .name = "allowed_networks",
 	  .type = OPTION_STRINGS,
@@ -256,6 +280,16 @@ static const struct option web_options[] = {
 	  .table = &outgoing_table,
 	  .offset = WEB_FIELD(outgoing),
 	  .help = "Requests the daemon makes." },
+	{ .name = "mail",
+	  .type = OPTION_TABLE,
+	  .table = &mail_table,
+	  .offset = WEB_FIELD(mail),
+	  .help = "How mail is sent. Not given: none is." },
+	{ .name = "invites",
+	  .type = OPTION_TABLE,
+	  .table = &invites_table,
+	  .offset = WEB_FIELD(invites),
+	  .help = "Invites by mail." },
 	{ .name = NULL },
 };
 

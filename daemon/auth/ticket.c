@@ -10,8 +10,10 @@
  */
 #include <rolebridge/auth/ticket.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,7 +43,13 @@
 #define HANDOFF_AGE_S (HANDOFF_LIFE_S + 2 * CLOCK_SLACK_S)
 
 /* The numbers of the derived keys: never renumber, never reuse. */
-enum ticket_kind { TICKET_LOGIN = 1, TICKET_LOGOUT = 2, TICKET_CSRF = 3, TICKET_KINDS };
+enum ticket_kind {
+	TICKET_LOGIN = 1,
+	TICKET_LOGOUT = 2,
+	TICKET_CSRF = 3,
+	TICKET_INVITE = 4,
+	TICKET_KINDS
+};
 #define TICKET_HANDOFF 0 /* drawn */
 
 struct keys {
@@ -434,4 +442,62 @@ bool ticket_csrf_check(struct tickets *tickets, int64_t session_id, const char *
 	same = sodium_memcmp(wanted, text, sizeof(wanted) - 1) == 0;
 	sodium_memzero(wanted, sizeof(wanted));
 	return same;
+}
+
+/* ------------------------------------------------------------------- invites */
+
+#define INVITE_MAC 24
+
+struct invite_link {
+	unsigned char uuid[16];
+	unsigned char generation[4];
+	unsigned char mac[INVITE_MAC];
+};
+
+static void sign_invite(struct tickets *tickets, struct invite_link *link)
+{
+	unsigned char key[crypto_secretbox_KEYBYTES];
+
+	copy_key(tickets, TICKET_INVITE, key);
+	crypto_generichash(link->mac, sizeof(link->mac), (const unsigned char *)link,
+			   offsetof(struct invite_link, mac), key, sizeof(key));
+	sodium_memzero(key, sizeof(key));
+}
+
+void ticket_invite(struct tickets *tickets, const struct uuid *invite, int64_t generation,
+		   char ret_text[static TICKET_INVITE_SIZE])
+{
+	struct invite_link link;
+
+	static_assert(sodium_base64_ENCODED_LEN(sizeof(link), BASE64) == TICKET_INVITE_SIZE,
+		      "the link's text");
+	memcpy(link.uuid, invite->byte, sizeof(link.uuid));
+	for (size_t i = 0; i < sizeof(link.generation); i++)
+		link.generation[i] = (unsigned char)(generation >> (24 - 8 * i));
+	sign_invite(tickets, &link);
+	sodium_bin2base64(ret_text, TICKET_INVITE_SIZE, (const unsigned char *)&link, sizeof(link),
+			  BASE64);
+}
+
+bool ticket_invite_open(struct tickets *tickets, const char *text, struct uuid *ret_invite,
+			int64_t *ret_generation)
+{
+	struct invite_link link, ours;
+	size_t size, text_size = strnlen(text, TICKET_INVITE_SIZE);
+	const char *end;
+
+	if (text_size != TICKET_INVITE_SIZE - 1 || !alphabet_only(text, text_size) ||
+	    sodium_base642bin((unsigned char *)&link, sizeof(link), text, text_size, NULL, &size,
+			      &end, BASE64) != 0 ||
+	    end != text + text_size || size != sizeof(link))
+		return false;
+	ours = link;
+	sign_invite(tickets, &ours);
+	if (sodium_memcmp(ours.mac, link.mac, sizeof(link.mac)) != 0)
+		return false;
+	memcpy(ret_invite->byte, link.uuid, sizeof(link.uuid));
+	*ret_generation = 0;
+	for (size_t i = 0; i < sizeof(link.generation); i++)
+		*ret_generation = *ret_generation << 8 | link.generation[i];
+	return true;
 }

@@ -74,7 +74,7 @@ int mail_check_address(const char *address, struct err *err)
 
 /* --- headers --- */
 
-static int check_text(const char *what, const char *text, struct err *err)
+int mail_check_text(const char *what, const char *text, struct err *err)
 {
 	size_t size = strlen(text);
 
@@ -256,10 +256,11 @@ static int check(const struct mail_message *message, struct err *err)
 {
 	if (mail_check_address(message->from, err) < 0 ||
 	    mail_check_address(message->to, err) < 0 ||
-	    check_text("the sender's name", message->from_name ? message->from_name : "", err) <
+	    mail_check_text("the sender's name", message->from_name ? message->from_name : "",
+			    err) < 0 ||
+	    mail_check_text("the recipient's name", message->to_name ? message->to_name : "", err) <
 		    0 ||
-	    check_text("the recipient's name", message->to_name ? message->to_name : "", err) < 0 ||
-	    check_text("the subject", message->subject, err) < 0 ||
+	    mail_check_text("the subject", message->subject, err) < 0 ||
 	    check_message_id(message->message_id, err) < 0)
 		return -1;
 	if (strlen(message->body) > BODY_MAX)
@@ -496,14 +497,16 @@ static int run(struct sending *sending, struct err *err)
 {
 	const struct mail_delivery *delivery = sending->delivery;
 	const struct mail_settings *settings = delivery->server;
+	struct err problem = { 0 };
 
 	if (server_read(settings->url.text, &sending->server, err) < 0 ||
 	    mail_check_address(delivery->from, err) < 0 ||
 	    mail_check_address(delivery->to, err) < 0)
 		return -1;
+	/* To be mended, and then the message is as good as before. */
 	if (settings->password_file.text &&
-	    secret_read_file(settings->password_file.text, &sending->password, err) < 0)
-		return err_wrap(err, "mail password");
+	    secret_read_file(settings->password_file.text, &sending->password, &problem) < 0)
+		return err_set(err, ERR_UNAVAILABLE, "mail password: %s", problem.text);
 	sending->recipients = curl_slist_append(NULL, delivery->to);
 	sending->curl = sending->recipients ? curl_easy_init() : NULL;
 	if (!sending->curl)
@@ -523,80 +526,3 @@ int mail_send(const struct mail_delivery *delivery, struct err *err)
 	server_finish(&sending.server);
 	return result;
 }
-
-/* --- settings --- */
-
-static void check_settings(void *item, struct diagnostics *list)
-{
-	const struct mail_settings *settings = item;
-	struct err err = { 0 };
-
-	if (settings->url.text && mail_check_url(settings->url.text, &err) < 0)
-		diagnostics_add(list, SEVERITY_ERROR, "invalid-url", settings->url.at, NULL, "%s",
-				err.text);
-	if (settings->from.text && mail_check_address(settings->from.text, &err) < 0)
-		diagnostics_add(list, SEVERITY_ERROR, "invalid-address", settings->from.at, NULL,
-				"%s", err.text);
-	if (settings->from_name.text &&
-	    check_text("the sender's name", settings->from_name.text, &err) < 0)
-		diagnostics_add(list, SEVERITY_ERROR, "invalid-value", settings->from_name.at, NULL,
-				"%s", err.text);
-	if ((settings->username.text == NULL) != (settings->password_file.text == NULL))
-		diagnostics_add(list, SEVERITY_ERROR, "missing-key", settings->at, NULL,
-				"'username' and 'password_file' are given both or not at all");
-}
-
-static const struct option mail_options[] = {
-	{ .name = "url",
-	  .type = OPTION_STRING,
-	  .flags = OPTION_REQUIRED | OPTION_NOT_EMPTY,
-	  .max = 512,
-	  .offset = OPTION_FIELD(struct mail_settings, url),
-	  .help = "The server that takes mail: 'smtp://mail.example.com:587' (STARTTLS is required unless it is "
-		  "on loopback) or 'smtps://mail.example.com'." },
-	{ .name = "from",
-	  .type = OPTION_STRING,
-	  .flags = OPTION_REQUIRED | OPTION_NOT_EMPTY,
-	  .max = ADDRESS_MAX,
-	  .offset = OPTION_FIELD(struct mail_settings, from),
-	  .help = "The address that mail comes from." },
-	{ .name = "from_name",
-	  .type = OPTION_STRING,
-	  .flags = OPTION_NOT_EMPTY,
-	  .max = 200,
-	  .offset = OPTION_FIELD(struct mail_settings, from_name),
-	  .help = "The name that mail comes from." },
-	{ .name = "username",
-	  .type = OPTION_STRING,
-	  .flags = OPTION_NOT_EMPTY,
-	  .max = 512,
-	  .offset = OPTION_FIELD(struct mail_settings, username),
-	  .help = "Who signs in at the server. Not given: nobody does." },
-	{ .name = "password_file",
-	  .type = OPTION_STRING,
-	  .flags = OPTION_NOT_EMPTY,
-	  .max = 4096,
-	  .offset = OPTION_FIELD(struct mail_settings, password_file),
-	  .help = "File with the password alone, not readable by others; a name without '/' is a credential of "
-		  "systemd. Read at each message." },
-	{ .name = "ca_file",
-	  .type = OPTION_PATH,
-	  .offset = OPTION_FIELD(struct mail_settings, ca_file),
-	  .help = "Certificates in PEM that vouch for the server, instead of the system's." },
-	{ .name = "timeout",
-	  .type = OPTION_SECONDS,
-	  .min = 1,
-	  .max = 600,
-	  .offset = OPTION_FIELD(struct mail_settings, timeout_s),
-	  .default_text = "30s",
-	  .help = "For one message, from connecting to the server's answer." },
-	{ .name = NULL },
-};
-
-const struct option_table mail_table = {
-	.name = "mail",
-	.help = "How mail is sent: invites. Without it none is, and nobody can be invited.",
-	.struct_size = sizeof(struct mail_settings),
-	.options = mail_options,
-	.check = check_settings,
-};

@@ -6,6 +6,7 @@
 #ifndef ROLEBRIDGE_AUTH_SETTINGS_H
 #define ROLEBRIDGE_AUTH_SETTINGS_H
 
+#include <rolebridge/client/mail.h>
 #include <rolebridge/rules/settings.h>
 
 /* listeners[]: where the web side is served. */
@@ -55,6 +56,16 @@ struct outgoing_settings {
 	int64_t timeout_s;		      /* 10 */
 };
 
+struct invites_settings {
+	struct position at;
+	int64_t lifetime_s; /* 14 d */
+	/*
+	 * Domains whose addresses an invite proves: whoever came by an invite to such an address is linked to the
+	 * identity of a source that lists the domain, too.
+	 */
+	struct located_list authoritative_domains;
+};
+
 struct web_settings {
 	struct position at;
 	struct located public_url; /* "https://login.example.com"; needed with listeners */
@@ -65,6 +76,8 @@ struct web_settings {
 	struct sessions_settings sessions;
 	struct struct_list applications; /* struct application_settings */
 	struct outgoing_settings outgoing;
+	struct mail_settings mail;
+	struct invites_settings invites;
 };
 
 /*

@@ -13,6 +13,7 @@
 
 #include <rolebridge/base/arena.h>
 #include <rolebridge/base/err.h>
+#include <rolebridge/base/ids.h>
 #include <rolebridge/base/strbuf.h>
 
 struct tickets;
@@ -63,6 +64,17 @@ int ticket_seal_handoff(struct tickets *tickets, const struct handoff *handoff, 
 /* Uses it up: ERR_CONFLICT "used" the second time. */
 int ticket_open_handoff(struct tickets *tickets, const char *text, int64_t now_s,
 			struct arena *arena, struct handoff *ret_handoff, struct err *err);
+
+/*
+ * The link of an invite: nothing of it is stored anywhere. It holds which invite and which sending of it, and a keyed hash
+ * of both, so that only who has the key can make one.
+ */
+#define TICKET_INVITE_SIZE 60 /* with NUL */
+void ticket_invite(struct tickets *tickets, const struct uuid *invite, int64_t generation,
+		   char ret_text[static TICKET_INVITE_SIZE]);
+/* false: not ours. */
+bool ticket_invite_open(struct tickets *tickets, const char *text, struct uuid *ret_invite,
+			int64_t *ret_generation);
 
 /* CSRF token of a session for forms: keyed hash, compared in constant time. */
 void ticket_csrf(struct tickets *tickets, int64_t session_id, char ret_text[static 44]);

@@ -40,6 +40,9 @@ struct mail_message {
  */
 int mail_check_address(const char *address, struct err *err);
 
+/* A name or a subject: UTF-8 without control characters, not too long. ERR_INVALID. */
+int mail_check_text(const char *what, const char *text, struct err *err);
+
 /*
  * Append the message (RFC 5322, MIME): CRLF, lines of at most 76 bytes in the body, encoded words where a header needs
  * them. ERR_INVALID: an address, a name or subject with control characters, text that is not UTF-8.
