@@ -17,6 +17,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/store/session.h>
 
+#include "ceiling.h"
 #include "edit.h"
 
 #define KEY_MAX_BYTES 4096
@@ -213,6 +214,8 @@ static int link_job(struct changer *changer, struct job *job, struct err *err)
 		return err_set(err, ERR_MEMORY, "no memory for a request");
 	if (edit_find_subject(changer, editing, arena, &user, err) < 0 ||
 	    check_source(editing, &user, &settings, err) < 0 ||
+	    ceiling_source(changer, &editing->setup->setup, editing->actor, adoption->source, arena,
+			   err) < 0 ||
 	    check_unfinished(changer, adoption->source, arena, err) < 0 ||
 	    store_source_ensure(changer->store, adoption->source, err) < 0)
 		return -1;

@@ -13,13 +13,14 @@
  * a name taken. Where the outcome differs from what the source's record says, the identity's
  * digest is stored as zero, so that the next run looks at it again.
  */
-#include "internal.h"
+#include "ceiling.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/store/token.h>
 
 #define SLOTS 2
 
@@ -466,7 +467,8 @@ static int write_visible(struct apply_context *context, struct person_change *ch
 		return -1;
 	change_step("grants");
 	if (write_audit(context, change, modified ? NULL : detail, err) < 0 ||
-	    clear_alarm(context, change, err) < 0 || sessions_follow(context, change, err) < 0)
+	    clear_alarm(context, change, err) < 0 || orphaning_follow(context, change, err) < 0 ||
+	    sessions_follow(context, change, err) < 0)
 		return -1;
 	change_step("audit");
 	if (context->windows && plan_totals_count(context->windows, &context->setup->setup.decision,
@@ -495,19 +497,25 @@ int apply_person(struct apply_context *context, const struct person_change *plan
 	int go;
 
 	context->written = false;
+	if (ceiling_change(context, planned, err) < 0)
+		return -1;
 	go = check_version(context, &change, &modified, err);
-
 	if (go > 0)
 		go = check_claims(context, &change, &modified, err);
 	if (go <= 0)
 		return go;
-	if (check_administrator(context, &change, &modified, err) < 0)
+	if (check_administrator(context, &change, &modified, err) < 0 ||
+	    ceiling_self(context, &change, err) < 0)
 		return -1;
 	if (person_change_is_visible(&change)) {
 		go = write_visible(context, &change, detail, modified, err);
 		if (go <= 0)
 			return go;
 	}
+	if (change.before.id == 0 && actor_is_service(context->actor) &&
+	    store_service_made(context->changer->store, change.after.id, context->actor->name,
+			       err) < 0)
+		return -1;
 	if (write_identities(context, &change, err) < 0 || count_quiet(context, &change, err) < 0)
 		return -1;
 	change_step("identity");

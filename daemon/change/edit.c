@@ -16,6 +16,8 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/names.h>
 
+#include "ceiling.h"
+
 struct setting {
 	const struct user_fields *wanted;
 	const char *refused;	   /* the field that a refusal is about */
@@ -37,6 +39,15 @@ static const struct {
 
 /* --- what both begin with --- */
 
+int edit_check_version(const struct user *user, int64_t version, struct err *err)
+{
+	if (version == 0 || version == user->version)
+		return 0;
+	return err_refuse(err, ERR_CONFLICT, "stale-version",
+			  "'%s' was changed meanwhile and has version %lld", user->username,
+			  (long long)user->version);
+}
+
 int edit_find_subject(struct changer *changer, struct editing *editing, struct arena *arena,
 		      struct user *ret_user, struct err *err)
 {
@@ -46,10 +57,9 @@ int edit_find_subject(struct changer *changer, struct editing *editing, struct a
 		return -1;
 	if (user.disabled & DISABLED_DELETED)
 		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no user '%s'", editing->user);
-	if (editing->version != 0 && editing->version != user.version)
-		return err_refuse(err, ERR_CONFLICT, "stale-version",
-				  "'%s' was changed meanwhile and has version %lld", user.username,
-				  (long long)user.version);
+	if (ceiling_user(changer, &editing->setup->setup, editing->actor, &user, arena, err) < 0 ||
+	    edit_check_version(&user, editing->version, err) < 0)
+		return -1;
 	editing->uuid = user.uuid;
 	*ret_user = user;
 	return 0;

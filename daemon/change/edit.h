@@ -12,7 +12,9 @@ struct editing {
 	const struct live_setup *setup;
 	struct uuid uuid; /* whom it was */
 };
-/* In the writer: refuses who is unknown or deleted, and versions that are not the present one. */
+/* ERR_CONFLICT "stale-version". version 0: whichever. */
+int edit_check_version(const struct user *user, int64_t version, struct err *err);
+/* In the writer: refuses who is unknown, deleted or beyond the actor, and versions that are not the present one. */
 int edit_find_subject(struct changer *changer, struct editing *editing, struct arena *arena,
 		      struct user *ret_user, struct err *err);
 /* The next version of the user, by apply_person. *ret_written (may be NULL): anything that people see. */

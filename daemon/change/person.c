@@ -6,7 +6,8 @@
  * itself: rules and sources are frozen while it is decided, so that what a held plan waits with does
  * not slip through.
  */
-#include "internal.h"
+#include "ceiling.h"
+#include "edit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,7 @@ struct request {
 	struct grant grant;
 	const char *cause;
 	const struct live_setup *setup;
+	int64_t version; /* 0: whichever */
 	bool changed;
 	bool ask_denied;
 	bool enable;
@@ -225,6 +227,9 @@ static int request_job(struct changer *changer, struct job *job, struct err *err
 		return -1;
 	if (user.disabled & DISABLED_DELETED)
 		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no user '%s'", request->user);
+	if (ceiling_user(changer, &request->setup->setup, request->actor, &user, arena, err) < 0 ||
+	    edit_check_version(&user, request->version, err) < 0)
+		return -1;
 	return apply_request(changer, request, arena, &user, err);
 }
 
@@ -239,22 +244,30 @@ static int send_request(struct changer *changer, struct request *request, struct
 	return result;
 }
 
-int change_user_disable(struct changer *changer, const struct actor *actor, const char *user,
-			const char *reason_text, struct err *err)
+int change_user_disable_if(struct changer *changer, const struct actor *actor, const char *user,
+			   int64_t version, const char *reason_text, struct err *err)
 {
 	struct request request = { .actor = actor,
 				   .user = user,
+				   .version = version,
 				   .cause = reason_text && reason_text[0] ? reason_text : "hand",
 				   .edit = { .disable_set = DISABLED_BY_HAND } };
 
 	return send_request(changer, &request, err);
 }
 
-int change_user_enable(struct changer *changer, const struct actor *actor, const char *user,
-		       struct err *err)
+int change_user_disable(struct changer *changer, const struct actor *actor, const char *user,
+			const char *reason_text, struct err *err)
+{
+	return change_user_disable_if(changer, actor, user, 0, reason_text, err);
+}
+
+int change_user_enable_if(struct changer *changer, const struct actor *actor, const char *user,
+			  int64_t version, struct err *err)
 {
 	struct request request = { .actor = actor,
 				   .user = user,
+				   .version = version,
 				   .cause = "hand",
 				   .enable = true,
 				   .edit = { .disable_clear = DISABLED_BY_HAND | DISABLED_STALE } };
@@ -262,13 +275,21 @@ int change_user_enable(struct changer *changer, const struct actor *actor, const
 	return send_request(changer, &request, err);
 }
 
-int change_grant_add(struct changer *changer, const struct actor *actor, const char *user,
-		     enum grant_kind kind, const char *name, int64_t expires_s, struct err *err)
+int change_user_enable(struct changer *changer, const struct actor *actor, const char *user,
+		       struct err *err)
+{
+	return change_user_enable_if(changer, actor, user, 0, err);
+}
+
+int change_grant_add_if(struct changer *changer, const struct actor *actor, const char *user,
+			int64_t version, enum grant_kind kind, const char *name, int64_t expires_s,
+			struct err *err)
 {
 	struct live_setup *setup = changer_live_setup(changer, NULL);
 	int64_t now_s = change_now_s();
 	struct request request = { .actor = actor,
 				   .user = user,
+				   .version = version,
 				   .cause = "hand",
 				   .ask_denied = true,
 				   .grant = { .kind = kind,
@@ -290,11 +311,18 @@ int change_grant_add(struct changer *changer, const struct actor *actor, const c
 	return send_request(changer, &request, err);
 }
 
-int change_grant_remove(struct changer *changer, const struct actor *actor, const char *user,
-			enum grant_kind kind, const char *name, struct err *err)
+int change_grant_add(struct changer *changer, const struct actor *actor, const char *user,
+		     enum grant_kind kind, const char *name, int64_t expires_s, struct err *err)
+{
+	return change_grant_add_if(changer, actor, user, 0, kind, name, expires_s, err);
+}
+
+int change_grant_remove_if(struct changer *changer, const struct actor *actor, const char *user,
+			   int64_t version, enum grant_kind kind, const char *name, struct err *err)
 {
 	struct request request = { .actor = actor,
 				   .user = user,
+				   .version = version,
 				   .cause = "hand",
 				   .grant = { .kind = kind, .name = name } };
 
@@ -306,6 +334,12 @@ int change_grant_remove(struct changer *changer, const struct actor *actor, cons
 				  "'%s' has no %s '%s' given by hand", user, grant_kind_name(kind),
 				  name);
 	return 0;
+}
+
+int change_grant_remove(struct changer *changer, const struct actor *actor, const char *user,
+			enum grant_kind kind, const char *name, struct err *err)
+{
+	return change_grant_remove_if(changer, actor, user, 0, kind, name, err);
 }
 
 /* --- someone new by hand --- */

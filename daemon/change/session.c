@@ -5,7 +5,7 @@
  * that somebody ended; what merely expired is not worth one. Fails: store, memory. Sessions that
  * have ended already are no failure: two ways out may be taken at once.
  */
-#include "internal.h"
+#include "ceiling.h"
 #include "link.h"
 
 #include <string.h>
@@ -64,10 +64,29 @@ static int audit_end(struct changer *changer, const struct actor *actor,
 			   strbuf_text(&detail), err);
 }
 
+static int check_ceiling(struct changer *changer, const struct actor *actor,
+			 const struct session *session, struct arena *arena, struct err *err)
+{
+	struct setup *setup;
+	struct user user;
+	int result;
+
+	if (!actor->limited)
+		return 0;
+	if (store_user_get(changer->store, session->user_id, arena, &user, err) < 0)
+		return -1;
+	setup = changer_setup(changer);
+	result = ceiling_user(changer, setup, actor, &user, arena, err);
+	setup_release(setup);
+	return result;
+}
+
 static int end_one(struct changer *changer, const struct actor *actor,
 		   const struct session *session, const char *why, struct arena *arena,
 		   struct err *err)
 {
+	if (check_ceiling(changer, actor, session, arena, err) < 0)
+		return -1;
 	if (store_session_delete(changer->store, session->id, err) < 0 ||
 	    audit_end(changer, actor, session, why, arena, err) < 0)
 		return -1;

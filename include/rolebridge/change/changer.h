@@ -47,7 +47,8 @@ struct actor {
 	bool limited; /* false: whatever the daemon does by itself, and administrators on its socket */
 	int64_t user_id;	  /* who it is in the store; 0: nobody there */
 	const char *organization; /* of a service (limited, user_id 0); else NULL */
-	const char *application;  /* a token bound to this application's resources alone; NULL: any */
+	const char
+		*application; /* a token bound to this application's resources alone; NULL: any */
 	/* What a token leaves of it, or all that a service may do: NULL: whatever the person may. */
 	const char *const *scope;
 	size_t scope_count;
@@ -84,7 +85,13 @@ struct run_report;
 int changer_reload(struct changer *changer, struct setup *setup, const struct actor *actor,
 		   struct run_report *ret_report, struct err *err);
 
-/* --- changes by people --- */
+/*
+ * --- changes by people ---
+ * Of a limited actor each asks the ceiling (authority.h) about whom it concerns, as they are and as they
+ * would be: ERR_DENIED "not-allowed", ERR_NOT_FOUND for whoever is in another organization. Nobody disables
+ * themselves ("self-disable") or gives up being an administrator ("self-downgrade"); on the control
+ * socket one is the user of one's name, but for root.
+ */
 struct new_user {
 	const char *username, *email, *display_name, *organization;
 	const char *profile; /* NULL or "": the default one, as long as nothing else gives one */
@@ -130,6 +137,17 @@ int change_grant_add(struct changer *changer, const struct actor *actor, const c
 		     enum grant_kind kind, const char *name, int64_t expires_s, struct err *err);
 int change_grant_remove(struct changer *changer, const struct actor *actor, const char *user,
 			enum grant_kind kind, const char *name, struct err *err);
+/* The same of the version that the caller saw, 0: whichever. ERR_CONFLICT "stale-version". */
+int change_user_disable_if(struct changer *changer, const struct actor *actor, const char *user,
+			   int64_t version, const char *reason_text, struct err *err);
+int change_user_enable_if(struct changer *changer, const struct actor *actor, const char *user,
+			  int64_t version, struct err *err);
+int change_grant_add_if(struct changer *changer, const struct actor *actor, const char *user,
+			int64_t version, enum grant_kind kind, const char *name, int64_t expires_s,
+			struct err *err);
+int change_grant_remove_if(struct changer *changer, const struct actor *actor, const char *user,
+			   int64_t version, enum grant_kind kind, const char *name,
+			   struct err *err);
 /* Accept that a vanished group is gone: its rule is no longer frozen. */
 int change_rule_release(struct changer *changer, const struct actor *actor, const char *rule_id,
 			struct run_report *ret_report, struct err *err);

@@ -1,0 +1,33 @@
+/*
+ * The ceiling inside of changes: nobody makes, changes or takes over somebody with more than their own
+ * permissions, in another organization, or, being a service, whom they did not make. Nothing is asked of
+ * actors that are not limited. All inside the writer's transaction.
+ */
+#ifndef CHANGE_CEILING_H
+#define CHANGE_CEILING_H
+
+#include <rolebridge/change/authority.h>
+
+#include "internal.h"
+
+/* Before anything is said of this user: may they be touched? "not-found" for those of other organizations. */
+int ceiling_user(struct changer *changer, const struct setup *setup, const struct actor *actor,
+		 const struct user *user, struct arena *arena, struct err *err);
+/* Of a change of a person as a whole: they before it, and what it makes of them. */
+int ceiling_change(struct apply_context *context, const struct person_change *change,
+		   struct err *err);
+/* Whatever this source may come to say of somebody: may the actor give all of it? */
+int ceiling_source(struct changer *changer, const struct setup *setup, const struct actor *actor,
+		   const char *source, struct arena *arena, struct err *err);
+/* What one does to oneself: "self-disable", "self-downgrade". After what is refused to anybody. */
+int ceiling_self(const struct apply_context *context, const struct person_change *change,
+		 struct err *err);
+
+/* Is this user whom the actor is? Also by name, on the control socket; but root may do anything to anybody. */
+bool actor_is_user(const struct actor *actor, const struct user *user);
+static inline bool actor_is_service(const struct actor *actor)
+{
+	return actor->limited && actor->user_id == 0;
+}
+
+#endif
