@@ -572,6 +572,14 @@ static inline bool user_may_sign_in(const struct user *user)
 int sessions_follow(struct apply_context *context, const struct person_change *change,
 		    struct err *err);
 
+/* --- responsible.c --- */
+/* Inside the same transaction: whoever is responsible for anything is not disabled or deleted by hand. */
+int orphaning_check(struct apply_context *context, const struct person_change *change,
+		    struct err *err);
+/* Inside the same transaction: what somebody leaves who is disabled, or has again. */
+int orphaning_follow(struct apply_context *context, const struct person_change *change,
+		     struct err *err);
+
 /* --- stale.c --- */
 /* Inside the transaction that lifts the reason: the user's sign-ins count from now on. */
 int stale_refresh(struct apply_context *context, int64_t user_id, struct err *err);

@@ -565,18 +565,30 @@ int store_reference_any(struct store *store, int64_t user_id, struct err *err)
 int store_orphaning_set(struct store *store, int64_t user_id, int64_t since_s, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_ORPHANING_SET);
+	int changed;
 
 	query_int(&query, user_id);
 	query_int(&query, since_s);
-	return query_run(&query, err) < 0 ? err_wrap(err, "cannot note what a user left") : 0;
+	changed = query_run(&query, err);
+	return changed < 0 ? err_wrap(err, "cannot note what a user left") : changed;
 }
 
 int store_orphaning_clear(struct store *store, int64_t user_id, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_ORPHANING_CLEAR);
+	int changed;
 
 	query_int(&query, user_id);
-	return query_run(&query, err) < 0 ? err_wrap(err, "cannot strike out what a user left") : 0;
+	changed = query_run(&query, err);
+	return changed < 0 ? err_wrap(err, "cannot strike out what a user left") : changed;
+}
+
+int store_orphaning_any(struct store *store, struct err *err)
+{
+	AUTO(query)
+	struct query query = query_prepare(store, "SELECT 1 FROM orphaning LIMIT 1");
+
+	return query_row(&query, err);
 }
 
 int store_orphaning_counts(struct store *store, struct orphaning_counts *ret_counts,

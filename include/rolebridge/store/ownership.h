@@ -73,8 +73,11 @@ int store_reference_count(struct store *store, int64_t user_id, const char *appl
 int store_reference_any(struct store *store, int64_t user_id, struct err *err);
 
 /* --- who left something behind --- */
+/* 1 when it was not so before, 0, -1. */
 int store_orphaning_set(struct store *store, int64_t user_id, int64_t since_s, struct err *err);
 int store_orphaning_clear(struct store *store, int64_t user_id, struct err *err);
+/* Anybody: 1, 0, -1. */
+int store_orphaning_any(struct store *store, struct err *err);
 struct orphaning_counts {
 	int64_t users, references; /* references: with resources they have */
 };
