@@ -117,6 +117,38 @@ static int read_list(const struct reading *reading, const struct field *field, j
 	return 0;
 }
 
+static int read_texts(const struct reading *reading, const struct field *field, json_t *value,
+		      struct field_list *ret_list)
+{
+	struct arena *arena = reading->request->arena;
+	struct field_list list = { .count = json_array_size(value) };
+	const char **items;
+
+	if (!json_is_array(value))
+		return refuse(reading, field->name, "must be a list");
+	if (list.count > field->max)
+		return refuse(reading, field->name,
+			      arena_printf(arena, "has more than %zu items", field->max));
+	items = arena_alloc_array(arena, list.count ? list.count : 1, sizeof(*items));
+	for (size_t i = 0; items && i < list.count; i++) {
+		const struct field item = {
+			.name = arena_printf(arena, "%s[%zu]", field->name, i),
+			.type = FIELD_TEXT,
+			.max = field->item_size,
+		};
+
+		if (!item.name)
+			break;
+		if (read_text(reading, &item, json_array_get(value, i), &items[i]) < 0)
+			return -1;
+	}
+	if (arena_failed(arena))
+		return err_set(reading->err, ERR_MEMORY, "out of memory");
+	list.items = items;
+	*ret_list = list;
+	return 0;
+}
+
 static int read_field(const struct reading *reading, const struct field *field, json_t *value,
 		      char *target)
 {
@@ -127,6 +159,7 @@ static int read_field(const struct reading *reading, const struct field *field, 
 	case FIELD_BLOB: return read_text(reading, field, value, place);
 	case FIELD_DATE: return read_date(reading, field, value, place);
 	case FIELD_LIST: return read_list(reading, field, value, place);
+	case FIELD_TEXTS: return read_texts(reading, field, value, place);
 	case FIELD_BOOL:
 		if (!json_is_boolean(value))
 			return refuse(reading, field->name, "must be true or false");

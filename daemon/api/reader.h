@@ -22,6 +22,7 @@ enum field_type {
 	FIELD_BOOL, /* bool */
 	FIELD_DATE, /* int64_t: "2026-01-31" (the end of that day, UTC) or an RFC 3339 time; 0 when absent */
 	FIELD_LIST, /* struct field_list of objects described by items */
+	FIELD_TEXTS, /* struct field_list of const char *, each as FIELD_TEXT and at most item_size bytes */
 };
 
 #define FIELD_REQUIRED (1u << 0)

@@ -144,7 +144,9 @@ void *exchange_begin(struct http_server *server, struct link *link, const char *
 static void exchange_log(const struct exchange *exchange)
 {
 	const struct http_request *request = &exchange->request;
-	bool quiet = request->route && (request->route->flags & HTTP_ROUTE_QUIET);
+	unsigned flags = request->route ? request->route->flags : 0;
+	bool quiet = flags & HTTP_ROUTE_QUIET;
+	const char *path = flags & HTTP_ROUTE_SECRET_PATH ? request->route->pattern : request->path;
 	bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
 	enum log_level level = exchange->status >= 500 ? LOG_LEVEL_ERROR
 			       : reads		       ? LOG_LEVEL_DEBUG
@@ -153,7 +155,7 @@ static void exchange_log(const struct exchange *exchange)
 	if (quiet && exchange->status < 500)
 		return;
 	LOG_EVENT_(level, "http.request", F_STR("listener", exchange->server->settings.name),
-		   F_STR("method", request->method), F_STR("path", request->path),
+		   F_STR("method", request->method), F_STR("path", path),
 		   F_INT("status", exchange->status), F_STR("actor", request->actor),
 		   F_STR("request", request->id),
 		   F_INT("ms", (clock_monotonic_us() - exchange->started_us) / 1000),

@@ -40,6 +40,8 @@ typedef int (*http_handler)(struct http_request *request, struct http_response *
  * can wait for at once (a commit). Only slow_starts_max of them are at work before http_request_waits.
  */
 #define HTTP_ROUTE_STAGED (1u << 5)
+/* The path holds a secret: the pattern is logged in its place. */
+#define HTTP_ROUTE_SECRET_PATH (1u << 6)
 
 struct http_route {
 	const char *method;  /* "GET" also answers HEAD */
