@@ -33,7 +33,7 @@ static struct group_registry *registry;
 static bool sorted, once, changes;
 static struct changer *changer;
 static const struct actor reader_actor = { .name = "sync:corp", .request = "" };
-static const struct actor person_actor = { .name = "unix:anna", .request = "", .is_person = true };
+static const struct actor person_actor = { .name = "unix:root", .request = "", .is_person = true };
 
 static void die_unless(bool fine, const char *what, const struct err *err)
 {

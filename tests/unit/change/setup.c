@@ -16,7 +16,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/rules/settings.h>
 
-const struct actor test_person = { .name = "unix:anna", .request = "request-1", .is_person = true };
+const struct actor test_person = { .name = "unix:root", .request = "request-1", .is_person = true };
 
 struct test_settings {
 	struct catalogue_settings catalogue;
