@@ -16,6 +16,5 @@ int principal_load(struct store *store, int64_t user_id, const char *administrat
 		   int64_t now_s, struct arena *arena, const struct principal **ret_principal,
 		   int64_t *ret_until_s, struct err *err);
 const struct principal *principal_acquire(const struct principal *principal);
-void principal_release(const struct principal *principal); /* NULL is fine */
 
 #endif

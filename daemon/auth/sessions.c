@@ -125,6 +125,8 @@ static struct person_entry *ensure_person(struct sessions *sessions, int64_t id)
 	if (!person)
 		return NULL;
 	person->id = id;
+	/* Never a number that was another entry's of the same person: somebody may be reading for that one. */
+	person->change = ++sessions->changes;
 	if (map_add(&sessions->persons, &person->by_id, table_id_hash(sessions, id)) == 0)
 		return person;
 	free(person);
@@ -400,6 +402,53 @@ int sessions_find(struct sessions *sessions, const char *token, const char *host
 	return err_set(err, ERR_UNAVAILABLE, "the person changes too often to be read");
 }
 
+/* Callers hold the lock shared. Nobody's entry is made by that: an absent one is stale. */
+static enum outcome look_up_person(struct sessions *sessions, int64_t user_id, int64_t now_s,
+				   const struct principal **ret_principal)
+{
+	struct person_entry *person = find_person(sessions, user_id);
+
+	if (!person || person->state == PERSON_STALE ||
+	    person->change_all != sessions->change_all || now_s >= person->until_s)
+		return OUTCOME_STALE;
+	if (person->state != PERSON_KNOWN)
+		return OUTCOME_NOBODY;
+	if (atomic_load_explicit(&person->used_s, memory_order_relaxed) != now_s)
+		atomic_store_explicit(&person->used_s, now_s, memory_order_relaxed);
+	*ret_principal = principal_acquire(person->principal);
+	return OUTCOME_FOUND;
+}
+
+static int make_person(struct sessions *sessions, int64_t user_id, struct err *err)
+{
+	const struct person_entry *person;
+
+	pthread_rwlock_wrlock(&sessions->lock);
+	person = ensure_person(sessions, user_id);
+	pthread_rwlock_unlock(&sessions->lock);
+	return person ? 0 : err_set(err, ERR_MEMORY, "out of memory");
+}
+
+int sessions_principal(struct sessions *sessions, int64_t user_id, int64_t now_s,
+		       const struct principal **ret_principal, struct err *err)
+{
+	for (int i = 0; i < READ_ATTEMPTS; i++) {
+		enum outcome outcome;
+
+		pthread_rwlock_rdlock(&sessions->lock);
+		outcome = look_up_person(sessions, user_id, now_s, ret_principal);
+		pthread_rwlock_unlock(&sessions->lock);
+		if (outcome == OUTCOME_FOUND)
+			return 0;
+		if (outcome == OUTCOME_NOBODY)
+			return err_set(err, ERR_NOT_FOUND, "nobody who may sign in");
+		if (make_person(sessions, user_id, err) < 0 ||
+		    refresh_person(sessions, user_id, now_s, err) < 0)
+			return -1;
+	}
+	return err_set(err, ERR_UNAVAILABLE, "the person changes too often to be read");
+}
+
 void session_view_release(struct session_view *view)
 {
 	principal_release(view->principal);
@@ -423,7 +472,7 @@ static void on_disabling(void *context, int64_t user_id)
 	if (person) {
 		person->state = PERSON_REFUSED;
 		person->told_to_refuse = true;
-		person->change++;
+		person->change = ++sessions->changes;
 		person->change_all = sessions->change_all;
 		person->until_s = INT64_MAX;
 	} else {
@@ -443,7 +492,7 @@ static void on_changed(void *context, int64_t user_id)
 	} else if ((person = find_person(sessions, user_id)) != NULL) {
 		person->state = PERSON_STALE;
 		person->told_to_refuse = false;
-		person->change++;
+		person->change = ++sessions->changes;
 		table_person_drop_unused(sessions, person);
 	}
 	pthread_rwlock_unlock(&sessions->lock);
@@ -476,7 +525,10 @@ static void on_ended(void *context, int64_t session_id)
 
 struct change_observer table_observer(struct sessions *sessions)
 {
-	return (struct change_observer){ sessions, on_disabling, on_changed, on_ended };
+	return (struct change_observer){ .context = sessions,
+					 .disabling = on_disabling,
+					 .changed = on_changed,
+					 .ended = on_ended };
 }
 
 /* Can it have ended before it was added? Then the store is asked. Callers hold the lock. */

@@ -30,7 +30,7 @@ struct person_entry {
 	enum person_state state;
 	bool told_to_refuse; /* by change/, before a commit */
 	uint32_t sessions;
-	uint64_t change;     /* counts what was told of this person … */
+	uint64_t change;     /* which of what was told was about this person last … */
 	uint64_t change_all; /* … and, when the state was set, of everybody */
 	int64_t until_s;     /* of what is known: a grant expires */
 	_Atomic int64_t used_s;
@@ -66,6 +66,7 @@ struct sessions {
 	struct map tokens, entries, persons;
 	struct interned *names;
 	uint64_t change_all;
+	uint64_t changes;   /* counts what was told, and the entries of persons */
 	uint64_t id_key[2]; /* spreads ids over the buckets */
 	size_t freed;	    /* entries since memory was given back */
 	int64_t newest_id;

@@ -73,6 +73,13 @@ struct session_view {
 int sessions_find(struct sessions *sessions, const char *token, const char *host, int64_t now_s,
 		  struct session_view *ret_view, struct err *err);
 void session_view_release(struct session_view *view);
+/*
+ * A person as they are now, signed in or not; give it back with principal_release. ERR_NOT_FOUND: nobody, or somebody
+ * who may not sign in, also when the commit of that failed. ERR_UNAVAILABLE as above.
+ */
+int sessions_principal(struct sessions *sessions, int64_t user_id, int64_t now_s,
+		       const struct principal **ret_principal, struct err *err);
+void principal_release(const struct principal *principal); /* NULL is fine */
 
 /*
  * Known from now on; called after change_login and change_session_token_add succeeded. ERR_NOT_FOUND:
