@@ -14,6 +14,7 @@
 #include "internal.h"
 
 #define PREVIEW_BODY_MAX ((size_t)16 * 1024 * 1024)
+#define RESOURCES_BODY_MAX ((size_t)32 * 1024 * 1024)
 #define POOL_KEPT 4
 
 /* Every line stands in schemas/openapi.yaml too, held together by a test. */
@@ -71,6 +72,25 @@ const struct http_route *api_routes(size_t *ret_count)
 	return routes;
 }
 
+	{ "GET", "/api/v1/resources", resources_get, 0, 0, "resources:read@all" },
+	{ "POST", "/api/v1/resources/{application}", resources_post, 0, RESOURCES_BODY_MAX,
+	  "resources:write@all" },
+	{ "GET", "/api/v1/resources/{application}/{type}/{id}", resource_get, 0, 0,
+	  "resources:read@all" },
+	{ "PUT", "/api/v1/resources/{application}/{type}/{id}", resource_put, 0, 0,
+	  "resources:write@all" },
+	{ "DELETE", "/api/v1/resources/{application}/{type}/{id}", resource_delete,
+	  HTTP_ROUTE_NO_BODY, 0, "resources:write@all" },
+	{ "GET", "/api/v1/resources/{application}/{type}/{id}/children", resource_children_get, 0,
+	  0, "resources:read@all" },
+	{ "GET", "/api/v1/references", references_get, 0, 0, "references:read@all" },
+	{ "GET", "/api/v1/references/{application}/{kind}/{id}", reference_get, 0, 0,
+	  "references:read@all" },
+	{ "PUT", "/api/v1/references/{application}/{kind}/{id}", reference_put, 0, 0,
+	  "references:write@all" },
+	{ "DELETE", "/api/v1/references/{application}/{kind}/{id}", reference_delete,
+	  HTTP_ROUTE_NO_BODY, 0, "references:write@all" },
+	{ "POST", "/api/v1/users/{user}/reassign", user_reassign, 0, 0, "references:reassign@all" },
 /* ------------------------------------------------------------ store pool -- */
 
 struct store_pool {

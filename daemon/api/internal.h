@@ -66,6 +66,14 @@ int status_metrics(const struct reading_view *view, struct strbuf *out, struct e
 /* health.c */
 void metric_gauge(struct strbuf *out, const char *name, const char *help, int64_t value);
 
+/*
+ * The version that a client saw, from If-Match: one entity tag as ETag has it, or "*".
+ * *ret_version 0: whichever; -1: none that ever was.
+ */
+int if_match_read(const struct http_request *request, int64_t *ret_version, struct err *err);
+/* resources.c: with an error "user-has-references", what it is about: the error's details. */
+void references_explain(struct http_request *request, const char *user, const struct err *err);
+
 /* {"run": id} with status 202. */
 int answer_run(struct http_response *response, const char *id, struct err *err);
 
@@ -118,3 +126,14 @@ int saml_metadata_get(struct http_request *, struct http_response *, struct err 
 int quarantine_get(struct http_request *, struct http_response *, struct err *);
 
 #endif
+int resources_get(struct http_request *, struct http_response *, struct err *);
+int resources_post(struct http_request *, struct http_response *, struct err *);
+int resource_get(struct http_request *, struct http_response *, struct err *);
+int resource_put(struct http_request *, struct http_response *, struct err *);
+int resource_delete(struct http_request *, struct http_response *, struct err *);
+int resource_children_get(struct http_request *, struct http_response *, struct err *);
+int references_get(struct http_request *, struct http_response *, struct err *);
+int reference_get(struct http_request *, struct http_response *, struct err *);
+int reference_put(struct http_request *, struct http_response *, struct err *);
+int reference_delete(struct http_request *, struct http_response *, struct err *);
+int user_reassign(struct http_request *, struct http_response *, struct err *);

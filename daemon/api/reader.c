@@ -149,6 +149,35 @@ static int read_texts(const struct reading *reading, const struct field *field, 
 	return 0;
 }
 
+static int read_int(const struct reading *reading, const struct field *field, json_t *value,
+		    int64_t *ret_number)
+{
+	json_int_t number = json_integer_value(value);
+
+	if (!json_is_integer(value) || number < 0 || (uint64_t)number > field->max)
+		return refuse(reading, field->name,
+			      arena_printf(reading->request->arena,
+					   "must be a whole number from 0 to %zu", field->max));
+	*ret_number = number;
+	return 0;
+}
+
+static int read_inner(const struct reading *reading, const struct field *field, json_t *value,
+		      char *place)
+{
+	struct reading inner = *reading;
+	size_t fields = 0;
+
+	if (!json_is_object(value))
+		return refuse(reading, field->name, "must be an object");
+	while (field->items[fields].name)
+		fields++;
+	inner.where = arena_printf(reading->request->arena, "%s%s.", reading->where, field->name);
+	if (!inner.where)
+		return err_set(reading->err, ERR_MEMORY, "out of memory");
+	return read_object(&inner, value, field->items, fields, place);
+}
+
 static int read_field(const struct reading *reading, const struct field *field, json_t *value,
 		      char *target)
 {
@@ -159,6 +188,8 @@ static int read_field(const struct reading *reading, const struct field *field, 
 	case FIELD_BLOB: return read_text(reading, field, value, place);
 	case FIELD_DATE: return read_date(reading, field, value, place);
 	case FIELD_LIST: return read_list(reading, field, value, place);
+	case FIELD_INT: return read_int(reading, field, value, place);
+	case FIELD_OBJECT: return read_inner(reading, field, value, place);
 	case FIELD_TEXTS: return read_texts(reading, field, value, place);
 	case FIELD_BOOL:
 		if (!json_is_boolean(value))

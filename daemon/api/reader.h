@@ -21,7 +21,9 @@ enum field_type {
 	FIELD_BLOB, /* const char *; any text without NUL, kept as it is; NULL when absent */
 	FIELD_BOOL, /* bool */
 	FIELD_DATE, /* int64_t: "2026-01-31" (the end of that day, UTC) or an RFC 3339 time; 0 when absent */
+	FIELD_INT,  /* int64_t: a whole number from 0 to max */
 	FIELD_LIST, /* struct field_list of objects described by items */
+	FIELD_OBJECT, /* described by items, whose offsets count from this field's; as it was when absent */
 	FIELD_TEXTS, /* struct field_list of const char *, each as FIELD_TEXT and at most item_size bytes */
 };
 

@@ -258,11 +258,8 @@ int users_post(struct http_request *request, struct http_response *response, str
 	return user_answer(request, response, name, err);
 }
 
-/*
- * The version that a client saw, from If-Match (RFC 9110 13.1.1): one entity tag as ETag has it, or "*".
- * *ret_version 0: whichever; -1: none that ever was.
- */
-static int if_match_read(const struct http_request *request, int64_t *ret_version, struct err *err)
+/* RFC 9110 13.1.1 */
+int if_match_read(const struct http_request *request, int64_t *ret_version, struct err *err)
 {
 	const char *text = http_header(request, "If-Match");
 	size_t size = text ? strlen(text) : 0;
@@ -331,10 +328,13 @@ int user_delete(struct http_request *request, struct http_response *response, st
 	struct uuid uuid;
 	int64_t version;
 
-	if (if_match_read(request, &version, err) < 0 ||
-	    change_user_delete(api->settings.changer, &actor, http_parameter(request, "user"),
-			       version, &uuid, err) < 0)
+	if (if_match_read(request, &version, err) < 0)
 		return -1;
+	if (change_user_delete(api->settings.changer, &actor, http_parameter(request, "user"),
+			       version, &uuid, err) < 0) {
+		references_explain(request, http_parameter(request, "user"), err);
+		return -1;
+	}
 	return changed_answer(request, response, &uuid, err);
 }
 
@@ -383,9 +383,12 @@ int user_disable(struct http_request *request, struct http_response *response, s
 	struct actor actor = api_actor(request);
 	const char *user = http_parameter(request, "user");
 
-	if (request_read(request, disable_fields, ARRAY_LEN(disable_fields), &body, err) < 0 ||
-	    change_user_disable(api->settings.changer, &actor, user, body.reason, err) < 0)
+	if (request_read(request, disable_fields, ARRAY_LEN(disable_fields), &body, err) < 0)
 		return -1;
+	if (change_user_disable(api->settings.changer, &actor, user, body.reason, err) < 0) {
+		references_explain(request, user, err);
+		return -1;
+	}
 	return user_answer(request, response, user, err);
 }
 

@@ -195,7 +195,8 @@ static void error_fill(struct exchange *exchange)
 	response->content_type = NULL;
 	if (settings->web && response->status == 500)
 		err_set(&hidden, hidden.code, "the server could not answer");
-	http_error_json(&hidden, request->error_field, request->id, &response->body);
+	http_error_json(&hidden, request->error_field, request->error_details, request->id,
+			&response->body);
 }
 
 int answer_error(struct MHD_Connection *connection, struct exchange *exchange, bool last)

@@ -59,8 +59,8 @@ const char *http_error_code(const struct err *err)
 	return err->reason ? err->reason : error_kind(err)->name;
 }
 
-void http_error_json(const struct err *err, const char *field, const char *request_id,
-		     struct strbuf *out)
+void http_error_json(const struct err *err, const char *field, const char *details,
+		     const char *request_id, struct strbuf *out)
 {
 	struct json json = JSON(out);
 
@@ -69,6 +69,8 @@ void http_error_json(const struct err *err, const char *field, const char *reque
 	json_string(&json, "message", err->text);
 	if (field)
 		json_string(&json, "field", field);
+	if (details)
+		json_raw(&json, "details", details);
 	json_string(&json, "request_id", request_id);
 	json_end(&json);
 }

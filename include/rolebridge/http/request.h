@@ -67,7 +67,9 @@ struct http_request {
 	const char *body; /* NUL-terminated; "" when there is none */
 	size_t body_size;
 	const char *error_field; /* set with an error: the field of the request it is about */
-	unsigned retry_after_s;	 /* set with an error: Retry-After; 0: none */
+	const char
+		*error_details; /* the same: what a program can act on, as JSON; member "details" */
+	unsigned retry_after_s; /* set with an error: Retry-After; 0: none */
 	struct http_pair parameters[HTTP_PARAMETERS_MAX];
 	size_t parameter_count;
 	struct http_pair query[HTTP_QUERY_MAX];
@@ -211,8 +213,8 @@ struct http_error_kind {
 int http_error_status(const struct err *err, bool has_field);
 /* The stable code word of an error. */
 const char *http_error_code(const struct err *err);
-/* {"code","message","field"?,"request_id"} */
-void http_error_json(const struct err *err, const char *field, const char *request_id,
-		     struct strbuf *out);
+/* {"code","message","field"?,"details"?,"request_id"}; details is JSON already. NULL: none. */
+void http_error_json(const struct err *err, const char *field, const char *details,
+		     const char *request_id, struct strbuf *out);
 
 #endif

@@ -52,7 +52,8 @@ static bool route_exists(const char *method, const char *path)
 /* A route that takes a body says so, and the other way round. */
 static void check_body(const struct http_route *route, struct fy_node *operation)
 {
-	bool sends = strcmp(route->method, "POST") == 0 || strcmp(route->method, "PATCH") == 0;
+	bool sends = strcmp(route->method, "POST") == 0 || strcmp(route->method, "PATCH") == 0 ||
+		     strcmp(route->method, "PUT") == 0;
 	bool takes = sends && !(route->flags & HTTP_ROUTE_NO_BODY);
 
 	if (takes != (get(operation, "requestBody") != NULL))
