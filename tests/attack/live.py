@@ -149,6 +149,7 @@ class Live:
     def __init__(self, forge, verification="agree", sources=None, workers=2):
         """sources: {name: settings}. "keys" of them: whose certificates are in the metadata; "forge": whose IdP."""
         self.forge = forge
+        self.worker_count = workers
         self.port = free_port()
         self.bridge = Bridge("")
         try:
@@ -328,7 +329,12 @@ sources:
         return self.bridge.process.pid
 
     def workers(self):
+        """Those that run or are about to: fewer than worker_count while one waits to be started again."""
         return self.bridge.workers()
+
+    @property
+    def is_complete(self):
+        return len(self.workers()) == self.worker_count
 
     @staticmethod
     def fields(pid):
