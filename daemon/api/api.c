@@ -48,6 +48,15 @@ static const struct http_route routes[] = {
 	  HTTP_ROUTE_NO_BODY, 0, "users:link@all" },
 	{ "DELETE", "/api/v1/users/{user}/sessions", user_sessions_delete, HTTP_ROUTE_NO_BODY, 0,
 	  "sessions:end@all" },
+	{ "GET", "/api/v1/invites", invites_get, 0, 0, "users:invite@all" },
+	{ "POST", "/api/v1/invites", invites_post, 0, 0, "users:invite@all" },
+	/* Whoever holds the link may: it is the permission. */
+	{ "POST", "/api/v1/invites/accept", invite_accept_post, 0, 4096, NULL },
+	{ "GET", "/api/v1/invites/{id}", invite_get, 0, 0, "users:invite@all" },
+	{ "DELETE", "/api/v1/invites/{id}", invite_delete, HTTP_ROUTE_NO_BODY, 0,
+	  "users:invite@all" },
+	{ "POST", "/api/v1/invites/{id}/resend", invite_resend_post, HTTP_ROUTE_NO_BODY, 0,
+	  "users:invite@all" },
 	{ "GET", "/api/v1/sessions", sessions_get, 0, 0, "sessions:read@all" },
 	{ "DELETE", "/api/v1/sessions/{id}", session_delete, HTTP_ROUTE_NO_BODY, 0,
 	  "sessions:end@all" },
@@ -63,15 +72,6 @@ static const struct http_route routes[] = {
 	{ "GET", "/api/v1/alarms", alarms_get, 0, 0, "status:read@all" },
 	{ "POST", "/api/v1/alarms/{id}/clear", alarm_clear, HTTP_ROUTE_NO_BODY, 0,
 	  "alarms:clear@all" },
-	{ "GET", "/api/v1/quarantine", quarantine_get, 0, 0, "users:read@all" },
-};
-
-const struct http_route *api_routes(size_t *ret_count)
-{
-	*ret_count = ARRAY_LEN(routes);
-	return routes;
-}
-
 	{ "GET", "/api/v1/resources", resources_get, 0, 0, "resources:read@all" },
 	{ "POST", "/api/v1/resources/{application}", resources_post, 0, RESOURCES_BODY_MAX,
 	  "resources:write@all" },
@@ -91,6 +91,15 @@ const struct http_route *api_routes(size_t *ret_count)
 	{ "DELETE", "/api/v1/references/{application}/{kind}/{id}", reference_delete,
 	  HTTP_ROUTE_NO_BODY, 0, "references:write@all" },
 	{ "POST", "/api/v1/users/{user}/reassign", user_reassign, 0, 0, "references:reassign@all" },
+	{ "GET", "/api/v1/quarantine", quarantine_get, 0, 0, "users:read@all" },
+};
+
+const struct http_route *api_routes(size_t *ret_count)
+{
+	*ret_count = ARRAY_LEN(routes);
+	return routes;
+}
+
 /* ------------------------------------------------------------ store pool -- */
 
 struct store_pool {

@@ -110,6 +110,12 @@ int user_disable(struct http_request *, struct http_response *, struct err *);
 int user_enable(struct http_request *, struct http_response *, struct err *);
 int user_grant(struct http_request *, struct http_response *, struct err *);
 int user_revoke(struct http_request *, struct http_response *, struct err *);
+int invites_get(struct http_request *, struct http_response *, struct err *);
+int invites_post(struct http_request *, struct http_response *, struct err *);
+int invite_get(struct http_request *, struct http_response *, struct err *);
+int invite_delete(struct http_request *, struct http_response *, struct err *);
+int invite_resend_post(struct http_request *, struct http_response *, struct err *);
+int invite_accept_post(struct http_request *, struct http_response *, struct err *);
 int rules_get(struct http_request *, struct http_response *, struct err *);
 int rule_get(struct http_request *, struct http_response *, struct err *);
 int rule_release(struct http_request *, struct http_response *, struct err *);
@@ -123,9 +129,6 @@ int session_delete(struct http_request *, struct http_response *, struct err *);
 int user_sessions_delete(struct http_request *, struct http_response *, struct err *);
 int saml_source_get(struct http_request *, struct http_response *, struct err *);
 int saml_metadata_get(struct http_request *, struct http_response *, struct err *);
-int quarantine_get(struct http_request *, struct http_response *, struct err *);
-
-#endif
 int resources_get(struct http_request *, struct http_response *, struct err *);
 int resources_post(struct http_request *, struct http_response *, struct err *);
 int resource_get(struct http_request *, struct http_response *, struct err *);
@@ -137,3 +140,6 @@ int reference_get(struct http_request *, struct http_response *, struct err *);
 int reference_put(struct http_request *, struct http_response *, struct err *);
 int reference_delete(struct http_request *, struct http_response *, struct err *);
 int user_reassign(struct http_request *, struct http_response *, struct err *);
+int quarantine_get(struct http_request *, struct http_response *, struct err *);
+
+#endif

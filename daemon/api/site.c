@@ -22,6 +22,8 @@
 /* A message that costs a worker its life counts as so many. */
 #define DEATH_COST 200
 #define ADDRESSES_MAX 16384
+#define INVITES_PER_MINUTE 60
+#define INVITES_BURST 120
 /* Escaped: twice in a header of a proxy with 4 KiB, and once in a ticket. */
 #define RETURN_MAX 1024
 
@@ -51,6 +53,11 @@ static const struct http_route routes[] = {
 	{ "GET", "/.rolebridge/start", handoff_start, HTTP_ROUTE_NO_BODY, 0, NULL },
 	{ "GET", "/.rolebridge/finish", handoff_finish, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0,
 	  NULL },
+	{ "GET", "/invite/{token}", invitation_get,
+	  HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW | HTTP_ROUTE_SECRET_PATH, 0, NULL },
+	{ "POST", "/invite/{token}", invitation_post, HTTP_ROUTE_SLOW | HTTP_ROUTE_SECRET_PATH,
+	  4096, NULL },
+	{ "POST", "/api/v1/invites/accept", invitation_accept_post, HTTP_ROUTE_SLOW, 4096, NULL },
 	{ "GET", "/healthz", health_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0, NULL },
 	{ "GET", "/readyz", ready_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0, NULL },
 	{ "GET", "/metrics", metrics_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0, NULL },
@@ -137,8 +144,11 @@ struct web *web_create(const struct web_settings_in *settings, struct err *err)
 			http_limit_create(LOGINS_PER_MINUTE, LOGINS_BURST, ADDRESSES_MAX);
 		web->answer_limit =
 			http_limit_create(LOGINS_PER_MINUTE, LOGINS_BURST, ADDRESSES_MAX);
+		web->invite_limit =
+			http_limit_create(INVITES_PER_MINUTE, INVITES_BURST, ADDRESSES_MAX);
 	}
-	if (web && web->pool && web->login_limit && web->awaited_limit && web->answer_limit)
+	if (web && web->pool && web->login_limit && web->awaited_limit && web->answer_limit &&
+	    web->invite_limit)
 		return web;
 	web_destroy(web);
 	err_set(err, ERR_MEMORY, "out of memory");
@@ -153,6 +163,7 @@ void web_destroy(struct web *web)
 	http_limit_destroy(web->login_limit);
 	http_limit_destroy(web->awaited_limit);
 	http_limit_destroy(web->answer_limit);
+	http_limit_destroy(web->invite_limit);
 	store_pool_destroy(web->pool);
 	pthread_mutex_destroy(&web->lost_lock);
 	pthread_rwlock_destroy(&web->lock);

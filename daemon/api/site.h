@@ -32,6 +32,7 @@ struct web {
 	struct site *site; /* by lock */
 	/* By address: logins begun; messages of IdPs that a login of the browser waits for, and all others. */
 	struct http_limit *login_limit, *awaited_limit, *answer_limit;
+	struct http_limit *invite_limit; /* links of invites that are opened */
 	pthread_mutex_t lost_lock;
 	int64_t lost[LOST_MAX]; /* sessions to be ended by web_tick; by lost_lock */
 	size_t lost_count;
@@ -130,6 +131,9 @@ int slo_get(struct http_request *, struct http_response *, struct err *);
 int slo_post(struct http_request *, struct http_response *, struct err *);
 int logout_get(struct http_request *, struct http_response *, struct err *);
 int logout_post(struct http_request *, struct http_response *, struct err *);
+int invitation_get(struct http_request *, struct http_response *, struct err *);
+int invitation_post(struct http_request *, struct http_response *, struct err *);
+int invitation_accept_post(struct http_request *, struct http_response *, struct err *);
 int handoff_start(struct http_request *, struct http_response *, struct err *);
 int handoff_finish(struct http_request *, struct http_response *, struct err *);
 int forward_auth(struct http_request *, struct http_response *, struct err *);

@@ -140,6 +140,26 @@ static const struct cli_option sessions_end_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option invites_create_options[] = {
+	{ "profile", "NAME", "profile that they get" },
+	{ "roles", "NAMES", "roles that they get, separated by commas" },
+	{ "personas", "NAMES", "personas that they get" },
+	{ "groups", "NAMES", "local groups that they get" },
+	{ "name", "TEXT", "display name" },
+	{ "username", "NAME", "user name (default: the e-mail address)" },
+	{ "organization", "NAME", "organization (default: one's own, or 'default')" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option invites_list_options[] = {
+	{ "state", "STATE", "pending, expired, accepted, revoked or any (default)" },
+	{ "email", "ADDRESS", "only invites to this address" },
+	{ "organization", "NAME", "only invites to this organization" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_command commands[] = {
 	{ "status", "", "show sources, users, held plans and alarms", NULL, run_status },
 	{ "check", "[FILE]", "check a configuration: diagnostics, rule tests, lint", NULL,
@@ -180,6 +200,13 @@ static const struct cli_command commands[] = {
 	{ "rules show", "RULE", "show one rule", NULL, run_rules_show },
 	{ "rules release", "RULE", "accept that a vanished group of this rule is gone", NULL,
 	  run_rules_release },
+	{ "invites create", "E-MAIL", "invite somebody by mail", invites_create_options,
+	  run_invites_create },
+	{ "invites list", "", "list invites, and whether their mail was sent", invites_list_options,
+	  run_invites_list },
+	{ "invites resend", "INVITE", "send a new link, which makes those before void", NULL,
+	  run_invites_resend },
+	{ "invites revoke", "INVITE", "withdraw an invite", NULL, run_invites_revoke },
 	{ "sessions list", "", "list who is signed in", sessions_list_options, run_sessions_list },
 	{ "sessions end", "[SESSION]", "end a session, or all of a user", sessions_end_options,
 	  run_sessions_end },

@@ -31,6 +31,7 @@
 
 #include "configuration.h"
 #include "follow.h"
+#include "mailer.h"
 #include "schedule.h"
 #include "sources.h"
 #include "website.h"
@@ -50,6 +51,7 @@ struct service {
 	struct schedule *schedule;
 	struct follow *follow;
 	struct website *website;
+	struct mailer *mailer;
 	struct located control_path; /* of the listening socket: kept across reloads */
 	int control_fd;
 	int lock_fd;		     /* beside the store: one daemon at a time */
@@ -636,6 +638,8 @@ static void write_metrics(void *context, struct strbuf *out)
 	struct service *service = context;
 
 	follow_metrics(service->follow, out);
+	if (service->mailer)
+		mailer_metrics(service->mailer, out);
 }
 
 static int start(struct service *service, struct err *err)
@@ -669,6 +673,10 @@ static int start(struct service *service, struct err *err)
 		result = schedule_start(service->schedule, err);
 	if (result == 0)
 		follow_configure(service->follow, config);
+	if (result == 0) {
+		service->mailer = mailer_start(service->changer, website_tickets(service->website), err);
+		result = service->mailer ? 0 : -1;
+	}
 	if (result == 0)
 		result = website_start(service->website, config, err);
 	if (result == 0)
@@ -684,6 +692,7 @@ static void stop(struct service *service)
 	changer_stop(service->changer);
 	schedule_stop(service->schedule);
 	follow_stop(service->follow);
+	mailer_stop(service->mailer);
 	website_stop(service->website, DRAIN_MS);
 	if (service->runs)
 		runs_cancel(service->runs);
@@ -695,6 +704,7 @@ static void stop(struct service *service)
 	http_router_destroy(service->router);
 	schedule_destroy(service->schedule);
 	follow_destroy(service->follow);
+	mailer_destroy(service->mailer);
 	website_destroy(service->website);
 	changer_close(service->changer);
 	free((char *)(uintptr_t)service->control_path.text);

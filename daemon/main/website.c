@@ -55,6 +55,11 @@ struct web *website_web(struct website *website)
 	return website->web;
 }
 
+struct tickets *website_tickets(struct website *website)
+{
+	return website->tickets;
+}
+
 /* --- begin and end --- */
 
 /* Beside the store: whoever has the one has the other. */

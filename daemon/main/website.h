@@ -31,5 +31,6 @@ void website_stop(struct website *website, int64_t drain_ms);
 void website_destroy(struct website *website);
 
 struct web *website_web(struct website *website);
+struct tickets *website_tickets(struct website *website);
 
 #endif

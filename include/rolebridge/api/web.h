@@ -95,6 +95,8 @@ bool web_error_page(struct http_request *request, const struct err *err,
 /* --- for the control socket's handlers --- */
 const struct saml_ports *web_saml(const struct web *web);
 struct sessions *web_sessions(const struct web *web);
+/* Can people be invited? And how long is a link good? */
+bool web_invites(struct web *web, int64_t *ret_lifetime_s);
 /* Append "PUBLIC_URL" + path; false when there is no public_url. */
 bool web_url(struct web *web, const char *path, struct strbuf *out);
 

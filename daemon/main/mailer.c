@@ -1,0 +1,144 @@
+/*
+ * Letters for the outbox. Enters: a row that is due, the store, the configuration in force. Leaves: the letter, made
+ * anew at each attempt, for its link is kept nowhere. What it was about may have ended meanwhile: then there is none.
+ */
+#include "mailer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/auth/invite.h>
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/change/invite.h>
+
+#include "configuration.h"
+
+struct mailer {
+	struct changer *changer;
+	struct tickets *tickets;
+	struct outbox *outbox;
+};
+
+static bool find_server(void *context, const struct mail_settings **ret_server,
+			struct setup **ret_setup)
+{
+	struct mailer *mailer = context;
+	struct setup *setup = changer_setup(mailer->changer);
+	const struct mail_settings *settings = &configuration_of(setup)->settings.web.mail;
+
+	if (!settings->url.text) {
+		setup_release(setup);
+		return false;
+	}
+	*ret_server = settings;
+	*ret_setup = setup;
+	return true;
+}
+
+static int copy_public_url(struct mailer *mailer, struct arena *arena, const char **ret_url,
+			   struct err *err)
+{
+	struct setup *setup = changer_setup(mailer->changer);
+	const char *text = configuration_of(setup)->settings.web.public_url.text;
+	char *url = text ? arena_strdup(arena, text) : NULL;
+	size_t size = url ? strlen(url) : 0;
+
+	setup_release(setup);
+	if (!url)
+		return err_set(err, ERR_UNAVAILABLE, "no public_url is configured");
+	while (size > 0 && url[size - 1] == '/')
+		url[--size] = '\0';
+	*ret_url = url;
+	return 0;
+}
+
+/* Somebody of the store, by the name that people know; nobody else is named. */
+static const char *inviter_name(struct store *store, const struct invite_row *invite,
+				struct arena *arena)
+{
+	struct user user;
+
+	if (invite->inviter_id == 0 ||
+	    store_user_get(store, invite->inviter_id, arena, &user, NULL) < 0)
+		return "";
+	return user.display_name;
+}
+
+static int write_invite(struct mailer *mailer, struct store *store, const struct invite_row *invite,
+			struct arena *arena, struct mail_message *message, struct strbuf *subject,
+			struct strbuf *body, struct err *err)
+{
+	struct invite_letter letter = { .inviter = inviter_name(store, invite, arena),
+					.name = invite->display_name,
+					.invite = invite->uuid,
+					.generation = invite->generation,
+					.expires_s = invite->expires_s };
+
+	if (copy_public_url(mailer, arena, &letter.public_url, err) < 0)
+		return -1;
+	message->to = invite->email;
+	message->to_name = invite->display_name;
+	invite_letter_write(mailer->tickets, &letter, subject, body);
+	return 1;
+}
+
+static int compose(void *context, struct store *store, const struct outbox_row *row,
+		   struct arena *arena, struct mail_message *message, struct strbuf *subject,
+		   struct strbuf *body, struct err *err)
+{
+	struct invite_row invite;
+	struct err problem = { 0 };
+	struct uuid uuid;
+
+	if (strcmp(row->kind, "invite") != 0 || !uuid_parse(row->subject, &uuid))
+		return 0;
+	if (store_invite_get(store, &uuid, arena, &invite, &problem) < 0) {
+		if (problem.code == ERR_NOT_FOUND)
+			return 0;
+		*err = problem;
+		return -1;
+	}
+	if (change_invite_check(&invite, row->number, clock_now_s(), &problem) < 0)
+		return 0;
+	return write_invite(context, store, &invite, arena, message, subject, body, err);
+}
+
+struct mailer *mailer_start(struct changer *changer, struct tickets *tickets, struct err *err)
+{
+	struct mailer *mailer = calloc(1, sizeof(*mailer));
+	struct outbox_ports ports = { .context = mailer,
+				      .server = find_server,
+				      .compose = compose };
+
+	if (mailer) {
+		mailer->changer = changer;
+		mailer->tickets = tickets;
+		mailer->outbox = outbox_create(changer, &ports);
+	}
+	if (!mailer || !mailer->outbox)
+		err_set(err, ERR_MEMORY, "out of memory");
+	else if (outbox_start(mailer->outbox, err) == 0)
+		return mailer;
+	mailer_destroy(mailer);
+	return NULL;
+}
+
+void mailer_stop(struct mailer *mailer)
+{
+	if (mailer)
+		outbox_stop(mailer->outbox);
+}
+
+void mailer_destroy(struct mailer *mailer)
+{
+	if (!mailer)
+		return;
+	outbox_destroy(mailer->outbox);
+	free(mailer);
+}
+
+void mailer_metrics(struct mailer *mailer, struct strbuf *out)
+{
+	outbox_metrics(mailer->outbox, out);
+}
