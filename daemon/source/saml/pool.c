@@ -193,7 +193,7 @@ size_t saml_pool_pids(struct saml_pool *pool, pid_t *ret_pids, size_t max)
 
 	pthread_mutex_lock(&pool->lock);
 	for (size_t i = 0; i < pool->slot_count && count < max; i++)
-		if (pool->slots[i].state != SLOT_DOWN)
+		if (pool->slots[i].now.stream)
 			ret_pids[count++] = pool->slots[i].now.worker.pid;
 	pthread_mutex_unlock(&pool->lock);
 	return count;

@@ -9,13 +9,23 @@
  *	pool_ask.c	the questions of the public header as jobs
  *	pool_idp.c	metadata of an IdP, in a worker of its own
  *
- * A slot holds the worker in use and, while it is being replaced because it has grown, the
- * next one. States: DOWN (the keeper has to start one), IDLE, BUSY (belongs to one caller). Who
- * finds a worker dead reaps it and sets the slot DOWN.
+ * A slot holds the worker in use (`now`), the one that will take over (`next`), and the one that was replaced
+ * (`old`). What leads out of each state, so that none lasts because nobody asks:
+ *
+ *	DOWN		the keeper, at start_at_us, by a `next` that becomes ready
+ *	IDLE		a caller takes it; the keeper hears the end of its worker
+ *	BUSY		its caller, at the latest at the deadline of the job
+ *	next STARTING	the keeper hears that it is ready, or its end, or its deadline is over
+ *	next READY	serves at once when DOWN or IDLE, else when given back or lost
+ *	old		the keeper, told by who put it there
+ *
+ * `now` belongs to the caller while BUSY, `next` to the keeper while STARTING; the lock guards the rest. Who finds a
+ * worker dead takes it out of its slot, reaps it, and sets the slot DOWN.
  */
 #ifndef ROLEBRIDGE_SOURCE_SAML_POOL_H
 #define ROLEBRIDGE_SOURCE_SAML_POOL_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,18 +47,22 @@
 struct runner {
 	struct worker worker;
 	struct message_stream *stream; /* NULL: there is none */
+	size_t told;		       /* bytes of its set-up */
+	int64_t deadline_us;	       /* of being ready */
 };
 
 enum slot_state { SLOT_DOWN, SLOT_IDLE, SLOT_BUSY };
+enum next_state { NEXT_NONE, NEXT_STARTING, NEXT_READY };
 
 struct slot {
 	enum slot_state state;
-	struct runner now;
-	struct runner next; /* started to replace it */
-	struct runner old;  /* replaced, to be stopped by the keeper */
-	bool grown;	    /* it asked to be replaced */
-	unsigned failures;  /* since the last answer */
-	int64_t start_at_us;
+	enum next_state next_state;
+	struct runner now, next, old;
+	bool hung_up;	   /* the keeper has heard the end of a BUSY worker */
+	bool grown;	   /* it asked to be replaced */
+	unsigned failures; /* since the last answer, or a long life */
+	int64_t serves_since_us;
+	int64_t start_at_us; /* not earlier */
 };
 
 struct saml_pool {
@@ -73,11 +87,11 @@ struct saml_pool {
 
 /* --- one worker process --- */
 
-/* Started and told its first message; the answer is not waited for. */
-int runner_start(struct runner *ret_runner, size_t answer_max, const struct strbuf *first,
-		 struct err *err);
-/* Until it says that it is ready; on failure it is reaped. */
-int runner_wait_ready(struct runner *runner, struct err *err);
+int runner_start(struct runner *ret_runner, struct err *err);
+/* Tells it its set-up, as far as it listens. 1: it is ready; 0: not yet; -1, and reaped. Waits for nothing. */
+int runner_get_ready(struct runner *runner, const struct strbuf *setup, struct err *err);
+/* What poll(2) has to wait for until runner_get_ready gets on. */
+struct pollfd runner_awaits(const struct runner *runner, const struct strbuf *setup);
 /* A frame that says why the worker could not: always -1. */
 int runner_take_failure(struct message *message, struct err *err);
 /* Reaps it; there may be none. */
@@ -96,10 +110,16 @@ void slot_give_back(struct saml_pool *pool, struct slot *slot, bool grown);
  */
 int slot_lose(struct saml_pool *pool, struct slot *slot, struct err *err);
 
-/* With the lock. */
-void slot_died_idle(struct saml_pool *pool, struct slot *slot);
-void slot_place(struct saml_pool *pool, struct slot *slot, struct runner *runner);
+/* The keeper's, with the lock. */
+bool slot_is_wanted(const struct slot *slot);
+void slot_starting(struct slot *slot, const struct runner *runner);
+void slot_ready(struct saml_pool *pool, struct slot *slot);
 void slot_start_failed(struct saml_pool *pool, struct slot *slot, const struct err *err);
+/* An IDLE one's worker has ended: to be reaped, and told to pool_count_death. */
+struct runner slot_end_idle(struct saml_pool *pool, struct slot *slot);
+/* What was replaced, to be stopped; may be none. */
+struct runner slot_take_old(struct saml_pool *pool, struct slot *slot);
+void pool_count_death(struct saml_pool *pool, const char *end);
 
 /* --- the keeper --- */
 

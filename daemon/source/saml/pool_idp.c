@@ -60,9 +60,13 @@ int saml_metadata_read(const void *xml, size_t size, const char *entity_id,
 	begin = message_begin(&frame, SAML_FRAME_READ_METADATA);
 	wire_metadata_job(&wire, &job);
 	message_end(&frame, begin);
-	if (runner_start(&runner, SAML_ANSWER_MAX, &frame, err) < 0)
+	if (runner_start(&runner, err) < 0)
 		return -1;
-	status = take_idp(&runner, arena, ret_idp, err);
+	status = message_send(runner.worker.socket, &frame, -1, err);
+	if (status < 0)
+		err_wrap(err, "cannot tell a saml worker what to read");
+	else
+		status = take_idp(&runner, arena, ret_idp, err);
 	runner_stop(&runner, EXIT_GRACE_MS, NULL);
 	return status;
 }

@@ -1,7 +1,7 @@
 /*
- * One saml worker process as the core sees it. Enters: its first message. Leaves: a worker that
+ * One saml worker process as the core sees it. Enters: its set-up. Leaves: a worker that
  * said that it is ready, or what ended it, in words. Fails when the system refuses, or with what the
- * worker says; ERR_UNAVAILABLE "worker-died".
+ * worker says; ERR_UNAVAILABLE "worker-died", "worker-timeout".
  */
 #include "pool.h"
 
@@ -23,29 +23,27 @@ void runner_stop(struct runner *runner, int grace_ms, int *ret_status)
 	worker_stop(&runner->worker, grace_ms, ret_status);
 }
 
-/* Started and told its first message; the answer is not waited for. */
-int runner_start(struct runner *runner, size_t answer_max, const struct strbuf *first,
-		 struct err *err)
+int runner_start(struct runner *ret_runner, struct err *err)
 {
 	const struct timeval limit = { .tv_sec = JOB_DEADLINE_US / SECOND_US };
-	struct worker worker;
+	struct runner runner = { .deadline_us = clock_monotonic_us() + START_DEADLINE_US };
 
-	if (worker_start("saml", &worker, err) < 0)
+	if (worker_start("saml", &runner.worker, err) < 0)
 		return -1;
-	*runner = (struct runner){ .worker = worker,
-				   .stream = message_stream_create(worker.socket, answer_max) };
-	if (!runner->stream) {
-		worker_stop(&runner->worker, 0, NULL);
+	runner.stream = message_stream_create(runner.worker.socket, SAML_ANSWER_MAX);
+	if (!runner.stream) {
+		worker_stop(&runner.worker, 0, NULL);
 		return err_set(err, ERR_MEMORY, "out of memory");
 	}
-	message_stream_expect_waits(runner->stream);
+	message_stream_expect_waits(runner.stream);
 	/* A worker that reads nothing must not hold the writer for ever. */
-	if (setsockopt(worker.socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+	if (setsockopt(runner.worker.socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0) {
 		err_set_errno(err, ERR_IO, errno, "cannot limit the time of writing");
-	else if (message_send(worker.socket, first, -1, err) == 0)
-		return 0;
-	runner_stop(runner, 0, NULL);
-	return err_wrap(err, "cannot start a saml worker");
+		runner_stop(&runner, 0, NULL);
+		return err_wrap(err, "cannot start a saml worker");
+	}
+	*ret_runner = runner;
+	return 0;
 }
 
 int runner_take_failure(struct message *message, struct err *err)
@@ -73,21 +71,69 @@ void runner_tell_end(struct runner *runner, int grace_ms, char *ret_text, size_t
 	worker_status_text(status, ret_text, size);
 }
 
-int runner_wait_ready(struct runner *runner, struct err *err)
+/* --- until it is ready --- */
+
+struct pollfd runner_awaits(const struct runner *runner, const struct strbuf *setup)
+{
+	return (struct pollfd){ .fd = runner->worker.socket,
+				.events = runner->told < setup->size ? POLLOUT : POLLIN };
+}
+
+/* 1: all of it; 0: the rest later; -1: it does not listen any more. */
+static int tell_setup(struct runner *runner, const struct strbuf *setup)
+{
+	while (runner->told < setup->size) {
+		ssize_t size = send(runner->worker.socket, setup->data + runner->told,
+				    setup->size - runner->told, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return 0;
+		if (size < 0 && errno != EINTR)
+			return -1;
+		if (size > 0)
+			runner->told += (size_t)size;
+	}
+	return 1;
+}
+
+static int not_ready(struct runner *runner, struct err *err)
+{
+	char end[128];
+
+	runner_tell_end(runner, DEATH_GRACE_MS, end, sizeof(end));
+	return err_refuse(err, ERR_UNAVAILABLE, "worker-died",
+			  "a saml worker ended with %s before it was ready", end);
+}
+
+/* It has said something, or has ended. */
+static int take_ready(struct runner *runner, struct err *err)
 {
 	struct message message;
-	char end[128];
-	int received = message_receive(runner->stream, clock_monotonic_us() + START_DEADLINE_US,
-				       &message, NULL, err);
+	/* So small a frame comes in one piece. */
+	int64_t deadline_us = clock_monotonic_us() + DEATH_GRACE_MS * 1000;
+	int received = message_receive(runner->stream, deadline_us, &message, NULL, err);
 
 	if (received == 1 && message.type == SAML_FRAME_READY && reader_done(&message.body))
-		return 0;
+		return 1;
 	if (received == 1 && message.type == SAML_FRAME_FAILED) {
 		runner_take_failure(&message, err);
 		runner_stop(runner, DEATH_GRACE_MS, NULL);
 		return -1;
 	}
-	runner_tell_end(runner, received == 0 ? DEATH_GRACE_MS : 0, end, sizeof(end));
-	return err_refuse(err, ERR_UNAVAILABLE, "worker-died",
-			  "a saml worker ended with %s before it was ready", end);
+	return not_ready(runner, err);
+}
+
+int runner_get_ready(struct runner *runner, const struct strbuf *setup, struct err *err)
+{
+	struct pollfd said = { .fd = runner->worker.socket, .events = POLLIN };
+
+	if (tell_setup(runner, setup) < 0)
+		return not_ready(runner, err);
+	if (poll(&said, 1, 0) > 0)
+		return take_ready(runner, err);
+	if (clock_monotonic_us() < runner->deadline_us)
+		return 0;
+	runner_stop(runner, 0, NULL);
+	return err_refuse(err, ERR_UNAVAILABLE, "worker-timeout",
+			  "a saml worker was not ready in time and was killed");
 }

@@ -8,10 +8,10 @@
 #include <time.h>
 
 #include <rolebridge/base/clock.h>
-#include <rolebridge/base/util.h>
 
 #define BACKOFF_FIRST_US (SECOND_US / 10)
 #define BACKOFF_MAX_US (5 * SECOND_US)
+#define LONG_LIFE_US (60 * SECOND_US)
 #define WAITING_PER_WORKER 64
 
 /* --- what happens to it; with the lock --- */
@@ -27,65 +27,106 @@ static int64_t backoff_us(unsigned failures)
 	return delay_us < BACKOFF_MAX_US ? delay_us : BACKOFF_MAX_US;
 }
 
-/* With the lock: the slot has no worker any more. */
-static void slot_down(struct saml_pool *pool, struct slot *slot)
+/* `next` becomes `now`; whose place it is has been taken care of. */
+static void next_serves(struct slot *slot)
 {
-	slot->state = SLOT_DOWN;
+	slot->now = slot->next;
+	slot->next = (struct runner){ 0 };
+	slot->next_state = NEXT_NONE;
+	slot->hung_up = false;
 	slot->grown = false;
-	slot->failures++;
-	slot->start_at_us = clock_monotonic_us() + backoff_us(slot->failures);
+	slot->serves_since_us = clock_monotonic_us();
+}
+
+/* The replacement takes over; the keeper stops the old one. */
+static void slot_swap(struct saml_pool *pool, struct slot *slot)
+{
+	slot->old = slot->now;
+	next_serves(slot);
+	pool->counts.replaced++;
 	pool_wake_keeper(pool);
 }
 
-static void count_death(struct saml_pool *pool, const char *end)
+static void slot_rise(struct saml_pool *pool, struct slot *slot)
+{
+	next_serves(slot);
+	slot->state = SLOT_IDLE;
+	pthread_cond_broadcast(&pool->changed);
+}
+
+/* The slot has no worker any more. */
+static void slot_down(struct saml_pool *pool, struct slot *slot)
+{
+	int64_t now_us = clock_monotonic_us();
+
+	/* What went well for long is no worker that cannot live, even when it was never asked. */
+	if (now_us - slot->serves_since_us >= LONG_LIFE_US)
+		slot->failures = 0;
+	slot->state = SLOT_DOWN;
+	slot->grown = false;
+	slot->failures++;
+	slot->start_at_us = now_us + backoff_us(slot->failures);
+	/* A replacement that is ready serves at once. */
+	if (slot->next_state == NEXT_READY)
+		slot_rise(pool, slot);
+	pool_wake_keeper(pool);
+}
+
+void pool_count_death(struct saml_pool *pool, const char *end)
 {
 	pool->counts.deaths++;
 	snprintf(pool->counts.last_death, sizeof(pool->counts.last_death), "%s", end);
 }
 
-/* A worker that ended while nobody asked it anything. */
-void slot_died_idle(struct saml_pool *pool, struct slot *slot)
+bool slot_is_wanted(const struct slot *slot)
 {
-	char end[128];
-
-	runner_tell_end(&slot->now, DEATH_GRACE_MS, end, sizeof(end));
-	count_death(pool, end);
-	slot_down(pool, slot);
+	return (slot->state == SLOT_DOWN || slot->grown) && slot->next_state == NEXT_NONE;
 }
 
-/* With the lock: the replacement takes over; the keeper stops the old one. */
-static void slot_swap(struct saml_pool *pool, struct slot *slot)
+void slot_starting(struct slot *slot, const struct runner *runner)
 {
-	slot->old = slot->now;
-	slot->now = slot->next;
-	slot->next = (struct runner){ 0 };
-	slot->grown = false;
-	pool->counts.replaced++;
-	pool_wake_keeper(pool);
-}
-
-/* With the lock: what was started goes to its place. */
-void slot_place(struct saml_pool *pool, struct slot *slot, struct runner *runner)
-{
-	if (slot->state == SLOT_DOWN) {
-		slot->now = *runner;
-		slot->state = SLOT_IDLE;
-		slot->grown = false;
-		pthread_cond_broadcast(&pool->changed);
-		return;
-	}
 	slot->next = *runner;
-	if (slot->state == SLOT_IDLE && !slot->old.stream)
+	slot->next_state = NEXT_STARTING;
+}
+
+void slot_ready(struct saml_pool *pool, struct slot *slot)
+{
+	slot->next_state = NEXT_READY;
+	if (slot->state == SLOT_DOWN)
+		slot_rise(pool, slot);
+	else if (slot->state == SLOT_IDLE && !slot->old.stream)
 		slot_swap(pool, slot);
 }
 
 void slot_start_failed(struct saml_pool *pool, struct slot *slot, const struct err *err)
 {
+	slot->next = (struct runner){ 0 };
+	slot->next_state = NEXT_NONE;
 	slot->failures++;
 	slot->start_at_us = clock_monotonic_us() + backoff_us(slot->failures + 1);
 	snprintf(pool->counts.last_death, sizeof(pool->counts.last_death), "%.127s", err->text);
 	if (!pool->started)
 		pool->start_err = *err;
+}
+
+struct runner slot_end_idle(struct saml_pool *pool, struct slot *slot)
+{
+	struct runner ended = slot->now;
+
+	slot->now = (struct runner){ 0 };
+	slot_down(pool, slot);
+	return ended;
+}
+
+struct runner slot_take_old(struct saml_pool *pool, struct slot *slot)
+{
+	struct runner old = slot->old;
+
+	slot->old = (struct runner){ 0 };
+	/* One that had to wait for this place. */
+	if (slot->next_state == NEXT_READY && slot->state == SLOT_IDLE)
+		slot_swap(pool, slot);
+	return old;
 }
 
 /* --- in a caller's hands --- */
@@ -156,11 +197,14 @@ void slot_give_back(struct saml_pool *pool, struct slot *slot, bool grown)
 	pool->counts.jobs++;
 	slot->failures = 0;
 	slot->state = SLOT_IDLE;
-	if (slot->next.stream && !slot->old.stream) {
+	if (slot->next_state == NEXT_READY && !slot->old.stream) {
 		slot_swap(pool, slot);
 	} else if (grown && !slot->grown) {
 		slot->grown = true;
 		slot->start_at_us = 0;
+		pool_wake_keeper(pool);
+	} else if (slot->hung_up) {
+		/* It answered, and then ended: nobody else will look. */
 		pool_wake_keeper(pool);
 	}
 	pthread_mutex_unlock(&pool->lock);
@@ -168,30 +212,25 @@ void slot_give_back(struct saml_pool *pool, struct slot *slot, bool grown)
 	pthread_cond_signal(&pool->changed);
 }
 
-/*
- * The worker of a slot in our hands is no good any more. It is reaped here, so that
- * the error can say how it ended.
- */
 int slot_lose(struct saml_pool *pool, struct slot *slot, struct err *err)
 {
 	bool overrun = err->code == ERR_UNAVAILABLE && !err->reason;
 	char cause[256], end[128];
+	struct runner lost;
 
 	snprintf(cause, sizeof(cause), "%.255s", err->text);
-	runner_tell_end(&slot->now, overrun ? 0 : DEATH_GRACE_MS, end, sizeof(end));
+	pthread_mutex_lock(&pool->lock);
+	lost = slot->now;
+	slot->now = (struct runner){ 0 };
+	pthread_mutex_unlock(&pool->lock);
+	runner_tell_end(&lost, overrun ? 0 : DEATH_GRACE_MS, end, sizeof(end));
 	pthread_mutex_lock(&pool->lock);
 	pool->counts.jobs++;
 	if (overrun)
 		pool->counts.timeouts++;
 	else
-		count_death(pool, end);
-	/* A replacement that is ready serves at once. */
+		pool_count_death(pool, end);
 	slot_down(pool, slot);
-	if (slot->next.stream) {
-		struct runner next = slot->next;
-		slot->next = (struct runner){ 0 };
-		slot_place(pool, slot, &next);
-	}
 	pthread_mutex_unlock(&pool->lock);
 	if (overrun)
 		return err_refuse(err, ERR_UNAVAILABLE, "worker-timeout",

@@ -284,6 +284,158 @@ static pid_t wait_for_worker(struct saml_pool *pool, pid_t not_this)
 	return pid;
 }
 
+/* --- nothing stays as it is because nobody asks --- */
+
+#define PATIENCE_US ((int64_t)60 * 1000000)
+
+/* All workers run, and none of them is one of those; fails when that does not come. */
+static void wait_for_others(struct saml_pool *pool, const pid_t not_these[static 2],
+			    pid_t ret_pids[static 2])
+{
+	int64_t until_us = clock_monotonic_us() + PATIENCE_US;
+
+	while (saml_pool_pids(pool, ret_pids, 2) < 2 || ret_pids[0] == not_these[0] ||
+	       ret_pids[1] == not_these[1]) {
+		if (clock_monotonic_us() > until_us)
+			fail_msg("a dead worker has no successor");
+		sched_yield();
+	}
+}
+
+static void wait_for_counts(struct saml_pool *pool, uint64_t busy, uint64_t deaths)
+{
+	int64_t until_us = clock_monotonic_us() + PATIENCE_US;
+	struct saml_pool_counts counts = { 0 };
+
+	do {
+		saml_pool_counts(pool, &counts);
+		if (clock_monotonic_us() > until_us)
+			fail_msg("busy %d, deaths %d", (int)counts.busy, (int)counts.deaths);
+		sched_yield();
+	} while (counts.busy != busy || counts.deaths < deaths);
+}
+
+static void *ask_metadata(void *context)
+{
+	AUTO(arena) struct arena *arena = arena_create(1 << 20);
+	const char *xml;
+
+	return saml_pool_metadata(context, 0, arena, &xml, NULL) == 0 ? context : NULL;
+}
+
+/*
+ * The keeper goes to sleep while one worker is busy. That one answers, becomes idle and dies: nobody asks it
+ * anything, and yet it is reaped and has a successor.
+ */
+static void test_death_after_a_job(void **state)
+{
+	pid_t first[2], second[2], none[2] = { 0 };
+	struct saml_pool *pool;
+	pthread_t thread;
+	void *answered = NULL;
+
+	(void)state;
+	world.settings.workers = 2;
+	pool = make_pool();
+	wait_for_others(pool, none, first);
+	kill(first[0], SIGSTOP);
+	assert_int_equal(pthread_create(&thread, NULL, ask_metadata, pool), 0);
+	wait_for_counts(pool, 1, 0);
+	/* Wakes the keeper, which then sleeps again. */
+	kill(first[1], SIGKILL);
+	wait_for_others(pool, (pid_t[]){ 0, first[1] }, second);
+	assert_int_equal(second[0], first[0]);
+	kill(first[0], SIGCONT);
+	pthread_join(thread, &answered);
+	assert_ptr_equal(answered, pool);
+	kill(first[0], SIGKILL);
+	wait_for_others(pool, (pid_t[]){ first[0], 0 }, second);
+	wait_for_counts(pool, 0, 2);
+	saml_pool_release(pool);
+	world.settings.workers = 1;
+}
+
+/* The next worker that starts stops before it does anything. */
+static void let_one_hang(void)
+{
+	support_write("hung", "", 0);
+	support_write("hang", "", 0);
+}
+
+static pid_t wait_for_hanging(void)
+{
+	char path[512];
+	int64_t until_us = clock_monotonic_us() + PATIENCE_US;
+	long pid = 0;
+	char dot = 0;
+
+	snprintf(path, sizeof(path), "%s/hung", support_folder());
+	while (dot != '.') {
+		FILE *file = fopen(path, "re");
+		if (file && fscanf(file, "%ld%c", &pid, &dot) != 2)
+			dot = 0;
+		if (file)
+			fclose(file);
+		if (clock_monotonic_us() > until_us)
+			fail_msg("no worker hangs");
+		sched_yield();
+	}
+	return (pid_t)pid;
+}
+
+static void hang_if_told(void)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	char from[512], to[512], text[32];
+	FILE *file;
+
+	if (!folder)
+		return;
+	snprintf(from, sizeof(from), "%s/hang", folder);
+	snprintf(to, sizeof(to), "%s/hung", folder);
+	/* For one only. */
+	if (unlink(from) < 0)
+		return;
+	snprintf(text, sizeof(text), "%ld.", (long)getpid());
+	file = fopen(to, "we");
+	if (file) {
+		fputs(text, file);
+		fclose(file);
+	}
+	raise(SIGSTOP);
+}
+
+/* A start that takes long holds up no other: the one that died beside it is back before. */
+static void test_start_that_hangs(void **state)
+{
+	pid_t first[2], second[2], none[2] = { 0 }, hanging;
+	struct saml_pool *pool;
+
+	(void)state;
+	world.settings.workers = 2;
+	pool = make_pool();
+	wait_for_others(pool, none, first);
+	let_one_hang();
+	kill(first[0], SIGKILL);
+	hanging = wait_for_hanging();
+	kill(first[1], SIGKILL);
+	/* One alone runs by now, of the second slot. */
+	do
+		sched_yield();
+	while (saml_pool_pids(pool, second, 2) != 1 || second[0] == first[1]);
+	assert_int_equal(kill(hanging, 0), 0);
+	/* Killed while it starts, it is tried again. */
+	kill(hanging, SIGKILL);
+	wait_for_others(pool, first, second);
+	/* Nor does one hold up the end. */
+	let_one_hang();
+	kill(second[0], SIGKILL);
+	hanging = wait_for_hanging();
+	saml_pool_release(pool);
+	assert_int_equal(kill(hanging, 0), -1);
+	world.settings.workers = 1;
+}
+
 /* Each death in a row makes the next start wait longer: 0, 100, 200, 400 ms … */
 static void test_crash_loop(void **state)
 {
@@ -625,6 +777,8 @@ static void test_without_metadata(void **state)
 static int set_up(void **state)
 {
 	(void)state;
+	/* For hang_if_told. Before there are threads. */
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", support_folder(), 1), 0);
 	world_init(&world);
 	return 0;
 }
@@ -646,6 +800,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_sigsegv),
 		cmocka_unit_test(test_own_question_survives),
 		cmocka_unit_test(test_idle_death),
+		cmocka_unit_test(test_death_after_a_job),
+		cmocka_unit_test(test_start_that_hangs),
 		cmocka_unit_test(test_crash_loop),
 		cmocka_unit_test(test_no_restart),
 		cmocka_unit_test(test_renewal),
@@ -656,8 +812,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_without_metadata),
 	};
 
-	if (argc > 2 && strcmp(argv[1], "--worker") == 0)
+	if (argc > 2 && strcmp(argv[1], "--worker") == 0) {
+		hang_if_told();
 		return saml_worker_main(WORKER_SOCKET);
+	}
 	if (getenv("ROLEBRIDGE_VALGRIND")) {
 		print_message(
 			"skipped: under valgrind /proc/self/exe is valgrind, not this program\n");
