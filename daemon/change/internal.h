@@ -151,6 +151,9 @@ struct notice_mark {
 };
 /* Before the commit. */
 void notice_disabling(struct changer *changer, int64_t user_id);
+struct token_row;
+void notice_token(struct changer *changer, const struct token_row *row);
+void notice_token_ended(struct changer *changer, int64_t token_id);
 /* Inside the transaction; told after its commit. */
 void notice_changed(struct changer *changer, int64_t user_id);
 int notice_ended(struct changer *changer, int64_t session_id, struct err *err);

@@ -34,6 +34,22 @@ void notice_disabling(struct changer *changer, int64_t user_id)
 			changer->observers[i].disabling(changer->observers[i].context, user_id);
 }
 
+void notice_token(struct changer *changer, const struct token_row *row)
+{
+	const struct change_observer *observer = &changer->observers[OBSERVER_TOKENS];
+
+	if (observer->token)
+		observer->token(observer->context, row);
+}
+
+void notice_token_ended(struct changer *changer, int64_t token_id)
+{
+	const struct change_observer *observer = &changer->observers[OBSERVER_TOKENS];
+
+	if (observer->token_ended)
+		observer->token_ended(observer->context, token_id);
+}
+
 static bool list_add(struct notice_list *list, int64_t id)
 {
 	if (list->count == list->capacity) {

@@ -97,6 +97,8 @@ int change_sessions_prune(struct changer *changer, int64_t now_s, int64_t idle_b
 int change_stale(struct changer *changer, int64_t now_s, struct err *err);
 
 struct resource_note;
+struct token_row;
+
 /* Told of changes; called in the writer thread, so they must be short and may not call change/. */
 struct change_observer {
 	void *context;
@@ -107,6 +109,12 @@ struct change_observer {
 	void (*ended)(void *context, int64_t session_id);
 	/* After the commit: resources as they are now, in the order of the changes. NULL: any may be another. */
 	void (*resources)(void *context, const struct resource_note *notes);
+	/*
+	 * Before the commit: a token of the API that will be there, which nobody knows the text of until it is; and
+	 * one to refuse from now on, whatever becomes of the commit.
+	 */
+	void (*token)(void *context, const struct token_row *row);
+	void (*token_ended)(void *context, int64_t token_id);
 };
 /* A resource that was written, or removed. */
 struct resource_note {
@@ -115,7 +123,7 @@ struct resource_note {
 	bool removed;
 };
 /* One observer of each kind; set it before other threads use the changer. */
-enum observer_kind { OBSERVER_SESSIONS, OBSERVER_DECISIONS, OBSERVERS };
+enum observer_kind { OBSERVER_SESSIONS, OBSERVER_DECISIONS, OBSERVER_TOKENS, OBSERVERS };
 void changer_observe_as(struct changer *changer, enum observer_kind kind,
 			const struct change_observer *observer);
 static inline void changer_observe(struct changer *changer, const struct change_observer *observer)
