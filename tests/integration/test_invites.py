@@ -116,7 +116,7 @@ def test_the_whole_road(world):
     for _ in range(2):
         page = world.open(token)
         assert page.status_code == 200 and "nina@acme.example" in page.text and "Accept" in page.text
-        assert page.headers["Cache-Control"] == "no-store" and page.headers["Referrer-Policy"] == "no-referrer"
+        assert page.headers["Cache-Control"] == "no-store" and page.headers["Referrer-Policy"] == "same-origin"
     assert world.bridge.ctl("invites", "list", "--state", "pending")["invites"][0]["id"] == invite["id"]
     assert refusal(world, "users", "show", "nina@acme.example")["code"] == "not-found"
     page = world.accept(token)
@@ -129,7 +129,7 @@ def test_the_whole_road(world):
     shown = check(world.bridge.ctl("invites", "list", "--email", "nina@acme.example"), "/api/v1/invites", "get")
     invite, = shown["invites"]
     assert (invite["state"], invite["user"]) == ("accepted", user["id"]) and invite["mailed"]
-    assert rows(world, invite) == ["invite.create", "invite.accept"]
+    assert sorted(rows(world, invite)) == ["invite.accept", "invite.create"]
     # once only
     for answer in (world.open(token), world.accept(token)):
         assert answer.status_code == 410 and "was used" in answer.text
