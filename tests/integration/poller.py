@@ -103,6 +103,9 @@ def make_start(tmp_path):
 both = pytest.mark.parametrize("usn", [True, False], ids=["usn", "timestamp"])
 
 
+CODES = [3, 4, 11, 51, 52, 53]
+
+
 def cut(_):
     return None
 

@@ -8,6 +8,7 @@
 Only its LDAP server runs. Its port cannot be chosen: as root it listens on a loopback address of its
 own, as an ordinary user in a user and network namespace of its own; the unix socket is reached in
 both. Provisioning takes seconds, so it is done once, and every directory begins as a copy of that.
+It does not wait for the disk: no test is about a machine that stops.
 """
 import atexit
 import functools
@@ -85,6 +86,7 @@ def write_config(folder, address):
 	server services = ldap
 	ldap server require strong auth = no
 	tls enabled = no
+	ldb:nosync = true
 [sysvol]
 	path = {folder}/state/sysvol
 [netlogon]
