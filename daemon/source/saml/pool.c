@@ -133,7 +133,7 @@ struct saml_pool *saml_pool_renew(struct saml_pool *present, const struct saml_s
 		pool_free(pool);
 		return saml_pool_acquire(present);
 	}
-	if (pthread_create(&pool->keeper, NULL, pool_keep, pool) != 0) {
+	if (pthread_create(&pool->keeper, NULL, saml_pool_keep, pool) != 0) {
 		err_set(err, ERR_UNAVAILABLE, "cannot start a thread");
 		pool_free(pool);
 		return NULL;
@@ -171,7 +171,7 @@ void saml_pool_release(struct saml_pool *pool)
 	pthread_mutex_unlock(&pool->lock);
 	if (!last)
 		return;
-	pool_wake_keeper(pool);
+	saml_pool_wake_keeper(pool);
 	pthread_join(pool->keeper, NULL);
 	pool_free(pool);
 }

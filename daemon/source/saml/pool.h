@@ -87,44 +87,45 @@ struct saml_pool {
 
 /* --- one worker process --- */
 
-int runner_start(struct runner *ret_runner, struct err *err);
+int saml_runner_start(struct runner *ret_runner, struct err *err);
 /* Tells it its set-up, as far as it listens. 1: it is ready; 0: not yet; -1, and reaped. Waits for nothing. */
-int runner_get_ready(struct runner *runner, const struct strbuf *setup, struct err *err);
-/* What poll(2) has to wait for until runner_get_ready gets on. */
-struct pollfd runner_awaits(const struct runner *runner, const struct strbuf *setup);
+int saml_runner_get_ready(struct runner *runner, const struct strbuf *setup, struct err *err);
+/* What poll(2) has to wait for until saml_runner_get_ready gets on. */
+struct pollfd saml_runner_awaits(const struct runner *runner, const struct strbuf *setup);
 /* A frame that says why the worker could not: always -1. */
-int runner_take_failure(struct message *message, struct err *err);
+int saml_runner_take_failure(struct message *message, struct err *err);
 /* Reaps it; there may be none. */
-void runner_stop(struct runner *runner, int grace_ms, int *ret_status);
+void saml_runner_stop(struct runner *runner, int grace_ms, int *ret_status);
 /* Reaps it; what ended it, in words. */
-void runner_tell_end(struct runner *runner, int grace_ms, char *ret_text, size_t size);
+void saml_runner_tell_end(struct runner *runner, int grace_ms, char *ret_text, size_t size);
 
 /* --- slots --- */
 
 /* An idle one, now BUSY and in our hands. ERR_UNAVAILABLE: "busy", "worker-died". */
-int slot_take(struct saml_pool *pool, int64_t deadline_us, struct slot **ret_slot, struct err *err);
-void slot_give_back(struct saml_pool *pool, struct slot *slot, bool grown);
+int saml_slot_take(struct saml_pool *pool, int64_t deadline_us, struct slot **ret_slot,
+		   struct err *err);
+void saml_slot_give_back(struct saml_pool *pool, struct slot *slot, bool grown);
 /*
  * The worker of a slot in our hands is no good any more. It is reaped here, so that
  * the error can say how it ended. Always -1.
  */
-int slot_lose(struct saml_pool *pool, struct slot *slot, struct err *err);
+int saml_slot_lose(struct saml_pool *pool, struct slot *slot, struct err *err);
 
 /* The keeper's, with the lock. */
-bool slot_is_wanted(const struct slot *slot);
-void slot_starting(struct slot *slot, const struct runner *runner);
-void slot_ready(struct saml_pool *pool, struct slot *slot);
-void slot_start_failed(struct saml_pool *pool, struct slot *slot, const struct err *err);
-/* An IDLE one's worker has ended: to be reaped, and told to pool_count_death. */
-struct runner slot_end_idle(struct saml_pool *pool, struct slot *slot);
+bool saml_slot_is_wanted(const struct slot *slot);
+void saml_slot_starting(struct slot *slot, const struct runner *runner);
+void saml_slot_ready(struct saml_pool *pool, struct slot *slot);
+void saml_slot_start_failed(struct saml_pool *pool, struct slot *slot, const struct err *err);
+/* An IDLE one's worker has ended: to be reaped, and told to saml_pool_count_death. */
+struct runner saml_slot_end_idle(struct saml_pool *pool, struct slot *slot);
 /* What was replaced, to be stopped; may be none. */
-struct runner slot_take_old(struct saml_pool *pool, struct slot *slot);
-void pool_count_death(struct saml_pool *pool, const char *end);
+struct runner saml_slot_take_old(struct saml_pool *pool, struct slot *slot);
+void saml_pool_count_death(struct saml_pool *pool, const char *end);
 
 /* --- the keeper --- */
 
-void *pool_keep(void *context);
-void pool_wake_keeper(struct saml_pool *pool);
+void *saml_pool_keep(void *context);
+void saml_pool_wake_keeper(struct saml_pool *pool);
 
 /* --- jobs --- */
 
@@ -145,6 +146,6 @@ struct task {
 	} result;
 };
 
-int pool_run(struct saml_pool *pool, struct task *task, struct err *err);
+int saml_pool_run(struct saml_pool *pool, struct task *task, struct err *err);
 
 #endif

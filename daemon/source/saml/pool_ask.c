@@ -106,7 +106,7 @@ int saml_pool_verify(struct saml_pool *pool, const struct saml_question *questio
 		return oversize(ret_refusal);
 	}
 	write_receive_job(&task, SAML_FRAME_VERIFY, question, message);
-	status = pool_run(pool, &task, err);
+	status = saml_pool_run(pool, &task, err);
 	strbuf_finish(&task.frame);
 	if (status < 0)
 		return -1;
@@ -156,7 +156,7 @@ int saml_pool_logout_receive(struct saml_pool *pool, const struct saml_question 
 	if (is_oversize(message))
 		return oversize(ret_refusal);
 	write_receive_job(&task, SAML_FRAME_LOGOUT_RECEIVE, question, message);
-	status = pool_run(pool, &task, err);
+	status = saml_pool_run(pool, &task, err);
 	strbuf_finish(&task.frame);
 	if (status < 0)
 		return -1;
@@ -201,10 +201,10 @@ static int pool_run_own(struct saml_pool *pool, struct task *task, struct err *e
 {
 	struct err first = { 0 };
 
-	if (pool_run(pool, task, &first) == 0)
+	if (saml_pool_run(pool, task, &first) == 0)
 		return 0;
 	if (strcmp(err_reason(&first), "worker-died") == 0)
-		return pool_run(pool, task, err);
+		return saml_pool_run(pool, task, err);
 	if (err)
 		*err = first;
 	return -1;

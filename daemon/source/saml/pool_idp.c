@@ -21,7 +21,7 @@ static int take_idp(struct runner *runner, struct arena *arena, struct saml_idp 
 				       &message, NULL, err);
 
 	if (received == 1 && message.type == SAML_FRAME_FAILED)
-		return runner_take_failure(&message, err);
+		return saml_runner_take_failure(&message, err);
 	if (received == 1 && message.type == SAML_FRAME_IDP) {
 		wire_idp(&wire, &idp);
 		wire_bool(&wire, &grown);
@@ -30,7 +30,7 @@ static int take_idp(struct runner *runner, struct arena *arena, struct saml_idp 
 		*ret_idp = idp;
 		return 0;
 	}
-	runner_tell_end(runner, received == 0 ? DEATH_GRACE_MS : 0, end, sizeof(end));
+	saml_runner_tell_end(runner, received == 0 ? DEATH_GRACE_MS : 0, end, sizeof(end));
 	return err_refuse(err, ERR_UNAVAILABLE, "worker-died",
 			  "the worker that read the metadata ended with %s", end);
 }
@@ -60,13 +60,13 @@ int saml_metadata_read(const void *xml, size_t size, const char *entity_id,
 	begin = message_begin(&frame, SAML_FRAME_READ_METADATA);
 	wire_metadata_job(&wire, &job);
 	message_end(&frame, begin);
-	if (runner_start(&runner, err) < 0)
+	if (saml_runner_start(&runner, err) < 0)
 		return -1;
 	status = message_send(runner.worker.socket, &frame, -1, err);
 	if (status < 0)
 		err_wrap(err, "cannot tell a saml worker what to read");
 	else
 		status = take_idp(&runner, arena, ret_idp, err);
-	runner_stop(&runner, EXIT_GRACE_MS, NULL);
+	saml_runner_stop(&runner, EXIT_GRACE_MS, NULL);
 	return status;
 }

@@ -12,7 +12,7 @@
 
 #include <rolebridge/base/clock.h>
 
-void pool_wake_keeper(struct saml_pool *pool)
+void saml_pool_wake_keeper(struct saml_pool *pool)
 {
 	const uint64_t one = 1;
 
@@ -38,11 +38,11 @@ static void reap_idle(struct saml_pool *pool)
 		peer.fd = slot->now.worker.socket;
 		if (poll(&peer, 1, 0) <= 0)
 			continue;
-		ended = slot_end_idle(pool, slot);
+		ended = saml_slot_end_idle(pool, slot);
 		pthread_mutex_unlock(&pool->lock);
-		runner_tell_end(&ended, DEATH_GRACE_MS, end, sizeof(end));
+		saml_runner_tell_end(&ended, DEATH_GRACE_MS, end, sizeof(end));
 		pthread_mutex_lock(&pool->lock);
-		pool_count_death(pool, end);
+		saml_pool_count_death(pool, end);
 	}
 }
 
@@ -53,9 +53,9 @@ static void stop_old(struct saml_pool *pool)
 
 		if (!pool->slots[i].old.stream)
 			continue;
-		old = slot_take_old(pool, &pool->slots[i]);
+		old = saml_slot_take_old(pool, &pool->slots[i]);
 		pthread_mutex_unlock(&pool->lock);
-		runner_stop(&old, EXIT_GRACE_MS, NULL);
+		saml_runner_stop(&old, EXIT_GRACE_MS, NULL);
 		pthread_mutex_lock(&pool->lock);
 	}
 }
@@ -68,15 +68,15 @@ static void start_due(struct saml_pool *pool)
 		struct runner runner;
 		int status;
 
-		if (!slot_is_wanted(slot) || slot->start_at_us > clock_monotonic_us())
+		if (!saml_slot_is_wanted(slot) || slot->start_at_us > clock_monotonic_us())
 			continue;
 		pthread_mutex_unlock(&pool->lock);
-		status = runner_start(&runner, &err);
+		status = saml_runner_start(&runner, &err);
 		pthread_mutex_lock(&pool->lock);
 		if (status == 0)
-			slot_starting(slot, &runner);
+			saml_slot_starting(slot, &runner);
 		else
-			slot_start_failed(pool, slot, &err);
+			saml_slot_start_failed(pool, slot, &err);
 	}
 }
 
@@ -91,12 +91,12 @@ static void go_on_starting(struct saml_pool *pool)
 		if (slot->next_state != NEXT_STARTING)
 			continue;
 		pthread_mutex_unlock(&pool->lock);
-		status = runner_get_ready(&slot->next, &pool->setup, &err);
+		status = saml_runner_get_ready(&slot->next, &pool->setup, &err);
 		pthread_mutex_lock(&pool->lock);
 		if (status > 0)
-			slot_ready(pool, slot);
+			saml_slot_ready(pool, slot);
 		else if (status < 0)
-			slot_start_failed(pool, slot, &err);
+			saml_slot_start_failed(pool, slot, &err);
 	}
 }
 
@@ -149,11 +149,11 @@ static void watch_all(struct saml_pool *pool, struct watch *ret_watch)
 
 		if (slot->now.stream && !slot->hung_up)
 			watch_add(ret_watch, now, slot);
-		if (slot_is_wanted(slot))
+		if (saml_slot_is_wanted(slot))
 			watch_until(ret_watch, slot->start_at_us);
 		if (slot->next_state != NEXT_STARTING)
 			continue;
-		watch_add(ret_watch, runner_awaits(&slot->next, &pool->setup), NULL);
+		watch_add(ret_watch, saml_runner_awaits(&slot->next, &pool->setup), NULL);
 		watch_until(ret_watch, slot->next.deadline_us);
 	}
 }
@@ -198,13 +198,13 @@ static void stop_all(struct saml_pool *pool)
 			shutdown(pool->slots[i].next.worker.socket, SHUT_RDWR);
 	}
 	for (size_t i = 0; i < pool->slot_count; i++) {
-		runner_stop(&pool->slots[i].now, EXIT_GRACE_MS, NULL);
-		runner_stop(&pool->slots[i].next, EXIT_GRACE_MS, NULL);
-		runner_stop(&pool->slots[i].old, EXIT_GRACE_MS, NULL);
+		saml_runner_stop(&pool->slots[i].now, EXIT_GRACE_MS, NULL);
+		saml_runner_stop(&pool->slots[i].next, EXIT_GRACE_MS, NULL);
+		saml_runner_stop(&pool->slots[i].old, EXIT_GRACE_MS, NULL);
 	}
 }
 
-void *pool_keep(void *context)
+void *saml_pool_keep(void *context)
 {
 	struct saml_pool *pool = context;
 	struct watch watch;

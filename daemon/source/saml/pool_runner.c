@@ -14,7 +14,7 @@
 
 #define START_DEADLINE_US (30 * SECOND_US)
 
-void runner_stop(struct runner *runner, int grace_ms, int *ret_status)
+void saml_runner_stop(struct runner *runner, int grace_ms, int *ret_status)
 {
 	if (!runner->stream)
 		return;
@@ -23,7 +23,7 @@ void runner_stop(struct runner *runner, int grace_ms, int *ret_status)
 	worker_stop(&runner->worker, grace_ms, ret_status);
 }
 
-int runner_start(struct runner *ret_runner, struct err *err)
+int saml_runner_start(struct runner *ret_runner, struct err *err)
 {
 	const struct timeval limit = { .tv_sec = JOB_DEADLINE_US / SECOND_US };
 	struct runner runner = { .deadline_us = clock_monotonic_us() + START_DEADLINE_US };
@@ -39,14 +39,14 @@ int runner_start(struct runner *ret_runner, struct err *err)
 	/* A worker that reads nothing must not hold the writer for ever. */
 	if (setsockopt(runner.worker.socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0) {
 		err_set_errno(err, ERR_IO, errno, "cannot limit the time of writing");
-		runner_stop(&runner, 0, NULL);
+		saml_runner_stop(&runner, 0, NULL);
 		return err_wrap(err, "cannot start a saml worker");
 	}
 	*ret_runner = runner;
 	return 0;
 }
 
-int runner_take_failure(struct message *message, struct err *err)
+int saml_runner_take_failure(struct message *message, struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(65536);
 	struct wire wire = { .in = &message->body, .arena = arena };
@@ -63,17 +63,17 @@ int runner_take_failure(struct message *message, struct err *err)
 }
 
 /* Reaps it; what ended it, in words. */
-void runner_tell_end(struct runner *runner, int grace_ms, char *ret_text, size_t size)
+void saml_runner_tell_end(struct runner *runner, int grace_ms, char *ret_text, size_t size)
 {
 	int status = 0;
 
-	runner_stop(runner, grace_ms, &status);
+	saml_runner_stop(runner, grace_ms, &status);
 	worker_status_text(status, ret_text, size);
 }
 
 /* --- until it is ready --- */
 
-struct pollfd runner_awaits(const struct runner *runner, const struct strbuf *setup)
+struct pollfd saml_runner_awaits(const struct runner *runner, const struct strbuf *setup)
 {
 	return (struct pollfd){ .fd = runner->worker.socket,
 				.events = runner->told < setup->size ? POLLOUT : POLLIN };
@@ -100,7 +100,7 @@ static int not_ready(struct runner *runner, struct err *err)
 {
 	char end[128];
 
-	runner_tell_end(runner, DEATH_GRACE_MS, end, sizeof(end));
+	saml_runner_tell_end(runner, DEATH_GRACE_MS, end, sizeof(end));
 	return err_refuse(err, ERR_UNAVAILABLE, "worker-died",
 			  "a saml worker ended with %s before it was ready", end);
 }
@@ -116,14 +116,14 @@ static int take_ready(struct runner *runner, struct err *err)
 	if (received == 1 && message.type == SAML_FRAME_READY && reader_done(&message.body))
 		return 1;
 	if (received == 1 && message.type == SAML_FRAME_FAILED) {
-		runner_take_failure(&message, err);
-		runner_stop(runner, DEATH_GRACE_MS, NULL);
+		saml_runner_take_failure(&message, err);
+		saml_runner_stop(runner, DEATH_GRACE_MS, NULL);
 		return -1;
 	}
 	return not_ready(runner, err);
 }
 
-int runner_get_ready(struct runner *runner, const struct strbuf *setup, struct err *err)
+int saml_runner_get_ready(struct runner *runner, const struct strbuf *setup, struct err *err)
 {
 	struct pollfd said = { .fd = runner->worker.socket, .events = POLLIN };
 
@@ -133,7 +133,7 @@ int runner_get_ready(struct runner *runner, const struct strbuf *setup, struct e
 		return take_ready(runner, err);
 	if (clock_monotonic_us() < runner->deadline_us)
 		return 0;
-	runner_stop(runner, 0, NULL);
+	saml_runner_stop(runner, 0, NULL);
 	return err_refuse(err, ERR_UNAVAILABLE, "worker-timeout",
 			  "a saml worker was not ready in time and was killed");
 }

@@ -44,7 +44,7 @@ static void slot_swap(struct saml_pool *pool, struct slot *slot)
 	slot->old = slot->now;
 	next_serves(slot);
 	pool->counts.replaced++;
-	pool_wake_keeper(pool);
+	saml_pool_wake_keeper(pool);
 }
 
 static void slot_rise(struct saml_pool *pool, struct slot *slot)
@@ -69,27 +69,27 @@ static void slot_down(struct saml_pool *pool, struct slot *slot)
 	/* A replacement that is ready serves at once. */
 	if (slot->next_state == NEXT_READY)
 		slot_rise(pool, slot);
-	pool_wake_keeper(pool);
+	saml_pool_wake_keeper(pool);
 }
 
-void pool_count_death(struct saml_pool *pool, const char *end)
+void saml_pool_count_death(struct saml_pool *pool, const char *end)
 {
 	pool->counts.deaths++;
 	snprintf(pool->counts.last_death, sizeof(pool->counts.last_death), "%s", end);
 }
 
-bool slot_is_wanted(const struct slot *slot)
+bool saml_slot_is_wanted(const struct slot *slot)
 {
 	return (slot->state == SLOT_DOWN || slot->grown) && slot->next_state == NEXT_NONE;
 }
 
-void slot_starting(struct slot *slot, const struct runner *runner)
+void saml_slot_starting(struct slot *slot, const struct runner *runner)
 {
 	slot->next = *runner;
 	slot->next_state = NEXT_STARTING;
 }
 
-void slot_ready(struct saml_pool *pool, struct slot *slot)
+void saml_slot_ready(struct saml_pool *pool, struct slot *slot)
 {
 	slot->next_state = NEXT_READY;
 	if (slot->state == SLOT_DOWN)
@@ -98,7 +98,7 @@ void slot_ready(struct saml_pool *pool, struct slot *slot)
 		slot_swap(pool, slot);
 }
 
-void slot_start_failed(struct saml_pool *pool, struct slot *slot, const struct err *err)
+void saml_slot_start_failed(struct saml_pool *pool, struct slot *slot, const struct err *err)
 {
 	slot->next = (struct runner){ 0 };
 	slot->next_state = NEXT_NONE;
@@ -109,7 +109,7 @@ void slot_start_failed(struct saml_pool *pool, struct slot *slot, const struct e
 		pool->start_err = *err;
 }
 
-struct runner slot_end_idle(struct saml_pool *pool, struct slot *slot)
+struct runner saml_slot_end_idle(struct saml_pool *pool, struct slot *slot)
 {
 	struct runner ended = slot->now;
 
@@ -118,7 +118,7 @@ struct runner slot_end_idle(struct saml_pool *pool, struct slot *slot)
 	return ended;
 }
 
-struct runner slot_take_old(struct saml_pool *pool, struct slot *slot)
+struct runner saml_slot_take_old(struct saml_pool *pool, struct slot *slot)
 {
 	struct runner old = slot->old;
 
@@ -181,7 +181,8 @@ static int wait_idle(struct saml_pool *pool, int64_t deadline_us, struct slot **
 	return 0;
 }
 
-int slot_take(struct saml_pool *pool, int64_t deadline_us, struct slot **ret_slot, struct err *err)
+int saml_slot_take(struct saml_pool *pool, int64_t deadline_us, struct slot **ret_slot,
+		   struct err *err)
 {
 	int status;
 
@@ -191,7 +192,7 @@ int slot_take(struct saml_pool *pool, int64_t deadline_us, struct slot **ret_slo
 	return status;
 }
 
-void slot_give_back(struct saml_pool *pool, struct slot *slot, bool grown)
+void saml_slot_give_back(struct saml_pool *pool, struct slot *slot, bool grown)
 {
 	pthread_mutex_lock(&pool->lock);
 	pool->counts.jobs++;
@@ -202,17 +203,17 @@ void slot_give_back(struct saml_pool *pool, struct slot *slot, bool grown)
 	} else if (grown && !slot->grown) {
 		slot->grown = true;
 		slot->start_at_us = 0;
-		pool_wake_keeper(pool);
+		saml_pool_wake_keeper(pool);
 	} else if (slot->hung_up) {
 		/* It answered, and then ended: nobody else will look. */
-		pool_wake_keeper(pool);
+		saml_pool_wake_keeper(pool);
 	}
 	pthread_mutex_unlock(&pool->lock);
 	/* Who wakes finds the lock free. */
 	pthread_cond_signal(&pool->changed);
 }
 
-int slot_lose(struct saml_pool *pool, struct slot *slot, struct err *err)
+int saml_slot_lose(struct saml_pool *pool, struct slot *slot, struct err *err)
 {
 	bool overrun = err->code == ERR_UNAVAILABLE && !err->reason;
 	char cause[256], end[128];
@@ -223,13 +224,13 @@ int slot_lose(struct saml_pool *pool, struct slot *slot, struct err *err)
 	lost = slot->now;
 	slot->now = (struct runner){ 0 };
 	pthread_mutex_unlock(&pool->lock);
-	runner_tell_end(&lost, overrun ? 0 : DEATH_GRACE_MS, end, sizeof(end));
+	saml_runner_tell_end(&lost, overrun ? 0 : DEATH_GRACE_MS, end, sizeof(end));
 	pthread_mutex_lock(&pool->lock);
 	pool->counts.jobs++;
 	if (overrun)
 		pool->counts.timeouts++;
 	else
-		pool_count_death(pool, end);
+		saml_pool_count_death(pool, end);
 	slot_down(pool, slot);
 	pthread_mutex_unlock(&pool->lock);
 	if (overrun)

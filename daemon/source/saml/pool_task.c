@@ -67,29 +67,29 @@ static int run_in(struct saml_pool *pool, struct slot *slot, struct task *task, 
 
 	if (status == 0) {
 		err_set(err, ERR_PROTOCOL, "it had ended before");
-		slot_lose(pool, slot, err);
+		saml_slot_lose(pool, slot, err);
 		return 0;
 	}
 	if (status < 0)
-		return slot_lose(pool, slot, err);
+		return saml_slot_lose(pool, slot, err);
 	if (message.type == SAML_FRAME_FAILED) {
 		if (take_refused_job(&message, &grown, task->arena, err) < 0)
-			return slot_lose(pool, slot, err);
-		slot_give_back(pool, slot, grown);
+			return saml_slot_lose(pool, slot, err);
+		saml_slot_give_back(pool, slot, grown);
 		return -1;
 	}
 	if (take_answer(pool, task, &message, &grown, err) < 0) {
 		/* Our own lack of memory is not the worker's fault. */
 		if (err->code != ERR_MEMORY)
-			return slot_lose(pool, slot, err);
-		slot_give_back(pool, slot, grown);
+			return saml_slot_lose(pool, slot, err);
+		saml_slot_give_back(pool, slot, grown);
 		return -1;
 	}
-	slot_give_back(pool, slot, grown);
+	saml_slot_give_back(pool, slot, grown);
 	return 1;
 }
 
-int pool_run(struct saml_pool *pool, struct task *task, struct err *err)
+int saml_pool_run(struct saml_pool *pool, struct task *task, struct err *err)
 {
 	int64_t deadline_us = clock_monotonic_us() + JOB_DEADLINE_US;
 	struct err own_err = { 0 };
@@ -101,7 +101,7 @@ int pool_run(struct saml_pool *pool, struct task *task, struct err *err)
 	for (;;) {
 		struct slot *slot = NULL;
 		int status;
-		if (slot_take(pool, deadline_us, &slot, err) < 0)
+		if (saml_slot_take(pool, deadline_us, &slot, err) < 0)
 			return -1;
 		err_clear(err);
 		status = run_in(pool, slot, task, err);

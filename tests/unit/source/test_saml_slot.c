@@ -44,9 +44,9 @@ static void begin(enum slot_state state, enum next_state next_state)
 
 static void end(void)
 {
-	runner_stop(&slot.now, 0, NULL);
-	runner_stop(&slot.next, 0, NULL);
-	runner_stop(&slot.old, 0, NULL);
+	saml_runner_stop(&slot.now, 0, NULL);
+	saml_runner_stop(&slot.next, 0, NULL);
+	saml_runner_stop(&slot.old, 0, NULL);
 }
 
 static bool keeper_is_called(void)
@@ -60,10 +60,10 @@ static bool keeper_is_called(void)
 
 static void ends_idle(void)
 {
-	struct runner ended = slot_end_idle(&pool, &slot);
+	struct runner ended = saml_slot_end_idle(&pool, &slot);
 
 	assert_non_null(ended.stream);
-	runner_stop(&ended, 0, NULL);
+	saml_runner_stop(&ended, 0, NULL);
 }
 
 static void is_lost(void)
@@ -71,37 +71,37 @@ static void is_lost(void)
 	struct err err = { 0 };
 
 	err_set(&err, ERR_PROTOCOL, "lost");
-	assert_int_equal(slot_lose(&pool, &slot, &err), -1);
+	assert_int_equal(saml_slot_lose(&pool, &slot, &err), -1);
 }
 
 static void is_given_back(void)
 {
-	slot_give_back(&pool, &slot, false);
+	saml_slot_give_back(&pool, &slot, false);
 }
 
 static void is_given_back_grown(void)
 {
-	slot_give_back(&pool, &slot, true);
+	saml_slot_give_back(&pool, &slot, true);
 }
 
 static void is_given_back_ended(void)
 {
 	slot.hung_up = true;
-	slot_give_back(&pool, &slot, false);
+	saml_slot_give_back(&pool, &slot, false);
 }
 
 static void next_is_ready(void)
 {
-	slot_ready(&pool, &slot);
+	saml_slot_ready(&pool, &slot);
 }
 
 static void next_fails(void)
 {
 	struct err err = { 0 };
 
-	runner_stop(&slot.next, 0, NULL);
+	saml_runner_stop(&slot.next, 0, NULL);
 	err_set(&err, ERR_UNAVAILABLE, "failed");
-	slot_start_failed(&pool, &slot, &err);
+	saml_slot_start_failed(&pool, &slot, &err);
 }
 
 /* Whatever it was: either there is a worker that serves, or one is wanted, or one is on its way. */
@@ -149,7 +149,7 @@ static void test_steps(void **state)
 		begin(steps[i].state, steps[i].next_state);
 		steps[i].happens();
 		if (slot.state != steps[i].then || slot.next_state != steps[i].next_then ||
-		    slot_is_wanted(&slot) != steps[i].wanted ||
+		    saml_slot_is_wanted(&slot) != steps[i].wanted ||
 		    (slot.old.stream != NULL) != steps[i].old ||
 		    (slot.now.stream != NULL) != (slot.state != SLOT_DOWN) ||
 		    keeper_is_called() != steps[i].called)
@@ -167,10 +167,10 @@ static void test_old_goes(void **state)
 	(void)state;
 	begin(SLOT_IDLE, NEXT_STARTING);
 	slot.old = a_runner();
-	slot_ready(&pool, &slot);
+	saml_slot_ready(&pool, &slot);
 	assert_int_equal(slot.next_state, NEXT_READY);
-	old = slot_take_old(&pool, &slot);
-	runner_stop(&old, 0, NULL);
+	old = saml_slot_take_old(&pool, &slot);
+	saml_runner_stop(&old, 0, NULL);
 	assert_int_equal(slot.next_state, NEXT_NONE);
 	assert_non_null(slot.old.stream);
 	assert_true(keeper_is_called());
