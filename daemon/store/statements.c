@@ -382,6 +382,38 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_EXTERNAL_DROP] = "DELETE FROM external_user WHERE user = ?1",
 	[STATEMENT_EXTERNAL_ADD] =
 		"INSERT INTO external_user (organization, id, user) VALUES (?1, ?2, ?3)",
+
+	[STATEMENT_RESOURCE_FIND] = "SELECT " RESOURCE_COLUMNS RESOURCE_FROM
+				    "WHERE r.application = ?1 AND r.type = ?2 AND r.id = ?3",
+	[STATEMENT_RESOURCE_GET] = "SELECT " RESOURCE_COLUMNS RESOURCE_FROM "WHERE r.row = ?1",
+	[STATEMENT_RESOURCE_INSERT] =
+		"INSERT INTO resource (parent, owner, organization, title, version, updated_s, "
+		"application, type, id, created_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+		"?10)",
+	[STATEMENT_RESOURCE_UPDATE] =
+		"UPDATE resource SET parent = ?1, owner = ?2, organization = ?3, title = ?4, "
+		"version = ?5, updated_s = ?6 WHERE row = ?7",
+	[STATEMENT_RESOURCE_REMOVE] = "DELETE FROM resource WHERE row = ?1",
+	[STATEMENT_RESOURCE_CHILD] = "SELECT 1 FROM resource WHERE parent = ?1 LIMIT 1",
+	[STATEMENT_RESOURCE_HEIGHT] =
+		"WITH RECURSIVE below (row, level) AS (SELECT ?1, 0 UNION ALL "
+		"SELECT r.row, b.level + 1 FROM below b CROSS JOIN resource r ON r.parent = b.row "
+		"WHERE b.level < ?2) SELECT max(level) FROM below",
+	[STATEMENT_REFERENCE_FIND] =
+		"SELECT " REFERENCE_COLUMNS " FROM reference f JOIN user u ON u.id = f.user "
+		"WHERE f.application = ?1 AND f.kind = ?2 AND f.id = ?3",
+	[STATEMENT_REFERENCE_INSERT] =
+		"INSERT INTO reference (user, label, version, updated_s, application, kind, id, "
+		"created_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[STATEMENT_REFERENCE_UPDATE] =
+		"UPDATE reference SET user = ?1, label = ?2, version = ?3, updated_s = ?4 "
+		"WHERE row = ?5",
+	[STATEMENT_REFERENCE_REMOVE] = "DELETE FROM reference WHERE row = ?1",
+	[STATEMENT_RESPONSIBLE_ANY] = "SELECT EXISTS (SELECT 1 FROM reference WHERE user = ?1) OR "
+				      "EXISTS (SELECT 1 FROM resource WHERE owner = ?1)",
+	[STATEMENT_ORPHANING_SET] =
+		"INSERT INTO orphaning (user, since_s) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+	[STATEMENT_ORPHANING_CLEAR] = "DELETE FROM orphaning WHERE user = ?1",
 };
 
 enum { SEES_ALL, SEES_PEOPLE, SEES_NONE };
