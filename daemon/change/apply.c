@@ -497,6 +497,7 @@ int apply_person(struct apply_context *context, const struct person_change *plan
 	int go;
 
 	context->written = false;
+	context->user_id = 0;
 	if (ceiling_change(context, planned, err) < 0)
 		return -1;
 	go = check_version(context, &change, &modified, err);
@@ -518,6 +519,7 @@ int apply_person(struct apply_context *context, const struct person_change *plan
 		return -1;
 	if (write_identities(context, &change, err) < 0 || count_quiet(context, &change, err) < 0)
 		return -1;
+	context->user_id = change.after.id;
 	change_step("identity");
 	return 0;
 }

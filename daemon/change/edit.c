@@ -25,7 +25,7 @@ struct setting {
 	const char *normalised[3]; /* NULL: as it is */
 };
 
-enum { FIELD_USERNAME, FIELD_EMAIL, FIELD_DISPLAY_NAME, FIELDS };
+enum { FIELD_USERNAME, FIELD_EMAIL, FIELD_DISPLAY_NAME, FIELDS = EDIT_FIELDS };
 
 static const struct {
 	const char *name;
@@ -149,28 +149,22 @@ static int owner_of(const struct person *person, const struct person_fields *sai
 	return source;
 }
 
-static int check_owners(struct changer *changer, const struct editing *editing,
-			const struct user *user, const bool changed[FIELDS], struct arena *arena,
-			struct err *err)
+int edit_check_owners(const struct evaluation *evaluation, const struct user *user,
+		      const bool changed[static EDIT_FIELDS], const char **ret_refused,
+		      struct err *err)
 {
-	struct evaluation evaluation = { .setup = editing->setup,
-					 .store = changer->store,
-					 .arena = arena,
-					 .now_s = change_now_s(),
-					 .cause = "hand" };
-	struct setting *setting = editing->context;
 	struct person_fields said;
 	struct person person;
 
-	if (evaluate_person(&evaluation, user->id, &person, err) < 0 ||
-	    person_fields(&person, arena, &said, err) < 0)
+	if (evaluate_person(evaluation, user->id, &person, err) < 0 ||
+	    person_fields(&person, evaluation->arena, &said, err) < 0)
 		return -1;
 	for (size_t i = 0; i < FIELDS; i++) {
 		int owner = changed[i] ? owner_of(&person, &said, i) : -1;
 
 		if (owner < 0)
 			continue;
-		setting->refused = fields[i].name;
+		*ret_refused = fields[i].name;
 		return err_refuse(err, ERR_CONFLICT, "managed-by-idp",
 				  "'%s' of '%s' is what source '%s' says", fields[i].name,
 				  user->username,
@@ -179,8 +173,22 @@ static int check_owners(struct changer *changer, const struct editing *editing,
 	return 0;
 }
 
+static int check_owners(struct changer *changer, const struct editing *editing,
+			const struct user *user, const bool changed[FIELDS], struct arena *arena,
+			struct err *err)
+{
+	const struct evaluation evaluation = { .setup = editing->setup,
+					       .store = changer->store,
+					       .arena = arena,
+					       .now_s = change_now_s(),
+					       .cause = "hand" };
+	struct setting *setting = editing->context;
+
+	return edit_check_owners(&evaluation, user, changed, &setting->refused, err);
+}
+
 /* Whose name it is, is the store's to say, and it says no more than its reason. */
-static const char *refused_name(const struct err *err)
+const char *edit_refused_name(const struct err *err)
 {
 	const char *reason = err_reason(err);
 
@@ -232,7 +240,7 @@ static int set_job(struct changer *changer, struct job *job, struct err *err)
 	err_clear(&problem);
 	if (edit_apply(changer, editing, &change, arena, NULL, &problem) == 0)
 		return 0;
-	setting->refused = refused_name(&problem);
+	setting->refused = edit_refused_name(&problem);
 	if (err)
 		*err = problem;
 	return -1;

@@ -24,4 +24,13 @@ int edit_apply(struct changer *changer, const struct editing *editing, struct pe
 int edit_send(struct changer *changer, struct editing *editing, job_run *run, struct uuid *ret_uuid,
 	      struct err *err);
 
+/* User name, e-mail address, display name, in this order. */
+#define EDIT_FIELDS 3
+/* Those that changed: does a source say any of them? ERR_CONFLICT "managed-by-idp", and which. */
+int edit_check_owners(const struct evaluation *evaluation, const struct user *user,
+		      const bool changed[static EDIT_FIELDS], const char **ret_refused,
+		      struct err *err);
+/* The field that a name conflict of the store is about; NULL: none. */
+const char *edit_refused_name(const struct err *err);
+
 #endif

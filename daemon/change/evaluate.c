@@ -199,12 +199,51 @@ static int read_subject(const struct evaluation *e, int64_t user_id,
 	return person_fields(&subject->person, e->arena, &subject->fields, err);
 }
 
+static bool names_grant(const struct grant *grants, size_t count, const struct grant *grant)
+{
+	for (size_t i = 0; i < count; i++)
+		if (grants[i].kind == grant->kind && strcmp(grants[i].name, grant->name) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * What a file gave before and does not name any more goes. What it names is given only to who does not have it
+ * from elsewhere: a file that was exported and comes back must not make lasting what rules gave.
+ */
+static size_t import_grants(const struct evaluation *e, const struct subject *subject,
+			    struct grant *grants, size_t count)
+{
+	const struct import_edit *import = e->edit->import;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		bool ends = grants[i].origin == ORIGIN_IMPORT && import->given[grants[i].kind] &&
+			    !names_grant(import->wanted, import->count, &grants[i]);
+
+		if (!ends)
+			grants[kept++] = grants[i];
+	}
+	for (size_t i = 0; i < import->count; i++) {
+		const struct grant *wanted = &import->wanted[i];
+		bool held =
+			wanted->kind == GRANT_PROFILE
+				? subject->known && strcmp(subject->user.profile, wanted->name) == 0
+				: false;
+
+		if (!held && !names_grant(grants, kept, wanted))
+			grants[kept++] = *wanted;
+	}
+	return kept;
+}
+
 /* A person's edit of the hand-given grants, before deciding. */
 static int edit_grants(const struct evaluation *e, struct subject *subject, struct err *err)
 {
 	const struct grant *add = e->edit->add, *remove = e->edit->remove;
-	struct grant *grants =
-		arena_alloc_array(e->arena, subject->grant_count + 1, sizeof(*grants));
+	struct grant *grants = arena_alloc_array(
+		e->arena, subject->grant_count + 1 + (e->edit->import ? e->edit->import->count : 0),
+		sizeof(*grants));
 	size_t count = 0;
 
 	if (!grants)
@@ -223,6 +262,8 @@ static int edit_grants(const struct evaluation *e, struct subject *subject, stru
 	}
 	if (add)
 		grants[count++] = *add;
+	if (e->edit->import)
+		count = import_grants(e, subject, grants, count);
 	subject->grants = grants;
 	subject->grant_count = count;
 	return 0;

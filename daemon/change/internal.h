@@ -251,7 +251,7 @@ struct changer {
 	/* A reload's, from READY on: its batches are under way, and sign-in follows it already; by mutex. */
 	struct live_setup *coming;
 	struct change_observer observers[OBSERVERS];
-	bool observed; /* by anybody */
+	bool observed;		/* by anybody */
 	struct notices notices; /* writer thread only */
 	/* Grows when identities that others may link to are written; atomic. */
 	uint64_t identity_version;
@@ -296,7 +296,14 @@ void slot_release(struct changer *changer, struct source_slot *slot);
 void slots_forget(struct changer *changer);
 
 /* --- evaluate.c --- */
+/* What a file of people says of somebody: of each kind that it speaks of, all that it gives. */
+struct import_edit {
+	bool given[GRANT_KINDS];
+	const struct grant *wanted; /* of origin import */
+	size_t count;
+};
 struct edit {
+	const struct import_edit *import; /* NULL: none */
 	struct grant *add; /* NULL: none; replaces the same, a profile all hand-given ones */
 	const struct grant *remove; /* kind, name; of hand origin */
 	uint32_t disable_set, disable_clear;
@@ -541,7 +548,8 @@ struct apply_context {
 	struct plan_totals *windows; /* NULL: not counted */
 	int64_t now_s;
 	struct applied *applied;
-	bool written; /* by the last person: something that people see */
+	bool written;	 /* by the last person: something that people see */
+	int64_t user_id; /* of the last person; 0: they were left out */
 	struct known *table;
 	/* Identities written, to be known in the table after the commit. */
 	struct touched {
