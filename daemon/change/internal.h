@@ -129,6 +129,8 @@ void writer_stop(struct changer *changer); /* finishes what waits */
 /* Run and wait: requests of people go first and share a commit, bulk has one of its own. */
 int writer_request(struct changer *changer, job_run *run, void *context, struct err *err);
 int writer_bulk(struct changer *changer, job_run *run, void *context, struct err *err);
+/* The same for what a later durable commit makes lasting, or somebody does again. */
+int writer_bulk_redoable(struct changer *changer, job_run *run, void *context, struct err *err);
 /* Hand over and go on; job->finished is always called. */
 void writer_submit(struct changer *changer, struct job *job);
 

@@ -358,9 +358,9 @@ void writer_stop(struct changer *changer)
 }
 
 static int run_and_wait(struct changer *changer, struct job ***end, job_run *run, void *context,
-			struct err *err)
+			bool redoable, struct err *err)
 {
-	struct job job = { .run = run, .context = context };
+	struct job job = { .run = run, .context = context, .redoable = redoable };
 
 	sem_init(&job.answered, 0, 0);
 	pthread_mutex_lock(&changer->mutex);
@@ -382,12 +382,17 @@ static int run_and_wait(struct changer *changer, struct job ***end, job_run *run
 
 int writer_request(struct changer *changer, job_run *run, void *context, struct err *err)
 {
-	return run_and_wait(changer, &changer->requests_end, run, context, err);
+	return run_and_wait(changer, &changer->requests_end, run, context, false, err);
 }
 
 int writer_bulk(struct changer *changer, job_run *run, void *context, struct err *err)
 {
-	return run_and_wait(changer, &changer->bulks_end, run, context, err);
+	return run_and_wait(changer, &changer->bulks_end, run, context, false, err);
+}
+
+int writer_bulk_redoable(struct changer *changer, job_run *run, void *context, struct err *err)
+{
+	return run_and_wait(changer, &changer->bulks_end, run, context, true, err);
 }
 
 void writer_submit(struct changer *changer, struct job *job)
