@@ -90,6 +90,8 @@ static const struct http_route routes[] = {
 	  "references:write@all" },
 	{ "DELETE", "/api/v1/references/{application}/{kind}/{id}", reference_delete,
 	  HTTP_ROUTE_NO_BODY, 0, "references:write@all" },
+	{ "POST", "/api/v1/decide", decide_post, HTTP_ROUTE_QUIET, 0, "decide:ask@all" },
+	{ "POST", "/api/v1/decide/list", decide_list_post, HTTP_ROUTE_QUIET, 0, "decide:ask@all" },
 	{ "POST", "/api/v1/users/{user}/reassign", user_reassign, 0, 0, "references:reassign@all" },
 	{ "GET", "/api/v1/quarantine", quarantine_get, 0, 0, "users:read@all" },
 };

@@ -139,6 +139,8 @@ int references_get(struct http_request *, struct http_response *, struct err *);
 int reference_get(struct http_request *, struct http_response *, struct err *);
 int reference_put(struct http_request *, struct http_response *, struct err *);
 int reference_delete(struct http_request *, struct http_response *, struct err *);
+int decide_post(struct http_request *, struct http_response *, struct err *);
+int decide_list_post(struct http_request *, struct http_response *, struct err *);
 int user_reassign(struct http_request *, struct http_response *, struct err *);
 int quarantine_get(struct http_request *, struct http_response *, struct err *);
 

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include <rolebridge/api/api.h>
+#include <rolebridge/auth/decisions.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/log.h>
@@ -51,6 +52,7 @@ struct service {
 	struct schedule *schedule;
 	struct follow *follow;
 	struct website *website;
+	struct decisions *decisions;
 	struct mailer *mailer;
 	struct located control_path; /* of the listening socket: kept across reloads */
 	int control_fd;
@@ -395,6 +397,14 @@ static void warn_of_fixed(const struct service *service, const struct configurat
 		log_warning("reload.needs-restart", F_STR("option", "control_socket"));
 }
 
+static void configure_decisions(struct service *service, struct configuration *config)
+{
+	struct err err = { 0 };
+
+	if (decisions_configure(service->decisions, &config->settings.web, &err) < 0)
+		log_error("reload.decisions", F_ERR(&err));
+}
+
 static int reload_locked(struct service *service, struct run *run, const struct actor *actor,
 			 struct err *err)
 {
@@ -412,6 +422,7 @@ static int reload_locked(struct service *service, struct run *run, const struct 
 	if (result == 0) {
 		log_set_level((enum log_level)config->settings.log_level);
 		website_configure(service->website, config);
+		configure_decisions(service, config);
 		source_log_run("rules", &report);
 		result = run_add_report(run, "rules", &report, err);
 		follow_configure(service->follow, config);
@@ -585,6 +596,7 @@ static int open_control(struct service *service, const struct settings *settings
 			   .config_path = port_config_path },
 		.admin_group = settings->control_group.text,
 		.web = website_web(service->website),
+		.decisions = service->decisions,
 	};
 	struct http_settings http_settings = {
 		.name = "control",
@@ -668,6 +680,9 @@ static int start(struct service *service, struct err *err)
 		website_create(service->changer, config, is_ready, write_metrics, service, err);
 	if (!service->website)
 		goto out;
+	service->decisions = decisions_create(service->changer, &config->settings.web, err);
+	if (!service->decisions)
+		goto out;
 	result = open_control(service, &config->settings, err);
 	if (result == 0)
 		result = schedule_start(service->schedule, err);
@@ -706,6 +721,7 @@ static void stop(struct service *service)
 	follow_destroy(service->follow);
 	mailer_destroy(service->mailer);
 	website_destroy(service->website);
+	decisions_destroy(service->decisions);
 	changer_close(service->changer);
 	free((char *)(uintptr_t)service->control_path.text);
 	pthread_mutex_destroy(&service->reload_lock);

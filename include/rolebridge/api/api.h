@@ -56,12 +56,15 @@ struct ports {
 	bool (*config_path)(void *context, unsigned file, struct strbuf *out);
 };
 
+struct decisions;
+
 struct api_settings {
 	struct changer *changer;
 	struct runs *runs;
 	struct ports ports;
 	const char *admin_group; /* "rolebridge-admin" */
 	struct web *web;	 /* for sessions and SAML sources */
+	struct decisions *decisions;
 };
 
 struct api;

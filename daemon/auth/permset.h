@@ -1,0 +1,52 @@
+/* Permissions of a profile with roles, made for asking: in what scopes is this granted? */
+#ifndef ROLEBRIDGE_AUTH_PERMSET_H
+#define ROLEBRIDGE_AUTH_PERMSET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rolebridge/base/err.h>
+#include <rolebridge/base/hash.h>
+
+#include "map.h"
+
+enum { SCOPE_OWN = 1, SCOPE_UNASSIGNED = 2, SCOPE_ALL = 4 };
+extern const char *const scope_names[3]; /* by bit */
+
+/* One half of a permission, not NUL-terminated. */
+struct word {
+	const char *text;
+	size_t size;
+};
+
+struct permset_item {
+	struct word resource, verb;
+	unsigned scopes;
+};
+
+struct permset {
+	struct map_link by_print;
+	struct hash128 print;
+	size_t users;
+	size_t count;
+	struct permset_item *items; /* ordered by resource and verb, each once */
+};
+
+/* What is not well-formed grants nothing. NULL: out of memory. */
+struct permset *permset_create(const char *const *permissions, size_t count);
+void permset_destroy(struct permset *set);
+/* The scopes of all that cover it. NULL: none. */
+unsigned permset_scopes(const struct permset *set, struct word resource, struct word verb);
+/* One that covers it with one of these scopes; NULL. */
+const struct permset_item *permset_which(const struct permset *set, struct word resource,
+					 struct word verb, unsigned scopes);
+
+/* "tasks:read" or "tasks:read@own". scopes: the one that is named, or 0. ERR_INVALID. */
+struct asked {
+	struct word resource, verb;
+	unsigned scope;
+};
+int asked_parse(const char *text, struct asked *ret_asked, struct err *err);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * Resources in memory, as trees. In: rows, in any order. Out: nodes by key, by parent, in order of row. Fails for
+ * lack of memory only. Not locked.
+ */
+#ifndef ROLEBRIDGE_AUTH_TREE_H
+#define ROLEBRIDGE_AUTH_TREE_H
+
+#include <stdbool.h>
+
+#include <rolebridge/model/resource.h>
+
+#include "map.h"
+
+/* One application's type. */
+struct tree_kind {
+	struct map_link link;
+	bool is_account;
+	const char *application, *type;
+	char texts[];
+};
+
+/* An organization's name, kept once. */
+struct tree_name {
+	struct tree_name *next;
+	char text[];
+};
+
+struct tree_node {
+	struct map_link by_key;
+	const struct tree_kind *kind;
+	const char *organization;
+	/* Children in order of row. */
+	struct tree_node *parent, *first, *last, *next, *prev;
+	int64_t row; /* 0: a parent that was not told of so far, or is gone: nothing below it is anybody's */
+	int64_t owner;
+	char id[];
+};
+
+struct tree_place {
+	int64_t row;
+	struct tree_node *node; /* NULL: gone */
+};
+
+struct tree {
+	struct map nodes, kinds;
+	struct tree_name *names;
+	struct tree_place *order; /* ascending */
+	size_t places, capacity;
+	size_t count;
+};
+
+/* -1: out of memory; what is in the tree is not what it should be then. */
+int tree_put(struct tree *tree, const struct resource *resource);
+void tree_remove(struct tree *tree, const struct resource_key *key);
+/* NULL: none, or nothing is known of it. */
+const struct tree_node *tree_find(const struct tree *tree, const struct resource_key *key);
+/* Where those with larger rows begin in order. */
+size_t tree_place_after(const struct tree *tree, int64_t row);
+void tree_finish(struct tree *tree);
+
+#endif
