@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #define TAG_OCTET_STRING 0x04
+#define TAG_SEQUENCE 0x30
 #define TAG_SET 0x31
 
 /* One element of this tag. A length may have more octets than it needs: Active Directory sends four. */
@@ -70,27 +71,49 @@ bool attribute_next_value(struct attribute_values *values, struct berval *ret_va
 	       take_element(&values->at, values->end, TAG_OCTET_STRING, ret_value);
 }
 
+/*
+ * Where the attributes lie. liblber says how much is left of an element but not where it is: the first one in it
+ * is skipped, and tells by its content.
+ */
+static void find_attributes(struct entry *entry)
+{
+	static const unsigned char none;
+	struct berval first;
+	ber_len_t all = 0, rest = 0;
+
+	entry->at = entry->end = &none;
+	if (ber_get_option(entry->ber, LBER_OPT_BER_REMAINING_BYTES, &all) == LBER_OPT_SUCCESS &&
+	    all == 0)
+		return;
+	entry->at = entry->end = NULL;
+	if (ber_skip_element(entry->ber, &first) == LBER_ERROR ||
+	    ber_get_option(entry->ber, LBER_OPT_BER_REMAINING_BYTES, &rest) != LBER_OPT_SUCCESS)
+		return;
+	entry->at = (unsigned char *)first.bv_val - (all - rest - first.bv_len);
+	entry->end = entry->at + all;
+}
+
 int entry_open(LDAP *ld, LDAPMessage *message, struct entry *ret_entry)
 {
 	*ret_entry = (struct entry){ 0 };
-	if (ldap_get_dn_ber(ld, message, &ret_entry->ber, &ret_entry->dn) != LDAP_SUCCESS)
+	if (ldap_get_dn_ber(ld, message, &ret_entry->ber, &ret_entry->dn) != LDAP_SUCCESS ||
+	    !ret_entry->dn.bv_val)
 		return -1;
-	return ret_entry->dn.bv_val ? 0 : -1;
+	find_attributes(ret_entry);
+	return 0;
 }
 
 int entry_next(struct entry *entry, struct berval *ret_name, struct attribute_values *ret_values)
 {
-	struct berval attribute;
-	ber_len_t left = 0;
-
-	if (ber_get_option(entry->ber, LBER_OPT_BER_REMAINING_BYTES, &left) != LBER_OPT_SUCCESS)
+	if (!entry->at)
 		return -1;
-	if (left == 0)
+	if (entry->at == entry->end)
 		return 0;
-	if (ber_skip_element(entry->ber, &attribute) != LBER_SEQUENCE)
+	if (!take_element(&entry->at, entry->end, TAG_SEQUENCE, &entry->attribute) ||
+	    attribute_split(entry->attribute.bv_val, entry->attribute.bv_len, ret_name,
+			    ret_values) < 0)
 		return -1;
-	return attribute_split(attribute.bv_val, attribute.bv_len, ret_name, ret_values) < 0 ? -1
-											     : 1;
+	return 1;
 }
 
 void entry_close(struct entry *entry)

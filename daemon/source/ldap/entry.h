@@ -13,6 +13,8 @@
 struct entry {
 	BerElement *ber;
 	struct berval dn;
+	const unsigned char *at, *end; /* the attributes to come; at NULL: they do not decode */
+	struct berval attribute;       /* that of the last entry_next, undivided: attribute_split */
 };
 
 /* The next BER element when it has this tag and ends before `end`: its content. *at goes behind it. */

@@ -413,12 +413,18 @@ static int prepare(struct follow *follow)
 		outcome_note(session->outcome, "out-of-memory", "no memory for the users");
 		return -1;
 	}
-	follow->people = people_create(session, &follow->canaries, follow->index, id_attribute);
+	if (follow->ops && follow->ops->by_time && !(follow->told = told_create(id_attribute))) {
+		outcome_note(session->outcome, "out-of-memory", "no memory to look for changes");
+		return -1;
+	}
+	follow->people = people_create(session, &follow->canaries, follow->index, id_attribute,
+				       follow->told);
 	if (!follow->people)
 		return -1;
 	if (with_groups) {
-		follow->reader = group_reader_create(session, &follow->canaries, &follow->groupings,
-						     follow->ops != NULL, id_attribute);
+		follow->reader =
+			group_reader_create(session, &follow->canaries, &follow->groupings,
+					    follow->ops != NULL, id_attribute, follow->told);
 		if (wanted)
 			people_use_groups(follow->people, &follow->groupings);
 		if (watched && follow->reader)
@@ -439,6 +445,8 @@ static void forget(struct follow *follow)
 	groupings_finish(&follow->groupings);
 	index_destroy(follow->index);
 	follow->index = NULL;
+	told_destroy(follow->told);
+	follow->told = NULL;
 	canaries_finish(&follow->canaries);
 }
 

@@ -32,6 +32,7 @@
 #include "people.h"
 #include "root.h"
 #include "session.h"
+#include "told.h"
 
 struct index;
 struct follow;
@@ -48,6 +49,8 @@ struct feed_ops {
 	 * every entry, its value's fingerprint is the id. NULL: entries come with their ids.
 	 */
 	const char *(*identity_attribute)(const struct root *root);
+	/* It looks by modifyTimestamp, back beyond its cursor: follow->told is kept for it. */
+	bool by_time;
 	/* Before the full read: the cursor from which changes are asked for later. */
 	int (*start)(struct follow *follow);
 	/*
@@ -101,6 +104,7 @@ struct follow {
 	struct groupings groupings;  /* closure NULL: no group is wanted */
 	struct group_reader *reader; /* NULL likewise */
 	struct index *index;	     /* NULL: not followed */
+	struct told *told;	     /* NULL: not looked for by time */
 	bool closure_changed;	     /* closure_update is due */
 	enum follow_condition condition;
 	/* Beyond this it is follow.c's own. */

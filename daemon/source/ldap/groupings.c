@@ -244,6 +244,17 @@ static void take_id(struct group_reader *reading, const struct berval *name,
 	reading->has_id = true;
 }
 
+static void take_time(struct group_reader *reading, const struct berval *name,
+		      struct attribute_values values)
+{
+	struct berval value;
+
+	if (!reading->told || !entry_name_is(name, TIME_ATTRIBUTE, strlen(TIME_ATTRIBUTE)))
+		return;
+	while (attribute_next_value(&values, &value))
+		reading->late |= told_is_late(reading->told, &value);
+}
+
 static int take_attribute(struct group_reader *reading, uint32_t group, const struct berval *dn,
 			  const struct berval *name, struct attribute_values *values)
 {
@@ -256,6 +267,7 @@ static int take_attribute(struct group_reader *reading, uint32_t group, const st
 		return add_primary(reading, group, values);
 	if (!member) {
 		take_id(reading, name, *values);
+		take_time(reading, name, *values);
 		answer_to_id(reading, group, name, values);
 		return 0;
 	}
@@ -351,7 +363,7 @@ void group_reader_begin(struct group_reader *reading, const struct hash128 *id)
 	reading->has_id = id != NULL;
 	if (id)
 		reading->id = *id;
-	reading->bad = reading->cut = false;
+	reading->bad = reading->cut = reading->late = false;
 	reading->wants.count = 0;
 	reading->gathered_count = 0;
 }
@@ -371,6 +383,8 @@ int group_reader_take_message(struct group_reader *reading, LDAPMessage *message
 		reading->session->out->groups++;
 	}
 	entry_close(&entry);
+	if (status == 0 && reading->told && (reading->late || reading->following))
+		told_note(reading->told, KIND_GROUP, reading->session->ld, message);
 	ldap_msgfree(message);
 	if (!reading->has_id)
 		reading->id = *ret_name;
@@ -398,7 +412,7 @@ static char **request_of(struct group_reader *reading)
 	const struct job *job = reading->session->job;
 	bool by_id = false;
 	size_t count = 0;
-	char **names = alloc_zeroed(reading->member_count + directory_id_count + 4, sizeof(*names));
+	char **names = alloc_zeroed(reading->member_count + directory_id_count + 5, sizeof(*names));
 
 	if (!names)
 		return NULL;
@@ -412,6 +426,8 @@ static char **request_of(struct group_reader *reading)
 		names[count++] = (char *)reading->id_attribute;
 	if (primary_is_asked(job->key))
 		names[count++] = (char *)PRIMARY_SID_ATTRIBUTE;
+	if (reading->told)
+		names[count++] = (char *)TIME_ATTRIBUTE;
 	/* An empty list would ask for all attributes (RFC 4511 4.5.1.8). */
 	if (count == 0)
 		names[count++] = (char *)LDAP_NO_ATTRS;
@@ -452,7 +468,7 @@ static int prepare(struct group_reader *reading)
 
 struct group_reader *group_reader_create(struct session *session, struct canaries *canaries,
 					 struct groupings *groupings, bool keeps,
-					 const char *id_attribute)
+					 const char *id_attribute, struct told *told)
 {
 	struct group_reader *reading = alloc_zeroed(1, sizeof(*reading));
 
@@ -466,6 +482,7 @@ struct group_reader *group_reader_create(struct session *session, struct canarie
 	reading->canaries = canaries;
 	reading->keeps = keeps;
 	reading->id_attribute = id_attribute;
+	reading->told = told;
 	/* The longest normal form: room is never what fails, only memory. */
 	reading->scratch = STRBUF(32 * DN_MAX);
 	if (keeps)

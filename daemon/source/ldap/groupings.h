@@ -22,14 +22,15 @@ struct groupings {
 };
 
 struct group_reader;
+struct told;
 
 /*
  * For job->wanted_count > 0. keeps: groups will be followed by their ids; the closure is dynamic.
- * id_attribute: as for people. NULL: outcome says why. groupings_finish also then.
+ * id_attribute, told: as for people. NULL: outcome says why. groupings_finish also then.
  */
 struct group_reader *group_reader_create(struct session *session, struct canaries *canaries,
 					 struct groupings *groupings, bool keeps,
-					 const char *id_attribute);
+					 const char *id_attribute, struct told *told);
 void group_reader_destroy(struct group_reader *reader);
 /* The attributes to ask for; NULL-terminated. */
 char **group_reader_request(struct group_reader *reader);

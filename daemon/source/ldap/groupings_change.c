@@ -259,6 +259,11 @@ int group_reader_gone(struct group_reader *reading, struct hash128 id, const cha
 	    closure_drop_group(reading->groupings->closure, known->group, NULL) < 0)
 		return group_reader_out_of_memory(reading);
 	known->gone = true;
+	/* One that comes back as it was is news. */
+	if (reading->told) {
+		told_forget(reading->told, KIND_GROUP, known->id);
+		told_forget(reading->told, KIND_GROUP, known->name);
+	}
 	return tell_moved(reading, true);
 }
 

@@ -13,6 +13,7 @@
 
 #include "entry.h"
 #include "groupings.h"
+#include "told.h"
 
 /* Enough for their places in memory to be on the way together. */
 #define MEMBERS_AT_ONCE 64
@@ -67,6 +68,7 @@ struct group_reader {
 	uint64_t bad_members, all_members; /* of the group at hand */
 	char **request;
 	const char *id_attribute;
+	struct told *told; /* NULL: of no interest */
 
 	/* when it is followed */
 	bool keeps;		/* ids */
@@ -78,6 +80,7 @@ struct group_reader {
 	/* of the group at hand */
 	struct hash128 id;
 	bool has_id, bad, cut;
+	bool late; /* a look may find it */
 	struct numbers wants;
 	struct hash128 *gathered;
 	size_t gathered_count, gathered_capacity;

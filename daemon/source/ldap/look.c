@@ -39,16 +39,11 @@
 #define BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define DOUBTS_MAX 1000
 #define OVERLAP_S 60
-/* An entry may change more than once at a time that is not past yet. */
-#define SAME_TIME_S 2
 #define VALUE_MAX (1024u * 1024)
 #define SETS_MAX (1u << 24)
 
-/* An entry may be of both. */
-enum kind { PERSON, GROUP, KINDS };
-
 struct doubt {
-	enum kind kind;
+	enum entry_kind kind;
 	struct hash128 id;
 	char *value; /* of the id attribute, as a filter writes it */
 };
@@ -74,7 +69,6 @@ struct look {
 	struct hash_table *ids[KINDS]; /* of these, told or not */
 	struct hash_table *again;      /* ids of groups read once more */
 	struct hash_table *any;	       /* ids of what changed, whatever it is */
-	struct hash_table *told;
 	struct doubt *doubts;
 	size_t doubt_count, doubt_capacity;
 	struct renamed *renamed;
@@ -132,18 +126,6 @@ static bool is_container_class(const struct berval *value)
 	return false;
 }
 
-static int64_t time_of(const struct berval *value)
-{
-	char text[40];
-	int64_t time_s;
-
-	if (value->bv_len >= sizeof(text) || memchr(value->bv_val, '\0', value->bv_len))
-		return 0;
-	memcpy(text, value->bv_val, value->bv_len);
-	text[value->bv_len] = '\0';
-	return clock_parse_generalized(text, &time_s, NULL) == 0 && time_s > 0 ? time_s : 0;
-}
-
 static uint64_t number_of(const struct berval *value)
 {
 	uint64_t number = 0;
@@ -172,15 +154,14 @@ static void take_fact(const struct poll *poll, const struct berval *name,
 	} else if (text_is(name, "uSNCreated")) {
 		facts->created_usn = number_of(value);
 	} else if (text_is(name, "createTimestamp")) {
-		facts->created_s = time_of(value);
+		facts->created_s = told_time(value);
 	} else if (text_is(name, TIME_ATTRIBUTE)) {
-		facts->modified_s = time_of(value);
+		facts->modified_s = told_time(value);
 	}
 }
 
-/* An entry that does not decode has no id: whoever takes it tells. content: all of it, may be NULL. */
-static struct facts facts_of(struct poll *poll, struct session *session, LDAPMessage *message,
-			     struct strbuf *content)
+/* An entry that does not decode has no id: whoever takes it tells. */
+static struct facts facts_of(struct poll *poll, struct session *session, LDAPMessage *message)
 {
 	/* One that does not decode may be of any size. */
 	struct facts facts = { .created_usn = UINT64_MAX, .size = VALUE_MAX };
@@ -189,19 +170,13 @@ static struct facts facts_of(struct poll *poll, struct session *session, LDAPMes
 	struct entry entry;
 
 	if (entry_open(session->ld, message, &entry) == 0) {
-		ber_get_option(entry.ber, LBER_OPT_BER_REMAINING_BYTES, &facts.size);
+		if (entry.at)
+			facts.size = (size_t)(entry.end - entry.at);
 		facts.dn = entry.dn;
 		facts.has_name = entry.dn.bv_len > 0 &&
 				 dn_fingerprint(poll->parents, entry.dn.bv_val, entry.dn.bv_len,
 						&poll->scratch, &facts.name, NULL) == 0;
-		if (content)
-			strbuf_append(content, entry.dn.bv_val, entry.dn.bv_len + 1);
 		while (entry_next(&entry, &name, &values) > 0) {
-			if (content) {
-				strbuf_append(content, name.bv_val, name.bv_len);
-				strbuf_append(content, "\0", 1);
-				strbuf_append(content, values.at, (size_t)(values.end - values.at));
-			}
 			while (attribute_next_value(&values, &value))
 				take_fact(poll, &name, &value, &facts);
 		}
@@ -264,17 +239,21 @@ static void put_filter(struct strbuf *out, const char *filter)
 	strbuf_printf(out, bare ? "(%s)" : "%s", filter);
 }
 
+static int64_t look_from_s(const struct poll *poll)
+{
+	return poll->newest_s > OVERLAP_S ? poll->newest_s - OVERLAP_S : 0;
+}
+
 /* What changed since the cursor. */
 static void put_since(const struct poll *poll, struct strbuf *out)
 {
 	char text[CLOCK_TEXT_SIZE];
-	int64_t from_s = poll->newest_s > OVERLAP_S ? poll->newest_s - OVERLAP_S : 0;
 
 	if (poll->by_usn) {
 		strbuf_printf(out, "(" USN_ATTRIBUTE ">=%" PRIu64 ")", poll->usn + 1);
 		return;
 	}
-	clock_format(from_s, text);
+	clock_format(look_from_s(poll), text);
 	strbuf_printf(out, "(" TIME_ATTRIBUTE ">=%.4s%.2s%.2s%.2s%.2s%.2sZ)", text, text + 5,
 		      text + 8, text + 11, text + 14, text + 17);
 }
@@ -309,19 +288,6 @@ static void messages_finish(struct messages *list)
 }
 
 /* --- what changed --- */
-
-/* 1: told in the last look with this content. */
-static int is_told(struct look *look, const struct strbuf *content)
-{
-	struct hash128 print;
-
-	if (strbuf_failed(content))
-		return look_out_of_memory(look);
-	print = fingerprint128(content->data, content->size);
-	if (set_add(look->told, print) < 0)
-		return look_out_of_memory(look);
-	return hash_table_get(look->poll->told, print, NULL);
-}
 
 static char *escaped_value(const struct berval *value)
 {
@@ -382,12 +348,12 @@ static int add_entry(struct look *look, const struct facts *facts, LDAPMessage *
 /* Once, and in addition to one that was read before the names in it changed. */
 static int take_group_again(struct look *look, LDAPMessage *message, void *context)
 {
-	struct facts facts = facts_of(look->poll, look->follow->session, message, NULL);
+	struct facts facts = facts_of(look->poll, look->follow->session, message);
 	int added = facts.has_id ? set_add(look->again, facts.id) : 1;
 
 	(void)context;
 	if (added > 0)
-		return messages_add(look, &look->found[GROUP], message, facts.size);
+		return messages_add(look, &look->found[KIND_GROUP], message, facts.size);
 	ldap_msgfree(message);
 	return added < 0 ? look_out_of_memory(look) : 0;
 }
@@ -409,83 +375,58 @@ static void note_time(struct look *look, const struct facts *facts)
 /* context: which kind. */
 static int take_changed(struct look *look, LDAPMessage *message, void *context)
 {
-	const enum kind *kind = context;
-	struct poll *poll = look->poll;
-	AUTO(strbuf) struct strbuf content = STRBUF(SIZE_MAX);
-	struct facts facts =
-		facts_of(poll, look->follow->session, message, poll->by_usn ? NULL : &content);
-	int known = poll->by_usn ? 0 : is_told(look, &content);
+	const enum entry_kind *kind = context;
+	struct follow *follow = look->follow;
+	struct facts facts = facts_of(look->poll, follow->session, message);
 
-	if (known < 0 || (facts.has_id && set_add(look->ids[*kind], facts.id) < 0)) {
+	if (facts.has_id && set_add(look->ids[*kind], facts.id) < 0) {
 		ldap_msgfree(message);
 		return look_out_of_memory(look);
 	}
 	note_time(look, &facts);
-	if (known) {
+	if (follow->told && told_again(follow->told, *kind, follow->session->ld, message)) {
 		ldap_msgfree(message);
 		return 0;
 	}
 	return add_entry(look, &facts, message, &look->found[*kind]);
 }
 
-/* The attributes asked for anyway, and when the entry changed. NULL: out of memory. */
-static char **with_time(char *const *attributes)
+static const char *name_of(enum entry_kind kind)
 {
-	size_t count = 0;
-	char **all;
-
-	while (attributes[count])
-		count++;
-	all = alloc_zeroed(count + 2, sizeof(*all));
-	if (!all)
-		return NULL;
-	memcpy(all, attributes, count * sizeof(*all));
-	all[count] = (char *)TIME_ATTRIBUTE;
-	return all;
+	return kind == KIND_PERSON ? "users" : "groups";
 }
 
-static const char *name_of(enum kind kind)
-{
-	return kind == PERSON ? "users" : "groups";
-}
-
-static const struct job_search *where_are(const struct look *look, enum kind kind)
+static const struct job_search *where_are(const struct look *look, enum entry_kind kind)
 {
 	const struct job *job = look->follow->job;
 
-	return kind == PERSON ? &job->users : &job->groups;
+	return kind == KIND_PERSON ? &job->users : &job->groups;
 }
 
-static char **attributes_of(const struct look *look, enum kind kind)
+static char **attributes_of(const struct look *look, enum entry_kind kind)
 {
-	return kind == PERSON ? people_search(look->follow->people)->attributes
-			      : group_reader_request(look->follow->reader);
+	return kind == KIND_PERSON ? people_search(look->follow->people)->attributes
+				   : group_reader_request(look->follow->reader);
 }
 
-static int ask_changed(struct look *look, enum kind kind, take_fn *take)
+static int ask_changed(struct look *look, enum entry_kind kind)
 {
 	const struct job_search *where = where_are(look, kind);
 	AUTO(strbuf) struct strbuf filter = STRBUF(FILTER_MAX);
-	char **all = with_time(attributes_of(look, kind));
-	int status;
 
 	strbuf_puts(&filter, "(&");
 	put_filter(&filter, where->filter);
 	put_since(look->poll, &filter);
 	strbuf_putc(&filter, ')');
-	if (!all || strbuf_failed(&filter)) {
-		free(all);
+	if (strbuf_failed(&filter))
 		return look_out_of_memory(look);
-	}
-	status = ask(look, &(struct question){ .name = name_of(kind),
-					       .base = where->base,
-					       .filter = strbuf_text(&filter),
-					       .scope = where->scope,
-					       .attributes = all,
-					       .take = take,
-					       .context = &kind });
-	free(all);
-	return status;
+	return ask(look, &(struct question){ .name = name_of(kind),
+					     .base = where->base,
+					     .filter = strbuf_text(&filter),
+					     .scope = where->scope,
+					     .attributes = attributes_of(look, kind),
+					     .take = take_changed,
+					     .context = &kind });
 }
 
 /* --- containers --- */
@@ -530,7 +471,7 @@ static int container_changed(struct look *look, const struct facts *facts)
 
 static int take_container(struct look *look, LDAPMessage *message, void *context)
 {
-	struct facts facts = facts_of(look->poll, look->follow->session, message, NULL);
+	struct facts facts = facts_of(look->poll, look->follow->session, message);
 
 	(void)context;
 	ldap_msgfree(message);
@@ -558,14 +499,14 @@ static int ask_containers(struct look *look, const char *base)
 
 /* --- who is gone --- */
 
-static bool is_known(const struct follow *follow, enum kind kind, struct hash128 id)
+static bool is_known(const struct follow *follow, enum entry_kind kind, struct hash128 id)
 {
-	if (kind == PERSON)
+	if (kind == KIND_PERSON)
 		return index_find(follow->index, id) != 0;
 	return follow->reader && group_reader_knows(follow->reader, id);
 }
 
-static int doubt_add(struct look *look, enum kind kind, const struct facts *facts)
+static int doubt_add(struct look *look, enum entry_kind kind, const struct facts *facts)
 {
 	struct doubt *doubt;
 
@@ -587,7 +528,7 @@ static int doubt_add(struct look *look, enum kind kind, const struct facts *fact
 /* Known as this, and its filter did not find it. */
 static int doubt_unfound(struct look *look, const struct facts *facts)
 {
-	for (enum kind kind = PERSON; kind < KINDS; kind++) {
+	for (enum entry_kind kind = KIND_PERSON; kind < KINDS; kind++) {
 		if (!hash_table_get(look->ids[kind], facts->id, NULL) &&
 		    is_known(look->follow, kind, facts->id) && doubt_add(look, kind, facts) < 0)
 			return -1;
@@ -598,7 +539,7 @@ static int doubt_unfound(struct look *look, const struct facts *facts)
 /* Something changed; which filter it matches is not known. */
 static int take_any(struct look *look, LDAPMessage *message, void *context)
 {
-	struct facts facts = facts_of(look->poll, look->follow->session, message, NULL);
+	struct facts facts = facts_of(look->poll, look->follow->session, message);
 	/* Bases overlap. */
 	int status = facts.has_id ? set_add(look->any, facts.id) : 0;
 
@@ -658,7 +599,7 @@ static int ask_for_all_bases(struct look *look,
 /* context: the list it goes to. */
 static int take_doubt(struct look *look, LDAPMessage *message, void *context)
 {
-	struct facts facts = facts_of(look->poll, look->follow->session, message, NULL);
+	struct facts facts = facts_of(look->poll, look->follow->session, message);
 
 	return add_entry(look, &facts, message, context);
 }
@@ -737,8 +678,7 @@ static int look_init(struct look *look, struct follow *follow)
 	}
 	look->again = hash_table_create(64, SETS_MAX);
 	look->any = hash_table_create(64, SETS_MAX);
-	look->told = hash_table_create(64, SETS_MAX);
-	return look->again && look->any && look->told ? 0 : look_out_of_memory(look);
+	return look->again && look->any ? 0 : look_out_of_memory(look);
 }
 
 static void look_finish(struct look *look)
@@ -755,16 +695,15 @@ static void look_finish(struct look *look)
 	free(look->renamed);
 	hash_table_destroy(look->again);
 	hash_table_destroy(look->any);
-	hash_table_destroy(look->told);
 }
 
 static int look_gather(struct look *look)
 {
-	if (look->follow->reader && ask_changed(look, GROUP, take_changed) < 0)
+	if (look->follow->reader && ask_changed(look, KIND_GROUP) < 0)
 		return -1;
 	if (look->restart)
 		return 0;
-	if (ask_changed(look, PERSON, take_changed) < 0)
+	if (ask_changed(look, KIND_PERSON) < 0)
 		return -1;
 	if (look->restart)
 		return 0;
@@ -787,13 +726,13 @@ static int look_tell_gone(struct look *look, const struct doubt *doubt)
 
 	if (!doubt->value)
 		return 0;
-	return doubt->kind == PERSON ? follow_person_gone(follow, doubt->id)
-				     : follow_group_gone(follow, doubt->id);
+	return doubt->kind == KIND_PERSON ? follow_person_gone(follow, doubt->id)
+					  : follow_group_gone(follow, doubt->id);
 }
 
 static int look_tell(struct look *look)
 {
-	struct messages *groups = &look->found[GROUP], *people = &look->found[PERSON];
+	struct messages *groups = &look->found[KIND_GROUP], *people = &look->found[KIND_PERSON];
 
 	for (size_t i = 0; i < groups->count; i++) {
 		LDAPMessage *message = groups->items[i];
@@ -825,8 +764,9 @@ static int look_failed(struct look *look)
 static int tell_changes(struct look *look)
 {
 	struct follow *follow = look->follow;
-	struct poll *poll = look->poll;
 
+	if (follow->told)
+		told_look_begin(follow->told);
 	if (look_gather(look) < 0)
 		return look_failed(look);
 	if (look->restart)
@@ -834,12 +774,9 @@ static int tell_changes(struct look *look)
 				      strcmp(look->restart, "many-changes") == 0
 					      ? "more changed at once than is followed one by one"
 					      : "people or groups below it have other names now");
-	if (look_tell(look) < 0)
-		return -1;
-	hash_table_destroy(poll->told);
-	poll->told = look->told;
-	look->told = NULL;
-	return follow_commit(follow);
+	if (follow->told)
+		told_look_end(follow->told);
+	return look_tell(look) < 0 ? -1 : follow_commit(follow);
 }
 
 int look_at_changes(struct follow *follow)
@@ -855,7 +792,7 @@ int look_at_changes(struct follow *follow)
 
 static int take_time(struct look *look, LDAPMessage *message, void *context)
 {
-	struct facts facts = facts_of(look->poll, look->follow->session, message, NULL);
+	struct facts facts = facts_of(look->poll, look->follow->session, message);
 
 	(void)context;
 	note_time(look, &facts);
@@ -863,7 +800,7 @@ static int take_time(struct look *look, LDAPMessage *message, void *context)
 	return 0;
 }
 
-static int ask_times(struct look *look, enum kind kind)
+static int ask_times(struct look *look, enum entry_kind kind)
 {
 	const struct job_search *where = where_are(look, kind);
 	AUTO(strbuf) struct strbuf filter = STRBUF(FILTER_MAX);
@@ -883,34 +820,6 @@ static int ask_times(struct look *look, enum kind kind)
 					     .take = take_time });
 }
 
-static int take_earlier(struct look *look, LDAPMessage *message, void *context)
-{
-	AUTO(strbuf) struct strbuf content = STRBUF(SIZE_MAX);
-	struct facts facts = facts_of(look->poll, look->follow->session, message, &content);
-	int status = 0;
-
-	(void)context;
-	if (facts.modified_s < look->now_s - SAME_TIME_S)
-		status = is_told(look, &content);
-	ldap_msgfree(message);
-	return status < 0 ? -1 : 0;
-}
-
-/*
- * What is within the overlap now the full read tells. Else the first look would tell it again, or find a
- * directory loaded in one go to have changed too much, and so after each full read.
- */
-static int learn_earlier(struct look *look)
-{
-	if (ask_changed(look, PERSON, take_earlier) < 0 ||
-	    (look->follow->reader && ask_changed(look, GROUP, take_earlier) < 0))
-		return -1;
-	hash_table_destroy(look->poll->told);
-	look->poll->told = look->told;
-	look->told = NULL;
-	return 0;
-}
-
 /* Often something changed lately: then not everybody has to be asked. Our clock only guesses. */
 static int find_newest(struct look *look)
 {
@@ -920,12 +829,13 @@ static int find_newest(struct look *look)
 
 	for (size_t i = 0; i < ARRAY_LEN(windows_s) && poll->next_newest_s == 0; i++) {
 		poll->newest_s = job->now_s > windows_s[i] ? job->now_s - windows_s[i] : 0;
-		if (ask_times(look, PERSON) < 0 ||
-		    (look->follow->reader && ask_times(look, GROUP) < 0))
+		if (ask_times(look, KIND_PERSON) < 0 ||
+		    (look->follow->reader && ask_times(look, KIND_GROUP) < 0))
 			return -1;
 	}
 	poll->newest_s = poll->next_newest_s;
-	return poll->newest_s > 0 ? learn_earlier(look) : 0;
+	told_set_from(look->follow->told, look_from_s(poll));
+	return 0;
 }
 
 /* What goes wrong before the full read is how the read went. */

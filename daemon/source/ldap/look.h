@@ -14,7 +14,6 @@
 #include "follow.h"
 
 #define USN_ATTRIBUTE "uSNChanged"
-#define TIME_ATTRIBUTE "modifyTimestamp"
 
 /* What a polling feed remembers: follow->feed. */
 struct poll {
@@ -28,14 +27,13 @@ struct poll {
 	bool catching_up; /* since the connection was lost */
 	/* Containers: those known, and those known by this name. */
 	struct hash_table *containers, *container_names;
-	struct hash_table *told; /* contents told in the last look, or by the full read */
 	struct dn_parents *parents;
 	struct strbuf scratch;
 };
 
 /* Before the full read: containers as they are. -1: the session's outcome says why. */
 int look_learn_containers(struct follow *follow);
-/* Before the full read: the newest modifyTimestamp and what has about that, or that none is shown. -1 as above. */
+/* Before the full read: the newest modifyTimestamp, or that none is shown. -1 as above. */
 int look_find_newest(struct follow *follow);
 /*
  * Tell what changed, and commit. -1 as a feed's functions: follow_lost, when a search failed and nothing was

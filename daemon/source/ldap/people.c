@@ -54,7 +54,7 @@ static size_t slot_for(struct people *people, const char *name, size_t size)
 
 static int prepare_slots(struct people *people, const struct job *job)
 {
-	size_t most = job->attribute_count + job->disabled.count + 5;
+	size_t most = job->attribute_count + job->disabled.count + 6;
 
 	people->slots = alloc_zeroed(most, sizeof(*people->slots));
 	people->attribute_slot = alloc_zeroed(job->attribute_count + 1, sizeof(size_t));
@@ -90,6 +90,8 @@ static int prepare_slots(struct people *people, const struct job *job)
 	if (people->has_id)
 		people->id_slot =
 			slot_for(people, people->id_attribute, strlen(people->id_attribute));
+	if (people->told)
+		people->time_slot = slot_for(people, TIME_ATTRIBUTE, strlen(TIME_ATTRIBUTE));
 	return 0;
 }
 
@@ -108,7 +110,7 @@ static int prepare_request(struct people *people)
 }
 
 struct people *people_create(struct session *session, struct canaries *canaries,
-			     struct index *index, const char *id_attribute)
+			     struct index *index, const char *id_attribute, struct told *told)
 {
 	struct people *people = alloc_zeroed(1, sizeof(*people));
 
@@ -120,6 +122,7 @@ struct people *people_create(struct session *session, struct canaries *canaries,
 	people->canaries = canaries;
 	people->index = index;
 	people->id_attribute = id_attribute;
+	people->told = told;
 	/* The longest normal form: room is never what fails, only memory. */
 	people->scratch = STRBUF(32 * DN_MAX);
 	people->dn = STRBUF(VALUE_MAX);
@@ -646,6 +649,31 @@ static int take_id_alone(struct people *people, const struct hash128 *id)
 	return 0;
 }
 
+/* May a look find it? */
+static bool changed_lately(const struct people *people)
+{
+	const struct slot *time = &people->slots[people->time_slot];
+
+	for (size_t i = 0; i < time->count; i++) {
+		if (told_is_late(people->told, &time->values[i]))
+			return true;
+	}
+	return false;
+}
+
+/* In the full read most entries are none that a look will find, and none of them came before. */
+static void note_told(struct people *people, LDAPMessage *message)
+{
+	LDAP *ld = people->session->ld;
+
+	if (!people->told || people->stranger)
+		return;
+	if (people->again && !people->following)
+		told_doubt(people->told, KIND_PERSON, ld, message);
+	else if (people->following || changed_lately(people))
+		told_note(people->told, KIND_PERSON, ld, message);
+}
+
 int people_take_message(struct people *people, const struct hash128 *id, LDAPMessage *message)
 {
 	struct problem problem = { 0 };
@@ -654,7 +682,7 @@ int people_take_message(struct people *people, const struct hash128 *id, LDAPMes
 
 	strbuf_clear(&people->key);
 	strbuf_clear(&people->dn);
-	people->conflict = people->taken = people->stranger = false;
+	people->conflict = people->taken = people->stranger = people->again = false;
 	people->known = 0;
 	if (entry_open(people->session->ld, message, &entry) < 0) {
 		problem_set(&problem, "malformed-entry", "entry does not decode");
@@ -666,6 +694,8 @@ int people_take_message(struct people *people, const struct hash128 *id, LDAPMes
 		people->known = 0;
 	else if (status == 0 && problem.reason)
 		status = quarantine(people, &entry, &problem);
+	if (status == 0)
+		note_told(people, message);
 	clear_slots(people);
 	entry_close(&entry);
 	ldap_msgfree(message);

@@ -11,6 +11,7 @@
 
 struct index;
 struct people;
+struct told;
 
 /*
  * Prepared before the first search, because the users' may start while groups are still
@@ -18,9 +19,10 @@ struct people;
  *
  * index: keeps who was told or quarantined, for those who follow; NULL: nobody asks later.
  * id_attribute: its value's fingerprint identifies an entry there; NULL: ids come with the entries.
+ * told: is kept up with what is told, and modifyTimestamp is asked for; NULL: neither. Needs an index.
  */
 struct people *people_create(struct session *session, struct canaries *canaries,
-			     struct index *index, const char *id_attribute);
+			     struct index *index, const char *id_attribute, struct told *told);
 struct search *people_search(struct people *people);
 /* NULL, or never called: no group was asked for; then nothing is missing. Borrowed for good. */
 void people_use_groups(struct people *people, struct groupings *groupings);

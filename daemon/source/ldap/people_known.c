@@ -59,6 +59,7 @@ void people_identify(struct people *people, const struct hash128 *id)
 	else
 		people->id = people->names[0];
 	people->known = index_find(people->index, people->id);
+	people->again = people->known != 0;
 }
 
 /*
@@ -210,6 +211,19 @@ bool people_is_canary(struct people *people, uint32_t person)
 	return false;
 }
 
+/* Who comes back as they were is news. */
+static void forget_told(struct people *people, uint32_t person)
+{
+	const struct hash128 *names;
+	size_t count;
+
+	told_forget(people->told, KIND_PERSON, index_id(people->index, person));
+	if (index_names(people->index, person, &names, &count) < 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		told_forget(people->told, KIND_PERSON, names[i]);
+}
+
 int people_gone(struct people *people, uint32_t person)
 {
 	static const struct closure_answer none = { .complete = true };
@@ -229,6 +243,8 @@ int people_gone(struct people *people, uint32_t person)
 	/* Moves the key. */
 	if (change_groups(people, person, &none) < 0)
 		return -1;
+	if (people->told)
+		forget_told(people, person);
 	index_remove(people->index, person);
 	return strbuf_failed(&out->frames) ? people_out_of_memory(people) : 0;
 }

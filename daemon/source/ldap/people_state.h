@@ -14,6 +14,7 @@
 #include "../disabled.h"
 #include "index.h"
 #include "people.h"
+#include "told.h"
 
 #define KEY_MAX 1024u
 /* Upper bounds of what a record adds to the bytes of its texts: head, and per text or list. */
@@ -45,12 +46,13 @@ struct people {
 	struct slot *slots;
 	size_t slot_count,
 		next_slot; /* servers send attributes in the same order again and again */
-	size_t key_slot, uid_slot, id_slot, sid_slot, primary_slot;
+	size_t key_slot, uid_slot, id_slot, sid_slot, primary_slot, time_slot;
 	bool uses_uid;	     /* memberUid may name users */
 	bool uses_primary;   /* primaryGroupID may name a group */
 	bool has_id;	     /* id_slot is asked for */
 	struct index *index; /* who is known; NULL: nobody asks later */
 	const char *id_attribute;
+	struct told *told;	/* NULL: of no interest */
 	bool following;		/* the read is over: entries come one by one */
 	size_t *attribute_slot; /* for each of job->attributes */
 	struct marker *markers;
@@ -68,6 +70,7 @@ struct people {
 	size_t name_count, name_capacity;
 	struct hash128 id; /* the entry's, when there is an index */
 	uint32_t known;	   /* in the index */
+	bool again;	   /* was known before */
 	bool taken;	   /* another entry had its key first */
 	bool conflict;	   /* more than one entry has a say about a key: see people_take */
 	bool stranger;	   /* not the entry that is known by its key: nothing is told of it */

@@ -6,7 +6,7 @@
  *   again). It is good for one invocation of one server.
  * - modifyTimestamp: the cursor is the newest one met, less an overlap for what was being written, or
  *   is on its way between servers, with an earlier one. The server's clock counts; by ours only times that are
- *   still to come are left out. What comes again because of the overlap is known by its content.
+ *   still to come are left out. What comes again because of the overlap is known by its content (told.h).
  */
 #include "follow.h"
 
@@ -65,7 +65,6 @@ static void poll_destroy(void *feed)
 		return;
 	hash_table_destroy(poll->containers);
 	hash_table_destroy(poll->container_names);
-	hash_table_destroy(poll->told);
 	dn_parents_destroy(poll->parents);
 	strbuf_finish(&poll->scratch);
 	free(poll);
@@ -94,14 +93,13 @@ static int poll_create(struct follow *follow)
 	if (poll) {
 		poll->containers = hash_table_create(64, SETS_MAX);
 		poll->container_names = hash_table_create(64, SETS_MAX);
-		poll->told = hash_table_create(64, SETS_MAX);
 		poll->parents = dn_parents_create();
 		poll->scratch = STRBUF(32 * DN_MAX);
 		poll->by_usn = follow->ops->mode == FOLLOW_USN;
 		poll->id_attribute = follow->ops->identity_attribute(&follow->root);
 		snprintf(poll->identity, sizeof(poll->identity), "%s", follow->root.identity);
 	}
-	if (poll && poll->containers && poll->container_names && poll->told && poll->parents)
+	if (poll && poll->containers && poll->container_names && poll->parents)
 		return 0;
 	outcome_note(follow->session->outcome, "out-of-memory", "no memory to look for changes");
 	return -1;
@@ -225,6 +223,7 @@ const struct feed_ops usn_feed = {
 
 const struct feed_ops timestamp_feed = {
 	.mode = FOLLOW_TIMESTAMP,
+	.by_time = true,
 	.identity_attribute = timestamp_identity_attribute,
 	.start = timestamp_start,
 	.begin = poll_begin,
