@@ -13,8 +13,8 @@ WERROR =
 FUZZ_SECONDS = 10
 FUZZ_CC = clang
 PYTHON = /usr/bin/python3
-# Most tests wait for servers: one process a core more. A file stays in one.
-PYTEST_JOBS = $(shell expr $$(nproc) + 1)
+# Most tests wait for servers: four processes a core. A file stays in one.
+PYTEST_JOBS = $(shell expr $$(nproc) \* 4)
 PYTEST_FLAGS = -q -p no:cacheprovider -n $(PYTEST_JOBS) --dist loadfile
 SYSTEM_TESTS = tests/integration tests/attack tests/fault
 PYTEST_PATHS = $(SYSTEM_TESTS) tests/lint
@@ -174,13 +174,16 @@ $(BUILD)/tests/%.o: tests/%.c $(BUILD)/flags | $(GENERATED)
 	@echo "  CC      $<"
 	@$(COMPILE) -c -o $@ $<
 
+# $(call first,NAMES,FILES): the files with those called test_NAME in front, in the order of the names
+named = $(foreach n,$(1),$(filter %/test_$(n) %/test_$(n).py,$(2)))
+first = $(call named,$(1),$(2)) $(filter-out $(call named,$(1),$(2)),$(2))
+
 # Runs them side by side, for most wait, those first that wait longest; shows the whole output of
 # those that fail and ends with their names. What left no .passed behind has failed.
 UNIT_JOBS = $(shell expr $$(nproc) \* 2)
-UNIT_LONG = $(filter $(addprefix %/,test_follow test_saml_pool test_ldap_follower test_faults \
-	test_ldap_client test_full),$(UNIT_TESTS))
+UNIT_ORDER = $(call first,saml_pool ldap_follower follow faults ldap_client full,$(UNIT_TESTS))
 RUN_UNIT = rm -f $(UNIT_TESTS:=.passed) $(UNIT_TESTS:=.log); \
-	printf '%s\n' $(UNIT_LONG) $(filter-out $(UNIT_LONG),$(UNIT_TESTS)) | \
+	printf '%s\n' $(UNIT_ORDER) | \
 	xargs -P $(UNIT_JOBS) -n 1 sh -c 't=$$1; \
 		timeout 600 $(UNIT_WRAPPER) $$t > $$t.log 2>&1 || exit 0; \
 		printf "%-40s %s\n" "$${t\#$(BUILD)/unit/}" "$$(grep -a PASSED $$t.log | tail -n 1)"; \
@@ -200,20 +203,28 @@ check-unit: $(UNIT_TESTS) ## unit tests (no packages are installed)
 	@$(RUN_UNIT)
 
 PYTEST_FILES = $(wildcard $(PYTEST_PATHS:%=%/test_*.py))
+# Those that last longest are begun first, so that none of them is the end of all.
+PYTEST_ORDER = $(call first,ldap_poll follow_faults poll_faults ldap_poll_marks live vendors_follow \
+	ldap_poll_size ldap_poll_odd judge ldap_faults web chromium signin_kinds directory,$(PYTEST_FILES))
 
 check-integration: all tools ## integration and lint tests (no packages are installed)
-	@$(if $(PYTEST_FILES),$(PYTHON) -m pytest $(PYTEST_FLAGS) $(PYTEST_FILES),:)
+	@$(if $(PYTEST_FILES),$(PYTHON) -m pytest $(PYTEST_FLAGS) $(PYTEST_ORDER),:)
+
+# Building needs the processor alone: one job a core, where nobody said how many.
+PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) -Otarget
 
 check: deps-check ## install what tests need, run every test
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(PARALLEL) all tools unit-programs
 	@$(MAKE) --no-print-directory check-unit
 	@$(MAKE) --no-print-directory check-integration
 
 check-san: deps-check ## the same tests under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/san SANITIZE=address,undefined all tools unit-programs
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/san SANITIZE=address,undefined \
-		PYTEST_PATHS='$(SYSTEM_TESTS)' check-unit check-integration
+		PYTEST_JOBS=$$(expr $$(nproc) + 1) PYTEST_PATHS='$(SYSTEM_TESTS)' check-unit check-integration
 
 check-valgrind: deps-check ## unit tests under valgrind
+	@$(MAKE) --no-print-directory $(PARALLEL) unit-programs
 	@$(MAKE) --no-print-directory ROLEBRIDGE_VALGRIND=1 check-unit UNIT_JOBS=$$(nproc) \
 		UNIT_WRAPPER='env ROLEBRIDGE_VALGRIND=1 valgrind -q --leak-check=full --error-exitcode=99 --child-silent-after-fork=yes'
 
@@ -279,8 +290,8 @@ MAN_PAGES = $(MAN_SOURCES) $(wildcard $(BUILD)/man/*.[1-8])
 
 lint: deps-check ## format, both compilers with -Werror, layering, man pages
 	@$(MAKE) --no-print-directory lint-format
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/gcc CC=gcc WERROR=1 all unit-programs
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang WERROR=1 all unit-programs
+	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/gcc CC=gcc WERROR=1 all unit-programs
+	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/clang CC=clang WERROR=1 all unit-programs
 	@$(MAKE) --no-print-directory lint-man
 	@$(PYTHON) -m pytest $(PYTEST_FLAGS) tests/lint
 
