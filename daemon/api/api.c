@@ -1,21 +1,26 @@
 /*
- * The API's frame: route table, who may call, store handles for reading.
- * Enters: requests of the control socket. Leaves: handlers' answers. A peer
- * that is not an administrator gets no further than before().
+ * The API's frame: route table, store handles for reading. Enters: requests of the control
+ * socket and of web listeners. Leaves: handlers' answers. Whoever may not do what a route needs gets no
+ * further than before() (access.c).
  */
 #include <rolebridge/api/api.h>
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/http/limit.h>
 
-#include "internal.h"
+#include "access.h"
+#include "permit.h"
 
 #define PREVIEW_BODY_MAX ((size_t)16 * 1024 * 1024)
 #define RESOURCES_BODY_MAX ((size_t)32 * 1024 * 1024)
 #define POOL_KEPT 4
+/* Per address: many people of one company may stand behind one. */
+#define REFUSED_PER_MINUTE 600
+#define REFUSED_BURST 1200
+#define ADDRESSES_MAX 16384
 
 /* Every line stands in schemas/openapi.yaml too, held together by a test. */
 static const struct http_route routes[] = {
@@ -57,6 +62,11 @@ static const struct http_route routes[] = {
 	  "users:invite@all" },
 	{ "POST", "/api/v1/invites/{id}/resend", invite_resend_post, HTTP_ROUTE_NO_BODY, 0,
 	  "users:invite@all" },
+	/* Whose they are decides: the handlers ask. */
+	{ "GET", "/api/v1/me", me_get, 0, 0, NULL },
+	{ "GET", "/api/v1/tokens", tokens_get, 0, 0, NULL },
+	{ "POST", "/api/v1/tokens", tokens_post, 0, 0, NULL },
+	{ "DELETE", "/api/v1/tokens/{id}", token_delete, HTTP_ROUTE_NO_BODY, 0, NULL },
 	{ "GET", "/api/v1/sessions", sessions_get, 0, 0, "sessions:read@all" },
 	{ "DELETE", "/api/v1/sessions/{id}", session_delete, HTTP_ROUTE_NO_BODY, 0,
 	  "sessions:end@all" },
@@ -201,34 +211,6 @@ void reading_view_auto(struct reading_view *view)
 	store_pool_give(view->pool, view->store);
 }
 
-/* --------------------------------------------------------- who may call -- */
-
-static int control_before(struct http_request *request, struct err *err)
-{
-	const struct api *api = request->context;
-	const struct http_peer *peer = &request->peer;
-	const char *group = api->settings.admin_group;
-
-	if (!peer->known)
-		return err_refuse(err, ERR_DENIED, "not-allowed", "who is asking is not known");
-
-	const char *name = http_peer_name(peer, request->arena);
-	const char *actor = name ? arena_printf(request->arena, "unix:%s", name) : NULL;
-
-	if (!actor)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	request->actor = actor;
-	if (peer->uid == 0 || peer->uid == geteuid() || http_peer_in_group(peer, group))
-		return 0;
-	return err_refuse(err, ERR_DENIED, "not-allowed", "user '%s' is not in group '%s'", name,
-			  group ? group : "");
-}
-
-struct actor api_actor(const struct http_request *request)
-{
-	return (struct actor){ .name = request->actor, .request = request->id, .is_person = true };
-}
-
 /* --------------------------------------------------------------- the api -- */
 
 struct api *api_create(const struct api_settings *settings, struct err *err)
@@ -240,8 +222,12 @@ struct api *api_create(const struct api_settings *settings, struct err *err)
 		api->settings.admin_group =
 			strdup(settings->admin_group ? settings->admin_group : "");
 		api->pool = store_pool_create(changer_store_path(settings->changer));
+		api->permits = permits_create();
+		api->refused_limit =
+			http_limit_create(REFUSED_PER_MINUTE, REFUSED_BURST, ADDRESSES_MAX);
 	}
-	if (!api || !api->pool || !api->settings.admin_group) {
+	if (!api || !api->pool || !api->permits || !api->refused_limit ||
+	    !api->settings.admin_group) {
 		api_destroy(api);
 		err_set(err, ERR_MEMORY, "out of memory");
 		return NULL;
@@ -254,6 +240,9 @@ void api_destroy(struct api *api)
 	if (!api)
 		return;
 	store_pool_destroy(api->pool);
+	permits_destroy(api->permits);
+	http_limit_destroy(api->refused_limit);
+	free(api->web_routes);
 	free((char *)(uintptr_t)api->settings.admin_group);
 	free(api);
 }
@@ -261,4 +250,24 @@ void api_destroy(struct api *api)
 int api_add_control_routes(struct api *api, struct http_router *router, struct err *err)
 {
 	return http_router_add(router, routes, ARRAY_LEN(routes), api, control_before, err);
+}
+
+/* Answered from memory: another thread would cost more than the answer. */
+static bool never_waits(const struct http_route *route)
+{
+	return strcmp(route->pattern, "/api/v1/decide") == 0;
+}
+
+int api_add_web_routes(struct api *api, struct http_router *router, struct err *err)
+{
+	if (!api->web_routes)
+		api->web_routes = alloc_zeroed(ARRAY_LEN(routes), sizeof(*api->web_routes));
+	if (!api->web_routes)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+		api->web_routes[i] = routes[i];
+		if (!never_waits(&routes[i]))
+			api->web_routes[i].flags |= HTTP_ROUTE_SLOW;
+	}
+	return http_router_add(router, api->web_routes, ARRAY_LEN(routes), api, web_before, err);
 }

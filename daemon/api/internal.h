@@ -11,6 +11,9 @@
 struct api {
 	struct api_settings settings;
 	struct store_pool *pool;
+	struct permits *permits;
+	struct http_limit *refused_limit; /* by address: whom nobody knows */
+	struct http_route *web_routes;	  /* the same, each in a thread where it may wait */
 };
 
 struct store_pool;
@@ -28,6 +31,11 @@ int view_open(struct http_request *request, struct reading_view *ret_view, struc
 int store_view_open(struct changer *changer, struct store_pool *pool, struct arena *arena,
 		    struct reading_view *ret_view, struct err *err);
 void reading_view_auto(struct reading_view *view);
+/* By uuid, username or e-mail, of those whom the caller may see. ERR_NOT_FOUND: also of another organization. */
+int view_find_user(const struct http_request *request, const struct reading_view *view,
+		   const char *name, struct user *ret_user, struct err *err);
+/* What lists are cut to: the caller's organization; NULL: everything. What is elsewhere is as if it were not there. */
+const char *api_organization(const struct http_request *request);
 
 struct store_pool *store_pool_create(const char *path); /* NULL: out of memory */
 void store_pool_destroy(struct store_pool *pool);
@@ -124,6 +132,10 @@ int audit_export(struct http_request *, struct http_response *, struct err *);
 int audit_verify_get(struct http_request *, struct http_response *, struct err *);
 int alarms_get(struct http_request *, struct http_response *, struct err *);
 int alarm_clear(struct http_request *, struct http_response *, struct err *);
+int me_get(struct http_request *, struct http_response *, struct err *);
+int tokens_get(struct http_request *, struct http_response *, struct err *);
+int tokens_post(struct http_request *, struct http_response *, struct err *);
+int token_delete(struct http_request *, struct http_response *, struct err *);
 int sessions_get(struct http_request *, struct http_response *, struct err *);
 int session_delete(struct http_request *, struct http_response *, struct err *);
 int user_sessions_delete(struct http_request *, struct http_response *, struct err *);

@@ -185,6 +185,20 @@ struct sessions *web_sessions(const struct web *web)
 	return web->settings.sessions;
 }
 
+struct tickets *web_tickets(const struct web *web)
+{
+	return web->settings.tickets;
+}
+
+/* Also where there is no public_url. */
+void web_token_lifetimes(struct web *web, int64_t *ret_default_s, int64_t *ret_max_s)
+{
+	pthread_rwlock_rdlock(&web->lock);
+	*ret_default_s = web->site->options->tokens.lifetime_s;
+	*ret_max_s = web->site->options->tokens.max_lifetime_s;
+	pthread_rwlock_unlock(&web->lock);
+}
+
 bool web_url(struct web *web, const char *path, struct strbuf *out)
 {
 	AUTO(site) struct site *site = site_take(web, NULL);

@@ -15,6 +15,5 @@
 int principal_load(struct store *store, int64_t user_id, const char *administrator_profile,
 		   int64_t now_s, struct arena *arena, const struct principal **ret_principal,
 		   int64_t *ret_until_s, struct err *err);
-const struct principal *principal_acquire(const struct principal *principal);
 
 #endif

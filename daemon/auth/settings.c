@@ -215,6 +215,31 @@ static const struct option_table invites_table = {
 	.options = invites_options,
 };
 
+static const struct option tokens_options[] = {
+	{ .name = "lifetime",
+	  .type = OPTION_SECONDS,
+	  .min = 60,
+	  .max = 3660 * DAY_S,
+	  .offset = OPTION_FIELD(struct tokens_settings, lifetime_s),
+	  .default_text = "90d",
+	  .help = "So long a token is good when nothing is said; at most as long as max_lifetime." },
+	{ .name = "max_lifetime",
+	  .type = OPTION_SECONDS,
+	  .min = 60,
+	  .max = 3660 * DAY_S,
+	  .offset = OPTION_FIELD(struct tokens_settings, max_lifetime_s),
+	  .default_text = "366d",
+	  .help = "No token is good for longer. Those that were made before keep their end." },
+	{ .name = NULL },
+};
+
+static const struct option_table tokens_table = {
+	.name = "tokens",
+	.help = "Tokens of the API.",
+	.struct_size = sizeof(struct tokens_settings),
+	.options = tokens_options,
+};
+
 static const struct option outgoing_options[] = {
 	{ .name = "allowed_networks",
 	  .type = OPTION_STRINGS,
@@ -290,6 +315,11 @@ static const struct option web_options[] = {
 	  .table = &invites_table,
 	  .offset = WEB_FIELD(invites),
 	  .help = "Invites by mail." },
+	{ .name = "tokens",
+	  .type = OPTION_TABLE,
+	  .table = &tokens_table,
+	  .offset = WEB_FIELD(tokens),
+	  .help = "Tokens of the API." },
 	{ .name = NULL },
 };
 

@@ -197,6 +197,9 @@ static void error_fill(struct exchange *exchange)
 		err_set(&hidden, hidden.code, "the server could not answer");
 	http_error_json(&hidden, request->error_field, request->error_details, request->id,
 			&response->body);
+	/* RFC 9110 11.6.1: 401 says how to come in. */
+	if (response->status == 401)
+		http_response_header(response, "WWW-Authenticate", "Bearer");
 }
 
 int answer_error(struct MHD_Connection *connection, struct exchange *exchange, bool last)

@@ -30,7 +30,7 @@ static const struct {
 } reasons[] = {
 	{ "method-not-allowed", 405 }, { "stale-version", 412 }, { "unsupported-media-type", 415 },
 	{ "invalid-config", 422 },     { "rate-limited", 429 },	 { "invite-expired", 410 },
-	{ "invite-superseded", 410 },  { "invite-used", 410 },	 { "invite-revoked", 410 },
+	{ "not-signed-in", 401 }, { "invite-superseded", 410 },  { "invite-used", 410 },	 { "invite-revoked", 410 },
 };
 
 static const struct http_error_kind *error_kind(const struct err *err)

@@ -176,6 +176,9 @@ int http_router_find(const struct http_router *router, struct http_request *requ
 		} else if (!best || names < best_names) {
 			best = entry;
 			best_names = names;
+			/* Nothing fits better, and the first of two that fit as well is taken. */
+			if (names == 0)
+				break;
 		}
 	}
 	if (!best && methods.size > 0)

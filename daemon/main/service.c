@@ -596,6 +596,7 @@ static int open_control(struct service *service, const struct settings *settings
 			   .config_path = port_config_path },
 		.admin_group = settings->control_group.text,
 		.web = website_web(service->website),
+		.bearers = website_bearers(service->website),
 		.decisions = service->decisions,
 	};
 	struct http_settings http_settings = {
@@ -608,6 +609,7 @@ static int open_control(struct service *service, const struct settings *settings
 	if (!service->router)
 		return service->api ? err_set(err, ERR_MEMORY, "out of memory") : -1;
 	if (api_add_control_routes(service->api, service->router, err) < 0 ||
+	    website_add_api(service->website, service->api, err) < 0 ||
 	    http_listen_unix(service->control_path.text, settings->control_group.text,
 			     &service->control_fd, err) < 0)
 		return -1;
@@ -689,7 +691,8 @@ static int start(struct service *service, struct err *err)
 	if (result == 0)
 		follow_configure(service->follow, config);
 	if (result == 0) {
-		service->mailer = mailer_start(service->changer, website_tickets(service->website), err);
+		service->mailer =
+			mailer_start(service->changer, website_tickets(service->website), err);
 		result = service->mailer ? 0 : -1;
 	}
 	if (result == 0)
@@ -708,9 +711,10 @@ static void stop(struct service *service)
 	schedule_stop(service->schedule);
 	follow_stop(service->follow);
 	mailer_stop(service->mailer);
-	website_stop(service->website, DRAIN_MS);
+	/* First: whoever waits for a run to end is waited for. */
 	if (service->runs)
 		runs_cancel(service->runs);
+	website_stop(service->website, DRAIN_MS);
 	if (service->control)
 		http_unlisten_unix(service->control_path.text, service->control_fd);
 	http_server_stop(service->control, DRAIN_MS);

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <rolebridge/api/api.h>
+#include <rolebridge/auth/bearers.h>
 #include <rolebridge/base/address.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/log.h>
@@ -38,6 +40,7 @@ struct website {
 	struct changer *changer;
 	struct tickets *tickets;
 	struct sessions *sessions;
+	struct bearers *bearers;
 	struct saml_service *saml;
 	struct web *web;
 	struct http_router *router;
@@ -58,6 +61,16 @@ struct web *website_web(struct website *website)
 struct tickets *website_tickets(struct website *website)
 {
 	return website->tickets;
+}
+
+struct bearers *website_bearers(struct website *website)
+{
+	return website->bearers;
+}
+
+int website_add_api(struct website *website, struct api *api, struct err *err)
+{
+	return api_add_web_routes(api, website->router, err);
 }
 
 /* --- begin and end --- */
@@ -92,7 +105,9 @@ static int make_parts(struct website *website, struct configuration *config,
 	if (!website->tickets)
 		return -1;
 	website->sessions = sessions_create(website->changer, &config->settings.web.sessions, err);
-	website->saml = website->sessions ? saml_service_create(website->changer, err) : NULL;
+	if (website->sessions)
+		website->bearers = bearers_create(website->changer, website->sessions, err);
+	website->saml = website->bearers ? saml_service_create(website->changer, err) : NULL;
 	if (!website->saml || saml_service_configure(website->saml, config, err) < 0)
 		return -1;
 	in.tickets = website->tickets;
@@ -140,6 +155,7 @@ void website_destroy(struct website *website)
 	web_destroy(website->web);
 	http_router_destroy(website->router);
 	saml_service_destroy(website->saml);
+	bearers_destroy(website->bearers);
 	sessions_destroy(website->sessions);
 	tickets_destroy(website->tickets);
 	free(website->trusted);
@@ -297,6 +313,9 @@ static void upkeep(struct website *website)
 
 	if (sessions_tick(website->sessions, clock_now_s(), &err) < 0)
 		log_error("sessions.upkeep", F_ERR(&err));
+	err_clear(&err);
+	if (bearers_tick(website->bearers, clock_now_s(), &err) < 0)
+		log_error("tokens.upkeep", F_ERR(&err));
 	err_clear(&err);
 	if (web_tick(website->web, &err) < 0)
 		log_error("sessions.access-lost", F_ERR(&err));

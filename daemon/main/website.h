@@ -5,7 +5,7 @@
 #ifndef ROLEBRIDGE_MAIN_WEBSITE_H
 #define ROLEBRIDGE_MAIN_WEBSITE_H
 
-#include <rolebridge/api/web.h>
+#include <rolebridge/api/api.h>
 
 #include "configuration.h"
 
@@ -32,5 +32,8 @@ void website_destroy(struct website *website);
 
 struct web *website_web(struct website *website);
 struct tickets *website_tickets(struct website *website);
+struct bearers *website_bearers(struct website *website);
+/* The JSON API on the web listeners, too. Before website_start. */
+int website_add_api(struct website *website, struct api *api, struct err *err);
 
 #endif

@@ -56,6 +56,7 @@ struct ports {
 	bool (*config_path)(void *context, unsigned file, struct strbuf *out);
 };
 
+struct bearers;
 struct decisions;
 
 struct api_settings {
@@ -64,6 +65,7 @@ struct api_settings {
 	struct ports ports;
 	const char *admin_group; /* "rolebridge-admin" */
 	struct web *web;	 /* for sessions and SAML sources */
+	struct bearers *bearers;
 	struct decisions *decisions;
 };
 
@@ -75,6 +77,8 @@ void api_destroy(struct api *api);
 
 /* Add the API's routes for the control socket (peer credentials decide) to a router. */
 int api_add_control_routes(struct api *api, struct http_router *router, struct err *err);
+/* The same routes for web listeners: for tokens, and for sessions of the daemon's own pages. */
+int api_add_web_routes(struct api *api, struct http_router *router, struct err *err);
 
 /* The table, for tests and the OpenAPI document. */
 const struct http_route *api_routes(size_t *ret_count);

@@ -95,6 +95,9 @@ bool web_error_page(struct http_request *request, const struct err *err,
 /* --- for the control socket's handlers --- */
 const struct saml_ports *web_saml(const struct web *web);
 struct sessions *web_sessions(const struct web *web);
+struct tickets *web_tickets(const struct web *web);
+/* How long a token of the API is good when nothing is said, and at most. */
+void web_token_lifetimes(struct web *web, int64_t *ret_default_s, int64_t *ret_max_s);
 /* Can people be invited? And how long is a link good? */
 bool web_invites(struct web *web, int64_t *ret_lifetime_s);
 /* Append "PUBLIC_URL" + path; false when there is no public_url. */

@@ -79,6 +79,7 @@ void session_view_release(struct session_view *view);
  */
 int sessions_principal(struct sessions *sessions, int64_t user_id, int64_t now_s,
 		       const struct principal **ret_principal, struct err *err);
+const struct principal *principal_acquire(const struct principal *principal);
 void principal_release(const struct principal *principal); /* NULL is fine */
 
 /*

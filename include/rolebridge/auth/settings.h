@@ -56,6 +56,12 @@ struct outgoing_settings {
 	int64_t timeout_s;		      /* 10 */
 };
 
+struct tokens_settings {
+	struct position at;
+	int64_t lifetime_s;	/* 90 d: when nothing is said */
+	int64_t max_lifetime_s; /* 366 d */
+};
+
 struct invites_settings {
 	struct position at;
 	int64_t lifetime_s; /* 14 d */
@@ -78,6 +84,7 @@ struct web_settings {
 	struct outgoing_settings outgoing;
 	struct mail_settings mail;
 	struct invites_settings invites;
+	struct tokens_settings tokens;
 };
 
 /*
