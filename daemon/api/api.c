@@ -16,6 +16,7 @@
 
 #define PREVIEW_BODY_MAX ((size_t)16 * 1024 * 1024)
 #define RESOURCES_BODY_MAX ((size_t)32 * 1024 * 1024)
+#define IMPORT_BODY_MAX ((size_t)64 * 1024 * 1024)
 #define POOL_KEPT 4
 /* Per address: many people of one company may stand behind one. */
 #define REFUSED_PER_MINUTE 600
@@ -67,6 +68,11 @@ static const struct http_route routes[] = {
 	{ "GET", "/api/v1/tokens", tokens_get, 0, 0, NULL },
 	{ "POST", "/api/v1/tokens", tokens_post, 0, 0, NULL },
 	{ "DELETE", "/api/v1/tokens/{id}", token_delete, HTTP_ROUTE_NO_BODY, 0, NULL },
+	{ "POST", "/api/v1/import/users", import_users_post, 0, IMPORT_BODY_MAX,
+	  "users:import@all" },
+	{ "GET", "/api/v1/import/users/sample.csv", import_sample_get, 0, 0, "users:import@all" },
+	{ "GET", "/api/v1/export/users.csv", export_users_csv, 0, 0, "users:export@all" },
+	{ "GET", "/api/v1/export/users.json", export_users_json, 0, 0, "users:export@all" },
 	{ "GET", "/api/v1/sessions", sessions_get, 0, 0, "sessions:read@all" },
 	{ "DELETE", "/api/v1/sessions/{id}", session_delete, HTTP_ROUTE_NO_BODY, 0,
 	  "sessions:end@all" },

@@ -2,6 +2,8 @@
 #ifndef API_INTERNAL_H
 #define API_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include <rolebridge/api/api.h>
 #include <rolebridge/base/json.h>
 #include <rolebridge/base/util.h>
@@ -11,6 +13,7 @@
 struct api {
 	struct api_settings settings;
 	struct store_pool *pool;
+	atomic_bool importing; /* people: one file at a time */
 	struct permits *permits;
 	struct http_limit *refused_limit; /* by address: whom nobody knows */
 	struct http_route *web_routes;	  /* the same, each in a thread where it may wait */
@@ -124,6 +127,10 @@ int invite_get(struct http_request *, struct http_response *, struct err *);
 int invite_delete(struct http_request *, struct http_response *, struct err *);
 int invite_resend_post(struct http_request *, struct http_response *, struct err *);
 int invite_accept_post(struct http_request *, struct http_response *, struct err *);
+int import_users_post(struct http_request *, struct http_response *, struct err *);
+int import_sample_get(struct http_request *, struct http_response *, struct err *);
+int export_users_csv(struct http_request *, struct http_response *, struct err *);
+int export_users_json(struct http_request *, struct http_response *, struct err *);
 int rules_get(struct http_request *, struct http_response *, struct err *);
 int rule_get(struct http_request *, struct http_response *, struct err *);
 int rule_release(struct http_request *, struct http_response *, struct err *);

@@ -42,6 +42,7 @@ struct run {
 	int64_t started_s, finished_s;
 	struct strbuf reports; /* JSON objects with commas between */
 	struct strbuf diagnostics;
+	struct strbuf result; /* a JSON object; empty: none */
 	struct err err;
 };
 
@@ -72,6 +73,7 @@ static void run_free(struct run *run)
 {
 	strbuf_finish(&run->reports);
 	strbuf_finish(&run->diagnostics);
+	strbuf_finish(&run->result);
 	free(run->subject);
 	free(run->actor);
 	free(run);
@@ -117,7 +119,7 @@ static void runs_prune(struct runs *runs)
 
 		if (ended) {
 			kept++;
-			bytes += run->reports.size + run->diagnostics.size;
+			bytes += run->reports.size + run->diagnostics.size + run->result.size;
 		}
 		/* The newest finished one stays whatever its size: somebody waits for it. */
 		if (ended && run->waiting == 0 && kept > 1 &&
@@ -293,6 +295,21 @@ void run_set_diagnostics(struct run *run, const char *json_array)
 	pthread_mutex_unlock(&run->runs->lock);
 }
 
+int run_set_result(struct run *run, struct strbuf *json, struct err *err)
+{
+	struct strbuf before;
+
+	if (strbuf_failed(json))
+		return err_set(err, ERR_TOO_LARGE, "the result is too long");
+	pthread_mutex_lock(&run->runs->lock);
+	before = run->result;
+	run->result = *json;
+	pthread_mutex_unlock(&run->runs->lock);
+	*json = (struct strbuf){ .max = json->max };
+	strbuf_finish(&before);
+	return 0;
+}
+
 /* ------------------------------------------------------------------- JSON -- */
 
 static void run_members(struct json *json, const struct run *run)
@@ -323,6 +340,8 @@ static void run_json(const struct run *run, struct strbuf *out)
 	run_members(&json, run);
 	if (run->diagnostics.size > 0 && !strbuf_failed(&run->diagnostics))
 		json_raw(&json, "diagnostics", strbuf_text(&run->diagnostics));
+	if (run->result.size > 0)
+		json_raw(&json, "result", strbuf_text(&run->result));
 	/* A report that did not fit failed the run; what there is, is shown. */
 	json_array_key(&json, "reports");
 	if (run->reports.size > 0 && !strbuf_failed(&run->reports))

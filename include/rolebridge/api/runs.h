@@ -54,6 +54,8 @@ int run_add_report(struct run *run, const char *subject, const struct run_report
 		   struct err *err);
 /* Findings about a configuration (diagnostics_json's array text); copied. */
 void run_set_diagnostics(struct run *run, const char *json_array);
+/* What the work leaves besides: a JSON object, shown as "result". Takes the text over. */
+int run_set_result(struct run *run, struct strbuf *json, struct err *err);
 
 /* --- for the API --- */
 /*

@@ -1,0 +1,444 @@
+/*
+ * Files of people. Enters: CSV with a header line, or JSON: {"users": [{…}, …]}; anybody's bytes. Leaves: rows for
+ * change/, each with what is wrong with it by its form alone. Fails on what makes the file as a whole something else:
+ * a column that nobody knows would be lost in silence otherwise.
+ *
+ * Of JSON one element at a time is in memory.
+ */
+#include "people.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#include <rolebridge/base/alloc.h>
+#include <rolebridge/base/csv.h>
+#include <rolebridge/base/text.h>
+
+#define CELL_MAX 4096
+#define LIST_MAX 1000
+
+static const struct {
+	const char *name, *alias;
+	size_t offset;	      /* of a text in struct import_row */
+	enum grant_kind kind; /* GRANT_KINDS: a text */
+} columns[PEOPLE_COLUMNS] = {
+	[PEOPLE_USER_ID] = { "user_id", "id", offsetof(struct import_row, user_id), GRANT_KINDS },
+	[PEOPLE_EXTERNAL_ID] = { "external_id", "account_id",
+				 offsetof(struct import_row, external_id), GRANT_KINDS },
+	[PEOPLE_USERNAME] = { "username", NULL, offsetof(struct import_row, username),
+			      GRANT_KINDS },
+	[PEOPLE_EMAIL] = { "email", NULL, offsetof(struct import_row, email), GRANT_KINDS },
+	[PEOPLE_DISPLAY_NAME] = { "display_name", "name", offsetof(struct import_row, display_name),
+				  GRANT_KINDS },
+	[PEOPLE_ORGANIZATION] = { "organization", NULL, offsetof(struct import_row, organization),
+				  GRANT_KINDS },
+	[PEOPLE_PROFILE] = { "profile", NULL, offsetof(struct import_row, profile), GRANT_KINDS },
+	[PEOPLE_ROLES] = { "roles", "role", 0, GRANT_ROLE },
+	[PEOPLE_PERSONAS] = { "personas", "persona", 0, GRANT_PERSONA },
+	[PEOPLE_GROUPS] = { "groups", "group", 0, GRANT_GROUP },
+	[PEOPLE_STATE] = { "state", NULL, offsetof(struct import_row, state), GRANT_KINDS },
+};
+
+struct people_reader {
+	enum people_format format;
+	const char *body;
+	size_t size;
+	struct csv *csv;
+	enum people_column *header;
+	size_t header_count;
+	/* JSON: */
+	size_t at;
+	uint64_t number;
+	bool ended;
+};
+
+const char *people_column_name(enum people_column column)
+{
+	return columns[column].name;
+}
+
+enum grant_kind people_column_kind(enum people_column column)
+{
+	return columns[column].kind;
+}
+
+void people_csv_header(struct strbuf *out)
+{
+	for (int i = 0; i < PEOPLE_COLUMNS; i++)
+		strbuf_printf(out, "%s%s", i ? "," : "", columns[i].name);
+	strbuf_puts(out, "\r\n");
+}
+
+static int no_memory(struct err *err)
+{
+	return err_set(err, ERR_MEMORY, "out of memory");
+}
+
+/* PEOPLE_COLUMNS: none of that name. */
+static enum people_column find_column(const char *name)
+{
+	int i = 0;
+
+	while (i < PEOPLE_COLUMNS && !text_ascii_equal_caseless(columns[i].name, name) &&
+	       !(columns[i].alias && text_ascii_equal_caseless(columns[i].alias, name)))
+		i++;
+	return (enum people_column)i;
+}
+
+/* --- what is wrong with one row --- */
+
+static int fail_row(struct import_result *result, struct arena *arena, const char *code,
+		    const char *field, const char *message, struct err *err)
+{
+	result->status = IMPORT_FAILED;
+	result->code = code;
+	result->field = field;
+	result->message = message ? arena_strdup(arena, message) : NULL;
+	return result->message ? 1 : no_memory(err);
+}
+
+static const char *trim(struct arena *arena, const char *text, size_t size)
+{
+	while (size > 0 && (*text == ' ' || *text == '\t')) {
+		text++;
+		size--;
+	}
+	while (size > 0 && (text[size - 1] == ' ' || text[size - 1] == '\t'))
+		size--;
+	return arena_strndup(arena, text, size);
+}
+
+static void set_text(struct import_row *row, enum people_column column, const char *text)
+{
+	*(const char **)(void *)((char *)row + columns[column].offset) = text;
+}
+
+/* 0, or what fail_row returned. */
+static int check_text(const char *text, size_t size, enum people_column column,
+		      struct import_result *result, struct arena *arena, struct err *err)
+{
+	const char *name = columns[column].name;
+
+	if (size > CELL_MAX)
+		return fail_row(result, arena, "too-large", name,
+				arena_printf(arena, "%s is longer than %d bytes", name, CELL_MAX),
+				err);
+	if (!text_is_utf8(text, size))
+		return fail_row(result, arena, "invalid-request", name,
+				arena_printf(arena, "%s is not UTF-8", name), err);
+	return 0;
+}
+
+/* --- CSV --- */
+
+static int read_header(struct people_reader *reader, struct arena *arena, const char **ret_field,
+		       struct err *err)
+{
+	unsigned seen = 0;
+	struct csv_row row;
+	int more = csv_next(reader->csv, &row);
+
+	if (more < 0)
+		return no_memory(err);
+	if (more == 0 || row.problem)
+		return err_set(err, ERR_INVALID, "the file has no header line");
+	reader->header = alloc_zeroed(row.count, sizeof(*reader->header));
+	if (!reader->header)
+		return no_memory(err);
+	for (size_t i = 0; i < row.count; i++) {
+		const char *name = trim(arena, row.cells[i].text, row.cells[i].size);
+		enum people_column column = name ? find_column(name) : PEOPLE_COLUMNS;
+
+		if (!name)
+			return no_memory(err);
+		*ret_field = name;
+		if (column == PEOPLE_COLUMNS)
+			return err_refuse(err, ERR_INVALID, "unknown-column",
+					  "column %zu has a name that is not known", i + 1);
+		if (seen & 1u << column)
+			return err_refuse(err, ERR_INVALID, "duplicate-column",
+					  "column '%s' is there twice", columns[column].name);
+		seen |= 1u << column;
+		reader->header[i] = column;
+	}
+	reader->header_count = row.count;
+	*ret_field = NULL;
+	if (seen & (1u << PEOPLE_USER_ID | 1u << PEOPLE_EXTERNAL_ID | 1u << PEOPLE_USERNAME |
+		    1u << PEOPLE_EMAIL))
+		return 0;
+	*ret_field = columns[PEOPLE_USERNAME].name;
+	return err_refuse(err, ERR_INVALID, "missing-column",
+			  "one of user_id, external_id, username and email must be there");
+}
+
+/* "a; b" as a list. 0, or what fail_row returned. */
+static int split_list(const char *text, enum people_column column, struct import_row *row,
+		      struct import_result *result, struct arena *arena, struct err *err)
+{
+	struct import_names *names = &row->names[columns[column].kind];
+	size_t count = 1;
+	const char **items;
+
+	for (const char *at = text; *at; at++)
+		count += *at == PEOPLE_LIST_SEPARATOR;
+	if (count > LIST_MAX)
+		return fail_row(result, arena, "too-large", columns[column].name,
+				"the list has more than 1000 items", err);
+	items = arena_alloc_array(arena, count, sizeof(*items));
+	if (!items)
+		return no_memory(err);
+	*names = (struct import_names){ .given = true, .names = items };
+	for (const char *at = text;; at++) {
+		size_t size = strcspn(at, (char[]){ PEOPLE_LIST_SEPARATOR, '\0' });
+		const char *item = trim(arena, at, size);
+
+		if (!item)
+			return no_memory(err);
+		if (item[0])
+			items[names->count++] = item;
+		at += size;
+		if (*at == '\0')
+			break;
+	}
+	return 0;
+}
+
+static int take_cell(const struct csv_cell *cell, enum people_column column, struct import_row *row,
+		     struct import_result *result, struct arena *arena, struct err *err)
+{
+	int checked = check_text(cell->text, cell->size, column, result, arena, err);
+	const char *text;
+
+	if (checked != 0)
+		return checked;
+	text = trim(arena, cell->text, cell->size);
+	if (!text)
+		return no_memory(err);
+	if (columns[column].kind != GRANT_KINDS)
+		return split_list(text, column, row, result, arena, err);
+	set_text(row, column, text);
+	return 0;
+}
+
+static int next_csv(struct people_reader *reader, struct arena *arena, struct import_row *row,
+		    struct import_result *result, struct err *err)
+{
+	struct csv_row cells;
+	int more = csv_next(reader->csv, &cells);
+
+	if (more <= 0)
+		return more < 0 ? no_memory(err) : 0;
+	row->number = cells.line;
+	if (cells.problem)
+		return fail_row(result, arena, "malformed-row", NULL, cells.problem, err);
+	if (cells.count != reader->header_count)
+		return fail_row(result, arena, "malformed-row", NULL,
+				arena_printf(arena, "%zu cells under %zu columns", cells.count,
+					     reader->header_count),
+				err);
+	for (size_t i = 0; i < cells.count; i++) {
+		int taken = take_cell(&cells.cells[i], reader->header[i], row, result, arena, err);
+
+		if (taken != 0)
+			return taken;
+	}
+	return 1;
+}
+
+/* --- JSON --- */
+
+static void skip_space(struct people_reader *reader)
+{
+	while (reader->at < reader->size && strchr(" \t\r\n", reader->body[reader->at]) &&
+	       reader->body[reader->at])
+		reader->at++;
+}
+
+static bool skip(struct people_reader *reader, const char *token)
+{
+	size_t size = strlen(token);
+
+	skip_space(reader);
+	if (reader->size - reader->at < size || memcmp(reader->body + reader->at, token, size) != 0)
+		return false;
+	reader->at += size;
+	return true;
+}
+
+static int not_ours(struct err *err)
+{
+	return err_set(err, ERR_INVALID, "the body must be {\"users\": [{…}, …]} and nothing else");
+}
+
+static int begin_json(struct people_reader *reader, struct err *err)
+{
+	if (!skip(reader, "{") || !skip(reader, "\"users\"") || !skip(reader, ":") ||
+	    !skip(reader, "["))
+		return not_ours(err);
+	if (skip(reader, "]"))
+		reader->ended = true;
+	return reader->ended && !skip(reader, "}") ? not_ours(err) : 0;
+}
+
+/* Behind an element. */
+static int end_element(struct people_reader *reader, struct err *err)
+{
+	if (skip(reader, ","))
+		return 0;
+	if (!skip(reader, "]") || !skip(reader, "}"))
+		return not_ours(err);
+	skip_space(reader);
+	reader->ended = true;
+	return reader->at == reader->size ? 0 : not_ours(err);
+}
+
+static int take_list(json_t *value, enum people_column column, struct import_row *row,
+		     struct import_result *result, struct arena *arena, struct err *err)
+{
+	const char *name = columns[column].name;
+	struct import_names *names = &row->names[columns[column].kind];
+	size_t count = json_array_size(value);
+	const char **items;
+
+	if (!json_is_array(value))
+		return fail_row(result, arena, "invalid-request", name,
+				arena_printf(arena, "%s must be a list", name), err);
+	if (count > LIST_MAX)
+		return fail_row(result, arena, "too-large", name,
+				"the list has more than 1000 items", err);
+	items = arena_alloc_array(arena, count ? count : 1, sizeof(*items));
+	if (!items)
+		return no_memory(err);
+	for (size_t i = 0; i < count; i++) {
+		const char *text = json_string_value(json_array_get(value, i));
+
+		if (!text)
+			return fail_row(result, arena, "invalid-request", name,
+					arena_printf(arena, "%s must be a list of strings", name),
+					err);
+		items[i] = arena_strdup(arena, text);
+		if (!items[i])
+			return no_memory(err);
+	}
+	*names = (struct import_names){ .given = true, .names = items, .count = count };
+	return 0;
+}
+
+static int take_member(const char *key, json_t *value, struct import_row *row,
+		       struct import_result *result, struct arena *arena, struct err *err)
+{
+	enum people_column column = find_column(key);
+	const char *text = json_string_value(value), *copy;
+	int checked;
+
+	if (column == PEOPLE_COLUMNS)
+		return fail_row(result, arena, "invalid-request", NULL,
+				arena_printf(arena, "field '%.100s' is not known", key), err);
+	/* As leaving it out. */
+	if (json_is_null(value))
+		return 0;
+	if (columns[column].kind != GRANT_KINDS)
+		return take_list(value, column, row, result, arena, err);
+	if (!text)
+		return fail_row(result, arena, "invalid-request", columns[column].name,
+				arena_printf(arena, "%s must be a string", columns[column].name),
+				err);
+	checked = check_text(text, json_string_length(value), column, result, arena, err);
+	if (checked != 0)
+		return checked;
+	copy = arena_strdup(arena, text);
+	if (!copy)
+		return no_memory(err);
+	set_text(row, column, copy);
+	return 0;
+}
+
+static int take_object(json_t *object, struct import_row *row, struct import_result *result,
+		       struct arena *arena, struct err *err)
+{
+	const char *key;
+	json_t *value;
+
+	if (!json_is_object(object))
+		return fail_row(result, arena, "malformed-row", NULL,
+				"a user must be a JSON object", err);
+	json_object_foreach(object, key, value) {
+		int taken = take_member(key, value, row, result, arena, err);
+
+		if (taken != 0)
+			return taken;
+	}
+	return 1;
+}
+
+static int next_json(struct people_reader *reader, struct arena *arena, struct import_row *row,
+		     struct import_result *result, struct err *err)
+{
+	json_error_t problem;
+	json_t *object;
+	int taken;
+
+	if (reader->ended)
+		return 0;
+	row->number = ++reader->number;
+	object = json_loadb(reader->body + reader->at, reader->size - reader->at,
+			    JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY,
+			    &problem);
+	if (!object)
+		return err_set(err, ERR_INVALID, "user %llu is not JSON: %s",
+			       (unsigned long long)reader->number, problem.text);
+	reader->at += (size_t)problem.position;
+	taken = take_object(object, row, result, arena, err);
+	json_decref(object);
+	return taken > 0 && end_element(reader, err) < 0 ? -1 : taken;
+}
+
+/* --- both --- */
+
+struct people_reader *people_open(enum people_format format, const char *body, size_t size,
+				  struct arena *arena, const char **ret_field, struct err *err)
+{
+	struct people_reader *reader = alloc_zeroed(1, sizeof(*reader));
+	int result;
+
+	*ret_field = NULL;
+	if (reader && format == PEOPLE_CSV)
+		reader->csv = csv_open(body, size, ',');
+	if (!reader || (format == PEOPLE_CSV && !reader->csv)) {
+		people_close(reader);
+		no_memory(err);
+		return NULL;
+	}
+	reader->format = format;
+	reader->body = body;
+	reader->size = size;
+	result = format == PEOPLE_CSV ? read_header(reader, arena, ret_field, err)
+				      : begin_json(reader, err);
+	if (result == 0)
+		return reader;
+	people_close(reader);
+	return NULL;
+}
+
+void people_close(struct people_reader *reader)
+{
+	if (!reader)
+		return;
+	csv_close(reader->csv);
+	free(reader->header);
+	free(reader);
+}
+
+int people_next(struct people_reader *reader, struct arena *arena, struct import_row *ret_row,
+		struct import_result *ret_result, struct err *err)
+{
+	*ret_row = (struct import_row){ 0 };
+	*ret_result = (struct import_result){ 0 };
+	return reader->format == PEOPLE_CSV ? next_csv(reader, arena, ret_row, ret_result, err)
+					    : next_json(reader, arena, ret_row, ret_result, err);
+}
+
+size_t people_offset(const struct people_reader *reader)
+{
+	return reader->format == PEOPLE_CSV ? csv_offset(reader->csv) : reader->at;
+}
