@@ -160,6 +160,71 @@ static const struct cli_option invites_list_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option resources_list_options[] = {
+	{ "application", "NAME", "only this application's" },
+	{ "type", "TYPE", "only of this type" },
+	{ "owner", "USER", "only what this user has" },
+	{ "unassigned", NULL, "only what nobody has" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option resources_children_options[] = {
+	{ "type", "TYPE", "only of this type" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option resources_put_options[] = {
+	{ "owner", "USER", "who has it (without: nobody)" },
+	{ "parent", "TYPE/ID", "what it stands below (without: it is a root)" },
+	{ "title", "TEXT", "what people call it" },
+	{ "organization", "NAME", "of a root (without: its owner's)" },
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option resources_delete_options[] = {
+	{ "recursive", NULL, "and all that is below it" },
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option resources_visible_options[] = {
+	{ "parent", "TYPE/ID", "only what stands directly below this one" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option references_list_options[] = {
+	{ "application", "NAME", "only this application's" },
+	{ "kind", "KIND", "only of this kind; owner: of who has resources" },
+	{ "user", "USER", "only what this user is responsible for" },
+	{ "orphaned", NULL, "only what disabled users are responsible for" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option references_put_options[] = {
+	{ "label", "TEXT", "what people call it" },
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option references_delete_options[] = {
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option users_reassign_options[] = {
+	{ "application", "NAME", "only what is this application's" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_command commands[] = {
 	{ "status", "", "show sources, users, held plans and alarms", NULL, run_status },
 	{ "check", "[FILE]", "check a configuration: diagnostics, rule tests, lint", NULL,
@@ -188,6 +253,9 @@ static const struct cli_command commands[] = {
 	{ "users enable", "USER", "lift a disabling by hand", NULL, run_users_enable },
 	{ "users delete", "USER", "delete a disabled user for good; the name is never given again",
 	  users_version_options, run_users_delete },
+	{ "users reassign", "USER TO",
+	  "make everything that a user is responsible for somebody else's", users_reassign_options,
+	  run_users_reassign },
 	{ "users link", "USER SOURCE KEY",
 	  "say that an identity is this user's, from its next read on", users_version_options,
 	  run_users_link },
@@ -196,6 +264,34 @@ static const struct cli_command commands[] = {
 	  run_users_unlink },
 	{ "why", "USER [GRANT]", "explain every grant of a user, or one, or why it is absent",
 	  why_options, run_why },
+	{ "resources list", "", "list what applications have registered", resources_list_options,
+	  run_resources_list },
+	{ "resources show", "APPLICATION TYPE ID", "show one resource", NULL, run_resources_show },
+	{ "resources children", "APPLICATION TYPE ID", "list what stands directly below a resource",
+	  resources_children_options, run_resources_children },
+	{ "resources put", "APPLICATION TYPE ID",
+	  "register a resource, or say as a whole how it is now", resources_put_options,
+	  run_resources_put },
+	{ "resources delete", "APPLICATION TYPE ID", "remove a resource", resources_delete_options,
+	  run_resources_delete },
+	{ "resources import", "APPLICATION FILE",
+	  "register the resources of a JSON file; bad rows never stop good ones", NULL,
+	  run_resources_import },
+	{ "resources visible", "USER PERMISSION APPLICATION TYPE",
+	  "list for which resources a user has a permission, such as tasks:read",
+	  resources_visible_options, run_resources_visible },
+	{ "references list", "", "list who is responsible for what", references_list_options,
+	  run_references_list },
+	{ "references show", "APPLICATION KIND ID", "show one reference", NULL,
+	  run_references_show },
+	{ "references put", "APPLICATION KIND ID USER",
+	  "say that a user is responsible for something", references_put_options,
+	  run_references_put },
+	{ "references delete", "APPLICATION KIND ID", "nobody is responsible for it any more",
+	  references_delete_options, run_references_delete },
+	{ "decide", "USER PERMISSION [RESOURCE]",
+	  "say whether a user has a permission, such as tasks:read, for APPLICATION/TYPE/ID", NULL,
+	  run_decide },
 	{ "rules list", "", "list rules in their order", NULL, run_rules_list },
 	{ "rules show", "RULE", "show one rule", NULL, run_rules_show },
 	{ "rules release", "RULE", "accept that a vanished group of this rule is gone", NULL,

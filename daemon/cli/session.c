@@ -240,6 +240,26 @@ void json_print(struct cli *cli, const json_t *value)
 	fputc('\n', cli->out);
 }
 
+/* What stands in the way of a disabling. */
+static void complain_of_references(struct cli *cli, const json_t *details)
+{
+	json_t *reference;
+	size_t i;
+
+	json_array_foreach(json_object_get(details, "references"), i, reference) {
+		const char *type = member(reference, "type");
+
+		fprintf(stderr, "  %s %s %s%s%s  %s\n",
+			shown(cli, member(reference, "application")),
+			shown(cli, member(reference, "kind")), shown(cli, type), type[0] ? "/" : "",
+			shown(cli, member(reference, "id")),
+			shown(cli, member(reference, "label")));
+	}
+	if (member_int(details, "total") > (json_int_t)i)
+		fprintf(stderr, "  and %lld more\n",
+			(long long)(member_int(details, "total") - (json_int_t)i));
+}
+
 static void print_refusal(struct cli *cli, int status, const json_t *answer)
 {
 	const char *field = member(answer, "field");
@@ -254,6 +274,7 @@ static void print_refusal(struct cli *cli, int status, const json_t *answer)
 		complain("%s (%s%s%s)", shown(cli, member(answer, "message")),
 			 shown(cli, member(answer, "code")), field[0] ? ", field " : "",
 			 shown(cli, field));
+	complain_of_references(cli, json_object_get(answer, "details"));
 }
 
 json_t *ask(struct cli *cli, const char *method, const char *path, json_t *body, bool printing)
