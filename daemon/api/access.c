@@ -86,6 +86,9 @@ static int let_in(struct http_request *request, struct caller *caller,
 	request->caller = caller;
 	request->actor = caller->actor.name;
 	answer = permission ? allows(request, caller, principal, permission, err) : 1;
+	if (answer > 0 && permission && strcmp(permission, "decide:ask@all") == 0)
+		caller->explains =
+			allows(request, caller, principal, "decide:explain@all", err) > 0;
 	if (answer == 0)
 		return err_refuse(err, ERR_DENIED, "not-allowed", "this needs the permission '%s'",
 				  permission);
@@ -200,6 +203,7 @@ int control_before(struct http_request *request, struct err *err)
 	if (!caller)
 		return -1;
 	caller->actor.limited = false;
+	caller->explains = true;
 	caller->actor.name = actor;
 	request->caller = caller;
 	return 0;

@@ -18,6 +18,7 @@ struct caller {
 	int64_t expires_s;   /* a token's, a session's; 0: never */
 	const char *token;   /* its name; NULL */
 	const char *service; /* a service's name; NULL */
+	bool explains;	     /* where decisions are asked for: may know why, too */
 };
 
 int control_before(struct http_request *request, struct err *err);

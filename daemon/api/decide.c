@@ -4,9 +4,8 @@
  */
 #include <rolebridge/auth/decisions.h>
 #include <rolebridge/base/clock.h>
-#include <rolebridge/change/authority.h>
 
-#include "internal.h"
+#include "access.h"
 #include "reader.h"
 
 #define USER_MAX_BYTES 320
@@ -37,25 +36,11 @@ static const struct field decide_fields[] = {
 	  0 },
 };
 
-/* What the caller may ask about, and whether they may know why. Whoever is not limited may all, and costs nothing. */
-static int read_caller(struct http_request *request, struct question *question, bool *ret_explain,
-		       struct err *err)
+/* What the caller may ask about. */
+static void fill_caller(const struct http_request *request, struct question *question)
 {
-	AUTO(reading_view) struct reading_view view = { 0 };
-	struct actor actor = api_actor(request);
-	struct authority authority;
-
-	*ret_explain = true;
-	question->application = actor.application;
-	if (!actor.limited)
-		return 0;
-	if (view_open(request, &view, err) < 0 ||
-	    authority_of_actor(view.store, view.setup, &actor, clock_now_s(), view.arena,
-			       &authority, err) < 0)
-		return -1;
-	question->organization = authority.organization;
-	*ret_explain = authority_allows(&authority, "decide:explain@all");
-	return 0;
+	question->application = api_caller(request)->actor.application;
+	question->organization = api_organization(request);
 }
 
 int decide_post(struct http_request *request, struct http_response *response, struct err *err)
@@ -65,11 +50,11 @@ int decide_post(struct http_request *request, struct http_response *response, st
 	struct question question = { 0 };
 	struct json json = api_json(response);
 	struct verdict verdict;
-	bool explain;
+	bool explain = api_caller(request)->explains;
 
-	if (request_read(request, decide_fields, ARRAY_LEN(decide_fields), &body, err) < 0 ||
-	    read_caller(request, &question, &explain, err) < 0)
+	if (request_read(request, decide_fields, ARRAY_LEN(decide_fields), &body, err) < 0)
 		return -1;
+	fill_caller(request, &question);
 	question.user = body.user;
 	question.permission = body.permission;
 	question.resource = body.resource;
@@ -141,11 +126,10 @@ int decide_list_post(struct http_request *request, struct http_response *respons
 	struct listing_question question = { 0 };
 	struct json json = api_json(response);
 	int64_t next;
-	bool explain;
 
-	if (request_read(request, list_fields, ARRAY_LEN(list_fields), &body, err) < 0 ||
-	    read_caller(request, &question.question, &explain, err) < 0)
+	if (request_read(request, list_fields, ARRAY_LEN(list_fields), &body, err) < 0)
 		return -1;
+	fill_caller(request, &question.question);
 	question.question.user = body.user;
 	question.question.permission = body.permission;
 	question.question.resource = (struct resource_key){ body.application, body.type, NULL };

@@ -2,8 +2,6 @@
  * What applications tell of their things. Enters: keys in paths, wishes in bodies. Leaves: rows as stored, lists page
  * by page, per-row results. Every change goes through change/, which checks and audits.
  */
-#include <rolebridge/base/clock.h>
-#include <rolebridge/change/authority.h>
 #include <rolebridge/change/ownership.h>
 #include <rolebridge/store/ownership.h>
 
@@ -20,17 +18,9 @@ struct sight {
 	const char *organization, *application;
 };
 
-static int sight_of(const struct reading_view *view, const struct http_request *request,
-		    struct sight *ret_sight, struct err *err)
+static struct sight sight_of(const struct http_request *request)
 {
-	struct actor actor = api_actor(request);
-	struct authority authority;
-
-	if (authority_of_actor(view->store, view->setup, &actor, clock_now_s(), view->arena,
-			       &authority, err) < 0)
-		return -1;
-	*ret_sight = (struct sight){ authority.organization, actor.application };
-	return 0;
+	return (struct sight){ api_organization(request), api_actor(request).application };
 }
 
 static bool sees(const struct sight *sight, const char *organization, const char *application)
@@ -117,9 +107,9 @@ static int answer_resource(struct http_request *request, struct http_response *r
 	const struct resource_key key = key_of(request);
 	struct json json = api_json(response);
 	struct resource resource;
-	struct sight sight;
+	struct sight sight = sight_of(request);
 
-	if (view_open(request, &view, err) < 0 || sight_of(&view, request, &sight, err) < 0 ||
+	if (view_open(request, &view, err) < 0 ||
 	    find_visible(&view, &sight, &key, &resource, err) < 0)
 		return -1;
 	tag(request, response, resource.version);
@@ -167,7 +157,7 @@ static int query_user(struct http_request *request, const struct reading_view *v
 	*ret_user = 0;
 	if (!name || !name[0])
 		return 0;
-	if (user_resolve(view->store, name, view->arena, &user, err) < 0) {
+	if (view_find_user(request, view, name, &user, err) < 0) {
 		request->error_field = field;
 		return -1;
 	}
@@ -209,12 +199,12 @@ int resources_get(struct http_request *request, struct http_response *response, 
 					     "after",	    "limit", NULL };
 	AUTO(reading_view) struct reading_view view = { 0 };
 	struct resource_query query = { 0 };
-	struct sight sight;
+	struct sight sight = sight_of(request);
 
 	if (http_query_allow(request, names, err) < 0 ||
 	    query_page(request, &query.after, &query.limit, err) < 0 ||
 	    http_query_bool(request, "unassigned", false, &query.unassigned, err) < 0 ||
-	    view_open(request, &view, err) < 0 || sight_of(&view, request, &sight, err) < 0 ||
+	    view_open(request, &view, err) < 0 ||
 	    query_user(request, &view, "owner", &query.owner, err) < 0)
 		return -1;
 	query_text_field(request, "application", &query.application);
@@ -230,11 +220,11 @@ int resource_children_get(struct http_request *request, struct http_response *re
 	const struct resource_key key = key_of(request);
 	struct resource_query query = { .application = key.application };
 	struct resource parent;
-	struct sight sight;
+	struct sight sight = sight_of(request);
 
 	if (http_query_allow(request, names, err) < 0 ||
 	    query_page(request, &query.after, &query.limit, err) < 0 ||
-	    view_open(request, &view, err) < 0 || sight_of(&view, request, &sight, err) < 0 ||
+	    view_open(request, &view, err) < 0 ||
 	    find_visible(&view, &sight, &key, &parent, err) < 0)
 		return -1;
 	query_text_field(request, "type", &query.type);
@@ -420,10 +410,10 @@ static int answer_reference(struct http_request *request, struct http_response *
 	const struct reference key = reference_key(request);
 	struct json json = api_json(response);
 	struct reference reference;
-	struct sight sight;
+	struct sight sight = sight_of(request);
 	struct user user;
 
-	if (view_open(request, &view, err) < 0 || sight_of(&view, request, &sight, err) < 0 ||
+	if (view_open(request, &view, err) < 0 ||
 	    store_reference_find(view.store, &key, view.arena, &reference, err) < 0 ||
 	    store_user_get(view.store, reference.user, view.arena, &user, err) < 0)
 		return -1;
@@ -468,12 +458,12 @@ int references_get(struct http_request *request, struct http_response *response,
 	AUTO(reading_view) struct reading_view view = { 0 };
 	struct json json = api_json(response);
 	struct reference_query query = { 0 };
-	struct sight sight;
+	struct sight sight = sight_of(request);
 
 	if (http_query_allow(request, names, err) < 0 ||
 	    query_page(request, &query.after, &query.limit, err) < 0 ||
 	    http_query_bool(request, "orphaned", false, &query.orphaned, err) < 0 ||
-	    view_open(request, &view, err) < 0 || sight_of(&view, request, &sight, err) < 0 ||
+	    view_open(request, &view, err) < 0 ||
 	    query_user(request, &view, "user", &query.user, err) < 0)
 		return -1;
 	query_text_field(request, "application", &query.application);
