@@ -17,6 +17,7 @@
 #define PREVIEW_BODY_MAX ((size_t)16 * 1024 * 1024)
 #define RESOURCES_BODY_MAX ((size_t)32 * 1024 * 1024)
 #define IMPORT_BODY_MAX ((size_t)64 * 1024 * 1024)
+#define DEFINITION_BODY_MAX ((size_t)512 * 1024)
 #define POOL_KEPT 4
 /* Per address: many people of one company may stand behind one. */
 #define REFUSED_PER_MINUTE 600
@@ -109,6 +110,36 @@ static const struct http_route routes[] = {
 	{ "POST", "/api/v1/decide", decide_post, HTTP_ROUTE_QUIET, 0, "decide:ask@all" },
 	{ "POST", "/api/v1/decide/list", decide_list_post, HTTP_ROUTE_QUIET, 0, "decide:ask@all" },
 	{ "POST", "/api/v1/users/{user}/reassign", user_reassign, 0, 0, "references:reassign@all" },
+	{ "GET", "/api/v1/profiles", profiles_get, 0, 0, "profiles:read@all" },
+	{ "POST", "/api/v1/profiles", profiles_post, 0, DEFINITION_BODY_MAX,
+	  "profiles:create@all" },
+	{ "GET", "/api/v1/profiles/{name}", profile_get, 0, 0, "profiles:read@all" },
+	{ "PUT", "/api/v1/profiles/{name}", profile_put, 0, DEFINITION_BODY_MAX,
+	  "profiles:update@all" },
+	{ "PATCH", "/api/v1/profiles/{name}", profile_patch, 0, DEFINITION_BODY_MAX,
+	  "profiles:update@all" },
+	{ "DELETE", "/api/v1/profiles/{name}", profile_delete, HTTP_ROUTE_NO_BODY, 0,
+	  "profiles:delete@all" },
+	{ "GET", "/api/v1/roles", roles_get, 0, 0, "roles:read@all" },
+	{ "POST", "/api/v1/roles", roles_post, 0, DEFINITION_BODY_MAX, "roles:create@all" },
+	{ "POST", "/api/v1/roles/bulk-update", roles_bulk_update_post, 0, PREVIEW_BODY_MAX,
+	  "roles:bulk-update@all" },
+	{ "GET", "/api/v1/roles/{name}", role_get, 0, 0, "roles:read@all" },
+	{ "PUT", "/api/v1/roles/{name}", role_put, 0, DEFINITION_BODY_MAX, "roles:update@all" },
+	{ "PATCH", "/api/v1/roles/{name}", role_patch, 0, DEFINITION_BODY_MAX, "roles:update@all" },
+	{ "DELETE", "/api/v1/roles/{name}", role_delete, HTTP_ROUTE_NO_BODY, 0,
+	  "roles:delete@all" },
+	{ "POST", "/api/v1/roles/{name}/copy", role_copy_post, 0, 0, "roles:create@all" },
+	{ "GET", "/api/v1/personas", personas_get, 0, 0, "personas:read@all" },
+	{ "POST", "/api/v1/personas", personas_post, 0, DEFINITION_BODY_MAX,
+	  "personas:create@all" },
+	{ "GET", "/api/v1/personas/{name}", persona_get, 0, 0, "personas:read@all" },
+	{ "PUT", "/api/v1/personas/{name}", persona_put, 0, DEFINITION_BODY_MAX,
+	  "personas:update@all" },
+	{ "PATCH", "/api/v1/personas/{name}", persona_patch, 0, DEFINITION_BODY_MAX,
+	  "personas:update@all" },
+	{ "DELETE", "/api/v1/personas/{name}", persona_delete, HTTP_ROUTE_NO_BODY, 0,
+	  "personas:delete@all" },
 	{ "GET", "/api/v1/quarantine", quarantine_get, 0, 0, "users:read@all" },
 };
 

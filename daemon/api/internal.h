@@ -161,6 +161,26 @@ int reference_delete(struct http_request *, struct http_response *, struct err *
 int decide_post(struct http_request *, struct http_response *, struct err *);
 int decide_list_post(struct http_request *, struct http_response *, struct err *);
 int user_reassign(struct http_request *, struct http_response *, struct err *);
+int profiles_get(struct http_request *, struct http_response *, struct err *);
+int profiles_post(struct http_request *, struct http_response *, struct err *);
+int profile_get(struct http_request *, struct http_response *, struct err *);
+int profile_put(struct http_request *, struct http_response *, struct err *);
+int profile_patch(struct http_request *, struct http_response *, struct err *);
+int profile_delete(struct http_request *, struct http_response *, struct err *);
+int roles_get(struct http_request *, struct http_response *, struct err *);
+int roles_post(struct http_request *, struct http_response *, struct err *);
+int role_get(struct http_request *, struct http_response *, struct err *);
+int role_put(struct http_request *, struct http_response *, struct err *);
+int role_patch(struct http_request *, struct http_response *, struct err *);
+int role_delete(struct http_request *, struct http_response *, struct err *);
+int personas_get(struct http_request *, struct http_response *, struct err *);
+int personas_post(struct http_request *, struct http_response *, struct err *);
+int persona_get(struct http_request *, struct http_response *, struct err *);
+int persona_put(struct http_request *, struct http_response *, struct err *);
+int persona_patch(struct http_request *, struct http_response *, struct err *);
+int persona_delete(struct http_request *, struct http_response *, struct err *);
+int role_copy_post(struct http_request *, struct http_response *, struct err *);
+int roles_bulk_update_post(struct http_request *, struct http_response *, struct err *);
 int quarantine_get(struct http_request *, struct http_response *, struct err *);
 
 #endif

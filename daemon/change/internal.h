@@ -98,6 +98,9 @@ int coverage_store(struct store *store, const char *source, const struct coverag
 int coverage_get(const struct coverage *coverage, uint32_t id);
 /* Store the registry of a setup: new groups, those no rule names any more, the next number. */
 int registry_store(struct store *store, const struct group_registry *registry, struct err *err);
+/* The new ones alone, for a setup that may not come. */
+int registry_store_new(struct store *store, const struct group_registry *registry,
+		       struct err *err);
 /* Digest over all of a setup that can change a decision, and how many of its rules have expired. */
 int setup_digest(const struct setup *setup, int64_t now_s, char ret_hex[65], struct err *err);
 
@@ -507,6 +510,22 @@ int run_carry_out_rest(struct run *run, struct err *err);
  * row in one transaction. Held plans stand as they are.
  */
 int run_carry_out_small(struct run *run, struct err *err);
+
+/* --- reload.c: a reload with what belongs to it --- */
+struct reload_more {
+	bool dry_run;	  /* nothing is written, and the setup stays */
+	const char *plan; /* what must come out, else ERR_CONFLICT "plan-superseded"; NULL */
+	/* What the changes are for: a part of the plan's id. */
+	const void *reason;
+	size_t reason_size;
+	/* In the transaction that makes the plan READY. */
+	int (*on_ready)(struct changer *changer, void *context, struct err *err);
+	void *context;
+	char id[65]; /* filled: all that changes, held or not */
+	int64_t people;
+};
+int reload_with(struct changer *changer, struct setup *setup, const struct actor *actor,
+		struct reload_more *more, struct run_report *ret_report, struct err *err);
 
 /* --- apply.c --- */
 struct applied {

@@ -31,6 +31,7 @@ struct reload {
 		struct kept *next;
 	} * kept;
 	bool leave_held; /* what waits is not this run's business; else it answers it anew */
+	struct reload_more *more; /* NULL: a plain reload */
 };
 
 static int keep_lost_groups(struct reload *reload, struct person_change *change)
@@ -109,7 +110,10 @@ static int reload_ready(struct changer *changer, struct run *run UNUSED, void *c
 	struct reload *reload = context;
 	char hex[65];
 
-	if (setup_digest(&reload->setup->setup, reload->now_s, hex, err) < 0 ||
+	if (reload->more && reload->more->on_ready(changer, reload->more->context, err) < 0)
+		return -1;
+	if (registry_store(changer->store, reload->setup->setup.registry, err) < 0 ||
+	    setup_digest(&reload->setup->setup, reload->now_s, hex, err) < 0 ||
 	    store_meta_set(changer->store, "decision-digest", hex, err) < 0)
 		return -1;
 	/* Whoever signs in from here on must not get back what a batch has taken away. */
@@ -121,7 +125,8 @@ static int registry_job(struct changer *changer, struct job *job, struct err *er
 {
 	struct reload *reload = job->context;
 
-	if (registry_store(changer->store, reload->setup->setup.registry, err) < 0)
+	/* Groups that go, go with READY: until then rules of the setup before name them. */
+	if (registry_store_new(changer->store, reload->setup->setup.registry, err) < 0)
 		return -1;
 	return names_store(changer->store, &reload->setup->setup, err);
 }
@@ -165,31 +170,80 @@ static int carry_out_reload(struct reload *reload, struct err *err)
 	return result;
 }
 
+/* --- the plan's id --- */
+
+static int digest_person(void *context, const struct person_change *change, struct err *err)
+{
+	return held_digests_add(context, change, err);
+}
+
+/* Over all that changes, held or not, and why. */
+static int name_plan(struct reload *reload, struct reload_more *more, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
+	struct held_digests digests = { 0 };
+	struct hash256 id;
+	char changes[65];
+	int result = -1;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for a plan's name");
+	if (draft_flush(&reload->run.draft, err) == 0)
+		result = draft_each(&reload->run.draft, arena, digest_person, &digests, err);
+	if (result == 0) {
+		held_digests_id(&digests, changes);
+		id = digest256_pair(changes, sizeof(changes), more->reason, more->reason_size);
+		hash256_hex(&id, more->id);
+		more->people = (int64_t)digests.count;
+	}
+	free(digests.items);
+	return result;
+}
+
+static int compare_plan(struct reload *reload, struct err *err)
+{
+	struct reload_more *more = reload->more;
+
+	if (!more)
+		return 0;
+	if (name_plan(reload, more, err) < 0)
+		return -1;
+	if (!more->plan || strcmp(more->plan, more->id) == 0)
+		return 0;
+	return err_refuse(err, ERR_CONFLICT, "plan-superseded",
+			  "what would change is not what the preview showed; look at it again");
+}
+
+static int plan_reload(struct reload *reload, struct arena *texts, struct err *err)
+{
+	bool dry_run = reload->run.draft.dry_run;
+
+	/* Numbers of new groups first: they may be in use from READY on, and are never reused. */
+	if (!dry_run && writer_bulk(reload->changer, registry_job, reload, err) < 0)
+		return -1;
+	if (held_users_load(reload->store, NULL, true, texts, &reload->held, err) < 0 ||
+	    reload_everybody(reload, err) < 0 || compare_plan(reload, err) < 0)
+		return -1;
+	return dry_run ? run_carry_out(&reload->run, err) : carry_out_reload(reload, err);
+}
+
 static int reload_with_bulk(struct changer *changer, struct setup *setup, const struct actor *actor,
-			    struct run_report *report, struct err *err)
+			    struct reload_more *more, struct run_report *report, struct err *err)
 {
 	AUTO(arena) struct arena *texts = arena_create((size_t)4 << 30);
-	struct reload reload = { .cause = "rules" };
+	struct reload reload = { .cause = "rules", .more = more };
 	int result = -1;
 
 	if (!texts)
 		return err_set(err, ERR_MEMORY, "no memory for a reload");
 	if (open_reload(&reload, changer, setup, err) == 0) {
-		run_init(&reload.run, changer, reload.setup, reload.store, "rules", actor, false,
-			 reload.now_s, report);
+		run_init(&reload.run, changer, reload.setup, reload.store, "rules", actor,
+			 more && more->dry_run, reload.now_s, report);
 		reload.run.supersede_all = true;
 		reload.run.draft.waiting = &reload.held;
 		reload.run.on_ready = reload_ready;
 		reload.run.context = &reload;
-		/* Numbers of new groups first: they may be in use from READY on, and are never reused. */
-		result = writer_bulk(changer, registry_job, &reload, err);
-		if (result == 0)
-			result =
-				held_users_load(reload.store, NULL, true, texts, &reload.held, err);
-		if (result == 0)
-			result = reload_everybody(&reload, err);
-		if (result == 0)
-			result = carry_out_reload(&reload, err);
+		result = plan_reload(&reload, texts, err);
 		run_finish(&reload.run);
 	}
 	close_reload(&reload);
@@ -202,9 +256,10 @@ static void start_report(struct run_report *report, int64_t now_s)
 	report->started_s = now_s;
 }
 
-int changer_reload(struct changer *changer, struct setup *setup, const struct actor *actor,
-		   struct run_report *ret_report, struct err *err)
+int reload_with(struct changer *changer, struct setup *setup, const struct actor *actor,
+		struct reload_more *more, struct run_report *ret_report, struct err *err)
 {
+	bool dry_run = more && more->dry_run;
 	struct run_report report;
 	int64_t begun_us = clock_monotonic_us();
 	int result;
@@ -213,15 +268,23 @@ int changer_reload(struct changer *changer, struct setup *setup, const struct ac
 	if (!report.arena)
 		return err_set(err, ERR_MEMORY, "no memory for the report");
 	start_report(&report, change_now_s());
+	report.dry_run = dry_run;
 	report_watch(&report, ret_report);
-	if (changer_bulk_begin(changer, err) < 0) {
+	if (!dry_run && changer_bulk_begin(changer, err) < 0) {
 		run_report_finish(&report);
 		return -1;
 	}
-	result = reload_with_bulk(changer, setup, actor, &report, err);
-	changer_bulk_end(changer);
+	result = reload_with_bulk(changer, setup, actor, more, &report, err);
+	if (!dry_run)
+		changer_bulk_end(changer);
 	report.duration_ms = (clock_monotonic_us() - begun_us) / 1000;
 	return report_give(&report, result, ret_report);
+}
+
+int changer_reload(struct changer *changer, struct setup *setup, const struct actor *actor,
+		   struct run_report *ret_report, struct err *err)
+{
+	return reload_with(changer, setup, actor, NULL, ret_report, err);
 }
 
 /* --- releasing a rule whose group vanished --- */

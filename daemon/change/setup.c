@@ -330,7 +330,19 @@ struct live_setup *live_setup_create(struct setup *origin, struct store *store, 
 
 /* --- registry --- */
 
-int registry_store(struct store *store, const struct group_registry *registry, struct err *err)
+static int store_new_group(struct store *store, const struct group *group, struct arena *arena,
+			   struct err *err)
+{
+	struct group_registry_row row = { .id = group->id, .name = group->name, .members = -1 };
+
+	if (store_group_put(store, &row, err) < 0)
+		return -1;
+	return group->source[0] ? since_note(store, group->source, arena, err) : 0;
+}
+
+/* Numbers of new groups, and with `prune` the end of those that no rule names. */
+static int store_registry(struct store *store, const struct group_registry *registry, bool prune,
+			  struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(ARENA_MAX);
 	struct group_registry_row *rows;
@@ -341,27 +353,33 @@ int registry_store(struct store *store, const struct group_registry *registry, s
 		return err_set(err, ERR_MEMORY, "no memory for the group registry");
 	if (store_groups_load(store, arena, &rows, &count, &next, err) < 0)
 		return -1;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; prune && i < count; i++)
 		if (!group_registry_get(registry, rows[i].id) &&
 		    store_group_remove(store, rows[i].id, err) < 0)
 			return -1;
 	for (size_t i = 0; i < group_registry_count(registry); i++) {
 		const struct group *group = group_registry_at(registry, i);
-		struct group_registry_row row = { .id = group->id,
-						  .name = group->name,
-						  .members = -1 };
 
 		while (at < count && rows[at].id < group->id)
 			at++;
 		if (at < count && rows[at].id == group->id)
 			continue;
-		if (store_group_put(store, &row, err) < 0 ||
-		    (group->source[0] && since_note(store, group->source, arena, err) < 0))
+		if (store_new_group(store, group, arena, err) < 0)
 			return -1;
 	}
 	if (group_registry_next_id(registry) > next)
 		return store_group_next_id_set(store, group_registry_next_id(registry), err);
 	return 0;
+}
+
+int registry_store(struct store *store, const struct group_registry *registry, struct err *err)
+{
+	return store_registry(store, registry, true, err);
+}
+
+int registry_store_new(struct store *store, const struct group_registry *registry, struct err *err)
+{
+	return store_registry(store, registry, false, err);
 }
 
 static uint64_t expired_rules(const struct ruleset *rules, int64_t now_s)

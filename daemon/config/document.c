@@ -477,3 +477,111 @@ struct document *document_load_files(const struct document_file *files, size_t c
 	take_include(&roots[0], document->arena, &key, &include);
 	return document_complete(document, roots, !complete, list);
 }
+
+/* ---------------------------------------------------------------- appending */
+
+unsigned document_own_files(const struct document *document)
+{
+	return document->file_count - document->appended;
+}
+
+bool document_texts(const struct document *document, struct arena *arena,
+		    struct document_file **ret_files, size_t *ret_count)
+{
+	unsigned count = document_own_files(document);
+	struct document_file *files = arena_alloc_array(arena, count + (size_t)1, sizeof(*files));
+
+	if (!files)
+		return false;
+	for (unsigned i = 0; i < count; i++)
+		files[i] = (struct document_file){ .path = document->files[i]->path,
+						   .text = document->files[i]->text,
+						   .size = document->files[i]->size };
+	*ret_files = files;
+	*ret_count = count;
+	return true;
+}
+
+/* The pair of the root with this key, or a new one with nothing in it. NULL: out of memory. */
+static struct node *root_pair(struct document *document, const struct node *key)
+{
+	struct node *root = &document->root;
+	size_t count = root->count;
+	struct node *items;
+
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(root->items[2 * i].text, key->text) == 0)
+			return (struct node *)(uintptr_t)&root->items[2 * i];
+	items = arena_alloc_array(document->arena, 2 * count + 2, sizeof(*items));
+	if (!items)
+		return NULL;
+	if (count > 0)
+		memcpy(items, root->items, 2 * count * sizeof(*items));
+	items[2 * count] = *key;
+	items[2 * count + 1] = (struct node){ .type = NODE_NULL, .at = key->at };
+	root->items = items;
+	root->count++;
+	return &items[2 * count];
+}
+
+static int append_list(struct document *document, const struct node *key, const struct node *list)
+{
+	struct node *pair = root_pair(document, key);
+	struct node *value = pair ? &pair[1] : NULL, *items;
+	size_t before;
+
+	if (!value)
+		return -1;
+	if (value->type == NODE_NULL) {
+		*value = *list;
+		return 0;
+	}
+	if (value->type != NODE_SEQUENCE || list->count == 0)
+		return 0;
+	before = value->count;
+	items = arena_alloc_array(document->arena, before + list->count, sizeof(*items));
+	if (!items)
+		return -1;
+	if (before > 0)
+		memcpy(items, value->items, before * sizeof(*items));
+	memcpy(&items[before], list->items, list->count * sizeof(*items));
+	value->items = items;
+	value->count += list->count;
+	return 0;
+}
+
+static int append_text(struct document *document, const struct document_file *text,
+		       struct diagnostics *list)
+{
+	const struct source_file *file;
+	struct node root;
+
+	if (document->appended == DOCUMENT_APPENDED_MAX ||
+	    text->size > DOCUMENT_BYTES_MAX - document->bytes)
+		return -1;
+	document->bytes += text->size;
+	file = document_add_file(document, text->path, text->text, text->size);
+	if (!file)
+		return -1;
+	document->appended++;
+	root = document_parse(document, file, list);
+	for (uint32_t i = 0; i < root.count; i++)
+		if (root.items[2 * (size_t)i + 1].type == NODE_SEQUENCE &&
+		    append_list(document, &root.items[2 * (size_t)i],
+				&root.items[2 * (size_t)i + 1]) < 0)
+			return -1;
+	return 0;
+}
+
+int document_append(struct document *document, const struct document_file *files, size_t count,
+		    struct diagnostics *list)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (append_text(document, &files[i], list) == 0)
+			continue;
+		report_no_memory(list);
+		document->root.incomplete = true;
+		return -1;
+	}
+	return 0;
+}

@@ -52,8 +52,9 @@ struct source_file {
 
 struct document {
 	struct arena *arena;
-	struct source_file *files[DOCUMENT_FILES_MAX];
+	struct source_file *files[DOCUMENT_FILES_MAX + DOCUMENT_APPENDED_MAX];
 	unsigned file_count;
+	unsigned appended; /* the last so many of them */
 	size_t bytes; /* of all files */
 	size_t nodes;
 	struct node root; /* always a mapping */

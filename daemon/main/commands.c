@@ -16,19 +16,28 @@
 #include "configuration.h"
 #include "files.h"
 
+#define DEFINITIONS_MAX_BYTES (512u * 1024 * 1024)
 #define REFERENCE_MAX_BYTES (4u * 1024 * 1024)
 
 int command_check(const char *config_path)
 {
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
 	AUTO(document) struct document *document = NULL;
+	AUTO(arena) struct arena *arena = arena_create(DEFINITIONS_MAX_BYTES);
+	struct definition_list *definitions;
 	struct configuration *config;
+	struct err err = { 0 };
 
-	if (!list) {
+	if (!list || !arena) {
 		fprintf(stderr, "rolebridged: out of memory\n");
 		return 1;
 	}
-	config = configuration_load(config_path, NULL, 0, NULL, list, &document);
+	/* What the store adds is checked with it where it can be read. */
+	if (configuration_definitions(config_path, arena, &definitions, &err) < 0)
+		fprintf(stderr,
+			"rolebridged: checked with the shipped profiles and roles alone: %s\n",
+			err.text);
+	config = configuration_load(config_path, NULL, 0, NULL, definitions, list, &document);
 	if (config)
 		configuration_check_files(config, list);
 	diagnostics_print(list, config ? config->document : document, stderr);

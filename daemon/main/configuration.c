@@ -191,10 +191,52 @@ static void fill_setup(struct configuration *config)
 	setup->references = 1;
 }
 
-/* All steps after reading the files. -1: findings say why. */
-static int configuration_build(struct configuration *config, struct diagnostics *list)
+/* The shipped ones, which depend on what the files enable: these are looked at alone first. */
+static int take_seeds(struct configuration *config)
 {
+	AUTO(diagnostics) struct diagnostics *unheard = diagnostics_create();
+	struct settings *settings = arena_alloc(config->arena, sizeof(*settings));
+	struct err err;
+
+	if (!unheard || !settings)
+		return -1;
+	options_parse(&settings_table, config->document, config->arena, settings, unheard);
+	return seeds_list(&settings->catalogue, config->arena, &config->definitions, &err);
+}
+
+static int copy_definitions(struct configuration *config, const struct definition_list *from)
+{
+	struct placed_definition *items =
+		arena_alloc_array(config->arena, from->count + 1, sizeof(*items));
+
+	for (size_t i = 0; items && i < from->count; i++) {
+		items[i] = from->items[i];
+		items[i].kind = arena_strdup(config->arena, from->items[i].kind);
+		items[i].name = arena_strdup(config->arena, from->items[i].name);
+		items[i].body = arena_strdup(config->arena, from->items[i].body);
+	}
+	config->definitions = (struct definition_list){ items, from->count };
+	return arena_failed(config->arena) ? -1 : 0;
+}
+
+static int take_definitions(struct configuration *config, const struct definition_list *from,
+			    struct diagnostics *list)
+{
+	if ((from ? copy_definitions(config, from) : take_seeds(config)) < 0)
+		return out_of_memory(list);
+	return definitions_append(&config->definitions, config->document, config->arena, list);
+}
+
+/* All steps after reading the files. -1: findings say why. */
+static int configuration_build(struct configuration *config,
+			       const struct definition_list *definitions, struct diagnostics *list)
+{
+	if (take_definitions(config, definitions, list) < 0)
+		return -1;
 	options_parse(&settings_table, config->document, config->arena, &config->settings, list);
+	if (definitions_settle(&config->definitions, config->document, &config->settings.catalogue,
+			       list) < 0)
+		return -1;
 	settings_check(&config->settings, list);
 	if (list_sources(config, list) < 0)
 		return -1;
@@ -214,6 +256,7 @@ static int configuration_build(struct configuration *config, struct diagnostics 
 
 struct configuration *configuration_load(const char *path, const struct document_file *files,
 					 size_t file_count, const struct group_registry *registry,
+					 const struct definition_list *definitions,
 					 struct diagnostics *list, struct document **ret_document)
 {
 	struct configuration *config = calloc(1, sizeof(*config));
@@ -227,7 +270,7 @@ struct configuration *configuration_load(const char *path, const struct document
 	}
 	config->document =
 		files ? document_load_files(files, file_count, list) : document_load(path, list);
-	if (config->document && configuration_build(config, list) == 0)
+	if (config->document && configuration_build(config, definitions, list) == 0)
 		return config;
 	if (ret_document) {
 		*ret_document = config->document;
@@ -235,6 +278,41 @@ struct configuration *configuration_load(const char *path, const struct document
 	}
 	configuration_destroy(config);
 	return NULL;
+}
+
+/* Of a configuration that may hold any number of errors: "" when it does not say. */
+static const char *named_store(const char *path, struct arena *arena)
+{
+	AUTO(diagnostics) struct diagnostics *unheard = diagnostics_create();
+	AUTO(document) struct document *document = unheard ? document_load(path, unheard) : NULL;
+	struct settings *settings = arena_alloc(arena, sizeof(*settings));
+
+	if (!document || !settings)
+		return "";
+	options_parse(&settings_table, document, arena, settings, unheard);
+	return text_or_empty(&settings->store);
+}
+
+int configuration_definitions(const char *path, struct arena *arena,
+			      struct definition_list **ret_definitions, struct err *err)
+{
+	const char *store = named_store(path, arena);
+	struct definition_list *list = arena_alloc(arena, sizeof(*list));
+	struct definition *rows;
+	bool seeded;
+	size_t count;
+
+	*ret_definitions = NULL;
+	if (!list)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (definitions_read(store, arena, &rows, &count, &seeded, err) < 0)
+		return -1;
+	if (!seeded)
+		return 0;
+	if (definitions_of_rows(rows, count, arena, list, err) < 0)
+		return -1;
+	*ret_definitions = list;
+	return 0;
 }
 
 /* Does this group belong to what the source can deliver, and under which name? */

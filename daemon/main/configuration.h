@@ -10,6 +10,7 @@
 
 #include <rolebridge/change/changer.h>
 
+#include "definitions.h"
 #include "settings.h"
 
 struct configuration {
@@ -23,17 +24,27 @@ struct configuration {
 	struct group_states states; /* as known when it was read; change/ keeps the live ones */
 	const bool *needed;	    /* per schema id: attributes that rules or links read */
 	size_t tests_run;
+	struct definition_list definitions; /* of the store, or the shipped ones */
 };
 
 /*
  * Read, check, compile, run the rule tests. registry: group numbers known so far (copied; NULL:
- * none). files NULL: read from path and the disk. All findings go to list.
+ * none). files NULL: read from path and the disk. definitions: what the store defines (copied); NULL: the
+ * shipped ones, as at the first start. All findings go to list.
  * *ret_document (may be NULL) gets the document for printing findings, owned by the caller, only when NULL is returned.
  * Returns a configuration with one reference (setup_release its setup), or NULL when anything was wrong.
  */
 struct configuration *configuration_load(const char *path, const struct document_file *files,
 					 size_t file_count, const struct group_registry *registry,
+					 const struct definition_list *definitions,
 					 struct diagnostics *list, struct document **ret_document);
+
+/*
+ * What the store that a configuration names defines, before it is read for good. *ret_definitions NULL: nothing
+ * yet, the shipped ones will be put there. On failure too the shipped ones stand for them.
+ */
+int configuration_definitions(const char *path, struct arena *arena,
+			      struct definition_list **ret_definitions, struct err *err);
 
 static inline struct configuration *configuration_of(struct setup *setup)
 {

@@ -31,6 +31,7 @@
 #include <rolebridge/http/server.h>
 
 #include "configuration.h"
+#include "define.h"
 #include "follow.h"
 #include "mailer.h"
 #include "schedule.h"
@@ -39,6 +40,7 @@
 
 #define DRAIN_MS 10000
 #define REGISTRY_MAX_BYTES (64u * 1024 * 1024)
+#define DEFINITIONS_MAX_BYTES (512u * 1024 * 1024)
 #define PERSON_MAX_BYTES (64u * 1024 * 1024)
 
 struct service {
@@ -102,13 +104,17 @@ static struct configuration *load_first(const char *path, struct err *err)
 {
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
 	AUTO(document) struct document *document = NULL;
+	AUTO(arena) struct arena *arena = arena_create(DEFINITIONS_MAX_BYTES);
+	struct definition_list *definitions;
 	struct configuration *config;
 
-	if (!list) {
+	if (!list || !arena) {
 		err_set(err, ERR_MEMORY, "out of memory");
 		return NULL;
 	}
-	config = configuration_load(path, NULL, 0, NULL, list, &document);
+	if (configuration_definitions(path, arena, &definitions, err) < 0)
+		return NULL;
+	config = configuration_load(path, NULL, 0, NULL, definitions, list, &document);
 	if (config)
 		return config;
 	report_findings(list, document);
@@ -128,25 +134,48 @@ static int lock_store(const char *store_path, int *ret_fd, struct err *err)
 	return file_lock(strbuf_text(&path), ret_fd, err);
 }
 
+/* What the store defines; the first time, what we ship is put there. */
+static int load_definitions(struct store *store, const struct definition_list *seeds,
+			    struct arena *arena, struct definition_list *ret_list, struct err *err)
+{
+	struct definition *rows;
+	bool seeded;
+	size_t count;
+
+	if (store_begin(store, err) < 0)
+		return -1;
+	if (definitions_seeded(store, arena, &seeded, err) < 0 ||
+	    (!seeded && definitions_seed(store, seeds, clock_now_s(), err) < 0) ||
+	    store_definitions_load(store, arena, &rows, &count, err) < 0 ||
+	    store_commit(store, err) < 0) {
+		store_rollback(store);
+		return -1;
+	}
+	return definitions_of_rows(rows, count, arena, ret_list, err);
+}
+
 static struct configuration *load_with_groups(const char *path, int *ret_lock_fd, struct err *err)
 {
 	struct group_registry *registry = group_registry_create();
 	struct configuration *first = load_first(path, err), *config = NULL;
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
+	AUTO(arena) struct arena *arena = arena_create(DEFINITIONS_MAX_BYTES);
+	struct definition_list definitions;
 	struct store *store = NULL;
 
 	if (!first)
 		goto out;
-	if (!registry || !list) {
+	if (!registry || !list || !arena) {
 		err_set(err, ERR_MEMORY, "out of memory");
 		goto out;
 	}
 	if (lock_store(first->settings.store.text, ret_lock_fd, err) < 0)
 		goto out;
 	store = store_open(first->settings.store.text, STORE_WRITE, err);
-	if (!store || load_known_groups(store, registry, err) < 0)
+	if (!store || load_known_groups(store, registry, err) < 0 ||
+	    load_definitions(store, &first->definitions, arena, &definitions, err) < 0)
 		goto out;
-	config = configuration_load(path, NULL, 0, registry, list, NULL);
+	config = configuration_load(path, NULL, 0, registry, &definitions, list, NULL);
 	if (config && strcmp(config->settings.store.text, first->settings.store.text) != 0) {
 		/* The lock is on the other store. */
 		setup_release(&config->setup);
@@ -336,20 +365,37 @@ static int sync_person(struct service *service, struct configuration *running,
 	return 0;
 }
 
+/* As it is now; the store that is open counts, whatever files say. */
+static int present_definitions(struct service *service, struct arena *arena,
+			       struct definition_list *ret_list, struct err *err)
+{
+	struct definition *rows;
+	bool seeded;
+	size_t count;
+
+	if (definitions_read(changer_store_path(service->changer), arena, &rows, &count, &seeded,
+			     err) < 0)
+		return -1;
+	return definitions_of_rows(rows, count, arena, ret_list, err);
+}
+
 static int load_files(struct service *service, const struct document_file *files, size_t count,
 		      struct run *run, struct configuration **ret_config, struct err *err)
 {
+	AUTO(arena) struct arena *arena = arena_create(DEFINITIONS_MAX_BYTES);
+	struct definition_list definitions;
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
 	AUTO(document) struct document *document = NULL;
 	AUTO(strbuf) struct strbuf findings = STRBUF(4 * 1024 * 1024);
-	struct setup *setup = changer_setup(service->changer);
+	struct setup *setup;
 
-	if (!list) {
-		setup_release(setup);
+	if (!list || !arena)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	}
-	*ret_config = configuration_load(service->config_path, files, count, setup->registry, list,
-					 &document);
+	if (present_definitions(service, arena, &definitions, err) < 0)
+		return -1;
+	setup = changer_setup(service->changer);
+	*ret_config = configuration_load(service->config_path, files, count, setup->registry,
+					 &definitions, list, &document);
 	setup_release(setup);
 	diagnostics_json(list, *ret_config ? (*ret_config)->document : document, &findings);
 	if (!strbuf_failed(&findings))
@@ -405,6 +451,15 @@ static void configure_decisions(struct service *service, struct configuration *c
 		log_error("reload.decisions", F_ERR(&err));
 }
 
+/* What follows a new setup, whether files or definitions made it. */
+static void follow_configuration(struct service *service, struct configuration *config)
+{
+	website_configure(service->website, config);
+	configure_decisions(service, config);
+	follow_configure(service->follow, config);
+	schedule_reload(service->schedule);
+}
+
 static int reload_locked(struct service *service, struct run *run, const struct actor *actor,
 			 struct err *err)
 {
@@ -421,12 +476,9 @@ static int reload_locked(struct service *service, struct run *run, const struct 
 	result = changer_reload(service->changer, &config->setup, actor, &report, err);
 	if (result == 0) {
 		log_set_level((enum log_level)config->settings.log_level);
-		website_configure(service->website, config);
-		configure_decisions(service, config);
 		source_log_run("rules", &report);
 		result = run_add_report(run, "rules", &report, err);
-		follow_configure(service->follow, config);
-		schedule_reload(service->schedule);
+		follow_configuration(service, config);
 	}
 	run_report_finish(&report);
 	setup_release(&config->setup);
@@ -451,17 +503,40 @@ static int port_reload(void *context, struct run *run, const struct actor *actor
 	return result;
 }
 
+static int port_define(void *context, const struct define_request *request,
+		       const struct actor *actor, struct define_result *ret_result, struct err *err)
+{
+	struct service *service = context;
+	struct configuration *config;
+	int result;
+
+	pthread_mutex_lock(&service->reload_lock);
+	result = define_carry_out(service->changer, service->config_path, request, actor,
+				  ret_result, &config, err);
+	if (config) {
+		follow_configuration(service, config);
+		setup_release(&config->setup);
+	}
+	pthread_mutex_unlock(&service->reload_lock);
+	return result;
+}
+
 static int port_check(void *context, const struct document_file *files, size_t count,
 		      struct strbuf *findings, struct err *err)
 {
 	struct service *service = context;
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
 	AUTO(document) struct document *document = NULL;
+	AUTO(arena) struct arena *arena = arena_create(DEFINITIONS_MAX_BYTES);
+	struct definition_list definitions;
 	struct configuration *config;
 
-	if (!list)
+	if (!list || !arena)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	config = configuration_load(service->config_path, files, count, NULL, list, &document);
+	if (present_definitions(service, arena, &definitions, err) < 0)
+		return -1;
+	config = configuration_load(service->config_path, files, count, NULL, &definitions, list,
+				    &document);
 	diagnostics_json(list, config ? config->document : document, findings);
 	if (!config)
 		return err_refuse(err, ERR_INVALID, "invalid-config",
@@ -591,6 +666,7 @@ static int open_control(struct service *service, const struct settings *settings
 			   .sync = port_sync,
 			   .reload = port_reload,
 			   .check = port_check,
+			   .define = port_define,
 			   .status = port_status,
 			   .source_status = port_source_status,
 			   .config_path = port_config_path },

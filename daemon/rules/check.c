@@ -49,8 +49,9 @@ static bool name_set_has(const struct name_set *set, const char *name)
 	return hash_table_get(set->table, fingerprint128(name, strlen(name)), NULL);
 }
 
-static void check_declared(const struct name_set *set, const char *code, const char *problem,
-			   const struct located *name, struct diagnostics *list)
+static void check_declared_as(enum severity severity, const struct name_set *set, const char *code,
+			      const char *problem, const struct located *name,
+			      struct diagnostics *list)
 {
 	const char *nearest;
 	char hint[256];
@@ -59,8 +60,14 @@ static void check_declared(const struct name_set *set, const char *code, const c
 		return;
 	nearest = text_nearest(name->text, set->names, set->count);
 	snprintf(hint, sizeof(hint), "Did you mean '%.128s'?", nearest ? nearest : "");
-	diagnostics_add(list, SEVERITY_ERROR, code, name->at, nearest ? hint : NULL, "%s '%s'%s",
+	diagnostics_add(list, severity, code, name->at, nearest ? hint : NULL, "%s '%s'%s",
 			set->noun, name->text, problem);
+}
+
+static void check_declared(const struct name_set *set, const char *code, const char *problem,
+			   const struct located *name, struct diagnostics *list)
+{
+	check_declared_as(SEVERITY_ERROR, set, code, problem, name, list);
 }
 
 static void check_name(struct name_set *set, const struct located *name, struct diagnostics *list)
@@ -121,6 +128,7 @@ static void check_roles(struct catalogue *known, const struct struct_list *roles
 	for (size_t i = 0; i < roles->count; i++) {
 		const struct role_settings *role = &items[i];
 		const char *name = role->name.text ? role->name.text : "";
+		enum severity labels = role->lenient ? SEVERITY_WARNING : SEVERITY_ERROR;
 
 		check_name(&known->roles, &role->name, list);
 		check_permissions(&role->permissions, list);
@@ -131,11 +139,11 @@ static void check_roles(struct catalogue *known, const struct struct_list *roles
 			diagnostics_add(list, SEVERITY_ERROR, "segment-required", role->at, NULL,
 					"role '%s' needs at least one segment", name);
 		for (size_t k = 0; k < role->classifications.count; k++)
-			check_declared(&known->classifications, "unknown-classification",
-				       " is not allowed", &role->classifications.items[k], list);
+			check_declared_as(labels, &known->classifications, "unknown-classification",
+					  " is not allowed", &role->classifications.items[k], list);
 		for (size_t k = 0; k < role->segments.count; k++)
-			check_declared(&known->segments, "segment-not-enabled", " is not enabled",
-				       &role->segments.items[k], list);
+			check_declared_as(labels, &known->segments, "segment-not-enabled",
+					  " is not enabled", &role->segments.items[k], list);
 	}
 }
 

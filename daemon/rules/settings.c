@@ -262,6 +262,7 @@ static const struct option catalogue_options[] = {
 	{ .name = "segments",
 	  .type = OPTION_STRINGS,
 	  .offset = OPTION_FIELD(struct catalogue_settings, segments),
+	  .default_text = "[All customers]",
 	  .help = "Segments that are enabled; roles may carry only these." },
 	{ .name = "local_groups",
 	  .type = OPTION_STRINGS,

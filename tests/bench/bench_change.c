@@ -401,7 +401,7 @@ int main(int argc, char **argv)
 	}
 	file.text = make_rules(rules);
 	file.size = strlen(file.text);
-	config = configuration_load("bench.yaml", &file, 1, NULL, list, NULL);
+	config = configuration_load("bench.yaml", &file, 1, NULL, NULL, list, NULL);
 	if (!config || !mkdtemp(folder)) {
 		diagnostics_print(list, NULL, stderr);
 		return 1;

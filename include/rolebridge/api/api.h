@@ -26,6 +26,42 @@ struct sync_request {
 	size_t file_count; /* 0: the configuration in force */
 };
 
+/* One change of what administrators define. */
+enum definition_verb {
+	DEFINITION_CREATE,
+	DEFINITION_REPLACE,
+	DEFINITION_DELETE,
+	DEFINITION_DRAFT,    /* a rule beside the one in force, if any */
+	DEFINITION_DISCARD,  /* the draft of a rule */
+	DEFINITION_ACTIVATE, /* the draft takes the place of what is in force */
+	DEFINITION_PLACE,    /* a rule's place among those of the store: `position` */
+};
+struct definition_change {
+	enum definition_verb verb;
+	const char *kind, *name;
+	const char *body; /* one line of JSON, name included; of CREATE, REPLACE, DRAFT */
+	int64_t version;  /* that the caller saw; 0: whichever */
+	int64_t position;
+};
+/* All or nothing. */
+struct define_request {
+	const struct definition_change *changes;
+	size_t count;
+	bool dry_run;
+	const char *plan;    /* of the preview, which must come out again; NULL */
+	struct arena *arena; /* for texts of the outcome */
+};
+struct define_result {
+	int64_t people;	  /* whom it concerns */
+	const char *plan; /* NULL: nobody's grants depend on it */
+	/* Warnings about what was changed: JSON objects with commas between. */
+	struct strbuf *warnings;
+	/* With an error: which definition it is about, and which field of it; NULL. */
+	const char *about, *field;
+	bool evaluated; /* report is filled; run_report_finish it in any case */
+	struct run_report report;
+};
+
 /*
  * Filled by main. All functions may be called from any thread; sync and reload block until they
  * are done and run inside a run's thread.
@@ -52,6 +88,13 @@ struct ports {
 	void (*status)(void *context, struct json *json);
 	/* Members of one source's status object: "running", "next", … */
 	void (*source_status)(void *context, const char *source, struct json *json);
+	/*
+	 * Change definitions of the store: the configuration with them must load, and is put in force. ERR_CONFLICT
+	 * "managed-by-config", "name-taken", "in-use", "stale-version" …; ERR_INVALID with the code of the finding,
+	 * and field, when it does not load.
+	 */
+	int (*define)(void *context, const struct define_request *request,
+		      const struct actor *actor, struct define_result *ret_result, struct err *err);
 	/* Append the path of configuration file number n of the setup in force; false: unknown. */
 	bool (*config_path)(void *context, unsigned file, struct strbuf *out);
 };

@@ -89,6 +89,19 @@ struct document_file {
 struct document *document_load(const char *path, struct diagnostics *list);
 struct document *document_load_files(const struct document_file *files, size_t count,
 				     struct diagnostics *list);
+/*
+ * Put texts made elsewhere (definitions of the store) behind the files: lists at the top level continue those of the
+ * files. A key whose value in the files is no list stays as it is there. They count against no limit of
+ * numbers of files, and have no `include`. -1: out of memory, or DOCUMENT_APPENDED_MAX; said in list.
+ */
+#define DOCUMENT_APPENDED_MAX 64
+int document_append(struct document *document, const struct document_file *files, size_t count,
+		    struct diagnostics *list);
+/* How many files there are without the appended ones: those have higher numbers. */
+unsigned document_own_files(const struct document *document);
+/* Their paths and texts, as read; borrowed. false: out of memory. */
+bool document_texts(const struct document *document, struct arena *arena,
+		    struct document_file **ret_files, size_t *ret_count);
 void document_destroy(struct document *document);
 /* As it was given, or found by an include; NULL when there is none. */
 const char *document_file_path(const struct document *document, unsigned file);

@@ -22,6 +22,8 @@ struct role_settings {
 	struct located_list classifications; /* at least one */
 	struct located_list segments;	     /* at least one */
 	struct located_list permissions;
+	/* Of the store, and unchanged: labels that are not enabled any more are warned of, not refused. */
+	bool lenient;
 };
 
 struct persona_settings {
@@ -69,7 +71,15 @@ struct catalogue_settings {
 	struct located_list segments; /* enabled ones */
 	struct located_list
 		local_groups; /* slugs of local groups rules may grant; empty: any slug */
+	/* Files of this number and above hold what the store defines; 0: nothing does. Set by main. */
+	unsigned store_file;
 };
+/* Is what stands there defined in the store, not in a file? */
+static inline bool catalogue_is_stored(const struct catalogue_settings *catalogue,
+				       struct position at)
+{
+	return catalogue->store_file != 0 && at.file >= catalogue->store_file;
+}
 
 /* Rows named profiles, roles, personas, rules, tests, classifications, segments, local_groups at the root. */
 extern const struct option_table catalogue_table;

@@ -1,0 +1,31 @@
+/* What the handlers of definitions share: bodies as they come, and the answer to a change. */
+#ifndef API_DEFINITIONS_H
+#define API_DEFINITIONS_H
+
+#include <rolebridge/store/definition.h>
+
+#include "internal.h"
+#include "reader.h"
+
+/* Fields of the body as JSON, in the order of the table; what was not given is left out. */
+void fields_write(struct json *json, const struct field *fields, size_t count, const void *body);
+
+/* Asks main; fills error_field. Finish the result's report in any case. */
+int definitions_change(struct http_request *request, const struct definition_change *changes,
+		       size_t count, bool dry_run, const char *plan,
+		       struct define_result *ret_result, struct err *err);
+
+/* Members of the answer that every change has: dry_run, people, plan, warnings, report. */
+void show_define_members(struct json *json, const struct define_result *result, bool dry_run);
+
+/* `dry_run` of the query. */
+int query_dry_run(struct http_request *request, bool *ret_dry_run, struct err *err);
+
+/* ETag of a version. */
+void etag_set(struct http_request *request, struct http_response *response, int64_t version);
+
+/* Members that say where a definition stands, by whom and since when. row NULL: in a file. */
+void show_origin_members(const struct reading_view *view, struct json *json, struct position at,
+			 const struct definition *row);
+
+#endif

@@ -1,0 +1,504 @@
+/*
+ * Definitions: who may change them, what stands against it, and the change itself.
+ *
+ * Enters: rows to be written, the setup that comes of them. Leaves: rows, one audit row each, the setup
+ * in force, people evaluated anew where decisions may differ. Refused: what is above the actor's
+ * permissions, versions that are not the present ones, the end of what is in use, an administrators' profile that could not
+ * undo the change. Fails: store, memory; nothing of it stays then.
+ *
+ * Everything is asked twice: before anything is planned, so that most refusals cost nothing, and again inside
+ * of the transaction that writes.
+ */
+#include <rolebridge/change/define.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/util.h>
+#include <rolebridge/change/authority.h>
+#include <rolebridge/rules/permission.h>
+
+#include "internal.h"
+
+#define DETAIL_MAX ((size_t)2 * 1024 * 1024)
+#define HOLDERS_COUNTED 10000
+
+struct defining {
+	const struct define_order *order;
+	const struct actor *actor;
+	const struct live_setup *before; /* in force */
+	int64_t now_s;
+};
+
+/* ---------------------------------------------------------------- lookups */
+
+static bool kind_of(const char *kind, enum grant_kind *ret_kind)
+{
+	static const enum grant_kind kinds[] = { GRANT_PROFILE, GRANT_ROLE, GRANT_PERSONA };
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (strcmp(grant_kind_name(kinds[i]), kind) == 0) {
+			*ret_kind = kinds[i];
+			return true;
+		}
+	return false;
+}
+
+static const struct located_list *permissions_of(const struct catalogue_settings *catalogue,
+						 enum grant_kind kind, const char *name)
+{
+	const struct profile_settings *profiles = catalogue->profiles.items;
+	const struct role_settings *roles = catalogue->roles.items;
+
+	for (size_t i = 0; kind == GRANT_PROFILE && i < catalogue->profiles.count; i++)
+		if (profiles[i].name.text && strcmp(profiles[i].name.text, name) == 0)
+			return &profiles[i].permissions;
+	for (size_t i = 0; kind == GRANT_ROLE && i < catalogue->roles.count; i++)
+		if (roles[i].name.text && strcmp(roles[i].name.text, name) == 0)
+			return &roles[i].permissions;
+	return NULL;
+}
+
+static size_t count_grants(const struct rule_grant *grants, size_t count, enum grant_kind kind,
+			   const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (grants[i].kind == kind && strcmp(grants[i].name, name) == 0)
+			return 1;
+	return 0;
+}
+
+size_t definition_uses(const struct setup *setup, const char *kind, const char *name)
+{
+	const struct decision_setup *decision = &setup->decision;
+	enum grant_kind grant;
+	size_t uses = 0;
+
+	if (!kind_of(kind, &grant))
+		return 0;
+	for (size_t i = 0; i < ruleset_count(decision->rules); i++) {
+		const struct rule *rule = ruleset_rule(decision->rules, i);
+
+		uses += count_grants(rule->grants, rule->grant_count, grant, name) ||
+			count_grants(rule->denies, rule->deny_count, grant, name);
+	}
+	if (grant != GRANT_PROFILE)
+		return uses;
+	uses += strcmp(name, decision->default_profile) == 0;
+	uses += strcmp(name, decision->administrator_profile) == 0;
+	return uses;
+}
+
+/* ------------------------------------------------------------ the ceiling */
+
+static int require_permissions(const struct authority *authority, const struct located_list *list,
+			       struct arena *arena, struct err *err)
+{
+	const char **texts = arena_alloc_array(arena, list->count + 1, sizeof(*texts));
+
+	if (!texts)
+		return err_set(err, ERR_MEMORY, "no memory to compare permissions");
+	for (size_t i = 0; i < list->count; i++)
+		texts[i] = list->items[i].text;
+	return authority_require_covers(authority, texts, list->count, err);
+}
+
+static int require_bundle(const struct authority *authority, const struct setup *setup,
+			  enum grant_kind kind, const char *name, struct arena *arena,
+			  struct err *err)
+{
+	const struct located_list *list =
+		setup->catalogue ? permissions_of(setup->catalogue, kind, name) : NULL;
+
+	return list ? require_permissions(authority, list, arena, err) : 0;
+}
+
+static int require_grants(const struct authority *authority, const struct setup *setup,
+			  const struct rule_grant *grants, size_t count, struct arena *arena,
+			  struct err *err)
+{
+	for (size_t i = 0; i < count; i++)
+		if (authority_require_grant(authority, setup, grants[i].kind, grants[i].name, arena,
+					    err) < 0)
+			return -1;
+	return 0;
+}
+
+/* What it gives, and what it keeps from everybody: both are done to people in the actor's name. */
+static int require_rule(const struct authority *authority, const struct setup *setup,
+			const char *id, struct arena *arena, struct err *err)
+{
+	const struct rule *rule = ruleset_find(setup->decision.rules, id);
+
+	if (!rule)
+		return 0;
+	if (require_grants(authority, setup, rule->grants, rule->grant_count, arena, err) < 0)
+		return -1;
+	return require_grants(authority, setup, rule->denies, rule->deny_count, arena, err);
+}
+
+static int refuse_above(struct err *err)
+{
+	return err_refuse(err, ERR_DENIED, "not-allowed", "only an administrator may change this");
+}
+
+/* Before and after lie within what the actor may do. */
+static int check_ceiling(const struct defining *defining, const struct authority *authority,
+			 const struct definition_write *write, struct arena *arena, struct err *err)
+{
+	const struct setup *setups[] = { &defining->before->setup, defining->order->setup };
+	enum grant_kind kind;
+
+	for (size_t i = 0; i < ARRAY_LEN(setups); i++) {
+		const struct setup *setup = setups[i];
+
+		if (strcmp(write->kind, "rule") == 0) {
+			if (require_rule(authority, setup, write->name, arena, err) < 0)
+				return -1;
+			continue;
+		}
+		if (!kind_of(write->kind, &kind))
+			continue;
+		if (kind == GRANT_PROFILE && !authority->unlimited &&
+		    !authority->is_administrator &&
+		    strcmp(write->name, setup->decision.administrator_profile) == 0)
+			return refuse_above(err);
+		if (require_bundle(authority, setup, kind, write->name, arena, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* --------------------------------------------------- what stands against it */
+
+/* Whoever is left with the administrators' profile must be able to undo what was done to it. */
+static const char *const administration[] = { "users:*@all", "profiles:*@all", "roles:*@all",
+					      "rules:*@all" };
+
+static bool is_covered(const struct located_list *held, const char *asked)
+{
+	for (size_t i = 0; i < held->count; i++)
+		if (permission_covers(held->items[i].text, asked))
+			return true;
+	return false;
+}
+
+static int check_administration(const struct defining *defining,
+				const struct definition_write *write, struct err *err)
+{
+	const struct setup *setup = defining->order->setup;
+	const char *profile = setup->decision.administrator_profile;
+	const struct located_list *list;
+
+	if (strcmp(write->kind, "profile") != 0 || strcmp(write->name, profile) != 0)
+		return 0;
+	list = setup->catalogue ? permissions_of(setup->catalogue, GRANT_PROFILE, profile) : NULL;
+	/* No list at all is everything. */
+	for (size_t i = 0; list && list->count > 0 && i < ARRAY_LEN(administration); i++)
+		if (!is_covered(list, administration[i]))
+			return err_refuse(err, ERR_CONFLICT, "last-administrator",
+					  "profile '%s' must keep %s: nobody could administer "
+					  "without it",
+					  profile, administration[i]);
+	return 0;
+}
+
+static int count_holders(struct store *store, enum grant_kind kind, const char *name,
+			 struct arena *arena, size_t *ret_count, struct err *err)
+{
+	struct user_query query = {
+		.active = -1, .grant_kind = kind, .grant_name = name, .limit = HOLDERS_COUNTED
+	};
+	struct user *users;
+
+	return store_user_list(store, &query, arena, &users, ret_count, err);
+}
+
+/* A row that a file's definition hides is in use by nobody. */
+static bool is_in_force(const struct setup *setup, enum grant_kind kind, const char *name)
+{
+	const struct catalogue_settings *catalogue = setup->catalogue;
+	const struct persona_settings *personas = catalogue ? catalogue->personas.items : NULL;
+
+	if (!catalogue)
+		return false;
+	for (size_t i = 0; kind == GRANT_PERSONA && i < catalogue->personas.count; i++)
+		if (personas[i].name.text && strcmp(personas[i].name.text, name) == 0)
+			return true;
+	return permissions_of(catalogue, kind, name) != NULL;
+}
+
+static int check_unused(const struct defining *defining, struct store *store,
+			const struct definition_write *write, struct arena *arena, struct err *err)
+{
+	enum grant_kind kind;
+	size_t holders, uses;
+
+	if (write->body || write->draft || !kind_of(write->kind, &kind) ||
+	    is_in_force(defining->order->setup, kind, write->name))
+		return 0;
+	uses = definition_uses(defining->order->setup, write->kind, write->name);
+	if (count_holders(store, kind, write->name, arena, &holders, err) < 0)
+		return -1;
+	if (holders == 0 && uses == 0)
+		return 0;
+	return err_refuse(err, ERR_CONFLICT, "in-use",
+			  "%s '%s' is held by %zu%s people and named by %zu rules or policies",
+			  write->kind, write->name, holders,
+			  holders == HOLDERS_COUNTED ? " or more" : "", uses);
+}
+
+static int check_version(struct store *store, const struct definition_write *write,
+			 struct arena *arena, struct definition *ret_row, bool *ret_found,
+			 struct err *err)
+{
+	int found = store_definition_get(store, write->kind, write->name, write->draft, arena,
+					 ret_row, err);
+
+	if (found < 0)
+		return -1;
+	*ret_found = found;
+	if (found && write->version == DEFINITION_NEW)
+		return err_refuse(err, ERR_CONFLICT, "name-taken", "there is a %s '%s' already",
+				  write->kind, write->name);
+	if (!found && write->version >= DEFINITION_PRESENT)
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no %s '%s'",
+				  write->kind, write->name);
+	if (found && write->version > 0 && write->version != ret_row->version)
+		return err_refuse(err, ERR_CONFLICT, "stale-version",
+				  "%s '%s' was changed meanwhile and has version %lld", write->kind,
+				  write->name, (long long)ret_row->version);
+	return 0;
+}
+
+static int check_all(const struct defining *defining, struct store *store, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(PLAN_BYTES_MAX);
+	struct authority authority;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory to check definitions");
+	if (authority_of_actor(store, &defining->before->setup, defining->actor, defining->now_s,
+			       arena, &authority, err) < 0)
+		return -1;
+	for (size_t i = 0; i < defining->order->count; i++) {
+		const struct definition_write *write = &defining->order->writes[i];
+		struct definition row;
+		bool found;
+
+		if (check_version(store, write, arena, &row, &found, err) < 0 ||
+		    check_ceiling(defining, &authority, write, arena, err) < 0 ||
+		    check_administration(defining, write, err) < 0 ||
+		    check_unused(defining, store, write, arena, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static int audit_one(struct changer *changer, const struct defining *defining,
+		     const struct definition_write *write, const char *before, struct err *err)
+{
+	AUTO(strbuf) struct strbuf detail = STRBUF(DETAIL_MAX);
+	AUTO(strbuf) struct strbuf object = STRBUF(256);
+	struct json json = JSON(&detail);
+
+	json_object(&json);
+	if (before)
+		json_raw(&json, "before", before);
+	else
+		json_null(&json, "before");
+	if (write->body)
+		json_raw(&json, "after", write->body);
+	else
+		json_null(&json, "after");
+	json_end(&json);
+	strbuf_printf(&object, "%s:%s", write->kind, write->name);
+	if (strbuf_failed(&detail) || strbuf_failed(&object))
+		return err_set(err, ERR_MEMORY, "no memory for an audit row");
+	return audit_write(changer->store, defining->now_s, defining->actor, write->action,
+			   strbuf_text(&object), strbuf_text(&detail), err);
+}
+
+static int write_one(struct changer *changer, const struct defining *defining,
+		     const struct definition_write *write, struct arena *arena, struct err *err)
+{
+	struct definition row = { 0 }, next = { .kind = write->kind,
+						.name = write->name,
+						.draft = write->draft,
+						.position = write->position,
+						.organization = "default",
+						.body = write->body,
+						.created_s = defining->now_s,
+						.updated_s = defining->now_s,
+						.actor = defining->actor->name };
+	bool found;
+
+	if (check_version(changer->store, write, arena, &row, &found, err) < 0)
+		return -1;
+	if (write->body ? store_definition_put(changer->store, &next, err) < 0
+			: found && store_definition_delete(changer->store, write->kind, write->name,
+							   write->draft, err) < 0)
+		return -1;
+	change_step("definition");
+	return write->action ? audit_one(changer, defining, write, found ? row.body : NULL, err)
+			     : 0;
+}
+
+/* Inside the transaction. */
+static int write_all(struct changer *changer, void *context, struct err *err)
+{
+	const struct defining *defining = context;
+	AUTO(arena) struct arena *arena = arena_create(PLAN_BYTES_MAX);
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory to store definitions");
+	if (check_all(defining, changer->store, err) < 0)
+		return -1;
+	for (size_t i = 0; i < defining->order->count; i++)
+		if (write_one(changer, defining, &defining->order->writes[i], arena, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int write_job(struct changer *changer, struct job *job, struct err *err)
+{
+	return write_all(changer, job->context, err);
+}
+
+/* ---------------------------------------------------------------- the road */
+
+/* Nobody's decision can differ: the new setup takes the place of the other at once. */
+static int put_in_force(struct changer *changer, struct defining *defining, struct store *read,
+			struct err *err)
+{
+	struct live_setup *live = live_setup_create(defining->order->setup, read, err);
+
+	if (!live)
+		return -1;
+	if (writer_request(changer, write_job, defining, err) < 0) {
+		setup_release(&live->setup);
+		return -1;
+	}
+	changer_put_setup(changer, live);
+	return 0;
+}
+
+static int define_quietly(struct changer *changer, struct defining *defining, struct store *read,
+			  struct err *err)
+{
+	int result;
+
+	if (defining->order->dry_run)
+		return 0;
+	if (defining->order->kept)
+		return writer_request(changer, write_job, defining, err);
+	if (changer_bulk_begin(changer, err) < 0)
+		return -1;
+	result = put_in_force(changer, defining, read, err);
+	changer_bulk_end(changer);
+	return result;
+}
+
+static int same_decisions(const struct defining *defining, bool *ret_same, struct err *err)
+{
+	char before[65], after[65];
+
+	if (setup_digest(&defining->before->setup, defining->now_s, before, err) < 0 ||
+	    setup_digest(defining->order->setup, defining->now_s, after, err) < 0)
+		return -1;
+	*ret_same = strcmp(before, after) == 0;
+	return 0;
+}
+
+static int count_people(const struct defining *defining, struct store *read, int64_t *ret_people,
+			struct err *err)
+{
+	int64_t people = 0, holders;
+	enum grant_kind kind;
+
+	for (size_t i = 0; i < defining->order->count; i++) {
+		const struct definition_write *write = &defining->order->writes[i];
+
+		if (!kind_of(write->kind, &kind))
+			continue;
+		if (store_grant_holders(read, kind, write->name, &holders, err) < 0)
+			return -1;
+		people += holders;
+	}
+	*ret_people = people;
+	return 0;
+}
+
+/* The same changes for another reason are another plan. */
+static void describe(const struct define_order *order, struct strbuf *out)
+{
+	for (size_t i = 0; i < order->count; i++) {
+		put_text(out, order->writes[i].kind);
+		put_text(out, order->writes[i].name);
+		put_text(out, order->writes[i].body ? order->writes[i].body : "");
+		put_i64(out, order->writes[i].position);
+	}
+}
+
+static int define_loudly(struct changer *changer, struct defining *defining,
+			 struct define_outcome *outcome, struct run_report *ret_report,
+			 struct err *err)
+{
+	AUTO(strbuf) struct strbuf reason = STRBUF(PLAN_BYTES_MAX);
+	struct reload_more more = { .dry_run = defining->order->dry_run,
+				    .plan = defining->order->plan,
+				    .on_ready = write_all,
+				    .context = defining };
+
+	describe(defining->order, &reason);
+	if (strbuf_failed(&reason))
+		return err_set(err, ERR_MEMORY, "no memory for a plan");
+	more.reason = reason.data;
+	more.reason_size = reason.size;
+	if (reload_with(changer, defining->order->setup, defining->actor, &more, ret_report, err) <
+	    0)
+		return -1;
+	memcpy(outcome->plan, more.id, sizeof(outcome->plan));
+	outcome->people += more.people;
+	return 0;
+}
+
+static int define_as_checked(struct changer *changer, struct defining *defining,
+			     struct define_outcome *ret_outcome, struct run_report *ret_report,
+			     struct err *err)
+{
+	AUTO(store) struct store *read = store_open(changer->path, STORE_READ, err);
+	struct define_outcome outcome = { 0 };
+	bool same = false;
+	int result;
+
+	if (!read || check_all(defining, read, err) < 0 ||
+	    count_people(defining, read, &outcome.people, err) < 0 ||
+	    same_decisions(defining, &same, err) < 0)
+		return -1;
+	/* A plan that was asked for is compared, also where it is empty. */
+	if ((same && !defining->order->plan) ||
+	    (defining->order->kept && !defining->order->dry_run))
+		result = define_quietly(changer, defining, read, err);
+	else
+		result = define_loudly(changer, defining, &outcome, ret_report, err);
+	if (result == 0)
+		*ret_outcome = outcome;
+	return result;
+}
+
+int change_define(struct changer *changer, const struct actor *actor,
+		  const struct define_order *order, struct define_outcome *ret_outcome,
+		  struct run_report *ret_report, struct err *err)
+{
+	struct defining defining = { .order = order,
+				     .actor = actor,
+				     .before = changer_live_setup(changer, NULL),
+				     .now_s = change_now_s() };
+	int result = define_as_checked(changer, &defining, ret_outcome, ret_report, err);
+
+	setup_release((struct setup *)(uintptr_t)&defining.before->setup);
+	return result;
+}

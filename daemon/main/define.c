@@ -1,0 +1,535 @@
+/*
+ * Changes of definitions: the rows as they would be, the configuration that comes of them, what it says.
+ *
+ * Enters: a list of changes, all or none. Leaves: the new configuration in force, or the first finding as
+ * an error with a stable code and the field it is about. Fails: refusals of change/, store, memory.
+ *
+ * The files are taken as they were read when they were put in force: what somebody is
+ * editing there waits for a reload.
+ */
+#include "define.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/util.h>
+#include <rolebridge/change/define.h>
+
+#define DEFINE_MAX_BYTES (512u * 1024 * 1024)
+
+struct defining {
+	struct changer *changer;
+	const struct define_request *request;
+	struct configuration *running;
+	struct arena *arena;
+	struct definition *rows; /* as they would be: room for each change */
+	size_t count;
+	bool *changing; /* per row */
+	struct definition_write *writes;
+	size_t write_count;
+	bool kept; /* drafts alone */
+};
+
+/* -------------------------------------------------------------- what files say */
+
+static bool names_item(const struct struct_list *list, size_t size, size_t offset, const char *name,
+		       struct position *ret_at)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *item = (const char *)list->items + i * size;
+		const struct located *text = (const void *)(item + offset);
+
+		if (text->text && strcmp(text->text, name) == 0) {
+			*ret_at = *(const struct position *)(const void *)item;
+			return true;
+		}
+	}
+	return false;
+}
+
+#define NAMES(list, type, member) \
+	names_item(&catalogue->list, sizeof(struct type##_settings), \
+		   offsetof(struct type##_settings, member), name, &at)
+
+static bool is_of_file(const struct defining *defining, const char *kind, const char *name)
+{
+	const struct catalogue_settings *catalogue = &defining->running->settings.catalogue;
+	struct position at = { 0 };
+	bool found = (strcmp(kind, "profile") == 0 && NAMES(profiles, profile, name)) ||
+		     (strcmp(kind, "role") == 0 && NAMES(roles, role, name)) ||
+		     (strcmp(kind, "persona") == 0 && NAMES(personas, persona, name)) ||
+		     (strcmp(kind, "rule") == 0 && NAMES(rules, rule, id));
+
+	return found && !catalogue_is_stored(catalogue, at);
+}
+
+static int refuse_of_file(const struct defining *defining, const struct definition_change *change,
+			  struct err *err)
+{
+	if (!is_of_file(defining, change->kind, change->name))
+		return 0;
+	return err_refuse(err, ERR_CONFLICT, "managed-by-config",
+			  "%s '%s' is declared in the configuration's files", change->kind,
+			  change->name);
+}
+
+/* ------------------------------------------------------------------- the rows */
+
+static struct definition *find_row(const struct defining *defining, const char *kind,
+				   const char *name, bool draft)
+{
+	for (size_t i = 0; i < defining->count; i++)
+		if (defining->rows[i].body && defining->rows[i].draft == draft &&
+		    strcmp(defining->rows[i].kind, kind) == 0 &&
+		    strcmp(defining->rows[i].name, name) == 0)
+			return &defining->rows[i];
+	return NULL;
+}
+
+static int64_t last_position(const struct defining *defining, const char *kind)
+{
+	int64_t last = 0;
+
+	for (size_t i = 0; i < defining->count; i++)
+		if (strcmp(defining->rows[i].kind, kind) == 0 && defining->rows[i].position > last)
+			last = defining->rows[i].position;
+	return last;
+}
+
+static const char *const action_words[] = {
+	[DEFINITION_CREATE] = "create",	  [DEFINITION_REPLACE] = "update",
+	[DEFINITION_DELETE] = "delete",	  [DEFINITION_DRAFT] = "draft",
+	[DEFINITION_DISCARD] = "discard", [DEFINITION_ACTIVATE] = "activate",
+	[DEFINITION_PLACE] = "place",
+};
+
+static struct definition_write *add_write(struct defining *defining,
+					  const struct definition_change *change, bool draft)
+{
+	struct definition_write *write = &defining->writes[defining->write_count++];
+
+	*write = (struct definition_write){
+		.kind = change->kind,
+		.name = change->name,
+		.draft = draft,
+		.version = change->version,
+		.action = arena_printf(defining->arena, "%s.%s", change->kind,
+				       action_words[change->verb]),
+	};
+	return write;
+}
+
+static int absent(const struct definition_change *change, bool draft, struct err *err)
+{
+	return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no %s%s '%s'",
+			  draft ? "draft of " : "", change->kind, change->name);
+}
+
+/* A row of this name becomes this; `row` NULL: a new one. */
+static struct definition *set_row(struct defining *defining, struct definition *row,
+				  const struct definition_change *change, bool draft,
+				  const char *body)
+{
+	if (!row) {
+		row = &defining->rows[defining->count];
+		*row = (struct definition){ .kind = change->kind,
+					    .name = change->name,
+					    .draft = draft };
+		if (strcmp(change->kind, "rule") == 0)
+			row->position = last_position(defining, change->kind) + 1;
+		defining->count++;
+	}
+	row->body = body;
+	defining->changing[row - defining->rows] = true;
+	return row;
+}
+
+static int apply_put(struct defining *defining, const struct definition_change *change,
+		     struct err *err)
+{
+	struct definition *row = find_row(defining, change->kind, change->name, false);
+	struct definition_write *write;
+
+	if (refuse_of_file(defining, change, err) < 0)
+		return -1;
+	if (change->verb == DEFINITION_REPLACE && !row)
+		return absent(change, false, err);
+	if (change->verb == DEFINITION_CREATE && row)
+		return err_refuse(err, ERR_CONFLICT, "name-taken", "there is a %s '%s' already",
+				  change->kind, change->name);
+	row = set_row(defining, row, change, false, change->body);
+	write = add_write(defining, change, false);
+	write->body = row->body;
+	write->position = row->position;
+	if (change->verb == DEFINITION_CREATE)
+		write->version = DEFINITION_NEW;
+	return 0;
+}
+
+/* What stands for it in the trial is as if it were in force. */
+static int apply_draft(struct defining *defining, const struct definition_change *change,
+		       struct err *err)
+{
+	struct definition *draft = find_row(defining, change->kind, change->name, true);
+	struct definition *row = find_row(defining, change->kind, change->name, false);
+	struct definition_write *write;
+
+	if (refuse_of_file(defining, change, err) < 0)
+		return -1;
+	write = add_write(defining, change, true);
+	write->body = change->body;
+	write->version = change->version > 0 ? change->version : DEFINITION_MAYBE;
+	write->position = draft ? draft->position
+			  : row ? row->position
+				: last_position(defining, change->kind) + 1;
+	set_row(defining, row, change, false, change->body);
+	return 0;
+}
+
+static int apply_delete(struct defining *defining, const struct definition_change *change,
+			struct err *err)
+{
+	bool draft = change->verb == DEFINITION_DISCARD;
+	struct definition *row = find_row(defining, change->kind, change->name, draft);
+
+	if (!row && !draft && refuse_of_file(defining, change, err) < 0)
+		return -1;
+	if (!row)
+		return absent(change, draft, err);
+	add_write(defining, change, draft);
+	row->body = NULL;
+	return 0;
+}
+
+static int apply_activate(struct defining *defining, const struct definition_change *change,
+			  struct err *err)
+{
+	struct definition *draft = find_row(defining, change->kind, change->name, true);
+	struct definition *row = find_row(defining, change->kind, change->name, false);
+	struct definition_write *write;
+	const char *body;
+
+	if (refuse_of_file(defining, change, err) < 0)
+		return -1;
+	if (!draft)
+		return absent(change, true, err);
+	body = draft->body;
+	draft->body = NULL;
+	write = add_write(defining, change, true);
+	write->action = NULL; /* one row says it */
+	row = set_row(defining, row, change, false, body);
+	write = add_write(defining, change, false);
+	write->version = DEFINITION_MAYBE;
+	write->body = body;
+	write->position = row->position;
+	return 0;
+}
+
+static int apply_place(struct defining *defining, const struct definition_change *change,
+		       struct err *err)
+{
+	struct definition *row = find_row(defining, change->kind, change->name, false);
+	struct definition_write *write;
+
+	if (refuse_of_file(defining, change, err) < 0)
+		return -1;
+	if (!row)
+		return absent(change, false, err);
+	row->position = change->position;
+	write = add_write(defining, change, false);
+	write->body = row->body;
+	write->position = change->position;
+	return 0;
+}
+
+static int apply_change(struct defining *defining, const struct definition_change *change,
+			struct err *err)
+{
+	switch (change->verb) {
+	case DEFINITION_CREATE:
+	case DEFINITION_REPLACE: return apply_put(defining, change, err);
+	case DEFINITION_DELETE:
+	case DEFINITION_DISCARD: return apply_delete(defining, change, err);
+	case DEFINITION_DRAFT: return apply_draft(defining, change, err);
+	case DEFINITION_ACTIVATE: return apply_activate(defining, change, err);
+	case DEFINITION_PLACE: return apply_place(defining, change, err);
+	}
+	return err_set(err, ERR_INTERNAL, "odd change of a definition");
+}
+
+static int load_rows(struct defining *defining, struct err *err)
+{
+	AUTO(store)
+	struct store *store = store_open(changer_store_path(defining->changer), STORE_READ, err);
+	size_t changes = defining->request->count;
+	struct definition *rows;
+	size_t count;
+
+	if (!store || store_definitions_load(store, defining->arena, &rows, &count, err) < 0)
+		return -1;
+	defining->rows = arena_alloc_array(defining->arena, count + 2 * changes + 1, sizeof(*rows));
+	defining->changing = arena_alloc_array(defining->arena, count + 2 * changes + 1,
+					       sizeof(*defining->changing));
+	defining->writes =
+		arena_alloc_array(defining->arena, 2 * changes + 1, sizeof(*defining->writes));
+	if (!defining->rows || !defining->changing || !defining->writes)
+		return err_set(err, ERR_MEMORY, "no memory for definitions");
+	memcpy(defining->rows, rows, count * sizeof(*rows));
+	defining->count = count;
+	return 0;
+}
+
+static int compare_place(const void *left, const void *right)
+{
+	const struct definition *const *a = left, *const *b = right;
+	int order = strcmp((*a)->kind, (*b)->kind);
+
+	if (order)
+		return order;
+	if ((*a)->position != (*b)->position)
+		return (*a)->position < (*b)->position ? -1 : 1;
+	return strcmp((*a)->name, (*b)->name);
+}
+
+/* Those in force, in order. */
+static int list_rows(const struct defining *defining, struct definition_list *ret_list,
+		     struct err *err)
+{
+	const struct definition **order =
+		arena_alloc_array(defining->arena, defining->count + 1, sizeof(*order));
+	struct definition_list list = { .items = arena_alloc_array(defining->arena,
+								   defining->count + 1,
+								   sizeof(*list.items)) };
+
+	if (!order || !list.items)
+		return err_set(err, ERR_MEMORY, "no memory for definitions");
+	for (size_t i = 0; i < defining->count; i++)
+		if (defining->rows[i].body && !defining->rows[i].draft)
+			order[list.count++] = &defining->rows[i];
+	qsort(order, list.count, sizeof(struct definition *), compare_place);
+	for (size_t i = 0; i < list.count; i++)
+		list.items[i] = (struct placed_definition){
+			.kind = order[i]->kind,
+			.name = order[i]->name,
+			.body = order[i]->body,
+			.changing = defining->changing[order[i] - defining->rows],
+		};
+	*ret_list = list;
+	return 0;
+}
+
+/* ----------------------------------------------------------------- findings */
+
+/* Findings about a definition as a whole are about one of its fields all the same. */
+static const struct {
+	const char *code, *field;
+} whole[] = {
+	{ "classification-required", "classifications" },
+	{ "segment-required", "segments" },
+	{ "rule-without-condition", "when" },
+};
+
+static const char *field_of(const struct defining *defining, const struct diagnostic *finding,
+			    const struct placed_definition *definition)
+{
+	for (size_t i = 0; i < ARRAY_LEN(whole); i++)
+		if (strcmp(finding->code, whole[i].code) == 0)
+			return whole[i].field;
+	return definition_field(definition, finding->at, defining->request->arena);
+}
+
+static const struct diagnostic *worst_finding(const struct definition_list *list,
+					      const struct diagnostics *findings)
+{
+	const struct diagnostic *worst = NULL;
+
+	for (size_t i = 0; i < diagnostics_count(findings); i++) {
+		const struct diagnostic *finding = diagnostics_get(findings, i);
+		const struct placed_definition *about = definitions_at(list, finding->at);
+
+		if (finding->severity != SEVERITY_ERROR)
+			continue;
+		if (about && about->changing)
+			return finding;
+		worst = worst ? worst : finding;
+	}
+	return worst;
+}
+
+/* The configuration with the changes does not load: why, in words of the API. */
+static int refuse_finding(const struct defining *defining, const struct definition_list *list,
+			  const struct diagnostics *findings, struct define_result *result,
+			  struct err *err)
+{
+	const struct diagnostic *finding = worst_finding(list, findings);
+	const struct placed_definition *about = finding ? definitions_at(list, finding->at) : NULL;
+
+	if (!finding || strcmp(finding->code, "out-of-memory") == 0)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (about && about->changing) {
+		result->field = field_of(defining, finding, about);
+		result->about = arena_strdup(defining->request->arena, about->name);
+		return err_refuse(err, ERR_INVALID, finding->code, "%s", finding->message);
+	}
+	if (strcmp(finding->code, "rule-test-failed") == 0)
+		return err_refuse(err, ERR_INVALID, "rule-test-failed", "%s", finding->message);
+	if (about)
+		return err_refuse(err, ERR_INVALID, "invalid-config", "%s '%s': %s", about->kind,
+				  about->name, finding->message);
+	return err_refuse(err, ERR_INVALID, "invalid-config", "%s", finding->message);
+}
+
+static bool is_about_changes(const struct defining *defining, const struct diagnostic *finding,
+			     const struct definition_list *list)
+{
+	const struct placed_definition *about = definitions_at(list, finding->at);
+
+	if (about && about->changing)
+		return true;
+	return strcmp(finding->code, "persona-proliferation") == 0 &&
+	       defining->request->count > 0 &&
+	       strcmp(defining->request->changes[0].kind, "persona") == 0;
+}
+
+static void write_warnings(const struct defining *defining, const struct definition_list *list,
+			   const struct diagnostics *findings, struct strbuf *out)
+{
+	for (size_t i = 0; i < diagnostics_count(findings); i++) {
+		const struct diagnostic *finding = diagnostics_get(findings, i);
+		struct json json = JSON(out);
+
+		if (finding->severity != SEVERITY_WARNING ||
+		    !is_about_changes(defining, finding, list))
+			continue;
+		if (out->size > 0)
+			strbuf_putc(out, ',');
+		json_object(&json);
+		json_string(&json, "code", finding->code);
+		json_string(&json, "message", finding->message);
+		json_string(&json, "hint", finding->hint ? finding->hint : "");
+		json_end(&json);
+	}
+}
+
+/* ------------------------------------------------------------------ the road */
+
+static int try_configuration(struct defining *defining, const char *config_path,
+			     struct define_result *result, struct configuration **ret_config,
+			     struct err *err)
+{
+	AUTO(diagnostics) struct diagnostics *findings = diagnostics_create();
+	AUTO(document) struct document *document = NULL;
+	struct definition_list list;
+	struct configuration *config;
+	struct document_file *files;
+	size_t file_count;
+
+	if (!findings ||
+	    !document_texts(defining->running->document, defining->arena, &files, &file_count))
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (list_rows(defining, &list, err) < 0)
+		return -1;
+	config = configuration_load(config_path, files, file_count, defining->running->registry,
+				    &list, findings, &document);
+	if (!config) {
+		definitions_place(&list, defining->running->document);
+		return refuse_finding(defining, &list, findings, result, err);
+	}
+	write_warnings(defining, &config->definitions, findings, result->warnings);
+	*ret_config = config;
+	return 0;
+}
+
+static int check_uses(const struct defining *defining, struct err *err)
+{
+	for (size_t i = 0; i < defining->request->count; i++) {
+		const struct definition_change *change = &defining->request->changes[i];
+		size_t uses;
+
+		if (change->verb != DEFINITION_DELETE ||
+		    is_of_file(defining, change->kind, change->name))
+			continue;
+		uses = definition_uses(&defining->running->setup, change->kind, change->name);
+		if (uses > 0)
+			return err_refuse(err, ERR_CONFLICT, "in-use",
+					  "%s '%s' is named by %zu rules or policies", change->kind,
+					  change->name, uses);
+	}
+	return 0;
+}
+
+static int carry_out(struct defining *defining, const struct actor *actor,
+		     struct configuration *config, struct define_result *result, struct err *err)
+{
+	const struct define_order order = { .setup = &config->setup,
+					    .kept = defining->kept,
+					    .dry_run = defining->request->dry_run,
+					    .writes = defining->writes,
+					    .count = defining->write_count,
+					    .plan = defining->request->plan };
+	struct define_outcome outcome = { 0 };
+
+	if (change_define(defining->changer, actor, &order, &outcome, &result->report, err) < 0)
+		return -1;
+	result->people = outcome.people;
+	result->evaluated = outcome.plan[0] != '\0';
+	result->plan = NULL;
+	if (!result->evaluated)
+		return 0;
+	result->plan = arena_strdup(defining->request->arena, outcome.plan);
+	return result->plan ? 0 : err_set(err, ERR_MEMORY, "out of memory");
+}
+
+static int define_all(struct defining *defining, const char *config_path, const struct actor *actor,
+		      struct define_result *result, struct configuration **ret_config,
+		      struct err *err)
+{
+	struct configuration *config = NULL;
+
+	if (load_rows(defining, err) < 0)
+		return -1;
+	defining->kept = true;
+	for (size_t i = 0; i < defining->request->count; i++) {
+		const struct definition_change *change = &defining->request->changes[i];
+
+		defining->kept = defining->kept && (change->verb == DEFINITION_DRAFT ||
+						    change->verb == DEFINITION_DISCARD);
+		if (apply_change(defining, change, err) < 0)
+			return -1;
+	}
+	if (arena_failed(defining->arena))
+		return err_set(err, ERR_MEMORY, "no memory for definitions");
+	if (check_uses(defining, err) < 0 ||
+	    try_configuration(defining, config_path, result, &config, err) < 0)
+		return -1;
+	if (carry_out(defining, actor, config, result, err) < 0) {
+		setup_release(&config->setup);
+		return -1;
+	}
+	if (defining->kept || defining->request->dry_run) {
+		setup_release(&config->setup);
+		config = NULL;
+	}
+	*ret_config = config;
+	return 0;
+}
+
+int define_carry_out(struct changer *changer, const char *config_path,
+		     const struct define_request *request, const struct actor *actor,
+		     struct define_result *ret_result, struct configuration **ret_config,
+		     struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(DEFINE_MAX_BYTES);
+	struct setup *setup = changer_setup(changer);
+	struct defining defining = { .changer = changer,
+				     .request = request,
+				     .running = configuration_of(setup),
+				     .arena = arena };
+	int result;
+
+	*ret_config = NULL;
+	result = arena ? define_all(&defining, config_path, actor, ret_result, ret_config, err)
+		       : err_set(err, ERR_MEMORY, "out of memory");
+	setup_release(setup);
+	return result;
+}

@@ -1,0 +1,54 @@
+/*
+ * Changes of what administrators define: profiles, roles, personas, rules.
+ *
+ * main builds the configuration as it would be and finds out whether it loads; here it is asked who may
+ * do it, whether anything stands against it, and rows, audit and setup change together: in the transaction that
+ * makes the plan READY where somebody is evaluated anew, else in one of their own.
+ */
+#ifndef ROLEBRIDGE_CHANGE_DEFINE_H
+#define ROLEBRIDGE_CHANGE_DEFINE_H
+
+#include <rolebridge/change/sync.h>
+#include <rolebridge/store/definition.h>
+
+/* Which version must be there. Above 0: this one, else ERR_CONFLICT "stale-version". */
+#define DEFINITION_PRESENT 0 /* whichever; ERR_NOT_FOUND */
+#define DEFINITION_NEW (-1)  /* none: ERR_CONFLICT */
+#define DEFINITION_MAYBE (-2)
+
+struct definition_write {
+	const char *kind, *name;
+	bool draft;
+	const char *body; /* NULL: it goes */
+	int64_t position;
+	int64_t version;
+	const char *action; /* of the audit row: "role.update" */
+};
+
+struct define_order {
+	struct setup *setup; /* with all of it; the one in force stays when `kept` is set */
+	bool kept;	     /* drafts alone: nobody is evaluated anew */
+	bool dry_run;
+	const struct definition_write *writes;
+	size_t count;
+	const char *
+		plan; /* must come out, else ERR_CONFLICT "plan-superseded"; NULL: whatever comes */
+};
+
+struct define_outcome {
+	int64_t people; /* who holds it, once for each definition; of rules: whose grants change */
+	char plan[65];	/* id of all that would change, and why; "" when nobody is evaluated */
+};
+
+/* How many rules, policies among them, name it. */
+size_t definition_uses(const struct setup *setup, const char *kind, const char *name);
+
+/*
+ * ERR_DENIED "not-allowed" above the ceiling; ERR_CONFLICT "in-use", "last-administrator", "stale-version",
+ * "plan-superseded". ret_report must be initialised; filled when somebody was evaluated.
+ */
+int change_define(struct changer *changer, const struct actor *actor,
+		  const struct define_order *order, struct define_outcome *ret_outcome,
+		  struct run_report *ret_report, struct err *err);
+
+#endif

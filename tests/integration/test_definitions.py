@@ -1,0 +1,426 @@
+"""What administrators define by API and command: profiles, roles, personas. Files stay the files'."""
+import concurrent.futures
+import json
+
+import jsonschema
+import pytest
+
+from bridge import Bridge
+from control import Control
+from test_control import DOCUMENT, check, whoami
+from test_web import APP, World
+
+CONFIG = """
+segments: [Banking, Retail]
+organizations: [{name: partners}]
+roles:
+  - {name: fixed, description: In the file, classifications: [Sales], segments: [Banking], permissions: ["quotes:*@own"]}
+rules:
+  - {id: sellers, when: "(departmentNumber=7)", grant: {roles: [fixed]}}
+policy: {default_profile: customer-success-manager}
+sources:
+  - {name: staff, type: csv, path: staff.csv, key: id, interval: 0,
+     attributes: [uid, mail, displayName, departmentNumber, title]}
+"""
+
+STAFF = "id,uid,mail,displayName,departmentNumber,title\n1,anna,anna@x.example,,7,Seller\n2,ben,ben@x.example,Ben,8,Clerk\n"
+
+ROLE = {"name": "sales", "description": "Sells", "classifications": ["Sales"], "segments": ["Banking"],
+        "permissions": ["quotes:*@own"]}
+PROFILE = {"name": "member", "description": "All", "permissions": ["accounts:read@all"]}
+PERSONA = {"name": "lead", "title": "Alex, the lead", "primary": True, "objectives": ["Short queues"],
+           "frustrations": ["Three tools"], "watering_holes": ["Support forum"], "technical_sophistication": "medium"}
+KINDS = {"profile": PROFILE, "role": ROLE, "persona": PERSONA}
+
+
+def plural(kind):
+    return kind + "s"
+
+
+@pytest.fixture(scope="module")
+def bridge():
+    with Bridge(CONFIG, {"staff.csv": STAFF}) as bridge:
+        bridge.ctl("users", "create", "root-user", "--profile", "administrator")
+        bridge.ctl("sync")
+        yield bridge
+
+
+class Api(Control):
+    """Answers are checked against the OpenAPI document."""
+
+    def call(self, method, path, body=None, headers=None):
+        text = None if body is None else body if isinstance(body, bytes) else json.dumps(body)
+        self.request(method, "/api/v1/" + path, text,
+                     {**({"Content-Type": "application/json"} if text else {}), **(headers or {})})
+        response = self.getresponse()
+        answer = json.loads(response.read())
+        if response.status >= 400:
+            schema = dict(DOCUMENT["components"]["schemas"]["Error"], components=DOCUMENT["components"])
+            jsonschema.Draft202012Validator(schema).validate(answer)
+        return response.status, answer, response.headers
+
+    def good(self, method, path, body=None, headers=None, status=None):
+        got, answer, _ = self.call(method, path, body, headers)
+        assert got in ([status] if status else [200, 201]), answer
+        parts = path.split("?")[0].split("/")
+        if len(parts) > 1 and parts[1] != "bulk-update":
+            parts[1] = "{name}"
+        return check(answer, "/api/v1/" + "/".join(parts), method.lower(), str(got))
+
+    def bad(self, method, path, body=None, headers=None):
+        got, answer, _ = self.call(method, path, body, headers)
+        assert 400 <= got < 500, answer
+        return got, answer["code"], answer.get("field")
+
+
+@pytest.fixture(name="api")
+def connect(bridge):
+    api = Api(bridge.folder / "control.sock")
+    yield api
+    api.close()
+
+
+def audit_rows(bridge, action):
+    return bridge.ctl("audit", "list", "--action", action, "--limit", "1000")["rows"]
+
+
+# --- what is shipped ---
+
+
+def test_shipped(api):
+    profiles = {p["name"]: p for p in api.good("GET", "profiles")["profiles"]}
+    assert set(profiles) >= {"administrator", "super-manager", "customer-success-manager", "developer"}
+    assert profiles["administrator"]["permissions"] == ["*:*@all"]
+    assert profiles["administrator"]["holders"] == 1
+    assert not [p for p in profiles["super-manager"]["permissions"] if p.startswith(("settings", "*"))]
+    assert profiles["customer-success-manager"]["permissions"] == ["accounts:*@own", "accounts:*@unassigned"]
+    roles = {r["name"]: r for r in api.good("GET", "roles")["roles"]}
+    assert set(roles) >= {"admin", "developer", "analyst", "fixed"}
+    assert all(r["origin"] == "store" and r["segments"] == ["Banking", "Retail"]
+               for n, r in roles.items() if n in ("admin", "developer", "analyst"))
+    assert "cases:read@all" in roles["developer"]["permissions"]
+    assert not [p for p in roles["developer"]["permissions"] + roles["analyst"]["permissions"]
+                if p.startswith(("metrics", "security", "permissions", "invites", "users"))]
+    assert roles["fixed"]["origin"] == "file" and roles["fixed"]["file"].endswith("rolebridge.yaml")
+    assert roles["fixed"]["line"] == 7
+
+
+def test_shipped_once():
+    with Bridge("profiles: [{name: developer, permissions: [\"own:read@all\"]}]\n") as bridge:
+        api = Api(bridge.folder / "control.sock")
+        assert api.good("GET", "profiles/developer")["permissions"] == ["own:read@all"]
+        api.good("DELETE", "roles/analyst")
+        api.good("PATCH", "roles/developer", {"description": "Changed"})
+        api.close()
+        bridge.kill()
+        bridge.start()
+        api = Api(bridge.folder / "control.sock")
+        assert api.bad("GET", "roles/analyst")[0] == 404
+        assert api.good("GET", "roles/developer")["description"] == "Changed"
+        assert api.good("GET", "roles/developer")["segments"] == ["All customers"]
+        assert len(audit_rows(bridge, "definitions.seed")) == 1
+        # What the file declared the first time was never put there.
+        bridge.write_config("profiles: []\n")
+        bridge.ctl("reload")
+        assert api.bad("GET", "profiles/developer")[0] == 404
+        api.close()
+
+
+# --- each kind, from its birth to its end ---
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_life(bridge, api, kind):
+    body = dict(KINDS[kind], name="life")
+    text = "title" if kind == "persona" else "description"
+    path = plural(kind) + "/life"
+    assert api.bad("GET", path) == (404, "not-found", None)
+    before = bridge.ctl("audit", "verify")["rows"]
+    api.good("POST", plural(kind) + "?dry_run=true", body, status=200)
+    assert api.bad("GET", path)[0] == 404 and bridge.ctl("audit", "verify")["rows"] == before
+
+    made = api.good("POST", plural(kind), body, status=201)
+    assert {k: made["definition"][k] for k in body} == body
+    assert made["definition"]["actor"] == "unix:" + whoami() and not made["dry_run"]
+    assert api.bad("POST", plural(kind), body) == (409, "name-taken", None)
+    status, shown, headers = api.call("GET", path)
+    assert status == 200 and headers["ETag"] == f'"{shown["version"]}"'
+
+    tag = headers["ETag"]
+    changed = api.good("PATCH", path, {text: "Other"}, {"If-Match": tag})["definition"]
+    assert changed[text] == "Other" and {k: changed[k] for k in body if k != text} == \
+        {k: v for k, v in body.items() if k != text}
+    assert api.bad("PATCH", path, {text: "Third"}, {"If-Match": tag}) == (412, "stale-version", None)
+    assert api.bad("PUT", path, body, {"If-Match": tag}) == (412, "stale-version", None)
+    assert api.bad("DELETE", path, None, {"If-Match": tag}) == (412, "stale-version", None)
+    assert api.bad("PUT", path, dict(body, name="other")) == (422, "invalid-request", "name")
+    assert api.good("PUT", path, body)["definition"][text] == body[text]
+
+    bridge.ctl("users", "grant", "root-user" if kind != "profile" else "ben", kind, "life")
+    assert api.good("GET", path)["holders"] == 1
+    assert api.good("PATCH", path + "?dry_run=true", {text: "Nothing"})["people"] == 1
+    assert api.good("GET", path)[text] == body[text]
+    assert api.bad("DELETE", path) == (409, "in-use", None)
+    bridge.ctl("users", "revoke", "root-user" if kind != "profile" else "ben", kind, "life")
+    assert api.good("DELETE", path)["definition"] is None
+    assert api.bad("DELETE", path) == (404, "not-found", None)
+    rows = {action: [r for r in audit_rows(bridge, f"{kind}.{action}") if r["object"] == f"{kind}:life"]
+            for action in ("create", "update", "delete")}
+    assert [len(rows[a]) for a in ("create", "update", "delete")] == [1, 2, 1]
+    assert rows["create"][0]["detail"] == {"before": None, "after": {k: v for k, v in body.items()}}
+    assert rows["delete"][0]["detail"]["after"] is None
+
+    # A version is never given twice: who saw the first one does not change the second.
+    api.good("POST", plural(kind), body)
+    assert api.bad("DELETE", path, None, {"If-Match": tag}) == (412, "stale-version", None)
+    api.good("DELETE", path)
+
+
+def test_pages(api):
+    names = [f"page-{n}" for n in range(5)]
+    for name in names:
+        api.good("POST", "roles", dict(ROLE, name=name))
+    seen, after = [], ""
+    while after is not None:
+        page = api.good("GET", "roles?limit=2" + (f"&after={after}" if after else ""))
+        seen += [r["name"] for r in page["roles"]]
+        after = page["next"]
+    assert len(seen) == len(set(seen)) and set(seen) >= {*names, "fixed", "admin"}
+    for name in names:
+        api.good("DELETE", "roles/" + name)
+
+
+# --- refusals, after which nothing is there ---
+
+ROLES_REFUSED = [
+    ("no classification", {"classifications": []}, 422, "classification-required", "classifications"),
+    ("classification left out", {"classifications": None}, 422, "classification-required", "classifications"),
+    ("no segment", {"segments": []}, 422, "segment-required", "segments"),
+    ("segment not enabled", {"segments": ["Banking", "Moon"]}, 422, "segment-not-enabled", "segments[1]"),
+    ("unknown classification", {"classifications": ["King"]}, 422, "unknown-classification", "classifications[0]"),
+    ("bad permission", {"permissions": ["a:b@all", "a:b@mine"]}, 422, "bad-permission", "permissions[1]"),
+    ("bad name", {"name": "A B"}, 422, "invalid-name", "name"),
+    ("empty name", {"name": ""}, 422, "empty-value", "name"),
+    ("name of a file's", {"name": "fixed"}, 409, "managed-by-config", None),
+    ("long name", {"name": "x" * 65}, 422, "invalid-request", "name"),
+    ("long text", {"description": "x" * 5000}, 422, "invalid-request", "description"),
+    ("control character", {"description": "a\x07"}, 422, "invalid-request", "description"),
+    ("unknown field", {"colour": "red"}, 422, "invalid-request", "colour"),
+    ("wrong type", {"permissions": "a:b@all"}, 422, "invalid-request", "permissions"),
+    ("wrong type inside", {"permissions": [7]}, 422, "invalid-request", "permissions[0]"),
+    ("no permissions", {"permissions": None}, 422, "invalid-request", "permissions"),
+    ("too many", {"segments": ["Banking"] * 200}, 422, "invalid-request", "segments"),
+]
+
+
+@pytest.mark.parametrize("change, status, code, field", [row[1:] for row in ROLES_REFUSED],
+                         ids=[row[0] for row in ROLES_REFUSED])
+def test_role_refused(bridge, api, change, status, code, field):
+    before = bridge.ctl("audit", "verify")["rows"]
+    names = [r["name"] for r in api.good("GET", "roles")["roles"]]
+    assert api.bad("POST", "roles", {k: v for k, v in {**ROLE, **change}.items() if v is not None}) == \
+        (status, code, field)
+    assert bridge.ctl("audit", "verify")["rows"] == before
+    assert [r["name"] for r in api.good("GET", "roles")["roles"]] == names
+
+
+@pytest.mark.parametrize("field", [f for f in PERSONA if f not in ("primary",)])
+def test_persona_needs_all(api, field):
+    status, code, got = api.bad("POST", "personas", {k: v for k, v in PERSONA.items() if k != field})
+    assert (status, code, got) == (422, "invalid-request", field)
+    empty = [] if isinstance(PERSONA[field], list) else ""
+    status, _, got = api.bad("POST", "personas", dict(PERSONA, **{field: empty}))
+    assert (status, got) == (422, field)
+
+
+@pytest.mark.parametrize("change, code", [({"technical_sophistication": "genius"}, "bad-value"),
+                                          ({"review_due": "2027-02-30"}, "invalid-value"),
+                                          ({"review_due": "soon"}, "invalid-value")])
+def test_persona_values(api, change, code):
+    assert api.bad("POST", "personas", dict(PERSONA, **change)) == (422, code, next(iter(change)))
+
+
+def test_files_are_read_only(api):
+    for method, path, body in (("PUT", "roles/fixed", dict(ROLE, name="fixed")),
+                               ("PATCH", "roles/fixed", {"description": "x"}), ("DELETE", "roles/fixed", None)):
+        assert api.bad(method, path, body)[:2] == (409, "managed-by-config")
+
+
+def test_any_text_survives(bridge, api):
+    text = "x\u2028y\u0085 \ufeff\ufffe 😀 '\"\\ # - : { [ ] } & * ! | > % @ ` null ~ ${x}"
+    api.good("POST", "roles", dict(ROLE, name="texts", description=text))
+    assert api.good("GET", "roles/texts")["description"] == text
+    bridge.ctl("reload")
+    assert api.good("GET", "roles/texts")["description"] == text
+    api.good("DELETE", "roles/texts")
+
+
+# --- the last administrator ---
+
+
+def test_administrators_keep_their_profile(api):
+    assert api.bad("DELETE", "profiles/administrator") == (409, "in-use", None)
+    assert api.bad("PATCH", "profiles/administrator", {"permissions": ["accounts:read@all"]}) == \
+        (409, "last-administrator", None)
+    assert api.good("GET", "profiles/administrator")["permissions"] == ["*:*@all"]
+    wide = ["users:*@all", "profiles:*@all", "roles:*@all", "rules:*@all", "accounts:*@all"]
+    api.good("PATCH", "profiles/administrator", {"permissions": wide})
+    api.good("PATCH", "profiles/administrator", {"permissions": ["*:*@all"]})
+
+
+# --- copies, many at once ---
+
+
+def test_copy(api):
+    copied = api.good("POST", "roles/fixed/copy", {"name": "fixed-copy"})["definition"]
+    assert (copied["permissions"], copied["segments"], copied["description"], copied["origin"]) == \
+        (["quotes:*@own"], ["Banking"], "In the file", "store")
+    api.good("PATCH", "roles/fixed-copy", {"permissions": ["quotes:read@own"]})
+    assert api.bad("POST", "roles/fixed/copy", {"name": "fixed-copy"}) == (409, "name-taken", None)
+    assert api.bad("POST", "roles/nobody/copy", {"name": "x"}) == (404, "not-found", None)
+    api.good("DELETE", "roles/fixed-copy")
+
+
+def test_bulk_update(bridge, api):
+    for name in ("bulk-a", "bulk-b"):
+        api.good("POST", "roles", dict(ROLE, name=name))
+    asked = {"roles": [{"role": "bulk-a", "segments": ["Retail"]}, {"role": "bulk-b", "classifications": ["Admin"]}]}
+    bad = {"roles": [asked["roles"][0], {"role": "bulk-b", "segments": ["Moon"]}]}
+    before = bridge.ctl("audit", "verify")["rows"]
+    assert api.bad("POST", "roles/bulk-update", bad) == (422, "segment-not-enabled", "roles[1].segments[0]")
+    assert api.bad("POST", "roles/bulk-update", {"roles": [{"role": "bulk-a", "segments": []}]}) == \
+        (422, "segment-required", "roles[0].segments")
+    assert api.bad("POST", "roles/bulk-update", {"roles": []})[0] == 422
+    assert api.bad("POST", "roles/bulk-update", {"roles": [{"role": "moon"}]}) == (404, "not-found", "roles[0].role")
+    assert api.bad("POST", "roles/bulk-update", {"roles": [{"role": "fixed"}]}) == \
+        (409, "managed-by-config", "roles[0].role")
+    assert api.bad("POST", "roles/bulk-update", {"roles": [{"role": "bulk-a"}] * 2}) == \
+        (422, "invalid-request", "roles[1].role")
+    api.good("POST", "roles/bulk-update?dry_run=true", asked)
+    assert api.good("GET", "roles/bulk-a")["segments"] == ["Banking"]
+    assert bridge.ctl("audit", "verify")["rows"] == before
+    assert api.good("POST", "roles/bulk-update", asked)["roles"] == ["bulk-a", "bulk-b"]
+    assert api.good("GET", "roles/bulk-a")["segments"] == ["Retail"]
+    got = api.good("GET", "roles/bulk-b")
+    assert (got["classifications"], got["segments"]) == (["Admin"], ["Banking"])
+    assert bridge.ctl("audit", "verify")["rows"] == before + 2
+    for name in ("bulk-a", "bulk-b"):
+        api.good("DELETE", "roles/" + name)
+
+
+# --- personas ---
+
+
+def test_persona_warnings(api):
+    made = [api.good("POST", "personas", dict(PERSONA, name=f"primary-{n}")) for n in range(5)]
+    assert [[w["code"] for w in answer["warnings"]] for answer in made] == [[]] * 4 + [["persona-proliferation"]]
+    for n in range(5):
+        api.good("DELETE", f"personas/primary-{n}")
+    late = api.good("POST", "personas", dict(PERSONA, name="late", review_due="2020-01-31"))
+    assert [w["code"] for w in late["warnings"]] == ["persona-review-overdue"]
+    assert late["definition"]["review_overdue"]
+    api.good("DELETE", "personas/late")
+
+
+# --- files and store together ---
+
+
+def test_a_file_wins(bridge, api):
+    api.good("POST", "roles", dict(ROLE, name="twice"))
+    bridge.write_config(CONFIG.replace("rules:\n", """  - {name: twice, classifications: [Sales], segments: [Banking], permissions: ["a:b@all"]}
+rules:
+""", 1))
+    findings = bridge.ctl("reload")["diagnostics"]
+    assert [f["code"] for f in findings if f["severity"] == "warning"] == ["definition-shadowed"]
+    assert api.good("GET", "roles/twice")["permissions"] == ["a:b@all"]
+    assert api.bad("PATCH", "roles/twice", {"description": "x"})[:2] == (409, "managed-by-config")
+    # The row behind it can still be taken away.
+    api.good("DELETE", "roles/twice")
+    assert api.good("GET", "roles/twice")["origin"] == "file"
+    bridge.write_config(CONFIG)
+    bridge.ctl("reload")
+    assert api.bad("GET", "roles/twice")[0] == 404
+
+
+def test_edits_of_files_wait_for_a_reload(bridge, api):
+    """A definition takes effect at once; what somebody is writing in a file does not, however broken."""
+    bridge.write_config("roles: [half")
+    api.good("POST", "roles", dict(ROLE, name="meanwhile"))
+    assert api.good("GET", "roles/fixed")["origin"] == "file"
+    bridge.write_config(CONFIG)
+    api.good("DELETE", "roles/meanwhile")
+
+
+def test_a_segment_that_is_gone_stops_nothing(bridge, api):
+    api.good("POST", "roles", dict(ROLE, name="retail", segments=["Retail"]))
+    bridge.write_config(CONFIG.replace("[Banking, Retail]", "[Banking]"))
+    assert "segment-not-enabled" in [f["code"] for f in bridge.ctl("reload")["diagnostics"]]
+    assert api.good("GET", "roles/retail")["segments"] == ["Retail"]
+    # Whoever changes it now has to say an enabled one.
+    assert api.bad("PATCH", "roles/retail", {"description": "x"})[1] == "segment-not-enabled"
+    api.good("PATCH", "roles/retail", {"segments": ["Banking"]})
+    bridge.write_config(CONFIG)
+    bridge.ctl("reload")
+    api.good("DELETE", "roles/retail")
+
+
+def test_a_rule_of_a_file_holds_a_definition(bridge, api):
+    api.good("POST", "roles", dict(ROLE, name="named"))
+    bridge.write_config(CONFIG.replace("roles: [fixed]", "roles: [fixed, named]"))
+    bridge.ctl("reload")
+    assert api.good("GET", "roles/named")["holders"] == 1
+    assert api.bad("DELETE", "roles/named") == (409, "in-use", None)
+    bridge.write_config(CONFIG)
+    bridge.ctl("reload")
+    api.good("DELETE", "roles/named")
+
+
+def test_many_at_once(bridge):
+    """Definitions, reloads and changes of people side by side: each whole, none lost."""
+    def work(n):
+        api = Api(bridge.folder / "control.sock")
+        try:
+            api.good("POST", "roles", dict(ROLE, name=f"at-once-{n}"))
+            if n % 4 == 0:
+                bridge.ctl("reload")
+            api.good("PATCH", f"roles/at-once-{n}", {"description": "two"})
+            return [api.call("POST", "roles", dict(ROLE, name="only-one"))[0]]
+        finally:
+            api.close()
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        results = [status for part in pool.map(work, range(16)) for status in part]
+    assert sorted(results) == [201] + [409] * 15
+    api = Api(bridge.folder / "control.sock")
+    roles = {r["name"]: r for r in api.good("GET", "roles")["roles"]}
+    assert all(roles[f"at-once-{n}"]["description"] == "two" for n in range(16))
+    for name in [f"at-once-{n}" for n in range(16)] + ["only-one"]:
+        api.good("DELETE", "roles/" + name)
+    api.close()
+
+
+# --- who is signed in already ---
+
+
+def test_live_sessions_follow_permissions():
+    vault = f"""
+applications:
+  - {{name: vault, urls: ["{APP}"], require: {{permissions: ["vault:open@all"]}}}}
+"""
+    with World(applications=vault) as world:
+        api = Api(world.folder / "control.sock")
+        api.good("POST", "roles", dict(ROLE, name="keeper", classifications=["Support"], segments=["Core"]))
+        anna = world.visitor()
+        anna.sign_in("anna")
+        world.bridge.ctl("users", "grant", "anna", "role", "keeper")
+        assert anna.auth(APP).status_code == 401
+        api.good("PATCH", "roles/keeper", {"permissions": ["vault:*@all"]})
+        anna.enter(APP + "/")
+        assert anna.auth(APP).status_code == 200
+        asked = api.good("PATCH", "roles/keeper?dry_run=true", {"permissions": ["vault:read@all"]})
+        assert asked["people"] == 1 and anna.auth(APP).status_code == 200
+        api.good("PATCH", "roles/keeper", {"permissions": ["vault:read@all"]})
+        assert anna.auth(APP).status_code == 403, "the answer to the change is the moment it counts"
+        api.good("PATCH", "roles/keeper", {"permissions": ["vault:*@all"]})
+        assert anna.auth(APP).status_code == 200
+        api.close()
