@@ -27,10 +27,10 @@ def authority(tmp_path_factory):
 
 
 class Server:
-    def __init__(self, folder, pair):
+    def __init__(self, folder, pair, deadline_ms=30000):
         self.certificate, self.key = folder / "cert.pem", folder / "key.pem"
         self.take(pair)
-        self.process = subprocess.Popen([TOOL, "127.0.0.1:0", self.certificate, self.key],
+        self.process = subprocess.Popen([TOOL, "127.0.0.1:0", self.certificate, self.key, str(deadline_ms)],
                                         stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline())
 
@@ -195,7 +195,8 @@ def test_framing(server, authority, head, status):
     assert b"HTTP/1.1 200" not in text
 
 
-def test_slow_peers_are_cut(server, authority):
+def test_slow_peers_are_cut(authority, tmp_path):
+    server = Server(tmp_path, authority.issue("first"), deadline_ms=1000)
     silent = socket.create_connection(("127.0.0.1", server.port), timeout=60)  # no handshake
     half = server.dial(authority)
     half.sendall(b"GET /echo HTTP/1.1\r\nX: ")
@@ -204,6 +205,7 @@ def test_slow_peers_are_cut(server, authority):
     assert time.monotonic() - begun < 50
     silent.close()
     half.close()
+    server.stop()
 
 
 def test_stop_with_open_connections(server, authority):

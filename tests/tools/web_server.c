@@ -1,6 +1,7 @@
 /*
- * A web listener for tests: web_server ADDRESS [CERTIFICATE KEY]. Prints its port, then reloads the pair at SIGHUP
- * (prints "reloaded" or the error) and ends at SIGTERM. Serves GET and POST /echo.
+ * A web listener for tests: web_server ADDRESS [CERTIFICATE KEY [DEADLINE_MS]]. Prints its port, then reloads the
+ * pair at SIGHUP (prints "reloaded" or the error) and ends at SIGTERM. Serves GET and POST /echo. A request has to
+ * arrive before the deadline.
  */
 #include <rolebridge/http/server.h>
 
@@ -49,14 +50,15 @@ int main(int argc, char **argv)
 	struct http_settings settings = { .name = "test",
 					  .threading = HTTP_POOL,
 					  .threads = 2,
-					  .request_deadline_ms = 1000,
+					  .request_deadline_ms =
+						  argc > 4 ? strtol(argv[4], NULL, 10) : 0,
 					  .web = true,
 					  .hsts = argc > 2 };
 	struct http_router *router = http_router_create();
 	struct err err = { 0 };
 	sigset_t signals;
 
-	if (argc != 2 && argc != 4)
+	if (argc != 2 && argc != 4 && argc != 5)
 		return 2;
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGHUP);
