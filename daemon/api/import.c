@@ -166,6 +166,14 @@ static int read_batch(struct people_reader *reader, struct arena *arena, struct 
 	return more;
 }
 
+/* How many there will be is guessed from what they took so far. */
+static void tell_progress(const struct job *job, struct run *run, uint64_t done, size_t offset)
+{
+	uint64_t total = done == 0 || offset == 0 ? 0 : done * job->size / offset;
+
+	run_progress(run, job->dry_run ? "reading" : "applying", done, total);
+}
+
 /*
  * What is wrong with the file from some place on ends it there; what was read before is done all the same, and told.
  */
@@ -174,6 +182,7 @@ static int work_through(struct job *job, struct run *run, struct import *import,
 {
 	AUTO(arena) struct arena *arena = arena_create(ARENA_MAX);
 	struct err problem = { 0 };
+	uint64_t done = 0;
 	int more = 1;
 
 	if (!arena)
@@ -181,18 +190,18 @@ static int work_through(struct job *job, struct run *run, struct import *import,
 	while (more > 0) {
 		if (run_cancelled(run))
 			return err_set(err, ERR_CANCELLED, "the import was not finished");
-		run_progress(run, job->dry_run ? "reading" : "applying", people_offset(reader),
-			     job->size);
+		tell_progress(job, run, done, people_offset(reader));
 		arena_reset(arena);
 		more = read_batch(reader, arena, batch, &problem);
 		if (import_rows(import, batch->rows, batch->count, arena, batch->results, err) < 0)
 			return -1;
 		for (size_t i = 0; i < batch->count; i++)
 			add_result(job, batch->rows[i].number, &batch->results[i]);
+		done += batch->count;
 	}
 	if (import_finish(import, err) < 0)
 		return -1;
-	run_progress(run, job->dry_run ? "reading" : "applying", job->size, job->size);
+	tell_progress(job, run, done, job->size);
 	if (more < 0)
 		*err = problem;
 	return more;
@@ -390,7 +399,7 @@ static void put_user(struct export *export, const struct user *user, const char 
 		else if (as_json)
 			json_string(&json, people_column_name(column), texts[i]);
 		else
-			csv_put_cell(out, texts[i], ',');
+			people_put_text(out, texts[i]);
 	}
 	if (as_json)
 		json_end(&json);

@@ -29,6 +29,9 @@ enum grant_kind people_column_kind(enum people_column column);
 /* Append the header line of a CSV file. */
 void people_csv_header(struct strbuf *out);
 
+/* Append a cell that programs for tables take for text. */
+void people_put_text(struct strbuf *out, const char *text);
+
 /*
  * Rows out of a body, one after the other. What is wrong with the whole (header, JSON) fails; what is wrong with one row is
  * in *result, whose code is set then.

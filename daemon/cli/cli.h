@@ -114,6 +114,12 @@ const char *api_path(struct cli *cli, const char *format, ...)
 const char *path_query(struct cli *cli, const char *path, const char *name, const char *value);
 /* Start a run and wait for its end, with a progress bar on a terminal; the run as JSON, or NULL. */
 json_t *run_to_end(struct cli *cli, const char *path, json_t *body);
+/* The same of one that was started. */
+json_t *run_follow(struct cli *cli, const json_t *started);
+/* POST of a file as it is; the answer, or NULL after a message. */
+json_t *ask_file(struct cli *cli, const char *path, const char *type, const struct strbuf *body);
+/* GET to standard output; the exit status. */
+int ask_stream(struct cli *cli, const char *path);
 void json_print(struct cli *cli, const json_t *value);
 int connect_daemon(struct cli *cli, struct err *err);
 /* Path and text of a configuration and of what it includes, as the API's "files". NULL after a message. */
@@ -175,6 +181,9 @@ int run_invites_create(struct cli *);
 int run_invites_list(struct cli *);
 int run_invites_resend(struct cli *);
 int run_invites_revoke(struct cli *);
+int run_import_users(struct cli *);
+int run_import_sample(struct cli *);
+int run_export_users(struct cli *);
 int run_sessions_list(struct cli *);
 int run_sessions_end(struct cli *);
 int run_idp_test(struct cli *);

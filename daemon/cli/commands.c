@@ -225,6 +225,18 @@ static const struct cli_option users_reassign_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option import_users_options[] = {
+	{ "dry-run", NULL, "say what would be done, and write nothing" },
+	{ "all", NULL, "tell of every row, not only of those that failed" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option export_users_options[] = {
+	{ "format", "FORMAT", "csv (default) or json" },
+	{ "organization", "NAME", "only users of this organization" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_command commands[] = {
 	{ "status", "", "show sources, users, held plans and alarms", NULL, run_status },
 	{ "check", "[FILE]", "check a configuration: diagnostics, rule tests, lint", NULL,
@@ -303,6 +315,11 @@ static const struct cli_command commands[] = {
 	{ "invites resend", "INVITE", "send a new link, which makes those before void", NULL,
 	  run_invites_resend },
 	{ "invites revoke", "INVITE", "withdraw an invite", NULL, run_invites_revoke },
+	{ "import users", "FILE", "make and change users as a CSV or JSON file says",
+	  import_users_options, run_import_users },
+	{ "import sample", "", "print a CSV file to begin with", NULL, run_import_sample },
+	{ "export users", "", "print all users as a file that import takes", export_users_options,
+	  run_export_users },
 	{ "sessions list", "", "list who is signed in", sessions_list_options, run_sessions_list },
 	{ "sessions end", "[SESSION]", "end a session, or all of a user", sessions_end_options,
 	  run_sessions_end },

@@ -235,47 +235,9 @@ int run_audit_list(struct cli *cli)
 	return CLI_OK;
 }
 
-/* A file gets the bytes; on a terminal only line breaks stay what they are. */
-static int export_write(void *context, const void *data, size_t size)
-{
-	struct cli *cli = context;
-	const char *at = data, *end = at + size;
-
-	if (cli->width == 0)
-		return fwrite(data, 1, size, cli->out) == size ? 0 : -1;
-	while (at < end) {
-		const char *line_end = memchr(at, '\n', (size_t)(end - at));
-		size_t length = (size_t)((line_end ? line_end : end) - at);
-		char *line = arena_strndup(cli->arena, at, length);
-
-		if (!line || fputs(shown(cli, line), cli->out) == EOF)
-			return -1;
-		if (line_end)
-			fputc('\n', cli->out);
-		at += length + (line_end != NULL);
-	}
-	return 0;
-}
-
 int run_audit_export(struct cli *cli)
 {
-	AUTO(strbuf) struct strbuf refusal = STRBUF((size_t)1024 * 1024);
-	const char *path = audit_path(cli, "/api/v1/audit/export");
-	AUTO(json) json_t *answer = NULL;
-	struct err err = { 0 };
-	int status = 0;
-
-	if (connect_daemon(cli, &err) < 0 ||
-	    client_stream(cli->client, path, export_write, cli, &status, &refusal, &err) < 0) {
-		complain("the export is not whole: %s", shown(cli, err.text));
-		return CLI_FAILED;
-	}
-	if (status == 200)
-		return CLI_OK;
-	answer = json_loadb(strbuf_text(&refusal), refusal.size, 0, NULL);
-	complain("%s (%s)", shown(cli, member(answer, "message")),
-		 shown(cli, member(answer, "code")));
-	return CLI_FAILED;
+	return ask_stream(cli, audit_path(cli, "/api/v1/audit/export"));
 }
 
 int run_audit_verify(struct cli *cli)

@@ -277,29 +277,13 @@ static void print_refusal(struct cli *cli, int status, const json_t *answer)
 	complain_of_references(cli, json_object_get(answer, "details"));
 }
 
-json_t *ask(struct cli *cli, const char *method, const char *path, json_t *body, bool printing)
+/* Of an exchange that took place. */
+static json_t *judge(struct cli *cli, int status, const struct strbuf *text, bool printing)
 {
-	AUTO(strbuf) struct strbuf text = STRBUF(CLIENT_RESPONSE_MAX);
-	struct err err = { 0 };
 	json_error_t problem;
-	bool has_body = body != NULL;
-	char *body_text = has_body ? json_dumps(body, JSON_COMPACT) : NULL;
 	json_t *answer;
-	int status = 0, result = -1;
 
-	json_decref(body);
-	if (has_body && !body_text)
-		err_set(&err, ERR_INVALID, "an argument is not valid UTF-8");
-	else if (connect_daemon(cli, &err) == 0) {
-		client_expect_version(cli->client, cli->version);
-		result = client_request(cli->client, method, path, body_text, &status, &text, &err);
-	}
-	free(body_text);
-	if (result < 0) {
-		complain("%s", shown(cli, err.text));
-		return NULL;
-	}
-	answer = json_loadb(strbuf_text(&text), text.size, JSON_REJECT_DUPLICATES, &problem);
+	answer = json_loadb(strbuf_text(text), text->size, JSON_REJECT_DUPLICATES, &problem);
 	if (status >= 200 && status < 300 && answer) {
 		if (cli->json && printing)
 			json_print(cli, answer);
@@ -311,6 +295,87 @@ json_t *ask(struct cli *cli, const char *method, const char *path, json_t *body,
 		print_refusal(cli, status, answer);
 	json_decref(answer);
 	return NULL;
+}
+
+json_t *ask(struct cli *cli, const char *method, const char *path, json_t *body, bool printing)
+{
+	AUTO(strbuf) struct strbuf text = STRBUF(CLIENT_RESPONSE_MAX);
+	struct err err = { 0 };
+	bool has_body = body != NULL;
+	char *body_text = has_body ? json_dumps(body, JSON_COMPACT) : NULL;
+	int status = 0, result = -1;
+
+	json_decref(body);
+	if (has_body && !body_text)
+		err_set(&err, ERR_INVALID, "an argument is not valid UTF-8");
+	else if (connect_daemon(cli, &err) == 0) {
+		client_expect_version(cli->client, cli->version);
+		result = client_request(cli->client, method, path, body_text, &status, &text, &err);
+	}
+	free(body_text);
+	if (result == 0)
+		return judge(cli, status, &text, printing);
+	complain("%s", shown(cli, err.text));
+	return NULL;
+}
+
+/* A file gets the bytes; on a terminal only line breaks stay what they are. */
+static int stream_write(void *context, const void *data, size_t size)
+{
+	struct cli *cli = context;
+	const char *at = data, *end = at + size;
+
+	if (cli->width == 0)
+		return fwrite(data, 1, size, cli->out) == size ? 0 : -1;
+	while (at < end) {
+		const char *line_end = memchr(at, '\n', (size_t)(end - at));
+		size_t length = (size_t)((line_end ? line_end : end) - at);
+		char *line = arena_strndup(cli->arena, at, length);
+
+		if (!line || fputs(shown(cli, line), cli->out) == EOF)
+			return -1;
+		if (line_end)
+			fputc('\n', cli->out);
+		at += length + (line_end != NULL);
+	}
+	return 0;
+}
+
+json_t *ask_file(struct cli *cli, const char *path, const char *type, const struct strbuf *body)
+{
+	AUTO(strbuf) struct strbuf text = STRBUF(CLIENT_RESPONSE_MAX);
+	struct err err = { 0 };
+	int status = 0, result = connect_daemon(cli, &err);
+
+	if (result == 0) {
+		client_body_is(cli->client, type, body->size);
+		result = client_request(cli->client, "POST", path, strbuf_text(body), &status,
+					&text, &err);
+	}
+	if (result == 0)
+		return judge(cli, status, &text, false);
+	complain("%s", shown(cli, err.text));
+	return NULL;
+}
+
+int ask_stream(struct cli *cli, const char *path)
+{
+	AUTO(strbuf) struct strbuf refusal = STRBUF((size_t)1024 * 1024);
+	AUTO(json) json_t *answer = NULL;
+	struct err err = { 0 };
+	int status = 0;
+
+	if (connect_daemon(cli, &err) < 0 ||
+	    client_stream(cli->client, path, stream_write, cli, &status, &refusal, &err) < 0) {
+		complain("the export is not whole: %s", shown(cli, err.text));
+		return CLI_FAILED;
+	}
+	if (status == 200)
+		return CLI_OK;
+	answer = json_loadb(strbuf_text(&refusal), refusal.size, 0, NULL);
+	complain("%s (%s)", shown(cli, member(answer, "message")),
+		 shown(cli, member(answer, "code")));
+	return CLI_FAILED;
 }
 
 int ask_done(struct cli *cli, const char *method, const char *path, json_t *body)
@@ -393,11 +458,15 @@ static json_t *run_judge(struct cli *cli, json_t *run)
 json_t *run_to_end(struct cli *cli, const char *path, json_t *body)
 {
 	AUTO(json) json_t *started = ask(cli, "POST", path, body, false);
+
+	return started ? run_follow(cli, started) : NULL;
+}
+
+json_t *run_follow(struct cli *cli, const json_t *started)
+{
 	const char *poll;
 	json_t *run;
 
-	if (!started)
-		return NULL;
 	poll = path_query(cli, api_path(cli, "/runs/%s", member(started, "run")), "wait_ms",
 			  cli->progress ? WAIT_MS_TERMINAL : WAIT_MS);
 	while ((run = ask(cli, "GET", poll, NULL, false)) != NULL) {

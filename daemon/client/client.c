@@ -27,6 +27,8 @@ struct client {
 	int64_t version; /* of the next exchange; 0: whichever */
 	char *path;
 	char problem[CURL_ERROR_SIZE];
+	const char *body_type; /* of the next exchange; NULL: JSON */
+	size_t body_size;
 };
 
 /* Where an answer goes. */
@@ -128,7 +130,9 @@ static void client_configure(struct client *client, const char *method, const ch
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, sink_take);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, sink);
 	if (body) {
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
+		size_t size = client->body_type ? client->body_size : strlen(body);
+
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
 	} else if (strcmp(method, "POST") == 0) {
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);
@@ -166,19 +170,23 @@ static int client_exchange(struct client *client, const char *method, const char
 	char match_text[48];
 	struct curl_slist match = { match_text, client->headers };
 	struct curl_slist *headers = client->version != 0 ? &match : client->headers;
-	struct curl_slist json = { (char[]){ "Content-Type: application/json" }, headers };
+	char type_text[96];
+	struct curl_slist typed = { type_text, headers };
 	long status = 0;
 	CURLcode code;
 
 	snprintf(match_text, sizeof(match_text), "If-Match: \"%lld\"", (long long)client->version);
 	client->version = 0;
+	snprintf(type_text, sizeof(type_text), "Content-Type: %s",
+		 client->body_type ? client->body_type : "application/json");
 	strbuf_printf(&url, "%s%s", HOST, path);
 	if (strbuf_failed(&url))
 		return err_set(err, ERR_TOO_LARGE, "the address is too long");
 	sink->curl = client->curl;
 	sink->start = sink->out->size;
 	client->problem[0] = 0;
-	client_configure(client, method, strbuf_text(&url), body, sink, body ? &json : headers);
+	client_configure(client, method, strbuf_text(&url), body, sink, body ? &typed : headers);
+	client->body_type = NULL;
 	code = curl_easy_perform(client->curl);
 	if (code != CURLE_OK)
 		return failure(client, code, sink, err);
@@ -190,6 +198,12 @@ static int client_exchange(struct client *client, const char *method, const char
 void client_expect_version(struct client *client, int64_t version)
 {
 	client->version = version;
+}
+
+void client_body_is(struct client *client, const char *content_type, size_t size)
+{
+	client->body_type = content_type;
+	client->body_size = size;
 }
 
 int client_request(struct client *client, const char *method, const char *path, const char *body,

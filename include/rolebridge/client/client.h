@@ -36,6 +36,9 @@ int client_request(struct client *client, const char *method, const char *path, 
 /* The next exchange is for this version of what it changes alone (If-Match); 0: whichever. */
 void client_expect_version(struct client *client, int64_t version);
 
+/* The next exchange's body is of this type and so long, and not JSON text. Borrows the type. */
+void client_body_is(struct client *client, const char *content_type, size_t size);
+
 /*
  * GET whose answer of status 200 is handed on piece by piece (write returns -1 to stop); any other
  * status is collected in out instead, at most 1 MiB.
