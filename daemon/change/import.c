@@ -684,10 +684,10 @@ static int set_fields(struct importing *importing, const struct evaluation *e,
 
 	if (row->username && row->username[0])
 		after->username = row->username;
-	if (row->email)
+	if (row->email && row->email[0])
 		after->email = row->email;
-	if (row->display_name)
-		after->display_name = row->display_name[0] ? row->display_name : after->username;
+	if (row->display_name && row->display_name[0])
+		after->display_name = row->display_name;
 	changed[0] = strcmp(before->username, after->username) != 0;
 	changed[1] = strcmp(before->email, after->email) != 0;
 	changed[2] = strcmp(before->display_name, after->display_name) != 0;

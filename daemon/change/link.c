@@ -17,6 +17,7 @@
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/names.h>
+#include <rolebridge/store/invite.h>
 
 #define INDEX_MAX 100000000u
 #define AMBIGUOUS UINT32_MAX
@@ -313,23 +314,44 @@ static int match_link(struct linker *linker, const struct identity *identity, st
 	return 0;
 }
 
-static bool lists_domain(const struct source_settings *source, const char *domain)
+static bool is_listed(const struct located_list *domains, const char *domain)
 {
-	for (size_t i = 0; i < source->authoritative_domains.count; i++)
-		if (text_equal_caseless(source->authoritative_domains.items[i].text, domain))
+	for (size_t i = 0; i < domains->count; i++)
+		if (text_equal_caseless(domains->items[i].text, domain))
 			return true;
 	return false;
 }
 
+static bool lists_domain(const struct source_settings *source, const char *domain)
+{
+	return is_listed(&source->authoritative_domains, domain);
+}
+
+/* An invite is a source, too: whoever came by it has read what was sent to the address. */
+static int invite_vouches(struct linker *linker, const struct user *user, const char *domain,
+			  bool *ret_vouched, struct err *err)
+{
+	const struct located_list *domains = linker->setup->setup.invited_domains;
+	int proved = domains && is_listed(domains, domain)
+			     ? store_invite_proves(linker->store, user->id, user->email, err)
+			     : 0;
+
+	*ret_vouched = proved > 0;
+	return proved < 0 ? -1 : 0;
+}
+
 /* Does a source of the user vouch for the domain as well? */
-static int vouched_for(struct linker *linker, int64_t user_id, const char *domain,
+static int vouched_for(struct linker *linker, const struct user *user, const char *domain,
 		       struct arena *arena, bool *ret_vouched, struct err *err)
 {
 	struct identity_row *rows;
 	size_t count;
 
-	*ret_vouched = false;
-	if (store_identities_of(linker->store, user_id, arena, &rows, &count, err) < 0)
+	if (invite_vouches(linker, user, domain, ret_vouched, err) < 0)
+		return -1;
+	if (*ret_vouched)
+		return 0;
+	if (store_identities_of(linker->store, user->id, arena, &rows, &count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		const struct source_settings *source =
@@ -371,7 +393,7 @@ static int match_email(struct linker *linker, const struct identity *identity, s
 	/* An administrator's account is never taken over by an address. */
 	if (strcmp(user.profile, linker->setup->setup.decision.administrator_profile) == 0)
 		return 0;
-	if (vouched_for(linker, user.id, email_domain(fields.email), arena, &vouched, err) < 0)
+	if (vouched_for(linker, &user, email_domain(fields.email), arena, &vouched, err) < 0)
 		return -1;
 	if (vouched)
 		*ret_user = user.id;

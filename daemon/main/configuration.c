@@ -185,6 +185,7 @@ static void fill_setup(struct configuration *config)
 		text_or_empty(&config->settings.policy.administrator_profile);
 	setup->policy = &config->settings.policy;
 	setup->catalogue = &config->settings.catalogue;
+	setup->invited_domains = &config->settings.web.invites.authoritative_domains;
 	setup->registry = config->registry;
 	setup->destroy = destroy_setup;
 	setup->owner = config;

@@ -25,6 +25,8 @@ struct setup {
 	struct group_registry *registry;
 	const struct source_settings *const *sources;
 	size_t source_count;
+	/* Domains whose addresses an accepted invite proves; NULL: none. */
+	const struct located_list *invited_domains;
 	/* By how much the wall clock was set while it ran: grace does not count it. main gives 0. */
 	int64_t clock_shift_s;
 	void (*destroy)(struct setup *setup);

@@ -16,7 +16,7 @@
 
 #define IMPORT_BATCH 500
 
-/* A text NULL: the file says nothing of it. */
+/* A text NULL or "": the file says nothing of it. */
 struct import_row {
 	uint64_t number;     /* of the row or line, for messages */
 	const char *user_id; /* UUID; unknown: somebody new gets it */
