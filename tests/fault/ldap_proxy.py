@@ -368,7 +368,8 @@ class Link:
         self.sockets = {DOWN: client, UP: server}  # by where messages of the direction go
         self.locks = {DOWN: threading.Lock(), UP: threading.Lock()}
         for opened in self.sockets.values():
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if opened.family != socket.AF_UNIX:
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.stopped = self.ended = False
         self.seen = []  # (direction, kind) of all messages, before faults
         self.infos = []  # kinds of syncInfo messages
@@ -452,12 +453,25 @@ class Link:
             self.proxy.changed.notify_all()
 
 
-class FaultProxy(Listener):
-    """port: of the directory behind it, to be set anew when that moves."""
+def connect(target):
+    """target: a port of loopback, or the path of a socket."""
+    if isinstance(target, int):
+        return socket.create_connection(("127.0.0.1", target))
+    opened = socket.socket(socket.AF_UNIX)
+    try:
+        opened.connect(str(target))
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
-    def __init__(self, port):
+
+class FaultProxy(Listener):
+    """target: port or socket path of the directory behind it, to be set anew when that moves."""
+
+    def __init__(self, target):
         super().__init__()
-        self.target = port
+        self.target = target
         self.links = []
         self.changed = threading.Condition()
         self._next, self._always = [], ()
@@ -477,7 +491,7 @@ class FaultProxy(Listener):
             self._next, self._always = [], ()
 
     def serve(self, connection):
-        with socket.create_connection(("127.0.0.1", self.target)) as server:
+        with connect(self.target) as server:
             with self.changed:
                 link = Link(self, connection, server, self._next.pop(0) if self._next else self._always)
                 self.links.append(link)
