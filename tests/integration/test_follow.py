@@ -363,8 +363,11 @@ def test_changes_beside_a_dry_run(directory):
 
 
 def test_disabled_while_a_plan_is_applied(directory):
-    """Whoever is disabled or gone is out within the second, however long another source's plan takes."""
-    count = 150000
+    """Whoever is disabled or gone is out within the second, however long another source's plan takes.
+
+    A second is told by how much of the plan is applied meanwhile, for on a busy machine everything takes longer.
+    """
+    count, in_a_second = 150000, 30000
     staff = "uid,departmentNumber\n" + "".join(f"s{i},{i % 7}\n" for i in range(count))
     text = config(directory.url, password=directory.password_file) + (
         "  - {name: staff, type: csv, path: staff.csv, key: uid, interval: 0, attributes: [uid, departmentNumber]}\n")
@@ -382,12 +385,12 @@ def test_disabled_while_a_plan_is_applied(directory):
         directory.modify(attribute("u4", "add: title\ntitle: engineer\n-"))
         bridge.until(lambda: applied() > 3000, "some more of it")
         for name, act in ("u5", lambda: disable(directory, "u5")), ("u6", lambda: directory.delete(f"uid=u6,{PEOPLE}")):
+            before = applied()
             act()
-            begin = time.monotonic()
             bridge.until(lambda n=name: bridge.shown(n)["disabled"], f"{name} is out")
-            took = time.monotonic() - begin
-            assert took < 1, f"{name} was out after {took:.2f} s"
-            assert applied() < count, "the plan was applied too soon to tell"
+            now = applied()
+            assert now < count, "the plan was applied too soon to tell"
+            assert now - before < in_a_second, f"{name} was out when {now - before} more people were applied"
         assert read.is_alive() and bridge.roles("u4") == set()
         read.join()
         assert answers[0]["state"] == "done", answers
