@@ -2,25 +2,13 @@
 #include "prints.h"
 
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
+#include <rolebridge/base/secret.h>
+#include <rolebridge/base/strbuf.h>
+#include <rolebridge/base/util.h>
+
 #include "protocol.h"
-
-/* As secrets are looked up: a bare name is a credential of the service. */
-static bool secret_path(const char *name, char *ret_path, size_t size)
-{
-	const char *folder = getenv("CREDENTIALS_DIRECTORY");
-	int written;
-
-	if (strchr(name, '/'))
-		written = snprintf(ret_path, size, "%s", name);
-	else
-		written = snprintf(ret_path, size, "%s/%s", folder ? folder : "", name);
-	return written > 0 && (size_t)written < size;
-}
 
 static struct print print_of(const char *path)
 {
@@ -36,18 +24,24 @@ static struct print print_of(const char *path)
 	return print;
 }
 
+/* As it is looked up when it is read. */
+static struct print print_of_secret(const char *name)
+{
+	AUTO(strbuf) struct strbuf path = STRBUF(PATH_MAX);
+
+	if (name[0] == '\0' || secret_resolve(name, &path, NULL) < 0)
+		return (struct print){ 0 };
+	return print_of(strbuf_text(&path));
+}
+
 void prints_take(const struct job *job, struct prints *ret_prints)
 {
-	char path[PATH_MAX];
-
 	ret_prints->files[0] = print_of(job->ca);
 	ret_prints->files[1] = print_of(job->certificate);
 	ret_prints->files[2] = print_of(job->private_key);
 	ret_prints->files[3] = print_of(job->keytab);
 	ret_prints->files[4] = print_of(job->kerberos_config);
-	ret_prints->files[5] = print_of(
-		job->password_file[0] && secret_path(job->password_file, path, sizeof(path)) ? path
-											     : "");
+	ret_prints->files[5] = print_of_secret(job->password_file);
 }
 
 bool prints_differ(const struct job *job, const struct prints *before)
