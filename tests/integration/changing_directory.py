@@ -53,6 +53,34 @@ def kind(search):
     return "all " + where
 
 
+def values_of(attributes, name):
+    values = attributes.get(name)
+    if values is None:
+        values = next((v for n, v in attributes.items() if n.lower() == name.lower()), [])
+    return values
+
+
+def matcher(tag, content):
+    """Of a filter: whether an entry's attributes match. It is taken apart once, for there may be ten thousand of them."""
+    if tag in (0xa0, 0xa1):
+        inner, every = [matcher(*part) for part in parts(content)], (all, any)[tag - 0xa0]
+        return lambda attributes: every(matches(attributes) for matches in inner)
+    if tag == 0xa2:
+        matches = matcher(*parts(content)[0])
+        return lambda attributes: not matches(attributes)
+    if tag == 0x87:
+        name = content.decode().lower()
+        return lambda attributes: name == "objectclass" or any(name == n.lower() for n in attributes)
+    name, wanted = (inner for _, inner in parts(content))
+    name = name.decode()
+    if tag == 0xa5:
+        number = int if name == "uSNChanged" else str
+        least = number(wanted.decode())
+        return lambda attributes: any(number(as_bytes(v).decode()) >= least for v in values_of(attributes, name))
+    wanted = wanted.lower()
+    return lambda attributes: any(as_bytes(v).lower() == wanted for v in values_of(attributes, name))
+
+
 class Changing:
     def __init__(self, usn, clock_s=0):
         self.usn_based, self.clock_s = usn, clock_s  # seconds the clock of the server is ahead
@@ -124,25 +152,12 @@ class Changing:
         return entry("", supportedCapabilities=[CAPABILITY], supportedControl=[SHOW_DELETED], dsServiceName=[SERVICE],
                      defaultNamingContext=[SUFFIX], highestCommittedUSN=[str(self.usn)])
 
-    def matches(self, attributes, tag, content):
-        if tag in (0xa0, 0xa1):
-            return (all, any)[tag - 0xa0](self.matches(attributes, *part) for part in parts(content))
-        if tag == 0xa2:
-            return not self.matches(attributes, *parts(content)[0])
-        if tag == 0x87:
-            return content.decode().lower() in ("objectclass", *(name.lower() for name in attributes))
-        name, wanted = (inner for _, inner in parts(content))
-        values = next((v for n, v in attributes.items() if n.lower() == name.decode().lower()), [])
-        if tag == 0xa5:
-            number = int if name == b"uSNChanged" else str
-            return any(number(as_bytes(v).decode()) >= number(wanted.decode()) for v in values)
-        return any(as_bytes(v).lower() == wanted.lower() for v in values)
-
     def found(self, search):
         base, deleted = search.base.lower(), SHOW_DELETED.encode() in search.controls
+        matches, below = matcher(*search.filter), "," + base
         for dn, attributes in self.entries.items():
-            inside = dn.lower() == base or (search.scope and dn.lower().endswith("," + base))
-            if inside and (deleted or "isDeleted" not in attributes) and self.matches(attributes, *search.filter):
+            inside = dn.lower() == base or (search.scope and dn.lower().endswith(below))
+            if inside and (deleted or "isDeleted" not in attributes) and matches(attributes):
                 yield dn, attributes
 
     most = 1 << 30  # values of `member` at once
