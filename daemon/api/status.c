@@ -4,6 +4,8 @@
  */
 #include <string.h>
 
+#include <rolebridge/store/invite.h>
+
 #include "internal.h"
 
 struct overview {
@@ -279,10 +281,12 @@ int status_metrics(const struct reading_view *view, struct strbuf *out, struct e
 	struct user_counts users;
 	struct alarm_row *alarms;
 	size_t count = 0, alarm_count;
+	struct outbox_counts outbox;
 
 	if (overview_read(view, &overview, err) < 0 ||
 	    store_user_counts(view->store, NULL, &users, err) < 0 ||
 	    store_alarm_list(view->store, true, view->arena, &alarms, &alarm_count, err) < 0 ||
+	    store_outbox_counts(view->store, &outbox, err) < 0 ||
 	    read_figures(&overview, &figures, &count, err) < 0)
 		return -1;
 	metric_gauge(out, "rolebridge_users_active", "Active users.", users.active);
@@ -290,6 +294,10 @@ int status_metrics(const struct reading_view *view, struct strbuf *out, struct e
 	metric_gauge(out, "rolebridge_alarms", "Alarms that need a person.", (int64_t)alarm_count);
 	metric_gauge(out, "rolebridge_plans_held", "Plans that wait for a person.",
 		     (int64_t)overview.held_count);
+	metric_gauge(out, "rolebridge_outbox_waiting", "Messages that wait to be sent.",
+		     outbox.waiting);
+	metric_gauge(out, "rolebridge_outbox_failing",
+		     "Messages that wait since an attempt to send them failed.", outbox.failing);
 	for (size_t i = 0; i < ARRAY_LEN(source_metrics); i++)
 		source_metric(out, figures, count, source_metrics[i].name, source_metrics[i].help,
 			      source_metrics[i].value);

@@ -61,7 +61,7 @@ int run_invites_create(struct cli *cli)
 
 int run_invites_resend(struct cli *cli)
 {
-	const char *path = api_path(cli, "/api/v1/invites/%s/resend", cli->arguments[0]);
+	const char *path = api_path(cli, "/invites/%s/resend", cli->arguments[0]);
 
 	return run_change(cli, "POST", path, NULL, put_invite);
 }
@@ -73,7 +73,7 @@ static void put_revoked(struct cli *cli, const json_t *invite)
 
 int run_invites_revoke(struct cli *cli)
 {
-	return run_change(cli, "DELETE", api_path(cli, "/api/v1/invites/%s", cli->arguments[0]),
+	return run_change(cli, "DELETE", api_path(cli, "/invites/%s", cli->arguments[0]),
 			  NULL, put_revoked);
 }
 

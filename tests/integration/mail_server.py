@@ -3,6 +3,7 @@ import email
 import email.policy
 import ssl
 import threading
+import warnings
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
@@ -30,7 +31,10 @@ class MailServer:
             options |= {"authenticator": self._authenticate, "auth_required": True,
                         "auth_require_tls": bool(pair) and not tls_from_start}
         self.login = login
-        self.controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
+        with warnings.catch_warnings():
+            # It does not see that TLS comes first.
+            warnings.simplefilter("ignore")
+            self.controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
 
     def _authenticate(self, _server, _session, _envelope, _mechanism, data):
         given = (data.login.decode(), data.password.decode())
@@ -52,7 +56,9 @@ class MailServer:
         return "250 taken"
 
     def start(self):
-        self.controller.start()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.controller.start()
         return self
 
     def stop(self):
