@@ -107,7 +107,8 @@ static const struct http_route routes[] = {
 	  "references:write@all" },
 	{ "DELETE", "/api/v1/references/{application}/{kind}/{id}", reference_delete,
 	  HTTP_ROUTE_NO_BODY, 0, "references:write@all" },
-	{ "POST", "/api/v1/decide", decide_post, HTTP_ROUTE_QUIET, 0, "decide:ask@all" },
+	{ "POST", "/api/v1/decide", decide_post,
+	  HTTP_ROUTE_QUIET | HTTP_ROUTE_BARE, 0, "decide:ask@all" },
 	{ "POST", "/api/v1/decide/list", decide_list_post, HTTP_ROUTE_QUIET, 0, "decide:ask@all" },
 	{ "POST", "/api/v1/users/{user}/reassign", user_reassign, 0, 0, "references:reassign@all" },
 	{ "GET", "/api/v1/profiles", profiles_get, 0, 0, "profiles:read@all" },
@@ -263,7 +264,9 @@ struct api *api_create(const struct api_settings *settings, struct err *err)
 		api->refused_limit =
 			http_limit_create(REFUSED_PER_MINUTE, REFUSED_BURST, ADDRESSES_MAX);
 	}
-	if (!api || !api->pool || !api->permits || !api->refused_limit ||
+	for (size_t i = 0; api && i < ARRAY_LEN(api->decisions); i++)
+		api->decisions[i] = decide_prepare(i == 1, err);
+	if (!api || !api->decisions[0] || !api->decisions[1] || !api->pool || !api->permits || !api->refused_limit ||
 	    !api->settings.admin_group) {
 		api_destroy(api);
 		err_set(err, ERR_MEMORY, "out of memory");
@@ -277,6 +280,8 @@ void api_destroy(struct api *api)
 	if (!api)
 		return;
 	store_pool_destroy(api->pool);
+	for (size_t i = 0; i < ARRAY_LEN(api->decisions); i++)
+		http_prepared_release(api->decisions[i]);
 	permits_destroy(api->permits);
 	http_limit_destroy(api->refused_limit);
 	free(api->web_routes);

@@ -13,6 +13,7 @@
 struct api {
 	struct api_settings settings;
 	struct store_pool *pool;
+	struct http_prepared *decisions[2]; /* deny, allow: without a reason */
 	atomic_bool importing; /* people: one file at a time */
 	struct permits *permits;
 	struct http_limit *refused_limit; /* by address: whom nobody knows */
@@ -84,6 +85,9 @@ void metric_gauge(struct strbuf *out, const char *name, const char *help, int64_
 int if_match_read(const struct http_request *request, int64_t *ret_version, struct err *err);
 /* resources.c: with an error "user-has-references", what it is about: the error's details. */
 void references_explain(struct http_request *request, const char *user, const struct err *err);
+
+/* decide.c: the answer to whoever may not know why. NULL: out of memory. */
+struct http_prepared *decide_prepare(bool allowed, struct err *err);
 
 /* {"run": id} with status 202. */
 int answer_run(struct http_response *response, const char *id, struct err *err);

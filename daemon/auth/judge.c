@@ -10,18 +10,6 @@
 
 #include <rolebridge/base/util.h>
 
-static const struct word verb_read = { "read", 4 };
-
-static struct word word_of(const char *text)
-{
-	return (struct word){ text, strlen(text) };
-}
-
-static bool same_word(struct word word, const char *text)
-{
-	return strlen(text) == word.size && memcmp(text, word.text, word.size) == 0;
-}
-
 /* The scopes that this account is in for somebody. */
 static unsigned scopes_at(const struct holder *holder, const struct tree_node *account)
 {
@@ -39,7 +27,7 @@ static const struct tree_node *account_of(const struct tree_node *node)
 
 static bool is_readable(const struct holder *holder, const struct tree_node *account)
 {
-	return permset_scopes(holder->permissions, word_of(account->kind->type), verb_read) &
+	return permset_scopes(holder->permissions, account->kind->word, word_make("read", 4)) &
 	       scopes_at(holder, account);
 }
 
@@ -71,8 +59,8 @@ enum decision_reason judge_resource(const struct holder *holder, const struct as
 				    const struct tree_node *node, struct ground *ground)
 {
 	const struct tree_node *account = account_of(node);
-	bool covered = account != node && same_word(asked->resource, node->kind->type);
-	struct word type = word_of(account->kind->type);
+	bool covered = account != node && word_same(asked->resource, node->kind->word);
+	struct word type = account->kind->word;
 	unsigned present = scopes_at(holder, account), direct, above, wanted;
 
 	if (strcmp(holder->organization, node->organization) != 0)

@@ -14,7 +14,10 @@
 
 const char *const scope_names[3] = { "own", "unassigned", "all" };
 
-static const struct word any = { "*", 1 };
+static uint64_t both(struct word resource, struct word verb)
+{
+	return resource.hash * UINT64_C(0x9e3779b97f4a7c15) ^ verb.hash;
+}
 
 static int compare_word(struct word a, struct word b)
 {
@@ -26,8 +29,10 @@ static int compare_word(struct word a, struct word b)
 static int compare_item(const void *a, const void *b)
 {
 	const struct permset_item *x = a, *y = b;
-	int order = compare_word(x->resource, y->resource);
+	int order = (x->hash > y->hash) - (x->hash < y->hash);
 
+	if (order == 0)
+		order = compare_word(x->resource, y->resource);
 	return order ? order : compare_word(x->verb, y->verb);
 }
 
@@ -44,9 +49,12 @@ static struct permset_item split(const char *text)
 {
 	const char *colon = strchr(text, ':'), *at = strchr(colon, '@');
 
-	return (struct permset_item){ { text, (size_t)(colon - text) },
-				      { colon + 1, (size_t)(at - colon - 1) },
-				      scope_bit(at + 1) };
+	struct permset_item item = { .resource = word_make(text, (size_t)(colon - text)),
+				     .verb = word_make(colon + 1, (size_t)(at - colon - 1)),
+				     .scopes = scope_bit(at + 1) };
+
+	item.hash = both(item.resource, item.verb);
+	return item;
 }
 
 static void merge(struct permset *set)
@@ -95,14 +103,29 @@ void permset_destroy(struct permset *set)
 static const struct permset_item *find(const struct permset *set, struct word resource,
 				       struct word verb)
 {
-	const struct permset_item key = { resource, verb, 0 };
+	uint64_t hash = both(resource, verb);
+	size_t low = 0, high = set->count;
 
-	return set->count ? bsearch(&key, set->items, set->count, sizeof(key), compare_item) : NULL;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (set->items[middle].hash < hash)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < set->count && set->items[low].hash == hash; low++)
+		if (word_same(set->items[low].resource, resource) &&
+		    word_same(set->items[low].verb, verb))
+			return &set->items[low];
+	return NULL;
 }
 
 static void find_all(const struct permset *set, struct word resource, struct word verb,
 		     const struct permset_item *ret_items[4])
 {
+	const struct word any = word_make("*", 1);
+
 	ret_items[0] = find(set, resource, verb);
 	ret_items[1] = find(set, resource, any);
 	ret_items[2] = find(set, any, verb);
@@ -154,8 +177,8 @@ int asked_parse(const char *text, struct asked *ret_asked, struct err *err)
 	if (strchr(text, '*'))
 		return err_set(err, ERR_INVALID, "'*' stands in grants, not in questions");
 	item = split(whole);
-	*ret_asked = (struct asked){ { text, item.resource.size },
-				     { text + item.resource.size + 1, item.verb.size },
+	*ret_asked = (struct asked){ word_make(text, item.resource.size),
+				     word_make(text + item.resource.size + 1, item.verb.size),
 				     at ? item.scopes : 0 };
 	return 0;
 }

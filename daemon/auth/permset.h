@@ -10,17 +10,13 @@
 #include <rolebridge/base/hash.h>
 
 #include "map.h"
+#include "word.h"
 
 enum { SCOPE_OWN = 1, SCOPE_UNASSIGNED = 2, SCOPE_ALL = 4 };
 extern const char *const scope_names[3]; /* by bit */
 
-/* One half of a permission, not NUL-terminated. */
-struct word {
-	const char *text;
-	size_t size;
-};
-
 struct permset_item {
+	uint64_t hash; /* of both words */
 	struct word resource, verb;
 	unsigned scopes;
 };
@@ -30,7 +26,7 @@ struct permset {
 	struct hash128 print;
 	size_t users;
 	size_t count;
-	struct permset_item *items; /* ordered by resource and verb, each once */
+	struct permset_item *items; /* ordered by hash; each permission once */
 };
 
 /* What is not well-formed grants nothing. NULL: out of memory. */

@@ -46,6 +46,7 @@ static const struct tree_kind *kind_of(struct tree *tree, const char *applicatio
 	memcpy(kind->texts + first, type, second);
 	kind->application = kind->texts;
 	kind->type = kind->texts + first;
+	kind->word = word_make(kind->type, second - 1);
 	kind->is_account = strcmp(type, RESOURCE_ACCOUNTS) == 0;
 	return kind;
 }

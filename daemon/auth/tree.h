@@ -10,12 +10,14 @@
 #include <rolebridge/model/resource.h>
 
 #include "map.h"
+#include "word.h"
 
 /* One application's type. */
 struct tree_kind {
 	struct map_link link;
 	bool is_account;
 	const char *application, *type;
+	struct word word; /* the type */
 	char texts[];
 };
 

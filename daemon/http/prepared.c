@@ -1,9 +1,10 @@
 /*
- * Answers made once. Enters: a filled response without body. Leaves: a counted one of the library, which takes each as
+ * Answers made once. Enters: a filled response. Leaves: a counted one of the library, which takes each as
  * often as it is queued, from any thread. Fails without memory, or when it is asked for what such an answer cannot have.
  */
 #include <microhttpd.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/util.h>
@@ -14,11 +15,15 @@ struct http_prepared {
 	atomic_uint references;
 	int status;
 	struct MHD_Response *response; /* never changed again */
+	size_t size;
+	char body[];
 };
 
-static struct MHD_Response *response_empty(void)
+/* With a copy of the body: the library may have it longer than we. */
+static struct MHD_Response *response_of(const struct http_prepared *prepared)
 {
-	return MHD_create_response_from_buffer(0, (char *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+	return MHD_create_response_from_buffer(prepared->size, (char *)(uintptr_t)prepared->body,
+					       MHD_RESPMEM_MUST_COPY);
 }
 
 /* The library takes no empty values: as everywhere, such headers are left out. */
@@ -38,13 +43,17 @@ struct http_prepared *http_prepared_create(const struct http_response *response,
 	struct http_prepared *prepared;
 
 	if (response->failed || response->stream.next || response->prepared ||
-	    response->body.size > 0 || strbuf_failed(&response->body)) {
-		err_set(err, ERR_INTERNAL, "only headers can be prepared");
+	    strbuf_failed(&response->body)) {
+		err_set(err, ERR_INTERNAL, "only headers and a text can be prepared");
 		return NULL;
 	}
-	prepared = alloc_zeroed(1, sizeof(*prepared));
-	if (prepared)
-		prepared->response = response_empty();
+	prepared = alloc_zeroed(1, sizeof(*prepared) + response->body.size);
+	if (prepared) {
+		prepared->size = response->body.size;
+		if (prepared->size)
+			memcpy(prepared->body, response->body.data, prepared->size);
+		prepared->response = response_of(prepared);
+	}
 	if (!prepared || !prepared->response || !response_fill(prepared->response, response)) {
 		if (prepared && prepared->response)
 			MHD_destroy_response(prepared->response);
@@ -91,7 +100,7 @@ static enum MHD_Result header_copy(void *context, enum MHD_ValueKind kind, const
 static int prepared_queue_last(const struct http_prepared *prepared,
 			       struct MHD_Connection *connection)
 {
-	struct MHD_Response *copy = response_empty();
+	struct MHD_Response *copy = response_of(prepared);
 	enum MHD_Result result;
 
 	if (!copy)

@@ -170,12 +170,12 @@ struct http_response {
 bool http_response_header(struct http_response *response, const char *name, const char *value);
 
 /*
- * An answer without body that is made once, counted, and sent many times, from any thread: what is the same for all
+ * An answer that is made once, counted, and sent many times, from any thread: what is the same for all
  * requests. Only for routes with HTTP_ROUTE_BARE: others have headers of their own for each request.
  */
 struct http_prepared;
 /*
- * Status, headers and content type of response, which stays the caller's. ERR_INTERNAL: it failed, or has a body, a
+ * Status, headers, content type and body of response, which stays the caller's. ERR_INTERNAL: it failed, or has a
  * stream or a prepared answer itself.
  */
 struct http_prepared *http_prepared_create(const struct http_response *response, struct err *err);

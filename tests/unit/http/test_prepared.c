@@ -66,6 +66,18 @@ static int fleeting(struct http_request *request, struct http_response *response
 	return 0;
 }
 
+static int telling(struct http_request *request, struct http_response *response, struct err *err)
+{
+	struct http_response whole = { .body = STRBUF(100) };
+
+	(void)request;
+	strbuf_puts(&whole.body, "{\"told\":true}");
+	whole.content_type = "application/json";
+	response->prepared = http_prepared_create(&whole, err);
+	strbuf_finish(&whole.body);
+	return response->prepared ? 0 : -1;
+}
+
 static int failing(struct http_request *request, struct http_response *response, struct err *err)
 {
 	shared(request, response, err);
@@ -85,6 +97,7 @@ static int waiting(struct http_request *request, struct http_response *response,
 static const struct http_route routes[] = {
 	{ "GET", "/shared", shared, HTTP_ROUTE_BARE | HTTP_ROUTE_QUIET, 0, NULL },
 	{ "GET", "/fleeting", fleeting, HTTP_ROUTE_BARE | HTTP_ROUTE_QUIET, 0, NULL },
+	{ "GET", "/telling", telling, HTTP_ROUTE_BARE | HTTP_ROUTE_QUIET, 0, NULL },
 	{ "GET", "/failing", failing, HTTP_ROUTE_BARE | HTTP_ROUTE_QUIET, 0, NULL },
 	{ "GET", "/waiting", waiting, HTTP_ROUTE_BARE | HTTP_ROUTE_SLOW, 0, NULL },
 	{ "GET", "/dressed", shared, HTTP_ROUTE_QUIET, 0, NULL },
@@ -180,6 +193,16 @@ static void test_let_go(void **state)
 	exchange(*state, "GET /fleeting" HEAD "\r\nGET /fleeting" HEAD CLOSE "\r\n", &answer);
 	assert_int_equal(count(strbuf_text(&answer), "HTTP/1.1 403 Forbidden\r\n"), 2);
 	assert_int_equal(count(strbuf_text(&answer), "\r\nRemote-User: nobody\r\n"), 2);
+}
+
+/* With a body, also where the connection ends with it. */
+static void test_body(void **state)
+{
+	AUTO(strbuf) struct strbuf answer = STRBUF(65536);
+
+	exchange(*state, "GET /telling" HEAD "\r\nGET /telling" HEAD CLOSE "\r\n", &answer);
+	assert_int_equal(count(strbuf_text(&answer), "\r\nContent-Length: 13\r\n"), 2);
+	assert_int_equal(count(strbuf_text(&answer), "\r\n\r\n{\"told\":true}"), 2);
 }
 
 /* An error is the whole answer. */
@@ -300,13 +323,13 @@ static void test_refused(void **state)
 	struct fixture *fixture = *state;
 	struct http_response responses[] = {
 		{ .failed = true, .body = STRBUF(0) },
-		{ .body = STRBUF(100) },
+		{ .body = STRBUF(1) },
 		{ .body = STRBUF(0), .stream.next = no_part },
 		{ .body = STRBUF(0), .prepared = fixture->prepared },
 	};
 	struct err err;
 
-	strbuf_puts(&responses[1].body, "x");
+	strbuf_puts(&responses[1].body, "more than it takes");
 	for (size_t i = 0; i < ARRAY_LEN(responses); i++) {
 		assert_null(http_prepared_create(&responses[i], &err));
 		assert_int_equal(err.code, ERR_INTERNAL);
@@ -337,9 +360,9 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_sent_again), TEST(test_let_go),	  TEST(test_failed),
-		TEST(test_only_bare),  TEST(test_threads),	  TEST(test_draining),
-		TEST(test_refused),    TEST(test_without_memory),
+		TEST(test_sent_again), TEST(test_let_go),    TEST(test_body),
+		TEST(test_failed),     TEST(test_only_bare), TEST(test_threads),
+		TEST(test_draining),   TEST(test_refused),   TEST(test_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
