@@ -1,7 +1,7 @@
 /* Handlers that show plans and rules. */
 #include <rolebridge/base/clock.h>
 
-#include "internal.h"
+#include "definitions.h"
 
 /* ----------------------------------------------------------------- plans -- */
 
@@ -166,7 +166,7 @@ static int show_rule_groups(const struct reading_view *view, struct json *json,
 
 static int show_rule_members(const struct reading_view *view, struct json *json,
 			     const struct rule *rule, const struct known_groups *known,
-			     struct err *err)
+			     int64_t *ret_version, struct err *err)
 {
 	int64_t now_s = clock_now_s();
 
@@ -179,8 +179,10 @@ static int show_rule_members(const struct reading_view *view, struct json *json,
 	json_bool(json, "trial", rule->trial);
 	json_time(json, "expires", rule->expires_s);
 	json_bool(json, "expired", rule->expires_s != 0 && rule->expires_s <= now_s);
-	show_position_members(view->api, json, rule->at);
-	return show_rule_groups(view, json, rule, known, err);
+	json_string(json, "state", "active");
+	if (show_rule_groups(view, json, rule, known, err) < 0)
+		return -1;
+	return show_rule_definition(view, json, rule->id, rule->at, ret_version, err);
 }
 
 int rules_get(struct http_request *request, struct http_response *response, struct err *err)
@@ -190,6 +192,7 @@ int rules_get(struct http_request *request, struct http_response *response, stru
 	struct json json = api_json(response);
 	const struct ruleset *rules;
 	struct known_groups known;
+	int64_t version;
 
 	if (http_query_allow(request, names, err) < 0 || view_open(request, &view, err) < 0 ||
 	    load_known_groups(&view, &known, err) < 0)
@@ -199,11 +202,14 @@ int rules_get(struct http_request *request, struct http_response *response, stru
 	json_array_key(&json, "rules");
 	for (size_t i = 0; i < ruleset_count(rules); i++) {
 		json_object(&json);
-		if (show_rule_members(&view, &json, ruleset_rule(rules, i), &known, err) < 0)
+		if (show_rule_members(&view, &json, ruleset_rule(rules, i), &known, &version, err) <
+		    0)
 			return -1;
 		json_end(&json);
 	}
 	json_end(&json);
+	if (show_drafts(&view, &json, err) < 0)
+		return -1;
 	json_end(&json);
 	return 0;
 }
@@ -216,20 +222,25 @@ int rule_get(struct http_request *request, struct http_response *response, struc
 	const char *id = http_parameter(request, "id");
 	const struct rule *rule;
 	struct known_groups known;
-	int64_t *holders;
+	int64_t *holders, version;
 	size_t count;
 
 	if (http_query_allow(request, names, err) < 0 || view_open(request, &view, err) < 0 ||
 	    load_known_groups(&view, &known, err) < 0)
 		return -1;
 	rule = ruleset_find(view.setup->decision.rules, id);
-	if (!rule)
-		return err_set(err, ERR_NOT_FOUND, "there is no rule '%s'", id);
+	if (!rule) {
+		if (show_draft_alone(&view, &json, id, &version, err) < 0)
+			return -1;
+		etag_set(request, response, version);
+		return 0;
+	}
 	if (store_users_with_rule(view.store, id, 0, 10000, view.arena, &holders, &count, err) < 0)
 		return -1;
 	json_object(&json);
-	if (show_rule_members(&view, &json, rule, &known, err) < 0)
+	if (show_rule_members(&view, &json, rule, &known, &version, err) < 0)
 		return -1;
+	etag_set(request, response, version);
 	json_int(&json, "holders", (int64_t)count);
 	json_bool(&json, "holders_more", count == 10000);
 	json_end(&json);

@@ -275,6 +275,30 @@ static int item_get(struct http_request *request, struct http_response *response
 
 /* ------------------------------------------------------------------ reading */
 
+static bool is_given(const struct field *field, const void *body)
+{
+	const void *place = (const char *)body + field->offset;
+
+	if (field->type == FIELD_TEXTS)
+		return ((const struct field_list *)place)->items != NULL;
+	return field->type == FIELD_TEXT && *(const char *const *)place != NULL;
+}
+
+/* Left out when nothing of it was given. */
+static void object_write(struct json *json, const struct field *field, const void *body)
+{
+	size_t count = 0;
+	bool given = false;
+
+	for (; field->items[count].name; count++)
+		given = given || is_given(&field->items[count], body);
+	if (!given)
+		return;
+	json_object_key(json, field->name);
+	fields_write(json, field->items, count, body);
+	json_end(json);
+}
+
 void fields_write(struct json *json, const struct field *fields, size_t count, const void *body)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -301,8 +325,8 @@ void fields_write(struct json *json, const struct field *fields, size_t count, c
 			break;
 		case FIELD_DATE:
 		case FIELD_INT:
-		case FIELD_LIST:
-		case FIELD_OBJECT: break;
+		case FIELD_LIST: break;
+		case FIELD_OBJECT: object_write(json, &fields[i], place); break;
 		}
 	}
 }

@@ -28,4 +28,13 @@ void etag_set(struct http_request *request, struct http_response *response, int6
 void show_origin_members(const struct reading_view *view, struct json *json, struct position at,
 			 const struct definition *row);
 
+/* rules.c: members that the store adds to a rule in force: its body, and the draft that may take its place. */
+int show_rule_definition(const struct reading_view *view, struct json *json, const char *id,
+			 struct position at, int64_t *ret_version, struct err *err);
+/* The whole answer of a rule that is a draft alone; ERR_NOT_FOUND. */
+int show_draft_alone(const struct reading_view *view, struct json *json, const char *id,
+		     int64_t *ret_version, struct err *err);
+/* Member "drafts". */
+int show_drafts(const struct reading_view *view, struct json *json, struct err *err);
+
 #endif

@@ -137,6 +137,11 @@ int export_users_csv(struct http_request *, struct http_response *, struct err *
 int export_users_json(struct http_request *, struct http_response *, struct err *);
 int rules_get(struct http_request *, struct http_response *, struct err *);
 int rule_get(struct http_request *, struct http_response *, struct err *);
+int rules_post(struct http_request *, struct http_response *, struct err *);
+int rules_order_post(struct http_request *, struct http_response *, struct err *);
+int rule_put(struct http_request *, struct http_response *, struct err *);
+int rule_delete(struct http_request *, struct http_response *, struct err *);
+int rule_activate_post(struct http_request *, struct http_response *, struct err *);
 int rule_release(struct http_request *, struct http_response *, struct err *);
 int audit_get(struct http_request *, struct http_response *, struct err *);
 int audit_export(struct http_request *, struct http_response *, struct err *);

@@ -176,9 +176,13 @@ static int apply_draft(struct defining *defining, const struct definition_change
 
 	if (refuse_of_file(defining, change, err) < 0)
 		return -1;
+	if (change->must_exist && !row && !draft)
+		return absent(change, false, err);
 	write = add_write(defining, change, true);
 	write->body = change->body;
-	write->version = change->version > 0 ? change->version : DEFINITION_MAYBE;
+	write->version = change->version == DRAFT_NEW ? DEFINITION_NEW
+			 : change->version > 0	      ? change->version
+						      : DEFINITION_MAYBE;
 	write->position = draft ? draft->position
 			  : row ? row->position
 				: last_position(defining, change->kind) + 1;
@@ -235,6 +239,8 @@ static int apply_place(struct defining *defining, const struct definition_change
 		return -1;
 	if (!row)
 		return absent(change, false, err);
+	if (row->position == change->position)
+		return 0;
 	row->position = change->position;
 	write = add_write(defining, change, false);
 	write->body = row->body;
@@ -411,6 +417,37 @@ static void write_warnings(const struct defining *defining, const struct definit
 	}
 }
 
+/* Whose values no source was asked for until now: no preview can see what they would do. */
+static bool is_unread(const struct configuration *running, const char *attribute)
+{
+	int id = schema_find(running->schema, attribute, strlen(attribute));
+
+	return id < 0 || !running->needed[id];
+}
+
+static void warn_of_unread(const struct defining *defining, const struct configuration *config,
+			   struct strbuf *out)
+{
+	for (size_t i = 0; i < schema_count(config->schema); i++) {
+		const char *name = schema_get(config->schema, (uint16_t)i)->name;
+		AUTO(strbuf) struct strbuf text = STRBUF(1024);
+		struct json json = JSON(out);
+
+		if (!config->needed[i] || !is_unread(defining->running, name))
+			continue;
+		strbuf_printf(&text, "'%.200s' was read for nobody so far", name);
+		if (out->size > 0)
+			strbuf_putc(out, ',');
+		json_object(&json);
+		json_string(&json, "code", "attribute-unread");
+		json_string(&json, "message", strbuf_text(&text));
+		json_string(&json, "hint",
+			    "What the rule does shows at the next read of each source, under the "
+			    "limits.");
+		json_end(&json);
+	}
+}
+
 /* ------------------------------------------------------------------ the road */
 
 static int try_configuration(struct defining *defining, const char *config_path,
@@ -436,6 +473,7 @@ static int try_configuration(struct defining *defining, const char *config_path,
 		return refuse_finding(defining, &list, findings, result, err);
 	}
 	write_warnings(defining, &config->definitions, findings, result->warnings);
+	warn_of_unread(defining, config, result->warnings);
 	*ret_config = config;
 	return 0;
 }

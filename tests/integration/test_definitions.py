@@ -17,13 +17,17 @@ roles:
   - {name: fixed, description: In the file, classifications: [Sales], segments: [Banking], permissions: ["quotes:*@own"]}
 rules:
   - {id: sellers, when: "(departmentNumber=7)", grant: {roles: [fixed]}}
+  - {id: watched, when: "(title=Nobody)", grant: {roles: [fixed]}, trial: true}
 policy: {default_profile: customer-success-manager}
 sources:
   - {name: staff, type: csv, path: staff.csv, key: id, interval: 0,
-     attributes: [uid, mail, displayName, departmentNumber, title]}
+     attributes: [uid, mail, displayName, departmentNumber, title, city]}
 """
 
-STAFF = "id,uid,mail,displayName,departmentNumber,title\n1,anna,anna@x.example,,7,Seller\n2,ben,ben@x.example,Ben,8,Clerk\n"
+STAFF = """id,uid,mail,displayName,departmentNumber,title,city
+1,anna,anna@x.example,,7,Seller,Ulm
+2,ben,ben@x.example,Ben,8,Clerk,Bonn
+"""
 
 ROLE = {"name": "sales", "description": "Sells", "classifications": ["Sales"], "segments": ["Banking"],
         "permissions": ["quotes:*@own"]}
@@ -397,6 +401,197 @@ def test_many_at_once(bridge):
     for name in [f"at-once-{n}" for n in range(16)] + ["only-one"]:
         api.good("DELETE", "roles/" + name)
     api.close()
+
+
+# --- rules ---
+
+
+RULE = {"id": "clerks", "description": "Clerks analyse", "when": "(title=Clerk)", "grant": {"roles": ["analyst"]}}
+
+
+def roles_of(bridge, user):
+    return sorted(g["name"] for g in bridge.ctl("users", "show", user)["grants"] if g["kind"] == "role")
+
+
+def rule_good(api, method, path, body=None, headers=None, status=None):
+    got, answer, _ = api.call(method, path, body, headers)
+    assert got in ([status] if status else [200, 201]), answer
+    parts = path.split("?")[0].split("/")
+    if len(parts) > 1 and parts[1] != "order":
+        parts[1] = "{id}"
+    return check(answer, "/api/v1/" + "/".join(parts), method.lower(), str(got))
+
+
+def test_rule_life(bridge, api):
+    drafted = rule_good(api, "POST", "rules", RULE, status=201)
+    assert drafted["people"] == 0 and roles_of(bridge, "ben") == []
+    shown = rule_good(api, "GET", "rules/clerks")
+    assert shown["state"] == "draft" and shown["draft"]["body"]["when"] == "(title=Clerk)"
+    assert [d["id"] for d in rule_good(api, "GET", "rules")["drafts"]] == ["clerks"]
+    assert api.bad("POST", "rules", RULE) == (409, "name-taken", None)
+    bridge.ctl("reload")
+    assert roles_of(bridge, "ben") == [], "a draft is nobody's rule"
+
+    preview = rule_good(api, "POST", "rules/clerks/activate?dry_run=true")
+    assert (preview["people"], preview["report"]["granted"], preview["report"]["dry_run"]) == (1, 1, True)
+    assert [(c["user"], c["after"], c["why"]) for c in preview["report"]["changes"]] == [("ben", "analyst", "clerks")]
+    assert preview["plan"] == rule_good(api, "POST", "rules/clerks/activate?dry_run=true")["plan"]
+    assert roles_of(bridge, "ben") == []
+
+    assert api.bad("POST", "rules/clerks/activate") == (422, "plan-required", "plan")
+    assert api.bad("POST", "rules/clerks/activate", {"plan": "0" * 64}) == (409, "plan-superseded", None)
+    rule_good(api, "PUT", "rules/clerks", dict(RULE, when="(title=Cl*rk)"))
+    # The same people, another rule: what was previewed is not what is there.
+    assert api.bad("POST", "rules/clerks/activate", {"plan": preview["plan"]}) == (409, "plan-superseded", None)
+    assert roles_of(bridge, "ben") == []
+    preview = rule_good(api, "POST", "rules/clerks/activate?dry_run=true")
+    rule_good(api, "POST", "rules/clerks/activate", {"plan": preview["plan"]})
+    assert roles_of(bridge, "ben") == ["analyst"]
+    shown = rule_good(api, "GET", "rules/clerks")
+    assert (shown["state"], shown["origin"], shown["draft"], shown["holders"]) == ("active", "store", None, 1)
+    assert [r["id"] for r in rule_good(api, "GET", "rules")["rules"]] == ["sellers", "watched", "clerks"], "after those of files"
+
+    # A change of what is in force is a draft beside it.
+    rule_good(api, "PUT", "rules/clerks", dict(RULE, grant={"roles": ["developer"]}))
+    assert roles_of(bridge, "ben") == ["analyst"]
+    assert rule_good(api, "GET", "rules/clerks")["draft"]["body"]["grant"] == {"roles": ["developer"]}
+    rule_good(api, "DELETE", "rules/clerks?draft=true")
+    assert rule_good(api, "GET", "rules/clerks")["draft"] is None
+    rule_good(api, "PUT", "rules/clerks", dict(RULE, grant={"roles": ["developer"]}))
+    preview = rule_good(api, "POST", "rules/clerks/activate?dry_run=true")
+    assert (preview["report"]["granted"], preview["report"]["revoked"]) == (1, 1)
+    rule_good(api, "POST", "rules/clerks/activate", {"plan": preview["plan"]})
+    assert roles_of(bridge, "ben") == ["developer"]
+    bridge.kill()
+    bridge.start()
+    assert roles_of(bridge, "ben") == ["developer"]
+    api = Api(bridge.folder / "control.sock")
+    assert rule_good(api, "DELETE", "rules/clerks?dry_run=true")["report"]["revoked"] == 1
+    rule_good(api, "DELETE", "rules/clerks")
+    assert roles_of(bridge, "ben") == [] and api.bad("GET", "rules/clerks")[0] == 404
+    actions = {a: len([r for r in audit_rows(bridge, f"rule.{a}") if r["object"] == "rule:clerks"])
+               for a in ("draft", "activate", "discard", "delete")}
+    assert actions == {"draft": 4, "activate": 2, "discard": 1, "delete": 1}
+    api.close()
+
+
+def test_rule_versions(api):
+    rule_good(api, "POST", "rules", dict(RULE, id="versions"))
+    tag = api.call("GET", "rules/versions")[2]["ETag"]
+    rule_good(api, "PUT", "rules/versions", dict(RULE, id="versions"), {"If-Match": tag})
+    for method, path, body in (("PUT", "rules/versions", dict(RULE, id="versions")), ("DELETE", "rules/versions", None)):
+        assert api.bad(method, path, body, {"If-Match": tag}) == (412, "stale-version", None)
+    assert api.bad("PUT", "rules/nothing", dict(RULE, id="nothing"))[:2] == (404, "not-found")
+    assert api.bad("PUT", "rules/versions", RULE) == (422, "invalid-request", "id")
+    assert api.bad("POST", "rules/nothing/activate?dry_run=true")[:2] == (404, "not-found")
+    rule_good(api, "DELETE", "rules/versions")
+    assert api.bad("DELETE", "rules/versions")[:2] == (404, "not-found")
+
+
+RULES_REFUSED = [
+    ("filter syntax", {"when": "(title=Clerk"}, 422, "filter-syntax", "when"),
+    ("unknown attribute", {"when": "(titel=Clerk)"}, 422, "unknown-attribute", "when"),
+    ("unknown role", {"grant": {"roles": ["analyst", "moon"]}}, 422, "unknown-role", "grant.roles[1]"),
+    ("unknown profile", {"grant": {"profile": "moon"}}, 422, "unknown-profile", "grant.profile"),
+    ("unknown persona", {"deny": {"personas": ["moon"]}}, 422, "unknown-persona", "deny.personas[0]"),
+    ("no condition", {"when": None}, 422, "rule-without-condition", "when"),
+    ("bad id", {"id": "A B"}, 422, "invalid-name", "id"),
+    ("a file's", {"id": "sellers"}, 409, "managed-by-config", None),
+    ("bad date", {"expires": "2027-02-30"}, 422, "invalid-value", "expires"),
+    ("unknown field", {"if": "x"}, 422, "invalid-request", "if"),
+    ("unknown field inside", {"grant": {"role": "x"}}, 422, "invalid-request", "grant.role"),
+    ("wrong type", {"grant": ["analyst"]}, 422, "invalid-request", "grant"),
+    ("bad group", {"groups": ["cn=x,,dc=y"], "when": None}, 422, "bad-group", "groups[0]"),
+]
+
+
+@pytest.mark.parametrize("change, status, code, field", [row[1:] for row in RULES_REFUSED],
+                         ids=[row[0] for row in RULES_REFUSED])
+def test_rule_refused(bridge, api, change, status, code, field):
+    before = bridge.ctl("audit", "verify")["rows"]
+    body = {k: v for k, v in {**RULE, **change}.items() if v is not None}
+    assert api.bad("POST", "rules", body) == (status, code, field)
+    assert rule_good(api, "GET", "rules")["drafts"] == []
+    assert bridge.ctl("audit", "verify")["rows"] == before
+
+
+def test_rule_warnings(api):
+    api.good("POST", "personas", PERSONA)
+    answer = rule_good(api, "POST", "rules", {"id": "title", "when": "(title=Boss)", "grant": {"personas": ["lead"]}})
+    assert [w["code"] for w in answer["warnings"]] == ["title-only-persona"]
+    rule_good(api, "DELETE", "rules/title")
+    api.good("DELETE", "personas/lead")
+
+
+def test_what_nobody_was_asked_for_yet(bridge, api):
+    """Sources deliver what rules read: a preview cannot know what none of them has read so far, and says so."""
+    rule_good(api, "POST", "rules", dict(RULE, when="(city=Bonn)"))
+    preview = rule_good(api, "POST", "rules/clerks/activate?dry_run=true")
+    assert [w["code"] for w in preview["warnings"]] == ["attribute-unread"] and "'city'" in preview["warnings"][0]["message"]
+    rule_good(api, "POST", "rules/clerks/activate", {"plan": preview["plan"]})
+    bridge.ctl("sync", "staff")
+    assert roles_of(bridge, "ben") == ["analyst"]
+    rule_good(api, "DELETE", "rules/clerks")
+    assert roles_of(bridge, "ben") == []
+
+
+def test_rule_tests_refuse(bridge, api):
+    """A test that the rule would break stands in a file; the draft is refused already."""
+    bridge.write_config(CONFIG + """
+tests:
+  - {name: a clerk has nothing, identity: {title: Clerk}, expect: {roles: []}}
+""")
+    bridge.ctl("reload")
+    assert api.bad("POST", "rules", RULE) == (422, "rule-test-failed", None)
+    bridge.write_config(CONFIG)
+    bridge.ctl("reload")
+
+
+def test_rule_order(bridge, api):
+    for name in ("one", "two", "three"):
+        rule_good(api, "POST", "rules", {"id": name, "when": "(title=Clerk)", "grant": {"profile": {
+            "one": "developer", "two": "super-manager", "three": "developer"}[name]}})
+        plan = rule_good(api, "POST", f"rules/{name}/activate?dry_run=true")["plan"]
+        rule_good(api, "POST", f"rules/{name}/activate", {"plan": plan})
+    assert bridge.ctl("users", "show", "ben")["profile"] == "developer"
+    for wrong in ([], ["one"], ["one", "two", "two"], ["one", "two", "sellers"], ["one", "two", "three", "one"]):
+        assert api.bad("POST", "rules/order", {"rules": wrong}) == (422, "invalid-request", "rules")
+    order = {"rules": ["two", "one", "three"]}
+    assert rule_good(api, "POST", "rules/order?dry_run=true", order)["people"] == 1
+    assert bridge.ctl("users", "show", "ben")["profile"] == "developer"
+    rule_good(api, "POST", "rules/order", order)
+    assert bridge.ctl("users", "show", "ben")["profile"] == "super-manager"
+    assert [r["id"] for r in rule_good(api, "GET", "rules")["rules"]] == ["sellers", "watched", "two", "one", "three"]
+    for name in ("one", "two", "three"):
+        rule_good(api, "DELETE", f"rules/{name}")
+    assert bridge.ctl("users", "show", "ben")["profile"] == "customer-success-manager"
+
+
+def test_rules_stay_within_limits():
+    """Somebody's rule may not make administrators of a company, nor take from all of it, without a second look."""
+    people = "".join(f"{n},user{n:02},,,{7 if n < 30 else 8},Clerk,\n" for n in range(40))
+    with Bridge(CONFIG, {"staff.csv": STAFF.splitlines()[0] + "\n" + people}) as bridge:
+        bridge.ctl("users", "create", "root-user", "--profile", "administrator")
+        bridge.ctl("sync")
+        api = Api(bridge.folder / "control.sock")
+
+        def activate(body):
+            rule_good(api, "POST", "rules", body)
+            plan = rule_good(api, "POST", f"rules/{body['id']}/activate?dry_run=true")
+            done = rule_good(api, "POST", f"rules/{body['id']}/activate", {"plan": plan["plan"]})
+            assert (done["report"]["held"], done["people"]) == (plan["report"]["held"], plan["people"])
+            return done["report"]
+
+        report = activate({"id": "kings", "when": "(title=Clerk)", "grant": {"profile": "administrator"}})
+        assert report["held"] == 40 and report["plan"]
+        assert api.good("GET", "profiles/administrator")["holders"] == 1
+        rule_good(api, "DELETE", "rules/kings")
+        assert bridge.ctl("plans", "list")["plans"] == []
+        report = activate({"id": "nothing", "when": "(departmentNumber=7)", "deny": {"roles": ["fixed"]}})
+        assert report["held"] == 30 and api.good("GET", "roles/fixed")["holders"] == 30
+        bridge.ctl("apply", report["plan"])
+        assert api.good("GET", "roles/fixed")["holders"] == 0
+        api.close()
 
 
 # --- who is signed in already ---

@@ -40,9 +40,11 @@ struct definition_change {
 	enum definition_verb verb;
 	const char *kind, *name;
 	const char *body; /* one line of JSON, name included; of CREATE, REPLACE, DRAFT */
-	int64_t version;  /* that the caller saw; 0: whichever */
-	int64_t position;
+	int64_t version; /* that the caller saw; 0: whichever; of DRAFT also DRAFT_NEW: there is none yet */
+	bool must_exist;  /* of DRAFT: the rule, or a draft of it, is there */
+	int64_t position; /* of PLACE */
 };
+#define DRAFT_NEW (-1)
 /* All or nothing. */
 struct define_request {
 	const struct definition_change *changes;
