@@ -121,6 +121,8 @@ json_t *ask_file(struct cli *cli, const char *path, const char *type, const stru
 /* GET to standard output; the exit status. */
 int ask_stream(struct cli *cli, const char *path);
 void json_print(struct cli *cli, const json_t *value);
+/* work.c: what a run did, or would do. */
+void print_report(struct cli *cli, const json_t *report, bool with_read);
 int connect_daemon(struct cli *cli, struct err *err);
 /* Path and text of a configuration and of what it includes, as the API's "files". NULL after a message. */
 json_t *config_files(const char *path);
@@ -170,6 +172,28 @@ int run_why(struct cli *);
 int run_rules_list(struct cli *);
 int run_rules_show(struct cli *);
 int run_rules_release(struct cli *);
+int run_profiles_list(struct cli *);
+int run_profiles_show(struct cli *);
+int run_profiles_create(struct cli *);
+int run_profiles_update(struct cli *);
+int run_profiles_delete(struct cli *);
+int run_roles_list(struct cli *);
+int run_roles_show(struct cli *);
+int run_roles_create(struct cli *);
+int run_roles_update(struct cli *);
+int run_roles_delete(struct cli *);
+int run_personas_list(struct cli *);
+int run_personas_show(struct cli *);
+int run_personas_create(struct cli *);
+int run_personas_update(struct cli *);
+int run_personas_delete(struct cli *);
+int run_roles_copy(struct cli *);
+int run_roles_bulk_update(struct cli *);
+int run_rules_draft(struct cli *);
+int run_rules_preview(struct cli *);
+int run_rules_activate(struct cli *);
+int run_rules_delete(struct cli *);
+int run_rules_order(struct cli *);
 int run_audit_list(struct cli *);
 int run_audit_export(struct cli *);
 int run_audit_verify(struct cli *);

@@ -237,6 +237,111 @@ static const struct cli_option export_users_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+#define DEFINITION_PAGE \
+	{ "limit", "N", "at most so many (default 100)" }, \
+	{ \
+		"after", "NAME", "go on after this one, where the last list ended" \
+	}
+#define DEFINITION_CHANGE \
+	{ "file", "FILE", "fields as a JSON object, '-' for standard input; options go over it" }, \
+	{ \
+		"dry-run", NULL, "say whom it concerns, and change nothing" \
+	}
+
+static const struct cli_option definitions_list_options[] = {
+	DEFINITION_PAGE,
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option profiles_create_options[] = {
+	{ "description", "TEXT", "for people" },
+	{ "permissions", "LIST", "resource:verb@scope, with commas between" },
+	DEFINITION_CHANGE,
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option profiles_update_options[] = {
+	{ "description", "TEXT", "for people" },
+	{ "permissions", "LIST", "resource:verb@scope, with commas between" },
+	DEFINITION_CHANGE,
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option roles_create_options[] = {
+	{ "description", "TEXT", "for people" },
+	{ "classifications", "LIST", "at least one, with commas between" },
+	{ "segments", "LIST", "at least one of those enabled, with commas between" },
+	{ "permissions", "LIST", "resource:verb@scope, with commas between" },
+	DEFINITION_CHANGE,
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option roles_update_options[] = {
+	{ "description", "TEXT", "for people" },
+	{ "classifications", "LIST", "at least one, with commas between" },
+	{ "segments", "LIST", "at least one of those enabled, with commas between" },
+	{ "permissions", "LIST", "resource:verb@scope, with commas between" },
+	DEFINITION_CHANGE,
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
+#define PERSONA_FIELDS \
+	{ "title", "TEXT", "name and part: 'Alex, the front-line support lead'" }, \
+		{ "primary", "YES|NO", "one of the few the product is designed for" }, \
+		{ "objectives", "LIST", "what they want to achieve, with semicolons between" }, \
+		{ "frustrations", "LIST", "what stands in their way" }, \
+		{ "watering-holes", "LIST", "where they look for advice" }, \
+		{ "technical-sophistication", "LEVEL", "low, medium or high" }, \
+	{ \
+		"review-due", "DATE", "day by which to look at it again" \
+	}
+
+static const struct cli_option personas_create_options[] = {
+	PERSONA_FIELDS,
+	DEFINITION_CHANGE,
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option personas_update_options[] = {
+	PERSONA_FIELDS,
+	DEFINITION_CHANGE,
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option definitions_delete_options[] = {
+	{ "dry-run", NULL, "say what stands against it, and change nothing" },
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option roles_copy_options[] = {
+	{ "description", "TEXT", "another one" },
+	{ "dry-run", NULL, "change nothing" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option dry_run_options[] = {
+	{ "dry-run", NULL, "say whom it concerns, and change nothing" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option rules_draft_options[] = {
+	{ "change", NULL, "of a rule that is there already" },
+	{ "dry-run", NULL, "look at it, and keep nothing" },
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option rules_delete_options[] = {
+	{ "draft", NULL, "the draft alone" },
+	{ "dry-run", NULL, "say whom it concerns, and change nothing" },
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_command commands[] = {
 	{ "status", "", "show sources, users, held plans and alarms", NULL, run_status },
 	{ "check", "[FILE]", "check a configuration: diagnostics, rule tests, lint", NULL,
@@ -308,6 +413,50 @@ static const struct cli_command commands[] = {
 	{ "rules show", "RULE", "show one rule", NULL, run_rules_show },
 	{ "rules release", "RULE", "accept that a vanished group of this rule is gone", NULL,
 	  run_rules_release },
+	{ "rules draft", "FILE",
+	  "draft a rule of the store, from a JSON object; '-' for standard input",
+	  rules_draft_options, run_rules_draft },
+	{ "rules preview", "RULE", "show what a draft would do to whom", NULL, run_rules_preview },
+	{ "rules activate", "RULE PLAN-ID", "put a draft in force, as its preview showed it", NULL,
+	  run_rules_activate },
+	{ "rules delete", "RULE", "delete a rule of the store and its draft", rules_delete_options,
+	  run_rules_delete },
+	{ "rules order", "RULES", "put the rules of the store in this order, with commas between",
+	  dry_run_options, run_rules_order },
+	{ "profiles list", "", "list profiles, those of files first", definitions_list_options,
+	  run_profiles_list },
+	{ "profiles show", "PROFILE", "show one profile, and how many hold it", NULL,
+	  run_profiles_show },
+	{ "profiles create", "PROFILE", "define a profile in the store", profiles_create_options,
+	  run_profiles_create },
+	{ "profiles update", "PROFILE", "change a profile of the store", profiles_update_options,
+	  run_profiles_update },
+	{ "profiles delete", "PROFILE", "delete a profile of the store that nobody holds",
+	  definitions_delete_options, run_profiles_delete },
+	{ "roles list", "", "list roles, those of files first", definitions_list_options,
+	  run_roles_list },
+	{ "roles show", "ROLE", "show one role, and how many hold it", NULL, run_roles_show },
+	{ "roles create", "ROLE", "define a role in the store", roles_create_options,
+	  run_roles_create },
+	{ "roles update", "ROLE", "change a role of the store", roles_update_options,
+	  run_roles_update },
+	{ "roles delete", "ROLE", "delete a role of the store that nobody holds",
+	  definitions_delete_options, run_roles_delete },
+	{ "roles copy", "ROLE NAME", "define a role that is like another one", roles_copy_options,
+	  run_roles_copy },
+	{ "roles bulk-update", "FILE",
+	  "give many roles other classifications and segments, all or none, from a JSON list",
+	  dry_run_options, run_roles_bulk_update },
+	{ "personas list", "", "list personas, those of files first", definitions_list_options,
+	  run_personas_list },
+	{ "personas show", "PERSONA", "show one persona, and how many hold it", NULL,
+	  run_personas_show },
+	{ "personas create", "PERSONA", "define a persona in the store", personas_create_options,
+	  run_personas_create },
+	{ "personas update", "PERSONA", "change a persona of the store", personas_update_options,
+	  run_personas_update },
+	{ "personas delete", "PERSONA", "delete a persona of the store that nobody holds",
+	  definitions_delete_options, run_personas_delete },
 	{ "invites create", "E-MAIL", "invite somebody by mail", invites_create_options,
 	  run_invites_create },
 	{ "invites list", "", "list invites, and whether their mail was sent", invites_list_options,

@@ -535,6 +535,24 @@ static void grants_text(const json_t *rule, const char *key, struct strbuf *out)
 			      member(grant, "name"));
 }
 
+/* The same of a body as it is written: {profile: …, roles: […]}. */
+static void body_grants_text(const json_t *grants, struct strbuf *out)
+{
+	static const char *const kinds[][2] = { { "roles", "role" },
+						{ "personas", "persona" },
+						{ "groups", "group" } };
+	const char *profile = member(grants, "profile");
+	json_t *name;
+	size_t i;
+
+	if (profile[0])
+		strbuf_printf(out, "profile %s", profile);
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
+		json_array_foreach(json_object_get(grants, kinds[k][0]), i, name)
+			strbuf_printf(out, "%s%s %s", out->size ? ", " : "", kinds[k][1],
+				      json_string_value(name));
+}
+
 static const char *rule_state(const json_t *rule)
 {
 	if (member_bool(rule, "expired"))
@@ -570,8 +588,48 @@ int run_rules_list(struct cli *cli)
 		table_cell(table, strcmp(state, "in force") == 0 ? PLAIN : YELLOW, state);
 		table_cell(table, PLAIN, member(rule, "description"));
 	}
+	json_array_foreach(json_object_get(answer, "drafts"), i, rule) {
+		AUTO(strbuf) struct strbuf grants = STRBUF(65536);
+		AUTO(strbuf) struct strbuf denies = STRBUF(65536);
+		const json_t *body = json_object_get(rule, "body");
+
+		body_grants_text(json_object_get(body, "grant"), &grants);
+		body_grants_text(json_object_get(body, "deny"), &denies);
+		table_row(table);
+		table_cell(table, BOLD, member(rule, "id"));
+		table_cell(table, PLAIN, strbuf_text(&grants));
+		table_cell(table, PLAIN, strbuf_text(&denies));
+		table_cell(table, YELLOW, "draft");
+		table_cell(table, PLAIN, member(body, "description"));
+	}
 	table_print(table);
 	return CLI_OK;
+}
+
+/* What waits to take its place, or is all there is of it. */
+static void print_draft(struct cli *cli, const json_t *draft)
+{
+	AUTO(strbuf) struct strbuf grants = STRBUF(65536);
+	AUTO(strbuf) struct strbuf denies = STRBUF(65536);
+	const json_t *body = json_object_get(draft, "body"), *group;
+	size_t i;
+
+	if (!json_is_object(draft))
+		return;
+	body_grants_text(json_object_get(body, "grant"), &grants);
+	body_grants_text(json_object_get(body, "deny"), &denies);
+	put(cli, YELLOW, "  draft, version %lld, by %s\n", (long long)member_int(draft, "version"),
+	    shown(cli, member(draft, "actor")));
+	line(cli, "description", member(body, "description"));
+	json_array_foreach(json_object_get(body, "groups"), i, group)
+		put(cli, PLAIN, "  %-14s %s\n", i ? "" : "groups",
+		    shown(cli, json_string_value(group)));
+	line(cli, "when", member(body, "when"));
+	line(cli, "grants", strbuf_text(&grants));
+	line(cli, "denies", strbuf_text(&denies));
+	line(cli, "expires", member(body, "expires"));
+	if (member_bool(body, "trial"))
+		line(cli, "trial", "yes");
 }
 
 int run_rules_show(struct cli *cli)
@@ -585,10 +643,14 @@ int run_rules_show(struct cli *cli)
 
 	if (!rule || cli->json)
 		return rule ? CLI_OK : CLI_FAILED;
-	grants_text(rule, "grants", &grants);
-	grants_text(rule, "denies", &denies);
 	put(cli, BOLD, "%s", shown(cli, member(rule, "id")));
 	put(cli, PLAIN, "  %s\n", shown(cli, member(rule, "description")));
+	if (strcmp(member(rule, "state"), "draft") == 0) {
+		print_draft(cli, json_object_get(rule, "draft"));
+		return CLI_OK;
+	}
+	grants_text(rule, "grants", &grants);
+	grants_text(rule, "denies", &denies);
 	line(cli, "state", rule_state(rule));
 	json_array_foreach(json_object_get(rule, "groups"), i, group)
 		put(cli, PLAIN, "  %-14s %s (%s)\n", i ? "" : "groups",
@@ -602,5 +664,6 @@ int run_rules_show(struct cli *cli)
 	if (member(rule, "file")[0])
 		put(cli, PLAIN, "  %-14s %s:%lld\n", "file", shown(cli, member(rule, "file")),
 		    (long long)member_int(rule, "line"));
+	print_draft(cli, json_object_get(rule, "draft"));
 	return CLI_OK;
 }

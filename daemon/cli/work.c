@@ -126,7 +126,7 @@ static void print_holds(struct cli *cli, const json_t *report, const char *plan,
 		    shown(cli, plan));
 }
 
-static void print_report(struct cli *cli, const json_t *report, bool with_read)
+void print_report(struct cli *cli, const json_t *report, bool with_read)
 {
 	if (member_bool(report, "dry_run"))
 		print_changes(cli, report);

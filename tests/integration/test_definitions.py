@@ -619,3 +619,74 @@ applications:
         api.good("PATCH", "roles/keeper", {"permissions": ["vault:*@all"]})
         assert anna.auth(APP).status_code == 200
         api.close()
+
+
+# --- by command ---
+
+
+def test_commands(bridge, api, tmp_path):
+    ctl = bridge.ctl
+    made = ctl("roles", "create", "by-hand", "--classifications", "Sales, Support", "--segments", "Banking",
+               "--permissions", "quotes:*@own,cases:read@all", "--description", "By hand")
+    assert (made["definition"]["classifications"], made["definition"]["permissions"]) == \
+        (["Sales", "Support"], ["quotes:*@own", "cases:read@all"])
+    assert ctl("roles", "show", "by-hand") == api.good("GET", "roles/by-hand")
+    version = made["definition"]["version"]
+    assert ctl("roles", "update", "by-hand", "--description", "x", "--dry-run")["dry_run"]
+    changed = ctl("roles", "update", "by-hand", "--description", "Two", "--if-match", version)["definition"]
+    assert changed["description"] == "Two" and changed["segments"] == ["Banking"]
+    assert bridge.run("roles", "update", "by-hand", "--description", "x", "--if-match", version).returncode == 1
+    assert bridge.run("roles", "update", "by-hand").returncode == 2
+    assert bridge.run("roles", "update", "by-hand", "--if-match", "x").returncode == 2
+    text = bridge.human("roles", "update", "by-hand", "--description", "Three").stdout
+    assert text == "by-hand is changed: 0 people\n"
+    assert "by-hand" in bridge.human("roles", "list").stdout
+    ctl("roles", "copy", "by-hand", "by-copy", "--description", "Copied")
+    bulk = tmp_path / "bulk.json"
+    bulk.write_text(json.dumps([{"role": "by-hand", "segments": ["Retail"]}, {"role": "by-copy", "segments": ["Retail"]}]))
+    assert ctl("roles", "bulk-update", bulk, "--dry-run")["dry_run"]
+    assert ctl("roles", "bulk-update", bulk)["roles"] == ["by-hand", "by-copy"]
+    assert ctl("roles", "show", "by-copy")["segments"] == ["Retail"]
+    bulk.write_text("[{")
+    assert bridge.run("roles", "bulk-update", bulk).returncode == 2
+    for name in ("by-hand", "by-copy"):
+        assert ctl("roles", "delete", name)["definition"] is None
+
+    body = tmp_path / "body.json"
+    body.write_text(json.dumps({k: v for k, v in PERSONA.items() if k != "name"}))
+    made = ctl("personas", "create", "by-file", "--file", body, "--primary", "no", "--objectives", "One, two; three")
+    assert (made["definition"]["primary"], made["definition"]["objectives"]) == (False, ["One, two", "three"])
+    assert bridge.run("personas", "update", "by-file", "--primary", "perhaps").returncode == 2
+    assert "Alex, the lead" in bridge.human("personas", "list").stdout
+    assert "watering_holes" in bridge.human("personas", "show", "by-file").stdout
+    ctl("personas", "delete", "by-file")
+    ctl("profiles", "create", "by-hand", "--permissions", "accounts:read@all")
+    assert "accounts:read@all" in bridge.human("profiles", "list").stdout
+    assert len(ctl("profiles", "list", "--limit", 1)["profiles"]) == 1
+    ctl("profiles", "update", "by-hand", "--permissions", "")
+    assert ctl("profiles", "show", "by-hand")["permissions"] == []
+    ctl("profiles", "delete", "by-hand")
+
+
+def test_rule_commands(bridge, tmp_path):
+    ctl = bridge.ctl
+    body = tmp_path / "rule.json"
+    body.write_text(json.dumps(RULE))
+    assert ctl("rules", "draft", body, "--dry-run")["dry_run"]
+    ctl("rules", "draft", body)
+    assert bridge.run("rules", "draft", body).returncode == 1
+    ctl("rules", "draft", body, "--change")
+    text = bridge.human("rules", "preview", "clerks").stdout
+    plan = ctl("rules", "preview", "clerks")["plan"]
+    assert f"rolebridgectl rules activate clerks {plan}" in text
+    assert "Would be: " in text and "1 granted" in text
+    assert "draft" in bridge.human("rules", "list").stdout
+    assert "draft" in bridge.human("rules", "show", "clerks").stdout
+    assert bridge.run("rules", "activate", "clerks").returncode == 2
+    ctl("rules", "activate", "clerks", plan)
+    assert roles_of(bridge, "ben") == ["analyst"]
+    assert ctl("rules", "order", "clerks", "--dry-run")["people"] == 0
+    ctl("rules", "order", "clerks")
+    assert ctl("rules", "delete", "clerks", "--dry-run")["report"]["revoked"] == 1
+    text = bridge.human("rules", "delete", "clerks").stdout
+    assert text.startswith("clerks is deleted: 1 person\nApplied: ") and "1 revoked" in text
