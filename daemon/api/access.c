@@ -45,7 +45,7 @@ static struct caller *caller_make(struct http_request *request, struct err *err)
 
 static bool is_whole(const char *permission)
 {
-	static const char *const resources[] = { "alarms", "config",  "plans",
+	static const char *const resources[] = { "alarms", "audit",   "config", "plans",
 						 "rules",  "sources", "status" };
 	size_t size = strcspn(permission, ":");
 
@@ -364,6 +364,16 @@ int api_authority(const struct http_request *request, const struct reading_view 
 
 	return authority_of_actor(view->store, view->setup, &actor, clock_now_s(), view->arena,
 				  ret_authority, err);
+}
+
+int api_require(const struct http_request *request, const struct reading_view *view,
+		const char *permission, struct err *err)
+{
+	struct authority authority;
+
+	return api_authority(request, view, &authority, err) < 0
+		       ? -1
+		       : authority_require(&authority, permission, err);
 }
 
 int view_find_user(const struct http_request *request, const struct reading_view *view,

@@ -113,8 +113,8 @@ static const struct http_route routes[] = {
 	  "references:write@all" },
 	{ "DELETE", "/api/v1/references/{application}/{kind}/{id}", reference_delete,
 	  HTTP_ROUTE_NO_BODY, 0, "references:write@all" },
-	{ "POST", "/api/v1/decide", decide_post,
-	  HTTP_ROUTE_QUIET | HTTP_ROUTE_BARE, 0, "decide:ask@all" },
+	{ "POST", "/api/v1/decide", decide_post, HTTP_ROUTE_QUIET | HTTP_ROUTE_BARE, 0,
+	  "decide:ask@all" },
 	{ "POST", "/api/v1/decide/list", decide_list_post, HTTP_ROUTE_QUIET, 0, "decide:ask@all" },
 	{ "POST", "/api/v1/users/{user}/reassign", user_reassign, 0, 0, "references:reassign@all" },
 	{ "GET", "/api/v1/profiles", profiles_get, 0, 0, "profiles:read@all" },
@@ -147,7 +147,7 @@ static const struct http_route routes[] = {
 	  "personas:update@all" },
 	{ "DELETE", "/api/v1/personas/{name}", persona_delete, HTTP_ROUTE_NO_BODY, 0,
 	  "personas:delete@all" },
-	{ "GET", "/api/v1/quarantine", quarantine_get, 0, 0, "users:read@all" },
+	{ "GET", "/api/v1/quarantine", quarantine_get, 0, 0, "sources:read@all" },
 };
 
 const struct http_route *api_routes(size_t *ret_count)
@@ -272,8 +272,8 @@ struct api *api_create(const struct api_settings *settings, struct err *err)
 	}
 	for (size_t i = 0; api && i < ARRAY_LEN(api->decisions); i++)
 		api->decisions[i] = decide_prepare(i == 1, err);
-	if (!api || !api->decisions[0] || !api->decisions[1] || !api->pool || !api->permits || !api->refused_limit ||
-	    !api->settings.admin_group) {
+	if (!api || !api->decisions[0] || !api->decisions[1] || !api->pool || !api->permits ||
+	    !api->refused_limit || !api->settings.admin_group) {
 		api_destroy(api);
 		err_set(err, ERR_MEMORY, "out of memory");
 		return NULL;

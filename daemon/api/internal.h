@@ -40,6 +40,9 @@ int view_find_user(const struct http_request *request, const struct reading_view
 		   const char *name, struct user *ret_user, struct err *err);
 /* What lists are cut to: the caller's organization; NULL: everything. What is elsewhere is as if it were not there. */
 const char *api_organization(const struct http_request *request);
+/* For what only a part of the requests of a route needs. ERR_DENIED "not-allowed". */
+int api_require(const struct http_request *request, const struct reading_view *view,
+		const char *permission, struct err *err);
 
 struct store_pool *store_pool_create(const char *path); /* NULL: out of memory */
 void store_pool_destroy(struct store_pool *pool);

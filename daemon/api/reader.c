@@ -252,7 +252,7 @@ static int check_type(const struct http_request *request, struct err *err)
 	const char *type = http_header(request, "Content-Type");
 	size_t size = sizeof(json) - 1;
 
-	if (type && (strncasecmp(type, json, size) != 0 || !strchr("; \t", type[size])))
+	if (!type || strncasecmp(type, json, size) != 0 || !strchr("; \t", type[size]))
 		return err_refuse(err, ERR_INVALID, "unsupported-media-type",
 				  "the body must be application/json");
 	return 0;

@@ -8,14 +8,17 @@
 
 #include "internal.h"
 
+/* Of those whom the caller may see; others are left out. */
 static int show_session(const struct reading_view *view, struct json *json,
-			const struct session *session, struct err *err)
+			const struct session *session, const char *organization, struct err *err)
 {
 	char uuid[UUID_TEXT_SIZE];
 	struct user user;
 
 	if (store_user_get(view->store, session->user_id, view->arena, &user, err) < 0)
 		return -1;
+	if (organization && strcmp(user.organization, organization) != 0)
+		return 0;
 	uuid_format(&session->uuid, uuid);
 	json_object(json);
 	json_string(json, "id", uuid);
@@ -52,7 +55,7 @@ int sessions_get(struct http_request *request, struct http_response *response, s
 		return -1;
 	query.limit = (size_t)limit;
 	if (name) {
-		if (user_resolve(view.store, name, view.arena, &user, err) < 0)
+		if (view_find_user(request, &view, name, &user, err) < 0)
 			return -1;
 		query.user_id = user.id;
 	}
@@ -62,7 +65,7 @@ int sessions_get(struct http_request *request, struct http_response *response, s
 	json_object(&json);
 	json_array_key(&json, "sessions");
 	for (size_t i = 0; i < count; i++) {
-		if (show_session(&view, &json, &sessions[i], err) < 0)
+		if (show_session(&view, &json, &sessions[i], api_organization(request), err) < 0)
 			return -1;
 	}
 	json_end(&json);
@@ -124,7 +127,7 @@ int user_sessions_delete(struct http_request *request, struct http_response *res
 	int64_t *ids;
 
 	if (view_open(request, &view, err) < 0 ||
-	    user_resolve(view.store, http_parameter(request, "user"), view.arena, &user, err) < 0)
+	    view_find_user(request, &view, http_parameter(request, "user"), &user, err) < 0)
 		return -1;
 	query.user_id = user.id;
 	do {

@@ -76,6 +76,19 @@ static int query_read(struct http_request *request, struct user_query *ret_query
 	return 0;
 }
 
+/* `@all` ends at the organization; another one, asked for by name, is not there. */
+static int see_own(const struct http_request *request, struct user_query *query, struct err *err)
+{
+	const char *organization = api_organization(request);
+
+	if (organization && query->organization && strcmp(organization, query->organization) != 0)
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no organization '%s'",
+				  query->organization);
+	if (organization)
+		query->organization = organization;
+	return 0;
+}
+
 int users_get(struct http_request *request, struct http_response *response, struct err *err)
 {
 	AUTO(reading_view) struct reading_view view = { 0 };
@@ -84,7 +97,8 @@ int users_get(struct http_request *request, struct http_response *response, stru
 	struct user *users;
 	size_t count;
 
-	if (query_read(request, &query, err) < 0 || view_open(request, &view, err) < 0 ||
+	if (query_read(request, &query, err) < 0 || see_own(request, &query, err) < 0 ||
+	    view_open(request, &view, err) < 0 ||
 	    store_user_list(view.store, &query, view.arena, &users, &count, err) < 0)
 		return -1;
 	json_object(&json);
@@ -172,7 +186,7 @@ static int user_answer(struct http_request *request, struct http_response *respo
 	struct user user;
 
 	if (view_open(request, &view, err) < 0 ||
-	    user_resolve(view.store, name, view.arena, &user, err) < 0)
+	    view_find_user(request, &view, name, &user, err) < 0)
 		return -1;
 	http_response_header(response, "ETag",
 			     arena_printf(request->arena, "\"%lld\"", (long long)user.version));
@@ -199,6 +213,7 @@ int user_why(struct http_request *request, struct http_response *response, struc
 	static const char *const names[] = { "grant", "sensitive", NULL };
 	AUTO(reading_view) struct reading_view view = { 0 };
 	struct why_options options = { .now_s = clock_now_s() };
+	struct user user;
 	struct json json = api_json(response);
 	const char *colon;
 
@@ -218,7 +233,9 @@ int user_why(struct http_request *request, struct http_response *response, struc
 			return -1;
 		options.grant = colon + 1;
 	}
-	if (view_open(request, &view, err) < 0)
+	if (view_open(request, &view, err) < 0 ||
+	    view_find_user(request, &view, http_parameter(request, "user"), &user, err) < 0 ||
+	    (options.show_sensitive && api_require(request, &view, "attributes:read@all", err) < 0))
 		return -1;
 	return why_json(&view, http_parameter(request, "user"), &options, &json, err);
 }
@@ -382,10 +399,13 @@ int user_disable(struct http_request *request, struct http_response *response, s
 	struct disable_body body = { "" };
 	struct actor actor = api_actor(request);
 	const char *user = http_parameter(request, "user");
+	int64_t version;
 
-	if (request_read(request, disable_fields, ARRAY_LEN(disable_fields), &body, err) < 0)
+	if (if_match_read(request, &version, err) < 0 ||
+	    request_read(request, disable_fields, ARRAY_LEN(disable_fields), &body, err) < 0)
 		return -1;
-	if (change_user_disable(api->settings.changer, &actor, user, body.reason, err) < 0) {
+	if (change_user_disable_if(api->settings.changer, &actor, user, version, body.reason, err) <
+	    0) {
 		references_explain(request, user, err);
 		return -1;
 	}
@@ -397,8 +417,10 @@ int user_enable(struct http_request *request, struct http_response *response, st
 	struct api *api = request->context;
 	struct actor actor = api_actor(request);
 	const char *user = http_parameter(request, "user");
+	int64_t version;
 
-	if (change_user_enable(api->settings.changer, &actor, user, err) < 0)
+	if (if_match_read(request, &version, err) < 0 ||
+	    change_user_enable_if(api->settings.changer, &actor, user, version, err) < 0)
 		return -1;
 	return user_answer(request, response, user, err);
 }
@@ -421,16 +443,18 @@ int user_grant(struct http_request *request, struct http_response *response, str
 	struct actor actor = api_actor(request);
 	const char *user = http_parameter(request, "user");
 	enum grant_kind kind;
+	int64_t version;
 
-	if (request_read(request, grant_fields, ARRAY_LEN(grant_fields), &body, err) < 0 ||
+	if (if_match_read(request, &version, err) < 0 ||
+	    request_read(request, grant_fields, ARRAY_LEN(grant_fields), &body, err) < 0 ||
 	    grant_kind_parse(request, "kind", body.kind, &kind, err) < 0)
 		return -1;
 	if (body.expires_s != 0 && body.expires_s <= clock_now_s()) {
 		request->error_field = "expires";
 		return err_set(err, ERR_INVALID, "'expires' is in the past");
 	}
-	if (change_grant_add(api->settings.changer, &actor, user, kind, body.name, body.expires_s,
-			     err) < 0)
+	if (change_grant_add_if(api->settings.changer, &actor, user, version, kind, body.name,
+				body.expires_s, err) < 0)
 		return -1;
 	return user_answer(request, response, user, err);
 }
@@ -441,10 +465,12 @@ int user_revoke(struct http_request *request, struct http_response *response, st
 	struct actor actor = api_actor(request);
 	const char *user = http_parameter(request, "user");
 	enum grant_kind kind;
+	int64_t version;
 
-	if (grant_kind_parse(request, "kind", http_parameter(request, "kind"), &kind, err) < 0 ||
-	    change_grant_remove(api->settings.changer, &actor, user, kind,
-				http_parameter(request, "name"), err) < 0)
+	if (if_match_read(request, &version, err) < 0 ||
+	    grant_kind_parse(request, "kind", http_parameter(request, "kind"), &kind, err) < 0 ||
+	    change_grant_remove_if(api->settings.changer, &actor, user, version, kind,
+				   http_parameter(request, "name"), err) < 0)
 		return -1;
 	return user_answer(request, response, user, err);
 }

@@ -103,10 +103,12 @@ static int check_grants(struct apply_context *context, const struct authority *a
 	return authority_require_within(authority, &theirs, err);
 }
 
-/* A service takes back what it gave, and nothing that others did. */
+/* A service takes back what it gave, and nothing that others did, unless it takes away whom it made. */
 static int check_own_grants(const struct apply_context *context, const struct person_change *change,
 			    struct err *err)
 {
+	if (change->after.disabled & DISABLED_DELETED)
+		return 0;
 	for (size_t i = 0; i < change->removed_count; i++)
 		if (change->removed[i].origin == ORIGIN_HAND &&
 		    strcmp(change->removed[i].origin_id, context->actor->name) != 0)

@@ -66,11 +66,13 @@ static const struct cli_option users_set_options[] = {
 
 static const struct cli_option users_grant_options[] = {
 	{ "expires", "DATE", "last day of the grant, like 2027-01-31, UTC" },
+	{ "if-match", "VERSION", "only if this is still the user's version" },
 	{ NULL, NULL, NULL },
 };
 
 static const struct cli_option users_disable_options[] = {
 	{ "reason", "TEXT", "why, for the audit log" },
+	{ "if-match", "VERSION", "only if this is still the user's version" },
 	{ NULL, NULL, NULL },
 };
 
@@ -137,6 +139,26 @@ static const struct cli_option sessions_list_options[] = {
 
 static const struct cli_option sessions_end_options[] = {
 	{ "user", "USER", "all sessions of this user" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option tokens_create_options[] = {
+	{ "user", "USER", "whose it is" },
+	{ "service", "NAME", "or this service's, which has no permissions but the scope" },
+	{ "organization", "NAME", "organization of a service (default 'default')" },
+	{ "application", "NAME", "only for resources of this application" },
+	{ "scope", "PERMISSIONS",
+	  "what it may, separated by commas, such as users:read@all (without: all that the user may)" },
+	{ "expires", "DATE", "last day, like 2027-01-31, UTC (default: in 90 days)" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option tokens_list_options[] = {
+	{ "user", "USER", "only tokens of this user" },
+	{ "service", "NAME", "only tokens of this service" },
+	{ "all", NULL, "also those that expired or were revoked" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
 	{ NULL, NULL, NULL },
 };
 
@@ -364,10 +386,11 @@ static const struct cli_command commands[] = {
 	  run_users_set },
 	{ "users grant", "USER KIND NAME", "give a profile, role, persona or group by hand",
 	  users_grant_options, run_users_grant },
-	{ "users revoke", "USER KIND NAME", "take back what was given by hand", NULL,
-	  run_users_revoke },
+	{ "users revoke", "USER KIND NAME", "take back what was given by hand",
+	  users_version_options, run_users_revoke },
 	{ "users disable", "USER", "disable a user now", users_disable_options, run_users_disable },
-	{ "users enable", "USER", "lift a disabling by hand", NULL, run_users_enable },
+	{ "users enable", "USER", "lift a disabling by hand", users_version_options,
+	  run_users_enable },
 	{ "users delete", "USER", "delete a disabled user for good; the name is never given again",
 	  users_version_options, run_users_delete },
 	{ "users reassign", "USER TO",
@@ -469,6 +492,10 @@ static const struct cli_command commands[] = {
 	{ "import sample", "", "print a CSV file to begin with", NULL, run_import_sample },
 	{ "export users", "", "print all users as a file that import takes", export_users_options,
 	  run_export_users },
+	{ "tokens create", "NAME", "make a token of the API, and show it this once",
+	  tokens_create_options, run_tokens_create },
+	{ "tokens list", "", "list tokens of the API", tokens_list_options, run_tokens_list },
+	{ "tokens revoke", "TOKEN", "refuse a token from now on", NULL, run_tokens_revoke },
 	{ "sessions list", "", "list who is signed in", sessions_list_options, run_sessions_list },
 	{ "sessions end", "[SESSION]", "end a session, or all of a user", sessions_end_options,
 	  run_sessions_end },

@@ -290,8 +290,11 @@ int run_users_set(struct cli *cli)
 int run_users_grant(struct cli *cli)
 {
 	const char *expires = cli_value(cli, "expires");
-	json_t *body = json_object();
+	json_t *body;
 
+	if (!read_version(cli))
+		return CLI_USAGE;
+	body = json_object();
 	body_set(body, "kind", cli->arguments[1]);
 	body_set(body, "name", cli->arguments[2]);
 	body_set(body, "expires", expires);
@@ -303,6 +306,8 @@ int run_users_grant(struct cli *cli)
 
 int run_users_revoke(struct cli *cli)
 {
+	if (!read_version(cli))
+		return CLI_USAGE;
 	return change(cli, "DELETE",
 		      api_path(cli, "/users/%s/grants/%s/%s", cli->arguments[0], cli->arguments[1],
 			       cli->arguments[2]),
@@ -312,8 +317,11 @@ int run_users_revoke(struct cli *cli)
 int run_users_disable(struct cli *cli)
 {
 	const char *reason = cli_value(cli, "reason");
-	json_t *body = json_object();
+	json_t *body;
 
+	if (!read_version(cli))
+		return CLI_USAGE;
+	body = json_object();
 	body_set(body, "reason", reason);
 	body = body_check(body, reason ? 1 : 0);
 	return body ? change(cli, "POST", api_path(cli, "/users/%s/disable", cli->arguments[0]),
@@ -323,6 +331,8 @@ int run_users_disable(struct cli *cli)
 
 int run_users_enable(struct cli *cli)
 {
+	if (!read_version(cli))
+		return CLI_USAGE;
 	return change(cli, "POST", api_path(cli, "/users/%s/enable", cli->arguments[0]), NULL);
 }
 
