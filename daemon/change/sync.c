@@ -681,6 +681,9 @@ static int miss_one(struct sync *sync, const struct unseen_identity *item, struc
 	if (sync_evaluate(sync, sync->setup, item->user_id, &marks, &change, &outcome, &problem,
 			  err) < 0)
 		return -1;
+	/* Of whom nothing stays but a tombstone: nothing is counted, nothing waits. */
+	if (change.before.disabled & DISABLED_DELETED)
+		return 0;
 	if (!policy_missing_disables(policy, marks.missing_runs, marks.missing_s, now_s))
 		sync->report.missing++;
 	/* Gone for good already: nothing to count any further. */
