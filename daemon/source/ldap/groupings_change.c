@@ -143,10 +143,11 @@ static int tell_moved(struct group_reader *reading, bool all)
 	sort_names(reading->before, reading->before_count);
 	sort_names(reading->gathered, reading->gathered_count);
 	while (b < reading->before_count || a < reading->gathered_count) {
-		const struct hash128 *before = &reading->before[b], *after = &reading->gathered[a];
-		int order = b == reading->before_count	   ? 1
-			    : a == reading->gathered_count ? -1
-							   : compare_names(before, after);
+		const struct hash128 *before =
+			b < reading->before_count ? reading->before + b : NULL;
+		const struct hash128 *after =
+			a < reading->gathered_count ? reading->gathered + a : NULL;
+		int order = !before ? 1 : !after ? -1 : compare_names(before, after);
 		b += order <= 0;
 		a += order >= 0;
 		if ((order != 0 || all) &&
@@ -158,11 +159,11 @@ static int tell_moved(struct group_reader *reading, bool all)
 
 static bool same_wants(const struct group_reader *reading, const struct known_group *known)
 {
-	const uint32_t *before = known ? reading->want_ids.items + known->wants : NULL;
 	size_t count = known && !known->gone ? known->want_count : 0;
 
 	return count == reading->wants.count &&
-	       (count == 0 || memcmp(before, reading->wants.items, count * sizeof(*before)) == 0);
+	       (count == 0 || memcmp(reading->want_ids.items + known->wants, reading->wants.items,
+				     count * sizeof(*reading->wants.items)) == 0);
 }
 
 /* Wanted ids change hands, or answers change their worth. NULL: neither. */
