@@ -50,6 +50,13 @@ class Poller(Follower):
                 return self.directory.looks() >= wanted
         self.until(made)
 
+    def quiet(self, told=0):
+        """Some looks on, no more than that was told, and nothing read anew."""
+        before = self.count("identity")
+        self.looked(3)
+        assert self.count("identity") - before <= told
+        assert self.restarts == 0, self.problems
+
     def same(self):
         """Until all that is told equals a fresh read, with nobody gone."""
         known, groups = self.fresh()

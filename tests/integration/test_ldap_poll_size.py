@@ -29,20 +29,6 @@ def test_more_changes_than_are_followed(start, usn):
     assert follower.restarts == 1, follower.problems
 
 
-def test_loaded_just_before(start):
-    """Everybody is stamped with one time: they changed before the read, not after it."""
-    directory = company(False)
-    moment = directory.time(-30)
-    for number in range(10_050):
-        directory.person(f"many{number}", time=moment)
-    follower = start(directory)
-    follower.looked(3)
-    change_all(directory, 1)
-    follower.same()
-    assert follower.restarts == 0, follower.problems
-    assert follower.count("identity") < 20
-
-
 def usage(pid):
     """CPU seconds so far, and most memory held, MiB."""
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:
