@@ -144,13 +144,19 @@ static struct slot *find_idle(struct saml_pool *pool)
 	return NULL;
 }
 
-/* With the lock: none runs, and none will be tried for a while, because the last ones all failed. */
+static bool slot_is_off(const struct slot *slot, int64_t until_us)
+{
+	return slot->state == SLOT_DOWN && slot->next_state == NEXT_NONE &&
+	       slot->start_at_us > until_us;
+}
+
+/* With the lock: none runs or is on its way, and none will be tried for a while, because the last ones all failed. */
 static bool is_hopeless(const struct saml_pool *pool)
 {
 	int64_t soon_us = clock_monotonic_us() + SECOND_US;
 
 	for (size_t i = 0; i < pool->slot_count; i++)
-		if (pool->slots[i].state != SLOT_DOWN || pool->slots[i].start_at_us <= soon_us)
+		if (!slot_is_off(&pool->slots[i], soon_us))
 			return false;
 	return true;
 }

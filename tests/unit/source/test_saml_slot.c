@@ -211,6 +211,33 @@ static void test_pauses(void **state)
 	}
 }
 
+/* Who comes is refused at once only when none is on its way. */
+static void test_hopeless(void **state)
+{
+	static const struct {
+		enum next_state next_state;
+		int64_t pause_us;
+		const char *reason;
+	} cases[] = {
+		{ NEXT_NONE, 5 * SECOND_US, "worker-died" },
+		{ NEXT_NONE, 0, "busy" },
+		{ NEXT_STARTING, 5 * SECOND_US, "busy" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct slot *taken = NULL;
+		struct err err = { 0 };
+
+		begin(SLOT_DOWN, cases[i].next_state);
+		slot.start_at_us = clock_monotonic_us() + cases[i].pause_us;
+		/* The time to wait is over already. */
+		assert_int_equal(saml_slot_take(&pool, 1, &taken, &err), -1);
+		assert_string_equal(err_reason(&err), cases[i].reason);
+		end();
+	}
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -234,6 +261,7 @@ int main(void)
 		cmocka_unit_test(test_steps),
 		cmocka_unit_test(test_old_goes),
 		cmocka_unit_test(test_pauses),
+		cmocka_unit_test(test_hopeless),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
