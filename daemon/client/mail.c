@@ -27,6 +27,8 @@
 #define BODY_LINE_MAX 76
 /* Of an encoded word: 75 with "=?UTF-8?Q?" and "?=", which are 12. */
 #define WORD_MAX 63
+/* The name of a header before the first of them, at most. */
+#define HEADER_NAME_MAX 9
 
 static const char hex_digits[] = "0123456789ABCDEF";
 
@@ -113,6 +115,15 @@ static bool is_word_safe(unsigned char c)
 	       (c && strchr("!*+-/", c));
 }
 
+static size_t encoded_size(const char *at, size_t size)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < size; i++)
+		total += at[i] == ' ' || is_word_safe((unsigned char)at[i]) ? 1 : 3;
+	return total;
+}
+
 static void put_encoded_char(struct strbuf *out, const char *at, size_t size)
 {
 	for (size_t i = 0; i < size; i++) {
@@ -133,7 +144,7 @@ static void put_encoded_char(struct strbuf *out, const char *at, size_t size)
 /* Encoded words, each on a line of its own; no character is torn apart. */
 static void put_text(struct strbuf *out, const char *text)
 {
-	size_t left = strlen(text), room = 0;
+	size_t left = strlen(text), room = 0, first = HEADER_NAME_MAX;
 	bool open = false;
 
 	if (is_plain(text)) {
@@ -142,8 +153,8 @@ static void put_text(struct strbuf *out, const char *text)
 	}
 	while (left > 0) {
 		size_t size = text_next_char(text, left, NULL);
-		/* Three for each byte at most: what does not fit begins the next word. */
-		size_t need = 3 * size;
+		/* What does not fit begins the next word. */
+		size_t need = encoded_size(text, size);
 
 		if (size == 0) {
 			strbuf_fail(out);
@@ -155,7 +166,8 @@ static void put_text(struct strbuf *out, const char *text)
 		}
 		if (!open) {
 			strbuf_puts(out, "=?UTF-8?Q?");
-			room = WORD_MAX;
+			room = WORD_MAX - first;
+			first = 0;
 			open = true;
 		}
 		put_encoded_char(out, text, size);

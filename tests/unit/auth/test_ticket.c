@@ -472,12 +472,50 @@ static void test_new_key(void **state)
 	refused(world, open_login(world, text, NOW, &login), "invalid");
 }
 
+/* A link of an invite holds which one and which sending, and nobody else makes one. */
+static void test_invite(void **state)
+{
+	struct world *world = *state;
+	const struct uuid invite = { { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 } };
+	char first[TICKET_INVITE_SIZE], second[TICKET_INVITE_SIZE], bad[TICKET_INVITE_SIZE + 1];
+	struct tickets *again;
+	struct uuid opened;
+	int64_t generation;
+
+	ticket_invite(world->tickets, &invite, 1, first);
+	ticket_invite(world->tickets, &invite, 0x01020304, second);
+	assert_int_equal(strlen(first), TICKET_INVITE_SIZE - 1);
+	assert_string_not_equal(first, second);
+	assert_true(ticket_invite_open(world->tickets, second, &opened, &generation));
+	assert_memory_equal(&opened, &invite, sizeof(invite));
+	assert_int_equal(generation, 0x01020304);
+	/* The same after a start: it is kept nowhere. */
+	again = tickets_create(world->path, &world->err);
+	assert_non_null(again);
+	assert_true(ticket_invite_open(again, first, &opened, &generation));
+	assert_int_equal(generation, 1);
+	tickets_destroy(again);
+	for (size_t i = 0; i < strlen(first); i++) {
+		memcpy(bad, first, sizeof(first));
+		bad[i] = bad[i] == 'A' ? 'B' : 'A';
+		assert_false(ticket_invite_open(world->tickets, bad, &opened, &generation));
+		bad[i] = (char)(first[i] | 0x80);
+		assert_false(ticket_invite_open(world->tickets, bad, &opened, &generation));
+		memcpy(bad, first, i);
+		bad[i] = 0;
+		assert_false(ticket_invite_open(world->tickets, bad, &opened, &generation));
+	}
+	snprintf(bad, sizeof(bad), "%sA", first);
+	assert_false(ticket_invite_open(world->tickets, bad, &opened, &generation));
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_login),
+		TEST(test_invite),
 		TEST(test_logout),
 		TEST(test_kinds_are_apart),
 		TEST(test_changed),
