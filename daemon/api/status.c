@@ -6,6 +6,8 @@
 
 #include <rolebridge/store/invite.h>
 
+#include <rolebridge/store/ownership.h>
+
 #include "internal.h"
 
 struct overview {
@@ -121,11 +123,13 @@ static int show_counts(const struct overview *overview, struct json *json, struc
 {
 	const struct reading_view *view = overview->view;
 	struct user_counts counts;
+	struct orphaning_counts orphaned;
 	struct hash256 head;
 	int64_t seq;
 	char hex[65];
 
 	if (store_user_counts(view->store, NULL, &counts, err) < 0 ||
+	    store_orphaning_counts(view->store, &orphaned, err) < 0 ||
 	    store_audit_head(view->store, &seq, &head, err) < 0)
 		return -1;
 	json_object_key(json, "users");
@@ -134,6 +138,10 @@ static int show_counts(const struct overview *overview, struct json *json, struc
 	json_int(json, "disabled", counts.disabled);
 	json_end(json);
 	json_int(json, "quarantined", quarantined_of(overview, NULL));
+	json_object_key(json, "orphaned");
+	json_int(json, "users", orphaned.users);
+	json_int(json, "references", orphaned.references);
+	json_end(json);
 	hash256_hex(&head, hex);
 	json_object_key(json, "audit");
 	json_int(json, "rows", seq);
@@ -279,18 +287,22 @@ int status_metrics(const struct reading_view *view, struct strbuf *out, struct e
 	struct overview overview;
 	struct source_figures *figures = NULL;
 	struct user_counts users;
+	struct orphaning_counts orphaned;
 	struct alarm_row *alarms;
 	size_t count = 0, alarm_count;
 	struct outbox_counts outbox;
 
 	if (overview_read(view, &overview, err) < 0 ||
 	    store_user_counts(view->store, NULL, &users, err) < 0 ||
+	    store_orphaning_counts(view->store, &orphaned, err) < 0 ||
 	    store_alarm_list(view->store, true, view->arena, &alarms, &alarm_count, err) < 0 ||
 	    store_outbox_counts(view->store, &outbox, err) < 0 ||
 	    read_figures(&overview, &figures, &count, err) < 0)
 		return -1;
 	metric_gauge(out, "rolebridge_users_active", "Active users.", users.active);
 	metric_gauge(out, "rolebridge_users_disabled", "Disabled users.", users.disabled);
+	metric_gauge(out, "rolebridge_references_orphaned",
+		     "References and resources of users who are disabled.", orphaned.references);
 	metric_gauge(out, "rolebridge_alarms", "Alarms that need a person.", (int64_t)alarm_count);
 	metric_gauge(out, "rolebridge_plans_held", "Plans that wait for a person.",
 		     (int64_t)overview.held_count);

@@ -75,6 +75,16 @@ static void print_following(struct cli *cli, const json_t *sources)
 	}
 }
 
+static void print_orphaned(struct cli *cli, const json_t *orphaned)
+{
+	if (member_int(orphaned, "users") > 0)
+		put(cli, YELLOW,
+		    "%lld disabled user(s) are responsible for %lld thing(s): references list "
+		    "--orphaned\n",
+		    (long long)member_int(orphaned, "users"),
+		    (long long)member_int(orphaned, "references"));
+}
+
 static void print_quarantined(struct cli *cli, const json_t *sources)
 {
 	json_t *source, *reason;
@@ -124,6 +134,7 @@ int run_status(struct cli *cli)
 	put(cli, PLAIN, "\n");
 	print_following(cli, json_object_get(status, "sources"));
 	print_quarantined(cli, json_object_get(status, "sources"));
+	print_orphaned(cli, json_object_get(status, "orphaned"));
 	json_array_foreach(json_object_get(status, "held_plans"), i, plan)
 		put(cli, YELLOW,
 		    "Plan %.12s of %s waits since %s: rolebridgectl plans show %.12s\n",
