@@ -11,7 +11,7 @@ from ldap_proxy import (DOWN, RESET, UP, FaultProxy, cut, double, drop, instead,
                         notice_of_disconnection, nth, page_cookie, pause, result, same, stop)
 from slapd import Slapd
 from states import DIRECTORY, both_states, config
-from test_follow_faults import TIMEOUTS_S, Stream, leave, until
+from test_follow_faults import SOON_S, Stream, leave, until
 
 CODES = [3, 4, 11, 51, 52, 53]
 FOLLOW = "    follow: {mode: timestamp, poll: 1s, keepalive: 1s}\n"
@@ -31,7 +31,7 @@ def make_polled(stage):
     stage.proxy.clear()
     stage.rest()
     stage.forgiven()
-    stage.patience = TIMEOUTS_S
+    stage.patience = SOON_S
     return stage
 
 

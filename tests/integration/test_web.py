@@ -233,7 +233,7 @@ sources:
         return self.bridge.ctl("status")["alarms"]
 
 
-def eventually(check, seconds=20):
+def eventually(check, seconds=60):
     end = time.monotonic() + seconds
     while True:
         result = check()
