@@ -146,10 +146,12 @@ class Trap:
 class Live:
     _addresses = itertools.count(1)
 
-    def __init__(self, forge, verification="agree", sources=None, workers=2):
-        """sources: {name: settings}. "keys" of them: whose certificates are in the metadata; "forge": whose IdP."""
+    def __init__(self, forge, verification="agree", sources=None, workers=2, rules=RULES, more=""):
+        """sources: {name: settings}. "keys" of them: whose certificates are in the metadata; "forge": whose IdP.
+        rules: what there is to be given, and why; more: lines of other sources."""
         self.forge = forge
         self.worker_count = workers
+        self.rules, self.more = rules, more
         self.port = free_port()
         self.bridge = Bridge("")
         try:
@@ -184,7 +186,7 @@ saml:
   verification: {verification}
   workers: {workers}
 sources:
-{text}{RULES}""")
+{text}{self.more}{self.rules}""")
 
     def __enter__(self):
         try:
@@ -253,12 +255,13 @@ sources:
     def answer(self, source, message, login=None, **options):
         return self.send(self.answer_bytes(source, message, login, **options))
 
-    def sign_in(self, forge=None, source="corp", index="_session1", name="7d5a-anna", **options):
+    def sign_in(self, forge=None, source="corp", index="_session1", name="7d5a-anna", attributes=None,
+                **options):
         """The page that a whole login ends with."""
         forge = forge or self.forge
         login = self.begin(source)
         forge.now, forge.request = int(time.time()), login.request
-        assertion = forge.assertion()
+        assertion = forge.assertion(attributes)
         f.find(assertion, "saml:AuthnStatement").set("SessionIndex", index)
         f.find(assertion, "saml:Subject/saml:NameID").text = name
         return self.answer(source, f.post(forge.signed_response(assertion, **options)), login)
