@@ -11,6 +11,7 @@
 #include <libfyaml.h>
 
 #include <rolebridge/base/util.h>
+#include <rolebridge/rules/permission.h>
 
 static struct fy_document *load(void)
 {
@@ -60,6 +61,35 @@ static void check_body(const struct http_route *route, struct fy_node *operation
 		fail_msg("%s %s: requestBody", route->method, route->pattern);
 }
 
+/* Who they are for is the handlers' to say: whoever is known, or holds a link. */
+static bool is_for_anybody(const struct http_route *route)
+{
+	static const char *const patterns[] = { "/api/v1/me", "/api/v1/tokens",
+						"/api/v1/tokens/{id}", "/api/v1/invites/accept" };
+
+	for (size_t i = 0; i < ARRAY_LEN(patterns); i++)
+		if (strcmp(patterns[i], route->pattern) == 0)
+			return true;
+	return false;
+}
+
+/* Every route needs a permission, which is told. */
+static void check_permission(const struct http_route *route, struct fy_node *operation)
+{
+	struct fy_node *told = get(operation, "x-permission");
+	struct err err = { 0 };
+
+	if (!route->permission != is_for_anybody(route))
+		fail_msg("%s %s needs %s permission", route->method, route->pattern,
+			 route->permission ? "no" : "a");
+	if (route->permission && permission_check(route->permission, &err) < 0)
+		fail_msg("%s %s: %s", route->method, route->pattern, err.text);
+	if (!told != !route->permission ||
+	    (told && strcmp(fy_node_get_scalar0(told), route->permission) != 0))
+		fail_msg("%s %s: x-permission must be '%s'", route->method, route->pattern,
+			 route->permission ? route->permission : "");
+}
+
 static void test_routes_are_described(void **state)
 {
 	struct fy_document *document = load();
@@ -79,6 +109,7 @@ static void test_routes_are_described(void **state)
 		    !get(get(operation, "responses"), "default"))
 			fail_msg("%s %s is not described", routes[i].method, routes[i].pattern);
 		check_body(&routes[i], operation);
+		check_permission(&routes[i], operation);
 	}
 	fy_document_destroy(document);
 }
