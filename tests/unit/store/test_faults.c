@@ -16,6 +16,7 @@
 #include <sqlite3.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/store/invite.h>
 #include <rolebridge/store/session.h>
 
 /* --- the transaction --- */
@@ -128,6 +129,44 @@ static int write_sign_in(struct store *store, struct err *err)
 	return write_session(store, user.id, arena, err);
 }
 
+static int write_invite(struct store *store, struct err *err)
+{
+	static const struct invite_grant grants[] = { { GRANT_PROFILE, "staff" },
+						      { GRANT_ROLE, "sales" } };
+	static const char *const scope[] = { "users:invite@all" };
+	struct invite_row invite = { .uuid = { { 7 } },
+				     .organization = "default",
+				     .email = "ada@acme.example",
+				     .username = "ada",
+				     .display_name = "",
+				     .grants = grants,
+				     .grant_count = 2,
+				     .generation = 1,
+				     .actor = "user:x",
+				     .limited = true,
+				     .scope = scope,
+				     .scope_count = 1,
+				     .expires_s = 10,
+				     .mail_problem = "" };
+	struct outbox_row row = {
+		.kind = "invite", .subject = "x", .message_id = "y", .next_s = 5
+	};
+
+	TRY(store_invite_insert(store, &invite, err));
+	invite.generation = 2;
+	TRY(store_invite_update(store, &invite, err));
+	TRY(store_outbox_add(store, &row, err));
+	row.id = 1;
+	row.problem = "451";
+	TRY(store_outbox_update(store, &row, err));
+	row.subject = "z";
+	TRY(store_outbox_add(store, &row, err));
+	TRY(store_outbox_remove(store, 2, err));
+	TRY(store_outbox_drop(store, "invite", "x", err));
+	TRY(store_external_put(store, "default", "4711", 1, err));
+	return store_external_put(store, "default", "4712", 1, err);
+}
+
 static int write_rest(struct store *store, struct err *err)
 {
 	struct source_state source = { .name = "corp", .last_read_s = 5, .entries = 3 };
@@ -163,6 +202,7 @@ static int write_all(struct store *store, struct err *err)
 	TRY(store_savepoint(store, err));
 	TRY(write_person(store, 100, err));
 	TRY(write_sign_in(store, err));
+	TRY(write_invite(store, err));
 	TRY(store_release(store, err));
 	for (int64_t i = 101; i < 110; i++)
 		TRY(write_person(store, i, err));

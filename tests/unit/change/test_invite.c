@@ -1,0 +1,217 @@
+/* Invites and imports where two come at once, and where the disk or somebody's authority ends in their middle. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/change/import.h>
+#include <rolebridge/change/invite.h>
+
+#include "support.h"
+
+#define CONFIG RULES POLICY SOURCES
+#define THREADS 4
+#define ROUNDS 50
+
+static struct uuid invite(struct world *w, const char *email, const char *profile)
+{
+	const struct new_invite asked = { .email = email, .profile = profile, .lifetime_s = 1000 };
+	const char *field;
+	struct uuid uuid;
+
+	ok(w, change_invite_create(w->changer, &test_person, &asked, &uuid, &field, &w->err));
+	return uuid;
+}
+
+/* --- once --- */
+
+struct comer {
+	struct changer *changer;
+	struct uuid invite;
+	pthread_barrier_t *barrier;
+	int result;
+	struct err err;
+};
+
+static void *come(void *context)
+{
+	struct comer *comer = context;
+	struct uuid user;
+
+	pthread_barrier_wait(comer->barrier);
+	comer->result = change_invite_accept(comer->changer, "request", &comer->invite, 1, &user,
+					     &comer->err);
+	return NULL;
+}
+
+/* Whoever comes with the same link at the same moment: one of them, and one user. */
+static void test_one_of_many(void **state)
+{
+	struct world *w = *state;
+
+	world_open(w, CONFIG);
+	for (int round = 0; round < ROUNDS; round++) {
+		struct comer comers[THREADS] = { 0 };
+		pthread_t threads[THREADS];
+		pthread_barrier_t barrier;
+		char email[64];
+		int won = 0;
+
+		snprintf(email, sizeof(email), "p%d@x.example", round);
+		pthread_barrier_init(&barrier, NULL, THREADS);
+		for (int i = 0; i < THREADS; i++) {
+			comers[i] = (struct comer){ .changer = w->changer, .barrier = &barrier };
+			comers[i].invite = i ? comers[0].invite : invite(w, email, "staff");
+		}
+		for (int i = 0; i < THREADS; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, come, &comers[i]), 0);
+		for (int i = 0; i < THREADS; i++) {
+			pthread_join(threads[i], NULL);
+			won += comers[i].result == 0;
+			if (comers[i].result < 0)
+				assert_string_equal(err_reason(&comers[i].err), "invite-used");
+		}
+		pthread_barrier_destroy(&barrier);
+		assert_int_equal(won, 1);
+		assert_string_equal(world_user(w, email), "staff active");
+	}
+	world_check_audit(w);
+}
+
+/* --- steps --- */
+
+static void test_steps(void **state)
+{
+	struct world *w = *state;
+	struct uuid first, user;
+
+	world_open(w, CONFIG);
+	first = invite(w, "ada@x.example", "manager");
+	refused(w, change_invite_accept(w->changer, "", &first, 2, &user, &w->err),
+		"invite-superseded");
+	ok(w, change_invite_resend(w->changer, &test_person, &first, 1000, &w->err));
+	refused(w, change_invite_accept(w->changer, "", &first, 1, &user, &w->err),
+		"invite-superseded");
+	ok(w, change_invite_resend(w->changer, &test_person, &first, -1, &w->err));
+	refused(w, change_invite_accept(w->changer, "", &first, 3, &user, &w->err),
+		"invite-expired");
+	ok(w, change_invite_resend(w->changer, &test_person, &first, 1000, &w->err));
+	ok(w, change_invite_accept(w->changer, "", &first, 4, &user, &w->err));
+	assert_string_equal(world_user(w, "ada@x.example"), "manager active");
+	refused(w, change_invite_revoke(w->changer, &test_person, &first, &w->err), "invite-used");
+	world_check_audit(w);
+}
+
+/* What it gives is gone meanwhile: nobody comes by it, whoever sent it. */
+static void test_a_profile_that_is_gone(void **state)
+{
+	struct world *w = *state;
+	struct run_report report;
+	struct uuid first, user;
+
+	world_open(w, "profiles: [{name: administrator}, {name: staff}, {name: brief}]\n" POLICY);
+	first = invite(w, "ada@x.example", "brief");
+	world_reload(w, "profiles: [{name: administrator}, {name: staff}]\n" POLICY, &report);
+	run_report_finish(&report);
+	refused(w, change_invite_accept(w->changer, "", &first, 1, &user, &w->err),
+		"invite-not-allowed");
+	assert_string_equal(world_user(w, "ada@x.example"), "");
+}
+
+/* --- imports --- */
+
+static void import(struct world *w, const struct import_row *rows, size_t count, bool dry_run,
+		   struct import_result *results)
+{
+	struct import *import = import_begin(w->changer, &test_person, dry_run, &w->err);
+
+	assert_non_null(import);
+	memset(results, 0, count * sizeof(*results));
+	ok(w, import_rows(import, rows, count, w->arena, results, &w->err));
+	ok(w, import_finish(import, &w->err));
+	import_destroy(import);
+}
+
+static const char *const no_names[] = { NULL };
+static const char *const sales_names[] = { "sales", "sales" };
+
+#define ROLES(list, number) \
+	{ \
+		[GRANT_ROLE] = {.given = true, .names = (list), .count = (number) } \
+	}
+
+static void test_grants_of_a_file(void **state)
+{
+	struct world *w = *state;
+	struct import_row row = { .username = "anna", .names = ROLES(sales_names, 2) };
+	const struct import_row without = { .username = "anna", .profile = "manager" };
+	struct import_result result;
+
+	world_open(w, CONFIG);
+	world_sync(w, "corp", "1 anna @sales\n2 ben\n", 0, NULL);
+	/* A rule gives it: the file adds nothing. */
+	import(w, &row, 1, false, &result);
+	assert_int_equal(result.status, IMPORT_UNCHANGED);
+	import(w, &without, 1, false, &result);
+	assert_int_equal(result.status, IMPORT_UPDATED);
+	assert_string_equal(world_user(w, "anna"), "manager active sales:rule");
+	/* What the rule gives is not the file's to take. */
+	row.names[GRANT_ROLE].names = no_names;
+	row.names[GRANT_ROLE].count = 0;
+	import(w, &row, 1, false, &result);
+	assert_int_equal(result.status, IMPORT_UNCHANGED);
+	row.username = "ben";
+	row.names[GRANT_ROLE].names = sales_names;
+	row.names[GRANT_ROLE].count = 2;
+	import(w, &row, 1, false, &result);
+	assert_string_equal(world_user(w, "ben"), "staff active sales:import");
+	/* A sync leaves it alone, and the file takes it back. */
+	world_sync(w, "corp", "1 anna @sales\n2 ben title=x\n", 0, NULL);
+	assert_string_equal(world_user(w, "ben"), "staff active sales:import");
+	row.names[GRANT_ROLE].count = 0;
+	import(w, &row, 1, true, &result);
+	assert_int_equal(result.status, IMPORT_UPDATED);
+	import(w, &row, 1, false, &result);
+	assert_string_equal(world_user(w, "ben"), "staff active");
+	world_check_audit(w);
+}
+
+/* Whom a source disabled no file enables, and whom a file disabled a file enables. */
+static void test_states(void **state)
+{
+	struct world *w = *state;
+	const struct import_row off = { .username = "anna", .state = "disabled" };
+	const struct import_row on = { .username = "anna", .state = "active" };
+	const struct import_row gone = { .username = "ben", .state = "active" };
+	const struct import_row stays = { .username = "ben", .state = "disabled" };
+	struct import_result result;
+
+	world_open(w, CONFIG);
+	world_sync(w, "corp", "1 anna\n2 ben !disabled\n", 0, NULL);
+	import(w, &off, 1, false, &result);
+	assert_string_equal(world_user(w, "anna"), "staff disabled(hand)");
+	import(w, &on, 1, false, &result);
+	assert_string_equal(world_user(w, "anna"), "staff active");
+	for (int dry = 1; dry >= 0; dry--) {
+		import(w, &gone, 1, dry, &result);
+		assert_string_equal(result.code, "managed-by-idp");
+		assert_string_equal(result.field, "state");
+		import(w, &stays, 1, dry, &result);
+		assert_int_equal(result.status, IMPORT_UNCHANGED);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_one_of_many, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_steps, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_a_profile_that_is_gone, world_set_up,
+						world_tear_down),
+		cmocka_unit_test_setup_teardown(test_grants_of_a_file, world_set_up,
+						world_tear_down),
+		cmocka_unit_test_setup_teardown(test_states, world_set_up, world_tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
