@@ -49,6 +49,7 @@ MORE = """
 STAFF = "id,uid,mail,displayName,title\n1,hidden,hidden@x.example,Hidden,boss\n2,boss,boss@x.example,Boss,boss\n"
 # Of a login: nothing that we would call them by.
 UID = [("urn:oid:2.5.4.12", "title", ["none"])]
+ROLE = {"name": "sneaky", "description": "d", "classifications": ["Support"], "segments": ["Core"]}
 USERS = {"ada": "administrator", "ben": "administrator", "desk": "desk", "peer": "desk", "viv": "viewer",
          "wil": "viewer", "noted": "viewer", "late": "viewer", "asleep": "administrator", "gone": "viewer",
          "audrey": "auditor"}
@@ -80,6 +81,10 @@ def start(tmp_path_factory):
         live.ids = {user["username"]: user["id"] for user in ctl("users", "list", "--limit", 1000)["users"]}
         live.made = {name: ctl("tokens", "create", "own", "--user", name) for name in ("desk", "ada", "noted", "peer")}
         live.control = Control(live.bridge.folder / "control.sock")
+        for name, permissions in (("local", ["notes:read@own"]), ("power", ["notes:*@all"])):
+            body = {**ROLE, "name": name, "permissions": permissions}
+            assert live.control.ask("POST", "roles", body)[0] == 201
+        assert live.control.ask("POST", "profiles", {"name": "mine", "permissions": ["notes:read@own"]})[0] == 201
         live.made["service"] = ctl("tokens", "create", "own", "--service", "feed", "--scope", "notes:*@all")
         yield live
         live.control.close()
@@ -126,7 +131,6 @@ def state(live):
 # (name, method, path, body); {name} in a path or a body is what live knows.
 GRANT = {"kind": "profile", "name": "administrator"}
 WRITER = {"kind": "role", "name": "writer"}
-ROLE = {"name": "sneaky", "description": "d", "classifications": ["Support"], "segments": ["Core"]}
 ATTACKS = [
     ("make an administrator", "POST", "users", {"username": "new", "profile": "administrator"}),
     ("make somebody beyond", "POST", "users", {"username": "new", "profile": "auditor"}),
@@ -179,6 +183,13 @@ ATTACKS = [
     ("a role with a little more", "POST", "roles", {**ROLE, "permissions": ["notes:read@own", "notes:write@own"]}),
     ("own is not all", "POST", "roles", {**ROLE, "permissions": ["notes:read@all"]}),
     ("copy a role beyond", "POST", "roles/writer/copy", {"name": "sneaky"}),
+    ("widen a role", "PATCH", "roles/local", {"permissions": ["notes:*@all"]}),
+    ("replace a role by more", "PUT", "roles/local", {**ROLE, "name": "local", "permissions": ["*:read@own"]}),
+    ("touch a role beyond", "PATCH", "roles/power", {"description": "x"}),
+    ("cut a role beyond", "PATCH", "roles/power", {"permissions": ["notes:read@own"]}),
+    ("remove a role beyond", "DELETE", "roles/power", None),
+    ("copy such a role", "POST", "roles/power/copy", {"name": "sneaky"}),
+    ("widen a profile", "PATCH", "profiles/mine", {"permissions": ["notes:read@own", "audit:read@all"]}),
     ("a profile with everything", "POST", "profiles", {"name": "sneaky", "permissions": ["*:*@all"]}),
 ]
 # Not allowed either, by the permission that the route needs.

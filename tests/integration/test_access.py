@@ -410,6 +410,18 @@ def test_what_the_web_takes(bridge, web):
     assert web.ask("PUT", "users", token=token)[0] == 405
 
 
+def test_long_answers(bridge, web):
+    """What is streamed, and what waits, comes over the web as over the socket."""
+    ada = make(bridge, "long", "--user", "ada")["token"]
+    status, text = web.ask("GET", "audit/export?format=csv", token=ada)
+    assert status == 200 and "token.create" in text
+    status, run = web.ask("POST", "sync", {}, token=ada)
+    assert status == 202
+    status, done = web.ask("GET", f"runs/{run['run']}?wait_ms=10000", token=ada)
+    assert status == 200 and done["state"] == "done", done
+    assert done["actor"].endswith("/long")
+
+
 BAD_TOKENS = [
     ({}, "name"), ({"name": None}, "name"), ({"name": 7}, "name"), ({"name": ""}, "name"), ({"name": "x" * 65}, "name"),
     ({"name": "Ü"}, "name"), ({"name": "a b"}, "name"), ({"name": "a", "extra": 1}, "extra"),
