@@ -227,6 +227,68 @@ static void test_merge(void **state)
 	sample_free(&l);
 }
 
+static void append(struct loaded *l, const char *text, size_t times)
+{
+	const struct document_file file = { "store", text, strlen(text) };
+
+	for (size_t i = 0; i < times; i++)
+		assert_int_equal(document_append(l->document, &file, 1, l->list), 0);
+}
+
+/* What is put behind the files continues their lists, and nothing else. */
+static void test_append(void **state)
+{
+	static const char text[] = "rules:\n- {\"id\":\"z\",\"grant\":{\"profile\":\"p\"}}\n"
+				   "domains: [y]\ntitle: other\nlimits: {body: 9KiB}\n";
+	struct document_file *files;
+	struct loaded l;
+	size_t count;
+
+	(void)state;
+	sample_load(&l, "main.yaml", "rules:\n- {id: a, grant: {profile: p}}\ntitle: t\n", "a.yaml",
+		    "limits: {body: 2KiB}\n", NULL);
+	assert_int_equal(document_own_files(l.document), 2);
+	append(&l, text, 2);
+	options_parse(&sample_table, l.document, l.arena, &l.sample, l.list);
+	assert_int_equal(diagnostics_count(l.list), 0);
+	assert_int_equal(l.sample.rules.count, 3);
+
+	const struct sample_rule *rules = l.sample.rules.items;
+
+	assert_string_equal(rules[0].id.text, "a");
+	assert_string_equal(rules[1].id.text, "z");
+	assert_int_equal(rules[1].at.file, 3);
+	assert_int_equal(rules[2].at.file, 4);
+	assert_int_equal(rules[2].at.line, 2);
+	assert_int_equal(rules[2].at.column, 3);
+	assert_int_equal(l.sample.domains.count, 2);
+	assert_string_equal(l.sample.title.text, "t");
+	assert_int_equal(l.sample.limits.body, 2048);
+	assert_int_equal(document_own_files(l.document), 2);
+	assert_true(document_texts(l.document, l.arena, &files, &count));
+	assert_int_equal(count, 2);
+	assert_string_equal(files[1].path, "a.yaml");
+	assert_string_equal(document_file_path(l.document, 4), "store");
+	sample_free(&l);
+}
+
+/* A key that the files fill with something else is the files' mistake alone. */
+static void test_append_beside_mistakes(void **state)
+{
+	const struct document_file file = { "store", "rules: [{id: z}]\n", 17 };
+	struct loaded l;
+
+	(void)state;
+	sample_load_text(&l, "rules: a\n");
+	assert_findings(&l, "files alone", "1:1:8 wrong-type");
+	append(&l, "rules: [{id: z}]\n", 1);
+	assert_findings(&l, "appended", "1:1:8 wrong-type");
+	for (unsigned i = 1; i < DOCUMENT_APPENDED_MAX; i++)
+		assert_int_equal(document_append(l.document, &file, 1, l.list), 0);
+	assert_int_equal(document_append(l.document, &file, 1, l.list), -1);
+	sample_free(&l);
+}
+
 static void test_merge_conflicts(void **state)
 {
 	struct loaded l;
@@ -449,6 +511,8 @@ int main(void)
 		cmocka_unit_test(test_too_many_nodes),
 		cmocka_unit_test(test_many_findings),
 		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_append),
+		cmocka_unit_test(test_append_beside_mistakes),
 		cmocka_unit_test(test_merge_conflicts),
 		cmocka_unit_test(test_syntax_error_per_file),
 		cmocka_unit_test_setup_teardown(test_include_order, folder_setup, folder_teardown),
