@@ -142,6 +142,17 @@ static int refuse_above(struct err *err)
 	return err_refuse(err, ERR_DENIED, "not-allowed", "only an administrator may change this");
 }
 
+/* All organizations share what is defined, so it is for the people who run the daemon. */
+static int check_organization(const struct authority *authority, struct err *err)
+{
+	if (authority->unlimited || !authority->organization ||
+	    strcmp(authority->organization, "default") == 0)
+		return 0;
+	return err_refuse(err, ERR_DENIED, "not-allowed",
+			  "definitions are shared by all organizations: people of 'default' "
+			  "change them");
+}
+
 /* Before and after lie within what the actor may do. */
 static int check_ceiling(const struct defining *defining, const struct authority *authority,
 			 const struct definition_write *write, struct arena *arena, struct err *err)
@@ -279,7 +290,8 @@ static int check_all(const struct defining *defining, struct store *store, struc
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory to check definitions");
 	if (authority_of_actor(store, &defining->before->setup, defining->actor, defining->now_s,
-			       arena, &authority, err) < 0)
+			       arena, &authority, err) < 0 ||
+	    check_organization(&authority, err) < 0)
 		return -1;
 	for (size_t i = 0; i < defining->order->count; i++) {
 		const struct definition_write *write = &defining->order->writes[i];

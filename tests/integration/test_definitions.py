@@ -5,8 +5,10 @@ import json
 import jsonschema
 import pytest
 
+from access import Web
 from bridge import Bridge
 from control import Control
+from ports import free_port
 from test_control import DOCUMENT, check, whoami
 from test_web import APP, World
 
@@ -690,3 +692,142 @@ def test_rule_commands(bridge, tmp_path):
     assert ctl("rules", "delete", "clerks", "--dry-run")["report"]["revoked"] == 1
     text = bridge.human("rules", "delete", "clerks").stdout
     assert text.startswith("clerks is deleted: 1 person\nApplied: ") and "1 revoked" in text
+
+
+# --- the ceiling ---
+
+
+CEILING = """
+public_url: "http://127.0.0.1:{port}"
+listeners: [{{address: "127.0.0.1:{port}"}}]
+profiles:
+  - {{name: editor, permissions: ["roles:*@all", "profiles:*@all", "personas:*@all", "rules:*@all", "users:read@all",
+     "notes:*@all"]}}
+  - {{name: labeller, permissions: ["roles:bulk-update@all"]}}
+  - {{name: viewer, permissions: ["notes:read@own"]}}
+segments: [All]
+organizations: [{{name: partners}}]
+policy: {{default_profile: viewer}}
+sources:
+  - {{name: partners, type: csv, path: partners.csv, key: id, interval: 0, organization: partners, attributes: [uid]}}
+"""
+SMALL = {"name": "small", "classifications": ["Sales"], "segments": ["All"], "permissions": ["notes:read@all"]}
+
+
+@pytest.fixture(name="desk", scope="module")
+def make_desk():
+    port = free_port()
+    with Bridge(CEILING.format(port=port), {"partners.csv": "id,uid\n"}) as bridge:
+        bridge.port = port
+        bridge.tokens = {}
+        for name, profile, organization in (("ada", "administrator", "default"), ("eve", "editor", "default"),
+                                            ("lab", "labeller", "default"), ("viv", "viewer", "default"),
+                                            ("far", "administrator", "partners")):
+            bridge.ctl("users", "create", name, "--profile", profile, "--organization", organization)
+            bridge.tokens[name] = bridge.ctl("tokens", "create", name, "--user", name)["token"]
+        yield bridge
+
+
+WIDER = ["money:read@all", "notes:*@all,money:read@own", "*:*@all", "*:read@own", "users:*@all", "roles:*@all,*:x@own"]
+
+ATTACKS = [("role", "POST", "roles", lambda p: dict(SMALL, name="evil", permissions=p.split(","))),
+           ("own role", "PATCH", "roles/own", lambda p: {"permissions": p.split(",")}),
+           ("profile", "POST", "profiles", lambda p: {"name": "evil", "permissions": p.split(",")}),
+           ("admin role", "PATCH", "roles/admin", lambda p: {"permissions": ["notes:read@all"]}),
+           ("copy of admin", "POST", "roles/admin/copy", lambda p: {"name": "evil"}),
+           ("end of admin", "DELETE", "roles/admin", lambda p: None),
+           ("relabel admin", "POST", "roles/bulk-update", lambda p: {"roles": [{"role": "admin", "segments": ["All"]}]}),
+           ("administrators", "PATCH", "profiles/administrator", lambda p: {"description": "mine"}),
+           ("rule to admin", "POST", "rules", lambda p: {"id": "evil", "when": "(&)", "grant": {"roles": ["admin"]}}),
+           ("rule to administrator", "POST", "rules",
+            lambda p: {"id": "evil", "when": "(&)", "grant": {"profile": "administrator"}}),
+           ("rule against admins", "POST", "rules",
+            lambda p: {"id": "evil", "when": "(&)", "deny": {"profile": "administrator"}}),
+           ("rule to super", "POST", "rules", lambda p: {"id": "evil", "when": "(&)", "grant": {"profile": "super-manager"}})]
+
+
+@pytest.mark.parametrize("dry_run", ["", "?dry_run=true"], ids=["done", "dry"])
+@pytest.mark.parametrize("attack", ATTACKS, ids=[a[0] for a in ATTACKS])
+def test_nobody_defines_beyond_themselves(desk, attack, dry_run):
+    _, method, path, body = attack
+    web = Web(desk.port)
+    web.ask("POST", "roles", dict(SMALL, name="own"), token=desk.tokens["eve"])
+    desk.run("users", "grant", "eve", "role", "own")
+    for wider in WIDER:
+        before = [desk.ctl(kind, "list") for kind in ("profiles", "roles", "rules")]
+        rows = desk.ctl("audit", "verify")["rows"]
+        status, answer = web.ask(method, path + dry_run, body(wider), token=desk.tokens["eve"])
+        assert (status, answer["code"]) == (403, "not-allowed"), (wider, answer)
+        assert "money" not in answer["message"], "not a word of what is lacking"
+        assert [desk.ctl(kind, "list") for kind in ("profiles", "roles", "rules")] == before
+        assert desk.ctl("audit", "verify")["rows"] == rows
+    web.close()
+
+
+def test_within_it_works(desk):
+    web = Web(desk.port)
+    status, answer = web.ask("POST", "roles", dict(SMALL, name="within"), token=desk.tokens["eve"])
+    assert status == 201 and answer["definition"]["actor"].startswith("user:")
+    assert web.ask("PATCH", "roles/within", {"permissions": ["notes:*@own"]}, token=desk.tokens["eve"])[0] == 200
+    # A token narrows what its owner may define.
+    narrow = desk.ctl("tokens", "create", "narrow", "--user", "eve", "--scope", "roles:*@all")["token"]
+    assert web.ask("PATCH", "roles/within", {"permissions": ["notes:*@all"]}, token=narrow)[0] == 403
+    rule = {"id": "notes", "when": "(mail=x*)", "grant": {"roles": ["within"]}}
+    assert web.ask("POST", "rules", rule, token=desk.tokens["eve"])[0] == 201
+    assert web.ask("DELETE", "rules/notes", token=desk.tokens["eve"])[0] == 200
+    assert web.ask("DELETE", "roles/within", token=desk.tokens["eve"])[0] == 200
+    web.close()
+
+
+def test_each_needs_its_permission(desk):
+    web = Web(desk.port)
+    asked = [("GET", "roles", None), ("POST", "roles", SMALL), ("PATCH", "roles/admin", {}), ("DELETE", "roles/admin", None),
+             ("POST", "roles/bulk-update", {"roles": [{"role": "admin"}]}), ("GET", "profiles", None),
+             ("POST", "profiles", {}), ("GET", "personas", None), ("POST", "personas", {}), ("GET", "rules", None),
+             ("POST", "rules", {}), ("POST", "rules/x/activate", {}), ("POST", "rules/order", {"rules": ["x"]})]
+    for method, path, body in asked:
+        status, answer = web.ask(method, path, body, token=desk.tokens["viv"])
+        assert (status, answer["code"]) == (403, "not-allowed"), path
+    # Relabelling needs its own permission, and that one alone; permissions of the role count all the same.
+    desk.ctl("roles", "create", "plain", "--classifications", "Sales", "--segments", "All", "--permissions", "")
+    relabel = {"roles": [{"role": "plain", "classifications": ["Support"]}]}
+    assert web.ask("POST", "roles/bulk-update", relabel, token=desk.tokens["lab"])[0] == 200
+    assert web.ask("PATCH", "roles/plain", {"description": "x"}, token=desk.tokens["lab"])[0] == 403
+    # What all organizations share is not one partner's to change.
+    for method, path, body in (("POST", "roles", SMALL), ("DELETE", "roles/plain", None), ("POST", "rules", {"id": "x"})):
+        status, answer = web.ask(method, path, body, token=desk.tokens["far"])
+        assert (status, answer["code"]) == (403, "not-allowed"), path
+    desk.ctl("roles", "delete", "plain")
+    web.close()
+
+
+# --- hostile bodies: never an answer of the 500s, always a code ---
+
+
+HOSTILE = [None, True, 7, -1, 1e308, "", "x", "x" * 70000, "\x00", "\x1b[2J", "a\nb", [], ["x"], [None], [[]], [7], {},
+           {"x": 1}, ["x"] * 2000, "\U0001f600", "\u202e", "a" * 65]
+
+
+@pytest.mark.parametrize("path, body", [(plural(k), b) for k, b in KINDS.items()] + [("rules", RULE)],
+                         ids=[*KINDS, "rule"])
+def test_hostile_fields(bridge, api, path, body):
+    names = json.dumps([bridge.ctl(kind, "list") for kind in ("profiles", "roles", "personas", "rules")])
+    for field in body:
+        for value in HOSTILE:
+            if value is None and field in ("description", "primary", "groups", "grant"):
+                continue
+            if field in ("description", "title", "when") and isinstance(value, str) and value.isprintable():
+                continue
+            status, answer, _ = api.call("POST", path + "?dry_run=true", dict(body, **{field: value}))
+            assert status < 500, (field, value)
+            assert status >= 400 or field in ("permissions", "objectives", "frustrations", "watering_holes", "primary",
+                                              "name", "id", "grant", "description", "title"), (field, value)
+            if status >= 400:
+                assert answer["code"] and answer.get("field", field).startswith(field.split("[")[0]), (field, value, answer)
+    for raw in (b"", b"{", b"[]", b"null", b"7", b"\xff", b'{"name":"a","name":"b"}', b'{"a":' * 5000, b'"x"'):
+        status, _, _ = api.call("POST", path, raw, {"Content-Type": "application/json"})
+        assert 400 <= status < 500
+    assert api.call("POST", path, json.dumps(body).encode(), {"Content-Type": "text/plain"})[0] == 415
+    for query in ("dry_run=1", "dry_run=", "x=1", "dry_run=true&dry_run=true"):
+        assert api.call("POST", f"{path}?{query}", body)[0] in (400, 422)
+    assert json.dumps([bridge.ctl(kind, "list") for kind in ("profiles", "roles", "personas", "rules")]) == names

@@ -22,7 +22,7 @@ extern void (*change_test_hook)(const char *step);
 	"segments: [Core]\n" \
 	"personas: [{name: lead, title: Lena}]\n" \
 	"policy: {default_profile: staff, limits: {new_administrators: 100}}\n" \
-	"sources: [{name: corp, type: ldif}]\n"
+	"sources: [{name: corp, type: ldif}, {name: far, type: ldif, organization: other}]\n"
 #define ROLE(name, permission) \
 	"  - {name: " name \
 	", classifications: [Sales], segments: [Core], permissions: ['" permission "']}\n"
@@ -59,12 +59,20 @@ static const char *rows(struct world *w)
 	return arena_strdup(w->arena, strbuf_text(&out));
 }
 
-static void create(struct world *w, const char *name, const char *profile)
+static void create_in(struct world *w, const char *name, const char *profile,
+		      const char *organization)
 {
-	struct new_user user = { .username = name, .profile = profile };
+	struct new_user user = { .username = name,
+				 .profile = profile,
+				 .organization = organization };
 	struct uuid uuid;
 
 	ok(w, change_user_create(w->changer, &test_person, &user, &uuid, &w->err));
+}
+
+static void create(struct world *w, const char *name, const char *profile)
+{
+	create_in(w, name, profile, NULL);
 }
 
 static struct actor as(struct world *w, const char *name)
@@ -84,6 +92,7 @@ static void fill(struct world *w, const char *yaml)
 	create(w, "ada", "administrator");
 	create(w, "desk", "desk");
 	create(w, "ben", "staff");
+	create_in(w, "far", "administrator", "other");
 	world_sync(w, "corp", "k1 carl title=ops_one\n", 0, NULL);
 }
 
@@ -186,6 +195,11 @@ static const struct {
 	  BEFORE "rules: [{id: it, when: '(title=a)', deny: {roles: [money]}}]\n",
 	  "desk",
 	  { "rule", "it", false, BODY, 1, NEW, "rule.activate" },
+	  "not-allowed" },
+	{ "somebody's of another organization",
+	  BEFORE ROLE("it", "notes:read@own"),
+	  "far",
+	  { "role", "it", false, BODY, 0, NEW, "role.create" },
 	  "not-allowed" },
 	{ "not there",
 	  BEFORE,
