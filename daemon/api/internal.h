@@ -14,7 +14,7 @@ struct api {
 	struct api_settings settings;
 	struct store_pool *pool;
 	struct http_prepared *decisions[2]; /* deny, allow: without a reason */
-	atomic_bool importing; /* people: one file at a time */
+	atomic_bool importing;		    /* people: one file at a time */
 	struct permits *permits;
 	struct http_limit *refused_limit; /* by address: whom nobody knows */
 	struct http_route *web_routes;	  /* the same, each in a thread where it may wait */
