@@ -24,9 +24,9 @@ struct secret {
  * Guarded memory is a syscall affair (mmap, mprotect, mlock): a worker reads its secrets
  * before it locks itself up and leaves them to its end.
  */
+int secret_read_file(const char *path, struct secret *ret_secret, struct err *err);
 /* Where that file is. ERR_NOT_FOUND: a credential is named and there are none. */
 int secret_resolve(const char *path, struct strbuf *ret_path, struct err *err);
-int secret_read_file(const char *path, struct secret *ret_secret, struct err *err);
 int secret_copy(const void *data, size_t size, struct secret *ret_secret, struct err *err);
 void secret_finish(struct secret *secret);
 

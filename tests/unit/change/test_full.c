@@ -251,8 +251,9 @@ static void tell_ended(void *context UNUSED, int64_t id)
 /* Disable means now, in memory even when the commit fails; enabling lets them in again. */
 static void test_full_at_disable(void **state)
 {
-	static const struct change_observer observer = { NULL, tell_disabling, tell_changed,
-							 tell_ended };
+	static const struct change_observer observer = { .disabling = tell_disabling,
+							 .changed = tell_changed,
+							 .ended = tell_ended };
 	struct world *w = *state;
 
 	signal(SIGXFSZ, SIG_IGN);

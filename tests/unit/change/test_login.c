@@ -148,7 +148,10 @@ static void tell_ended(void *context, int64_t id)
 
 static void observe(struct world *w, struct told *told)
 {
-	struct change_observer observer = { told, tell_disabling, tell_changed, tell_ended };
+	struct change_observer observer = { .context = told,
+					    .disabling = tell_disabling,
+					    .changed = tell_changed,
+					    .ended = tell_ended };
 
 	told->text[0] = '\0';
 	changer_observe(w->changer, &observer);
