@@ -14,7 +14,7 @@ from slapd import GROUPS, PEOPLE, SUFFIX, Slapd, group, group_dn, people, person
 
 BUILD = Path(os.environ.get("ROLEBRIDGE_BUILD", Path(__file__).resolve().parents[2] / "build"))
 TOOL = BUILD / "tools" / "ldap_read"
-SECONDS = 30
+SECONDS = 120  # only what never comes takes so long
 
 pytestmark = pytest.mark.skipif(not TOOL.exists(), reason="make tools builds ldap_read")
 
@@ -51,7 +51,7 @@ class Follower:
     def __exit__(self, *_):
         self.process.stdin.close()
         try:
-            self.process.wait(10)
+            self.process.wait(SECONDS)
         finally:
             self.process.kill()
             self.process.wait()

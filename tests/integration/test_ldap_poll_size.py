@@ -17,12 +17,12 @@ pytestmark = pytest.mark.skipif(not TOOL.exists(), reason="make tools builds lda
 @both
 def test_more_changes_than_are_followed(start, usn):
     """Read anew, once; then followed."""
-    follower = start(company(usn))
+    follower = start(company(usn), page_size="20000")
     directory = follower.directory
     with directory.lock:
         for number in range(10_050):
             directory.person(f"many{number}")
-    follower.until(lambda: follower.restarts >= 1 and follower.state["connected"] and len(follower.people) > 10_000, 90)
+    follower.until(lambda: follower.restarts >= 1 and follower.state["connected"] and len(follower.people) > 10_000)
     follower.looked(3)
     change_all(directory, 1)
     follower.same()
@@ -52,7 +52,7 @@ def test_9999_changes_at_each_look(start, usn):
         with directory.lock:
             for uid in many:
                 directory.title(uid, f"title {number}")
-        follower.until(lambda: follower.title_of(many[-1]) == [f"title {number}"], 90)
+        follower.until(lambda: follower.title_of(many[-1]) == [f"title {number}"])
     for number in range(3):
         everybody_changes(number)
     assert follower.restarts == 0, follower.problems
