@@ -85,6 +85,12 @@ static const char manual_head[] =
 	"Durations are written 90, 5m, 1h30m, 2d; sizes 64KiB, 8MiB.\n"
 	"Files of more than 8 MiB, aliases, tags and second documents are refused.\n"
 	".Pp\n"
+	"Profiles, roles, personas and rules that were defined with\n"
+	".Xr rolebridgectl 1\n"
+	"stand in the store and come after those of the files, which hold where both name one.\n"
+	"Diagnostics about them name the file\n"
+	".Pa store .\n"
+	".Pp\n"
 	"Rules and their filters are described in\n"
 	".Xr rolebridge-rules 5 .\n";
 

@@ -1,12 +1,13 @@
 """What administrators define by API and command: profiles, roles, personas. Files stay the files'."""
 import concurrent.futures
 import json
+import subprocess
 
 import jsonschema
 import pytest
 
 from access import Web
-from bridge import Bridge
+from bridge import DAEMON, Bridge
 from control import Control
 from ports import free_port
 from test_control import DOCUMENT, check, whoami
@@ -831,3 +832,55 @@ def test_hostile_fields(bridge, api, path, body):
     for query in ("dry_run=1", "dry_run=", "x=1", "dry_run=true&dry_run=true"):
         assert api.call("POST", f"{path}?{query}", body)[0] in (400, 422)
     assert json.dumps([bridge.ctl(kind, "list") for kind in ("profiles", "roles", "personas", "rules")]) == names
+
+
+# --- the check of the daemon itself ---
+
+
+def daemon_check(bridge):
+    return subprocess.run([DAEMON, "--config", bridge.config, "--check"], cwd=bridge.folder, capture_output=True,
+                          text=True, timeout=60, check=False)
+
+
+def test_check_knows_the_store():
+    """Rules of files name what the store defines: the check, and each start, look there."""
+    named = CONFIG.replace("roles: [fixed]}}", "roles: [fixed, extra]}}")
+    with Bridge(CONFIG, {"staff.csv": STAFF}) as bridge:
+        bridge.write_config(named)
+        result = daemon_check(bridge)
+        assert result.returncode == 1 and "'extra'" in result.stderr
+        bridge.ctl("roles", "create", "extra", "--classifications", "Sales", "--segments", "Banking", "--permissions", "a:b@all")
+        assert daemon_check(bridge).returncode == 0
+        bridge.stop()
+        assert daemon_check(bridge).returncode == 0
+        bridge.start()
+        bridge.ctl("sync")
+        assert roles_of(bridge, "anna") == ["extra", "fixed"]
+        bridge.stop()
+        # A store that cannot be read is said, and what would be shipped stands for it.
+        (bridge.folder / "store.db").rename(bridge.folder / "away.db")
+        (bridge.folder / "store.db").write_bytes(b"no database " * 1000)
+        result = daemon_check(bridge)
+        assert result.returncode == 1 and "shipped profiles and roles alone" in result.stderr and "'extra'" in result.stderr
+        (bridge.folder / "store.db").unlink()
+        bridge.write_config(CONFIG)
+        result = daemon_check(bridge)
+        assert result.returncode == 0 and not (bridge.folder / "store.db").exists(), "nothing is written"
+
+
+def test_what_the_store_names_is_refused_where_it_stands():
+    """A file's role that a rule of the store gives cannot go: the reload says which rule."""
+    with Bridge(CONFIG, {"staff.csv": STAFF}) as bridge:
+        api = Api(bridge.folder / "control.sock")
+        rule_good(api, "POST", "rules", dict(RULE, grant={"roles": ["fixed"]}))
+        plan = rule_good(api, "POST", "rules/clerks/activate?dry_run=true")["plan"]
+        rule_good(api, "POST", "rules/clerks/activate", {"plan": plan})
+        bridge.write_config("\n".join(line for line in CONFIG.splitlines()
+                                      if "name: fixed" not in line and "grant: {roles: [fixed]}" not in line)
+                            .replace("roles:\n", "").replace("rules:\n", ""))
+        result = bridge.run("reload")
+        assert result.returncode == 1
+        found = [f for f in json.loads(result.stdout)["diagnostics"] if f["severity"] == "error"]
+        assert [(f["code"], f["file"]) for f in found] == [("unknown-role", "store")]
+        assert [r["id"] for r in rule_good(api, "GET", "rules")["rules"]] == ["sellers", "watched", "clerks"]
+        api.close()
