@@ -342,35 +342,43 @@ static int find_user(const struct importing *importing, struct user *ret_user, s
 
 /* --- foreseeing what the store would refuse --- */
 
-static int claim(struct importing *importing, char what, const char *text, bool *ret_fresh,
-		 struct err *err)
+static int claim(struct importing *importing, char what, const char *text, struct err *err)
 {
 	struct strbuf *key = &importing->import->text;
 	uint32_t *place;
-	int fresh;
 
 	strbuf_clear(key);
 	strbuf_printf(key, "%c%s", what, text);
-	if (strbuf_failed(key))
+	if (strbuf_failed(key) || hash_table_put(importing->import->claims,
+						 fingerprint128(key->data, key->size), &place) < 0)
 		return no_memory(err);
-	fresh = hash_table_put(importing->import->claims, fingerprint128(key->data, key->size),
-			       &place);
-	*ret_fresh = fresh > 0;
-	return fresh < 0 ? no_memory(err) : 0;
+	return 0;
+}
+
+static bool is_claimed(struct importing *importing, char what, const char *text)
+{
+	struct strbuf *key = &importing->import->text;
+
+	strbuf_clear(key);
+	strbuf_printf(key, "%c%s", what, text);
+	return !strbuf_failed(key) && hash_table_get(importing->import->claims,
+						     fingerprint128(key->data, key->size), NULL);
 }
 
 static int foresee_name(struct importing *importing, const struct person_change *change,
 			enum user_key key, const char *text, struct err *err)
 {
-	bool is_email = key == USER_BY_EMAIL, fresh;
+	bool is_email = key == USER_BY_EMAIL;
 	struct user user;
 	struct err missing;
 
 	importing->refused = is_email ? "email" : "username";
 	err_clear(&missing);
 	if (store_user_find(importing->store, key, text, importing->arena, &user, &missing) == 0) {
-		if (user.id == change->before.id)
+		if (user.id == change->before.id) {
+			importing->refused = NULL;
 			return 0;
+		}
 		if (is_email && strcmp(user.organization, change->after.organization) != 0)
 			return err_refuse(err, ERR_CONFLICT, "email-in-other-organization",
 					  "'%s' belongs to somebody elsewhere", text);
@@ -384,12 +392,10 @@ static int foresee_name(struct importing *importing, const struct person_change 
 		*err = missing;
 		return -1;
 	}
-	if (claim(importing, is_email ? 'e' : 'u', text, &fresh, err) < 0)
-		return -1;
-	importing->refused = NULL;
-	if (fresh)
+	if (!is_claimed(importing, is_email ? 'e' : 'u', text)) {
+		importing->refused = NULL;
 		return 0;
-	importing->refused = is_email ? "email" : "username";
+	}
 	return err_refuse(err, ERR_CONFLICT, is_email ? "email-taken" : "username-taken",
 			  "'%s' is in the file before", text);
 }
@@ -466,22 +472,23 @@ static int foresee_disabling(const struct importing *importing, const struct per
 			  change->before.username);
 }
 
-/* What apply_person would ask, in its order. */
+/* What apply_person would ask, in its order. What is refused takes no name from those who come later. */
 static int foresee(struct importing *importing, const struct person_change *change, struct err *err)
 {
 	const struct user *before = &change->before, *after = &change->after;
+	bool renamed = strcmp(before->username, after->username) != 0;
+	bool readdressed = after->email[0] && strcmp(before->email, after->email) != 0;
 
 	if (foresee_authority(importing, change, err) < 0 ||
 	    foresee_administrator(importing, change, err) < 0 ||
-	    foresee_disabling(importing, change, err) < 0)
+	    foresee_disabling(importing, change, err) < 0 ||
+	    (renamed &&
+	     foresee_name(importing, change, USER_BY_USERNAME, after->username, err) < 0) ||
+	    (readdressed && foresee_name(importing, change, USER_BY_EMAIL, after->email, err) < 0))
 		return -1;
-	if (strcmp(before->username, after->username) != 0 &&
-	    foresee_name(importing, change, USER_BY_USERNAME, after->username, err) < 0)
+	if (renamed && claim(importing, 'u', after->username, err) < 0)
 		return -1;
-	if (after->email[0] && strcmp(before->email, after->email) != 0 &&
-	    foresee_name(importing, change, USER_BY_EMAIL, after->email, err) < 0)
-		return -1;
-	return 0;
+	return readdressed ? claim(importing, 'e', after->email, err) : 0;
 }
 
 /* --- writing --- */
@@ -740,8 +747,12 @@ static int write_known(struct importing *importing, struct person_change *change
 	    change->before.disabled & ~change->after.disabled & DISABLED_STALE &&
 	    stale_refresh(importing->context, user_id, err) < 0)
 		return -1;
-	if (visible && carry_out(importing, change, &user_id, err) < 0)
+	if (visible && carry_out(importing, change, &user_id, err) < 0) {
+		/* Whoever was refused in memory already, before their new name was, is let in again. */
+		if (importing->context)
+			notice_changed(importing->import->changer, change->before.id);
 		return -1;
+	}
 	if (external && write_external(importing, &change->before, change->before.id, err) < 0)
 		return -1;
 	if (external && !visible && importing->context) {
@@ -790,35 +801,56 @@ static int update(struct importing *importing, const struct user *user, struct e
 
 /* --- rows --- */
 
-/* In a dry run: was somebody made before, in this file, whom this row is about? */
-static int foresee_again(struct importing *importing, bool *ret_again, struct err *err)
+/* In a dry run: was somebody made before, in this file, whom this row is about? As find_user looks. */
+static bool foresee_again(struct importing *importing)
 {
-	const char *id = importing->prepared->row.external_id;
-	bool fresh = true;
+	const struct prepared *prepared = importing->prepared;
+	const struct import_row *row = &prepared->row;
+	bool has_external = row->external_id && row->external_id[0];
+	bool has_username = row->username && row->username[0];
+	char id[UUID_TEXT_SIZE];
 
-	*ret_again = false;
-	if (importing->context || !id || id[0] == '\0')
+	if (importing->context)
+		return false;
+	if (prepared->has_id) {
+		uuid_format(&prepared->id, id);
+		if (is_claimed(importing, 'i', id))
+			return true;
+	}
+	if (has_external && is_claimed(importing, 'x', row->external_id))
+		return true;
+	if (has_username)
+		return is_claimed(importing, 'u', row->username);
+	return !prepared->has_id && !has_external && row->email && row->email[0] &&
+	       is_claimed(importing, 'e', row->email);
+}
+
+/* Those by which a later row may be about somebody whom this one would make; names are claimed by then. */
+static int claim_keys(struct importing *importing, struct err *err)
+{
+	const struct prepared *prepared = importing->prepared;
+	const char *external = prepared->row.external_id;
+	char id[UUID_TEXT_SIZE];
+
+	if (importing->context)
 		return 0;
-	if (claim(importing, 'x', id, &fresh, err) < 0)
+	uuid_format(&prepared->id, id);
+	if (prepared->has_id && claim(importing, 'i', id, err) < 0)
 		return -1;
-	*ret_again = !fresh;
-	return 0;
+	return external && external[0] ? claim(importing, 'x', external, err) : 0;
 }
 
 static int do_row(struct importing *importing, struct err *err)
 {
 	struct user user;
-	bool again;
 	int found = find_user(importing, &user, err);
 
 	if (found < 0)
 		return -1;
 	if (found > 0)
 		return update(importing, &user, err);
-	if (foresee_again(importing, &again, err) < 0)
-		return -1;
-	if (!again)
-		return create(importing, err);
+	if (!foresee_again(importing))
+		return create(importing, err) < 0 ? -1 : claim_keys(importing, err);
 	importing->result->status = IMPORT_UPDATED;
 	return 0;
 }
@@ -917,6 +949,9 @@ int import_rows(struct import *import, const struct import_row *rows, size_t cou
 	int result = 0;
 
 	arena_reset(import->texts);
+	/* What is in force may have changed since the rows before. */
+	setup_release(&import->setup->setup);
+	import->setup = changer_live_setup(import->changer, NULL);
 	prepared = arena_alloc_array(import->texts, count ? count : 1, sizeof(*prepared));
 	if (!prepared)
 		return no_memory(err);

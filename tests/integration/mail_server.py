@@ -3,7 +3,6 @@ import email
 import email.policy
 import ssl
 import threading
-import warnings
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
@@ -31,10 +30,7 @@ class MailServer:
             options |= {"authenticator": self._authenticate, "auth_required": True,
                         "auth_require_tls": bool(pair) and not tls_from_start}
         self.login = login
-        with warnings.catch_warnings():
-            # It does not see that TLS comes first.
-            warnings.simplefilter("ignore")
-            self.controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
+        self.controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
 
     def _authenticate(self, _server, _session, _envelope, _mechanism, data):
         given = (data.login.decode(), data.password.decode())
@@ -56,9 +52,7 @@ class MailServer:
         return "250 taken"
 
     def start(self):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.controller.start()
+        self.controller.start()
         return self
 
     def stop(self):

@@ -324,6 +324,27 @@ def people(name):
     return (("'" if first in "=+-@" else "") + name).replace('"', '""')
 
 
+def test_a_file_that_speaks_of_somebody_twice(world):
+    """The second row is about whom the first one made, in a dry run as well."""
+    for number, (columns, first, second) in enumerate([
+            ("username", "t{0}", "T{0}"),
+            ("external_id,username", "X{0},t{0}", "X{0},"),
+            ("external_id,username", "X{0},t{0}", ",t{0}"),
+            ("email", "t{0}@x.example", "T{0}@x.example"),
+            ("user_id,username", "01a202b9-6450-7b2f-bebc-1034300000{0}0,t{0}",
+             "01a202b9-6450-7b2f-bebc-1034300000{0}0,")]):
+        text = f"{columns}\n{first.format(number)}\n{second.format(number)}\n"
+        dry = world.load(text, query="?dry_run=true")
+        assert (counts(dry)[0], dry["failed"]) == (1, 0), (text, dry)
+        result = world.load(text)
+        assert (counts(result)[0], result["failed"]) == (1, 0), (text, result)
+    # Whoever was refused is nobody.
+    text = "external_id,username,email\nR1,r1,anna@x.example\nR1,r1,\n"
+    for query in ("?dry_run=true", ""):
+        result = world.load(text, query=query)
+        assert (counts(result)[0], failed(result)) == (1, [(2, "email-taken", "email")])
+
+
 def test_ten_thousand_rows_with_five_hundred_bad_ones(world):
     numbers = list(range(10000))
     bad = set(random.Random(5).sample(numbers, 500))
