@@ -1,39 +1,24 @@
 /*
- * Who may do what, in memory. Enter: questions, resources and people from change/. Leave: verdicts. May
- * fail: the store, when somebody must be read anew (ERR_UNAVAILABLE, nothing is allowed), and memory.
- *
- * A person is read from the store when somebody first asks about them after a change, and found again by the
- * name they were asked for by; a name of nobody is remembered as well, so that it costs what any other
- * costs. What was read is only believed when nothing was told of it meanwhile: counters by user, one
- * for names of nobody, one for everybody.
- *
- * Lock: `lock` guards all of the tables. Who asks takes it shared; what change/ tells takes it alone, in the
- * writer's thread, and goes first. `reading` guards the store handle and is taken before it.
+ * Who may do what, in memory. Enter: questions, resources from change/. Leave: verdicts. May fail: the
+ * store, when somebody must be read anew (ERR_UNAVAILABLE, nothing is allowed), and memory.
  */
 #include <rolebridge/auth/decisions.h>
 
-#include <pthread.h>
-#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
-#include <rolebridge/change/authority.h>
-#include <rolebridge/policy/policy.h>
 #include <rolebridge/store/ownership.h>
 #include <rolebridge/store/session.h>
 
+#include "askers.h"
 #include "judge.h"
-#include "principal.h"
 
 #define ATTEMPTS 8
 #define ARENA_BYTES_MAX ((size_t)64 << 20)
-#define TOLD 1024 /* a power of two */
-#define PEOPLE_MAX 200000
-#define ALIASES_MAX (2 * PEOPLE_MAX)
-#define NOBODIES_MAX 50000
 #define CLOCK_SLACK_S 300
 #define SESSIONS_MAX 1000
 
@@ -49,228 +34,7 @@ const char *const decision_reason_names[] = {
 	[DECISION_SCOPE] = "scope",
 };
 
-enum asker_state { ASKER_KNOWN, ASKER_DISABLED, ASKER_REFUSED };
-
-struct alias;
-/* Somebody who was asked about. */
-struct asker {
-	struct map_link by_id;
-	int64_t id;
-	enum asker_state
-		state; /* REFUSED: told by change/ before a commit; stays until it is told of again */
-	const char *organization;    /* interned */
-	struct permset *permissions; /* shared */
-	struct alias *aliases;
-	int64_t until_s; /* a grant expires */
-};
-
-/* A name that was asked for. */
-struct alias {
-	struct map_link by_text;
-	struct asker *asker; /* NULL: nobody's */
-	struct alias *next;  /* of the asker, or of nobody */
-	char text[];
-};
-
-/* An application that wants a second factor. */
-struct factor {
-	char *application;
-	int64_t max_age_s; /* 0: any */
-};
-
-struct decisions {
-	struct changer *changer;
-	pthread_rwlock_t lock;
-	struct tree tree;
-	bool tree_lost; /* what is in the tree is not what is in the store */
-	uint64_t tree_told;
-	struct map askers, aliases, permsets;
-	struct alias *nobodies;
-	size_t nobody_count;
-	struct tree_name *names;
-	uint64_t told[TOLD], told_nobody, epoch;
-	_Atomic uint64_t generation; /* of the configuration that permissions are of */
-	struct factor *factors;
-	size_t factor_count;
-
-	pthread_mutex_t reading;
-	struct store *store; /* NULL: to be opened */
-	struct arena *arena;
-};
-
-/* ------------------------------------------------------------------- tables */
-
-static uint64_t mix(int64_t id)
-{
-	return (uint64_t)id * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-static uint64_t *told_of(struct decisions *decisions, int64_t id)
-{
-	return &decisions->told[mix(id) >> 32 & (TOLD - 1)];
-}
-
-static struct asker *find_asker(const struct decisions *decisions, int64_t id)
-{
-	for (struct map_link *at = map_first(&decisions->askers, mix(id)); at; at = map_next(at)) {
-		struct asker *asker = MAP_THING(at, struct asker, by_id);
-
-		if (asker->id == id)
-			return asker;
-	}
-	return NULL;
-}
-
-static struct alias *find_alias(const struct decisions *decisions, const char *text, uint64_t hash)
-{
-	for (struct map_link *at = map_first(&decisions->aliases, hash); at; at = map_next(at)) {
-		struct alias *alias = MAP_THING(at, struct alias, by_text);
-
-		if (strcmp(alias->text, text) == 0)
-			return alias;
-	}
-	return NULL;
-}
-
-static uint64_t text_hash(const char *text)
-{
-	return fingerprint128(text, strlen(text)).word[0];
-}
-
-static const char *intern(struct decisions *decisions, const char *text)
-{
-	size_t size = strlen(text) + 1;
-	struct tree_name *name;
-
-	for (name = decisions->names; name; name = name->next)
-		if (strcmp(name->text, text) == 0)
-			return name->text;
-	name = alloc_zeroed(1, sizeof(*name) + size);
-	if (!name)
-		return NULL;
-	memcpy(name->text, text, size);
-	name->next = decisions->names;
-	decisions->names = name;
-	return name->text;
-}
-
-static void drop_aliases(struct decisions *decisions, struct alias **list)
-{
-	while (*list) {
-		struct alias *alias = *list;
-
-		*list = alias->next;
-		map_remove(&decisions->aliases, &alias->by_text);
-		free(alias);
-	}
-}
-
-static void permset_drop(struct decisions *decisions, struct permset *set)
-{
-	if (!set || --set->users > 0)
-		return;
-	map_remove(&decisions->permsets, &set->by_print);
-	permset_destroy(set);
-}
-
-static void drop_asker(struct decisions *decisions, struct asker *asker)
-{
-	drop_aliases(decisions, &asker->aliases);
-	permset_drop(decisions, asker->permissions);
-	map_remove(&decisions->askers, &asker->by_id);
-	free(asker);
-}
-
-static void drop_nobodies(struct decisions *decisions)
-{
-	drop_aliases(decisions, &decisions->nobodies);
-	decisions->nobody_count = 0;
-}
-
-static struct asker *first_of(struct map_link *at, bool refused_too)
-{
-	struct asker *asker;
-
-	for (; at; at = at->next) {
-		asker = MAP_THING(at, struct asker, by_id);
-		if (refused_too || asker->state != ASKER_REFUSED)
-			return asker;
-	}
-	return NULL;
-}
-
-/* From the front each time the map shrinks, since it puts its things elsewhere then. */
-static void drop_askers(struct decisions *decisions, bool refused_too)
-{
-	size_t i = 0;
-
-	while (i < decisions->askers.size) {
-		size_t size = decisions->askers.size;
-		struct asker *asker = first_of(decisions->askers.buckets[i], refused_too);
-
-		if (asker)
-			drop_asker(decisions, asker);
-		else
-			i++;
-		if (decisions->askers.size != size)
-			i = 0;
-	}
-}
-
-/* Nothing that was read counts any more. */
-static void forget_people(struct decisions *decisions)
-{
-	decisions->epoch++;
-	decisions->told_nobody++;
-	drop_nobodies(decisions);
-	drop_askers(decisions, false);
-}
-
 /* ------------------------------------------------- what change/ tells of */
-
-static void on_disabling(void *context, int64_t user_id)
-{
-	struct decisions *decisions = context;
-	struct asker *asker;
-
-	pthread_rwlock_wrlock(&decisions->lock);
-	++*told_of(decisions, user_id);
-	asker = find_asker(decisions, user_id);
-	if (!asker) {
-		asker = alloc_zeroed(1, sizeof(*asker));
-		if (asker && map_add(&decisions->askers, &asker->by_id, mix(user_id)) < 0) {
-			free(asker);
-			asker = NULL;
-		}
-	}
-	if (asker) {
-		asker->id = user_id;
-		asker->state = ASKER_REFUSED;
-		asker->until_s = INT64_MAX;
-	}
-	pthread_rwlock_unlock(&decisions->lock);
-}
-
-static void on_changed(void *context, int64_t user_id)
-{
-	struct decisions *decisions = context;
-	struct asker *asker;
-
-	pthread_rwlock_wrlock(&decisions->lock);
-	if (user_id == 0) {
-		forget_people(decisions);
-		drop_askers(decisions, true);
-	} else {
-		++*told_of(decisions, user_id);
-		asker = find_asker(decisions, user_id);
-		if (asker)
-			drop_asker(decisions, asker);
-		/* A name may be somebody's now. */
-		decisions->told_nobody++;
-		drop_nobodies(decisions);
-	}
-	pthread_rwlock_unlock(&decisions->lock);
-}
 
 static void on_resources(void *context, const struct resource_note *notes)
 {
@@ -340,263 +104,23 @@ static int load_tree(struct decisions *decisions, struct err *err)
 	return 0;
 }
 
-/* ------------------------------------------------------------------- people */
-
-/* What was told when reading began. */
-struct marks {
-	uint64_t person, nobody, epoch;
-};
-
-static struct marks take_marks(struct decisions *decisions, int64_t id)
-{
-	struct marks marks;
-
-	pthread_rwlock_rdlock(&decisions->lock);
-	marks = (struct marks){ *told_of(decisions, id), decisions->told_nobody, decisions->epoch };
-	pthread_rwlock_unlock(&decisions->lock);
-	return marks;
-}
-
-/* 1, 0 nobody, -1. */
-static int resolve(struct decisions *decisions, const char *name, int64_t *ret_id, struct err *err)
-{
-	struct err missing;
-	struct user user;
-
-	err_clear(&missing);
-	*ret_id = 0;
-	if (user_resolve(decisions->store, name, decisions->arena, &user, &missing) == 0) {
-		*ret_id = user.id;
-		return (user.disabled & DISABLED_DELETED) == 0;
-	}
-	if (missing.code == ERR_NOT_FOUND)
-		return 0;
-	if (err)
-		*err = missing;
-	return -1;
-}
-
-static int compare_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Many people hold the same: their permissions are kept once. With the lock. NULL: out of memory. */
-static struct permset *share_permset(struct decisions *decisions, const char *const *permissions,
-				     size_t count, struct hash128 print)
-{
-	struct permset *set;
-
-	for (struct map_link *at = map_first(&decisions->permsets, print.word[0]); at;
-	     at = map_next(at)) {
-		set = MAP_THING(at, struct permset, by_print);
-		if (hash128_equal(set->print, print)) {
-			set->users++;
-			return set;
-		}
-	}
-	set = permset_create(permissions, count);
-	if (!set || map_add(&decisions->permsets, &set->by_print, print.word[0]) < 0) {
-		permset_destroy(set);
-		return NULL;
-	}
-	set->print = print;
-	set->users = 1;
-	return set;
-}
-
-static struct hash128 print_of(const char **permissions, size_t count, struct arena *arena)
-{
-	AUTO(strbuf) struct strbuf text = STRBUF((size_t)64 << 20);
-
-	(void)arena;
-	if (count)
-		qsort(permissions, count, sizeof(*permissions), compare_text);
-	for (size_t i = 0; i < count; i++)
-		strbuf_append(&text, permissions[i], strlen(permissions[i]) + 1);
-	/* One that is not like any other: it is shared with nobody. */
-	return strbuf_failed(&text) ? digest128(&arena, sizeof(arena))
-				    : digest128(text.data ? text.data : "", text.size);
-}
-
-/* Somebody as read from the store. */
-struct found {
-	const char *name;
-	int64_t id; /* 0: nobody */
-	bool active;
-	const char *organization;
-	const char **permissions;
-	size_t permission_count;
-	struct hash128 print;
-	int64_t until_s;
-};
-
-static int put_alias(struct decisions *decisions, const char *text, struct asker *asker)
-{
-	uint64_t hash = text_hash(text);
-	size_t size = strlen(text) + 1;
-	struct alias *alias, **list = asker ? &asker->aliases : &decisions->nobodies;
-
-	if (find_alias(decisions, text, hash))
-		return 0;
-	alias = alloc_zeroed(1, sizeof(*alias) + size);
-	if (!alias || map_add(&decisions->aliases, &alias->by_text, hash) < 0) {
-		free(alias);
-		return -1;
-	}
-	memcpy(alias->text, text, size);
-	alias->asker = asker;
-	alias->next = *list;
-	*list = alias;
-	decisions->nobody_count += asker == NULL;
-	return 0;
-}
-
-static struct asker *put_asker(struct decisions *decisions, const struct found *found)
-{
-	struct asker *asker = find_asker(decisions, found->id);
-
-	/* Told to be refused, or read by another thread a moment ago. */
-	if (asker && (asker->state == ASKER_REFUSED || asker->until_s == found->until_s))
-		return asker;
-	if (asker)
-		drop_asker(decisions, asker);
-	asker = alloc_zeroed(1, sizeof(*asker));
-	if (!asker || map_add(&decisions->askers, &asker->by_id, mix(found->id)) < 0) {
-		free(asker);
-		return NULL;
-	}
-	asker->id = found->id;
-	asker->until_s = found->until_s;
-	asker->state = found->active ? ASKER_KNOWN : ASKER_DISABLED;
-	asker->organization = intern(decisions, found->organization);
-	asker->permissions =
-		share_permset(decisions, found->permissions, found->permission_count, found->print);
-	if (asker->organization && asker->permissions)
-		return asker;
-	drop_asker(decisions, asker);
-	return NULL;
-}
-
-/* 1 put, 0 something was told meanwhile, -1 out of memory. */
-static int put_found(struct decisions *decisions, const struct found *found,
-		     const struct marks *marks)
-{
-	struct asker *asker = NULL;
-	int result = 0;
-
-	pthread_rwlock_wrlock(&decisions->lock);
-	if (decisions->askers.count > PEOPLE_MAX || decisions->aliases.count > ALIASES_MAX ||
-	    decisions->nobody_count > NOBODIES_MAX)
-		forget_people(decisions);
-	else if (marks->epoch == decisions->epoch &&
-		 (found->id ? marks->person == *told_of(decisions, found->id)
-			    : marks->nobody == decisions->told_nobody)) {
-		if (found->id)
-			asker = put_asker(decisions, found);
-		result = (found->id && !asker) || put_alias(decisions, found->name, asker) < 0 ? -1
-											       : 1;
-	}
-	pthread_rwlock_unlock(&decisions->lock);
-	return result;
-}
-
-/* What is in force now: grants that have expired are left out. */
-static int fill_permissions(struct decisions *decisions, const struct setup *setup,
-			    const struct principal *principal, struct found *found, struct err *err)
-{
-	struct authority authority;
-
-	if (authority_of_names(setup, principal->organization, principal->profile, principal->roles,
-			       principal->role_count, decisions->arena, &authority, err) < 0)
-		return -1;
-	found->organization = arena_strdup(decisions->arena, principal->organization);
-	found->permissions = arena_alloc_array(decisions->arena, authority.permission_count + 1,
-					       sizeof(*found->permissions));
-	if (!found->organization || !found->permissions)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	for (size_t i = 0; i < authority.permission_count; i++)
-		found->permissions[i] = authority.permissions[i];
-	found->permission_count = authority.permission_count;
-	found->print = print_of(found->permissions, found->permission_count, decisions->arena);
-	found->active = true;
-	return 0;
-}
-
-static int read_principal(struct decisions *decisions, const struct setup *setup, int64_t now_s,
-			  struct found *found, struct err *err)
-{
-	const struct principal *principal;
-	int result = 0;
-
-	if (principal_load(decisions->store, found->id, setup->policy->administrator_profile.text,
-			   now_s, decisions->arena, &principal, &found->until_s, err) < 0)
-		return -1;
-	found->organization = "";
-	found->print = print_of(NULL, 0, decisions->arena);
-	if (principal)
-		result = fill_permissions(decisions, setup, principal, found, err);
-	principal_release(principal);
-	return result;
-}
-
-/* One time round: 1 put, 0 again, -1. Callers hold `reading`. */
-static int read_asker(struct decisions *decisions, const struct setup *setup, const char *name,
-		      int64_t now_s, struct err *err)
-{
-	struct found found = { .name = name };
-	struct marks marks;
-	int64_t first;
-	int known;
-
-	arena_reset(decisions->arena);
-	/* Names of nobody count before, people after it is known who it is: then it must still be so. */
-	marks = take_marks(decisions, 0);
-	if ((known = resolve(decisions, name, &first, err)) < 0)
-		return -1;
-	if (known) {
-		marks = take_marks(decisions, first);
-		known = resolve(decisions, name, &found.id, err);
-		if (known < 0)
-			return -1;
-		if (!known || found.id != first)
-			return 0;
-		if (read_principal(decisions, setup, now_s, &found, err) < 0)
-			return -1;
-	}
-	known = put_found(decisions, &found, &marks);
-	return known < 0 ? err_set(err, ERR_MEMORY, "out of memory") : known;
-}
-
-static bool is_known(struct decisions *decisions, const char *name, int64_t now_s)
-{
-	const struct alias *alias;
-	bool known;
-
-	pthread_rwlock_rdlock(&decisions->lock);
-	alias = find_alias(decisions, name, text_hash(name));
-	known = alias && (!alias->asker || alias->asker->until_s > now_s);
-	pthread_rwlock_unlock(&decisions->lock);
-	return known;
-}
-
-/* So that the tables can answer: the person, and the tree when it was lost. */
 static int refresh(struct decisions *decisions, const char *name, int64_t now_s, struct err *err)
 {
 	struct setup *setup = changer_setup(decisions->changer);
 	struct err cause = { 0 };
-	bool lost;
+	bool lost, known;
 	int result = 0;
 
 	pthread_mutex_lock(&decisions->reading);
 	pthread_rwlock_rdlock(&decisions->lock);
 	lost = decisions->tree_lost;
+	known = askers_holds(askers_find(decisions, name), now_s);
 	pthread_rwlock_unlock(&decisions->lock);
 	if (lost)
 		result = load_tree(decisions, &cause);
-	if (result == 0 && !is_known(decisions, name, now_s)) {
+	if (result == 0 && !known) {
 		result = reader(decisions, &cause)
-				 ? read_asker(decisions, setup, name, now_s, &cause)
+				 ? askers_read(decisions, setup, name, now_s, &cause)
 				 : -1;
 		if (result < 0)
 			reader_give_up(decisions);
@@ -617,7 +141,7 @@ static void follow_configuration(struct decisions *decisions)
 		return;
 	pthread_rwlock_wrlock(&decisions->lock);
 	if (decisions->generation != generation) {
-		forget_people(decisions);
+		askers_forget(decisions);
 		decisions->generation = generation;
 	}
 	pthread_rwlock_unlock(&decisions->lock);
@@ -748,13 +272,12 @@ static bool try_ask(struct decisions *decisions, const struct question *question
 		    const struct asked *asked, bool explain, int64_t now_s, struct need *ret_need,
 		    struct verdict *ret_verdict)
 {
-	uint64_t hash = text_hash(question->user);
 	const struct alias *alias;
 	bool answered = false;
 
 	pthread_rwlock_rdlock(&decisions->lock);
-	alias = find_alias(decisions, question->user, hash);
-	if (alias && !decisions->tree_lost && (!alias->asker || alias->asker->until_s > now_s)) {
+	alias = askers_find(decisions, question->user);
+	if (!decisions->tree_lost && askers_holds(alias, now_s)) {
 		answer(decisions, question, asked, alias, explain, ret_need, ret_verdict);
 		answered = true;
 	}
@@ -860,8 +383,8 @@ static bool try_list(struct decisions *decisions, struct listing *listing, int64
 	bool answered = false;
 
 	pthread_rwlock_rdlock(&decisions->lock);
-	alias = find_alias(decisions, question->user, text_hash(question->user));
-	if (alias && !decisions->tree_lost && (!alias->asker || alias->asker->until_s > now_s)) {
+	alias = askers_find(decisions, question->user);
+	if (!decisions->tree_lost && askers_holds(alias, now_s)) {
 		listing->holder = holder_of(alias->asker);
 		if (listing->holder.user && !may_be_asked(question, alias->asker))
 			listing->holder = holder_of(NULL);
@@ -983,8 +506,8 @@ struct decisions *decisions_create(struct changer *changer, const struct web_set
 	/* From now on changes are told; the tree is read after that, so that none is missed. */
 	changer_observe_as(changer, OBSERVER_DECISIONS,
 			   &(struct change_observer){ .context = decisions,
-						      .disabling = on_disabling,
-						      .changed = on_changed,
+						      .disabling = askers_on_disabling,
+						      .changed = askers_on_changed,
 						      .resources = on_resources });
 	if (!decisions->arena)
 		err_set(err, ERR_MEMORY, "out of memory");
@@ -1008,17 +531,7 @@ void decisions_destroy(struct decisions *decisions)
 	if (!decisions)
 		return;
 	changer_observe_as(decisions->changer, OBSERVER_DECISIONS, &nobody);
-	drop_nobodies(decisions);
-	drop_askers(decisions, true);
-	map_finish(&decisions->askers);
-	map_finish(&decisions->aliases);
-	map_finish(&decisions->permsets);
-	while (decisions->names) {
-		struct tree_name *name = decisions->names;
-
-		decisions->names = name->next;
-		free(name);
-	}
+	askers_finish(decisions);
 	tree_finish(&decisions->tree);
 	factors_free(decisions->factors, decisions->factor_count);
 	store_close(decisions->store);

@@ -605,7 +605,7 @@ int sessions_follow(struct apply_context *context, const struct person_change *c
 		    struct err *err);
 
 /* --- responsible.c --- */
-/* Inside the same transaction: whoever is responsible for anything is not disabled or deleted by hand. */
+/* Inside the same transaction: whoever is responsible for anything is not disabled, deleted or moved by hand. */
 int orphaning_check(struct apply_context *context, const struct person_change *change,
 		    struct err *err);
 /* Inside the same transaction: what somebody leaves who is disabled, or has again. */

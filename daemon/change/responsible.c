@@ -73,10 +73,13 @@ int orphaning_check(struct apply_context *context, const struct person_change *c
 {
 	uint32_t gained = change->after.disabled & ~change->before.disabled;
 	bool ends = user_is_active(&change->before) && gained & DISABLED_BY_HAND;
+	bool moves = strcmp(change->before.organization, change->after.organization) != 0;
 	int64_t count;
 	int any;
 
-	if (!context->refuse || change->before.id == 0 || !(ends || gained & DISABLED_DELETED))
+	/* What they have stays in its organization, so they leave nothing behind there either. */
+	if (!context->refuse || change->before.id == 0 ||
+	    !(ends || moves || gained & DISABLED_DELETED))
 		return 0;
 	any = store_reference_any(context->changer->store, change->before.id, err);
 	if (any <= 0)
