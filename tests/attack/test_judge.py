@@ -59,8 +59,9 @@ def test_explained(forge, judge, case):
 @pytest.mark.parametrize("name,message", costs.messages(), ids=lambda value: value if isinstance(value, str) else "")
 def test_cost(forge, judge, name, message):
     """No message within the size limit costs more than 20 times a valid login."""
-    _, valid = judge.judge("response", f.post(forge.signed_response()), count=200)
-    for _ in range(3):
+    # Both beside each other: what else runs here slows them alike, and the smallest ratio is what they cost.
+    for _ in range(8):
+        _, valid = judge.judge("response", f.post(forge.signed_response()), count=200)
         verdict, hostile = judge.judge("response", f.post(message(forge)), {"keys": ["idp", "next", "old-sp"]},
                                        count=10)
         ratio = (hostile["cpu_us"] / 10) / (valid["cpu_us"] / 200)

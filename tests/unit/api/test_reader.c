@@ -81,10 +81,14 @@ static int read_body(struct http_request *request, const char *body, size_t size
 	return request_read(request, fields, ARRAY_LEN(fields), target, err);
 }
 
+static const struct http_pair json_header = { "Content-Type", "application/json" };
+
 static void test_bad(void **state)
 {
 	AUTO(arena) struct arena *arena = arena_create((size_t)1024 * 1024);
-	struct http_request request = { .arena = arena };
+	struct http_request request = { .arena = arena,
+					.headers = &json_header,
+					.header_count = 1 };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -107,7 +111,9 @@ static void test_good(void **state)
 		"{\"text\":\"\xc3\xa4\",\"blob\":\"a\\nb\",\"flag\":true,"
 		"\"day\":\"1970-01-01\",\"list\":[{\"path\":\"x\"},{\"path\":\"y\"}]}";
 	AUTO(arena) struct arena *arena = arena_create((size_t)1024 * 1024);
-	struct http_request request = { .arena = arena };
+	struct http_request request = { .arena = arena,
+					.headers = &json_header,
+					.header_count = 1 };
 	struct err err = { 0 };
 	struct target target;
 	const struct item *items;
@@ -163,7 +169,7 @@ static void test_content_type(void **state)
 		const char *type;
 		bool good;
 	} types[] = {
-		{ NULL, true },
+		{ NULL, false },
 		{ "application/json", true },
 		{ "Application/JSON; charset=utf-8", true },
 		{ "application/jsonp", false },
