@@ -83,6 +83,7 @@ static int let_in(struct http_request *request, struct caller *caller,
 	const char *permission = request->route->permission;
 	int answer;
 
+	caller->actor.permission = permission;
 	request->caller = caller;
 	request->actor = caller->actor.name;
 	answer = permission ? allows(request, caller, principal, permission, err) : 1;

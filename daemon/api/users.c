@@ -254,7 +254,8 @@ static const struct field create_fields[] = {
 int users_post(struct http_request *request, struct http_response *response, struct err *err)
 {
 	struct api *api = request->context;
-	struct new_user body = { .organization = "default" };
+	const char *own = api_organization(request);
+	struct new_user body = { .organization = own ? own : "default" };
 	struct actor actor = api_actor(request);
 	char *name = arena_alloc(request->arena, UUID_TEXT_SIZE);
 	struct uuid uuid;

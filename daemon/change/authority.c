@@ -230,6 +230,8 @@ int authority_of_actor(struct store *store, const struct setup *setup, const str
 		authority.scope = actor->scope;
 		authority.scope_count = actor->scope_count;
 	}
+	if (actor->permission && authority_require(&authority, actor->permission, err) < 0)
+		return -1;
 	*ret_authority = authority;
 	return 0;
 }

@@ -26,6 +26,7 @@
 
 #define ARENA_MAX ((size_t)64 * 1024 * 1024)
 #define DISCARD_MAX ((size_t)1024 * 1024)
+#define ENTERED_LATELY_US 100000
 #define BODY_FIRST ((size_t)16 * 1024)
 
 /* ------------------------------------------------------------- life time -- */
@@ -97,6 +98,7 @@ static void exchange_reset(struct exchange *exchange)
 	exchange->status = exchange->result = 0;
 	exchange->begun = exchange->failed = exchange->counted = false;
 	exchange->connection = NULL;
+	exchange->before = NULL;
 	atomic_store_explicit(&exchange->references, 1, memory_order_relaxed);
 	atomic_store_explicit(&exchange->slow, SLOW_NOT, memory_order_relaxed);
 }
@@ -267,16 +269,18 @@ static void exchange_fail(struct exchange *exchange, int result)
 static void exchange_route(struct exchange *exchange)
 {
 	struct http_request *request = &exchange->request;
-	int (*before)(struct http_request * request, struct err * err) = NULL;
 
 	if (exchange->failed)
 		return;
-	exchange_fail(exchange, http_router_find(exchange->server->settings.router, request,
-						 &before, &exchange->allow, &exchange->err));
+	exchange_fail(exchange,
+		      http_router_find(exchange->server->settings.router, request,
+				       &exchange->before, &exchange->allow, &exchange->err));
 	if (!exchange->failed && !(request->route->flags & HTTP_ROUTE_RAW_QUERY))
 		exchange_fail(exchange, http_query_parse(request, &exchange->err));
-	if (!exchange->failed && before)
-		exchange_fail(exchange, before(request, &exchange->err));
+	if (!exchange->failed && exchange->before) {
+		exchange->entered_us = clock_monotonic_us();
+		exchange_fail(exchange, exchange->before(request, &exchange->err));
+	}
 	if (exchange->failed)
 		return;
 
@@ -393,6 +397,20 @@ static int exchange_submit(struct exchange *exchange, struct MHD_Connection *con
 	return answer_error(connection, exchange, false);
 }
 
+/*
+ * Whoever may come in now is kept by nothing from sending the body a byte at a time, or waiting in the queue, and
+ * being somebody else by the time it is read. So who was let in some time ago is asked once more.
+ */
+int exchange_run(struct exchange *exchange)
+{
+	struct http_request *request = &exchange->request;
+
+	if (exchange->before && clock_monotonic_us() - exchange->entered_us > ENTERED_LATELY_US &&
+	    exchange->before(request, &exchange->err) < 0)
+		return -1;
+	return request->route->handler(request, &exchange->response, &exchange->err);
+}
+
 static int exchange_handle(struct exchange *exchange, struct MHD_Connection *connection)
 {
 	struct http_request *request = &exchange->request;
@@ -407,7 +425,7 @@ static int exchange_handle(struct exchange *exchange, struct MHD_Connection *con
 	request->body_size = exchange->body.size;
 	if (server->slow && (request->route->flags & HTTP_ROUTE_SLOW))
 		return exchange_submit(exchange, connection);
-	exchange->result = request->route->handler(request, &exchange->response, &exchange->err);
+	exchange->result = exchange_run(exchange);
 	return exchange_answer(exchange, connection);
 }
 

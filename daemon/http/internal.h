@@ -101,6 +101,9 @@ struct exchange {
 	const char *allow; /* of a 405 */
 	size_t body_max, received;
 	int64_t started_us;
+	/* The route's; when it let this request in. */
+	int (*before)(struct http_request *request, struct err *err);
+	int64_t entered_us;
 	int status;
 	bool begun;  /* header seen */
 	bool failed; /* err is the answer */
@@ -117,6 +120,8 @@ struct exchange {
 };
 
 void exchange_unref(struct exchange *exchange);
+/* The handler, for whoever may still come in. */
+int exchange_run(struct exchange *exchange);
 
 /* --- slow handlers (slow.c) --- */
 /*

@@ -167,8 +167,7 @@ static void slow_run(struct slow *slow, struct exchange *exchange)
 
 	pthread_mutex_unlock(&slow->lock);
 	seat_wake(seat);
-	exchange->result = exchange->request.route->handler(&exchange->request, &exchange->response,
-							    &exchange->err);
+	exchange->result = exchange_run(exchange);
 
 	pthread_mutex_lock(&slow->lock);
 	if (exchange->request.stage)

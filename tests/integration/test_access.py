@@ -1,6 +1,8 @@
 """Who may come in, and how far: tokens of the API over HTTP, through rolebridgectl, over the control socket."""
 import hashlib
+import http.client
 import json
+import socket
 import sqlite3
 import time
 
@@ -355,6 +357,9 @@ def test_the_organization_is_the_end(bridge, web):
                                ("GET", "tokens?user=viv", None)):
         status, answer = web.ask(method, path, body, token=paula)
         assert (status, answer["code"]) == (404, "not-found"), (method, path, answer)
+    # What says nothing of an organization is of one's own.
+    status, made = web.ask("POST", "users", {"username": "pete"}, token=paula)
+    assert status == 201 and made["organization"] == "partners"
     # What concerns the daemon as a whole is for those who run it, whatever one may at home.
     bridge.ctl("users", "create", "boss-far", "--profile", "administrator", "--organization", "partners")
     boss = make(bridge, "boss", "--user", "boss-far")["token"]
@@ -367,7 +372,7 @@ def test_the_organization_is_the_end(bridge, web):
     assert (status, answer["code"]) == (404, "not-found")
     status, made = web.ask("POST", "tokens", {"name": "a", "service": "x", "scope": ["users:read@all"]}, token=boss)
     assert status == 201 and made["organization"] == "partners"
-    assert {u["username"] for u in web.ask("GET", "users", token=made["token"])[1]["users"]} == {"paula", "far", "boss-far"}
+    assert {u["username"] for u in web.ask("GET", "users", token=made["token"])[1]["users"]} == {"paula", "far", "boss-far", "pete"}
 
 
 # --- at the door ---
@@ -386,6 +391,32 @@ def test_nobody(bridge, web):
             status, answer = web.ask(method, path, body, headers=headers)
             assert (status, answer["code"]) == (401, "not-signed-in"), headers
     assert web.ask("GET", "me", headers={"Authorization": "bearer  " + good})[0] == 200
+
+
+@pytest.mark.parametrize("ends", ["revoked", "disabled", "demoted"])
+def test_let_in_long_ago(bridge, web, ends):
+    """Whoever holds back the body is asked once more who they are when it comes."""
+    bridge.ctl("users", "create", f"slow-{ends}", "--profile", "desk")
+    made = make(bridge, "slow", "--user", f"slow-{ends}")
+    body = json.dumps({"username": f"by-{ends}"}).encode()
+    with socket.create_connection(("127.0.0.1", bridge.port), timeout=60) as held:
+        held.sendall(b"POST /api/v1/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                     b"Expect: 100-continue\r\nAuthorization: Bearer " + made["token"].encode() +
+                     b"\r\nContent-Length: %d\r\n\r\n" % len(body))
+        assert held.recv(4096).startswith(b"HTTP/1.1 100 ")
+        if ends == "revoked":
+            bridge.ctl("tokens", "revoke", made["id"])
+        elif ends == "disabled":
+            bridge.ctl("users", "disable", f"slow-{ends}")
+        else:
+            bridge.ctl("users", "grant", f"slow-{ends}", "profile", "viewer")
+        time.sleep(0.15)
+        held.sendall(body)
+        answer = http.client.HTTPResponse(held)
+        answer.begin()
+        assert answer.status == (403 if ends == "demoted" else 401), answer.read()
+    with pytest.raises(Refused):
+        user(bridge, f"by-{ends}")
 
 
 def test_two_authorizations(bridge, web):

@@ -25,7 +25,8 @@ struct authority {
 };
 
 /*
- * Of the actor, as it is in this snapshot. ERR_DENIED "not-allowed": a person who is not active any more.
+ * Of the actor, as it is in this snapshot. ERR_DENIED "not-allowed": a person who is not active any more, or whoever
+ * lacks the permission that is asked for (actor->permission).
  */
 int authority_of_actor(struct store *store, const struct setup *setup, const struct actor *actor,
 		       int64_t now_s, struct arena *arena, struct authority *ret_authority,

@@ -46,6 +46,8 @@ struct actor {
 	const char *name;    /* "unix:root", "user:ada", "token:ci", "sync:corp", "timer" */
 	const char *request; /* request or plan id for the audit row; "" */
 	bool is_person;	     /* refusals instead of clamps; limits do not count */
+	/* Of a limited one: what is asked for needs it. Asked again with the authority; NULL: nothing. */
+	const char *permission;
 	bool limited; /* false: whatever the daemon does by itself, and administrators on its socket */
 	int64_t user_id;	  /* who it is in the store; 0: nobody there */
 	const char *organization; /* of a service (limited, user_id 0); else NULL */

@@ -59,7 +59,8 @@ struct http_router *http_router_create(void); /* NULL: out of memory */
 void http_router_destroy(struct http_router *router);
 /*
  * Add a table; it must outlive the router. context is request->context in its handlers.
- * before (may be NULL) runs before each handler and before the body is read: authorisation.
+ * before (may be NULL) runs before each handler and before the body is read: authorisation. It runs again, just before
+ * the handler, for a request that took its time since.
  */
 int http_router_add(struct http_router *router, const struct http_route *routes, size_t count,
 		    void *context, int (*before)(struct http_request *request, struct err *err),

@@ -133,6 +133,10 @@ static void test_lost(void **state)
 	ok(w, change_user_enable(w->changer, &test_person, "desk", &w->err));
 	ok(w,
 	   change_grant_add(w->changer, &test_person, "desk", GRANT_PROFILE, "staff", 0, &w->err));
+	/* What the request needs is asked in the transaction, too. */
+	desk.permission = "users:disable@all";
+	refused(w, change_user_disable(w->changer, &desk, "lea", "", &w->err), "not-allowed");
+	desk.permission = NULL;
 	/* Their profile has less than that of somebody with a role, and as much as that of lea. */
 	ok(w, change_grant_add(w->changer, &test_person, "lea", GRANT_ROLE, "notes", 0, &w->err));
 	refused(w, change_user_enable(w->changer, &desk, "lea", &w->err), "not-allowed");
