@@ -11,6 +11,7 @@
  */
 #include "ownership.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <rolebridge/base/hash.h>
@@ -77,11 +78,12 @@ bool resource_id_is_valid(const char *id)
 /* What may stand for a type in a permission. */
 static bool type_is_valid(const char *type)
 {
-	AUTO(strbuf) struct strbuf permission = STRBUF(256);
+	char permission[sizeof("@all:read") + 64];
 
-	strbuf_printf(&permission, "%s:read@all", type);
-	return !strbuf_failed(&permission) && type[0] != '*' && slug_is_valid(type) &&
-	       permission_check(strbuf_text(&permission), NULL) == 0;
+	if (!slug_is_valid(type) || type[0] == '*')
+		return false;
+	snprintf(permission, sizeof(permission), "%s:read@all", type);
+	return permission_check(permission, NULL) == 0;
 }
 
 int owning_check_key(struct owning *owning, const char *application, const char *second_name,
