@@ -93,7 +93,7 @@ static const struct field file_fields[] = {
 };
 
 struct sync_body {
-	const char *source, *user;
+	const char *source, *user, *rule;
 	bool full;
 	struct field_list files;
 };
@@ -109,6 +109,7 @@ static const struct field plan_fields[] = {
 	{ "full", FIELD_BOOL, 0, offsetof(struct sync_body, full), 0, NULL, 0 },
 	{ "files", FIELD_LIST, 0, offsetof(struct sync_body, files), FILES_MAX, file_fields,
 	  sizeof(struct document_file) },
+	{ "rule", FIELD_TEXT, 0, offsetof(struct sync_body, rule), 64, NULL, 0 },
 };
 
 static void files_measure(struct field_list *files)
@@ -175,9 +176,15 @@ static int sync_start(struct http_request *request, struct http_response *respon
 		request->error_field = "full";
 		return err_set(err, ERR_INVALID, "'full' reads everybody, 'user' one person");
 	}
+	if (body.rule && body.files.count > 0) {
+		request->error_field = "rule";
+		return err_set(err, ERR_INVALID, "a preview is of files or of a draft");
+	}
 	job = job_create(request, err);
 	if (!job)
 		return -1;
+	if (body.rule)
+		job->sync.rule = arena_strdup(job->arena, body.rule);
 	if (body.source)
 		job->subject = job->sync.source = arena_strdup(job->arena, body.source);
 	if (body.user)

@@ -20,6 +20,7 @@ static const struct cli_option sync_options[] = {
 
 static const struct cli_option plan_options[] = {
 	{ "config", "FILE", "preview this configuration against the live data" },
+	{ "rule", "RULE", "preview the draft of this rule against the live data" },
 	{ NULL, NULL, NULL },
 };
 

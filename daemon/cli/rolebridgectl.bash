@@ -89,7 +89,7 @@ _rolebridgectl()
 	local global='--config --socket --json --help --version'
 	local -A options=(
 		['sync']='--user --full'
-		['plan']='--config'
+		['plan']='--config --rule'
 		['apply']='--only'
 		['plans list']='--state'
 		['users list']='--organization --profile --grant --state --limit --after'

@@ -188,7 +188,13 @@ int run_plan(struct cli *cli)
 {
 	json_t *body = body_with("source", cli->arguments[0]);
 	const char *config = cli_value(cli, "config");
+	const char *rule = cli_value(cli, "rule");
 
+	if (rule && json_object_set_new(body, "rule", json_string(rule)) < 0) {
+		complain("--rule is not valid UTF-8");
+		json_decref(body);
+		return CLI_USAGE;
+	}
 	if (config) {
 		json_t *files = config_files(config);
 

@@ -15,6 +15,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/change/define.h>
 
+#define WARNINGS_MAX ((size_t)1024 * 1024)
 #define DEFINE_MAX_BYTES (512u * 1024 * 1024)
 
 struct defining {
@@ -570,4 +571,29 @@ int define_carry_out(struct changer *changer, const char *config_path,
 		       : err_set(err, ERR_MEMORY, "out of memory");
 	setup_release(setup);
 	return result;
+}
+
+int define_preview(struct changer *changer, const char *config_path, const char *rule,
+		   struct configuration **ret_config, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(DEFINE_MAX_BYTES);
+	AUTO(strbuf) struct strbuf warnings = STRBUF(WARNINGS_MAX);
+	const struct definition_change change = { .verb = DEFINITION_ACTIVATE,
+						  .kind = "rule",
+						  .name = rule };
+	const struct define_request request = { &change, 1, true, NULL, arena };
+	struct setup *setup = changer_setup(changer);
+	struct defining defining = { .changer = changer,
+				     .request = &request,
+				     .running = configuration_of(setup),
+				     .arena = arena };
+	struct define_result result = { .warnings = &warnings };
+	int done = -1;
+
+	if (!arena)
+		err_set(err, ERR_MEMORY, "out of memory");
+	else if (load_rows(&defining, err) == 0 && apply_change(&defining, &change, err) == 0)
+		done = try_configuration(&defining, config_path, &result, ret_config, err);
+	setup_release(setup);
+	return done;
 }

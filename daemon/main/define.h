@@ -17,4 +17,8 @@ int define_carry_out(struct changer *changer, const char *config_path,
 		     struct define_result *ret_result, struct configuration **ret_config,
 		     struct err *err);
 
+/* As it would be with the draft of this rule in force, to be looked at; one reference. */
+int define_preview(struct changer *changer, const char *config_path, const char *rule,
+		   struct configuration **ret_config, struct err *err);
+
 #endif

@@ -419,6 +419,9 @@ static int port_sync(void *context, struct run *run, const struct sync_request *
 	if (request->file_count > 0 &&
 	    load_files(service, request->files, request->file_count, run, &preview, err) < 0)
 		return -1;
+	if (request->rule && define_preview(service->changer, service->config_path, request->rule,
+					    &preview, err) < 0)
+		return -1;
 	setup = changer_setup(service->changer);
 	running = configuration_of(setup);
 	if (request->user)

@@ -531,6 +531,11 @@ def test_what_nobody_was_asked_for_yet(bridge, api):
     rule_good(api, "POST", "rules", dict(RULE, when="(city=Bonn)"))
     preview = rule_good(api, "POST", "rules/clerks/activate?dry_run=true")
     assert [w["code"] for w in preview["warnings"]] == ["attribute-unread"] and "'city'" in preview["warnings"][0]["message"]
+    # What the sources say of it now is asked for by a plan, which reads them.
+    report, = bridge.ctl("plan", "staff", "--rule", "clerks")["reports"]
+    assert [(c["user"], c["what"], c["after"]) for c in report["changes"] if c["what"] == "grant"] == [("ben", "grant", "analyst")]
+    assert roles_of(bridge, "ben") == [] and bridge.run("plan", "--rule", "nothing").returncode == 1
+    assert api.bad("POST", "plan", {"rule": "clerks", "files": [{"path": "x", "text": ""}]})[1:] == ("invalid-request", "rule")
     rule_good(api, "POST", "rules/clerks/activate", {"plan": preview["plan"]})
     bridge.ctl("sync", "staff")
     assert roles_of(bridge, "ben") == ["analyst"]
@@ -883,4 +888,30 @@ def test_what_the_store_names_is_refused_where_it_stands():
         found = [f for f in json.loads(result.stdout)["diagnostics"] if f["severity"] == "error"]
         assert [(f["code"], f["file"]) for f in found] == [("unknown-role", "store")]
         assert [r["id"] for r in rule_good(api, "GET", "rules")["rules"]] == ["sellers", "watched", "clerks"]
+        api.close()
+
+
+def test_rules_leave_an_administrator(bridge, api):
+    """The last one stays, whoever draws the rule that made them, or one against it, back."""
+    with Bridge(CONFIG, {"staff.csv": STAFF}) as own:
+        own.ctl("sync")
+        api = Api(own.folder / "control.sock")
+
+        def activate(body):
+            rule_good(api, "POST", "rules", body)
+            plan = rule_good(api, "POST", f"rules/{body['id']}/activate?dry_run=true")["plan"]
+            rule_good(api, "POST", f"rules/{body['id']}/activate", {"plan": plan})
+            for held in own.ctl("plans", "list")["plans"]:
+                own.ctl("apply", held["id"])
+
+        def administrators():
+            return [u["username"] for u in own.ctl("users", "list", "--profile", "administrator")["users"] if u["active"]]
+
+        activate({"id": "boss", "when": "(title=Clerk)", "grant": {"profile": "administrator"}})
+        assert administrators() == ["ben"]
+        activate({"id": "against", "when": "(title=Clerk)", "deny": {"profile": "administrator"}})
+        assert administrators() == ["ben"]
+        rule_good(api, "DELETE", "rules/boss")
+        rule_good(api, "DELETE", "rules/against")
+        assert administrators() == ["ben"]
         api.close()

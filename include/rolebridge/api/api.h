@@ -24,6 +24,7 @@ struct sync_request {
 	/* A preview of other rules: dry_run with these files instead of the configuration in force. */
 	const struct document_file *files;
 	size_t file_count; /* 0: the configuration in force */
+	const char *rule;  /* with dry_run: as if the draft of this rule were in force; NULL */
 };
 
 /* One change of what administrators define. */
