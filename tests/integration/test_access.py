@@ -204,6 +204,20 @@ def test_permissions_follow_a_reload(bridge, web):
     assert web.ask("GET", "users", token=made["token"])[0] == 200
 
 
+def test_permissions_follow_a_role(bridge, web, control):
+    """What a role is changed to, its holders may with the next request."""
+    role = {"name": "lookers", "description": "d", "classifications": ["Sales"], "segments": ["All"],
+            "permissions": ["notes:read@own"]}
+    assert control.ask("POST", "roles", role)[0] == 201
+    bridge.ctl("users", "create", "rolf")
+    bridge.ctl("users", "grant", "rolf", "role", "lookers")
+    token = make(bridge, "role", "--user", "rolf")["token"]
+    for permissions, expected in ((["notes:read@own"], 403), (["users:read@all"], 200), (["notes:read@own"], 403)):
+        status, answer = control.ask("PATCH", "roles/lookers", {"permissions": permissions})
+        assert status == 200, answer
+        assert web.ask("GET", "users", token=token)[0] == expected, permissions
+
+
 # --- scopes, services, ends ---
 
 
