@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,12 +20,14 @@
 #include <unistd.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/base/clock.h>
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/util.h>
 
 #include "internal.h"
 
-#define BACKLOG 4096			/* the kernel cuts it to its own limit */
+#define BACKLOG 4096 /* the kernel cuts it to its own limit */
+#define NAME_KEPT_US 1000000
 #define NAME_BUFFER ((size_t)64 * 1024) /* a group's entry holds all its members */
 
 static int address_fill(const char *path, struct sockaddr_un *ret_address, struct err *err)
@@ -332,14 +335,29 @@ int http_peer_read(int fd, struct http_peer *ret_peer, struct err *err)
 	return 0;
 }
 
+/* The last one of this thread, for a moment: to ask for it means to read a file, with each request of a connection. */
+static _Thread_local struct {
+	uid_t uid;
+	int64_t until_us; /* 0: none */
+	char name[64];
+} last_name;
+
 const char *http_peer_name(const struct http_peer *peer, struct arena *arena)
 {
 	char buffer[NAME_BUFFER];
 	struct passwd entry, *found = NULL;
+	int64_t now_us = clock_monotonic_us();
 
-	if (getpwuid_r(peer->uid, &entry, buffer, sizeof(buffer), &found) == 0 && found)
-		return arena_strdup(arena, entry.pw_name);
-	return arena_printf(arena, "%u", peer->uid);
+	if (last_name.uid == peer->uid && now_us < last_name.until_us)
+		return arena_strdup(arena, last_name.name);
+	if (getpwuid_r(peer->uid, &entry, buffer, sizeof(buffer), &found) != 0 || !found)
+		return arena_printf(arena, "%u", peer->uid);
+	if (strlen(entry.pw_name) < sizeof(last_name.name)) {
+		last_name.uid = peer->uid;
+		last_name.until_us = now_us + NAME_KEPT_US;
+		memcpy(last_name.name, entry.pw_name, strlen(entry.pw_name) + 1);
+	}
+	return arena_strdup(arena, entry.pw_name);
 }
 
 bool http_peer_in_group(const struct http_peer *peer, const char *name)
