@@ -10,6 +10,7 @@ from access import Web
 from bridge import DAEMON, Bridge
 from control import Control
 from ports import free_port
+from test_follow import Followed, attribute, config, make_directory  # noqa: F401 (a fixture)
 from test_control import DOCUMENT, check, whoami
 from test_web import APP, World
 
@@ -914,4 +915,26 @@ def test_rules_leave_an_administrator(bridge, api):
         rule_good(api, "DELETE", "rules/boss")
         rule_good(api, "DELETE", "rules/against")
         assert administrators() == ["ben"]
+        api.close()
+
+
+# --- beside a directory that is followed ---
+
+
+def test_followers_go_on(directory):  # noqa: F811
+    """A new definition interrupts nobody; a rule of the store counts for what changes in the directory."""
+    with Followed(config(directory.url, password=directory.password_file)) as bridge:
+        bridge.connected()
+        api = Api(bridge.folder / "control.sock")
+        worker = bridge.worker()
+        segment = api.good("GET", "roles/analyst")["segments"]
+        api.good("POST", "roles", dict(ROLE, name="stars", segments=segment))
+        rule_good(api, "POST", "rules", {"id": "stars", "when": "(title=star)", "grant": {"roles": ["stars"]}})
+        plan = rule_good(api, "POST", "rules/stars/activate?dry_run=true")["plan"]
+        rule_good(api, "POST", "rules/stars/activate", {"plan": plan})
+        for n in range(5):
+            api.good("PATCH", "roles/stars", {"description": f"changed {n}"})
+            directory.modify(attribute(f"u{n}", "replace: title\ntitle: star\n-"))
+        bridge.until(lambda: all("stars" in bridge.roles(f"u{n}") for n in range(5)), "the stars' role")
+        assert bridge.connected() and bridge.worker() == worker
         api.close()
