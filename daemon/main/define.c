@@ -336,6 +336,44 @@ static const struct {
 	{ "rule-without-condition", "when" },
 };
 
+/* Findings about definitions as codes of the API, where they outlive the findings. */
+static const char *const codes[] = {
+	"bad-group",
+	"bad-permission",
+	"bad-value",
+	"classification-required",
+	"control-character",
+	"duplicate-name",
+	"empty-value",
+	"filter-syntax",
+	"invalid-name",
+	"invalid-utf8",
+	"invalid-value",
+	"missing-key",
+	"out-of-range",
+	"rule-without-condition",
+	"segment-not-enabled",
+	"segment-required",
+	"syntax-conflict",
+	"unknown-attribute",
+	"unknown-classification",
+	"unknown-local-group",
+	"unknown-persona",
+	"unknown-profile",
+	"unknown-role",
+	"unknown-source",
+	"unknown-value",
+	"wrong-type",
+};
+
+static const char *stable_code(const char *code)
+{
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (strcmp(codes[i], code) == 0)
+			return codes[i];
+	return "invalid-config";
+}
+
 static const char *field_of(const struct defining *defining, const struct diagnostic *finding,
 			    const struct placed_definition *definition)
 {
@@ -376,7 +414,8 @@ static int refuse_finding(const struct defining *defining, const struct definiti
 	if (about && about->changing) {
 		result->field = field_of(defining, finding, about);
 		result->about = arena_strdup(defining->request->arena, about->name);
-		return err_refuse(err, ERR_INVALID, finding->code, "%s", finding->message);
+		return err_refuse(err, ERR_INVALID, stable_code(finding->code), "%s",
+				  finding->message);
 	}
 	if (strcmp(finding->code, "rule-test-failed") == 0)
 		return err_refuse(err, ERR_INVALID, "rule-test-failed", "%s", finding->message);
