@@ -250,6 +250,17 @@ def test_bad_files(shared, case):
     assert (got, answer["code"], answer.get("field")) == (status, code, field)
 
 
+def test_a_file_that_is_too_large(shared):
+    control = Control(shared.bridge.folder / "control.sock")
+    control.putrequest("POST", "/api/v1/import/users")
+    control.putheader("Content-Type", "text/csv")
+    control.putheader("Content-Length", str(64 * 1024 * 1024 + 1))
+    control.endheaders()
+    response = control.getresponse()
+    assert (response.status, json.loads(response.read())["code"]) == (413, "too-large")
+    control.close()
+
+
 def test_bad_queries(shared):
     for query, field in (("?dry_run=1", "dry_run"), ("?results=x", "results"), ("?x=1", "x")):
         status, answer = shared.post("username\n", query=query)

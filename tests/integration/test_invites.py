@@ -1,6 +1,7 @@
 """Invites by mail: made, sent, opened, accepted, sent anew, revoked; through API, CLI and browser."""
 import json
 import re
+import sqlite3
 import subprocess
 import time
 
@@ -210,7 +211,6 @@ def test_an_invite_expires():
         assert expires - sent == 60
         assert bridge.stop() == 0
         # An hour later; the clock of the store's rows is that of the machine.
-        import sqlite3
         with sqlite3.connect(bridge.folder / "store.db") as store:
             store.execute("UPDATE invite SET sent_s = sent_s - 3600, expires_s = expires_s - 3600")
         bridge.start()
@@ -476,7 +476,6 @@ def test_a_server_that_fails_is_asked_again():
         assert re.search(r"^rolebridge_outbox_waiting 1$", metrics, re.M)
         # A daemon that was killed goes on with it; the same message id, so that a second copy is known as one.
         bridge.kill()
-        import sqlite3
         with sqlite3.connect(bridge.folder / "store.db") as store:
             message, = store.execute("SELECT message_id FROM outbox").fetchone()
             store.execute("UPDATE outbox SET next_s = 0")
@@ -511,7 +510,6 @@ def test_a_link_that_is_void_is_not_sent():
         bridge.ctl("invites", "revoke", first["id"])
         bridge.ctl("invites", "resend", second["id"])
         bridge.stop()
-        import sqlite3
         with sqlite3.connect(bridge.folder / "store.db") as store:
             assert store.execute("SELECT subject, number FROM outbox").fetchall() == [(second["id"], 2)]
             store.execute("UPDATE outbox SET next_s = 0")
@@ -558,9 +556,8 @@ def test_without_tls_nothing_is_said(tmp_path):
 
 
 def test_without_mail_nobody_is_invited():
-    with Bridge(CONFIG.format(web=free_port(), mail=1).replace("mail: {", "x: {").replace("x: {", "mail: {")
-                .split("mail:")[0] + "profiles" + CONFIG.format(web=0, mail=1).split("profiles", 1)[1],
-                {"partners.csv": PARTNERS}) as bridge:
+    config = re.sub(r"^mail:.*\n", "", CONFIG.format(web=free_port(), mail=1), flags=re.M)
+    with Bridge(config, {"partners.csv": PARTNERS}) as bridge:
         result = bridge.run("invites", "create", "a@acme.example", "--profile", "viewer")
         assert json.loads(result.stdout)["code"] == "mail-not-configured"
         assert bridge.ctl("invites", "list")["invites"] == []
