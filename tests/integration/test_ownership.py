@@ -1,5 +1,6 @@
 """Resources, references and decisions through rolebridgectl and the API of a real daemon."""
 import json
+import random
 import urllib.parse
 
 import pytest
@@ -567,3 +568,36 @@ def test_after_restart(bridge):
     assert decide(control, "ben", "tasks:read", "tasks", "kept") == ("deny", "account-not-readable")
     control.close()
     assert bridge.ctl("audit", "verify")["intact"]
+
+
+def test_one_language(control):
+    """What is read at once is read as the general reader reads it, which a parameter of the media type calls for."""
+    put(control, "accounts", "lang") if ask(control, "GET", "resources/crm/accounts/lang")[0] == 404 else None
+    base = (b'{"user":"anna","permission":"accounts:read","resource":{"application":"crm","type":"accounts",'
+            b'"id":"lang"}}')
+    pieces = [b'"', b"\\", b"{", b"}", b",", b":", b" ", b"\n", b"\x00", b"\xff", b"\xc3\xa4", b"\\u0061", b"null", b"1",
+              b'"user":"ben",', b'"id":"x",', b'"resource":null,', b'"more":"x",', b"[]", b"x" * 400, b"\x7f", b""]
+    choice, seen = random.Random(5), set()
+    for _ in range(1500):
+        body = bytearray(base)
+        for _ in range(choice.randrange(1, 3)):
+            at = choice.randrange(len(body) + 1)
+            body[at:at + choice.choice((0, 0, 1, 5))] = choice.choice(pieces)
+        answers = []
+        for kind in ("application/json", "application/json; charset=utf-8"):
+            status, answer, _ = ask(control, "POST", "decide", bytes(body), {"Content-Type": kind})
+            answers.append((status, answer.get("code"), answer.get("field"), answer.get("decision"),
+                            answer.get("reason")))
+        assert answers[0] == answers[1], bytes(body)
+        assert answers[0][0] < 500
+        seen.add(answers[0][0])
+    assert {200, 400, 422} <= seen
+
+
+@pytest.mark.parametrize("field,value", [("limit", -1), ("limit", 10001), ("limit", 1.5), ("limit", "1"), ("after", -1),
+                                         ("after", "x"), ("parent", {}), ("parent", {"type": "a"}), ("type", None),
+                                         ("application", 1), ("permission", "x"), ("user", None), ("more", 1)])
+def test_list_refused(control, field, value):
+    body = {"user": "anna", "permission": "tasks:read", "application": "crm", "type": "tasks", field: value}
+    status, code, told = refuse(control, "POST", "decide/list", body)
+    assert (status, code) == (422, "invalid-request") and told.startswith(field)
