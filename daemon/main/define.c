@@ -558,6 +558,15 @@ static int carry_out(struct defining *defining, const struct actor *actor,
 	return result->plan ? 0 : err_set(err, ERR_MEMORY, "out of memory");
 }
 
+static bool is_put_in_force(const struct defining *defining, const struct configuration *config)
+{
+	struct setup *setup = changer_setup(defining->changer);
+	bool same = configuration_of(setup) == config;
+
+	setup_release(setup);
+	return same;
+}
+
 static int define_all(struct defining *defining, const char *config_path, const struct actor *actor,
 		      struct define_result *result, struct configuration **ret_config,
 		      struct err *err)
@@ -581,7 +590,11 @@ static int define_all(struct defining *defining, const char *config_path, const 
 	    try_configuration(defining, config_path, result, &config, err) < 0)
 		return -1;
 	if (carry_out(defining, actor, config, result, err) < 0) {
-		setup_release(&config->setup);
+		/* From READY on it is in force, whatever becomes of the batches. */
+		if (is_put_in_force(defining, config))
+			*ret_config = config;
+		else
+			setup_release(&config->setup);
 		return -1;
 	}
 	if (defining->kept || defining->request->dry_run) {

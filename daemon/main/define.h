@@ -10,7 +10,7 @@
 
 /*
  * One at a time, and not beside a reload: the caller sees to it. *ret_config: what is in force now, with
- * one reference; NULL: it is as before.
+ * one reference, also after a failure on the way; NULL: it is as before.
  */
 int define_carry_out(struct changer *changer, const char *config_path,
 		     const struct define_request *request, const struct actor *actor,

@@ -3,8 +3,11 @@
  * the process is killed at any step.
  */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -422,6 +425,74 @@ static void test_killed(void **state)
 	assert_true(there >= 2 && absent >= 2);
 }
 
+/* --- a full disk --- */
+
+static off_t largest_file(const struct world *w)
+{
+	static const char *const ends[] = { "", "-wal" };
+	off_t largest = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		struct stat info;
+		char path[128];
+
+		snprintf(path, sizeof(path), "%s%s", w->path, ends[i]);
+		if (stat(path, &info) == 0 && info.st_size > largest)
+			largest = info.st_size;
+	}
+	return largest;
+}
+
+static void limit_files(rlim_t size)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = size < limit.rlim_max ? size : limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* A role, which concerns nobody, and a rule, for which people are evaluated. */
+static void test_full(void **state)
+{
+	static const struct definition_write role_write = { "role",	  "it", false,
+							    BODY,	  0,	DEFINITION_NEW,
+							    "role.create" };
+	static const struct {
+		const struct definition_write *write;
+		const char *yaml;
+	} roads[] = { { &role_write, BEFORE ROLE("it", "a:b@all") },
+		      { &rule_write, BEFORE RULE("ops*") } };
+
+	signal(SIGXFSZ, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_LEN(roads); i++) {
+		int refusals = 0, result = -1;
+
+		for (rlim_t room = 0; result < 0; room += 4096) {
+			struct world *w = *state;
+
+			fill(w, BEFORE);
+			limit_files((rlim_t)largest_file(w) + room);
+			result = define(w, roads[i].yaml, &test_person, roads[i].write, 1, false,
+					NULL, NULL);
+			limit_files(RLIM_INFINITY);
+			refusals += result < 0;
+			/* Said to have failed it may still be stored as READY, and is continued. */
+			assert_true(result < 0 || rows(w)[0]);
+			world_close(w);
+			if (i == 1)
+				open_by_rows(w);
+			else
+				world_open(w, BEFORE);
+			world_check_audit(w);
+			world_check_sane(w, true);
+			world_tear_down(state);
+			world_set_up(state);
+		}
+		assert_true(refusals > 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +502,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_groups_survive_a_refusal, world_set_up,
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_killed, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_full, world_set_up, world_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
