@@ -674,6 +674,9 @@ int run_rules_show(struct cli *cli)
 	if (member(rule, "file")[0])
 		put(cli, PLAIN, "  %-14s %s:%lld\n", "file", shown(cli, member(rule, "file")),
 		    (long long)member_int(rule, "line"));
+	if (member_int(rule, "version") > 0)
+		put(cli, PLAIN, "  %-14s %lld, by %s\n", "version",
+		    (long long)member_int(rule, "version"), shown(cli, member(rule, "actor")));
 	print_draft(cli, json_object_get(rule, "draft"));
 	return CLI_OK;
 }

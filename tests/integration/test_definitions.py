@@ -694,6 +694,7 @@ def test_rule_commands(bridge, tmp_path):
     assert bridge.run("rules", "activate", "clerks").returncode == 2
     ctl("rules", "activate", "clerks", plan)
     assert roles_of(bridge, "ben") == ["analyst"]
+    assert f"version        {ctl('rules', 'show', 'clerks')['version']}" in bridge.human("rules", "show", "clerks").stdout
     assert ctl("rules", "order", "clerks", "--dry-run")["people"] == 0
     ctl("rules", "order", "clerks")
     assert ctl("rules", "delete", "clerks", "--dry-run")["report"]["revoked"] == 1
