@@ -601,3 +601,17 @@ def test_list_refused(control, field, value):
     body = {"user": "anna", "permission": "tasks:read", "application": "crm", "type": "tasks", field: value}
     status, code, told = refuse(control, "POST", "decide/list", body)
     assert (status, code) == (422, "invalid-request") and told.startswith(field)
+
+
+def test_definition_at_once(bridge, control):
+    """A role's permissions are what the next decision goes by."""
+    put(control, "accounts", "defined", owner="ben")
+    bridge.ctl("roles", "create", "looker", "--classifications", "Sales", "--segments", "All", "--permissions",
+               "notes:read@all")
+    bridge.ctl("users", "grant", "nora", "role", "looker")
+    assert decide(control, "nora", "accounts:read", "accounts", "defined") == ("deny", "not-granted")
+    bridge.ctl("roles", "update", "looker", "--permissions", "notes:read@all,accounts:read@all")
+    assert decide(control, "nora", "accounts:read", "accounts", "defined") == ("allow", "granted")
+    bridge.ctl("roles", "update", "looker", "--permissions", "notes:read@all")
+    assert decide(control, "nora", "accounts:read", "accounts", "defined") == ("deny", "not-granted")
+    bridge.ctl("users", "revoke", "nora", "role", "looker")

@@ -1,5 +1,6 @@
 """What applications may ask and tell with their tokens: of their own resources, of their own organization, and no reasons
 unless they may know them. People disabled while references are registered: two clients that race."""
+import http.client
 import json
 import threading
 
@@ -210,3 +211,12 @@ def test_disabling_races_with_references(bridge, control):
             assert answers["put"][1]["code"] == "user-disabled"
     assert outcomes <= {(True, False), (False, True)}
     assert bridge.ctl("status")["orphaned"]["users"] == 0
+
+
+def test_metric(bridge, control):
+    connection = http.client.HTTPConnection("127.0.0.1", bridge.port, timeout=60)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    assert "\nrolebridge_references_orphaned 0\n" in text
+    assert control.ask("GET", "status")[1]["orphaned"] == {"users": 0, "references": 0}

@@ -19,6 +19,8 @@ struct target {
 	bool flag;
 	int64_t day_s;
 	struct field_list list;
+	int64_t number;
+	struct item inner;
 };
 
 static const struct field item_fields[] = {
@@ -33,6 +35,8 @@ static const struct field fields[] = {
 	{ "day", FIELD_DATE, 0, offsetof(struct target, day_s), 0, NULL, 0 },
 	{ "list", FIELD_LIST, 0, offsetof(struct target, list), 2, item_fields,
 	  sizeof(struct item) },
+	{ "number", FIELD_INT, 0, offsetof(struct target, number), 100, NULL, 0 },
+	{ "inner", FIELD_OBJECT, 0, offsetof(struct target, inner), 0, item_fields, 0 },
 };
 
 static const struct {
@@ -55,6 +59,14 @@ static const struct {
 	{ "object for text", "{\"text\":{}}", "text", "string" },
 	{ "too long", "{\"text\":\"123456\"}", "text", "longer than 5" },
 	{ "control character", "{\"text\":\"a\\nb\"}", "text", "control" },
+	{ "negative", "{\"text\":\"a\",\"number\":-1}", "number", "from 0 to 100" },
+	{ "too large", "{\"text\":\"a\",\"number\":101}", "number", "from 0 to 100" },
+	{ "a fraction", "{\"text\":\"a\",\"number\":1.5}", "number", "whole number" },
+	{ "text for number", "{\"text\":\"a\",\"number\":\"1\"}", "number", "whole number" },
+	{ "text for object", "{\"text\":\"a\",\"inner\":\"x\"}", "inner", "object" },
+	{ "missing within", "{\"text\":\"a\",\"inner\":{}}", "inner.path", "missing" },
+	{ "unknown within", "{\"text\":\"a\",\"inner\":{\"path\":\"x\",\"y\":1}}", "inner.y",
+	  "not known" },
 	{ "text for flag", "{\"text\":\"a\",\"flag\":\"true\"}", "flag", "true or false" },
 	{ "number for flag", "{\"text\":\"a\",\"flag\":1}", "flag", "true or false" },
 	{ "no such day", "{\"text\":\"a\",\"day\":\"2026-02-30\"}", "day", "date" },
@@ -109,7 +121,8 @@ static void test_good(void **state)
 {
 	static const char body[] =
 		"{\"text\":\"\xc3\xa4\",\"blob\":\"a\\nb\",\"flag\":true,"
-		"\"day\":\"1970-01-01\",\"list\":[{\"path\":\"x\"},{\"path\":\"y\"}]}";
+		"\"day\":\"1970-01-01\",\"list\":[{\"path\":\"x\"},{\"path\":\"y\"}],"
+		"\"number\":100,\"inner\":{\"path\":\"z\"}}";
 	AUTO(arena) struct arena *arena = arena_create((size_t)1024 * 1024);
 	struct http_request request = { .arena = arena,
 					.headers = &json_header,
@@ -128,6 +141,8 @@ static void test_good(void **state)
 	items = target.list.items;
 	assert_string_equal("x", items[0].path);
 	assert_string_equal("y", items[1].path);
+	assert_int_equal(100, target.number);
+	assert_string_equal("z", target.inner.path);
 }
 
 static void test_empty_body(void **state)
