@@ -32,7 +32,8 @@ static const struct http_route routes[] = {
 	{ "POST", "/api/v1/sync", sync_post, 0, 0, "sources:sync@all" },
 	{ "POST", "/api/v1/plan", plan_post, 0, PREVIEW_BODY_MAX, "sources:sync@all" },
 	{ "GET", "/api/v1/runs", runs_get, 0, 0, "status:read@all" },
-	{ "GET", "/api/v1/runs/{id}", run_get, HTTP_ROUTE_QUIET, 0, "status:read@all" },
+	/* Whoever began it, too: the handler asks. */
+	{ "GET", "/api/v1/runs/{id}", run_get, HTTP_ROUTE_QUIET, 0, NULL },
 	{ "GET", "/api/v1/plans", plans_get, 0, 0, "plans:read@all" },
 	{ "GET", "/api/v1/plans/{id}", plan_get, 0, 0, "plans:read@all" },
 	{ "POST", "/api/v1/plans/{id}/apply", plan_apply_post, 0, 0, "plans:apply@all" },

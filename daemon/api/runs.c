@@ -389,6 +389,18 @@ int runs_json(struct runs *runs, const char *id, int64_t wait_ms, struct strbuf 
 	return run ? 0 : err_set(err, ERR_NOT_FOUND, "there is no run '%s'", id);
 }
 
+bool runs_is_of(struct runs *runs, const char *id, const char *actor)
+{
+	const struct run *run;
+	bool is;
+
+	pthread_mutex_lock(&runs->lock);
+	run = run_find(runs, id);
+	is = run && strcmp(run->actor, actor) == 0;
+	pthread_mutex_unlock(&runs->lock);
+	return is;
+}
+
 void runs_list_json(struct runs *runs, struct strbuf *out)
 {
 	struct json json = JSON(out);

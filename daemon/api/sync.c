@@ -8,6 +8,7 @@
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/identity/names.h>
 
+#include "access.h"
 #include "internal.h"
 #include "reader.h"
 
@@ -382,6 +383,25 @@ int runs_get(struct http_request *request, struct http_response *response, struc
 	return 0;
 }
 
+/* Whoever began it may see what becomes of it; others as status says. */
+static int check_run(struct http_request *request, const char *id, struct err *err)
+{
+	struct api *api = request->context;
+	AUTO(reading_view) struct reading_view view = { 0 };
+	struct authority authority;
+
+	if (runs_is_of(api->settings.runs, id, request->actor))
+		return 0;
+	if (view_open(request, &view, err) < 0 ||
+	    api_authority(request, &view, &authority, err) < 0)
+		return -1;
+	/* What concerns the whole instance is the first organization's. */
+	if (!authority.unlimited && authority.organization &&
+	    strcmp(authority.organization, "default") != 0)
+		return err_refuse(err, ERR_DENIED, "not-allowed", "this run is somebody else's");
+	return authority_require(&authority, "status:read@all", err);
+}
+
 int run_get(struct http_request *request, struct http_response *response, struct err *err)
 {
 	static const char *const names[] = { "wait_ms", NULL };
@@ -389,7 +409,8 @@ int run_get(struct http_request *request, struct http_response *response, struct
 	int64_t wait_ms;
 
 	if (http_query_allow(request, names, err) < 0 ||
-	    http_query_int(request, "wait_ms", 0, WAIT_MS_MAX, 0, &wait_ms, err) < 0)
+	    http_query_int(request, "wait_ms", 0, WAIT_MS_MAX, 0, &wait_ms, err) < 0 ||
+	    check_run(request, http_parameter(request, "id"), err) < 0)
 		return -1;
 	return runs_json(api->settings.runs, http_parameter(request, "id"), wait_ms,
 			 &response->body, err);

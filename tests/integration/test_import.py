@@ -443,11 +443,11 @@ def test_nobody_imports_beyond_their_own(world):
         url = f"http://127.0.0.1:{world.web}/api/v1/"
         run = requests.post(url + "import/users" + query, text, headers=headers, timeout=30)
         assert run.status_code == 202, run.text
-        # The desk may not look at runs.
         while True:
-            status, shown = world.control.ask("GET", f"runs/{run.json()['run']}?wait_ms=10000")
-            if shown["state"] != "running":
-                return shown["result"]
+            shown = requests.get(url + f"runs/{run.json()['run']}?wait_ms=10000", headers=headers, timeout=30)
+            assert shown.status_code == 200, shown.text
+            if shown.json()["state"] != "running":
+                return shown.json()["result"]
 
     text = ("username,profile,role,organization,state,email\n"
             "one,administrator,,,,\n"          # more than they have
@@ -472,6 +472,11 @@ def test_nobody_imports_beyond_their_own(world):
     answer = requests.get(f"http://127.0.0.1:{world.web}/api/v1/export/users.csv?organization=partners",
                           headers=headers, timeout=30)
     assert answer.status_code == 404
+    # One's own runs are shown, and no others.
+    other = world.run("username\nanna\n")["id"]
+    for path in (f"runs/{other}", "runs", "runs/nix"):
+        answer = requests.get(f"http://127.0.0.1:{world.web}/api/v1/{path}", headers=headers, timeout=30)
+        assert (answer.status_code, answer.json()["code"]) == (403, "not-allowed"), path
     # nobody without the permission
     world.bridge.ctl("users", "revoke", "desk", "role", "desk")
     for method, path in (("POST", "import/users"), ("GET", "import/users/sample.csv"), ("GET", "export/users.csv"),

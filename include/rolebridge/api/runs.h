@@ -63,6 +63,8 @@ int run_set_result(struct run *run, struct strbuf *json, struct err *err);
  */
 int runs_json(struct runs *runs, const char *id, int64_t wait_ms, struct strbuf *out,
 	      struct err *err);
+/* Is there such a run, begun by this actor? */
+bool runs_is_of(struct runs *runs, const char *id, const char *actor);
 /* All that are kept, newest first, without reports. */
 void runs_list_json(struct runs *runs, struct strbuf *out);
 
