@@ -496,6 +496,9 @@ static int carry_out(struct run *run, struct err *err)
 		}
 	}
 	name_run(run);
+	/* The last moment at which a plan ends without a trace. */
+	if (changer_check_leaving(run->draft.changer, err) < 0)
+		return -1;
 	if (run->draft.dry_run ? list_dry_run(run, err) < 0
 			       : make_ready(run, err) < 0 || apply_run(run, err) < 0)
 		return -1;
