@@ -73,8 +73,8 @@ static void put_revoked(struct cli *cli, const json_t *invite)
 
 int run_invites_revoke(struct cli *cli)
 {
-	return run_change(cli, "DELETE", api_path(cli, "/invites/%s", cli->arguments[0]),
-			  NULL, put_revoked);
+	return run_change(cli, "DELETE", api_path(cli, "/invites/%s", cli->arguments[0]), NULL,
+			  put_revoked);
 }
 
 static enum colour colour_of(const char *state)
