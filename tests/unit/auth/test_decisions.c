@@ -1,8 +1,11 @@
 /* Decisions in memory beside a changer: what is told of, what is read, what may be asked about. */
 #include <rolebridge/auth/decisions.h>
 
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -360,6 +363,65 @@ static void test_same_after_start(void **state)
 	}
 }
 
+/* --- many ask while it changes --- */
+
+struct crowd {
+	struct fixture *f;
+	atomic_bool stop;
+	atomic_ulong asked;
+};
+
+static void *keep_asking(void *context)
+{
+	static const char *const people[] = { "anna", "ben", "stan", "nobody" };
+	struct crowd *crowd = context;
+	unsigned number = 0;
+
+	while (!atomic_load(&crowd->stop)) {
+		const struct question question = {
+			.user = people[number++ % 4],
+			.permission = "tasks:close",
+			.resource = { "crm", "tasks", number % 3 ? "t" : "u" },
+		};
+		struct verdict verdict;
+		struct err err;
+
+		/* Nothing but "changes too often" may go wrong. */
+		if (decisions_ask(crowd->f->decisions, &question, true, clock_now_s(), &verdict,
+				  &err) < 0)
+			assert_int_equal(err.code, ERR_UNAVAILABLE);
+		atomic_fetch_add(&crowd->asked, 1);
+	}
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	struct fixture *f = *state;
+	struct crowd crowd = { .f = f };
+	pthread_t threads[3];
+
+	put(f, "accounts", "a", NULL, NULL);
+	put(f, "tasks", "t", "a", NULL);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(0, pthread_create(&threads[i], NULL, keep_asking, &crowd));
+	for (int i = 0; i < 60; i++) {
+		put(f, "accounts", "a", NULL, i % 2 ? "ben" : NULL);
+		EXPECT(i % 2 ? "account-not-readable" : "granted", f, "anna", "tasks:close",
+		       "tasks", "t");
+		ok(f, change_user_disable(f->changer, &test_person, "anna", "", &f->err));
+		EXPECT("user-disabled", f, "anna", "tasks:close", "tasks", "t");
+		ok(f, change_user_enable(f->changer, &test_person, "anna", &f->err));
+		put(f, "tasks", "u", "a", NULL);
+		take(f, "tasks", "u");
+	}
+	while (atomic_load(&crowd.asked) < 1000)
+		sched_yield();
+	atomic_store(&crowd.stop, true);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(0, pthread_join(threads[i], NULL));
+}
+
 /* --- a second factor --- */
 
 static void add_session(struct fixture *f, const char *user, int64_t second_factor_s)
@@ -420,7 +482,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_told),	  TEST(test_people),	       TEST(test_disabled),
 		TEST(test_organizations), TEST(test_reload),	       TEST(test_expiry),
-		TEST(test_lists),	  TEST(test_same_after_start), TEST(test_second_factor),
+		TEST(test_lists),	  TEST(test_same_after_start), TEST(test_threads),
+		TEST(test_second_factor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
