@@ -506,8 +506,7 @@ int apply_person(struct apply_context *context, const struct person_change *plan
 	if (go <= 0)
 		return go;
 	if (check_administrator(context, &change, &modified, err) < 0 ||
-	    ceiling_self(context, &change, err) < 0 ||
-	    orphaning_check(context, &change, err) < 0)
+	    ceiling_self(context, &change, err) < 0 || orphaning_check(context, &change, err) < 0)
 		return -1;
 	if (person_change_is_visible(&change)) {
 		go = write_visible(context, &change, detail, modified, err);
