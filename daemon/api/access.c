@@ -90,6 +90,9 @@ static int let_in(struct http_request *request, struct caller *caller,
 	if (answer > 0 && permission && strcmp(permission, "decide:ask@all") == 0)
 		caller->explains =
 			allows(request, caller, principal, "decide:explain@all", err) > 0;
+	if (answer > 0 && permission && strcmp(permission, "resources:read@own") == 0)
+		caller->sees_all =
+			allows(request, caller, principal, "resources:read@all", err) > 0;
 	if (answer == 0)
 		return err_refuse(err, ERR_DENIED, "not-allowed", "this needs the permission '%s'",
 				  permission);
@@ -204,7 +207,7 @@ int control_before(struct http_request *request, struct err *err)
 	if (!caller)
 		return -1;
 	caller->actor.limited = false;
-	caller->explains = true;
+	caller->explains = caller->sees_all = true;
 	caller->actor.name = actor;
 	request->caller = caller;
 	return 0;

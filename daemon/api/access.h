@@ -19,6 +19,7 @@ struct caller {
 	const char *token;   /* its name; NULL */
 	const char *service; /* a service's name; NULL */
 	bool explains;	     /* where decisions are asked for: may know why, too */
+	bool sees_all; /* where resources are read: all, not only what decisions let them read */
 };
 
 int control_before(struct http_request *request, struct err *err);

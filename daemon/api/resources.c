@@ -2,10 +2,12 @@
  * What applications tell of their things. Enters: keys in paths, wishes in bodies. Leaves: rows as stored, lists page
  * by page, per-row results. Every change goes through change/, which checks and audits.
  */
+#include <rolebridge/auth/decisions.h>
+#include <rolebridge/base/clock.h>
 #include <rolebridge/change/ownership.h>
 #include <rolebridge/store/ownership.h>
 
-#include "internal.h"
+#include "access.h"
 #include "reader.h"
 
 #define OWNER_MAX_BYTES 320 /* an e-mail address, or more than any name */
@@ -100,6 +102,147 @@ static int find_visible(const struct reading_view *view, const struct sight *sig
 	return sees(sight, ret_resource->organization, key->application) ? 0 : no_resource(err);
 }
 
+/* --- who may read not all, but what decisions let them --- */
+
+/* Who asks, as decisions know them. "": nobody, a service. */
+static int own_name(const struct http_request *request, const struct reading_view *view,
+		    char ret_uuid[static UUID_TEXT_SIZE], struct err *err)
+{
+	int64_t id = api_caller(request)->actor.user_id;
+	struct user user;
+
+	ret_uuid[0] = 0;
+	if (id == 0)
+		return 0;
+	if (store_user_get(view->store, id, view->arena, &user, err) < 0)
+		return -1;
+	uuid_format(&user.uuid, ret_uuid);
+	return 0;
+}
+
+static int fill_question(const struct http_request *request, const struct reading_view *view,
+			 const struct resource_key *key, struct question *ret_question,
+			 struct err *err)
+{
+	char uuid[UUID_TEXT_SIZE];
+
+	if (own_name(request, view, uuid, err) < 0)
+		return -1;
+	*ret_question = (struct question){
+		.user = arena_strdup(view->arena, uuid),
+		.permission = arena_printf(view->arena, "%s:read", key->type),
+		.resource = *key,
+		.application = api_actor(request).application,
+		.organization = api_organization(request),
+	};
+	if (!ret_question->user || !ret_question->permission)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	return 0;
+}
+
+/* What is below an account that they may not read is not there. */
+static int check_readable(const struct http_request *request, const struct reading_view *view,
+			  const struct resource_key *key, struct err *err)
+{
+	struct api *api = request->context;
+	struct question question;
+	struct verdict verdict;
+
+	if (api_caller(request)->sees_all)
+		return 0;
+	if (fill_question(request, view, key, &question, err) < 0)
+		return -1;
+	if (decisions_ask(api->settings.decisions, &question, false, clock_now_s(), &verdict, err) <
+	    0)
+		/* A type that is none. */
+		return err->code == ERR_INVALID ? no_resource(err) : -1;
+	return verdict.allowed ? 0 : no_resource(err);
+}
+
+/* Ids as they are listed: what they stand for is read when nobody waits for the list any more. */
+struct readable {
+	struct arena *arena;
+	const char **ids;
+	size_t count;
+};
+
+static void note_readable(void *context, const char *type, const char *id)
+{
+	struct readable *readable = context;
+
+	(void)type;
+	readable->ids[readable->count++] = arena_strdup(readable->arena, id);
+}
+
+static int show_readable(const struct reading_view *view, const struct resource_query *query,
+			 const struct readable *readable, struct json *json, struct err *err)
+{
+	for (size_t i = 0; i < readable->count; i++) {
+		const struct resource_key key = { query->application, query->type,
+						  readable->ids[i] };
+		struct resource resource;
+		struct err gone = { 0 };
+
+		if (!key.id)
+			return err_set(err, ERR_MEMORY, "out of memory");
+		if (store_resource_find(view->store, &key, view->arena, &resource, &gone) == 0) {
+			if ((!query->owner || resource.owner == query->owner) &&
+			    !(query->unassigned && resource.owner))
+				show_resource(json, &resource);
+		} else if (gone.code != ERR_NOT_FOUND) {
+			/* Registered since the view was opened is no failure, all else is. */
+			*err = gone;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int answer_readable(struct http_request *request, struct http_response *response,
+			   const struct reading_view *view, const struct resource_query *query,
+			   const struct resource *parent, struct err *err)
+{
+	struct api *api = request->context;
+	struct json json = api_json(response);
+	struct readable readable = { .arena = view->arena };
+	const struct resource_key key = { query->application, query->type, NULL };
+	struct listing_question question = { .after = query->after, .limit = query->limit };
+	int64_t next;
+
+	if (!query->application || !query->type) {
+		request->error_field = query->application ? "type" : "application";
+		return err_set(err, ERR_INVALID,
+			       "say which application and type: only those with "
+			       "resources:read@all list all");
+	}
+	readable.ids = arena_alloc_array(view->arena, query->limit, sizeof(*readable.ids));
+	if (!readable.ids)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (fill_question(request, view, &key, &question.question, err) < 0)
+		return -1;
+	if (parent) {
+		question.parent_type = parent->key.type;
+		question.parent_id = parent->key.id;
+	}
+	if (decisions_list(api->settings.decisions, &question, clock_now_s(), note_readable,
+			   &readable, &next, err) < 0) {
+		if (err->code == ERR_INVALID)
+			request->error_field = "type";
+		return -1;
+	}
+	json_object(&json);
+	json_array_key(&json, "resources");
+	if (show_readable(view, query, &readable, &json, err) < 0)
+		return -1;
+	json_end(&json);
+	if (next)
+		json_int(&json, "next", next);
+	else
+		json_null(&json, "next");
+	json_end(&json);
+	return 0;
+}
+
 static int answer_resource(struct http_request *request, struct http_response *response,
 			   struct err *err)
 {
@@ -117,12 +260,23 @@ static int answer_resource(struct http_request *request, struct http_response *r
 	return 0;
 }
 
+static int check_get(struct http_request *request, struct err *err)
+{
+	AUTO(reading_view) struct reading_view view = { 0 };
+	const struct resource_key key = key_of(request);
+
+	if (api_caller(request)->sees_all)
+		return 0;
+	return view_open(request, &view, err) < 0 ? -1 : check_readable(request, &view, &key, err);
+}
+
 int resource_get(struct http_request *request, struct http_response *response, struct err *err)
 {
 	static const char *const names[] = { NULL };
 
-	return http_query_allow(request, names, err) < 0 ? -1
-							 : answer_resource(request, response, err);
+	if (http_query_allow(request, names, err) < 0 || check_get(request, err) < 0)
+		return -1;
+	return answer_resource(request, response, err);
 }
 
 /* --- lists --- */
@@ -165,8 +319,9 @@ static int query_user(struct http_request *request, const struct reading_view *v
 	return 0;
 }
 
-static int answer_list(const struct reading_view *view, struct http_response *response,
-		       const struct sight *sight, struct resource_query *query, struct err *err)
+static int answer_whole_list(const struct reading_view *view, struct http_response *response,
+			     const struct sight *sight, struct resource_query *query,
+			     struct err *err)
 {
 	struct json json = api_json(response);
 	struct resource *resources;
@@ -209,7 +364,9 @@ int resources_get(struct http_request *request, struct http_response *response, 
 		return -1;
 	query_text_field(request, "application", &query.application);
 	query_text_field(request, "type", &query.type);
-	return answer_list(&view, response, &sight, &query, err);
+	if (!api_caller(request)->sees_all)
+		return answer_readable(request, response, &view, &query, NULL, err);
+	return answer_whole_list(&view, response, &sight, &query, err);
 }
 
 int resource_children_get(struct http_request *request, struct http_response *response,
@@ -225,11 +382,14 @@ int resource_children_get(struct http_request *request, struct http_response *re
 	if (http_query_allow(request, names, err) < 0 ||
 	    query_page(request, &query.after, &query.limit, err) < 0 ||
 	    view_open(request, &view, err) < 0 ||
-	    find_visible(&view, &sight, &key, &parent, err) < 0)
+	    find_visible(&view, &sight, &key, &parent, err) < 0 ||
+	    check_readable(request, &view, &key, err) < 0)
 		return -1;
 	query_text_field(request, "type", &query.type);
 	query.parent = parent.row;
-	return answer_list(&view, response, &sight, &query, err);
+	if (!api_caller(request)->sees_all)
+		return answer_readable(request, response, &view, &query, &parent, err);
+	return answer_whole_list(&view, response, &sight, &query, err);
 }
 
 /* --- changes --- */

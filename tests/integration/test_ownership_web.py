@@ -220,3 +220,34 @@ def test_metric(bridge, control):
     connection.close()
     assert "\nrolebridge_references_orphaned 0\n" in text
     assert control.ask("GET", "status")[1]["orphaned"] == {"users": 0, "references": 0}
+
+
+def test_people_see_what_they_may_read(web, control):
+    """With resources:read@own the registry is what decisions let somebody read: the rest is 404 and never listed."""
+    assert control.ask("POST", "profiles", {"name": "looking", "permissions": [
+        "resources:read@own", "accounts:*@own"]})[0] in (200, 201)
+    control.ask("POST", "users", {"username": "lisa", "profile": "looking"})
+    for id_, owner in (("lisas", "lisa"), ("others", "ben"), ("nobodys", None)):
+        assert control.ask("PUT", f"resources/look/accounts/{id_}", {"owner": owner})[0] == 201
+        assert control.ask("PUT", f"resources/look/tasks/{id_}", {
+            "parent": {"type": "accounts", "id": id_}, "owner": "lisa"})[0] == 201
+    lisa = token(control, name="lisa", user="lisa")
+    for type_ in ("accounts", "tasks"):
+        assert web.ask("GET", f"resources/look/{type_}/lisas", token=lisa)[0] == 200
+        for id_ in ("others", "nobodys", "none"):
+            status, answer = web.ask("GET", f"resources/look/{type_}/{id_}", token=lisa)
+            assert (status, answer["code"], answer["message"]) == (404, "not-found", "no such resource")
+        listed = web.ask("GET", f"resources?application=look&type={type_}", token=lisa)[1]
+        assert [r["id"] for r in listed["resources"]] == ["lisas"] and listed["next"] is None
+    listed = web.ask("GET", "resources/look/accounts/lisas/children?type=tasks", token=lisa)[1]
+    assert [r["id"] for r in listed["resources"]] == ["lisas"]
+    assert web.ask("GET", "resources/look/accounts/others/children?type=tasks", token=lisa)[0] == 404
+    assert web.ask("GET", "resources/look/Accounts/lisas", token=lisa)[0] == 404
+    for path, field in (("resources", "application"), ("resources?application=look", "type"),
+                        ("resources?application=look&type=A", "type")):
+        status, answer = web.ask("GET", path, token=lisa)
+        assert (status, answer["field"]) == (422, field)
+    service = token(control, name="peeking", service="peek", scope=["resources:read@own"])
+    assert web.ask("GET", "resources/look/accounts/lisas", token=service)[0] == 404
+    assert web.ask("GET", "resources?application=look&type=tasks", token=service)[1]["resources"] == []
+    assert web.ask("PUT", "resources/look/accounts/lisas", {}, token=lisa)[0] == 403
