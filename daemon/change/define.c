@@ -244,19 +244,22 @@ static int check_unused(const struct defining *defining, struct store *store,
 {
 	enum grant_kind kind;
 	size_t holders, uses;
+	int64_t invites;
 
 	if (write->body || write->draft || !kind_of(write->kind, &kind) ||
 	    is_in_force(defining->order->setup, kind, write->name))
 		return 0;
 	uses = definition_uses(defining->order->setup, write->kind, write->name);
-	if (count_holders(store, kind, write->name, arena, &holders, err) < 0)
+	if (count_holders(store, kind, write->name, arena, &holders, err) < 0 ||
+	    store_definition_invites(store, kind, write->name, defining->now_s, &invites, err) < 0)
 		return -1;
-	if (holders == 0 && uses == 0)
+	if (holders == 0 && uses == 0 && invites == 0)
 		return 0;
 	return err_refuse(err, ERR_CONFLICT, "in-use",
-			  "%s '%s' is held by %zu%s people and named by %zu rules or policies",
+			  "%s '%s' is held by %zu%s people, named by %zu rules or policies and "
+			  "promised by %lld invites",
 			  write->kind, write->name, holders,
-			  holders == HOLDERS_COUNTED ? " or more" : "", uses);
+			  holders == HOLDERS_COUNTED ? " or more" : "", uses, (long long)invites);
 }
 
 static int check_version(struct store *store, const struct definition_write *write,

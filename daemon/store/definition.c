@@ -141,3 +141,23 @@ int store_definition_delete(struct store *store, const char *kind, const char *n
 		return err_wrap(err, "cannot delete %s '%s'", kind, name);
 	return changed ? 0 : err_set(err, ERR_NOT_FOUND, "no %s '%s'", kind, name);
 }
+
+int store_definition_invites(struct store *store, enum grant_kind kind, const char *name,
+			     int64_t now_s, int64_t *ret_count, struct err *err)
+{
+	AUTO(query)
+	struct query query = query_prepare(
+		store, "SELECT count(*) FROM invite_grant JOIN invite ON invite.id = invite "
+		       "WHERE kind = ?1 AND name = ?2 AND ended = 0 AND expires_s > ?3");
+	int64_t id;
+	int found = names_find(store, NAMES_GENERAL, name, &id, err);
+
+	if (found <= 0) {
+		*ret_count = found == 0 ? 0 : *ret_count;
+		return found;
+	}
+	query_int(&query, kind);
+	query_int(&query, id);
+	query_int(&query, now_s);
+	return query_number(&query, ret_count, err);
+}

@@ -29,5 +29,8 @@ int store_definition_put(struct store *store, struct definition *definition, str
 /* ERR_NOT_FOUND. */
 int store_definition_delete(struct store *store, const char *kind, const char *name, bool draft,
 			    struct err *err);
+/* Invites that would still give it to whoever accepts. */
+int store_definition_invites(struct store *store, enum grant_kind kind, const char *name,
+			     int64_t now_s, int64_t *ret_count, struct err *err);
 
 #endif

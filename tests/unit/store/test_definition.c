@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include <rolebridge/base/ids.h>
 #include <rolebridge/store/definition.h>
+#include <rolebridge/store/invite.h>
 
 static int64_t put(struct fixture *f, const char *kind, const char *name, bool draft,
 		   int64_t position, const char *body)
@@ -81,11 +83,58 @@ static void test_undone(void **state)
 	ok(f, store_commit(f->store, &f->err));
 }
 
+/* What an invite that waits would give. */
+static void test_invites(void **state)
+{
+	static const struct invite_grant grants[] = { { GRANT_PROFILE, "member" },
+						      { GRANT_ROLE, "sales" } };
+	static const struct {
+		enum grant_kind kind;
+		const char *name;
+		int64_t now_s, count;
+	} cases[] = {
+		{ GRANT_ROLE, "sales", 99, 1 },	    { GRANT_ROLE, "sales", 100, 0 },
+		{ GRANT_ROLE, "member", 99, 0 },    { GRANT_PROFILE, "member", 99, 1 },
+		{ GRANT_PERSONA, "nobody", 99, 0 },
+	};
+	struct fixture *f = *state;
+	struct invite_row invite = { .uuid = uuid_create(1000),
+				     .organization = "default",
+				     .email = "a@x.example",
+				     .username = "a",
+				     .display_name = "A",
+				     .grants = grants,
+				     .grant_count = ARRAY_LEN(grants),
+				     .generation = 1,
+				     .actor = "unix:root",
+				     .created_s = 5,
+				     .sent_s = 5,
+				     .expires_s = 100,
+				     .mail_problem = "" };
+	int64_t count;
+
+	ok(f, store_begin(f->store, &f->err));
+	ok(f, store_invite_insert(f->store, &invite, &f->err));
+	ok(f, store_commit(f->store, &f->err));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		ok(f, store_definition_invites(f->store, cases[i].kind, cases[i].name,
+					       cases[i].now_s, &count, &f->err));
+		assert_int_equal(count, cases[i].count);
+	}
+	invite.ended = INVITE_REVOKED;
+	ok(f, store_begin(f->store, &f->err));
+	ok(f, store_invite_update(f->store, &invite, &f->err));
+	ok(f, store_commit(f->store, &f->err));
+	ok(f, store_definition_invites(f->store, GRANT_ROLE, "sales", 50, &count, &f->err));
+	assert_int_equal(count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_rows, fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(test_undone, fixture_set_up, fixture_tear_down),
+		cmocka_unit_test_setup_teardown(test_invites, fixture_set_up, fixture_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
