@@ -99,8 +99,7 @@ int coverage_get(const struct coverage *coverage, uint32_t id);
 /* Store the registry of a setup: new groups, those no rule names any more, the next number. */
 int registry_store(struct store *store, const struct group_registry *registry, struct err *err);
 /* The new ones alone, for a setup that may not come. */
-int registry_store_new(struct store *store, const struct group_registry *registry,
-		       struct err *err);
+int registry_store_new(struct store *store, const struct group_registry *registry, struct err *err);
 /* Digest over all of a setup that can change a decision, and how many of its rules have expired. */
 int setup_digest(const struct setup *setup, int64_t now_s, char ret_hex[65], struct err *err);
 

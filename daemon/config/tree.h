@@ -55,7 +55,7 @@ struct document {
 	struct source_file *files[DOCUMENT_FILES_MAX + DOCUMENT_APPENDED_MAX];
 	unsigned file_count;
 	unsigned appended; /* the last so many of them */
-	size_t bytes; /* of all files */
+	size_t bytes;	   /* of all files */
 	size_t nodes;
 	struct node root; /* always a mapping */
 };

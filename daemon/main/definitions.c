@@ -40,10 +40,9 @@ int definitions_of_rows(const struct definition *rows, size_t count, struct aren
 		return err_set(err, ERR_MEMORY, "no memory for %zu definitions", count);
 	for (size_t i = 0; i < count; i++)
 		if (!rows[i].draft)
-			list.items[list.count++] =
-				(struct placed_definition){ .kind = rows[i].kind,
-							    .name = rows[i].name,
-							    .body = rows[i].body };
+			list.items[list.count++] = (struct placed_definition){
+				.kind = rows[i].kind, .name = rows[i].name, .body = rows[i].body
+			};
 	*ret_list = list;
 	return 0;
 }
@@ -135,7 +134,7 @@ struct rendering {
 	struct strbuf text; /* of the file that is being written */
 	unsigned lines;
 	const char *list; /* that its last lines belong to */
-	unsigned first; /* number of the first file in the document */
+	unsigned first;	  /* number of the first file in the document */
 };
 
 static int end_file(struct rendering *rendering)
@@ -153,7 +152,8 @@ static int end_file(struct rendering *rendering)
 	}
 	text = strbuf_failed(&rendering->text) || rendering->count == DOCUMENT_APPENDED_MAX
 		       ? NULL
-		       : arena_strndup(rendering->arena, rendering->text.data, rendering->text.size);
+		       : arena_strndup(rendering->arena, rendering->text.data,
+				       rendering->text.size);
 	if (!text)
 		return -1;
 	rendering->files[rendering->count++] =

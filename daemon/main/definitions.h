@@ -50,8 +50,8 @@ int seeds_list(const struct catalogue_settings *catalogue, struct arena *arena,
 	       struct definition_list *ret_list, struct err *err);
 
 /* Behind the document's files; fills file and line. -1: said in findings. */
-int definitions_append(struct definition_list *list, struct document *document,
-		       struct arena *arena, struct diagnostics *findings);
+int definitions_append(struct definition_list *list, struct document *document, struct arena *arena,
+		       struct diagnostics *findings);
 
 /* Places alone, as definitions_append would fill them behind these files. */
 void definitions_place(struct definition_list *list, const struct document *document);

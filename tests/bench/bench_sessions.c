@@ -267,7 +267,8 @@ int main(int argc, char **argv)
 		"policy: {default_profile: staff}\n";
 	struct document_file file = { "bench.yaml", yaml, strlen(yaml) };
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
-	struct configuration *config = configuration_load("bench.yaml", &file, 1, NULL, NULL, list, NULL);
+	struct configuration *config =
+		configuration_load("bench.yaml", &file, 1, NULL, NULL, list, NULL);
 	struct sessions_settings settings = { .idle_s = 3600, .absolute_s = 43200 };
 	char folder[] = "/tmp/rolebridge-bench-XXXXXX", path[64];
 	struct err err = { 0 };

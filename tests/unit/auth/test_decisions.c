@@ -377,9 +377,9 @@ static void *keep_asking(void *context)
 	struct crowd *crowd = context;
 	unsigned number = 0;
 
-	while (!atomic_load(&crowd->stop)) {
+	for (; !atomic_load(&crowd->stop); number++) {
 		const struct question question = {
-			.user = people[number++ % 4],
+			.user = people[number % 4],
 			.permission = "tasks:close",
 			.resource = { "crm", "tasks", number % 3 ? "t" : "u" },
 		};
