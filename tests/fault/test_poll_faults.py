@@ -93,7 +93,8 @@ def test_half_open_at_each_message(polled):
 
 
 def test_slow_answers(polled):
-    polled.link.add(pause(lambda m: m.kind in ("entry", "done"), 0.1))
+    """A look that takes longer than a silent server is waited for: this one is not silent."""
+    polled.link.add(pause(lambda m: m.kind in ("entry", "done"), 0.25))
     polled.still_follows()
 
 

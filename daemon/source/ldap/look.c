@@ -26,6 +26,8 @@
 #include "look_state.h"
 
 #define SETS_MAX (1u << 24)
+/* A look that takes longer is given up, however alive the server is. */
+#define LOOK_US (600 * INT64_C(1000000))
 
 /* --- what changed --- */
 
@@ -198,8 +200,10 @@ static int tell_changes(struct look *look)
 int look_at_changes(struct follow *follow)
 {
 	struct look look;
-	int status = look_init(&look, follow) < 0 ? look_failed(&look) : tell_changes(&look);
+	int status = look_init(&look, follow);
 
+	look.alive_until_us = clock_monotonic_us() + LOOK_US;
+	status = status < 0 ? look_failed(&look) : tell_changes(&look);
 	look_finish(&look);
 	return status;
 }

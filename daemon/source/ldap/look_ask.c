@@ -89,6 +89,13 @@ char *look_escaped(const struct berval *value)
 
 /* --- asking --- */
 
+/* A server that answers slowly, and goes on to, is none that is silent. */
+static void say_alive(const struct look *look)
+{
+	if (clock_monotonic_us() < look->alive_until_us)
+		follow_pulse(look->follow);
+}
+
 int look_ask(struct look *look, const struct question *question)
 {
 	struct session *session = look->follow->session;
@@ -108,8 +115,11 @@ int look_ask(struct look *look, const struct question *question)
 	}
 	session->outcome = &look->outcome;
 	if (search_start(&search) == 0) {
-		while (taken == 0 && !look->restart && (more = search_next(&search, &message)) > 0)
+		while (taken == 0 && !look->restart &&
+		       (more = search_next(&search, &message)) > 0) {
 			taken = question->take(look, message, question->context);
+			say_alive(look);
+		}
 	}
 	if (search.partial)
 		more = -1;

@@ -47,7 +47,8 @@ struct look {
 	struct follow *follow;
 	struct poll *poll;
 	struct outcome outcome;
-	int64_t now_s; /* ours */
+	int64_t now_s;		/* ours */
+	int64_t alive_until_us; /* while answers come the core hears of it; 0: it does not listen yet */
 	struct messages found[KINDS];
 	struct hash_table *ids[KINDS]; /* of these, told or not */
 	struct hash_table *again;      /* ids of groups read once more */
