@@ -286,10 +286,7 @@ int decide_list_post(struct http_request *request, struct http_response *respons
 		return -1;
 	}
 	json_end(&json);
-	if (next)
-		json_int(&json, "next", next);
-	else
-		json_null(&json, "next");
+	show_next(&json, next);
 	json_end(&json);
 	return 0;
 }

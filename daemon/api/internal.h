@@ -59,6 +59,8 @@ struct json api_json(struct http_response *response);
 int grant_kind_parse(struct http_request *request, const char *field, const char *text,
 		     enum grant_kind *ret_kind, struct err *err);
 
+/* Member "next" of a page: where the one behind it begins; 0: it was the last. */
+void show_next(struct json *json, int64_t cursor);
 /* Members of a user, without the braces. */
 void show_user_members(struct json *json, const struct user *user);
 void show_grant_members(struct json *json, const struct grant *grant);

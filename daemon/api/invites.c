@@ -211,10 +211,7 @@ int invites_get(struct http_request *request, struct http_response *response, st
 		if (show_invite(&view, &json, &invites[i], err) < 0)
 			return -1;
 	json_end(&json);
-	if (count == query.limit)
-		json_int(&json, "next", invites[count - 1].id);
-	else
-		json_null(&json, "next");
+	show_next(&json, count == query.limit ? invites[count - 1].id : 0);
 	json_end(&json);
 	return 0;
 }

@@ -235,10 +235,7 @@ static int answer_readable(struct http_request *request, struct http_response *r
 	if (show_readable(view, query, &readable, &json, err) < 0)
 		return -1;
 	json_end(&json);
-	if (next)
-		json_int(&json, "next", next);
-	else
-		json_null(&json, "next");
+	show_next(&json, next);
 	json_end(&json);
 	return 0;
 }
@@ -340,10 +337,7 @@ static int answer_whole_list(const struct reading_view *view, struct http_respon
 	for (size_t i = 0; i < count; i++)
 		show_resource(&json, &resources[i]);
 	json_end(&json);
-	if (count == query->limit)
-		json_int(&json, "next", resources[count - 1].row);
-	else
-		json_null(&json, "next");
+	show_next(&json, count == query->limit ? resources[count - 1].row : 0);
 	json_end(&json);
 	return 0;
 }
@@ -604,10 +598,7 @@ static int show_references(const struct reading_view *view, struct json *json,
 	for (size_t i = 0; i < count; i++)
 		show_reference(json, &references[i]);
 	json_end(json);
-	if (count == query->limit)
-		json_int(json, "next", references[count - 1].cursor);
-	else
-		json_null(json, "next");
+	show_next(json, count == query->limit ? references[count - 1].cursor : 0);
 	return 0;
 }
 

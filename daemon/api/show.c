@@ -25,6 +25,14 @@ void show_disabled(struct json *json, uint32_t disabled)
 	json_end(json);
 }
 
+void show_next(struct json *json, int64_t cursor)
+{
+	if (cursor)
+		json_int(json, "next", cursor);
+	else
+		json_null(json, "next");
+}
+
 void show_user_members(struct json *json, const struct user *user)
 {
 	char uuid[UUID_TEXT_SIZE];

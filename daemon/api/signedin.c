@@ -69,10 +69,7 @@ int sessions_get(struct http_request *request, struct http_response *response, s
 			return -1;
 	}
 	json_end(&json);
-	if (count == query.limit)
-		json_int(&json, "next", sessions[count - 1].id);
-	else
-		json_null(&json, "next");
+	show_next(&json, count == query.limit ? sessions[count - 1].id : 0);
 	json_end(&json);
 	return 0;
 }

@@ -137,10 +137,7 @@ int tokens_get(struct http_request *request, struct http_response *response, str
 		if (show_token(&view, &json, &rows[i], NULL, err) < 0)
 			return -1;
 	json_end(&json);
-	if (count == query.limit)
-		json_int(&json, "next", rows[count - 1].id);
-	else
-		json_null(&json, "next");
+	show_next(&json, count == query.limit ? rows[count - 1].id : 0);
 	json_end(&json);
 	return 0;
 }

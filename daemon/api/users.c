@@ -109,10 +109,7 @@ int users_get(struct http_request *request, struct http_response *response, stru
 		json_end(&json);
 	}
 	json_end(&json);
-	if (count == query.limit)
-		json_int(&json, "next", users[count - 1].id);
-	else
-		json_null(&json, "next");
+	show_next(&json, count == query.limit ? users[count - 1].id : 0);
 	json_end(&json);
 	return 0;
 }

@@ -4,7 +4,6 @@
  */
 #include "cli.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,24 +116,6 @@ static json_t *read_body(struct cli *cli)
 		return body;
 	json_decref(body);
 	return NULL;
-}
-
-static bool read_version(struct cli *cli)
-{
-	const char *text = cli_value(cli, "if-match");
-	char *end;
-	long long version;
-
-	if (!text)
-		return true;
-	errno = 0;
-	version = strtoll(text, &end, 10);
-	if (errno != 0 || *end != '\0' || text[0] < '0' || text[0] > '9' || version < 1) {
-		complain("--if-match takes a version, as 'show' has it");
-		return false;
-	}
-	cli->version = version;
-	return true;
 }
 
 static const char *with_dry_run(struct cli *cli, const char *path)
@@ -302,7 +283,7 @@ static int run_create(struct cli *cli, const struct kind *kind)
 
 static int run_update(struct cli *cli, const struct kind *kind)
 {
-	json_t *body = read_version(cli) ? read_body(cli) : NULL;
+	json_t *body = cli_read_version(cli) ? read_body(cli) : NULL;
 
 	if (!body)
 		return CLI_USAGE;
@@ -317,7 +298,7 @@ static int run_update(struct cli *cli, const struct kind *kind)
 
 static int run_delete(struct cli *cli, const struct kind *kind)
 {
-	if (!read_version(cli))
+	if (!cli_read_version(cli))
 		return CLI_USAGE;
 	return change(cli, "DELETE", api_path(cli, "/%s/%s", kind->plural, cli->arguments[0]), NULL,
 		      "deleted");
@@ -414,7 +395,7 @@ static int rule_outcome(struct cli *cli, json_t *answer, const char *what)
 /* A new one, or another draft of one that is there. */
 int run_rules_draft(struct cli *cli)
 {
-	json_t *body = read_version(cli) ? read_object(cli->arguments[0]) : NULL;
+	json_t *body = cli_read_version(cli) ? read_object(cli->arguments[0]) : NULL;
 	const char *id = member(body, "id");
 	const char *path = api_path(cli, "/rules/%s", id);
 
@@ -458,7 +439,7 @@ int run_rules_delete(struct cli *cli)
 {
 	const char *path = api_path(cli, "/rules/%s", cli->arguments[0]);
 
-	if (!read_version(cli))
+	if (!cli_read_version(cli))
 		return CLI_USAGE;
 	path = path_query(cli, path, "draft", cli_value(cli, "draft") ? "true" : NULL);
 	return rule_outcome(cli, ask(cli, "DELETE", with_dry_run(cli, path), NULL, true),

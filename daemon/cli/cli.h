@@ -63,6 +63,8 @@ enum cli_parsed { CLI_PARSED_COMMAND, CLI_PARSED_HELP, CLI_PARSED_VERSION };
 int cli_parse(struct cli *cli, int count, char *const *words, enum cli_parsed *ret_parsed);
 /* Value of a command's option; NULL: not given. */
 const char *cli_value(const struct cli *cli, const char *option);
+/* --if-match into cli->version, where it is given; false after a message. */
+bool cli_read_version(struct cli *cli);
 /* All commands, or those that begin with prefix. */
 void cli_print_help(const char *prefix, FILE *out);
 void cli_print_command_help(const struct cli_command *command, FILE *out);

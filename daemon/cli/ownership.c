@@ -44,22 +44,6 @@ static bool set_key(json_t *body, const char *name, const char *text)
 	return false;
 }
 
-static bool read_version(struct cli *cli)
-{
-	const char *text = cli_value(cli, "if-match");
-	char *end;
-	long long version = text ? strtoll(text, &end, 10) : 0;
-
-	if (!text)
-		return true;
-	if (*end != '\0' || text[0] < '0' || text[0] > '9' || version < 1) {
-		complain("--if-match takes a version, as 'show' has it");
-		return false;
-	}
-	cli->version = version;
-	return true;
-}
-
 /* ------------------------------------------------------------------- tables -- */
 
 static const char *key_text(struct cli *cli, const json_t *key)
@@ -179,7 +163,7 @@ int run_resources_put(struct cli *cli)
 {
 	json_t *body = json_object();
 
-	if (!read_version(cli) || !set_option(cli, body, "owner") ||
+	if (!cli_read_version(cli) || !set_option(cli, body, "owner") ||
 	    !set_option(cli, body, "title") || !set_option(cli, body, "organization") ||
 	    !set_key(body, "parent", cli_value(cli, "parent"))) {
 		json_decref(body);
@@ -193,7 +177,7 @@ int run_resources_delete(struct cli *cli)
 	const char *path = resource_path(cli);
 	AUTO(json) json_t *answer = NULL;
 
-	if (!read_version(cli))
+	if (!cli_read_version(cli))
 		return CLI_USAGE;
 	if (cli_value(cli, "recursive"))
 		path = path_query(cli, path, "recursive", "true");
@@ -333,7 +317,7 @@ int run_references_put(struct cli *cli)
 {
 	json_t *body = json_object();
 
-	if (!read_version(cli) || !set_text(body, "user", cli->arguments[3]) ||
+	if (!cli_read_version(cli) || !set_text(body, "user", cli->arguments[3]) ||
 	    !set_option(cli, body, "label")) {
 		json_decref(body);
 		return CLI_USAGE;
@@ -343,7 +327,7 @@ int run_references_put(struct cli *cli)
 
 int run_references_delete(struct cli *cli)
 {
-	return read_version(cli) ? one_reference(cli, "DELETE", NULL) : CLI_USAGE;
+	return cli_read_version(cli) ? one_reference(cli, "DELETE", NULL) : CLI_USAGE;
 }
 
 int run_users_reassign(struct cli *cli)

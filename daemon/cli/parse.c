@@ -6,6 +6,8 @@
 #include "cli.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rolebridge/base/text.h>
@@ -76,6 +78,24 @@ const char *cli_value(const struct cli *cli, const char *option)
 	if (!option_find(cli->command->options, option, strlen(option), &i))
 		return NULL;
 	return cli->values[i];
+}
+
+bool cli_read_version(struct cli *cli)
+{
+	const char *text = cli_value(cli, "if-match");
+	char *end;
+	long long version;
+
+	if (!text)
+		return true;
+	errno = 0;
+	version = strtoll(text, &end, 10);
+	if (errno != 0 || *end != '\0' || text[0] < '0' || text[0] > '9' || version < 1) {
+		complain("--if-match takes a version, as 'show' has it");
+		return false;
+	}
+	cli->version = version;
+	return true;
 }
 
 /* --- words --- */

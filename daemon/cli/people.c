@@ -1,7 +1,6 @@
 /* Commands about people, and why they have what they have. */
 #include "cli.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -246,25 +245,6 @@ int run_users_create(struct cli *cli)
 	return body ? change(cli, "POST", "/api/v1/users", body) : CLI_USAGE;
 }
 
-/* "--if-match 7" */
-static bool read_version(struct cli *cli)
-{
-	const char *text = cli_value(cli, "if-match");
-	char *end;
-	long long version;
-
-	if (!text)
-		return true;
-	errno = 0;
-	version = strtoll(text, &end, 10);
-	if (errno != 0 || *end != '\0' || text[0] < '0' || text[0] > '9' || version < 1) {
-		complain("--if-match takes a version, as 'users show' has it");
-		return false;
-	}
-	cli->version = version;
-	return true;
-}
-
 int run_users_set(struct cli *cli)
 {
 	static const char *const names[][2] = { { "username", "username" },
@@ -278,7 +258,7 @@ int run_users_set(struct cli *cli)
 		expected += cli_value(cli, names[i][0]) != NULL;
 	}
 	body = body_check(body, expected);
-	if (!body || !read_version(cli) || expected == 0) {
+	if (!body || !cli_read_version(cli) || expected == 0) {
 		if (body && expected == 0)
 			complain("say what to set: --username, --email, --name");
 		json_decref(body);
@@ -292,7 +272,7 @@ int run_users_grant(struct cli *cli)
 	const char *expires = cli_value(cli, "expires");
 	json_t *body;
 
-	if (!read_version(cli))
+	if (!cli_read_version(cli))
 		return CLI_USAGE;
 	body = json_object();
 	body_set(body, "kind", cli->arguments[1]);
@@ -306,7 +286,7 @@ int run_users_grant(struct cli *cli)
 
 int run_users_revoke(struct cli *cli)
 {
-	if (!read_version(cli))
+	if (!cli_read_version(cli))
 		return CLI_USAGE;
 	return change(cli, "DELETE",
 		      api_path(cli, "/users/%s/grants/%s/%s", cli->arguments[0], cli->arguments[1],
@@ -319,7 +299,7 @@ int run_users_disable(struct cli *cli)
 	const char *reason = cli_value(cli, "reason");
 	json_t *body;
 
-	if (!read_version(cli))
+	if (!cli_read_version(cli))
 		return CLI_USAGE;
 	body = json_object();
 	body_set(body, "reason", reason);
@@ -331,21 +311,21 @@ int run_users_disable(struct cli *cli)
 
 int run_users_enable(struct cli *cli)
 {
-	if (!read_version(cli))
+	if (!cli_read_version(cli))
 		return CLI_USAGE;
 	return change(cli, "POST", api_path(cli, "/users/%s/enable", cli->arguments[0]), NULL);
 }
 
 int run_users_delete(struct cli *cli)
 {
-	if (!read_version(cli))
+	if (!cli_read_version(cli))
 		return CLI_USAGE;
 	return change(cli, "DELETE", api_path(cli, "/users/%s", cli->arguments[0]), NULL);
 }
 
 static int change_identity(struct cli *cli, const char *method)
 {
-	if (!read_version(cli))
+	if (!cli_read_version(cli))
 		return CLI_USAGE;
 	return change(cli, method,
 		      api_path(cli, "/users/%s/identities/%s/%s", cli->arguments[0],

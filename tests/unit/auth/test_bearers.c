@@ -171,31 +171,6 @@ static void test_revoke(void **state)
 	bearers_destroy(bench.bearers);
 }
 
-static void limit_files(rlim_t size)
-{
-	struct rlimit limit;
-
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	limit.rlim_cur = size < limit.rlim_max ? size : limit.rlim_max;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
-static rlim_t largest_file(const struct world *world)
-{
-	static const char *const ends[] = { "", "-wal" };
-	off_t largest = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
-		struct stat info;
-		char path[128];
-
-		snprintf(path, sizeof(path), "%s%s", world->path, ends[i]);
-		if (stat(path, &info) == 0 && info.st_size > largest)
-			largest = info.st_size;
-	}
-	return (rlim_t)largest;
-}
-
 /* The disk is full: what was to be refused is refused all the same, and what was to be made is nobody's. */
 static void test_full_disk(void **state)
 {
@@ -212,14 +187,14 @@ static void test_full_disk(void **state)
 	make(&bench, "bob", "owned", owned);
 	assert_found(&bench, owned, "bob owned");
 	bearer_make(made, &wanted.hash);
-	limit_files(largest_file(world));
+	test_limit_files(test_largest_file(world->path));
 	assert_int_equal(change_token_revoke(world->changer, &test_person, &uuid, &world->err), -1);
 	assert_int_equal(change_user_disable(world->changer, &test_person, "bob", "", &world->err),
 			 -1);
 	assert_int_equal(change_token_create(world->changer, &test_person, &wanted, &ignored,
 					     &field, &world->err),
 			 -1);
-	limit_files(RLIM_INFINITY);
+	test_limit_files(RLIM_INFINITY);
 	assert_found(&bench, revoked, "not-found");
 	assert_found(&bench, owned, "not-found");
 	/* Nobody was told its text; and its number is given to the next one, which is another. */

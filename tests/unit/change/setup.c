@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <rolebridge/base/util.h>
@@ -209,4 +210,29 @@ static int remove_entry(const char *path, const struct stat *info UNUSED, int fl
 void test_folder_remove(const char *path)
 {
 	nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+void test_limit_files(rlim_t size)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = size < limit.rlim_max ? size : limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+rlim_t test_largest_file(const char *path)
+{
+	static const char *const ends[] = { "", "-wal" };
+	off_t largest = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		struct stat info;
+		char file[256];
+
+		snprintf(file, sizeof(file), "%s%s", path, ends[i]);
+		if (stat(file, &info) == 0 && info.st_size > largest)
+			largest = info.st_size;
+	}
+	return (rlim_t)largest;
 }

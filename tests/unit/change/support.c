@@ -511,3 +511,20 @@ int64_t world_alarms(struct world *world, const char *kind)
 		found += strcmp(rows[i].kind, kind) == 0;
 	return found;
 }
+
+void world_create(struct world *world, const char *username, const char *profile)
+{
+	struct new_user user = { .username = username, .profile = profile };
+	struct uuid uuid;
+
+	ok(world, change_user_create(world->changer, &test_person, &user, &uuid, &world->err));
+}
+
+struct user world_find(struct world *world, const char *name)
+{
+	AUTO(store) struct store *store = world_read(world);
+	struct user user;
+
+	ok(world, user_resolve(store, name, world->arena, &user, &world->err));
+	return user;
+}

@@ -117,6 +117,10 @@ const char *world_dump(struct world *world);
 /* One user: "staff active sales:rule night:hand" or "manager disabled(hand)"; "" when unknown. */
 const char *world_user(struct world *world, const char *username);
 struct store *world_read(struct world *world);
+/* Somebody new, by test_person. */
+void world_create(struct world *world, const char *username, const char *profile);
+/* Fails the test when there is nobody of that name. */
+struct user world_find(struct world *world, const char *name);
 void world_check_audit(struct world *world);
 /* Every active user has one profile; an organization has an administrator. */
 void world_check_sane(struct world *world, bool administrator);

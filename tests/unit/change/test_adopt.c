@@ -15,24 +15,6 @@
 	"{name: idp, type: saml}]\n"
 #define CONFIG RULES WIDE LINKED
 
-static void create(struct world *w, const char *name, const char *profile)
-{
-	struct new_user user = { .username = name, .profile = profile };
-	struct uuid uuid;
-
-	ok(w, change_user_create(w->changer, &test_person, &user, &uuid, &w->err));
-}
-
-static struct user find(struct world *w, const char *name)
-{
-	struct store *store = world_read(w);
-	struct user user;
-
-	ok(w, user_resolve(store, name, w->arena, &user, &w->err));
-	store_close(store);
-	return user;
-}
-
 static const char *link_version(struct world *w, const char *user, int64_t version,
 				const char *source, const char *key)
 {
@@ -96,17 +78,17 @@ static void test_local_user(void **state)
 	int64_t version;
 
 	world_open(w, CONFIG);
-	create(w, "lea", "staff");
+	world_create(w, "lea", "staff");
 	ok(w, change_grant_add(w->changer, &test_person, "lea", GRANT_ROLE, "night", 0, &w->err));
 	world_sync(w, "corp", entry, 0, NULL);
 	assert_string_equal(quarantined(w, "k1"), "username-taken");
-	version = find(w, "lea").version;
+	version = world_find(w, "lea").version;
 	assert_string_equal(link_version(w, "lea", version + 1, "corp", "k1"), "stale-version");
 	assert_string_equal(link_version(w, "lea", version, "corp", "k1"), "");
-	assert_int_equal(find(w, "lea").version, version + 1);
+	assert_int_equal(world_find(w, "lea").version, version + 1);
 	/* Again is no failure, and no change. */
 	assert_string_equal(link_to(w, "lea", "corp", "k1"), "");
-	assert_int_equal(find(w, "lea").version, version + 1);
+	assert_int_equal(world_find(w, "lea").version, version + 1);
 	world_reload(w, CONFIG, NULL);
 	assert_string_equal(world_user(w, "lea"), "staff active night:hand");
 	world_sync(w, "corp", entry, 0, NULL);
@@ -132,7 +114,7 @@ static void test_followed(void **state)
 	struct world *w = *state;
 
 	world_open(w, CONFIG);
-	create(w, "lea", "staff");
+	world_create(w, "lea", "staff");
 	world_sync(w, "corp", "k1 lea\nk2 ben\n", 0, NULL);
 	assert_string_equal(link_to(w, "lea", "corp", "k1"), "");
 	world_open(w, CONFIG);
@@ -170,7 +152,7 @@ static void test_against_rules(void **state)
 	assert_string_equal(link_to(w, "ben", "hr", "h1"), "");
 	world_sync(w, "hr", entry, 0, NULL);
 	assert_string_equal(world_user(w, "anna"), "staff active");
-	assert_int_equal(find(w, "anna").disabled, 0);
+	assert_int_equal(world_find(w, "anna").disabled, 0);
 	/* Names are the sources' still, and ben's is his. */
 	assert_string_equal(world_user(w, "ben"), "staff active ops:rule");
 	world_check_audit(w);
@@ -203,7 +185,7 @@ static void test_left_out(void **state)
 	struct world *w = *state;
 
 	world_open(w, RULES "policy: {limits: {first_sync_administrators: true}}\n" LINKED);
-	create(w, "local", "staff");
+	world_create(w, "local", "staff");
 	world_sync(w, "corp", entries, 0, NULL);
 	world_sync(w, "corp", entries, 0, NULL);
 	assert_string_equal(world_user(w, "lea"), "");
@@ -243,9 +225,9 @@ static void test_refused(void **state)
 
 	world_open(w, CONFIG);
 	world_sync(w, "corp", "k1 anna\n", 0, NULL);
-	create(w, "lea", "staff");
-	create(w, "mia", "staff");
-	create(w, "gone", "staff");
+	world_create(w, "lea", "staff");
+	world_create(w, "mia", "staff");
+	world_create(w, "gone", "staff");
 	assert_string_equal(link_to(w, "mia", "corp", "k7"), "");
 	assert_string_equal(link_to(w, "gone", "corp", "k8"), "");
 	ok(w, change_user_disable(w->changer, &test_person, "gone", "", &w->err));
@@ -285,7 +267,7 @@ static void test_while_it_is_read(void **state)
 
 	world_open(w, CONFIG);
 	world_sync(w, "corp", "k1 anna\n", 0, NULL);
-	create(w, "lea", "staff");
+	world_create(w, "lea", "staff");
 	sync = world_begin(w, "corp", false);
 	assert_string_equal(link_to(w, "lea", "corp", "k9"), "sync-running");
 	assert_string_equal(unlink_from(w, "anna", "corp", "k1"), "sync-running");
@@ -314,7 +296,7 @@ static void test_what_waits(void **state)
 	struct world *w = *state;
 
 	world_open(w, RULES POLICY LINKED);
-	create(w, "root-user", "administrator");
+	world_create(w, "root-user", "administrator");
 	world_sync(w, "corp", "k1 anna @admins\n", 0, NULL);
 	assert_string_equal(world_user(w, "anna"), "staff active");
 	world_sync(w, "hr", "h1 anna title=ops\n", 0, NULL);
@@ -339,7 +321,7 @@ static void test_disabled(void **state)
 		world_open(w, CONFIG);
 		world_sync(w, "corp", "k1 anna\nk2 ben\n", 0, NULL);
 		world_sync(w, "corp", reads[i], 0, NULL);
-		assert_int_not_equal(find(w, "anna").disabled, 0);
+		assert_int_not_equal(world_find(w, "anna").disabled, 0);
 		assert_string_equal(unlink_from(w, "anna", "corp", "k1"), "");
 		assert_string_equal(world_user(w, "anna"), "staff disabled(hand)");
 		ok(w, change_user_enable(w->changer, &test_person, "anna", &w->err));
@@ -371,7 +353,7 @@ static void test_sign_in(void **state)
 	size_t count;
 
 	world_open(w, CONFIG);
-	create(w, "lea", "staff");
+	world_create(w, "lea", "staff");
 	assert_string_equal(sign_in(w, "n1 lea"), "not-provisioned");
 	assert_string_equal(link_to(w, "lea", "idp", "n1"), "");
 	assert_string_equal(sign_in(w, "n1 lea"), "");

@@ -24,40 +24,22 @@
 	"sources: [{name: corp, type: ldif}, {name: meek, type: ldif, may_grant: {profiles: " \
 	"[staff]}}]\n"
 
-static void create(struct world *w, const char *name, const char *profile)
-{
-	struct new_user user = { .username = name, .profile = profile };
-	struct uuid uuid;
-
-	ok(w, change_user_create(w->changer, &test_person, &user, &uuid, &w->err));
-}
-
-static struct user find(struct world *w, const char *name)
-{
-	struct store *store = world_read(w);
-	struct user user;
-
-	ok(w, user_resolve(store, name, w->arena, &user, &w->err));
-	store_close(store);
-	return user;
-}
-
 static struct actor as(struct world *w, const char *name)
 {
 	return (struct actor){ .name = name,
 			       .request = "",
 			       .is_person = true,
 			       .limited = true,
-			       .user_id = find(w, name).id };
+			       .user_id = world_find(w, name).id };
 }
 
 static void fill(struct world *w)
 {
 	world_open(w, CONFIG);
-	create(w, "ada", "administrator");
-	create(w, "ben", "administrator");
-	create(w, "desk", "desk");
-	create(w, "lea", NULL);
+	world_create(w, "ada", "administrator");
+	world_create(w, "ben", "administrator");
+	world_create(w, "desk", "desk");
+	world_create(w, "lea", NULL);
 }
 
 /* --- oneself --- */
@@ -85,7 +67,7 @@ static void test_self(void **state)
 		const struct actor actor = { .name = self_cases[i].actor,
 					     .request = "",
 					     .is_person = true };
-		const char *user = self_cases[i].user, *profile = find(w, user).profile;
+		const char *user = self_cases[i].user, *profile = world_find(w, user).profile;
 		int result;
 
 		err_clear(&w->err);
@@ -163,7 +145,7 @@ static void test_link(void **state)
 	ok(w, change_user_unlink(w->changer, &desk, "lea", 0, "corp", "k1", &uuid, &w->err));
 	ok(w, change_user_link(w->changer, &ada, "lea", 0, "corp", "k1", &uuid, &field, &w->err));
 	world_sync(w, "corp", "k1 lea @admins\n", 0, NULL);
-	assert_string_equal(find(w, "lea").profile, "administrator");
+	assert_string_equal(world_find(w, "lea").profile, "administrator");
 	refused(w, change_user_unlink(w->changer, &desk, "lea", 0, "corp", "k1", &uuid, &w->err),
 		"not-allowed");
 }

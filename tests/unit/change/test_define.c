@@ -427,31 +427,6 @@ static void test_killed(void **state)
 
 /* --- a full disk --- */
 
-static off_t largest_file(const struct world *w)
-{
-	static const char *const ends[] = { "", "-wal" };
-	off_t largest = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
-		struct stat info;
-		char path[128];
-
-		snprintf(path, sizeof(path), "%s%s", w->path, ends[i]);
-		if (stat(path, &info) == 0 && info.st_size > largest)
-			largest = info.st_size;
-	}
-	return largest;
-}
-
-static void limit_files(rlim_t size)
-{
-	struct rlimit limit;
-
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	limit.rlim_cur = size < limit.rlim_max ? size : limit.rlim_max;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 /* A role, which concerns nobody, and a rule, for which people are evaluated. */
 static void test_full(void **state)
 {
@@ -472,10 +447,10 @@ static void test_full(void **state)
 			struct world *w = *state;
 
 			fill(w, BEFORE);
-			limit_files((rlim_t)largest_file(w) + room);
+			test_limit_files(test_largest_file(w->path) + room);
 			result = define(w, roads[i].yaml, &test_person, roads[i].write, 1, false,
 					NULL, NULL);
-			limit_files(RLIM_INFINITY);
+			test_limit_files(RLIM_INFINITY);
 			refusals += result < 0;
 			/* Said to have failed it may still be stored as READY, and is continued. */
 			assert_true(result < 0 || rows(w)[0]);

@@ -10,16 +10,6 @@
 	      "{name: hr, type: ldif, organization: other, link: {attribute: uid, source: corp, " \
 	      "other: uid}}]\n"
 
-static struct user find(struct world *w, const char *name)
-{
-	struct store *store = world_read(w);
-	struct user user;
-
-	ok(w, user_resolve(store, name, w->arena, &user, &w->err));
-	store_close(store);
-	return user;
-}
-
 static void create(struct world *w, const char *name, const char *email, const char *profile)
 {
 	struct new_user user = { .username = name, .email = email, .profile = profile };
@@ -224,7 +214,7 @@ static void test_set(void **state)
 			if (audit_head(w) != head)
 				fail_msg("%s: something was written", c->name);
 		} else {
-			user = find(w, c->username);
+			user = world_find(w, c->username);
 			if (strcmp(user.email, c->email) != 0 ||
 			    strcmp(user.display_name, c->display_name) != 0 ||
 			    memcmp(&user.uuid, &uuid, sizeof(uuid)) != 0)
@@ -250,14 +240,14 @@ static void test_set_stays(void **state)
 	ok(w,
 	   change_user_set(w->changer, &test_person, "anna", 0, &fields, &uuid, &field, &w->err));
 	world_sync(w, "corp", "k1 anna title=ops\nk2 ben\n", 0, NULL);
-	assert_string_equal(find(w, "anna").display_name, "Anna A");
+	assert_string_equal(world_find(w, "anna").display_name, "Anna A");
 	assert_string_equal(world_user(w, "anna"), "staff active ops:rule");
 	world_reload(w, CONFIG, NULL);
-	assert_string_equal(find(w, "anna").display_name, "Anna A");
+	assert_string_equal(world_find(w, "anna").display_name, "Anna A");
 	world_changes(w, "corp", "k1 anna title=lead\n", NULL);
-	assert_string_equal(find(w, "anna").display_name, "Anna A");
+	assert_string_equal(world_find(w, "anna").display_name, "Anna A");
 	world_sync(w, "corp", "k1 anna displayName=Anna_Source\nk2 ben\n", 0, NULL);
-	assert_string_equal(find(w, "anna").display_name, "Anna Source");
+	assert_string_equal(world_find(w, "anna").display_name, "Anna Source");
 	assert_int_equal(change_user_set(w->changer, &test_person, "anna", 0, &fields, &uuid,
 					 &field, &w->err),
 			 -1);
@@ -278,12 +268,12 @@ static void test_rename(void **state)
 	world_open(w, CONFIG);
 	create(w, "lea", "", "administrator");
 	ok(w, change_user_set(w->changer, &test_person, "lea", 0, &fields, &uuid, &field, &w->err));
-	assert_true(find(w, "root-user").is_protected);
+	assert_true(world_find(w, "root-user").is_protected);
 	create(w, "lea", "", "staff");
 	fields.username = "plain";
 	ok(w, change_user_set(w->changer, &test_person, "root-user", 2, &fields, &uuid, &field,
 			      &w->err));
-	assert_false(find(w, "plain").is_protected);
+	assert_false(world_find(w, "plain").is_protected);
 	assert_string_equal(world_user(w, "plain"), "administrator active");
 	world_check_audit(w);
 }
@@ -332,11 +322,11 @@ static void test_delete(void **state)
 	assert_string_equal(delete_user(w, "lea", 0), "conflict");
 	assert_non_null(strstr(w->err.text, "active"));
 	ok(w, change_user_disable(w->changer, &test_person, "lea", "", &w->err));
-	before = find(w, "lea");
+	before = world_find(w, "lea");
 	assert_string_equal(delete_user(w, "lea", before.version - 1), "stale-version");
 	assert_int_equal(counts(w).total, 2);
 	assert_string_equal(delete_user(w, "lea", before.version), "");
-	after = find(w, "lea");
+	after = world_find(w, "lea");
 	assert_int_equal(after.disabled, before.disabled | DISABLED_DELETED);
 	assert_string_equal(after.profile, "");
 	assert_string_equal(after.username, "lea");
@@ -406,7 +396,7 @@ static void test_delete_and_read(void **state)
 	world_sync(w, "corp", reads[0], 0, NULL);
 	ok(w, change_user_disable(w->changer, &test_person, "anna", "", &w->err));
 	assert_string_equal(delete_user(w, "anna", 0), "");
-	version = find(w, "anna").version;
+	version = world_find(w, "anna").version;
 	for (size_t i = 0; i < ARRAY_LEN(reads); i++) {
 		struct run_report report;
 
@@ -418,7 +408,7 @@ static void test_delete_and_read(void **state)
 		assert_int_equal(report.missing, 0);
 		run_report_finish(&report);
 		assert_string_equal(world_user(w, "anna"), GONE);
-		assert_int_equal(find(w, "anna").version, version);
+		assert_int_equal(world_find(w, "anna").version, version);
 		assert_int_equal(counts(w).total, 1);
 	}
 	world_changes(w, "corp", "k1 anna title=lead\n", NULL);
@@ -431,10 +421,10 @@ static void test_delete_and_read(void **state)
 	world_sync(w, "hr", "h2 anna\n", 0, NULL);
 	assert_true(quarantined(w, "h2", "name-reserved"));
 	assert_string_equal(world_user(w, "anna"), GONE);
-	assert_int_equal(find(w, "anna").version, version);
+	assert_int_equal(world_find(w, "anna").version, version);
 	/* Who only comes to have the same address is somebody else. */
 	world_sync(w, "corp", "k1 anna\nk2 ben\nk3 anna3 mail=anna@x.example\n", 0, NULL);
-	assert_string_equal(find(w, "anna3").email, "anna@x.example");
+	assert_string_equal(world_find(w, "anna3").email, "anna@x.example");
 	world_check_audit(w);
 }
 

@@ -15,31 +15,6 @@ extern size_t change_batch_people;
 
 #define ROOM_STEP 8192
 
-static off_t largest_file(const struct world *world)
-{
-	static const char *const ends[] = { "", "-wal" };
-	off_t largest = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
-		struct stat info;
-		char path[128];
-
-		snprintf(path, sizeof(path), "%s%s", world->path, ends[i]);
-		if (stat(path, &info) == 0 && info.st_size > largest)
-			largest = info.st_size;
-	}
-	return largest;
-}
-
-static void limit_files(rlim_t size)
-{
-	struct rlimit limit;
-
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	limit.rlim_cur = size < limit.rlim_max ? size : limit.rlim_max;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 static char *crowd(int count, const char *rest)
 {
 	char *text = malloc((size_t)count * 64 + 1), *at = text;
@@ -58,15 +33,15 @@ static int sync_in_little_room(struct world *w, const char *lines, rlim_t room)
 
 	run_report_init(&report);
 	err_clear(&w->err);
-	limit_files((rlim_t)largest_file(w) + room);
+	test_limit_files(test_largest_file(w->path) + room);
 	result = world_feed(w, sync, "corp", lines);
 	if (result < 0) {
-		limit_files(RLIM_INFINITY);
+		test_limit_files(RLIM_INFINITY);
 		sync_abort(sync);
 	} else {
 		world_groups(w, sync, "corp", NULL);
 		result = sync_finish(sync, true, "", "", &report, &w->err);
-		limit_files(RLIM_INFINITY);
+		test_limit_files(RLIM_INFINITY);
 	}
 	run_report_finish(&report);
 	return result;
@@ -129,9 +104,9 @@ static int tell_in_little_room(struct world *w, const char *lines, rlim_t room)
 	run_report_init(&report);
 	err_clear(&w->err);
 	ok(w, world_feed(w, sync, "corp", lines));
-	limit_files((rlim_t)largest_file(w) + room);
+	test_limit_files(test_largest_file(w->path) + room);
 	result = sync_finish(sync, true, "", "", &report, &w->err);
-	limit_files(RLIM_INFINITY);
+	test_limit_files(RLIM_INFINITY);
 	run_report_finish(&report);
 	return result;
 }
@@ -203,10 +178,10 @@ static void test_full_at_sign_in(void **state)
 		world_send(w, &sent, line, line);
 		sent.login.assertion = &sent.assertion;
 		sent.login.just_in_time = true;
-		limit_files((rlim_t)largest_file(w) + room);
+		test_limit_files(test_largest_file(w->path) + room);
 		result = change_login(w->changer, &test_sync, &sent.login, w->arena, &outcome,
 				      &w->err);
-		limit_files(RLIM_INFINITY);
+		test_limit_files(RLIM_INFINITY);
 		if (result < 0) {
 			refusals++;
 			assert_int_equal(w->err.code, ERR_IO);
@@ -261,9 +236,9 @@ static void test_full_at_disable(void **state)
 	world_sync(w, "corp", "k1 anna\nk2 ben\n", 0, NULL);
 	changer_observe(w->changer, &observer);
 	told[0] = '\0';
-	limit_files((rlim_t)largest_file(w));
+	test_limit_files(test_largest_file(w->path));
 	assert_int_equal(change_user_disable(w->changer, &test_person, "ben", "", &w->err), -1);
-	limit_files(RLIM_INFINITY);
+	test_limit_files(RLIM_INFINITY);
 	assert_string_equal(told, "disabling 2;");
 	assert_string_equal(world_user(w, "ben"), "staff active");
 	told[0] = '\0';
