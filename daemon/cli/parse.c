@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 
@@ -208,20 +209,30 @@ static int words_read(struct words *words)
 	return CLI_OK;
 }
 
-static int command_unknown(const struct words *words)
+static const char *command_nearest(const char *text)
 {
-	const char *names[WORDS_MAX];
-	AUTO(strbuf) struct strbuf given = STRBUF(4096);
 	size_t count;
 	const struct cli_command *commands = cli_commands(&count);
+	const char **names = alloc_zeroed(count, sizeof(*names)), *nearest;
+
+	if (!names)
+		return NULL;
+	for (size_t i = 0; i < count; i++)
+		names[i] = commands[i].words;
+	nearest = text_nearest(text, names, count);
+	free(names);
+	return nearest;
+}
+
+static int command_unknown(const struct words *words)
+{
+	AUTO(strbuf) struct strbuf given = STRBUF(4096);
 	const char *near;
 
 	if (words->plain_count == 0) {
 		cli_print_help(NULL, stderr);
 		return CLI_USAGE;
 	}
-	for (size_t i = 0; i < count; i++)
-		names[i] = commands[i].words;
 	for (size_t i = 0; i < words->plain_count && i < 2; i++)
 		strbuf_printf(&given, "%s%s", i ? " " : "", words->plain[i]);
 	if (words->plain_count == 1 && is_prefix(words->plain[0])) {
@@ -229,9 +240,9 @@ static int command_unknown(const struct words *words)
 		cli_print_help(words->plain[0], stderr);
 		return CLI_USAGE;
 	}
-	near = text_nearest(strbuf_text(&given), names, count);
+	near = command_nearest(strbuf_text(&given));
 	if (!near && words->plain_count > 1)
-		near = text_nearest(words->plain[0], names, count);
+		near = command_nearest(words->plain[0]);
 	complain("unknown command '%s'%s%s%s", strbuf_text(&given), near ? "; did you mean '" : "",
 		 near ? near : "", near ? "'?" : "");
 	return CLI_USAGE;
