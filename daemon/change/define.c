@@ -91,28 +91,6 @@ size_t definition_uses(const struct setup *setup, const char *kind, const char *
 
 /* ------------------------------------------------------------ the ceiling */
 
-static int require_permissions(const struct authority *authority, const struct located_list *list,
-			       struct arena *arena, struct err *err)
-{
-	const char **texts = arena_alloc_array(arena, list->count + 1, sizeof(*texts));
-
-	if (!texts)
-		return err_set(err, ERR_MEMORY, "no memory to compare permissions");
-	for (size_t i = 0; i < list->count; i++)
-		texts[i] = list->items[i].text;
-	return authority_require_covers(authority, texts, list->count, err);
-}
-
-static int require_bundle(const struct authority *authority, const struct setup *setup,
-			  enum grant_kind kind, const char *name, struct arena *arena,
-			  struct err *err)
-{
-	const struct located_list *list =
-		setup->catalogue ? permissions_of(setup->catalogue, kind, name) : NULL;
-
-	return list ? require_permissions(authority, list, arena, err) : 0;
-}
-
 static int require_grants(const struct authority *authority, const struct setup *setup,
 			  const struct rule_grant *grants, size_t count, struct arena *arena,
 			  struct err *err)
@@ -124,22 +102,53 @@ static int require_grants(const struct authority *authority, const struct setup 
 	return 0;
 }
 
-/* What it gives, and what it keeps from everybody: both are done to people in the actor's name. */
+static bool has_profile(const struct rule_grant *grants, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (grants[i].kind == GRANT_PROFILE)
+			return true;
+	return false;
+}
+
+/* What somebody falls to who gets no profile by the rules before: by one of these, or the default. */
+static int require_profiles(const struct authority *authority, const struct setup *setup,
+			    size_t from, struct arena *arena, struct err *err)
+{
+	const struct decision_setup *decision = &setup->decision;
+
+	for (size_t i = from; i < ruleset_count(decision->rules); i++) {
+		const struct rule *rule = ruleset_rule(decision->rules, i);
+
+		for (size_t j = 0; !rule->trial && j < rule->grant_count; j++)
+			if (rule->grants[j].kind == GRANT_PROFILE &&
+			    authority_require_grant(authority, setup, GRANT_PROFILE,
+						    rule->grants[j].name, arena, err) < 0)
+				return -1;
+	}
+	return authority_require_grant(authority, setup, GRANT_PROFILE, decision->default_profile,
+				       arena, err);
+}
+
+/*
+ * What it gives, and what it keeps from everybody: both are done to people in the actor's name. So is what comes
+ * through where a rule (present: as it is now) no longer gives its profile, or another denies one.
+ */
 static int require_rule(const struct authority *authority, const struct setup *setup,
-			const char *id, struct arena *arena, struct err *err)
+			const char *id, bool present, struct arena *arena, struct err *err)
 {
 	const struct rule *rule = ruleset_find(setup->decision.rules, id);
 
 	if (!rule)
 		return 0;
+	if (present && !rule->trial && has_profile(rule->grants, rule->grant_count) &&
+	    require_profiles(authority, setup, (size_t)rule->order + 1, arena, err) < 0)
+		return -1;
+	if (!present && has_profile(rule->denies, rule->deny_count) &&
+	    require_profiles(authority, setup, 0, arena, err) < 0)
+		return -1;
 	if (require_grants(authority, setup, rule->grants, rule->grant_count, arena, err) < 0)
 		return -1;
 	return require_grants(authority, setup, rule->denies, rule->deny_count, arena, err);
-}
-
-static int refuse_above(struct err *err)
-{
-	return err_refuse(err, ERR_DENIED, "not-allowed", "only an administrator may change this");
 }
 
 /* All organizations share what is defined, so it is for the people who run the daemon. */
@@ -164,17 +173,13 @@ static int check_ceiling(const struct defining *defining, const struct authority
 		const struct setup *setup = setups[i];
 
 		if (strcmp(write->kind, "rule") == 0) {
-			if (require_rule(authority, setup, write->name, arena, err) < 0)
+			if (require_rule(authority, setup, write->name, i == 0, arena, err) < 0)
 				return -1;
 			continue;
 		}
-		if (!kind_of(write->kind, &kind))
-			continue;
-		if (kind == GRANT_PROFILE && !authority->unlimited &&
-		    !authority->is_administrator &&
-		    strcmp(write->name, setup->decision.administrator_profile) == 0)
-			return refuse_above(err);
-		if (require_bundle(authority, setup, kind, write->name, arena, err) < 0)
+		/* As a grant of it counts: an administrators' profile that lists nothing is everything. */
+		if (kind_of(write->kind, &kind) &&
+		    authority_require_grant(authority, setup, kind, write->name, arena, err) < 0)
 			return -1;
 	}
 	return 0;

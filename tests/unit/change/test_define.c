@@ -121,6 +121,10 @@ static int define(struct world *w, const char *yaml, const struct actor *actor,
 	return result;
 }
 
+static const struct definition_write rule_write = { "rule",	      "r", false,
+						    "{\"id\":\"r\"}", 1,   DEFINITION_MAYBE,
+						    "rule.activate" };
+
 /* --- refusals --- */
 
 #define NEW DEFINITION_NEW
@@ -267,6 +271,68 @@ static void test_refusals(void **state)
 	}
 }
 
+/* An administrators' profile that lists nothing is everything: no way for one whose profile lists something. */
+#define ADMINISTRATORS(permissions) \
+	"profiles: [{name: administrator" permissions "}, {name: staff}]\n" \
+	"policy: {default_profile: staff}\n" \
+	"sources: [{name: corp, type: ldif}]\n"
+#define FEW ", permissions: ['users:*@all', 'profiles:*@all', 'roles:*@all', 'rules:*@all']"
+
+static void test_nothing_is_everything(void **state)
+{
+	static const struct definition_write write = {
+		"profile", "administrator", false, BODY, 0, DEFINITION_MAYBE, "profile.update"
+	};
+	struct world *w = *state;
+	struct actor ada;
+
+	world_open(w, ADMINISTRATORS(FEW));
+	create(w, "ada", "administrator");
+	ada = as(w, "ada");
+	assert_int_equal(define(w, ADMINISTRATORS(""), &ada, &write, 1, false, NULL, NULL), -1);
+	assert_string_equal(err_reason(&w->err), "not-allowed");
+	assert_string_equal(rows(w), "");
+	ok(w, define(w, ADMINISTRATORS(FEW), &ada, &write, 1, false, NULL, NULL));
+	ok(w, define(w, ADMINISTRATORS(""), &test_person, &write, 1, false, NULL, NULL));
+}
+
+/* The first rule that matches gives the profile: whoever takes it away gives the next one's. */
+#define LOW "  - {id: r, when: '(title=ops*)', grant: {profile: staff}}\n"
+#define HIGH "  - {id: high, when: '(title=*)', grant: {profile: administrator}}\n"
+#define DENIED "  - {id: r, when: '(title=ops*)', deny: {profile: staff}}\n"
+
+static const struct {
+	const char *name, *before, *after;
+	bool refused;
+} falls[] = {
+	{ "taken away before a higher one", LOW HIGH, HIGH, true },
+	{ "put behind a higher one", LOW HIGH, HIGH LOW, true },
+	{ "taken away behind a higher one", HIGH LOW, HIGH, false },
+	{ "put before a higher one", HIGH, LOW HIGH, false },
+	{ "a deny that leaves a higher one", HIGH, HIGH DENIED, true },
+	{ "a deny that leaves the default", "  []\n", DENIED, false },
+};
+
+static void test_falling_to_the_next(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(falls); i++) {
+		struct world *w = *state;
+		const char *before = arena_printf(w->arena, BEFORE "rules:\n%s", falls[i].before);
+		const char *after = arena_printf(w->arena, BEFORE "rules:\n%s", falls[i].after);
+		struct actor actor;
+		int result;
+
+		fill(w, before);
+		actor = as(w, "desk");
+		result = define(w, after, &actor, &rule_write, 1, false, NULL, NULL);
+		if ((result < 0) != falls[i].refused ||
+		    (result < 0 && strcmp(err_reason(&w->err), "not-allowed") != 0))
+			fail_msg("%s: %d %s", falls[i].name, result, w->err.text);
+		world_tear_down(state);
+		world_set_up(state);
+	}
+}
+
 /* All or nothing: the second of two is refused. */
 static void test_all_or_nothing(void **state)
 {
@@ -292,10 +358,6 @@ static void test_all_or_nothing(void **state)
 /* --- plans --- */
 
 #define RULE(title) "rules: [{id: r, when: '(title=" title ")', grant: {roles: [notes]}}]\n"
-static const struct definition_write rule_write = { "rule",	      "r", false,
-						    "{\"id\":\"r\"}", 1,   DEFINITION_MAYBE,
-						    "rule.activate" };
-
 static void test_plan(void **state)
 {
 	struct world *w = *state;
@@ -472,6 +534,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_refusals, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_nothing_is_everything, world_set_up,
+						world_tear_down),
+		cmocka_unit_test_setup_teardown(test_falling_to_the_next, world_set_up,
+						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_all_or_nothing, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_plan, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_groups_survive_a_refusal, world_set_up,
