@@ -17,6 +17,8 @@
 
 #define WARNINGS_MAX ((size_t)1024 * 1024)
 #define DEFINE_MAX_BYTES (512u * 1024 * 1024)
+/* Of all together: what is in force is bounded as configurations are, and each start reads both. */
+#define DRAFTS_MAX_BYTES ((size_t)16 * 1024 * 1024)
 
 struct defining {
 	struct changer *changer;
@@ -167,6 +169,24 @@ static int apply_put(struct defining *defining, const struct definition_change *
 	return 0;
 }
 
+static int check_room(const struct defining *defining, const struct definition *replaced,
+		      const char *body, struct err *err)
+{
+	size_t bytes = strlen(body);
+
+	for (size_t i = 0; i < defining->count; i++) {
+		const struct definition *row = &defining->rows[i];
+
+		if (row->draft && row->body && row != replaced)
+			bytes += strlen(row->body);
+	}
+	if (bytes <= DRAFTS_MAX_BYTES)
+		return 0;
+	return err_set(err, ERR_TOO_LARGE,
+		       "drafts may not have more than %zu MiB together: activate or discard some",
+		       DRAFTS_MAX_BYTES >> 20);
+}
+
 /* What stands for it in the trial is as if it were in force. */
 static int apply_draft(struct defining *defining, const struct definition_change *change,
 		       struct err *err)
@@ -179,6 +199,8 @@ static int apply_draft(struct defining *defining, const struct definition_change
 		return -1;
 	if (change->must_exist && !row && !draft)
 		return absent(change, false, err);
+	if (check_room(defining, draft, change->body, err) < 0)
+		return -1;
 	write = add_write(defining, change, true);
 	write->body = change->body;
 	write->version = change->version == DRAFT_NEW ? DEFINITION_NEW

@@ -893,6 +893,26 @@ def test_what_the_store_names_is_refused_where_it_stands():
         api.close()
 
 
+def test_drafts_have_a_bound():
+    """Nobody is evaluated by them, but each start reads them: without end they would keep it from starting."""
+    with Bridge(CONFIG, {"staff.csv": STAFF}) as own:
+        api = Api(own.folder / "control.sock")
+        large = dict(RULE, when="(title=" + '"' * 65000 + ")")
+        for n in range(150):
+            status, answer, _ = api.call("POST", "rules", dict(large, id=f"draft-{n}"))
+            if status != 201:
+                break
+        assert (status, answer["code"]) == (413, "too-large") and n > 100
+        assert api.bad("POST", "rules", dict(large, id="other"))[0] == 413
+        rule_good(api, "PUT", "rules/draft-0", dict(large, id="draft-0"))
+        rule_good(api, "DELETE", "rules/draft-0")
+        rule_good(api, "POST", "rules", dict(large, id="other"))
+        api.good("POST", "roles", dict(ROLE, name="meanwhile"))
+        api.close()
+        own.stop()
+        own.start()
+
+
 def test_rules_leave_an_administrator(bridge, api):
     """The last one stays, whoever draws the rule that made them, or one against it, back."""
     with Bridge(CONFIG, {"staff.csv": STAFF}) as own:
