@@ -21,7 +21,7 @@
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
 
-#define DEADLINE_MS 400
+#define DEADLINE_MS 2000
 
 struct fixture {
 	char folder[64], path[96];

@@ -287,7 +287,7 @@ static void test_staged(void **state)
 static void test_staged_ends(void **state)
 {
 	struct fixture *fixture = begin((struct http_settings){
-		.slow_threads = 4, .slow_starts_max = 1, .slow_deadline_ms = 200 });
+		.slow_threads = 4, .slow_starts_max = 1, .slow_deadline_ms = 2000 });
 	int first = ask(fixture, "GET /staged" HEAD "X-Leave: 1\r\n\r\n"), second;
 
 	(void)state;
@@ -328,7 +328,7 @@ static void test_queue_full(void **state)
 static void test_deadline(void **state)
 {
 	struct fixture *fixture =
-		begin((struct http_settings){ .slow_threads = 1, .slow_deadline_ms = 100 });
+		begin((struct http_settings){ .slow_threads = 1, .slow_deadline_ms = 2000 });
 	int running = ask(fixture, "POST /gated" HEAD "Content-Length: 5\r\n\r\nhello");
 
 	(void)state;
@@ -349,7 +349,7 @@ static void test_deadline(void **state)
 static void test_late_stream_is_closed(void **state)
 {
 	struct fixture *fixture =
-		begin((struct http_settings){ .slow_threads = 1, .slow_deadline_ms = 100 });
+		begin((struct http_settings){ .slow_threads = 1, .slow_deadline_ms = 2000 });
 	int fd = ask(fixture, "GET /stream" HEAD "\r\n");
 
 	(void)state;

@@ -315,7 +315,7 @@ static int read_with(const char *script, const struct located *servers, size_t s
 		.users = { .base = text("ou=p"), .filter = text("(a=*)"), .key = text(script) },
 		.groups.filter = text("(b=*)"),
 		.page_size = 100,
-		.timeouts = { .connect_s = 1, .answer_s = 1, .total_s = 30 },
+		.timeouts = { .connect_s = 5, .answer_s = 5, .total_s = 60 },
 	};
 	const struct intake intake = { .context = seen,
 				       .identity = see_identity,

@@ -186,7 +186,8 @@ static void *kill_when_busy(void *context)
 	return NULL;
 }
 
-static void die_with(int signal_number)
+/* False: it died before it had heard of the job, which another one did then. */
+static bool died_with_a_job(int signal_number)
 {
 	AUTO(arena) struct arena *arena = arena_create(1 << 24);
 	struct killer killer = { .pool = make_pool(), .signal = signal_number };
@@ -196,12 +197,17 @@ static void die_with(int signal_number)
 	struct saml_pool_counts counts;
 	struct err err = { 0 };
 	pthread_t thread;
+	int status;
 
 	assert_int_equal(saml_pool_pids(killer.pool, &killer.pid, 1), 1);
 	kill(killer.pid, SIGSTOP);
 	assert_int_equal(pthread_create(&thread, NULL, kill_when_busy, &killer), 0);
-	assert_int_equal(verify(killer.pool, &make, arena, &assertion, &refusal, &err), -1);
+	status = verify(killer.pool, &make, arena, &assertion, &refusal, &err);
 	pthread_join(thread, NULL);
+	if (status == 0) {
+		saml_pool_release(killer.pool);
+		return false;
+	}
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	assert_string_equal(err_reason(&err), "worker-died");
 	/* The next one is served by a new worker. */
@@ -211,6 +217,16 @@ static void die_with(int signal_number)
 	assert_int_equal(counts.jobs, 2);
 	assert_non_null(strstr(counts.last_death, "signal"));
 	saml_pool_release(killer.pool);
+	return true;
+}
+
+/* Busy is who is about to be told of the job, too, which cannot be seen from here: another try then. */
+static void die_with(int signal_number)
+{
+	int tries = 0;
+
+	while (!died_with_a_job(signal_number))
+		assert_true(++tries < 30);
 }
 
 static void test_sigkill(void **state)
@@ -323,20 +339,15 @@ static void *ask_metadata(void *context)
 	return saml_pool_metadata(context, 0, arena, &xml, NULL) == 0 ? context : NULL;
 }
 
-/*
- * The keeper goes to sleep while one worker is busy. That one answers, becomes idle and dies: nobody asks it
- * anything, and yet it is reaped and has a successor.
- */
-static void test_death_after_a_job(void **state)
+/* False: the machine was so slow that the job was given up meanwhile. */
+static bool died_after_a_job(void)
 {
 	pid_t first[2], second[2], none[2] = { 0 };
-	struct saml_pool *pool;
+	struct saml_pool *pool = make_pool();
+	struct saml_pool_counts counts = { 0 };
 	pthread_t thread;
 	void *answered = NULL;
 
-	(void)state;
-	world.settings.workers = 2;
-	pool = make_pool();
 	wait_for_others(pool, none, first);
 	kill(first[0], SIGSTOP);
 	assert_int_equal(pthread_create(&thread, NULL, ask_metadata, pool), 0);
@@ -344,14 +355,34 @@ static void test_death_after_a_job(void **state)
 	/* Wakes the keeper, which then sleeps again. */
 	kill(first[1], SIGKILL);
 	wait_for_others(pool, (pid_t[]){ 0, first[1] }, second);
-	assert_int_equal(second[0], first[0]);
 	kill(first[0], SIGCONT);
 	pthread_join(thread, &answered);
+	saml_pool_counts(pool, &counts);
+	if (counts.timeouts > 0) {
+		saml_pool_release(pool);
+		return false;
+	}
+	assert_int_equal(second[0], first[0]);
 	assert_ptr_equal(answered, pool);
 	kill(first[0], SIGKILL);
 	wait_for_others(pool, (pid_t[]){ first[0], 0 }, second);
 	wait_for_counts(pool, 0, 2);
 	saml_pool_release(pool);
+	return true;
+}
+
+/*
+ * The keeper goes to sleep while one worker is busy. That one answers, becomes idle and dies: nobody asks it
+ * anything, and yet it is reaped and has a successor.
+ */
+static void test_death_after_a_job(void **state)
+{
+	int tries = 0;
+
+	(void)state;
+	world.settings.workers = 2;
+	while (!died_after_a_job())
+		assert_true(++tries < 10);
 	world.settings.workers = 1;
 }
 
@@ -476,12 +507,12 @@ static void test_no_restart(void **state)
 	assert_int_equal(unlink(key), 0);
 	kill(wait_for_worker(pool, 0), SIGKILL);
 	/* Some failed starts later the pauses are long. */
-	do
+	do {
+		begin_us = clock_monotonic_us();
 		assert_int_equal(saml_pool_metadata(pool, 0, arena, &xml, &err), -1);
-	while (strcmp(err_reason(&err), "worker-died") != 0 || !strstr(err.text, "no saml worker"));
+	} while (strcmp(err_reason(&err), "worker-died") != 0 ||
+		 !strstr(err.text, "no saml worker"));
 	assert_non_null(strstr(err.text, "gone.key"));
-	begin_us = clock_monotonic_us();
-	assert_int_equal(saml_pool_metadata(pool, 0, arena, &xml, &err), -1);
 	assert_true(clock_monotonic_us() - begin_us < 4000000);
 	saml_pool_counts(pool, &counts);
 	assert_int_equal(counts.workers, 0);
