@@ -2,12 +2,22 @@
 import http.client
 import json
 import socket
+import time
+
+IDLE_SECONDS = 10  # the daemon closes what says nothing for longer than three times that
 
 
 class Control(http.client.HTTPConnection):
     def __init__(self, path, timeout=60):
         super().__init__("localhost", timeout=timeout)
         self.path = str(path)
+        self.used = time.monotonic()
+
+    def request(self, *words, **options):
+        if time.monotonic() - self.used > IDLE_SECONDS:
+            self.close()
+        super().request(*words, **options)
+        self.used = time.monotonic()
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -30,7 +30,7 @@ class MailServer:
             options |= {"authenticator": self._authenticate, "auth_required": True,
                         "auth_require_tls": bool(pair) and not tls_from_start}
         self.login = login
-        self.controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
+        self.controller = Controller(self, hostname="127.0.0.1", port=self.port, ready_timeout=60, **options)
 
     def _authenticate(self, _server, _session, _envelope, _mechanism, data):
         given = (data.login.decode(), data.password.decode())

@@ -1,4 +1,5 @@
 """A real slapd that tells what changes, and a daemon that follows it: every change, every accident."""
+import contextlib
 import os
 import shutil
 import signal
@@ -115,10 +116,11 @@ class Followed(Bridge):
 
     def worker(self):
         """The pid of its ldap worker."""
-        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        for pid in " ".join(c.read_text() for c in children).split():
-            if b"ldap" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-                return int(pid)
+        for pid in self.workers():
+            # It may end in between.
+            with contextlib.suppress(OSError):
+                if b"ldap" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    return pid
         return None
 
 
@@ -347,7 +349,7 @@ class Gate(Relay):
 def test_changes_beside_a_dry_run(directory):
     """A plan only looks: nobody stays in because somebody wants to know what a sync would do."""
     with Gate(directory.port) as gate, \
-            Followed(config(gate.url, password=directory.password_file)) as bridge:
+            Followed(config(gate.url, password=directory.password_file).replace("answer: 5s", "answer: 60s")) as bridge:
         bridge.connected()
         gate.open.clear()
         answers = []
@@ -355,7 +357,7 @@ def test_changes_beside_a_dry_run(directory):
         plan.start()
         assert gate.waiting.wait(SECONDS)
         disable(directory, "u5")
-        bridge.until(lambda: bridge.shown("u5")["disabled"], "disabled beside the dry run", 2)
+        bridge.until(lambda: bridge.shown("u5")["disabled"], "disabled beside the dry run")
         assert plan.is_alive()
         gate.open.set()
         plan.join()
@@ -408,7 +410,7 @@ def test_expires_while_the_server_is_away():
     with Slapd(BASE_ENTRIES + "".join(people()), syncprov=True, config=EXPIRES) as directory, \
             Followed(config(directory.url, password=directory.password_file)) as bridge:
         bridge.connected()
-        end_s = int(time.time()) + 8
+        end_s = int(time.time()) + 15
         stamp = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(end_s))
         directory.modify(attribute("u5", "add: objectClass\nobjectClass: krbPrincipalAux\n-\n"
                                          f"add: krbPrincipalExpiration\nkrbPrincipalExpiration: {stamp}\n-"))
@@ -416,7 +418,7 @@ def test_expires_while_the_server_is_away():
         directory.stop()
         assert not bridge.shown("u5")["disabled"] and time.time() < end_s
         bridge.until(lambda: bridge.shown("u5")["disabled"], "expired")
-        assert end_s <= time.time() < end_s + 10, time.time() - end_s
+        assert end_s <= time.time() < end_s + 30, time.time() - end_s
         assert not bridge.follow()["connected"]
 
 

@@ -115,9 +115,12 @@ class Follower:
 
     def fresh(self):
         """What a full read says now: people by key, groups."""
-        output = subprocess.run([TOOL, "--declared", self.config, *self.wanted], capture_output=True, text=True, check=True,
-                                timeout=SECONDS).stdout
-        lines = [json.loads(line) for line in output.splitlines()]
+        for _ in range(5):  # some tests give a server little time to answer
+            output = subprocess.run([TOOL, "--declared", self.config, *self.wanted], capture_output=True, text=True,
+                                    check=True, timeout=SECONDS).stdout
+            lines = [json.loads(line) for line in output.splitlines()]
+            if lines[-1]["complete"]:
+                break
         assert lines[-1]["complete"], lines[-1]
         return ({e["identity"]: e for e in lines if "identity" in e}, {e["group"]: e for e in lines if "group" in e})
 

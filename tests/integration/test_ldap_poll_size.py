@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not TOOL.exists(), reason="make tools builds lda
 @both
 def test_more_changes_than_are_followed(start, usn):
     """Read anew, once; then followed."""
-    follower = start(company(usn), page_size="20000")
+    follower = start(company(usn), page_size="20000", timeouts="{answer: 120s}")
     directory = follower.directory
     with directory.lock:
         for number in range(10_050):

@@ -84,8 +84,8 @@ def test_many_hangups_end_in_the_last_configuration(bridge):
         bridge.process.send_signal(signal.SIGHUP)
     plan = bridge.answer("plan")
     assert plan["state"] == "done" or plan["error"]["code"] == "sync-running"
+    wait_until(lambda: [rule["id"] for rule in bridge.ctl("rules", "list")["rules"]] == ["dealers"])
     wait_until(lambda: not runs(bridge, "reload", "running"))
-    assert [rule["id"] for rule in bridge.ctl("rules", "list")["rules"]] == ["dealers"]
     assert not runs(bridge, "reload", "failed")
     assert "reload.refused" not in bridge.logged()
 

@@ -266,7 +266,7 @@ def test_idp_with_a_new_key_after_restart(world):
     world.idp.new_key()
     world.idp.start()
     world.bridge.ctl("reload")
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         _, page = world.sign_in("anna")
         if page.status_code == 200:

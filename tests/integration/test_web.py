@@ -605,7 +605,8 @@ def test_flood_of_answers_leaves_those_who_wait(other):
     request, relay, _ = gus.begin()
     session = requests.Session()
     codes = []
-    for _ in range(1400):
+    # Each second gives some back: on a slow machine it takes more of them.
+    for _ in range(20000):
         page = session.post(other.base + "/saml/acme/acs", data={"SAMLResponse": "!"},
                             headers={"X-Forwarded-For": "198.51.100.1"}, timeout=30)
         codes.append(page.status_code)
@@ -632,15 +633,15 @@ def test_flood_of_logins_writes_nothing(other):
 
 def test_expired_metadata_refuses_at_once():
     world = World()
-    until = f.timestamp(int(time.time()) + 8)
+    until = f.timestamp(int(time.time()) + 15)
     world.bridge.write("idp.xml", idp_metadata(world.folder, until=until))
     with world:
         visitor = world.visitor()
         request, relay, _ = visitor.begin()
-        end = time.monotonic() + 15
+        end = time.monotonic() + 60
         while time.monotonic() < end and visitor.get(PUBLIC + "/login", keep=False).status_code == 302:
             time.sleep(0.1)
-        assert time.time() < f_seconds(until) + 2
+        assert time.time() < f_seconds(until) + 10
         page = visitor.answer(world.response(request, "anna"), relay)
         assert page.status_code in (403, 503)
         assert world.refusals()[-1] == "idp-unavailable"
