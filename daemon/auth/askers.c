@@ -214,17 +214,14 @@ static struct marks take_marks(struct decisions *decisions, int64_t id)
 }
 
 /* 1, 0 nobody, -1. */
-static int resolve(struct decisions *decisions, const char *name, int64_t *ret_id, struct err *err)
+static int resolve(struct decisions *decisions, const char *name, struct user *ret_user,
+		   struct err *err)
 {
 	struct err missing;
-	struct user user;
 
 	err_clear(&missing);
-	*ret_id = 0;
-	if (user_resolve(decisions->store, name, decisions->arena, &user, &missing) == 0) {
-		*ret_id = user.id;
-		return (user.disabled & DISABLED_DELETED) == 0;
-	}
+	if (user_resolve(decisions->store, name, decisions->arena, ret_user, &missing) == 0)
+		return (ret_user->disabled & DISABLED_DELETED) == 0;
 	if (missing.code == ERR_NOT_FOUND)
 		return 0;
 	if (err)
@@ -389,36 +386,51 @@ static int read_principal(struct decisions *decisions, const struct setup *setup
 	if (principal_load(decisions->store, found->id, setup->policy->administrator_profile.text,
 			   now_s, decisions->arena, &principal, &found->until_s, err) < 0)
 		return -1;
-	found->organization = "";
 	result = principal ? fill_permissions(decisions, setup, principal, found, err)
 			   : print_of(NULL, 0, &found->print, err);
 	principal_release(principal);
 	return result;
 }
 
+/*
+ * Somebody. The setup is taken when the marks are: what an older one gives would else be kept under the marks
+ * that count after a reload. What was found points into it.
+ */
+static int read_person(struct decisions *decisions, const struct marks *marks, int64_t now_s,
+		       struct found *found, struct err *err)
+{
+	struct setup *setup = changer_setup(decisions->changer);
+	int result = read_principal(decisions, setup, now_s, found, err);
+
+	if (result == 0 && (result = put_found(decisions, found, marks)) < 0)
+		err_set(err, ERR_MEMORY, "out of memory");
+	setup_release(setup);
+	return result;
+}
+
 /* One time round: 1 put, 0 again, -1. Callers hold `reading`. */
-int askers_read(struct decisions *decisions, const struct setup *setup, const char *name,
-		int64_t now_s, struct err *err)
+int askers_read(struct decisions *decisions, const char *name, int64_t now_s, struct err *err)
 {
 	struct found found = { .name = name };
 	struct marks marks;
-	int64_t first;
+	struct user user;
 	int known;
 
 	arena_reset(decisions->arena);
 	/* Names of nobody count before, people after it is known who it is: then it must still be so. */
 	marks = take_marks(decisions, 0);
-	if ((known = resolve(decisions, name, &first, err)) < 0)
+	if ((known = resolve(decisions, name, &user, err)) < 0)
 		return -1;
 	if (known) {
-		marks = take_marks(decisions, first);
-		known = resolve(decisions, name, &found.id, err);
+		found.id = user.id;
+		marks = take_marks(decisions, found.id);
+		known = resolve(decisions, name, &user, err);
 		if (known < 0)
 			return -1;
-		if (!known || found.id != first)
+		if (!known || user.id != found.id)
 			return 0;
-		if (read_principal(decisions, setup, now_s, &found, err) < 0)
-			return -1;
+		found.organization = user.organization;
+		return read_person(decisions, &marks, now_s, &found, err);
 	}
 	known = put_found(decisions, &found, &marks);
 	return known < 0 ? err_set(err, ERR_MEMORY, "out of memory") : known;

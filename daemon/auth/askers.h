@@ -78,8 +78,7 @@ static inline bool askers_holds(const struct alias *alias, int64_t now_s)
  * Who goes by this name, from the store: 1 known now, 0 something was told meanwhile, so again, -1. Callers hold
  * `reading`, and the store is open.
  */
-int askers_read(struct decisions *decisions, const struct setup *setup, const char *name,
-		int64_t now_s, struct err *err);
+int askers_read(struct decisions *decisions, const char *name, int64_t now_s, struct err *err);
 /* Nothing that was read counts any more. Callers hold the lock alone. */
 void askers_forget(struct decisions *decisions);
 /* What change/ tells of. */

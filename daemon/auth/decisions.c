@@ -106,7 +106,6 @@ static int load_tree(struct decisions *decisions, struct err *err)
 
 static int refresh(struct decisions *decisions, const char *name, int64_t now_s, struct err *err)
 {
-	struct setup *setup = changer_setup(decisions->changer);
 	struct err cause = { 0 };
 	bool lost, known;
 	int result = 0;
@@ -119,14 +118,12 @@ static int refresh(struct decisions *decisions, const char *name, int64_t now_s,
 	if (lost)
 		result = load_tree(decisions, &cause);
 	if (result == 0 && !known) {
-		result = reader(decisions, &cause)
-				 ? askers_read(decisions, setup, name, now_s, &cause)
-				 : -1;
+		result = reader(decisions, &cause) ? askers_read(decisions, name, now_s, &cause)
+						   : -1;
 		if (result < 0)
 			reader_give_up(decisions);
 	}
 	pthread_mutex_unlock(&decisions->reading);
-	setup_release(setup);
 	return result < 0 ? err_set(err, ERR_UNAVAILABLE, "cannot read who or what it is about: %s",
 				    cause.text)
 			  : 0;
@@ -197,7 +194,8 @@ static int has_factor(struct decisions *decisions, int64_t user_id, int64_t max_
 static bool may_be_asked(const struct question *question, const struct asker *asker)
 {
 	return (!question->organization ||
-		strcmp(question->organization, asker->organization) == 0) &&
+		(asker->organization &&
+		 strcmp(question->organization, asker->organization) == 0)) &&
 	       (!question->application || !question->resource.application ||
 		strcmp(question->application, question->resource.application) == 0);
 }
@@ -252,10 +250,13 @@ static void answer(const struct decisions *decisions, const struct question *que
 	const struct factor *factor;
 
 	verdict.reason = judge(decisions, question, asked, asker, explain ? &ground : NULL);
-	if (!asker || (asker->state == ASKER_KNOWN && !may_be_asked(question, asker)))
+	if (!asker || !may_be_asked(question, asker))
 		verdict.reason = DECISION_UNKNOWN_USER;
 	else if (asker->state != ASKER_KNOWN)
 		verdict.reason = DECISION_USER_DISABLED;
+	/* Whoever asks for one organization is not told what others have. */
+	else if (question->organization && verdict.reason == DECISION_OTHER_ORGANIZATION)
+		verdict.reason = DECISION_UNKNOWN_RESOURCE;
 	verdict.allowed = verdict.reason == DECISION_GRANTED;
 	if (verdict.allowed && explain)
 		explain_ground(&ground, &verdict);

@@ -19,6 +19,7 @@
 #include <rolebridge/change/sync.h>
 #include <rolebridge/store/session.h>
 
+#include "../../../daemon/auth/askers.h"
 #include "../change/setup.h"
 
 #define PERMISSIONS "['accounts:*@own', 'accounts:*@unassigned']"
@@ -225,6 +226,17 @@ static void test_organizations(void **state)
 	assert_string_equal(ask_as(f, &question), "unknown-user");
 	question.application = "crm";
 	assert_string_equal(ask_as(f, &question), "granted");
+	/* What others have is not told, to those who may know why either. */
+	put(f, "accounts", "b", NULL, "far");
+	question.resource.id = "b";
+	assert_string_equal(ask_as(f, &question), "unknown-resource");
+	EXPECT("other-organization", f, "anna", "accounts:read", "accounts", "b");
+	take(f, "accounts", "b");
+	ok(f, change_user_disable(f->changer, &test_person, "far", "", &f->err));
+	question.user = "far";
+	assert_string_equal(ask_as(f, &question), "unknown-user");
+	question.organization = "other";
+	assert_string_equal(ask_as(f, &question), "user-disabled");
 }
 
 static void test_reload(void **state)
@@ -240,6 +252,73 @@ static void test_reload(void **state)
 	run_report_finish(&report);
 	setup_release(setup);
 	EXPECT("scope", f, "anna", "accounts:read", "accounts", "a");
+}
+
+struct late {
+	struct fixture *f;
+	const char *user;
+	pthread_t thread;
+	atomic_int id;
+};
+
+static void *ask_late(void *context)
+{
+	struct late *late = context;
+	const struct question question = { .user = late->user,
+					   .permission = "accounts:read",
+					   .resource = { "crm", "accounts", "a" } };
+	struct verdict verdict;
+	struct err err;
+
+	atomic_store(&late->id, gettid());
+	decisions_ask(late->f->decisions, &question, false, clock_now_s(), &verdict, &err);
+	return NULL;
+}
+
+static bool is_asleep(int thread)
+{
+	char path[64], text[1024] = "";
+	const char *behind;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_non_null(fgets(text, sizeof(text), file));
+	fclose(file);
+	behind = strrchr(text, ')');
+	return behind && behind[1] == ' ' && behind[2] == 'S';
+}
+
+/* Returns when it waits for its turn to read. */
+static void start_late(struct late *late)
+{
+	assert_int_equal(0, pthread_create(&late->thread, NULL, ask_late, late));
+	while (!atomic_load(&late->id) || !is_asleep(atomic_load(&late->id)))
+		sched_yield();
+}
+
+/* Whoever began to read under the configuration before keeps nothing of it. */
+static void test_reload_while_reading(void **state)
+{
+	struct fixture *f = *state;
+	struct setup *setup = test_setup_create(f->path, CONFIG("['accounts:read@own']"));
+	struct late before = { .f = f, .user = "anna" }, after = { .f = f, .user = "ben" };
+	struct run_report report;
+
+	put(f, "accounts", "a", NULL, NULL);
+	pthread_mutex_lock(&f->decisions->reading);
+	start_late(&before);
+	run_report_init(&report);
+	ok(f, changer_reload(f->changer, setup, &test_person, &report, &f->err));
+	run_report_finish(&report);
+	setup_release(setup);
+	start_late(&after);
+	pthread_mutex_unlock(&f->decisions->reading);
+	pthread_join(before.thread, NULL);
+	pthread_join(after.thread, NULL);
+	EXPECT("scope", f, "anna", "accounts:read", "accounts", "a");
+	EXPECT("scope", f, "ben", "accounts:read", "accounts", "a");
 }
 
 static void test_expiry(void **state)
@@ -480,10 +559,10 @@ static void test_second_factor(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_told),	  TEST(test_people),	       TEST(test_disabled),
-		TEST(test_organizations), TEST(test_reload),	       TEST(test_expiry),
-		TEST(test_lists),	  TEST(test_same_after_start), TEST(test_threads),
-		TEST(test_second_factor),
+		TEST(test_told),	  TEST(test_people),	    TEST(test_disabled),
+		TEST(test_organizations), TEST(test_reload),	    TEST(test_reload_while_reading),
+		TEST(test_expiry),	  TEST(test_lists),	    TEST(test_same_after_start),
+		TEST(test_threads),	  TEST(test_second_factor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
