@@ -704,14 +704,29 @@ static int set_fields(struct importing *importing, const struct evaluation *e,
 	return edit_check_owners(e, before, changed, &importing->refused, err);
 }
 
+/* Before anything is said of them, in a dry run as well. */
+static int check_touchable(struct importing *importing, const struct user *user, struct err *err)
+{
+	const struct setup *setup = &importing->import->setup->setup;
+	const struct actor *actor = importing->import->actor;
+	struct authority authority;
+
+	if (importing->context)
+		return ceiling_user(importing->import->changer, setup, actor, user,
+				    importing->arena, err);
+	if (!actor->limited)
+		return 0;
+	if (authority_of_actor(importing->store, setup, actor, importing->now_s, importing->arena,
+			       &authority, err) < 0)
+		return -1;
+	return authority_require_user(&authority, importing->store, setup, user, importing->now_s,
+				      importing->arena, err);
+}
+
 static int check_known(struct importing *importing, const struct user *user, struct err *err)
 {
 	const struct import_row *row = &importing->prepared->row;
 
-	if (importing->context &&
-	    ceiling_user(importing->import->changer, &importing->import->setup->setup,
-			 importing->import->actor, user, importing->arena, err) < 0)
-		return -1;
 	importing->refused = "organization";
 	if (row->organization && row->organization[0] &&
 	    strcmp(row->organization, user->organization) != 0)
@@ -784,6 +799,8 @@ static int update(struct importing *importing, const struct user *user, struct e
 
 	if (!evaluation.cause)
 		return no_memory(err);
+	if (check_touchable(importing, user, err) < 0)
+		return -1;
 	importing->result->user = user->uuid;
 	importing->result->has_user = true;
 	fill_edit(importing->prepared, user, &import, &edit);

@@ -7,7 +7,8 @@
  * used, void or too old. Fails: store, memory.
  *
  * The authority is read anew in each transaction. Whoever sent an invite and was disabled, or lost what it gives,
- * since then vouches for nothing any more: nobody comes by it until somebody else sends it anew.
+ * since then vouches for nothing any more: nobody comes by it until somebody else sends it anew. The same
+ * goes for a service whose tokens have all ended.
  */
 #include <rolebridge/change/invite.h>
 
@@ -16,6 +17,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/change/authority.h>
 #include <rolebridge/identity/names.h>
+#include <rolebridge/store/token.h>
 
 #include "internal.h"
 
@@ -113,7 +115,33 @@ static int check_authority(struct changer *changer, const struct inviting *invit
 		if (authority_require_grant(&authority, setup, invite->grants[i].kind,
 					    invite->grants[i].name, arena, err) < 0)
 			return -1;
+	/* Reads never disable whoever is protected: that is for administrators to give. */
+	if (policy_is_protected(setup->policy, invite->username) && !authority.is_administrator)
+		return err_refuse(err, ERR_DENIED, "not-allowed",
+				  "this is beyond the permissions of who asks");
 	return 0;
+}
+
+/* What a service may stands in its tokens alone: with the last of them it is gone. */
+static int check_service(struct changer *changer, const struct invite_row *invite,
+			 struct arena *arena, struct err *err)
+{
+	static const char prefix[] = "service:";
+	struct token_query query = { .organization = invite->service,
+				     .now_s = change_now_s(),
+				     .limit = 1 };
+	struct token_row *tokens;
+	size_t count = 0;
+
+	if (!invite->limited || invite->inviter_id != 0)
+		return 0;
+	if (strncmp(invite->actor, prefix, sizeof(prefix) - 1) == 0) {
+		query.service = invite->actor + sizeof(prefix) - 1;
+		if (store_token_list(changer->store, &query, arena, &tokens, &count, err) < 0)
+			return -1;
+	}
+	return count > 0 ? 0
+			 : err_refuse(err, ERR_DENIED, "not-allowed", "this service is no more");
 }
 
 /* 1 found, 0 nobody, -1 */
@@ -468,6 +496,8 @@ static int check_voucher(struct changer *changer, const struct inviting *invitin
 					    &problem);
 	if (result == 0)
 		result = check_authority(changer, inviting, &actor, invite, arena, &problem);
+	if (result == 0)
+		result = check_service(changer, invite, arena, &problem);
 	if (result == 0)
 		return 0;
 	if (problem.code == ERR_DENIED || problem.code == ERR_NOT_FOUND)

@@ -6,6 +6,7 @@
 
 #include <rolebridge/change/import.h>
 #include <rolebridge/change/invite.h>
+#include <rolebridge/change/token.h>
 
 #include "support.h"
 
@@ -118,18 +119,137 @@ static void test_a_profile_that_is_gone(void **state)
 	assert_string_equal(world_user(w, "ada@x.example"), "");
 }
 
+/* --- who may not --- */
+
+#define DESK \
+	"profiles:\n" \
+	"  - {name: administrator}\n" \
+	"  - {name: desk, permissions: ['users:*@all']}\n" \
+	"  - {name: staff}\n" \
+	"policy: {default_profile: staff, protected_users: [rescue]}\n" \
+	"sources: [{name: far, type: ldif, organization: other}]\n"
+
+/* Somebody who may do anything to users, but is no administrator. */
+static struct actor open_desk(struct world *w)
+{
+	const struct new_user desk = { .username = "desk", .profile = "desk" };
+	struct actor actor = {
+		.name = "user:desk", .request = "", .is_person = true, .limited = true
+	};
+	struct store *store;
+	struct uuid uuid;
+	struct user user;
+
+	world_open(w, DESK);
+	ok(w, change_user_create(w->changer, &test_person, &desk, &uuid, &w->err));
+	store = world_read(w);
+	ok(w, store_user_find(store, USER_BY_USERNAME, "desk", w->arena, &user, &w->err));
+	store_close(store);
+	actor.user_id = user.id;
+	return actor;
+}
+
+/* Reads never disable whoever is protected: only administrators invite somebody of such a name. */
+static void test_a_protected_name(void **state)
+{
+	struct world *w = *state;
+	const struct actor desk = open_desk(w);
+	const struct new_invite asked = {
+		.email = "r@x.example", .username = "rescue", .profile = "staff", .lifetime_s = 1000
+	};
+	const char *field;
+	struct uuid uuid;
+
+	refused(w, change_invite_create(w->changer, &desk, &asked, &uuid, &field, &w->err),
+		"not-allowed");
+	ok(w, change_invite_create(w->changer, &test_person, &asked, &uuid, &field, &w->err));
+	refused(w, change_invite_resend(w->changer, &desk, &uuid, 1000, &w->err), "not-allowed");
+}
+
+/* A service vouches for nothing when its last token is revoked. */
+static void test_a_service_that_is_gone(void **state)
+{
+	static const char *const scope[] = { "users:invite@all" };
+	struct world *w = *state;
+	const struct actor service = { .name = "service:feed",
+				       .request = "",
+				       .is_person = true,
+				       .limited = true,
+				       .organization = "default",
+				       .scope = scope,
+				       .scope_count = 1 };
+	const struct new_token token = { .name = "t",
+					 .service = "feed",
+					 .scope = scope,
+					 .scope_count = 1,
+					 .expires_s = TEST_NOW };
+	const struct new_invite first = { .email = "a@x.example",
+					  .profile = "staff",
+					  .lifetime_s = 1000 };
+	const struct new_invite second = { .email = "b@x.example",
+					   .profile = "staff",
+					   .lifetime_s = 1000 };
+	struct uuid made, invites[2], user;
+	const char *field;
+
+	open_desk(w);
+	ok(w, change_token_create(w->changer, &test_person, &token, &made, &field, &w->err));
+	ok(w, change_invite_create(w->changer, &service, &first, &invites[0], &field, &w->err));
+	ok(w, change_invite_create(w->changer, &service, &second, &invites[1], &field, &w->err));
+	ok(w, change_invite_accept(w->changer, "", &invites[0], 1, &user, &w->err));
+	ok(w, change_token_revoke(w->changer, &test_person, &made, &w->err));
+	refused(w, change_invite_accept(w->changer, "", &invites[1], 1, &user, &w->err),
+		"invite-not-allowed");
+}
+
 /* --- imports --- */
 
-static void import(struct world *w, const struct import_row *rows, size_t count, bool dry_run,
-		   struct import_result *results)
+static void import_as(struct world *w, const struct actor *actor, const struct import_row *rows,
+		      size_t count, bool dry_run, struct import_result *results)
 {
-	struct import *import = import_begin(w->changer, &test_person, dry_run, &w->err);
+	struct import *import = import_begin(w->changer, actor, dry_run, &w->err);
 
 	assert_non_null(import);
 	memset(results, 0, count * sizeof(*results));
 	ok(w, import_rows(import, rows, count, w->arena, results, &w->err));
 	ok(w, import_finish(import, &w->err));
 	import_destroy(import);
+}
+
+static void import(struct world *w, const struct import_row *rows, size_t count, bool dry_run,
+		   struct import_result *results)
+{
+	import_as(w, &test_person, rows, count, dry_run, results);
+}
+
+/* Of somebody in another organization nothing is told, in a dry run neither. */
+static void test_somebody_elsewhere(void **state)
+{
+	struct world *w = *state;
+	const struct actor desk = open_desk(w);
+	const struct new_user far = { .username = "far",
+				      .email = "away@x.example",
+				      .display_name = "Far Away",
+				      .organization = "other" };
+	const struct import_row rows[] = {
+		{ .username = "far", .display_name = "Far Away" },
+		{ .username = "far", .display_name = "Nobody" },
+		{ .username = "far", .state = "active" },
+		{ .email = "away@x.example", .organization = "default" },
+	};
+	struct import_result results[ARRAY_LEN(rows)];
+	struct uuid uuid;
+
+	ok(w, change_user_create(w->changer, &test_person, &far, &uuid, &w->err));
+	for (int dry = 1; dry >= 0; dry--) {
+		import_as(w, &desk, rows, ARRAY_LEN(rows), dry, results);
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+			assert_int_equal(results[i].status, IMPORT_FAILED);
+			assert_string_equal(results[i].code, "not-found");
+			assert_false(results[i].has_user);
+			assert_null(strstr(results[i].message, "far"));
+		}
+	}
 }
 
 static const char *const no_names[] = { NULL };
@@ -207,6 +327,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_of_many, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_steps, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_a_profile_that_is_gone, world_set_up,
+						world_tear_down),
+		cmocka_unit_test_setup_teardown(test_a_protected_name, world_set_up,
+						world_tear_down),
+		cmocka_unit_test_setup_teardown(test_a_service_that_is_gone, world_set_up,
+						world_tear_down),
+		cmocka_unit_test_setup_teardown(test_somebody_elsewhere, world_set_up,
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_grants_of_a_file, world_set_up,
 						world_tear_down),
