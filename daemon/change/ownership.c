@@ -285,8 +285,11 @@ static int find_parent(struct putting *putting, struct err *err)
 		return owning_refuse(owning, "parent", "invalid-request",
 				     "a parent has a type and an id", err);
 	err_clear(&missing);
+	/* Of another organization: it is not there. */
 	if (store_resource_find(owning->changer->store, &key, owning->arena, &putting->parent,
-				&missing) == 0)
+				&missing) == 0 &&
+	    authority_require_organization(&owning->authority, putting->parent.organization,
+					   "parent", &missing) == 0)
 		return 0;
 	if (missing.code == ERR_NOT_FOUND)
 		return owning_refuse(owning, "parent", "not-found", "there is no such parent", err);

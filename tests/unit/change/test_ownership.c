@@ -327,13 +327,51 @@ static void test_without_memory(void **state)
 	assert_true(done);
 }
 
+/* A parent of another organization looks like one that is not there. */
+static void test_a_parent_elsewhere(void **state)
+{
+	static const char *const scope[] = { "resources:write@all" };
+	static const char *const parents[] = { "theirs", "none" };
+	struct world *w = *state;
+	const struct actor service = { .name = "service:crm",
+				       .request = "",
+				       .is_person = true,
+				       .limited = true,
+				       .organization = "default",
+				       .scope = scope,
+				       .scope_count = 1 };
+	const struct resource_wish theirs = { .type = "things",
+					      .id = "theirs",
+					      .organization = "other" };
+	enum ownership_outcome outcome;
+	const char *field;
+
+	world_open(w, RULES WIDE "sources: [{name: far, type: ldif, organization: other}]\n");
+	ok(w, change_resource_put(w->changer, &test_person, "crm", &theirs, 0, &outcome, &field,
+				  &w->err));
+	for (size_t i = 0; i < ARRAY_LEN(parents); i++) {
+		const struct resource_wish wish = { .type = "things",
+						    .id = "child",
+						    .parent_type = "things",
+						    .parent_id = parents[i] };
+
+		refused(w,
+			change_resource_put(w->changer, &service, "crm", &wish, 0, &outcome, &field,
+					    &w->err),
+			"not-found");
+		assert_int_equal(w->err.code, ERR_INVALID);
+		assert_string_equal(field, "parent");
+	}
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, world_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_random_trees),    TEST(test_list_order),     TEST(test_bad_rows),
-		TEST(test_passed_on_whole), TEST(test_without_memory),
+		TEST(test_random_trees),   TEST(test_list_order),
+		TEST(test_bad_rows),	   TEST(test_passed_on_whole),
+		TEST(test_without_memory), TEST(test_a_parent_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
