@@ -3,7 +3,7 @@
  * change/, each with what is wrong with it by its form alone. Fails on what makes the file as a whole something else:
  * a column that nobody knows would be lost in silence otherwise.
  *
- * Of JSON one element at a time is in memory.
+ * Of JSON one element at a time is in memory, of a row's size at most: a tree takes many times what its text does.
  */
 #include "people.h"
 
@@ -17,6 +17,7 @@
 
 #define CELL_MAX 4096
 #define LIST_MAX 1000
+#define ELEMENT_MAX ((size_t)1024 * 1024)
 
 static const struct {
 	const char *name, *alias;
@@ -406,17 +407,21 @@ static int next_json(struct people_reader *reader, struct arena *arena, struct i
 {
 	json_error_t problem;
 	json_t *object;
+	size_t left;
 	int taken;
 
 	if (reader->ended)
 		return 0;
 	row->number = ++reader->number;
-	object = json_loadb(reader->body + reader->at, reader->size - reader->at,
+	skip_space(reader);
+	left = reader->size - reader->at;
+	object = json_loadb(reader->body + reader->at, left < ELEMENT_MAX ? left : ELEMENT_MAX,
 			    JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY,
 			    &problem);
 	if (!object)
-		return err_set(err, ERR_INVALID, "user %llu is not JSON: %s",
-			       (unsigned long long)reader->number, problem.text);
+		return err_set(err, ERR_INVALID, "user %llu is not JSON%s: %s",
+			       (unsigned long long)reader->number,
+			       left > ELEMENT_MAX ? ", or longer than 1 MiB" : "", problem.text);
 	reader->at += (size_t)problem.position;
 	taken = take_object(object, row, result, arena, err);
 	json_decref(object);

@@ -294,6 +294,9 @@ def test_json(shared):
     # What is no JSON from some place on: what stood before is done, and told.
     run = shared.run('{"users":[{"username":"whole"},{"username":', "application/json")
     assert run["state"] == "failed" and counts(run["result"]) == (1, 0, 0, 0) and shared.user("whole")["active"]
+    # One user takes no more room than a row of CSV may: a tree in memory is many times its text.
+    run = shared.run('{"users":[{"username":"small"},[' + ",".join(["[]"] * 400000) + "]]}", "application/json")
+    assert run["state"] == "failed" and "1 MiB" in run["error"]["message"] and shared.user("small")["active"]
 
 
 def test_export_comes_back_unchanged(world):
