@@ -30,6 +30,7 @@ struct outbox {
 	struct changer *changer;
 	struct outbox_ports ports;
 	struct store *store; /* the thread's */
+	int64_t unnoted;     /* the thread's: a row that is out, but still there; 0: none */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	pthread_t thread;
@@ -163,8 +164,21 @@ static int deliver(struct outbox *outbox, const struct outbox_row *row,
 		atomic_fetch_add(&outbox->sent, 1);
 		log_info("mail.sent", F_STR("kind", row->kind), F_STR("subject", row->subject),
 			 F_STR("message", row->message_id));
+		outbox->unnoted = row->id;
 	}
-	return change_outbox_done(outbox->changer, row->id, sent > 0, err) < 0 ? -1 : 1;
+	if (change_outbox_done(outbox->changer, row->id, sent > 0, err) < 0)
+		return -1;
+	outbox->unnoted = 0;
+	return 1;
+}
+
+/* While nothing can be written nobody gets the same again and again. */
+static int note_delivered(struct outbox *outbox, struct err *err)
+{
+	if (outbox->unnoted && change_outbox_done(outbox->changer, outbox->unnoted, true, err) < 0)
+		return -1;
+	outbox->unnoted = 0;
+	return 0;
 }
 
 /* --- rounds --- */
@@ -184,6 +198,8 @@ static int deliver_next(struct outbox *outbox, struct err *err)
 		if (!outbox->store)
 			return -1;
 	}
+	if (note_delivered(outbox, err) < 0)
+		return -1;
 	more = store_outbox_next(outbox->store, clock_now_s(), arena, &row, err);
 	if (more <= 0 || !outbox->ports.server(outbox->ports.context, &server, &setup))
 		return more < 0 ? -1 : 0;

@@ -491,6 +491,20 @@ def test_a_server_that_fails_is_asked_again():
         assert shown["id"] == invite["id"] and shown["mailed"] and not shown["mail_problem"]
 
 
+def test_what_is_out_is_not_sent_again_while_the_store_fails():
+    web = free_port()
+    with MailServer() as mail, Bridge(CONFIG.format(web=web, mail=mail.port), {"partners.csv": PARTNERS}) as bridge:
+        world = World(bridge, mail, web)
+        with sqlite3.connect(bridge.folder / "store.db") as store:
+            store.execute("CREATE TRIGGER full BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'full'); END")
+        world.invite("once@acme.example")
+        until(lambda: bridge.logged().count("outbox.failed") >= 2)
+        with sqlite3.connect(bridge.folder / "store.db") as store:
+            store.execute("DROP TRIGGER full")
+        until(lambda: bridge.ctl("invites", "list")["invites"][0]["mailed"])
+        assert len(mail.envelopes) == 1
+
+
 def test_an_address_that_is_refused_for_good(world):
     world.mail.refuse.add("nobody@acme.example")
     world.invite("nobody@acme.example")
