@@ -216,7 +216,7 @@ static int copy_definitions(struct configuration *config, const struct definitio
 		items[i].name = arena_strdup(config->arena, from->items[i].name);
 		items[i].body = arena_strdup(config->arena, from->items[i].body);
 	}
-	config->definitions = (struct definition_list){ items, from->count };
+	config->definitions = (struct definition_list){ items, from->count, from->lenient };
 	return arena_failed(config->arena) ? -1 : 0;
 }
 

@@ -328,7 +328,8 @@ static int list_rows(const struct defining *defining, struct definition_list *re
 		arena_alloc_array(defining->arena, defining->count + 1, sizeof(*order));
 	struct definition_list list = { .items = arena_alloc_array(defining->arena,
 								   defining->count + 1,
-								   sizeof(*list.items)) };
+								   sizeof(*list.items)),
+					.lenient = true };
 
 	if (!order || !list.items)
 		return err_set(err, ERR_MEMORY, "no memory for definitions");

@@ -295,19 +295,26 @@ static int settle_list(const struct settling *settling, const char *noun, struct
 	settle_list(&settling, #type, &catalogue->list, sizeof(struct type##_settings), \
 		    offsetof(struct type##_settings, member))
 
+static bool is_kept(const struct settling *settling, struct position at)
+{
+	const struct placed_definition *definition;
+
+	if (!is_stored(settling->document, at))
+		return false;
+	definition = find_at(settling->list, at);
+	return !definition || !definition->changing;
+}
+
 /* What was right when it was stored must not stop the daemon. */
 static void be_lenient(const struct settling *settling, struct catalogue_settings *catalogue)
 {
 	struct role_settings *roles = catalogue->roles.items;
+	struct rule_settings *rules = catalogue->rules.items;
 
-	for (size_t i = 0; i < catalogue->roles.count; i++) {
-		const struct placed_definition *definition;
-
-		if (!is_stored(settling->document, roles[i].at))
-			continue;
-		definition = find_at(settling->list, roles[i].at);
-		roles[i].lenient = !definition || !definition->changing;
-	}
+	for (size_t i = 0; i < catalogue->roles.count; i++)
+		roles[i].lenient = is_kept(settling, roles[i].at);
+	for (size_t i = 0; settling->list->lenient && i < catalogue->rules.count; i++)
+		rules[i].lenient = is_kept(settling, rules[i].at);
 }
 
 int definitions_settle(struct definition_list *list, const struct document *document,

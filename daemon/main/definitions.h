@@ -27,6 +27,8 @@ struct placed_definition {
 struct definition_list {
 	struct placed_definition *items;
 	size_t count;
+	/* Rules that are not changing may name what nothing declares any more: it has no permissions. */
+	bool lenient;
 };
 
 /* Those of the rows that are in force. */

@@ -62,6 +62,7 @@ struct service {
 	pthread_mutex_t reload_lock; /* one reload at a time */
 	atomic_bool ready;	     /* everything is up */
 	atomic_bool reload_asked;    /* by a signal, and no reload has begun to read since */
+	bool definitions_incomplete; /* by reload_lock */
 };
 
 /* --- the configuration in force --- */
@@ -99,6 +100,15 @@ static void report_findings(const struct diagnostics *list, const struct documen
 		diagnostics_print(list, document, stderr);
 }
 
+/* Files may drop what rules of the store name. A reload is refused then; a start has nothing to go on with. */
+static struct configuration *load_leniently(const char *path, struct definition_list *definitions)
+{
+	AUTO(diagnostics) struct diagnostics *unheard = diagnostics_create();
+
+	definitions->lenient = true;
+	return unheard ? configuration_load(path, NULL, 0, NULL, definitions, unheard, NULL) : NULL;
+}
+
 /* Only the store's path is needed before group numbers can be read: two passes over the files. */
 static struct configuration *load_first(const char *path, struct err *err)
 {
@@ -115,6 +125,8 @@ static struct configuration *load_first(const char *path, struct err *err)
 	if (configuration_definitions(path, arena, &definitions, err) < 0)
 		return NULL;
 	config = configuration_load(path, NULL, 0, NULL, definitions, list, &document);
+	if (!config && definitions)
+		config = load_leniently(path, definitions);
 	if (config)
 		return config;
 	report_findings(list, document);
@@ -175,6 +187,7 @@ static struct configuration *load_with_groups(const char *path, int *ret_lock_fd
 	if (!store || load_known_groups(store, registry, err) < 0 ||
 	    load_definitions(store, &first->definitions, arena, &definitions, err) < 0)
 		goto out;
+	definitions.lenient = first->definitions.lenient;
 	config = configuration_load(path, NULL, 0, registry, &definitions, list, NULL);
 	if (config && strcmp(config->settings.store.text, first->settings.store.text) != 0) {
 		/* The lock is on the other store. */
@@ -463,6 +476,24 @@ static void follow_configuration(struct service *service, struct configuration *
 	schedule_reload(service->schedule);
 }
 
+/* It ends with the first start or reload for which all is declared. */
+static void alarm_definitions(struct service *service, bool broken, const char *cause)
+{
+	struct err err = { 0 };
+	int result;
+
+	result = broken ? change_alarm_raise(service->changer, "definitions-incomplete", "store",
+					     "rules of the store name what nothing declares any "
+					     "more; reloads are refused until that is put right, "
+					     "and 'rolebridged --check' says what it is",
+					     &err)
+			: change_alarm_end(service->changer, "definitions-incomplete", "store",
+					   cause, &err);
+	if (result < 0)
+		log_error("definitions.alarm", F_ERR(&err));
+	service->definitions_incomplete = broken;
+}
+
 static int reload_locked(struct service *service, struct run *run, const struct actor *actor,
 			 struct err *err)
 {
@@ -482,6 +513,8 @@ static int reload_locked(struct service *service, struct run *run, const struct 
 		source_log_run("rules", &report);
 		result = run_add_report(run, "rules", &report, err);
 		follow_configuration(service, config);
+		if (service->definitions_incomplete)
+			alarm_definitions(service, false, "reload");
 	}
 	run_report_finish(&report);
 	setup_release(&config->setup);
@@ -751,6 +784,7 @@ static int start(struct service *service, struct err *err)
 	service->runs = runs_create();
 	if (!service->changer || reevaluate_if_due(service, config, err) < 0)
 		goto out;
+	alarm_definitions(service, config->definitions.lenient, "start");
 	service->schedule = schedule_create(service->changer, service->runs, port_sync, service);
 	service->follow = follow_create(service->changer);
 	if (!control_path || !service->runs || !service->schedule || !service->follow) {

@@ -25,6 +25,8 @@ static void serialize_atom(const struct program *program, const struct atom *ato
 			   struct strbuf *out)
 {
 	put_u8(out, atom->test);
+	if (atom->test == TEST_UNKNOWN)
+		return;
 	if (atom->test == TEST_GROUP) {
 		put_text(out, atom_detail_of(program, atom)->name);
 		return;

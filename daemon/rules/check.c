@@ -167,22 +167,22 @@ static void check_personas(struct catalogue *known, const struct struct_list *pe
 }
 
 static void check_grants(const struct catalogue *known, const struct grant_settings *grant,
-			 struct diagnostics *list)
+			 enum severity severity, struct diagnostics *list)
 {
-	check_declared(&known->profiles, "unknown-profile", " is not declared", &grant->profile,
-		       list);
+	check_declared_as(severity, &known->profiles, "unknown-profile", " is not declared",
+			  &grant->profile, list);
 	for (size_t i = 0; i < grant->roles.count; i++)
-		check_declared(&known->roles, "unknown-role", " is not declared",
-			       &grant->roles.items[i], list);
+		check_declared_as(severity, &known->roles, "unknown-role", " is not declared",
+				  &grant->roles.items[i], list);
 	for (size_t i = 0; i < grant->personas.count; i++)
-		check_declared(&known->personas, "unknown-persona", " is not declared",
-			       &grant->personas.items[i], list);
+		check_declared_as(severity, &known->personas, "unknown-persona", " is not declared",
+				  &grant->personas.items[i], list);
 	for (size_t i = 0; i < grant->groups.count; i++) {
 		const struct located *name = &grant->groups.items[i];
 
 		if (!known->any_group)
-			check_declared(&known->groups, "unknown-local-group", " is not declared",
-				       name, list);
+			check_declared_as(severity, &known->groups, "unknown-local-group",
+					  " is not declared", name, list);
 		else if (!slug_is_valid(name->text))
 			diagnostics_add(list, SEVERITY_ERROR, "invalid-name", name->at,
 					"Use lower-case letters, digits, '.', '_' and '-'.",
@@ -196,9 +196,11 @@ static void check_rules(struct catalogue *known, const struct struct_list *rules
 	const struct rule_settings *items = rules->items;
 
 	for (size_t i = 0; i < rules->count; i++) {
+		enum severity names = items[i].lenient ? SEVERITY_WARNING : SEVERITY_ERROR;
+
 		check_name(&known->rules, &items[i].id, list);
-		check_grants(known, &items[i].grant, list);
-		check_grants(known, &items[i].deny, list);
+		check_grants(known, &items[i].grant, names, list);
+		check_grants(known, &items[i].deny, names, list);
 	}
 }
 

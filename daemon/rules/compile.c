@@ -615,6 +615,19 @@ int program_compile(struct program *program, const struct located_list *groups,
 	return 0;
 }
 
+int program_leave_open(struct program *program, uint32_t *ret_root, struct diagnostics *list)
+{
+	struct compiler c = { .program = program, .list = list, .name = "" };
+	const struct atom atom = { .test = TEST_UNKNOWN, .source = -1 };
+	uint32_t root = program->node_count;
+
+	push_atom(&c, &atom, "(cannot be read)");
+	if (c.failed)
+		return -1;
+	*ret_root = root;
+	return 0;
+}
+
 int program_init(struct program *program, const struct schema *schema,
 		 struct group_registry *registry)
 {

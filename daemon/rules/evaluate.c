@@ -192,6 +192,8 @@ static struct truth evaluate_atom(const struct evaluation *e, const struct atom 
 	source_mask naming = 0;
 
 	*ret_by_dn = false;
+	if (atom->test == TEST_UNKNOWN)
+		return (struct truth){ MATCH_UNKNOWN, e->person->sources };
 	if (atom->test == TEST_GROUP)
 		return evaluate_group(e->person, e->groups, atom->group, atom->group_sources);
 	view_attribute(e->person, e->program->schema, atom->attribute, atom->source, &view);

@@ -34,7 +34,8 @@ static void put_sources(const struct evaluation *e, struct strbuf *out, source_m
 
 static bool is_hidden(const struct evaluation *e, const struct atom *atom)
 {
-	return atom->test != TEST_GROUP && !e->trace->show_sensitive &&
+	return atom->test != TEST_GROUP && atom->test != TEST_UNKNOWN &&
+	       !e->trace->show_sensitive &&
 	       schema_get(e->program->schema, atom->attribute)->sensitive;
 }
 
@@ -139,7 +140,9 @@ const char *explain_atom_because(const struct evaluation *e, const struct atom *
 {
 	AUTO(strbuf) struct strbuf out = STRBUF(TEXT_MAX);
 
-	if (atom->test == TEST_GROUP) {
+	if (atom->test == TEST_UNKNOWN) {
+		strbuf_puts(&out, "the condition names what nothing declares any more");
+	} else if (atom->test == TEST_GROUP) {
 		explain_group(e, atom, truth, &out);
 	} else if (by_dn) {
 		strbuf_puts(&out, "named so by the entry's DN (source ");

@@ -238,7 +238,7 @@ static void lint_title_only(const struct ruleset *rules, const struct rule *rule
 
 		if (program->nodes[at].kind != NODE_ATOM)
 			continue;
-		if (atom->test == TEST_GROUP ||
+		if (atom->test == TEST_GROUP || atom->test == TEST_UNKNOWN ||
 		    !is_title(schema_get(program->schema, atom->attribute)->name))
 			return;
 		any = true;

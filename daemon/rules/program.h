@@ -33,6 +33,7 @@ enum test {
 	TEST_BITS_ALL, /* 1.2.840.113556.1.4.803 */
 	TEST_BITS_ANY, /* 1.2.840.113556.1.4.804 */
 	TEST_GROUP,
+	TEST_UNKNOWN, /* what stood there cannot be read any more */
 };
 
 /* A value as its comparison sees it: number for integers, booleans and times, else text. */
@@ -126,6 +127,8 @@ void program_finish(struct program *program);
  */
 int program_compile(struct program *program, const struct located_list *groups,
 		    const struct located *when, uint32_t *ret_root, struct diagnostics *list);
+/* A condition that is unknown for everybody; -1: out of memory, said in list. */
+int program_leave_open(struct program *program, uint32_t *ret_root, struct diagnostics *list);
 
 /* --- values (value.c) --- */
 

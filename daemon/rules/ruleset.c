@@ -57,6 +57,29 @@ static const struct rule_grant *copy_grants(struct ruleset *rules,
 	return grants;
 }
 
+/* Its findings are warnings: the rule gains nobody and keeps what it gave, as when its group had vanished. */
+static int compile_leniently(struct ruleset *rules, const struct rule_settings *settings,
+			     uint32_t *ret_root, struct diagnostics *list)
+{
+	AUTO(diagnostics) struct diagnostics *findings = diagnostics_create();
+	int result;
+
+	if (findings == NULL) {
+		fail_memory(list);
+		return -1;
+	}
+	result = program_compile(&rules->program, &settings->groups, &settings->when, ret_root,
+				 findings);
+	for (size_t i = 0; i < diagnostics_count(findings); i++) {
+		const struct diagnostic *finding = diagnostics_get(findings, i);
+		bool memory = strcmp(finding->code, "out-of-memory") == 0;
+
+		diagnostics_add(list, memory ? SEVERITY_ERROR : SEVERITY_WARNING, finding->code,
+				finding->at, finding->hint, "%s", finding->message);
+	}
+	return result == 0 ? 0 : program_leave_open(&rules->program, ret_root, list);
+}
+
 static void compile_rule(struct ruleset *rules, const struct rule_settings *settings,
 			 struct diagnostics *list)
 {
@@ -82,8 +105,10 @@ static void compile_rule(struct ruleset *rules, const struct rule_settings *sett
 				"rule '%s' has neither groups nor when", rule->id);
 		return;
 	}
-	if (program_compile(&rules->program, &settings->groups, &settings->when,
-			    &rules->entries[order].root, list) == 0)
+	if (settings->lenient
+		    ? compile_leniently(rules, settings, &rules->entries[order].root, list) == 0
+		    : program_compile(&rules->program, &settings->groups, &settings->when,
+				      &rules->entries[order].root, list) == 0)
 		rules->count++;
 }
 

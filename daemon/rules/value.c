@@ -253,6 +253,7 @@ bool value_passes(const struct atom *atom, const struct prepared *value)
 	case TEST_BITS_ANY: return (value->number & asserted.number) != 0;
 	case TEST_PRESENT: return true;
 	case TEST_SUBSTRINGS:
+	case TEST_UNKNOWN:
 	case TEST_GROUP: return false;
 	}
 	return false;

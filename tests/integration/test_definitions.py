@@ -893,6 +893,67 @@ def test_what_the_store_names_is_refused_where_it_stands():
         api.close()
 
 
+def test_what_the_store_reads_stops_no_start():
+    """A rule whose condition nobody can answer any more gains nobody and keeps what it gave and what it kept away."""
+    with Bridge(CONFIG, {"staff.csv": STAFF.replace(",8,", ",7,")}) as bridge:
+        bridge.ctl("sync")
+        api = Api(bridge.folder / "control.sock")
+        for rule, part in (("gives", {"grant": {"roles": ["analyst"]}}), ("denies", {"deny": {"roles": ["fixed"]}})):
+            rule_good(api, "POST", "rules", {"id": rule, "when": "(city=Bonn)", **part})
+            plan = rule_good(api, "POST", f"rules/{rule}/activate?dry_run=true")["plan"]
+            rule_good(api, "POST", f"rules/{rule}/activate", {"plan": plan})
+        bridge.ctl("sync")
+        assert (roles_of(bridge, "anna"), roles_of(bridge, "ben")) == (["fixed"], ["analyst"])
+        api.close()
+        bridge.stop()
+        bridge.write_config(CONFIG.replace("title, city]", "title]"))
+        assert daemon_check(bridge).returncode == 1
+        bridge.write("staff.csv", STAFF.replace(",8,", ",7,") + "3,carl,carl@x.example,,7,Clerk,Bonn\n")
+        bridge.start()
+        assert [a["kind"] for a in bridge.ctl("alarms", "list")["alarms"]] == ["definitions-incomplete"]
+        bridge.ctl("sync")
+        assert (roles_of(bridge, "anna"), roles_of(bridge, "ben")) == (["fixed"], ["analyst"])
+        assert roles_of(bridge, "carl") == []
+        assert "nothing declares any more" in bridge.run("why", "ben").stdout
+        assert bridge.run("reload").returncode == 1
+
+
+def test_what_the_store_names_stops_no_start():
+    """Refused at the reload, or never reloaded: who starts with it must not be locked out by a row of the store."""
+    names = [f"kept-{n}" for n in range(2)]
+    declared = "".join(f'  - {{name: {name}, classifications: [Sales], segments: [Banking], permissions: ["a:b@all"]}}\n'
+                       for name in names)
+    with Bridge(CONFIG.replace("roles:\n", "roles:\n" + declared, 1), {"staff.csv": STAFF}) as bridge:
+        bridge.ctl("sync")
+        api = Api(bridge.folder / "control.sock")
+        for rule, part in (("gives", "grant"), ("denies", "deny")):
+            rule_good(api, "POST", "rules", {"id": rule, "when": "(title=Clerk)", part: {"roles": [names[part == "deny"]]}})
+            plan = rule_good(api, "POST", f"rules/{rule}/activate?dry_run=true")["plan"]
+            rule_good(api, "POST", f"rules/{rule}/activate", {"plan": plan})
+        assert roles_of(bridge, "ben") == ["kept-0"]
+        api.close()
+        bridge.stop()
+        bridge.write_config(CONFIG)
+        assert daemon_check(bridge).returncode == 1
+        bridge.start()
+        assert roles_of(bridge, "ben") == ["kept-0"], "as before: without a permission, and not without a rule"
+        assert [a["kind"] for a in bridge.ctl("alarms", "list")["alarms"]] == ["definitions-incomplete"]
+        assert bridge.run("reload").returncode == 1
+        api = Api(bridge.folder / "control.sock")
+        assert [r["id"] for r in rule_good(api, "GET", "rules")["rules"]] == ["sellers", "watched", "gives", "denies"]
+        # Everything else can be defined; what is changed must be right; one after the other can be put right.
+        api.good("POST", "roles", dict(ROLE, name="other"))
+        wrong = {"id": "gives", "when": "(title=Clerk)", "grant": {"roles": ["kept-0"]}}
+        assert api.bad("PUT", "rules/gives", wrong)[:2] == (422, "unknown-role")
+        rule_good(api, "DELETE", "rules/gives")
+        assert roles_of(bridge, "ben") == []
+        assert bridge.run("reload").returncode == 1
+        api.good("POST", "roles", dict(ROLE, name="kept-1"))
+        bridge.ctl("reload")
+        assert bridge.ctl("alarms", "list")["alarms"] == []
+        api.close()
+
+
 def test_drafts_have_a_bound():
     """Nobody is evaluated by them, but each start reads them: without end they would keep it from starting."""
     with Bridge(CONFIG, {"staff.csv": STAFF}) as own:

@@ -52,6 +52,8 @@ struct rule_settings {
 	struct grant_settings deny; /* beats every grant */
 	int64_t expires_s;	    /* grants end at the end of that UTC day; 0: never */
 	bool trial;		    /* evaluated and reported, not applied */
+	/* Of the store, and unchanged: names that nothing declares any more are warned of, not refused. */
+	bool lenient;
 };
 
 struct rule_test_settings {
