@@ -27,13 +27,14 @@ def as_bytes(value):
 
 
 def filter_text(tag, content):
-    """As RFC 4515 writes it, without escapes."""
+    """As RFC 4515 writes it, without escapes; bytes that are no plain text, as ids may be, in hex: they could look like anything."""
     if tag in (0xa0, 0xa1, 0xa2):
         return f"({'&|!'[tag - 0xa0]}{''.join(filter_text(*part) for part in parts(content))})"
     if tag == 0x87:
         return f"({content.decode()}=*)"
     name, value = (inner for _, inner in parts(content))
-    return f"({name.decode()}{'>=' if tag == 0xa5 else '='}{value.decode(errors='replace')})"
+    text = value.decode() if re.fullmatch(rb"[\w .:,=@+-]*", value) else value.hex()
+    return f"({name.decode()}{'>=' if tag == 0xa5 else '='}{text})"
 
 
 def kind(search):
