@@ -94,8 +94,11 @@ def test_half_open_at_each_message(polled):
 
 def test_slow_answers(polled):
     """A look that takes longer than a silent server is waited for: this one is not silent."""
+    before = polled.bridge.logged().count("worker-silent")
     polled.link.add(pause(lambda m: m.kind in ("entry", "done"), 0.25))
-    polled.still_follows()
+    polled.toggle()
+    polled.settle()
+    assert polled.bridge.logged().count("worker-silent") == before
 
 
 def test_notice_of_disconnection(polled):
