@@ -63,6 +63,9 @@ static int keep_actor(struct job *job, const struct actor *actor, struct err *er
 {
 	job->actor = *actor;
 	job->actor.name = arena_strdup(job->arena, actor->name);
+	job->actor.request = arena_strdup(job->arena, actor->request);
+	if (actor->application)
+		job->actor.application = arena_strdup(job->arena, actor->application);
 	if (actor->organization)
 		job->actor.organization = arena_strdup(job->arena, actor->organization);
 	if (actor->scope)

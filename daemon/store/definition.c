@@ -152,9 +152,11 @@ int store_definition_invites(struct store *store, enum grant_kind kind, const ch
 	int64_t id;
 	int found = names_find(store, NAMES_GENERAL, name, &id, err);
 
-	if (found <= 0) {
-		*ret_count = found == 0 ? 0 : *ret_count;
-		return found;
+	if (found < 0)
+		return -1;
+	if (found == 0) {
+		*ret_count = 0;
+		return 0;
 	}
 	query_int(&query, kind);
 	query_int(&query, id);

@@ -107,14 +107,17 @@ class Stream(Scene):
         """A change arrives without a new connection or full read.
 
         Answers have a second: a machine that stands still for that long is no proof of anything, so it is asked again.
+        Only then: for any other reason there is no second try.
         """
         for _ in range(3):
+            late = self.bridge.logged().count('problem="timeout')
             links, full = len(self.proxy.links), self.follow_state()["full"]
             self.toggle()
             self.settle()
             told = len(self.proxy.links) == links, self.follow_state()["full"] == full
             if all(told):
                 return
+            assert self.bridge.logged().count('problem="timeout') > late, (told, self.bridge.logged()[-3000:])
             self.connected()
         raise AssertionError((told, self.follow_state(), self.bridge.logged()[-3000:]))
 
