@@ -477,6 +477,7 @@ struct group_reader *group_reader_create(struct session *session, struct canarie
 		outcome_note(session->outcome, "out-of-memory", "no memory for the groups");
 		return NULL;
 	}
+	reading->round = 1;
 	reading->session = session;
 	reading->groupings = groupings;
 	reading->canaries = canaries;

@@ -277,8 +277,12 @@ bool group_reader_knows(const struct group_reader *reading, struct hash128 id)
 
 void group_reader_unmark(struct group_reader *reading)
 {
+	if (++reading->round != 0)
+		return;
+	/* As index_unmark. */
 	for (size_t i = 0; i < reading->known_count; i++)
-		reading->known[i].marked = false;
+		reading->known[i].round = 0;
+	reading->round = 1;
 }
 
 void group_reader_mark(struct group_reader *reading, struct hash128 id)
@@ -286,7 +290,7 @@ void group_reader_mark(struct group_reader *reading, struct hash128 id)
 	uint32_t found;
 
 	if (hash_table_get(reading->ids, id, &found))
-		reading->known[found - 1].marked = true;
+		reading->known[found - 1].round = reading->round;
 }
 
 int group_reader_drop_unmarked(struct group_reader *reading, const char **ret_reason)
@@ -295,7 +299,7 @@ int group_reader_drop_unmarked(struct group_reader *reading, const char **ret_re
 		struct known_group *known = &reading->known[i];
 		int status = 0;
 
-		if (!known->gone && !known->marked)
+		if (!known->gone && known->round != reading->round)
 			status = group_reader_gone(reading, known->id, ret_reason);
 		if (status != 0)
 			return status;

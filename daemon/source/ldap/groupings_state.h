@@ -42,8 +42,8 @@ struct known_group {
 	uint32_t want_count;
 	bool group_is_set;
 	bool gone;
-	bool marked;
-	bool bad; /* could not be taken in: the answers of this read are doubtful for it */
+	bool bad;	/* could not be taken in: the answers of this read are doubtful for it */
+	uint16_t round; /* in which it was marked last; 0: never */
 };
 
 struct numbers {
@@ -76,6 +76,7 @@ struct group_reader {
 	struct hash_table *ids; /* → index into known + 1 */
 	struct known_group *known;
 	size_t known_count, known_capacity;
+	uint16_t round; /* of marks, from 1 */
 	struct numbers want_ids;
 	/* of the group at hand */
 	struct hash128 id;

@@ -34,8 +34,8 @@ struct person {
 	uint32_t next_by_id;  /* or the next free one */
 	uint32_t next_by_key; /* or of those whose key was another's first */
 	uint8_t flags;
-	bool marked;
-	bool by_key; /* is in one of these tables */
+	bool by_key;	/* is in one of these tables */
+	uint16_t round; /* in which they were marked last; 0: never */
 };
 
 struct name {
@@ -63,6 +63,7 @@ struct index {
 	struct pool people, names;
 	struct table by_id, by_key, by_name;
 	struct table duplicates; /* by key, of those with INDEX_DUPLICATE */
+	uint16_t round;		 /* of marks, from 1 */
 	size_t count;
 	size_t text_bytes;
 	char key[UUID_TEXT_SIZE];
@@ -311,6 +312,7 @@ struct index *index_create(void)
 
 	if (!index)
 		return NULL;
+	index->round = 1;
 	index->people.item_size = sizeof(struct person);
 	index->names.item_size = sizeof(struct name);
 	if (table_reserve(index, &index->by_id, BY_ID) < 0 ||
@@ -702,13 +704,17 @@ int index_names(struct index *index, uint32_t number, const struct hash128 **ret
 
 void index_unmark(struct index *index)
 {
+	if (++index->round != 0)
+		return;
+	/* Marks of 65,536 rounds ago would count again. */
 	for (uint32_t i = 1; i <= index->people.used; i++)
-		person_at(index, i)->marked = false;
+		person_at(index, i)->round = 0;
+	index->round = 1;
 }
 
 void index_mark(struct index *index, uint32_t number)
 {
-	person_at(index, number)->marked = true;
+	person_at(index, number)->round = index->round;
 }
 
 uint32_t index_next(const struct index *index, uint32_t number)
@@ -725,7 +731,7 @@ uint32_t index_next_unmarked(const struct index *index, uint32_t number)
 	for (uint32_t i = number + 1; i <= index->people.used; i++) {
 		const struct person *person = person_at(index, i);
 
-		if (person->text && !person->marked)
+		if (person->text && person->round != index->round)
 			return i;
 	}
 	return 0;

@@ -60,7 +60,7 @@ uint32_t index_named(const struct index *index, struct hash128 name, struct inde
 /* The next person after this one; begin with 0, 0 at the end. */
 uint32_t index_next(const struct index *index, uint32_t person);
 
-/* --- marks: who was seen since index_unmark; O(people) --- */
+/* --- marks: who was seen since index_unmark, which costs the same however many there are --- */
 void index_unmark(struct index *index);
 void index_mark(struct index *index, uint32_t person);
 /* The next person after this one that is not marked; begin with 0, 0 at the end. */

@@ -137,6 +137,11 @@ static void test_marks(void **state)
 	assert_int_equal(index_next_unmarked(index, c), 0);
 	index_remove(index, a);
 	assert_int_equal(index_next_unmarked(index, 0), c);
+	/* However often: rounds are numbered in 16 bits. */
+	for (int i = 0; i < 70000; i++) {
+		index_unmark(index);
+		assert_int_equal(index_next_unmarked(index, 0), b);
+	}
 	index_destroy(index);
 }
 
