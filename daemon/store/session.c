@@ -129,10 +129,10 @@ int store_session_update(struct store *store, const struct session *session, str
 	return session_changed(query_run(&query, err), session->id, err);
 }
 
-/* What it would tell its identity in idle time is told now. */
-static int confirm_now(struct store *store, int64_t id, struct err *err)
+/* What would be done with it in idle time is done now. */
+static int settle_now(struct store *store, enum statement_id what, int64_t id, struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_CONFIRM);
+	AUTO(query) struct query query = query_open(store, what);
 
 	query_int(&query, id);
 	return query_run(&query, err);
@@ -140,7 +140,8 @@ static int confirm_now(struct store *store, int64_t id, struct err *err)
 
 int store_session_delete(struct store *store, int64_t id, struct err *err)
 {
-	if (confirm_now(store, id, err) < 0)
+	if (settle_now(store, STATEMENT_SESSION_CONFIRM, id, err) < 0 ||
+	    settle_now(store, STATEMENT_SIGN_IN_COUNT, id, err) < 0)
 		return err_wrap(err, "cannot end session %lld", (long long)id);
 
 	AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_DELETE);

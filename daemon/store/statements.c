@@ -13,6 +13,8 @@
 	"s.address, s.agent, s.created_s, s.seen_s, s.until_s, s.second_factor_s"
 #define SESSION_FILTER \
 	"id > ?5 AND (?2 IS NULL OR source = ?2) AND (?4 IS NULL OR session_index = ?4)"
+#define SIGN_IN_AGAIN \
+	"ON CONFLICT DO UPDATE SET n = n + excluded.n, last_s = max(last_s, excluded.last_s)"
 #define PLAN_COLUMNS \
 	"row, id, state, source, actor, created_s, finished_s, batches, batches_done, summary, " \
 	"holds"
@@ -309,6 +311,21 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_SESSIONS_INDEX] = "UPDATE session SET indexed = 1 WHERE id > ?1 AND id <= ?2",
 	[STATEMENT_INDEXED_SESSION_SET] =
 		"UPDATE counter SET value = ?1 WHERE name = 'indexed-session'",
+	/* In order of the table, and each of its rows once. */
+	[STATEMENT_SIGN_INS_COUNT] =
+		"INSERT INTO sign_in (user, day, n, last_s) SELECT user, created_s / 86400, "
+		"count(*), max(created_s) FROM session NOT INDEXED WHERE id > ?1 AND id <= ?2 "
+		"GROUP BY 1, 2 " SIGN_IN_AGAIN,
+	[STATEMENT_SIGN_IN_COUNT] =
+		"INSERT INTO sign_in (user, day, n, last_s) SELECT user, created_s / 86400, 1, "
+		"created_s FROM session WHERE id = ?1 AND indexed = 0 " SIGN_IN_AGAIN,
+	[STATEMENT_SIGN_INS_LATE] = "SELECT user, created_s FROM session NOT INDEXED "
+				    "WHERE id > " INDEXED_SESSION " ORDER BY user, created_s",
+	[STATEMENT_SIGN_INS_OF] =
+		"SELECT day, n, last_s FROM sign_in WHERE user = ?1 ORDER BY day DESC",
+	[STATEMENT_SIGN_INS_FORGET] = "DELETE FROM sign_in WHERE user = ?1 AND day < ?2 AND "
+				      "day < (SELECT max(day) FROM sign_in WHERE user = ?1)",
+	[STATEMENT_FEATURE_USE_FORGET] = "DELETE FROM feature_use WHERE user = ?1 AND day < ?2",
 	[STATEMENT_SESSION_UPDATE] =
 		"UPDATE session SET seen_s = ?2, until_s = ?3, second_factor_s = ?4 WHERE id = ?1",
 	[STATEMENT_SESSION_DELETE] = "DELETE FROM session WHERE id = ?1",
@@ -383,6 +400,19 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_EXTERNAL_ADD] =
 		"INSERT INTO external_user (organization, id, user) VALUES (?1, ?2, ?3)",
 
+	[STATEMENT_ACCOUNT_FIND] = "SELECT row, organization FROM resource WHERE application = ?1 "
+				   "AND type = ?2 AND id = ?3",
+	[STATEMENT_ACCOUNT_TIE] = "INSERT INTO account_user (account, user, since_s) "
+				  "VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+	[STATEMENT_ACCOUNT_UNTIE] = "DELETE FROM account_user WHERE account = ?1 AND user = ?2",
+	[STATEMENT_ACCOUNTS_OF] =
+		"SELECT r.row, r.application, r.id, r.title, a.since_s FROM account_user a "
+		"INDEXED BY account_of_user CROSS JOIN resource r ON r.row = a.account "
+		"WHERE a.user = ?1 AND a.account > ?2 AND (?4 = 0 OR r.application = ?4) "
+		"ORDER BY a.account LIMIT ?3",
+	[STATEMENT_ACCOUNT_COUNT] = "SELECT count(*) FROM account_user INDEXED BY account_of_user "
+				    "WHERE user = ?1",
+	[STATEMENT_ACCOUNTS_DROP] = "DELETE FROM account_user WHERE user = ?1",
 	[STATEMENT_RESOURCE_FIND] = "SELECT " RESOURCE_COLUMNS RESOURCE_FROM
 				    "WHERE r.application = ?1 AND r.type = ?2 AND r.id = ?3",
 	[STATEMENT_RESOURCE_GET] = "SELECT " RESOURCE_COLUMNS RESOURCE_FROM "WHERE r.row = ?1",
@@ -446,6 +476,12 @@ bool statement_needs_flush(enum statement_id id, bool people)
 		[STATEMENT_EXTERNAL_OF] = SEES_NONE,
 		[STATEMENT_EXTERNAL_DROP] = SEES_NONE,
 		[STATEMENT_EXTERNAL_ADD] = SEES_NONE,
+		[STATEMENT_ACCOUNT_FIND] = SEES_NONE,
+		[STATEMENT_ACCOUNT_TIE] = SEES_NONE,
+		[STATEMENT_ACCOUNT_UNTIE] = SEES_NONE,
+		[STATEMENT_ACCOUNTS_OF] = SEES_NONE,
+		[STATEMENT_ACCOUNT_COUNT] = SEES_NONE,
+		[STATEMENT_ACCOUNTS_DROP] = SEES_NONE,
 		[STATEMENT_RESOURCE_REMOVE] = SEES_NONE,
 		[STATEMENT_RESOURCE_CHILD] = SEES_NONE,
 		[STATEMENT_RESOURCE_HEIGHT] = SEES_NONE,

@@ -17,8 +17,8 @@
  *
  * Display names and holders of grants: a piece is all of a few users next to each other.
  *
- * What sign-ins appended (0003-appended.sql): sessions, objects of audit rows and what was used up, some
- * thousands at a time, so that a page of an index is written once for many of them. A few are left
+ * What sign-ins appended (0003-appended.sql): sessions, which are counted on the way, objects of audit rows and
+ * what was used up, some thousands at a time, so that a page of an index is written once for many of them. A few are left
  * where they are: who looks for one looks through them. When too many wait, this does not wait for idle time.
  */
 #include "db.h"
@@ -528,6 +528,7 @@ static int index_sessions(struct store *store, const struct late_rows *late, str
 	int64_t to = up_to(late->session, piece_size(store) / 2 + 1, late->last_session);
 
 	if (run_range(store, STATEMENT_SESSIONS_CONFIRM, late->session, to, err) < 0 ||
+	    run_range(store, STATEMENT_SIGN_INS_COUNT, late->session, to, err) < 0 ||
 	    run_range(store, STATEMENT_SESSIONS_INDEX, late->session, to, err) < 0)
 		return -1;
 	return set_counter(store, STATEMENT_INDEXED_SESSION_SET, to, err);

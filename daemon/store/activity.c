@@ -1,0 +1,216 @@
+/*
+ * Who signed in when, and what they used. Enters: users and days. Leaves: counts. Fails as the store does.
+ *
+ * Sign-ins are written elsewhere: where sessions are brought to their indexes (tidy.c), and where one
+ * ends before that (session.c).
+ */
+#include <rolebridge/store/activity.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/alloc.h>
+
+#include "db.h"
+
+/* --- sign-ins --- */
+
+struct late_sign_in {
+	int64_t user_id, at_s;
+};
+
+struct sign_ins {
+	struct store *store;
+	struct query query;
+	struct rows late; /* by user and time */
+	struct rows days; /* of the user asked for last */
+};
+
+static int late_read(struct sign_ins *all, struct err *err)
+{
+	AUTO(query) struct query query = query_open(all->store, STATEMENT_SIGN_INS_LATE);
+	int row;
+
+	while ((row = query_row(&query, err)) > 0) {
+		struct late_sign_in *late = rows_add(&all->late);
+
+		if (!late)
+			return err_set(err, ERR_MEMORY, "no memory to read sign-ins");
+		*late = (struct late_sign_in){ column_int(&query, 0), column_int(&query, 1) };
+	}
+	return row;
+}
+
+struct sign_ins *store_sign_ins_open(struct store *store, struct err *err)
+{
+	struct sign_ins *all = alloc_zeroed(1, sizeof(*all));
+
+	if (!all) {
+		err_set(err, ERR_MEMORY, "no memory to read sign-ins");
+		return NULL;
+	}
+	all->store = store;
+	all->late = ROWS(struct late_sign_in);
+	all->days = ROWS(struct day_count);
+	if (late_read(all, err) < 0) {
+		store_sign_ins_close(all);
+		err_wrap(err, "cannot read sign-ins");
+		return NULL;
+	}
+	all->query = query_prepare(store, statement_texts[STATEMENT_SIGN_INS_OF]);
+	return all;
+}
+
+void store_sign_ins_close(struct sign_ins *all)
+{
+	if (!all)
+		return;
+	query_auto(&all->query);
+	rows_auto(&all->late);
+	rows_auto(&all->days);
+	free(all);
+}
+
+static const struct late_sign_in *late_at(const struct sign_ins *all, size_t i)
+{
+	return (const struct late_sign_in *)(const void *)all->late.data + i;
+}
+
+/* The first one of the user, or of who comes after. */
+static size_t late_first(const struct sign_ins *all, int64_t user_id)
+{
+	size_t low = 0, high = all->late.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (late_at(all, middle)->user_id < user_id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int add_day(struct sign_ins *all, int64_t day, int64_t count, struct err *err)
+{
+	struct day_count *added = rows_add(&all->days);
+
+	if (!added)
+		return err_set(err, ERR_MEMORY, "no memory to read sign-ins");
+	*added = (struct day_count){ day, count };
+	return 0;
+}
+
+/* Those in the table, the last day first, so that one look says when somebody was there last. */
+static int days_read(struct sign_ins *all, int64_t user_id, int64_t from_day, int64_t to_day,
+		     int64_t *ret_last_s, struct err *err)
+{
+	struct query *query = &all->query;
+	int64_t last_s = 0;
+	int row;
+
+	query_again(query);
+	query_int(query, user_id);
+	while ((row = query_row(query, err)) > 0) {
+		int64_t day = column_int(query, 0);
+
+		if (last_s == 0)
+			last_s = column_int(query, 2);
+		if (day < from_day)
+			break;
+		if (day < to_day && add_day(all, day, column_int(query, 1), err) < 0)
+			return -1;
+	}
+	*ret_last_s = last_s;
+	return row < 0 ? -1 : 0;
+}
+
+static int compare_days(const void *a, const void *b)
+{
+	const struct day_count *x = a, *y = b;
+
+	return (x->day < y->day) - (x->day > y->day);
+}
+
+/* Later ones may be of days that are there, of any of them: clocks are set back. */
+static void days_join(struct rows *days)
+{
+	struct day_count *all = (struct day_count *)(void *)days->data;
+	size_t kept = 0;
+
+	qsort(all, days->count, sizeof(*all), compare_days);
+	for (size_t i = 1; i < days->count; i++) {
+		if (all[i].day == all[kept].day)
+			all[kept].count += all[i].count;
+		else
+			all[++kept] = all[i];
+	}
+	days->count = kept + 1;
+}
+
+static int late_add_days(struct sign_ins *all, int64_t user_id, int64_t from_day, int64_t to_day,
+			 int64_t *last_s, struct err *err)
+{
+	size_t before = all->days.count;
+
+	for (size_t i = late_first(all, user_id);
+	     i < all->late.count && late_at(all, i)->user_id == user_id; i++) {
+		int64_t at_s = late_at(all, i)->at_s, day = at_s / DAY_S;
+
+		if (at_s > *last_s)
+			*last_s = at_s;
+		if (day >= from_day && day < to_day && add_day(all, day, 1, err) < 0)
+			return -1;
+	}
+	if (all->days.count > before)
+		days_join(&all->days);
+	return 0;
+}
+
+int store_sign_ins_of(struct sign_ins *all, int64_t user_id, int64_t from_day, int64_t to_day,
+		      struct sign_ins_of *ret_sign_ins, struct err *err)
+{
+	struct sign_ins_of found = { 0 };
+
+	all->days.count = 0;
+	if (days_read(all, user_id, from_day, to_day, &found.last_s, err) < 0 ||
+	    late_add_days(all, user_id, from_day, to_day, &found.last_s, err) < 0)
+		return err_wrap(err, "cannot read sign-ins of user %lld", (long long)user_id);
+	found.days = (const struct day_count *)(const void *)all->days.data;
+	found.day_count = all->days.count;
+	for (size_t i = 0; i < found.day_count; i++)
+		found.count += found.days[i].count;
+	*ret_sign_ins = found;
+	return 0;
+}
+
+/* --- the end of days --- */
+
+static int forget_days(struct store *store, enum statement_id id, int64_t user_id,
+		       int64_t before_day, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, id);
+
+	query_int(&query, user_id);
+	query_int(&query, before_day);
+	return query_run(&query, err);
+}
+
+int store_activity_prune(struct store *store, int64_t before_day, int64_t after_id, size_t limit,
+			 int64_t *ret_after_id, struct err *err)
+{
+	const struct horizon *horizon = store_horizon(store, err);
+	int64_t user_id = after_id;
+
+	if (!horizon || store_may_write(store, err) < 0)
+		return err_wrap(err, "cannot forget what people did");
+	for (; limit > 0 && user_id < horizon->last; limit--) {
+		user_id++;
+		if (forget_days(store, STATEMENT_SIGN_INS_FORGET, user_id, before_day, err) < 0 ||
+		    forget_days(store, STATEMENT_FEATURE_USE_FORGET, user_id, before_day, err) < 0)
+			return err_wrap(err, "cannot forget what people did");
+	}
+	*ret_after_id = user_id < horizon->last ? user_id : 0;
+	return 0;
+}
