@@ -163,8 +163,8 @@ static int read_identities(const struct evaluation *e, struct subject *subject,
 	return 0;
 }
 
-/* Who of the identities speaks. */
-static int merge(const struct evaluation *e, struct subject *subject, struct err *err)
+/* Who of the identities speaks: how many. */
+static size_t keep_speaking(struct subject *subject)
 {
 	size_t gone = 0, kept = 0;
 
@@ -175,6 +175,13 @@ static int merge(const struct evaluation *e, struct subject *subject, struct err
 	for (size_t i = 0; i < subject->identity_count; i++)
 		if (subject->missing || !subject->gone[i])
 			subject->identities[kept++] = subject->identities[i];
+	return kept;
+}
+
+static int merge(const struct evaluation *e, struct subject *subject, struct err *err)
+{
+	size_t kept = keep_speaking(subject);
+
 	return person_merge(e->setup->setup.decision.schema, subject->identities, kept, e->arena,
 			    &subject->person, err);
 }
@@ -495,6 +502,21 @@ int evaluate_person(const struct evaluation *e, int64_t user_id, struct person *
 		    struct err *err)
 {
 	return evaluate_person_as(e, user_id, NULL, ret_person, err);
+}
+
+int evaluate_identities(const struct evaluation *e, int64_t user_id, const struct identity *more,
+			struct person *ret_person, struct err *err)
+{
+	struct subject subject = { .known = true, .user = { .id = user_id } };
+	size_t kept;
+
+	if (read_identities(e, &subject, NULL, err) < 0)
+		return -1;
+	kept = keep_speaking(&subject);
+	/* There is room for one that comes with a change, and none does. */
+	subject.identities[kept++] = *more;
+	return person_merge(e->setup->setup.decision.schema, subject.identities, kept, e->arena,
+			    ret_person, err);
 }
 
 int change_person_load(struct setup *setup, struct store *store, int64_t user_id, int64_t now_s,

@@ -350,6 +350,9 @@ int evaluate_person_as(const struct evaluation *e, int64_t user_id,
 /* A user's identities as rules see them. */
 int evaluate_person(const struct evaluation *e, int64_t user_id, struct person *ret_person,
 		    struct err *err);
+/* The same with one more identity, of a source that the store does not have. */
+int evaluate_identities(const struct evaluation *e, int64_t user_id, const struct identity *more,
+			struct person *ret_person, struct err *err);
 
 /* --- draft.c: changes become a plan --- */
 struct claims;

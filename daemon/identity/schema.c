@@ -402,10 +402,11 @@ static void check_sources(const struct schema *schema, const struct source_setti
 static int set_sources(struct schema *schema, const struct source_settings *const *sources,
 		       size_t count, struct diagnostics *list)
 {
-	if (count > SOURCES_MAX) {
-		diagnostics_add(list, SEVERITY_ERROR, "too-many-sources", sources[SOURCES_MAX]->at,
-				NULL, "more than %d sources", SOURCES_MAX);
-		count = SOURCES_MAX;
+	if (count > SOURCES_CONFIGURED_MAX) {
+		diagnostics_add(list, SEVERITY_ERROR, "too-many-sources",
+				sources[SOURCES_CONFIGURED_MAX]->at, NULL, "more than %d sources",
+				SOURCES_CONFIGURED_MAX);
+		count = SOURCES_CONFIGURED_MAX;
 	}
 	schema->sources = arena_alloc_array(schema->arena, count + 1, sizeof(char *));
 	if (!schema->sources)
@@ -445,6 +446,121 @@ struct schema *schema_create(const struct identity_settings *identity,
 	set_fields(schema, identity, list);
 	check_precedence(schema, identity, list);
 	check_sources(schema, sources, list);
+	return schema;
+}
+
+/* --- with what the store knows --- */
+
+struct extension {
+	struct schema *schema;
+	const struct schema *base;
+	const uint16_t *from, *order; /* the last order that was made, and of which */
+};
+
+/* The base's sources as they were, and behind them the new one. */
+static const uint16_t *extended_order(struct extension *extension, const uint16_t *from)
+{
+	size_t count = extension->base->source_count;
+	uint16_t *order;
+
+	if (extension->from && extension->from == from)
+		return extension->order;
+	order = arena_alloc_array(extension->schema->arena, count + 1, sizeof(*order));
+	for (size_t i = 0; order && i < count; i++)
+		order[i] = from[i];
+	if (order)
+		order[count] = (uint16_t)count;
+	extension->from = from;
+	extension->order = order;
+	return order;
+}
+
+static int extend_sources(struct extension *extension, const char *source)
+{
+	struct schema *schema = extension->schema;
+	const struct schema *base = extension->base;
+
+	schema->sources = arena_alloc_array(schema->arena, base->source_count + 2, sizeof(char *));
+	if (!schema->sources || base->source_count >= SOURCES_MAX)
+		return -1;
+	for (size_t i = 0; i < base->source_count; i++)
+		schema->sources[i] = base->sources[i];
+	schema->sources[base->source_count] = source;
+	schema->source_count = base->source_count + 1;
+	schema->directories = base->directories;
+	return 0;
+}
+
+static int extend_attributes(struct extension *extension, bool with_sensitive)
+{
+	struct schema *schema = extension->schema;
+
+	for (size_t i = 0; i < extension->base->count; i++) {
+		struct schema_attribute *attribute = &schema->attributes[schema->count];
+
+		*attribute = extension->base->attributes[i];
+		if (attribute->sensitive && !with_sensitive)
+			continue;
+		attribute->order = extended_order(extension, attribute->order);
+		if (!attribute->order)
+			return -1;
+		schema->count++;
+	}
+	return 0;
+}
+
+static int extend_fact(struct extension *extension, const struct schema_fact *fact)
+{
+	struct schema *schema = extension->schema;
+	struct schema_attribute *attribute = collected(schema, fact->name);
+
+	if (attribute && fact->shared)
+		return 0;
+	if (attribute) {
+		attribute->elsewhere = true;
+	} else {
+		const uint16_t *usual = extension->base->attributes[0].order;
+
+		attribute = collect(schema, fact->name, strlen(fact->name), fact->syntax);
+		if (!attribute || !(attribute->order = extended_order(extension, usual)))
+			return -1;
+	}
+	attribute->syntax = fact->syntax;
+	attribute->only = (uint16_t)schema->source_count;
+	attribute->absent_unknown = 0;
+	return 0;
+}
+
+struct schema *schema_extend(const struct schema *base, const char *source,
+			     const struct schema_fact *facts, size_t fact_count,
+			     bool with_sensitive)
+{
+	struct arena *arena = arena_create(SCHEMA_BYTES_MAX);
+	struct schema *schema = arena ? arena_alloc(arena, sizeof(*schema)) : NULL;
+	struct extension extension = { .schema = schema, .base = base };
+
+	if (!schema) {
+		arena_destroy(arena);
+		return NULL;
+	}
+	*schema = (struct schema){ .arena = arena, .username = -1, .email = -1 };
+	schema->attributes =
+		arena_alloc_array(arena, base->count + fact_count, sizeof(*schema->attributes));
+	if (!schema->attributes || extend_sources(&extension, source) < 0 ||
+	    extend_attributes(&extension, with_sensitive) < 0) {
+		arena_destroy(arena);
+		return NULL;
+	}
+	for (size_t i = 0; i < fact_count; i++) {
+		if (extend_fact(&extension, &facts[i]) < 0) {
+			arena_destroy(arena);
+			return NULL;
+		}
+	}
+	if (build_indexes(schema) < 0) {
+		arena_destroy(arena);
+		return NULL;
+	}
 	return schema;
 }
 

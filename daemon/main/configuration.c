@@ -187,6 +187,7 @@ static void fill_setup(struct configuration *config)
 	setup->catalogue = &config->settings.catalogue;
 	setup->invited_domains = &config->settings.web.invites.authoritative_domains;
 	setup->registry = config->registry;
+	setup->delivered = config->needed;
 	setup->destroy = destroy_setup;
 	setup->owner = config;
 	setup->references = 1;

@@ -246,11 +246,31 @@ static bool keep_prepared(struct compiler *c, const struct prepared *value, stru
 	return value->text == NULL || ret->text != NULL;
 }
 
+/* "-30d", "+12h": from now; units s, m, h, d, w. */
+static bool parse_relative(const char *text, int64_t now_s, struct prepared *ret)
+{
+	static const char units[] = "smhdw";
+	static const int64_t seconds[] = { 1, 60, 3600, 86400, 7 * 86400 };
+	size_t digits = text[0] == '-' || text[0] == '+' ? strspn(text + 1, "0123456789") : 0;
+	const char *unit = digits > 0 && digits <= 9 ? text + 1 + digits : "";
+	const char *found = unit[0] != '\0' && unit[1] == '\0' ? strchr(units, unit[0]) : NULL;
+	int64_t away;
+
+	if (found == NULL)
+		return false;
+	away = strtoll(text + 1, NULL, 10) * seconds[found - units];
+	*ret = (struct prepared){ .number = text[0] == '-' ? now_s - away : now_s + away };
+	return true;
+}
+
 static bool compile_value(struct compiler *c, enum comparison comparison,
 			  const struct filter_piece *piece, struct prepared *ret)
 {
 	struct prepared value;
 
+	if (comparison == COMPARE_TIME && c->program->now_s != 0 &&
+	    parse_relative(piece->data, c->program->now_s, ret))
+		return true;
 	if (value_prepare(comparison, piece->data, &c->scratch, &value))
 		return keep_prepared(c, &value, ret);
 	if (c->scratch.failed)
@@ -391,13 +411,64 @@ static bool names_membership(const char *attribute)
 	return false;
 }
 
-/* "memberOf:1.2.840.113556.1.4.1941:=DN": effective membership in that group. */
-static bool compile_chain(struct compiler *c, const struct filter_node *node, int source,
-			  struct atom *atom)
+/* Effective membership in the group that the value names. */
+static bool compile_membership(struct compiler *c, const struct filter_node *node, int source,
+			       struct atom *atom)
 {
 	AUTO(strbuf) struct strbuf name = STRBUF(2 * FILTER_TEXT_MAX);
 	struct err err = { 0 };
 
+	if (source >= 0)
+		strbuf_printf(&name, "%s:", c->program->sources[source]);
+	strbuf_puts(&name, node->value.data);
+	if (strbuf_failed(&name)) {
+		compile_fail_memory(c);
+		return false;
+	}
+	if (group_atom(c, strbuf_text(&name), atom, &err) < 0) {
+		compile_fail(c, "bad-group", &node->value,
+			     "A group is named by its DN, its immutable id, or SOURCE:name.", "%s",
+			     err.text);
+		return false;
+	}
+	return true;
+}
+
+/* "(groups=NAME)", as a rule's list has it; over people alone. */
+static bool compile_groups_item(struct compiler *c, const struct filter_node *node, int source,
+				struct atom *atom)
+{
+	if (node->kind != FILTER_EQUAL) {
+		compile_fail(c, "filter-unsupported", &node->attribute,
+			     "Write (groups=NAME), the name as in a rule.",
+			     "of groups it is asked whether somebody is in one");
+		return false;
+	}
+	return compile_membership(c, node, source, atom);
+}
+
+/* What the store says is not what sources say under the same name. */
+static bool narrow_to_only(struct compiler *c, const struct filter_node *node, uint16_t id,
+			   int *source)
+{
+	const struct schema_attribute *info = schema_get(c->program->schema, id);
+
+	if (info->only == 0)
+		return true;
+	if (*source >= 0 && !info->elsewhere) {
+		compile_fail(c, "filter-unsupported", &node->options, NULL,
+			     "'%.128s' is not what a source says", node->attribute.data);
+		return false;
+	}
+	if (*source < 0)
+		*source = info->only - 1;
+	return true;
+}
+
+/* "memberOf:1.2.840.113556.1.4.1941:=DN": effective membership in that group. */
+static bool compile_chain(struct compiler *c, const struct filter_node *node, int source,
+			  struct atom *atom)
+{
 	if (!names_membership(node->attribute.data)) {
 		compile_fail(c, "filter-unsupported", &node->attribute,
 			     "Write (memberOf:1.2.840.113556.1.4.1941:=DN of the group).",
@@ -410,18 +481,7 @@ static bool compile_chain(struct compiler *c, const struct filter_node *node, in
 			     "the in-chain match is only possible in rules");
 		return false;
 	}
-	if (source >= 0)
-		strbuf_printf(&name, "%s:", c->program->sources[source]);
-	strbuf_puts(&name, node->value.data);
-	if (strbuf_failed(&name)) {
-		compile_fail_memory(c);
-		return false;
-	}
-	if (group_atom(c, strbuf_text(&name), atom, &err) < 0) {
-		compile_fail(c, "bad-group", &node->value, NULL, "%s", err.text);
-		return false;
-	}
-	return true;
+	return compile_membership(c, node, source, atom);
 }
 
 /* Extensible: comparison and test come from the rule, or are the attribute's equality. */
@@ -535,8 +595,10 @@ static bool compile_atom(struct compiler *c, const struct filter_node *node, str
 		return false;
 	if (rule != NULL && rule->test == TEST_GROUP)
 		return compile_chain(c, node, source, atom);
+	if (c->program->now_s != 0 && text_ascii_equal_caseless(node->attribute.data, "groups"))
+		return compile_groups_item(c, node, source, atom);
 	id = find_attribute(c, &node->attribute);
-	if (id < 0)
+	if (id < 0 || !narrow_to_only(c, node, (uint16_t)id, &source))
 		return false;
 	*atom = (struct atom){ .attribute = (uint16_t)id, .source = (int16_t)source };
 	c->program->reads[id] = true;

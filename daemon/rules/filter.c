@@ -12,21 +12,55 @@ struct filter {
 	uint32_t root;
 };
 
-struct filter *filter_compile(const struct located *text, const struct schema *schema,
-			      struct diagnostics *list)
+struct filter *filter_compile_people(const struct located *text, const struct schema *schema,
+				     struct group_registry *registry, int64_t now_s,
+				     struct diagnostics *list)
 {
 	struct filter *filter = alloc_zeroed(1, sizeof(*filter));
 
-	if (filter == NULL || program_init(&filter->program, schema, NULL) < 0) {
+	if (filter == NULL || program_init(&filter->program, schema, registry) < 0) {
 		diagnostics_add(list, SEVERITY_ERROR, "out-of-memory", text->at, NULL,
 				"out of memory while compiling a filter");
 		filter_destroy(filter);
 		return NULL;
 	}
+	filter->program.now_s = now_s;
 	if (program_compile(&filter->program, NULL, text, &filter->root, list) == 0)
 		return filter;
 	filter_destroy(filter);
 	return NULL;
+}
+
+struct filter *filter_compile(const struct located *text, const struct schema *schema,
+			      struct diagnostics *list)
+{
+	return filter_compile_people(text, schema, NULL, 0, list);
+}
+
+bool filter_reads(const struct filter *filter, uint16_t attribute)
+{
+	return filter->program.reads[attribute];
+}
+
+bool filter_reads_others(const struct filter *filter, uint16_t source)
+{
+	for (uint32_t i = 0; i < filter->program.atom_count; i++)
+		if (filter->program.atoms[i].source != (int16_t)source)
+			return true;
+	return false;
+}
+
+bool filter_next_group(const struct filter *filter, size_t *at, uint32_t *ret_group)
+{
+	while (*at < filter->program.atom_count) {
+		const struct atom *atom = &filter->program.atoms[(*at)++];
+
+		if (atom->test != TEST_GROUP)
+			continue;
+		*ret_group = atom->group;
+		return true;
+	}
+	return false;
 }
 
 void filter_destroy(struct filter *filter)
@@ -39,10 +73,16 @@ void filter_destroy(struct filter *filter)
 
 enum match filter_match(const struct filter *filter, const struct person *person)
 {
+	return filter_match_people(filter, person, NULL);
+}
+
+enum match filter_match_people(const struct filter *filter, const struct person *person,
+			       const struct group_states *groups)
+{
 	struct scratch scratch;
-	struct evaluation evaluation = { .program = &filter->program,
-					 .person = person,
-					 .scratch = &scratch };
+	struct evaluation evaluation = {
+		.program = &filter->program, .person = person, .groups = groups, .scratch = &scratch
+	};
 	struct truth truth;
 
 	scratch_init(&scratch);

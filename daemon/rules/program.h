@@ -107,6 +107,7 @@ struct program {
 	uint32_t node_capacity, atom_capacity;
 	const char **sources; /* names, for group_name_normalize */
 	bool *reads;	      /* per schema id */
+	int64_t now_s; /* over people: what times like -30d are relative to; 0: a rule, which has none */
 };
 
 #define NO_NODE UINT32_MAX

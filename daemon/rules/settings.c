@@ -226,6 +226,32 @@ static const struct option_table test_table = {
 	.options = test_options,
 };
 
+static const struct option segment_options[] = {
+	{ .name = "name",
+	  .type = OPTION_STRING,
+	  .flags = OPTION_REQUIRED | OPTION_NOT_EMPTY,
+	  .offset = OPTION_FIELD(struct segment_settings, name),
+	  .max = NAME_MAX_BYTES,
+	  .help = "Short name: lower-case letters, digits, '.', '_', '-'." },
+	{ .name = "description",
+	  .type = OPTION_STRING,
+	  .offset = OPTION_FIELD(struct segment_settings, description),
+	  .help = "For people." },
+	{ .name = "filter",
+	  .type = OPTION_STRING,
+	  .flags = OPTION_REQUIRED | OPTION_NOT_EMPTY,
+	  .offset = OPTION_FIELD(struct segment_settings, filter),
+	  .help = "RFC 4515 filter over attributes of people and what the store knows of them." },
+	{ .name = NULL },
+};
+
+static const struct option_table segment_table = {
+	.name = "segment_filters[]",
+	.help = "A saved filter: who is in the segment is asked whenever somebody looks.",
+	.struct_size = sizeof(struct segment_settings),
+	.options = segment_options,
+};
+
 static const struct option catalogue_options[] = {
 	{ .name = "profiles",
 	  .type = OPTION_LIST,
@@ -263,7 +289,12 @@ static const struct option catalogue_options[] = {
 	  .type = OPTION_STRINGS,
 	  .offset = OPTION_FIELD(struct catalogue_settings, segments),
 	  .default_text = "[All customers]",
-	  .help = "Segments that are enabled; roles may carry only these." },
+	  .help = "Segments that are enabled; roles may carry these and segment_filters." },
+	{ .name = "segment_filters",
+	  .type = OPTION_LIST,
+	  .offset = OPTION_FIELD(struct catalogue_settings, segment_filters),
+	  .table = &segment_table,
+	  .help = "Segments that are saved filters over people." },
 	{ .name = "local_groups",
 	  .type = OPTION_STRINGS,
 	  .offset = OPTION_FIELD(struct catalogue_settings, local_groups),

@@ -23,6 +23,8 @@ struct setup {
 	/* What exists to be given; NULL: what rules give, the default and the administrator's profile. */
 	const struct catalogue_settings *catalogue;
 	struct group_registry *registry;
+	/* By number in the schema: rules, segments or links name it, so that sources are asked for it; NULL: all. */
+	const bool *delivered;
 	const struct source_settings *const *sources;
 	size_t source_count;
 	/* Domains whose addresses an accepted invite proves; NULL: none. */

@@ -18,19 +18,37 @@ struct schema_attribute {
 	source_mask absent_unknown; /* sources that declare absence as unknown */
 	/* Sources in order of precedence for this attribute; all sources appear. */
 	const uint16_t *order;
+	/* A name without a source means what this one says (its number plus 1), no other; 0: all by precedence. */
+	uint16_t only;
+	bool elsewhere; /* of such a name: other sources have it, too; `name;x-SOURCE` reads theirs */
 };
 
 struct schema;
 
 /*
  * sources: array of pointers to the embedded settings, in configuration order. At most
- * SOURCES_MAX sources and 1,000 attributes. Findings go to list.
+ * SOURCES_CONFIGURED_MAX sources and 1,000 attributes. Findings go to list.
  * NULL only when out of memory.
  */
 struct schema *schema_create(const struct identity_settings *identity,
 			     const struct source_settings *const *sources, size_t source_count,
 			     struct diagnostics *list);
 void schema_destroy(struct schema *schema);
+
+/*
+ * The same with one more source, the last, that is no source of the configuration, and what it says. A fact hides
+ * attributes of its name, but for `name;x-SOURCE`; a shared one is what it says where no other source says
+ * anything. Without with_sensitive what is declared sensitive is not there. base and texts must outlive it. It has
+ * no fields of users. NULL: out of memory, or SOURCES_MAX.
+ */
+struct schema_fact {
+	const char *name;
+	enum attribute_syntax syntax;
+	bool shared;
+};
+struct schema *schema_extend(const struct schema *base, const char *source,
+			     const struct schema_fact *facts, size_t fact_count,
+			     bool with_sensitive);
 
 size_t schema_count(const struct schema *schema);
 const struct schema_attribute *schema_get(const struct schema *schema, uint16_t id);

@@ -11,6 +11,8 @@
 
 /* Sources are numbered by their place in the configuration; a set of them is a bit mask. */
 #define SOURCES_MAX 64
+/* How many may be configured: one is left for what the store itself says of a person. */
+#define SOURCES_CONFIGURED_MAX (SOURCES_MAX - 1)
 typedef uint64_t source_mask;
 
 struct attribute {

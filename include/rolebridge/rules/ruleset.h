@@ -156,4 +156,20 @@ struct filter *filter_compile(const struct located *text, const struct schema *s
 void filter_destroy(struct filter *filter);
 enum match filter_match(const struct filter *filter, const struct person *person);
 
+/*
+ * The same over people that the store knows. Besides, (groups=NAME) asks for membership in a group, which is added to
+ * the registry as a rule's is, and times may be told from now_s (not 0) on: (created>=-30d), units s, m, h, d, w.
+ */
+struct filter *filter_compile_people(const struct located *text, const struct schema *schema,
+				     struct group_registry *registry, int64_t now_s,
+				     struct diagnostics *list);
+enum match filter_match_people(const struct filter *filter, const struct person *person,
+			       const struct group_states *groups);
+/* Does it name this attribute of the schema? */
+bool filter_reads(const struct filter *filter, uint16_t attribute);
+/* Does it read anything but what this source alone says? */
+bool filter_reads_others(const struct filter *filter, uint16_t source);
+/* Groups that it names, one a call, perhaps one of them twice; *at begins as 0. false: no more. */
+bool filter_next_group(const struct filter *filter, size_t *at, uint32_t *ret_group);
+
 #endif

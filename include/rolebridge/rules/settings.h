@@ -42,6 +42,15 @@ struct grant_settings {
 	struct located_list roles, personas, groups; /* groups: local groups */
 };
 
+/* A saved filter over people; its name counts as an enabled segment. */
+struct segment_settings {
+	struct position at;
+	struct located name; /* slug */
+	struct located description;
+	struct located filter;	  /* RFC 4515 */
+	const char *organization; /* it alone has it; NULL: all */
+};
+
 struct rule_settings {
 	struct position at;
 	struct located id; /* slug, unique */
@@ -71,6 +80,7 @@ struct catalogue_settings {
 	struct located_list
 		classifications;      /* allowed; default the shipped list (Admin, Sales, …) */
 	struct located_list segments; /* enabled ones */
+	struct struct_list segment_filters; /* struct segment_settings, and these */
 	struct located_list
 		local_groups; /* slugs of local groups rules may grant; empty: any slug */
 	/* Files of this number and above hold what the store defines; 0: nothing does. Set by main. */
@@ -83,7 +93,7 @@ static inline bool catalogue_is_stored(const struct catalogue_settings *catalogu
 	return catalogue->store_file != 0 && at.file >= catalogue->store_file;
 }
 
-/* Rows named profiles, roles, personas, rules, tests, classifications, segments, local_groups at the root. */
+/* Rows named profiles, roles, personas, rules, tests, classifications, segments, segment_filters, local_groups at the root. */
 extern const struct option_table catalogue_table;
 
 #endif

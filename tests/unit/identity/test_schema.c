@@ -227,7 +227,7 @@ static void test_bounds(void **state)
 	each[0].attributes = (struct struct_list){ ARRAY_LEN(many), many };
 	schema = schema_create(&identity, sources, ARRAY_LEN(sources), list);
 	assert_int_equal(schema_count(schema), 1000);
-	assert_int_equal(schema_source_count(schema), SOURCES_MAX);
+	assert_int_equal(schema_source_count(schema), SOURCES_CONFIGURED_MAX);
 	assert_true(diagnostics_errors(list) >= 2);
 	schema_destroy(schema);
 }
