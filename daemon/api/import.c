@@ -49,30 +49,6 @@ static void job_destroy(void *context)
 	arena_destroy(job->arena);
 }
 
-static const char *const *copy_scope(struct arena *arena, const struct actor *actor)
-{
-	const char **scope = arena_alloc_array(arena, actor->scope_count + 1, sizeof(*scope));
-
-	for (size_t i = 0; scope && i < actor->scope_count; i++)
-		scope[i] = arena_strdup(arena, actor->scope[i]);
-	return scope;
-}
-
-/* Whose authority it is, for as long as it takes; it is read anew for each person. */
-static int keep_actor(struct job *job, const struct actor *actor, struct err *err)
-{
-	job->actor = *actor;
-	job->actor.name = arena_strdup(job->arena, actor->name);
-	job->actor.request = arena_strdup(job->arena, actor->request);
-	if (actor->application)
-		job->actor.application = arena_strdup(job->arena, actor->application);
-	if (actor->organization)
-		job->actor.organization = arena_strdup(job->arena, actor->organization);
-	if (actor->scope)
-		job->actor.scope = copy_scope(job->arena, actor);
-	return arena_failed(job->arena) ? err_set(err, ERR_MEMORY, "out of memory") : 0;
-}
-
 static struct job *job_create(struct http_request *request, enum people_format format,
 			      struct err *err)
 {
@@ -90,7 +66,8 @@ static struct job *job_create(struct http_request *request, enum people_format f
 	job->rows = STRBUF(RESULTS_MAX + 64 * 1024);
 	job->size = request->body_size;
 	job->body = malloc(request->body_size + 1);
-	if (!job->body || keep_actor(job, &actor, err) < 0) {
+	/* Whose authority it is, for as long as it takes; it is read anew for each person. */
+	if (!job->body || actor_keep(arena, &actor, &job->actor, err) < 0) {
 		job_destroy(job);
 		err_set(err, ERR_MEMORY, "out of memory");
 		return NULL;

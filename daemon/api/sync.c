@@ -20,26 +20,24 @@ struct job {
 	struct arena *arena;
 	struct api *api;
 	struct sync_request sync;
-	const char *actor;
+	struct actor actor;  /* whole: what it may do is asked again where the work writes */
 	const char *subject; /* plan id or rule id */
 	const char *only_user;
 };
 
 static struct job *job_create(const struct http_request *request, struct err *err)
 {
+	const struct actor actor = api_actor(request);
 	struct arena *arena = arena_create(JOB_BYTES_MAX);
 	struct job *job = arena ? arena_alloc(arena, sizeof(*job)) : NULL;
 
-	if (job) {
-		job->arena = arena;
-		job->api = request->context;
-		job->actor = arena_strdup(arena, request->actor);
-	}
-	if (!job || !job->actor) {
+	if (!job || actor_keep(arena, &actor, &job->actor, err) < 0) {
 		arena_destroy(arena);
 		err_set(err, ERR_MEMORY, "out of memory");
 		return NULL;
 	}
+	job->arena = arena;
+	job->api = request->context;
 	return job;
 }
 
@@ -53,7 +51,10 @@ static void job_destroy(void *context)
 /* Audit rows of the work carry the run's id. */
 static struct actor job_actor(const struct job *job, const struct run *run)
 {
-	return (struct actor){ .name = job->actor, .request = run_id(run), .is_person = true };
+	struct actor actor = job->actor;
+
+	actor.request = run_id(run);
+	return actor;
 }
 
 /* Takes the job over. */
@@ -66,8 +67,8 @@ static int job_start(struct job *job, const char *kind, run_work work,
 		job_destroy(job);
 		return err_set(err, ERR_MEMORY, "out of memory");
 	}
-	if (runs_start(job->api->settings.runs, kind, job->subject ? job->subject : "", job->actor,
-		       work, job, job_destroy, id, err) < 0)
+	if (runs_start(job->api->settings.runs, kind, job->subject ? job->subject : "",
+		       job->actor.name, work, job, job_destroy, id, err) < 0)
 		return -1;
 	return answer_run(response, id, err);
 }
@@ -300,8 +301,9 @@ static int apply_check(struct http_request *request, const char *id, const char 
 		       struct err *err)
 {
 	AUTO(reading_view) struct reading_view view = { 0 };
+	const struct actor actor = api_actor(request);
 	struct plan_row plan;
-	struct user found;
+	struct user found = { 0 };
 
 	if (view_open(request, &view, err) < 0 ||
 	    store_plan_get(view.store, id, view.arena, &plan, err) < 0)
@@ -309,10 +311,11 @@ static int apply_check(struct http_request *request, const char *id, const char 
 	if (plan.state == PLAN_SUPERSEDED)
 		return err_refuse(err, ERR_CONFLICT, "plan-superseded",
 				  "plan '%s' was superseded by a later one", id);
-	if (!user || user_resolve(view.store, user, view.arena, &found, err) == 0)
-		return 0;
-	request->error_field = "user";
-	return -1;
+	if (user && user_resolve(view.store, user, view.arena, &found, err) < 0) {
+		request->error_field = "user";
+		return -1;
+	}
+	return plan_apply_ask(view.store, view.setup, &plan, &actor, found.id, view.arena, err);
 }
 
 int plan_apply_post(struct http_request *request, struct http_response *response, struct err *err)

@@ -246,6 +246,29 @@ static bool any_covers(const char *const *held, size_t count, const char *asked)
 	return false;
 }
 
+static bool same_texts(const char *const *a, size_t a_count, const char *const *b, size_t b_count)
+{
+	if (a_count != b_count)
+		return false;
+	for (size_t i = 0; i < a_count; i++)
+		if (strcmp(a[i], b[i]) != 0)
+			return false;
+	return true;
+}
+
+bool authority_same(const struct authority *a, const struct authority *b)
+{
+	const char *a_organization = a->organization ? a->organization : "";
+	const char *b_organization = b->organization ? b->organization : "";
+
+	return a->unlimited == b->unlimited && a->is_administrator == b->is_administrator &&
+	       strcmp(a_organization, b_organization) == 0 &&
+	       same_texts(a->permissions, a->permission_count, b->permissions,
+			  b->permission_count) &&
+	       !a->scope == !b->scope &&
+	       same_texts(a->scope, a->scope_count, b->scope, b->scope_count);
+}
+
 bool authority_allows(const struct authority *authority, const char *permission)
 {
 	if (authority->unlimited)

@@ -59,13 +59,13 @@ static bool is_removed(const struct person_change *change, const struct grant *g
 }
 
 /* What they have when the change is made. */
-static int grants_after(struct apply_context *context, const struct person_change *change,
-			const struct grant *before, size_t before_count, struct grant **ret_grants,
+static int grants_after(const struct person_change *change, const struct grant *before,
+			size_t before_count, struct arena *arena, struct grant **ret_grants,
 			size_t *ret_count, struct err *err)
 {
 	size_t count = 0;
-	struct grant *grants = arena_alloc_array(
-		context->arena, before_count + change->added_count + 1, sizeof(*grants));
+	struct grant *grants =
+		arena_alloc_array(arena, before_count + change->added_count + 1, sizeof(*grants));
 
 	if (!grants)
 		return err_set(err, ERR_MEMORY, "no memory for grants");
@@ -79,28 +79,57 @@ static int grants_after(struct apply_context *context, const struct person_chang
 	return 0;
 }
 
-static int check_grants(struct apply_context *context, const struct authority *authority,
-			const struct person_change *change, struct err *err)
+static int check_grants(struct store *store, const struct setup *setup,
+			const struct authority *authority, const struct person_change *change,
+			int64_t now_s, struct arena *arena, struct err *err)
 {
-	struct store *store = context->changer->store;
-	const struct setup *setup = &context->setup->setup;
 	struct grant *before = NULL, *after = NULL;
 	size_t before_count = 0, after_count = 0;
 	struct authority theirs;
 
-	if (change->before.id != 0 && store_grants_of(store, change->before.id, context->arena,
-						      &before, &before_count, err) < 0)
+	if (change->before.id != 0 &&
+	    store_grants_of(store, change->before.id, arena, &before, &before_count, err) < 0)
 		return -1;
 	if (change->before.id != 0 &&
-	    (authority_of_grants(setup, &change->before, before, before_count, context->now_s,
-				 context->arena, &theirs, err) < 0 ||
+	    (authority_of_grants(setup, &change->before, before, before_count, now_s, arena,
+				 &theirs, err) < 0 ||
 	     authority_require_within(authority, &theirs, err) < 0))
 		return -1;
-	if (grants_after(context, change, before, before_count, &after, &after_count, err) < 0 ||
-	    authority_of_grants(setup, &change->after, after, after_count, context->now_s,
-				context->arena, &theirs, err) < 0)
+	if (grants_after(change, before, before_count, arena, &after, &after_count, err) < 0 ||
+	    authority_of_grants(setup, &change->after, after, after_count, now_s, arena, &theirs,
+				err) < 0)
 		return -1;
 	return authority_require_within(authority, &theirs, err);
+}
+
+/* Reads never disable whoever is protected: that is for administrators to give. */
+static int check_protection(const struct authority *authority, const struct person_change *change,
+			    struct err *err)
+{
+	if (change->after.is_protected && !change->before.is_protected &&
+	    !authority->is_administrator)
+		return refuse(err);
+	return 0;
+}
+
+int ceiling_planned(struct store *store, const struct setup *setup,
+		    const struct authority *authority, const struct person_change *change,
+		    int64_t now_s, struct arena *arena, struct err *err)
+{
+	struct err hidden = { 0 };
+
+	if (authority->unlimited)
+		return 0;
+	/* Of who is in a plan nobody learns here. */
+	if ((change->before.id != 0 &&
+	     authority_require_organization(authority, change->before.organization, "such user",
+					    &hidden) < 0) ||
+	    authority_require_organization(authority, change->after.organization,
+					   "such organization", &hidden) < 0)
+		return refuse(err);
+	if (check_grants(store, setup, authority, change, now_s, arena, err) < 0)
+		return -1;
+	return check_protection(authority, change, err);
 }
 
 /* A service takes back what it gave, and nothing that others did, unless it takes away whom it made. */
@@ -132,13 +161,11 @@ int ceiling_change(struct apply_context *context, const struct person_change *ch
 					    err) < 0) ||
 	    authority_require_organization(&authority, change->after.organization,
 					   "such organization", err) < 0 ||
-	    check_grants(context, &authority, change, err) < 0 ||
-	    check_service(changer, actor, &change->before, context->arena, err) < 0)
+	    check_grants(changer->store, &context->setup->setup, &authority, change, context->now_s,
+			 context->arena, err) < 0 ||
+	    check_service(changer, actor, &change->before, context->arena, err) < 0 ||
+	    check_protection(&authority, change, err) < 0)
 		return -1;
-	/* Reads never disable whoever is protected: that is for administrators to give. */
-	if (change->after.is_protected && !change->before.is_protected &&
-	    !authority.is_administrator)
-		return refuse(err);
 	return actor_is_service(actor) ? check_own_grants(context, change, err) : 0;
 }
 

@@ -16,6 +16,13 @@ int ceiling_user(struct changer *changer, const struct setup *setup, const struc
 /* Of a change of a person as a whole: they before it, and what it makes of them. */
 int ceiling_change(struct apply_context *context, const struct person_change *change,
 		   struct err *err);
+/*
+ * The same of a change that waits, before it is planned for good: whoever applies it answers for it. In the
+ * snapshot of this store; "not-allowed" also for people of other organizations.
+ */
+int ceiling_planned(struct store *store, const struct setup *setup,
+		    const struct authority *authority, const struct person_change *change,
+		    int64_t now_s, struct arena *arena, struct err *err);
 /* Whatever this source may come to say of somebody: may the actor give all of it? */
 int ceiling_source(struct changer *changer, const struct setup *setup, const struct actor *actor,
 		   const char *source, struct arena *arena, struct err *err);

@@ -379,11 +379,33 @@ void changer_stop(struct changer *changer)
 		__atomic_store_n(&changer->leaving, true, __ATOMIC_RELEASE);
 }
 
-struct actor actor_kept(struct arena *arena, const struct actor *actor)
+static const char *kept_text(struct arena *arena, const char *text)
 {
-	return (struct actor){ .name = arena_strdup(arena, actor->name),
-			       .request = arena_strdup(arena, actor->request ? actor->request : ""),
-			       .is_person = actor->is_person };
+	return text ? arena_strdup(arena, text) : NULL;
+}
+
+int actor_keep(struct arena *arena, const struct actor *actor, struct actor *ret_actor,
+	       struct err *err)
+{
+	struct actor kept = *actor;
+
+	kept.name = arena_strdup(arena, actor->name);
+	kept.request = arena_strdup(arena, actor->request ? actor->request : "");
+	kept.permission = kept_text(arena, actor->permission);
+	kept.organization = kept_text(arena, actor->organization);
+	kept.application = kept_text(arena, actor->application);
+	if (actor->scope) {
+		const char **scope =
+			arena_alloc_array(arena, actor->scope_count + 1, sizeof(*scope));
+
+		for (size_t i = 0; scope && i < actor->scope_count; i++)
+			scope[i] = arena_strdup(arena, actor->scope[i]);
+		kept.scope = scope;
+	}
+	if (arena_failed(arena))
+		return err_set(err, ERR_MEMORY, "no memory to keep who asks");
+	*ret_actor = kept;
+	return 0;
 }
 
 int changer_check_leaving(struct changer *changer, struct err *err)

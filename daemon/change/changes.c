@@ -59,8 +59,9 @@ int changes_begin(struct sync *sync, const struct actor *actor, struct err *err)
 	sync->changes->due = slot->use == SLOT_DUE;
 	sync->source = arena_strdup(sync->texts, slot->name);
 	sync->cause = arena_printf(sync->texts, "sync %s", slot->name);
-	sync->actor = actor_kept(sync->texts, actor);
-	if (!sync->source || !sync->cause || !sync->actor.name || !sync->actor.request)
+	if (actor_keep(sync->texts, actor, &sync->actor, err) < 0)
+		return -1;
+	if (!sync->source || !sync->cause)
 		return no_memory(err);
 	if (!slot->reader)
 		slot->reader = store_open(sync->changer->path, STORE_READ, err);

@@ -7,8 +7,12 @@
  * Everybody in it is evaluated as they are now; only what both the held plan and the present
  * state want is done, and it is neither counted nor held again. The last administrator stays
  * all the same.
+ *
+ * A limited person applies a plan whose every change lies within their own permissions and organization, or
+ * nothing of it. It is asked of the changes as they wait, which is never less than what is done; the
+ * authority that was asked must still be there when the plan becomes READY.
  */
-#include "internal.h"
+#include "ceiling.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +24,11 @@ struct consent {
 	struct changer *changer;
 	const struct live_setup *setup;
 	struct store *store;
-	struct arena *arena;
+	struct arena *arena, *texts;
 	struct run run;
 	const char *cause;
 	int64_t now_s, only;
+	uint64_t generation;
 	bool met;
 };
 
@@ -99,7 +104,8 @@ static int consent_person(void *context, const struct person_change *stored, str
 	return consent_one(consent, &held, err);
 }
 
-static int walk_held(struct consent *consent, const struct plan_row *plan, struct err *err)
+static int walk_plan(struct store *store, const struct plan_row *plan, struct arena *arena,
+		     draft_each_fn *each, void *context, struct err *err)
 {
 	for (int64_t seq = 0; seq < plan->batches; seq++) {
 		AUTO(arena) struct arena *bytes = arena_create(PLAN_BYTES_MAX);
@@ -108,13 +114,71 @@ static int walk_held(struct consent *consent, const struct plan_row *plan, struc
 
 		if (!bytes)
 			return err_set(err, ERR_MEMORY, "no memory for a batch");
-		if (store_plan_get_batch(consent->store, plan->row, seq, bytes, &data, &size, err) <
-			    0 ||
-		    batch_each(data, size, consent->arena, consent_person, consent, err) < 0)
+		if (store_plan_get_batch(store, plan->row, seq, bytes, &data, &size, err) < 0 ||
+		    batch_each(data, size, arena, each, context, err) < 0)
 			return -1;
 	}
 	return 0;
 }
+
+/* --- may they? --- */
+
+struct asking {
+	struct store *store;
+	const struct setup *setup;
+	struct arena *arena;
+	struct authority authority;
+	int64_t now_s, only;
+};
+
+static int ask_person(void *context, const struct person_change *stored, struct err *err)
+{
+	const struct asking *asking = context;
+	struct person_change held = *stored;
+
+	if (held_find_row(asking->store, &held, asking->arena, err) < 0)
+		return -1;
+	if (asking->only != 0 && held.after.id != asking->only)
+		return 0;
+	return ceiling_planned(asking->store, asking->setup, &asking->authority, &held,
+			       asking->now_s, asking->arena, err);
+}
+
+/* texts: for the authority that is returned. only 0: all of it. */
+static int ask_plan(struct store *store, const struct setup *setup, const struct plan_row *plan,
+		    const struct actor *actor, int64_t only, struct arena *texts,
+		    struct authority *ret_authority, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
+	struct asking asking = { .store = store,
+				 .setup = setup,
+				 .arena = arena,
+				 .only = only,
+				 .now_s = change_now_s() };
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory to look at a plan");
+	if (authority_of_actor(store, setup, actor, asking.now_s, texts, &asking.authority, err) <
+	    0)
+		return -1;
+	if (!asking.authority.unlimited &&
+	    walk_plan(store, plan, arena, ask_person, &asking, err) < 0)
+		return -1;
+	*ret_authority = asking.authority;
+	return 0;
+}
+
+int plan_apply_ask(struct store *store, const struct setup *setup, const struct plan_row *plan,
+		   const struct actor *actor, int64_t user_id, struct arena *arena, struct err *err)
+{
+	struct authority authority;
+
+	return plan->state == PLAN_HELD
+		       ? ask_plan(store, setup, plan, actor, user_id, arena, &authority, err)
+		       : 0;
+}
+
+/* --- applying --- */
 
 static int audit_consent(struct changer *changer, struct run *run, void *context, struct err *err)
 {
@@ -147,6 +211,7 @@ static int find_plan(struct store *store, const char *id, struct arena *arena,
 static int carry_out(struct consent *consent, const struct plan_row *plan, const char *only_user,
 		     const struct actor *actor, struct run_report *report, struct err *err)
 {
+	struct authority authority;
 	struct user user;
 	int result = 0;
 
@@ -155,15 +220,21 @@ static int carry_out(struct consent *consent, const struct plan_row *plan, const
 			return -1;
 		consent->only = user.id;
 	}
+	if (ask_plan(consent->store, &consent->setup->setup, plan, actor, consent->only,
+		     consent->texts, &authority, err) < 0)
+		return -1;
 	run_init(&consent->run, consent->changer, consent->setup, consent->store, plan->source,
 		 actor, false, consent->now_s, report);
+	/* What names stand for must not change either. */
+	consent->run.generation = actor->limited ? consent->generation : 0;
+	consent->run.authority = &authority;
 	consent->run.draft.by_person = true;
 	consent->run.replaces = plan->id;
 	consent->run.partly = only_user != NULL;
 	consent->run.on_ready = audit_consent;
 	consent->run.context = consent;
 	strbuf_append(&consent->run.held_bytes, plan->holds, plan->holds_size);
-	result = walk_held(consent, plan, err);
+	result = walk_plan(consent->store, plan, consent->arena, consent_person, consent, err);
 	if (result == 0 && only_user && !consent->met)
 		result = err_refuse(err, ERR_NOT_FOUND, "not-found",
 				    "user '%s' does not wait in this plan", only_user);
@@ -181,9 +252,11 @@ static int apply_with_bulk(struct changer *changer, const struct actor *actor, c
 	AUTO(store) struct store *store = store_open(changer->path, STORE_READ, err);
 	struct live_setup *setup;
 	struct plan_row plan;
-	struct consent consent = {
-		.changer = changer, .store = store, .arena = arena, .now_s = change_now_s()
-	};
+	struct consent consent = { .changer = changer,
+				   .store = store,
+				   .arena = arena,
+				   .texts = texts,
+				   .now_s = change_now_s() };
 	int result;
 
 	if (!store)
@@ -195,7 +268,7 @@ static int apply_with_bulk(struct changer *changer, const struct actor *actor, c
 	consent.cause = arena_printf(texts, "plan %.12s", plan.id);
 	if (!consent.cause)
 		return err_set(err, ERR_MEMORY, "no memory to apply a plan");
-	setup = changer_live_setup(changer, NULL);
+	setup = changer_live_setup(changer, &consent.generation);
 	consent.setup = setup;
 	result = carry_out(&consent, &plan, only_user, actor, report, err);
 	setup_release(&setup->setup);

@@ -133,7 +133,7 @@ static int require_profiles(const struct authority *authority, const struct setu
  * What it gives, and what it keeps from everybody: both are done to people in the actor's name. So is what comes
  * through where a rule (present: as it is now) no longer gives its profile, or another denies one.
  */
-static int require_rule(const struct authority *authority, const struct setup *setup,
+int define_require_rule(const struct authority *authority, const struct setup *setup,
 			const char *id, bool present, struct arena *arena, struct err *err)
 {
 	const struct rule *rule = ruleset_find(setup->decision.rules, id);
@@ -173,7 +173,7 @@ static int check_ceiling(const struct defining *defining, const struct authority
 		const struct setup *setup = setups[i];
 
 		if (strcmp(write->kind, "rule") == 0) {
-			if (require_rule(authority, setup, write->name, i == 0, arena, err) < 0)
+			if (define_require_rule(authority, setup, write->name, i == 0, arena, err) < 0)
 				return -1;
 			continue;
 		}

@@ -17,6 +17,7 @@
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/hash.h>
 #include <rolebridge/base/json.h>
+#include <rolebridge/change/authority.h>
 #include <rolebridge/change/login.h>
 #include <rolebridge/change/sync.h>
 #include <rolebridge/identity/record.h>
@@ -279,8 +280,6 @@ struct live_setup *changer_coming_setup(struct changer *changer, uint64_t *ret_g
 void changer_set_coming(struct changer *changer, struct live_setup *setup);
 /* Takes over the reference. */
 void changer_put_setup(struct changer *changer, struct live_setup *setup);
-/* Whose name and request live in the arena; they are NULL where memory ran out. A run asks for no authority. */
-struct actor actor_kept(struct arena *arena, const struct actor *actor);
 /* -1 with ERR_CANCELLED after changer_stop. */
 int changer_check_leaving(struct changer *changer, struct err *err);
 /* Roll forward what is READY; what cannot be read is set aside. bulk is held. */
@@ -492,7 +491,10 @@ struct run {
 	/* More to write when the plan becomes READY, in the same transaction; may be NULL. */
 	int (*on_ready)(struct changer *changer, struct run *run, void *context, struct err *err);
 	void *context;
-	uint64_t generation; /* of the setup it was planned under; 0: do not compare */
+	uint64_t generation;	   /* of the setup it was planned under; 0: do not compare */
+	const struct actor *actor; /* borrowed */
+	/* What the plan was held against: it must be the same when it becomes READY; NULL. */
+	const struct authority *authority;
 	bool urgent; /* a small one that goes by the road of people's requests, without bulk */
 };
 void run_init(struct run *run, struct changer *changer, const struct live_setup *setup,
@@ -512,6 +514,10 @@ int run_carry_out_rest(struct run *run, struct err *err);
  * row in one transaction. Held plans stand as they are.
  */
 int run_carry_out_small(struct run *run, struct err *err);
+
+/* --- define.c: may they answer for this rule? present: and for what comes through where it gives no more --- */
+int define_require_rule(const struct authority *authority, const struct setup *setup,
+			const char *id, bool present, struct arena *arena, struct err *err);
 
 /* --- reload.c: a reload with what belongs to it --- */
 struct reload_more {

@@ -297,6 +297,21 @@ struct release {
 	bool any;
 };
 
+/* What it gave is taken from people in the name of who releases it. */
+static int check_release(struct changer *changer, const struct release *release,
+			 struct arena *arena, struct err *err)
+{
+	const struct setup *setup = &release->setup->setup;
+	struct authority authority;
+
+	if (!release->actor->limited)
+		return 0;
+	if (authority_of_actor(changer->store, setup, release->actor, change_now_s(), arena,
+			       &authority, err) < 0)
+		return -1;
+	return define_require_rule(&authority, setup, release->rule_id, true, arena, err);
+}
+
 static int release_job(struct changer *changer, struct job *job, struct err *err)
 {
 	struct release *release = job->context;
@@ -313,6 +328,8 @@ static int release_job(struct changer *changer, struct job *job, struct err *err
 		return err_set(err, ERR_MEMORY, "no memory to release a rule");
 	if (!rule)
 		return err_set(err, ERR_NOT_FOUND, "no rule '%s'", release->rule_id);
+	if (check_release(changer, release, arena, err) < 0)
+		return -1;
 	if (rule_groups(release->setup->setup.decision.rules, rule, arena, &ids, &named, err) < 0 ||
 	    store_groups_load(changer->store, arena, &rows, &count, &next, err) < 0)
 		return -1;

@@ -8,7 +8,7 @@
  * alarms, and what the run knows about its source. Before it nothing of the run
  * counts, after it everything will happen, whatever stops the process.
  */
-#include "internal.h"
+#include "ceiling.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +38,7 @@ void run_init(struct run *run, struct changer *changer, const struct live_setup 
 	      int64_t now_s, struct run_report *report)
 {
 	*run = (struct run){ .report = report,
+			     .actor = actor,
 			     .holds_bytes = STRBUF(PLAN_BYTES_MAX),
 			     .held_bytes = STRBUF(PLAN_BYTES_MAX) };
 	fill_draft(&run->draft, changer, setup, store, source, actor, dry_run, now_s);
@@ -407,6 +408,26 @@ static int check_generation(struct changer *changer, const struct run *run, stru
 			  "the configuration changed during the run; start it again");
 }
 
+/*
+ * The moment that counts: what a limited actor lost while the run was planned, it has lost. Whatever is READY is
+ * carried out, as it was allowed then.
+ */
+static int check_actor(struct changer *changer, const struct run *run, struct arena *arena,
+		       struct err *err)
+{
+	struct authority authority;
+
+	if (!run->actor->limited)
+		return 0;
+	if (authority_of_actor(changer->store, &run->draft.setup->setup, run->actor, change_now_s(),
+			       arena, &authority, err) < 0)
+		return -1;
+	if (!run->authority || authority_same(run->authority, &authority))
+		return 0;
+	return err_refuse(err, ERR_CONFLICT, "setup-changed",
+			  "the permissions of who asks changed during the run; start it again");
+}
+
 static int ready_job(struct changer *changer, struct job *job, struct err *err)
 {
 	struct ready *ready = job->context;
@@ -426,7 +447,7 @@ static int ready_job(struct changer *changer, struct job *job, struct err *err)
 	}
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory to store a plan");
-	if (check_generation(changer, run, err) < 0)
+	if (check_generation(changer, run, err) < 0 || check_actor(changer, run, arena, err) < 0)
 		return -1;
 	if (run->draft.row != 0 && store_plan_update(changer->store, &row, err) < 0)
 		return -1;
@@ -528,11 +549,16 @@ static int begin_small(struct changer *changer, struct job *job, struct err *err
 {
 	struct ready *ready = job->context;
 	struct run *run = ready->run;
+	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
 	struct plan_row row = { .id = run->id,
 				.state = PLAN_APPLIED,
 				.finished_s = run->draft.now_s,
 				.summary = ready->summary };
 
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory to store a plan");
+	if (check_actor(changer, run, arena, err) < 0)
+		return -1;
 	/* Of what nobody sees (an attribute that decides nothing) no plan is listed. */
 	if (ready->plan->visible > 0 &&
 	    (store_plan_create(changer->store, run->draft.source, run->draft.actor,

@@ -113,9 +113,10 @@ static int open_sync(struct sync *sync, struct setup *preview, const char *sourc
 	if (!sync->setup || sync_find_source(sync, source, err) < 0)
 		return -1;
 	sync->source = sync->settings->name.text;
-	sync->actor = actor_kept(sync->texts, actor);
 	sync->cause = arena_printf(sync->texts, "sync %s", source);
-	if (!sync->actor.name || !sync->actor.request || !sync->cause)
+	if (actor_keep(sync->texts, actor, &sync->actor, err) < 0)
+		return -1;
+	if (!sync->cause)
 		return err_set(err, ERR_MEMORY, "no memory for a sync");
 	if (!sync->dry_run && writer_request(changer, ensure_names, sync, err) < 0)
 		return -1;

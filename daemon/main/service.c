@@ -28,6 +28,7 @@
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/base/version.h>
+#include <rolebridge/change/authority.h>
 #include <rolebridge/http/server.h>
 
 #include "configuration.h"
@@ -323,9 +324,25 @@ static int add_links(struct store *store, int64_t user_id, struct arena *arena,
 	return 0;
 }
 
+/* Somebody of another organization is not there for who asks. */
+static int check_person(struct service *service, struct store *store, const struct actor *actor,
+			const struct user *user, struct arena *arena, struct err *err)
+{
+	struct setup *setup = changer_setup(service->changer);
+	struct authority authority;
+	int result = authority_of_actor(store, setup, actor, clock_now_s(), arena, &authority, err);
+
+	if (result == 0)
+		result = authority_require_organization(&authority, user->organization, "such user",
+							err);
+	setup_release(setup);
+	return result;
+}
+
 /* Identities of the person, as the store has them. */
-static int find_person(struct service *service, const char *user, struct arena *arena,
-		       struct identity_row **ret_rows, size_t *ret_count, struct err *err)
+static int find_person(struct service *service, const char *user, const struct actor *actor,
+		       struct arena *arena, struct identity_row **ret_rows, size_t *ret_count,
+		       struct err *err)
 {
 	struct store *store = store_open(changer_store_path(service->changer), STORE_READ, err);
 	struct user found;
@@ -334,6 +351,7 @@ static int find_person(struct service *service, const char *user, struct arena *
 	if (!store)
 		return -1;
 	if (user_resolve(store, user, arena, &found, err) == 0 &&
+	    check_person(service, store, actor, &found, arena, err) == 0 &&
 	    store_identities_of(store, found.id, arena, ret_rows, ret_count, err) == 0)
 		result = add_links(store, found.id, arena, ret_rows, ret_count, err);
 	store_close(store);
@@ -362,7 +380,7 @@ static int sync_person(struct service *service, struct configuration *running,
 
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	if (find_person(service, request->user, arena, &rows, &count, err) < 0)
+	if (find_person(service, request->user, actor, arena, &rows, &count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		if (!is_asked_for_person(running, request, rows[i].source))

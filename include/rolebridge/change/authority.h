@@ -51,6 +51,8 @@ int authority_of_names(const struct setup *setup, const char *organization, cons
 		       const char *const *roles, size_t role_count, struct arena *arena,
 		       struct authority *ret_authority, struct err *err);
 
+/* Do both allow the very same? */
+bool authority_same(const struct authority *a, const struct authority *b);
 /* permission: "users:create@all" */
 bool authority_allows(const struct authority *authority, const char *permission);
 /* ERR_DENIED "not-allowed" when it does not. */

@@ -60,6 +60,10 @@ struct actor {
 	size_t scope_count;
 };
 
+/* All of it, for work that outlives the request: texts live in the arena. */
+int actor_keep(struct arena *arena, const struct actor *actor, struct actor *ret_actor,
+	       struct err *err);
+
 struct changer;
 
 /*

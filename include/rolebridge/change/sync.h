@@ -116,9 +116,14 @@ void sync_abort(struct sync *sync); /* nothing of the run stays */
 /*
  * Apply a held plan: re-evaluates each person, drops what is no longer wanted,
  * never adds. only_user NULL: all. id: hash or unique prefix of ≥8 digits.
- * ERR_NOT_FOUND; ERR_CONFLICT "plan-superseded".
+ * ERR_NOT_FOUND; ERR_CONFLICT "plan-superseded"; ERR_DENIED "not-allowed": something in it is beyond a limited
+ * actor, then nothing is applied.
  */
 int plan_apply(struct changer *changer, const struct actor *actor, const char *id,
 	       const char *only_user, struct run_report *ret_report, struct err *err);
+/* Would it be refused to this actor? As it is in the snapshot of this store. user_id 0: all of it. */
+int plan_apply_ask(struct store *store, const struct setup *setup, const struct plan_row *plan,
+		   const struct actor *actor, int64_t user_id, struct arena *arena,
+		   struct err *err);
 
 #endif

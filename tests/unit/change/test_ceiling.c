@@ -245,13 +245,55 @@ static void test_services(void **state)
 	ok(w, change_user_enable(w->changer, &service, "fed", &w->err));
 }
 
+/* Begun with a permission that is gone at the end: nothing of the run stays. Of the whole actor nothing is lost. */
+static void test_runs(void **state)
+{
+	struct world *w = *state;
+	const char *scope[] = { "users:*@all" };
+	struct run_report report;
+	struct actor actor;
+	struct sync *sync;
+
+	fill(w);
+	actor = as(w, "desk");
+	actor.permission = "users:read@all";
+	actor.scope = scope;
+	actor.scope_count = 1;
+	for (int lost = 0; lost <= 1; lost++) {
+		struct user found;
+		struct store *store;
+
+		if (lost)
+			ok(w, change_user_disable(w->changer, &test_person, "desk", "", &w->err));
+		sync = sync_begin(w->changer, NULL, "corp", &actor, false, &w->err);
+		assert_non_null(sync);
+		ok(w,
+		   world_feed(w, sync, "corp", lost ? "2 eve title=staff" : "1 dan title=staff"));
+		run_report_init(&report);
+		if (!lost) {
+			ok(w, sync_finish(sync, false, "", "", &report, &w->err));
+		} else {
+			refused(w, sync_finish(sync, false, "", "", &report, &w->err),
+				"not-allowed");
+		}
+		run_report_finish(&report);
+		store = world_read(w);
+		err_clear(&w->err);
+		assert_int_equal(
+			user_resolve(store, lost ? "eve" : "dan", w->arena, &found, &w->err),
+			lost ? -1 : 0);
+		store_close(store);
+	}
+	world_check_audit(w);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_self), TEST(test_self_alone), TEST(test_lost),
-		TEST(test_link), TEST(test_tokens),	TEST(test_services),
+		TEST(test_self),   TEST(test_self_alone), TEST(test_lost), TEST(test_link),
+		TEST(test_tokens), TEST(test_services),	  TEST(test_runs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
