@@ -94,6 +94,10 @@ void references_explain(struct http_request *request, const char *user, const st
 /* decide.c: the answer to whoever may not know why. NULL: out of memory. */
 struct http_prepared *decide_prepare(bool allowed, struct err *err);
 
+/* signin.c: the view of a source of type saml, enabled or not. ERR_NOT_FOUND. */
+int saml_source_find(const struct saml_ports *saml, const char *name, struct arena *arena,
+		     struct saml_source_view *ret_view, struct err *err);
+
 /* {"run": id} with status 202. */
 int answer_run(struct http_response *response, const char *id, struct err *err);
 

@@ -151,14 +151,9 @@ static int find_saml(struct http_request *request, struct saml_source_view *ret_
 		     struct err *err)
 {
 	const struct api *api = request->context;
-	const struct saml_ports *saml = web_saml(api->settings.web);
-	const char *name = http_parameter(request, "source");
 
-	for (size_t i = 0; saml->source(saml->context, i, request->arena, ret_view); i++) {
-		if (strcmp(ret_view->name, name) == 0)
-			return 0;
-	}
-	return err_set(err, ERR_NOT_FOUND, "there is no SAML source '%s'", name);
+	return saml_source_find(web_saml(api->settings.web), http_parameter(request, "source"),
+				request->arena, ret_view, err);
 }
 
 /* PUBLIC_URL/saml/SOURCE/what, when there is one. */

@@ -40,6 +40,8 @@ static int choose_source(struct http_request *request, struct http_response *res
 						   { "nonce", nonce } };
 		const char *url = url_with(request->arena, "/login", pairs, ARRAY_LEN(pairs));
 
+		if (!view.enabled)
+			continue;
 		strbuf_puts(&response->body, "<p><a class=\"button\" href=\"");
 		http_html_escape(&response->body, url ? url : "/login");
 		strbuf_puts(&response->body, "\">");
@@ -90,6 +92,29 @@ static int forget_oldest(struct http_request *request, struct http_response *res
 	return 0;
 }
 
+int saml_source_find(const struct saml_ports *saml, const char *name, struct arena *arena,
+		     struct saml_source_view *ret_view, struct err *err)
+{
+	for (size_t i = 0; saml->source(saml->context, i, arena, ret_view); i++)
+		if (strcmp(ret_view->name, name) == 0)
+			return 0;
+	return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no SAML source '%s'", name);
+}
+
+/* Whoever asks the administrator has the reason and the reference. */
+static void show_switched_off(struct http_request *request, struct http_response *response,
+			      const char *source)
+{
+	const char *text =
+		arena_printf(request->arena,
+			     "Signing in through '%s' is switched off (source-disabled).", source);
+
+	log_warning("login.refused", F_STR("source", source), F_STR("reason", "source-disabled"),
+		    F_STR("request", request->id), F_STR("address", http_client_text(request)));
+	page_refused_with(request, response, 403, "Signing in is switched off",
+			  text ? text : "Signing in is switched off.", "/login", "Sign in");
+}
+
 /* Begin a login at an IdP: seal what waits, send the browser there. force: the IdP is to ask anew. */
 static int begin_login(struct http_request *request, struct http_response *response,
 		       const struct site *site, const struct pending_login *wanted, bool force,
@@ -99,11 +124,17 @@ static int begin_login(struct http_request *request, struct http_response *respo
 	const struct saml_ports *saml = web_saml(web);
 	AUTO(strbuf) struct strbuf sealed = STRBUF(8192);
 	struct pending_login pending = *wanted;
+	struct saml_source_view view;
 	struct saml_outgoing outgoing;
 	char id[REQUEST_ID_SIZE], name[REQUEST_NAME_SIZE];
 
-	if (http_limit_take(web->login_limit, request, err) < 0)
+	if (http_limit_take(web->login_limit, request, err) < 0 ||
+	    saml_source_find(saml, pending.source, request->arena, &view, err) < 0)
 		return -1;
+	if (!view.enabled && !pending.test) {
+		show_switched_off(request, response, view.name);
+		return 0;
+	}
 	request_id_make(id);
 	request_name(id, name);
 	pending.request_id = id;
@@ -123,14 +154,19 @@ static int begin_login(struct http_request *request, struct http_response *respo
 static const char *one_source(struct http_request *request, const char *named)
 {
 	const struct saml_ports *saml = web_saml(request->context);
-	struct saml_source_view first, second;
+	struct saml_source_view view;
+	const char *only = NULL;
 
 	if (named)
 		return named;
-	if (!saml->source(saml->context, 0, request->arena, &first) ||
-	    saml->source(saml->context, 1, request->arena, &second))
-		return NULL;
-	return first.name;
+	for (size_t i = 0; saml->source(saml->context, i, request->arena, &view); i++) {
+		if (!view.enabled)
+			continue;
+		if (only)
+			return NULL;
+		only = view.name;
+	}
+	return only;
 }
 
 /* /login with the same return: where the browser comes back to when it has a session. */
@@ -339,24 +375,15 @@ static void find_pending(struct http_request *request, struct answer *answer)
 			strcmp(answer->pending.source, answer->source) == 0;
 }
 
-static int find_source(struct http_request *request, struct answer *answer, struct err *err)
-{
-	const struct saml_ports *saml = web_saml(request->context);
-
-	for (size_t i = 0; saml->source(saml->context, i, request->arena, &answer->view); i++) {
-		if (strcmp(answer->view.name, answer->source) == 0)
-			return 0;
-	}
-	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such source");
-}
-
 static int read_answer(struct http_request *request, struct answer *answer, struct err *err)
 {
 	struct http_form form;
 	const char *encoded;
 
 	answer->source = http_parameter(request, "source");
-	if (find_source(request, answer, err) < 0 || http_form_read(request, &form, err) < 0)
+	if (saml_source_find(web_saml(request->context), answer->source, request->arena,
+			     &answer->view, err) < 0 ||
+	    http_form_read(request, &form, err) < 0)
 		return -1;
 	encoded = http_form_value(&form, "SAMLResponse");
 	answer->relay_state = http_form_value(&form, "RelayState");
@@ -466,7 +493,9 @@ static int sign_in(struct http_request *request, struct http_response *response,
 	session_token_make(token, &login.token);
 	http_request_waits(request);
 	result = change_login(web->settings.changer, &actor, &login, request->arena, &outcome, err);
-	if (result == 0 && outcome.refused[0]) {
+	if (result == 0 && strcmp(outcome.refused, "source-disabled") == 0) {
+		show_switched_off(request, response, answer->source);
+	} else if (result == 0 && outcome.refused[0]) {
 		show_no_access(request, response, answer, &outcome);
 	} else if (result == 0) {
 		result =

@@ -28,6 +28,7 @@ struct subject {
 	bool *gone;
 	size_t identity_count;
 	int64_t signed_in_s; /* last, of sources that speak at sign-in; 0: never */
+	bool kept_out;	     /* one of these is switched off: they could not have signed in */
 	size_t read_count;   /* of those, of sources that are read: only these can be missing */
 	struct identity previous; /* stored content of the identity that changes */
 	bool has_previous;
@@ -98,6 +99,7 @@ static int add_identity(const struct evaluation *e, struct subject *subject, con
 	subject->read_count += !signs_in;
 	subject->present_count += !signs_in && missing_s == 0;
 	subject->told_gone |= !signs_in && missing_s != 0 && (missing_runs & MISSING_TOLD) != 0;
+	subject->kept_out |= signs_in && !e->setup->setup.sources[number]->enabled;
 	if (signs_in && read_s > subject->signed_in_s)
 		subject->signed_in_s = read_s;
 	return 0;
@@ -430,7 +432,7 @@ static bool is_stale(const struct evaluation *e, const struct subject *subject)
 	int64_t after_s = e->setup->setup.policy->stale_after_s;
 
 	return after_s > 0 && subject->signed_in_s > 0 && subject->read_count == 0 &&
-	       !subject->silent && e->now_s - subject->signed_in_s > after_s;
+	       !subject->silent && !subject->kept_out && e->now_s - subject->signed_in_s > after_s;
 }
 
 int evaluate_user(const struct evaluation *e, int64_t user_id,

@@ -137,7 +137,7 @@ int change_stale(struct changer *changer, int64_t now_s, struct err *err)
 		return -1;
 	setup = changer_live_setup(changer, NULL);
 	for (size_t i = 0; i < setup->setup.source_count && result == 0; i++)
-		if (source_signs_in(setup->setup.sources[i]) &&
+		if (setup->setup.sources[i]->enabled && source_signs_in(setup->setup.sources[i]) &&
 		    setup->setup.policy->stale_after_s > 0)
 			result = stale_source(changer, setup, setup->setup.sources[i]->name.text,
 					      now_s, err);

@@ -212,7 +212,9 @@ static const struct option source_options[] = {
 	  OPTION_FIELD(struct source_settings, organization), 0, 64, "default", NULL, NULL,
 	  "Organization its people belong to." },
 	{ "enabled", OPTION_BOOL, 0, OPTION_FIELD(struct source_settings, enabled), 0, 0, "true",
-	  NULL, NULL, "false: it is not read; its people stay as they are." },
+	  NULL, NULL,
+	  "false: it is not read or followed, and nobody signs in through it but for an administrator's "
+	  "test; what it gave before stays. Sessions that were begun stay, too." },
 	{ "attributes", OPTION_LIST, 0, OPTION_FIELD(struct source_settings, attributes), 0, 1000,
 	  NULL, NULL, &attribute_table,
 	  "Attributes that rules may use, beyond the built-in ones." },

@@ -23,6 +23,7 @@ struct idp {
 	unsigned failures;
 	char problem[512]; /* of the last look; "" */
 	bool settled;	   /* that there is no problem is known in the store */
+	bool quiet;	   /* the source is switched off: problems are shown, but need nobody at once */
 };
 
 struct idp *idp_create(const struct saml_source *settings, const char *store_path);

@@ -92,8 +92,9 @@ static void note_problem(struct saml_service *service, struct idp *idp, const st
 	if (!cause && idp->settled)
 		return;
 	snprintf(idp->problem, sizeof(idp->problem), "%.500s", cause ? cause->text : "");
-	if (cause) {
+	if (cause)
 		log_warning("saml.metadata", F_STR("source", idp->source), F_ERR(cause));
+	if (cause && !idp->quiet) {
 		change_alarm_raise(service->changer, ALARM_METADATA, idp->source, cause->text,
 				   &err);
 	} else {
@@ -227,8 +228,10 @@ static struct idp *make_idp(struct saml_service *service, struct configuration *
 		idp_destroy(idp);
 		idp = known;
 	}
-	if (idp)
+	if (idp) {
+		idp->quiet = !source->common.enabled;
 		first_load(service, config, source, idp);
+	}
 	return idp;
 }
 

@@ -258,6 +258,7 @@ static void port_metrics(void *context, struct strbuf *out)
 	struct saml_service *service = context;
 	struct saml_state *state = saml_state_take(service);
 	struct saml_pool_counts counts = { 0 };
+	size_t first = 0;
 
 	if (state && state->pool)
 		saml_pool_counts(state->pool, &counts);
@@ -270,13 +271,17 @@ static void port_metrics(void *context, struct strbuf *out)
 		      "rolebridge_saml_worker_deaths_total %llu\n",
 		      (unsigned long long)counts.workers,
 		      (unsigned long long)(counts.deaths + counts.timeouts));
-	for (size_t i = 0; state && i < state->count; i++)
+	for (size_t i = 0; state && i < state->count; i++) {
+		if (!state->views[i].enabled)
+			continue;
 		strbuf_printf(
 			out, "%srolebridge_saml_source_ready{source=\"%s\"} %d\n",
-			i == 0 ? "# HELP rolebridge_saml_source_ready Valid metadata is there.\n"
-				 "# TYPE rolebridge_saml_source_ready gauge\n"
-			       : "",
+			first++ == 0
+				? "# HELP rolebridge_saml_source_ready Valid metadata is there.\n"
+				  "# TYPE rolebridge_saml_source_ready gauge\n"
+				: "",
 			state->views[i].name, state->views[i].ready);
+	}
 	saml_state_give(service, state);
 }
 

@@ -58,12 +58,13 @@ struct saml_state *saml_state_create(struct configuration *config)
 	for (size_t i = 0; state->sources && i < most; i++) {
 		const struct source_settings *source = config->setup.sources[i];
 
-		if (source->enabled && strcmp(source->type.text, saml_source_table.name) == 0)
+		if (strcmp(source->type.text, saml_source_table.name) == 0)
 			state->sources[state->count++] = (const void *)source;
 	}
 	for (size_t i = 0; state->sources && state->views && i < state->count; i++)
 		state->views[i] = (struct saml_source_view){
 			.name = state->sources[i]->common.name.text,
+			.enabled = state->sources[i]->common.enabled,
 			.idp_initiated = state->sources[i]->idp_initiated,
 			.just_in_time = state->sources[i]->just_in_time,
 		};

@@ -159,7 +159,8 @@ static const struct source_settings *readable_source(const struct configuration 
 		return NULL;
 	}
 	if (!source->enabled) {
-		err_set(err, ERR_CONFLICT, "source '%s' is not enabled", name);
+		err_refuse(err, ERR_CONFLICT, "source-disabled", "source '%s' is not enabled",
+			   name);
 		return NULL;
 	}
 	if (!source_is_read(source)) {

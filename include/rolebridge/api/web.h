@@ -17,7 +17,8 @@
 /* What the web side has to know of one source of type saml. Borrowed from the setup in force. */
 struct saml_source_view {
 	const char *name;
-	bool ready; /* metadata is there */
+	bool ready;   /* metadata is there */
+	bool enabled; /* false: an administrator may test it, nobody signs in */
 	bool idp_initiated, just_in_time;
 };
 
