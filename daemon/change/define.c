@@ -19,6 +19,7 @@
 #include <rolebridge/rules/permission.h>
 
 #include "internal.h"
+#include "persona.h"
 
 #define DETAIL_MAX ((size_t)2 * 1024 * 1024)
 #define HOLDERS_COUNTED 10000
@@ -173,7 +174,8 @@ static int check_ceiling(const struct defining *defining, const struct authority
 		const struct setup *setup = setups[i];
 
 		if (strcmp(write->kind, "rule") == 0) {
-			if (define_require_rule(authority, setup, write->name, i == 0, arena, err) < 0)
+			if (define_require_rule(authority, setup, write->name, i == 0, arena, err) <
+			    0)
 				return -1;
 			continue;
 		}
@@ -318,7 +320,8 @@ static int check_all(const struct defining *defining, struct store *store, struc
 /* ---------------------------------------------------------------- writing */
 
 static int audit_one(struct changer *changer, const struct defining *defining,
-		     const struct definition_write *write, const char *before, struct err *err)
+		     const struct definition_write *write, const char *before, int64_t records,
+		     struct err *err)
 {
 	AUTO(strbuf) struct strbuf detail = STRBUF(DETAIL_MAX);
 	AUTO(strbuf) struct strbuf object = STRBUF(256);
@@ -333,6 +336,9 @@ static int audit_one(struct changer *changer, const struct defining *defining,
 		json_raw(&json, "after", write->body);
 	else
 		json_null(&json, "after");
+	/* What was known of a persona goes with it. */
+	if (records >= 0)
+		json_int(&json, "records", records);
 	json_end(&json);
 	strbuf_printf(&object, "%s:%s", write->kind, write->name);
 	if (strbuf_failed(&detail) || strbuf_failed(&object))
@@ -353,6 +359,7 @@ static int write_one(struct changer *changer, const struct defining *defining,
 						.created_s = defining->now_s,
 						.updated_s = defining->now_s,
 						.actor = defining->actor->name };
+	int64_t records;
 	bool found;
 
 	if (check_version(changer->store, write, arena, &row, &found, err) < 0)
@@ -362,8 +369,12 @@ static int write_one(struct changer *changer, const struct defining *defining,
 							   write->draft, err) < 0)
 		return -1;
 	change_step("definition");
-	return write->action ? audit_one(changer, defining, write, found ? row.body : NULL, err)
-			     : 0;
+	if (persona_follow(changer, &defining->before->setup, defining->order->setup, write, found,
+			   &records, err) < 0)
+		return -1;
+	if (!write->action)
+		return 0;
+	return audit_one(changer, defining, write, found ? row.body : NULL, records, err);
 }
 
 /* Inside the transaction. */

@@ -173,6 +173,18 @@ int store_persona_prune(struct store *store, size_t limit, struct err *err)
 	return changed + (row > 0);
 }
 
+int store_personas_gone(struct store *store, bool *ret_gone, struct err *err)
+{
+	AUTO(query)
+	struct query query = query_prepare(store, "SELECT EXISTS (SELECT 1 FROM persona_gone)");
+	int64_t any;
+
+	if (query_number(&query, &any, err) < 0)
+		return err_wrap(err, "cannot look for records of deleted personas");
+	*ret_gone = any != 0;
+	return 0;
+}
+
 /* --- counting --- */
 
 /* What one record adds to which of the counts. */

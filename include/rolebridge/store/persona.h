@@ -24,6 +24,9 @@ int store_persona_forget(struct store *store, const char *name, struct err *err)
 /* Records of those forgotten, at most so many; returns how many, -1. */
 int store_persona_prune(struct store *store, size_t limit, struct err *err);
 
+/* Are there any? */
+int store_personas_gone(struct store *store, bool *ret_gone, struct err *err);
+
 /* --- records --- */
 /*
  * Sets record->id and counts it; a review also says when the next one is due. ERR_CONFLICT "name-taken": a link
