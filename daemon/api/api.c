@@ -44,6 +44,7 @@ static const struct http_route routes[] = {
 	{ "DELETE", "/api/v1/users/{user}", user_delete, HTTP_ROUTE_NO_BODY, 0,
 	  "users:delete@all" },
 	{ "GET", "/api/v1/users/{user}/why", user_why, 0, 0, "users:read@all" },
+	{ "POST", "/api/v1/users/{user}/move", user_move, 0, 0, "users:move@all" },
 	{ "POST", "/api/v1/users/{user}/disable", user_disable, 0, 0, "users:disable@all" },
 	{ "POST", "/api/v1/users/{user}/enable", user_enable, HTTP_ROUTE_NO_BODY, 0,
 	  "users:enable@all" },

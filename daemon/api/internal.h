@@ -126,6 +126,7 @@ int users_get(struct http_request *, struct http_response *, struct err *);
 int users_post(struct http_request *, struct http_response *, struct err *);
 int user_get(struct http_request *, struct http_response *, struct err *);
 int user_patch(struct http_request *, struct http_response *, struct err *);
+int user_move(struct http_request *, struct http_response *, struct err *);
 int user_delete(struct http_request *, struct http_response *, struct err *);
 int user_link(struct http_request *, struct http_response *, struct err *);
 int user_unlink(struct http_request *, struct http_response *, struct err *);

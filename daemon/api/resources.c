@@ -724,8 +724,10 @@ void references_explain(struct http_request *request, const char *user, const st
 	    user_resolve(view.store, user, view.arena, &found, NULL) < 0)
 		return;
 	query.user = found.id;
+	/* A token of one application learns of this one's alone. */
+	query.application = api_actor(request).application;
 	json_object(&json);
-	if (store_reference_count(view.store, found.id, NULL, &total, NULL) < 0 ||
+	if (store_reference_count(view.store, found.id, query.application, &total, NULL) < 0 ||
 	    show_references(&view, &json, &query, NULL) < 0)
 		return;
 	json_int(&json, "total", total);

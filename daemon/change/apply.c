@@ -237,7 +237,8 @@ static int check_administrator(struct apply_context *context, struct person_chan
 	const char *profile = context->setup->setup.decision.administrator_profile;
 	struct administrator_question question = {
 		.before = is_administrator(context, &change->before),
-		.after = is_administrator(context, &change->after),
+		/* Of the organization that is left. */
+		.after = is_administrator(context, &change->after) && !person_change_moves(change),
 		.by_person = context->refuse,
 	};
 	enum administrator_verdict verdict;

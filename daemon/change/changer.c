@@ -441,6 +441,9 @@ int names_store(struct store *store, const struct setup *setup, struct err *err)
 		     store_organization_ensure(store, source->organization.text, err) < 0))
 			return -1;
 	}
+	for (size_t i = 0; i < setup->organization_count; i++)
+		if (store_organization_ensure(store, setup->organizations[i].name.text, err) < 0)
+			return -1;
 	return 0;
 }
 

@@ -92,6 +92,8 @@ const char *detail_action(const struct person_change *change)
 		return "user.disable";
 	if (!was && is)
 		return "user.enable";
+	if (person_change_moves(change))
+		return "user.move";
 	return "user.update";
 }
 

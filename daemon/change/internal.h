@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <string.h>
 
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/hash.h>
@@ -608,7 +609,16 @@ static inline bool user_may_sign_in(const struct user *user)
 {
 	return (user->disabled & (DISABLED_ANY | (uint32_t)SUSPENDED_SIGN_IN)) == 0;
 }
-/* Inside the transaction of a person's change: who may not sign in any more has no sessions either. */
+/* Somebody who was there goes to another organization. */
+static inline bool person_change_moves(const struct person_change *change)
+{
+	return change->before.id != 0 &&
+	       strcmp(change->before.organization, change->after.organization) != 0;
+}
+/*
+ * Inside the transaction of a person's change: who may not sign in any more has no sessions either, nor has who is of
+ * another organization now.
+ */
 int sessions_follow(struct apply_context *context, const struct person_change *change,
 		    struct err *err);
 
@@ -619,6 +629,11 @@ int orphaning_check(struct apply_context *context, const struct person_change *c
 /* Inside the same transaction: what somebody leaves who is disabled, or has again. */
 int orphaning_follow(struct apply_context *context, const struct person_change *change,
 		     struct err *err);
+
+/* --- token.c --- */
+/* Inside the transaction: all of a user's tokens are revoked. dry_run: whoever watches is not told. */
+int tokens_end_of(struct changer *changer, const struct actor *actor, const struct user *user,
+		  bool dry_run, struct arena *arena, int64_t *ret_count, struct err *err);
 
 /* --- stale.c --- */
 /* Inside the transaction that lifts the reason: the user's sign-ins count from now on. */

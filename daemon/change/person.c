@@ -390,6 +390,10 @@ static int check_organization(const struct setup *setup, const char *name, struc
 		if (setup->sources[i]->organization.text &&
 		    strcmp(setup->sources[i]->organization.text, name) == 0)
 			return 0;
+	for (size_t i = 0; i < setup->organization_count; i++)
+		if (setup->organizations[i].name.text &&
+		    strcmp(setup->organizations[i].name.text, name) == 0)
+			return 0;
 	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no organization '%s'", name);
 }
 

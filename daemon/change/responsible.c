@@ -73,7 +73,7 @@ int orphaning_check(struct apply_context *context, const struct person_change *c
 {
 	uint32_t gained = change->after.disabled & ~change->before.disabled;
 	bool ends = user_is_active(&change->before) && gained & DISABLED_BY_HAND;
-	bool moves = strcmp(change->before.organization, change->after.organization) != 0;
+	bool moves = person_change_moves(change);
 	int64_t count;
 	int any;
 

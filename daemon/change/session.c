@@ -104,7 +104,10 @@ static int audit_all(struct apply_context *context, const struct person_change *
 
 	uuid_format(&change->after.uuid, object + 5);
 	json_object(&json);
-	json_string(&json, "why", user_is_active(&change->after) ? "suspended" : "disabled");
+	json_string(&json, "why",
+		    person_change_moves(change)	     ? "moved"
+		    : user_is_active(&change->after) ? "suspended"
+						     : "disabled");
 	json_array_key(&json, "sessions");
 	for (size_t i = 0; i < count; i++) {
 		char uuid[UUID_TEXT_SIZE];
@@ -147,7 +150,8 @@ int sessions_follow(struct apply_context *context, const struct person_change *c
 		    struct err *err)
 {
 	notice_changed(context->changer, change->after.id);
-	if (user_may_sign_in(&change->after) || change->before.id == 0)
+	if (change->before.id == 0 ||
+	    (user_may_sign_in(&change->after) && !person_change_moves(change)))
 		return 0;
 	return end_all(context, change, err);
 }

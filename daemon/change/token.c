@@ -336,6 +336,36 @@ int change_token_revoke(struct changer *changer, const struct actor *actor, cons
 	return result;
 }
 
+/* --- with the organization --- */
+
+int tokens_end_of(struct changer *changer, const struct actor *actor, const struct user *user,
+		  bool dry_run, struct arena *arena, int64_t *ret_count, struct err *err)
+{
+	struct token_query query = { .user_id = user->id,
+				     .now_s = change_now_s(),
+				     .limit = USES_AT_ONCE };
+	size_t count = USES_AT_ONCE;
+	int64_t ended = 0;
+
+	while (count == USES_AT_ONCE) {
+		struct token_row *rows;
+
+		if (store_token_list(changer->store, &query, arena, &rows, &count, err) < 0)
+			return -1;
+		for (size_t i = 0; i < count; i++) {
+			query.after_id = rows[i].id;
+			if (!dry_run)
+				notice_token_ended(changer, rows[i].id);
+			if (store_token_revoke(changer->store, rows[i].id, query.now_s, err) < 0 ||
+			    write_row(changer, actor, "token.revoke", &rows[i], arena, err) < 0)
+				return -1;
+		}
+		ended += (int64_t)count;
+	}
+	*ret_count = ended;
+	return 0;
+}
+
 /* --- the timer's --- */
 
 struct using

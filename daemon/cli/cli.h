@@ -150,6 +150,7 @@ int run_users_search(struct cli *);
 int run_users_show(struct cli *);
 int run_users_create(struct cli *);
 int run_users_set(struct cli *);
+int run_users_move(struct cli *);
 int run_users_delete(struct cli *);
 int run_users_link(struct cli *);
 int run_users_unlink(struct cli *);

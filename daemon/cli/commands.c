@@ -77,6 +77,12 @@ static const struct cli_option users_disable_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option users_move_options[] = {
+	{ "dry-run", NULL, "say what would become of it, and change nothing" },
+	{ "if-match", "VERSION", "only if this is still the user's version" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option users_version_options[] = {
 	{ "if-match", "VERSION", "only if this is still the user's version" },
 	{ NULL, NULL, NULL },
@@ -392,6 +398,8 @@ static const struct cli_command commands[] = {
 	{ "users disable", "USER", "disable a user now", users_disable_options, run_users_disable },
 	{ "users enable", "USER", "lift a disabling by hand", users_version_options,
 	  run_users_enable },
+	{ "users move", "USER ORGANIZATION", "move a user to another organization",
+	  users_move_options, run_users_move },
 	{ "users delete", "USER", "delete a disabled user for good; the name is never given again",
 	  users_version_options, run_users_delete },
 	{ "users reassign", "USER TO",

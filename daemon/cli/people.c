@@ -323,6 +323,43 @@ int run_users_delete(struct cli *cli)
 	return change(cli, "DELETE", api_path(cli, "/users/%s", cli->arguments[0]), NULL);
 }
 
+static void print_move(struct cli *cli, const json_t *answer)
+{
+	const json_t *grant;
+	size_t i;
+
+	put(cli, PLAIN, "%s %s %s.\n", shown(cli, cli->arguments[0]),
+	    !member_bool(answer, "moved")    ? "is already of"
+	    : member_bool(answer, "dry_run") ? "would move to"
+					     : "moved to",
+	    shown(cli, member(answer, "organization")));
+	json_array_foreach(json_object_get(answer, "dropped"), i, grant)
+		put(cli, YELLOW, "  %s %s does not come along\n", shown(cli, member(grant, "kind")),
+		    shown(cli, member(grant, "name")));
+	if (member_int(answer, "tokens") > 0)
+		put(cli, PLAIN, "  %lld tokens end\n", (long long)member_int(answer, "tokens"));
+}
+
+int run_users_move(struct cli *cli)
+{
+	const char *path = api_path(
+		cli, cli_value(cli, "dry-run") ? "/users/%s/move?dry_run=true" : "/users/%s/move",
+		cli->arguments[0]);
+	json_t *body = json_object();
+	AUTO(json) json_t *answer = NULL;
+
+	body_set(body, "organization", cli->arguments[1]);
+	body = body_check(body, 1);
+	if (!body || !cli_read_version(cli)) {
+		json_decref(body);
+		return CLI_USAGE;
+	}
+	answer = ask(cli, "POST", path, body, true);
+	if (answer && !cli->json)
+		print_move(cli, answer);
+	return answer ? CLI_OK : CLI_FAILED;
+}
+
 static int change_identity(struct cli *cli, const char *method)
 {
 	if (!cli_read_version(cli))

@@ -185,6 +185,8 @@ static void fill_setup(struct configuration *config)
 		text_or_empty(&config->settings.policy.administrator_profile);
 	setup->policy = &config->settings.policy;
 	setup->catalogue = &config->settings.catalogue;
+	setup->organizations = config->settings.organizations.items;
+	setup->organization_count = config->settings.organizations.count;
 	setup->invited_domains = &config->settings.web.invites.authoritative_domains;
 	setup->registry = config->registry;
 	setup->delivered = config->needed;

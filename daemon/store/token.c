@@ -305,6 +305,17 @@ int store_service_made(struct store *store, int64_t user_id, const char *service
 	return query_run(&query, err) < 0 ? err_wrap(err, "cannot note who made a user") : 0;
 }
 
+int store_service_forget(struct store *store, int64_t user_id, struct err *err)
+{
+	AUTO(query)
+	struct query query = query_prepare(store, "DELETE FROM service_user WHERE user = ?1");
+
+	if (store_may_write(store, err) < 0)
+		return -1;
+	query_int(&query, user_id);
+	return query_run(&query, err) < 0 ? err_wrap(err, "cannot forget who made a user") : 0;
+}
+
 int store_service_of(struct store *store, int64_t user_id, struct arena *arena,
 		     const char **ret_service, struct err *err)
 {

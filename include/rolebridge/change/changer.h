@@ -27,6 +27,9 @@ struct setup {
 	const bool *delivered;
 	const struct source_settings *const *sources;
 	size_t source_count;
+	/* Declared ones, beside "default" and those of sources. */
+	const struct organization_settings *organizations;
+	size_t organization_count;
 	/* Domains whose addresses an accepted invite proves; NULL: none. */
 	const struct located_list *invited_domains;
 	/* By how much the wall clock was set while it ran: grace does not count it. main gives 0. */
@@ -137,6 +140,30 @@ int change_user_link(struct changer *changer, const struct actor *actor, const c
 int change_user_unlink(struct changer *changer, const struct actor *actor, const char *user,
 		       int64_t version, const char *source, const char *key, struct uuid *ret_uuid,
 		       struct err *err);
+/*
+ * Into another organization, which takes permission in both: nobody who is bound to one has it. Sessions and tokens end,
+ * whoever made the user is forgotten, what nobody read yet of a person's word is dropped, and so is each grant of what the
+ * other organization does not have. ERR_CONFLICT "managed-by-idp": an identity is of a source that is not the other
+ * one's; "user-has-references", "last-administrator", "external-id-taken", "profile-required". ERR_NOT_FOUND with
+ * *ret_field: no such organization.
+ */
+struct user_move {
+	const char *user, *organization;
+	int64_t version; /* 0: whichever */
+	bool dry_run;
+};
+struct move_outcome {
+	struct uuid uuid;
+	const char *organization, *profile; /* as they are now, or would be */
+	const struct grant *dropped;
+	size_t dropped_count;
+	int64_t tokens; /* that ended, or would */
+	bool moved;	/* they were elsewhere */
+};
+/* Texts of the outcome live in the arena. */
+int change_user_move(struct changer *changer, const struct actor *actor,
+		     const struct user_move *move, struct arena *arena,
+		     struct move_outcome *ret_outcome, const char **ret_field, struct err *err);
 /* user: uuid, username or e-mail. */
 int change_user_disable(struct changer *changer, const struct actor *actor, const char *user,
 			const char *reason_text, struct err *err);

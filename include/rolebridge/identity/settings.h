@@ -65,6 +65,12 @@ bool source_is_directory(const struct source_settings *source);
 /* Does it speak when somebody signs in, and is never read? Nobody is missing there. */
 bool source_signs_in(const struct source_settings *source);
 
+/* Whose people it speaks of. */
+static inline const char *source_organization(const struct source_settings *source)
+{
+	return source->organization.text ? source->organization.text : "default";
+}
+
 extern const struct option_table source_base_table; /* rows shared by all types */
 
 /* organizations[] */

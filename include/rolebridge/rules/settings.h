@@ -7,12 +7,14 @@
 #define ROLEBRIDGE_RULES_SETTINGS_H
 
 #include <rolebridge/config/options.h>
+#include <rolebridge/model/grant.h>
 
 struct profile_settings {
 	struct position at;
 	struct located name; /* slug */
 	struct located description;
 	struct located_list permissions; /* resource:verb@scope */
+	const char *organization;	 /* it alone has it; NULL: all. Set by main, as below. */
 };
 
 struct role_settings {
@@ -24,6 +26,7 @@ struct role_settings {
 	struct located_list permissions;
 	/* Of the store, and unchanged: labels that are not enabled any more are warned of, not refused. */
 	bool lenient;
+	const char *organization;
 };
 
 struct persona_settings {
@@ -34,6 +37,7 @@ struct persona_settings {
 	struct located_list objectives, frustrations, watering_holes;
 	struct located technical_sophistication; /* low, medium, high */
 	int64_t review_due_s;			 /* 0: none */
+	const char *organization;
 };
 
 struct grant_settings {
@@ -63,6 +67,7 @@ struct rule_settings {
 	bool trial;		    /* evaluated and reported, not applied */
 	/* Of the store, and unchanged: names that nothing declares any more are warned of, not refused. */
 	bool lenient;
+	const char *organization; /* for its people alone; NULL: for everybody */
 };
 
 struct rule_test_settings {
@@ -92,6 +97,17 @@ static inline bool catalogue_is_stored(const struct catalogue_settings *catalogu
 {
 	return catalogue->store_file != 0 && at.file >= catalogue->store_file;
 }
+
+/* One profile, role or persona. */
+struct catalogue_item {
+	const char *organization;		/* NULL: all organizations share it */
+	const struct located_list *permissions; /* NULL: it is of a kind that has none */
+};
+/* false: nothing of this name is defined. Local groups are not looked for. */
+bool catalogue_find(const struct catalogue_settings *catalogue, enum grant_kind kind,
+		    const char *name, struct catalogue_item *ret_item);
+/* Is what belongs to the one (NULL: to all) there for the other (NULL: whoever sees everything)? */
+bool catalogue_is_for(const char *owner, const char *organization);
 
 /* Rows named profiles, roles, personas, rules, tests, classifications, segments, segment_filters, local_groups at the root. */
 extern const struct option_table catalogue_table;

@@ -51,6 +51,8 @@ int store_token_prune(struct store *store, int64_t before_s, size_t limit, struc
 
 /* --- whom services made --- */
 int store_service_made(struct store *store, int64_t user_id, const char *service, struct err *err);
+/* As if no service had. */
+int store_service_forget(struct store *store, int64_t user_id, struct err *err);
 /* *ret_service "": no service did. */
 int store_service_of(struct store *store, int64_t user_id, struct arena *arena,
 		     const char **ret_service, struct err *err);
