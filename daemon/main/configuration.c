@@ -238,8 +238,7 @@ static int configuration_build(struct configuration *config,
 	if (take_definitions(config, definitions, list) < 0)
 		return -1;
 	options_parse(&settings_table, config->document, config->arena, &config->settings, list);
-	if (definitions_settle(&config->definitions, config->document, &config->settings.catalogue,
-			       list) < 0)
+	if (definitions_settle(&config->definitions, config->document, &config->settings, list) < 0)
 		return -1;
 	settings_check(&config->settings, list);
 	if (list_sources(config, list) < 0)

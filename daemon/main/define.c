@@ -35,35 +35,20 @@ struct defining {
 
 /* -------------------------------------------------------------- what files say */
 
-static bool names_item(const struct struct_list *list, size_t size, size_t offset, const char *name,
-		       struct position *ret_at)
+static bool is_of_file(const struct defining *defining, const char *name_of_kind, const char *name)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		const char *item = (const char *)list->items + i * size;
-		const struct located *text = (const void *)(item + offset);
+	const struct settings *settings = &defining->running->settings;
+	const struct definition_kind *kind = definition_kind(name_of_kind);
+	const void *item;
 
-		if (text->text && strcmp(text->text, name) == 0) {
-			*ret_at = *(const struct position *)(const void *)item;
-			return true;
-		}
+	for (size_t i = 0; kind && (item = definition_item(kind, settings, i)); i++) {
+		const char *declared = definition_item_name(kind, item);
+
+		if (declared && strcmp(declared, name) == 0)
+			return !catalogue_is_stored(&settings->catalogue,
+						    *(const struct position *)item);
 	}
 	return false;
-}
-
-#define NAMES(list, type, member) \
-	names_item(&catalogue->list, sizeof(struct type##_settings), \
-		   offsetof(struct type##_settings, member), name, &at)
-
-static bool is_of_file(const struct defining *defining, const char *kind, const char *name)
-{
-	const struct catalogue_settings *catalogue = &defining->running->settings.catalogue;
-	struct position at = { 0 };
-	bool found = (strcmp(kind, "profile") == 0 && NAMES(profiles, profile, name)) ||
-		     (strcmp(kind, "role") == 0 && NAMES(roles, role, name)) ||
-		     (strcmp(kind, "persona") == 0 && NAMES(personas, persona, name)) ||
-		     (strcmp(kind, "rule") == 0 && NAMES(rules, rule, id));
-
-	return found && !catalogue_is_stored(catalogue, at);
 }
 
 static int refuse_of_file(const struct defining *defining, const struct definition_change *change,

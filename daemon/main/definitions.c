@@ -19,14 +19,50 @@
 #define DETAIL_MAX ((size_t)64 * 1024)
 #define SEEDED "definitions-seeded"
 
-static const struct {
-	const char *kind, *list;
-} kinds[] = {
-	{ "profile", "profiles" },
-	{ "role", "roles" },
-	{ "persona", "personas" },
-	{ "rule", "rules" },
+#define KIND(kind, type, list, member) \
+	{ \
+		kind, #list, offsetof(struct settings, catalogue.list), \
+			sizeof(struct type##_settings), offsetof(struct type##_settings, member), \
+			false \
+	}
+
+static const struct definition_kind kinds[] = {
+	KIND("profile", profile, profiles, name),
+	KIND("role", role, roles, name),
+	KIND("persona", persona, personas, name),
+	KIND("rule", rule, rules, id),
 };
+
+const struct definition_kind *definition_kind(const char *kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (strcmp(kinds[i].kind, kind) == 0)
+			return &kinds[i];
+	return NULL;
+}
+
+static struct struct_list *items_of(const struct definition_kind *kind, struct settings *settings)
+{
+	return (void *)((char *)settings + kind->items);
+}
+
+static char *item_at(const struct definition_kind *kind, const struct struct_list *items, size_t i)
+{
+	return kind->pointers ? ((char **)items->items)[i] : (char *)items->items + i * kind->size;
+}
+
+const void *definition_item(const struct definition_kind *kind, const struct settings *settings,
+			    size_t i)
+{
+	const struct struct_list *items = (const void *)((const char *)settings + kind->items);
+
+	return i < items->count ? item_at(kind, items, i) : NULL;
+}
+
+const char *definition_item_name(const struct definition_kind *kind, const void *item)
+{
+	return ((const struct located *)(const void *)((const char *)item + kind->name))->text;
+}
 
 /* ------------------------------------------------------------------- rows */
 
@@ -260,10 +296,11 @@ static void leave_out(const struct settling *settling, const char *noun, const c
 			name);
 }
 
-/* Files stand first: what they declare wins. name: its offset in an item. */
-static int settle_list(const struct settling *settling, const char *noun, struct struct_list *items,
-		       size_t size, size_t name)
+/* Files stand first: what they declare wins. */
+static int settle_list(const struct settling *settling, const struct definition_kind *kind,
+		       struct struct_list *items)
 {
+	size_t size = kind->pointers ? sizeof(char *) : kind->size;
 	AUTO(hash_table)
 	struct hash_table *names = hash_table_create(items->count, items->count + 1);
 	size_t kept = 0;
@@ -271,29 +308,26 @@ static int settle_list(const struct settling *settling, const char *noun, struct
 	if (!names)
 		return -1;
 	for (size_t i = 0; i < items->count; i++) {
-		char *item = (char *)items->items + i * size;
+		const char *item = item_at(kind, items, i);
 		const struct position *at = (const void *)item;
-		const struct located *text = (const void *)(item + name);
+		const char *name = definition_item_name(kind, item);
 		bool stored = is_stored(settling->document, *at);
 
-		if (stored && text->text &&
-		    hash_table_get(names, fingerprint128(text->text, strlen(text->text)), NULL)) {
-			leave_out(settling, noun, text->text, *at);
+		if (stored && name &&
+		    hash_table_get(names, fingerprint128(name, strlen(name)), NULL)) {
+			leave_out(settling, kind->kind, name, *at);
 			continue;
 		}
-		if (!stored && text->text && remember_name(names, text->text) < 0)
+		if (!stored && name && remember_name(names, name) < 0)
 			return -1;
 		if (kept != i)
-			memcpy((char *)items->items + kept * size, item, size);
+			memcpy((char *)items->items + kept * size, (char *)items->items + i * size,
+			       size);
 		kept++;
 	}
 	items->count = kept;
 	return 0;
 }
-
-#define SETTLE(list, type, member) \
-	settle_list(&settling, #type, &catalogue->list, sizeof(struct type##_settings), \
-		    offsetof(struct type##_settings, member))
 
 static bool is_kept(const struct settling *settling, struct position at)
 {
@@ -318,20 +352,21 @@ static void be_lenient(const struct settling *settling, struct catalogue_setting
 }
 
 int definitions_settle(struct definition_list *list, const struct document *document,
-		       struct catalogue_settings *catalogue, struct diagnostics *findings)
+		       struct settings *settings, struct diagnostics *findings)
 {
 	const struct settling settling = { list, document, findings };
 
-	catalogue->store_file = document_own_files(document) + 1;
+	settings->catalogue.store_file = document_own_files(document) + 1;
 	if (list->count == 0)
 		return 0;
-	if (SETTLE(profiles, profile, name) < 0 || SETTLE(roles, role, name) < 0 ||
-	    SETTLE(personas, persona, name) < 0 || SETTLE(rules, rule, id) < 0) {
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		if (settle_list(&settling, &kinds[i], items_of(&kinds[i], settings)) == 0)
+			continue;
 		diagnostics_add(findings, SEVERITY_ERROR, "out-of-memory", (struct position){ 0 },
 				NULL, "out of memory for the definitions of the store");
 		return -1;
 	}
-	be_lenient(&settling, catalogue);
+	be_lenient(&settling, &settings->catalogue);
 	return 0;
 }
 

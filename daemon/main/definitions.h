@@ -16,6 +16,20 @@
 /* What diagnostics show for a file of theirs. */
 #define DEFINITIONS_PATH "store"
 
+/* What can be defined, in the order in which it is rendered: one row each. */
+struct definition_kind {
+	const char *kind, *list; /* "role"; "roles", the list of a configuration */
+	size_t items;		 /* that list in struct settings */
+	size_t size, name;	 /* of one item; of its name in it */
+	bool pointers;		 /* the list holds pointers to items (variants) */
+};
+/* NULL: no such kind. */
+const struct definition_kind *definition_kind(const char *kind);
+/* Number i of what the settings have of it, files and store together; NULL: no more. */
+const void *definition_item(const struct definition_kind *kind, const struct settings *settings,
+			    size_t i);
+const char *definition_item_name(const struct definition_kind *kind, const void *item);
+
 /* One that is to be in force, and where it stands in the configuration. */
 struct placed_definition {
 	const char *kind, *name, *body;
@@ -63,7 +77,7 @@ void definitions_place(struct definition_list *list, const struct document *docu
  * classifications or segments are not enabled any more are not refused for it.
  */
 int definitions_settle(struct definition_list *list, const struct document *document,
-		       struct catalogue_settings *catalogue, struct diagnostics *findings);
+		       struct settings *settings, struct diagnostics *findings);
 
 /* The definition that a finding is about; NULL: none. */
 const struct placed_definition *definitions_at(const struct definition_list *list,
