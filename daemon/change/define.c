@@ -16,6 +16,7 @@
 
 #include <rolebridge/base/util.h>
 #include <rolebridge/change/authority.h>
+#include <rolebridge/change/select.h>
 #include <rolebridge/rules/permission.h>
 
 #include "internal.h"
@@ -69,12 +70,23 @@ static size_t count_grants(const struct rule_grant *grants, size_t count, enum g
 	return 0;
 }
 
+/* Roles that could not carry it without its filter. */
+static size_t segment_uses(const struct catalogue_settings *catalogue, const char *name)
+{
+	for (size_t i = 0; catalogue && i < catalogue->segments.count; i++)
+		if (strcmp(catalogue->segments.items[i].text, name) == 0)
+			return 0;
+	return catalogue ? segment_roles(catalogue, name) : 0;
+}
+
 size_t definition_uses(const struct setup *setup, const char *kind, const char *name)
 {
 	const struct decision_setup *decision = &setup->decision;
 	enum grant_kind grant;
 	size_t uses = 0;
 
+	if (strcmp(kind, "segment") == 0)
+		return segment_uses(setup->catalogue, name);
 	if (!kind_of(kind, &grant))
 		return 0;
 	for (size_t i = 0; i < ruleset_count(decision->rules); i++) {
@@ -246,6 +258,17 @@ static bool is_in_force(const struct setup *setup, enum grant_kind kind, const c
 	return permissions_of(catalogue, kind, name) != NULL;
 }
 
+static int check_segment_unused(const struct defining *defining,
+				const struct definition_write *write, struct err *err)
+{
+	size_t roles = definition_uses(defining->order->setup, write->kind, write->name);
+
+	if (write->body || roles == 0)
+		return 0;
+	return err_refuse(err, ERR_CONFLICT, "in-use", "segment '%s' is carried by %zu roles",
+			  write->name, roles);
+}
+
 static int check_unused(const struct defining *defining, struct store *store,
 			const struct definition_write *write, struct arena *arena, struct err *err)
 {
@@ -253,6 +276,8 @@ static int check_unused(const struct defining *defining, struct store *store,
 	size_t holders, uses;
 	int64_t invites;
 
+	if (strcmp(write->kind, "segment") == 0)
+		return check_segment_unused(defining, write, err);
 	if (write->body || write->draft || !kind_of(write->kind, &kind) ||
 	    is_in_force(defining->order->setup, kind, write->name))
 		return 0;
@@ -386,6 +411,10 @@ static int write_all(struct changer *changer, void *context, struct err *err)
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory to store definitions");
 	if (check_all(defining, changer->store, err) < 0)
+		return -1;
+	/* Groups that a segment names are known from now on by the numbers that they have in the setup. */
+	if (!defining->order->kept &&
+	    registry_store_new(changer->store, defining->order->setup->registry, err) < 0)
 		return -1;
 	for (size_t i = 0; i < defining->order->count; i++)
 		if (write_one(changer, defining, &defining->order->writes[i], arena, err) < 0)

@@ -96,10 +96,27 @@ static int build_trust(struct configuration *config, struct diagnostics *list)
 	return 0;
 }
 
-/* Groups that no rule names any more leave the registry; their numbers are not used again. */
+static bool is_listed(const uint32_t *ids, size_t count, uint32_t id)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ids[middle] == id)
+			return true;
+		if (ids[middle] < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+/* Groups that no rule and no segment names any more leave the registry; their numbers are not used again. */
 static int prune_registry(struct configuration *config, struct diagnostics *list)
 {
-	size_t named_count, count = group_registry_count(config->registry), gone = 0, at = 0;
+	size_t named_count, count = group_registry_count(config->registry), gone = 0;
 	const uint32_t *named = ruleset_groups(config->rules, &named_count);
 	uint32_t *ids = arena_alloc_array(config->arena, count + 1, sizeof(*ids));
 
@@ -108,9 +125,8 @@ static int prune_registry(struct configuration *config, struct diagnostics *list
 	for (size_t i = 0; i < count; i++) {
 		uint32_t id = group_registry_at(config->registry, i)->id;
 
-		while (at < named_count && named[at] < id)
-			at++;
-		if (at == named_count || named[at] != id)
+		if (!is_listed(named, named_count, id) &&
+		    !is_listed(config->segments.groups, config->segments.group_count, id))
 			ids[gone++] = id;
 	}
 	for (size_t i = 0; i < gone; i++)
@@ -129,7 +145,7 @@ static int build_states(struct configuration *config, struct diagnostics *list)
 	return 0;
 }
 
-/* Which attributes must sources deliver? Those of rules and of links between sources. */
+/* Which attributes must sources deliver? Those of rules, of segments and of links between sources. */
 static int build_needed(struct configuration *config, struct diagnostics *list)
 {
 	size_t count = schema_count(config->schema);
@@ -138,7 +154,8 @@ static int build_needed(struct configuration *config, struct diagnostics *list)
 	if (!needed)
 		return out_of_memory(list);
 	for (size_t id = 0; id < count; id++)
-		needed[id] = ruleset_reads(config->rules, (uint16_t)id);
+		needed[id] = ruleset_reads(config->rules, (uint16_t)id) ||
+			     config->segments.attributes[id];
 	for (size_t i = 0; i < config->setup.source_count; i++) {
 		const struct link_settings *link = &config->setup.sources[i]->link;
 		const struct located *names[] = { &link->attribute, &link->other };
@@ -248,7 +265,10 @@ static int configuration_build(struct configuration *config,
 	if (!config->schema)
 		return out_of_memory(list);
 	/* Attributes of a source that did not parse would be missing here: no echoes. */
-	if (compile_rules(config, list) < 0 || diagnostics_errors(list) > 0)
+	if (compile_rules(config, list) < 0 ||
+	    segments_compile(&config->settings.catalogue, config->schema, config->registry,
+			     config->arena, &config->segments, list) < 0 ||
+	    diagnostics_errors(list) > 0)
 		return -1;
 	if (build_trust(config, list) < 0 || prune_registry(config, list) < 0 ||
 	    build_states(config, list) < 0 || build_needed(config, list) < 0)

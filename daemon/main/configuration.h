@@ -9,6 +9,7 @@
 #define ROLEBRIDGE_MAIN_CONFIGURATION_H
 
 #include <rolebridge/change/changer.h>
+#include <rolebridge/change/select.h>
 
 #include "definitions.h"
 #include "settings.h"
@@ -22,7 +23,8 @@ struct configuration {
 	struct ruleset *rules;
 	struct group_registry *registry;
 	struct group_states states; /* as known when it was read; change/ keeps the live ones */
-	const bool *needed;	    /* per schema id: attributes that rules or links read */
+	const bool *needed; /* per schema id: attributes that rules, segments or links read */
+	struct segments_needs segments; /* what these read */
 	size_t tests_run;
 	struct definition_list definitions; /* of the store, or the shipped ones */
 };

@@ -354,6 +354,8 @@ static const char *const codes[] = {
 	"duplicate-name",
 	"empty-value",
 	"filter-syntax",
+	"filter-unsupported",
+	"filter-value",
 	"invalid-name",
 	"invalid-utf8",
 	"invalid-value",
@@ -537,9 +539,11 @@ static int check_uses(const struct defining *defining, struct err *err)
 			continue;
 		uses = definition_uses(&defining->running->setup, change->kind, change->name);
 		if (uses > 0)
-			return err_refuse(err, ERR_CONFLICT, "in-use",
-					  "%s '%s' is named by %zu rules or policies", change->kind,
-					  change->name, uses);
+			return err_refuse(err, ERR_CONFLICT, "in-use", "%s '%s' is named by %zu %s",
+					  change->kind, change->name, uses,
+					  strcmp(change->kind, "segment") == 0
+						  ? "roles"
+						  : "rules or policies");
 	}
 	return 0;
 }

@@ -31,6 +31,7 @@ static const struct definition_kind kinds[] = {
 	KIND("role", role, roles, name),
 	KIND("persona", persona, personas, name),
 	KIND("rule", rule, rules, id),
+	KIND("segment", segment, segment_filters, name),
 };
 
 const struct definition_kind *definition_kind(const char *kind)
@@ -344,7 +345,10 @@ static void be_lenient(const struct settling *settling, struct catalogue_setting
 {
 	struct role_settings *roles = catalogue->roles.items;
 	struct rule_settings *rules = catalogue->rules.items;
+	struct segment_settings *segments = catalogue->segment_filters.items;
 
+	for (size_t i = 0; i < catalogue->segment_filters.count; i++)
+		segments[i].lenient = is_kept(settling, segments[i].at);
 	for (size_t i = 0; i < catalogue->roles.count; i++)
 		roles[i].lenient = is_kept(settling, roles[i].at);
 	for (size_t i = 0; settling->list->lenient && i < catalogue->rules.count; i++)

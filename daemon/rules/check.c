@@ -100,9 +100,10 @@ struct catalogue {
 	bool any_group;
 };
 
-static int add_plain(struct name_set *set, const char *noun, const struct located_list *names)
+static int add_plain(struct name_set *set, const char *noun, const struct located_list *names,
+		     size_t more)
 {
-	if (name_set_init(set, noun, names->count) < 0)
+	if (name_set_init(set, noun, names->count + more) < 0)
 		return -1;
 	for (size_t i = 0; i < names->count; i++)
 		name_set_add(set, names->items[i].text);
@@ -166,6 +167,22 @@ static void check_personas(struct catalogue *known, const struct struct_list *pe
 	}
 }
 
+/* They count as enabled: added before roles are looked at. */
+static void check_segments(struct catalogue *known, const struct struct_list *filters,
+			   struct diagnostics *list)
+{
+	const struct segment_settings *items = filters->items;
+	struct name_set names;
+
+	if (name_set_init(&names, "segment", filters->count) == 0)
+		for (size_t i = 0; i < filters->count; i++) {
+			check_name(&names, &items[i].name, list);
+			if (items[i].name.text)
+				name_set_add(&known->segments, items[i].name.text);
+		}
+	name_set_finish(&names);
+}
+
 static void check_grants(const struct catalogue *known, const struct grant_settings *grant,
 			 enum severity severity, struct diagnostics *list)
 {
@@ -221,9 +238,10 @@ static int catalogue_init(struct catalogue *known, const struct catalogue_settin
 	       name_set_init(&known->roles, "role", settings->roles.count) |
 	       name_set_init(&known->personas, "persona", settings->personas.count) |
 	       name_set_init(&known->rules, "rule", settings->rules.count) |
-	       add_plain(&known->groups, "local group", &settings->local_groups) |
-	       add_plain(&known->classifications, "classification", &settings->classifications) |
-	       add_plain(&known->segments, "segment", &settings->segments);
+	       add_plain(&known->groups, "local group", &settings->local_groups, 0) |
+	       add_plain(&known->classifications, "classification", &settings->classifications, 0) |
+	       add_plain(&known->segments, "segment", &settings->segments,
+			 settings->segment_filters.count);
 }
 
 static void catalogue_finish(struct catalogue *known)
@@ -244,6 +262,7 @@ void catalogue_check(const struct catalogue_settings *settings, const char *defa
 
 	if (catalogue_init(&known, settings) == 0) {
 		check_profiles(&known, &settings->profiles, list);
+		check_segments(&known, &settings->segment_filters, list);
 		check_roles(&known, &settings->roles, list);
 		check_personas(&known, &settings->personas, list);
 		for (size_t i = 0; i < settings->local_groups.count; i++)

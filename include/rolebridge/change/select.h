@@ -18,6 +18,21 @@
 
 struct selection;
 
+/*
+ * When a configuration is read: do the filters of its segments compile? What is wrong goes to list, as a warning where
+ * the segment is lenient. Groups are added to the registry. -1: out of memory, said in list.
+ */
+struct segments_needs {
+	bool *attributes; /* by number in the schema: some filter reads it */
+	uint32_t *groups; /* ascending, each once */
+	size_t group_count;
+};
+int segments_compile(const struct catalogue_settings *catalogue, const struct schema *schema,
+		     struct group_registry *registry, struct arena *arena,
+		     struct segments_needs *ret_needs, struct diagnostics *list);
+/* How many roles carry the segment. */
+size_t segment_roles(const struct catalogue_settings *catalogue, const char *segment);
+
 /* What is wrong with a filter, for people: where, and what they may have meant. */
 struct selection_fault {
 	const char *

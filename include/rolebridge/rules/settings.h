@@ -53,6 +53,7 @@ struct segment_settings {
 	struct located description;
 	struct located filter;	  /* RFC 4515 */
 	const char *organization; /* it alone has it; NULL: all */
+	bool lenient; /* of the store, and unchanged: what cannot be read any more is warned of, and is nobody's */
 };
 
 struct rule_settings {
