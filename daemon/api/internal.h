@@ -111,6 +111,10 @@ struct why_options {
 int why_json(const struct reading_view *view, const char *user, const struct why_options *options,
 	     struct json *json, struct err *err);
 
+/* accounts.c: member "accounts" of a user. */
+int show_accounts(const struct http_request *request, const struct reading_view *view,
+		  struct json *json, const struct user *user, struct err *err);
+
 /* Handlers, by file. */
 int status_show(struct http_request *, struct http_response *, struct err *);
 int check_post(struct http_request *, struct http_response *, struct err *);
@@ -135,6 +139,11 @@ int user_disable(struct http_request *, struct http_response *, struct err *);
 int user_enable(struct http_request *, struct http_response *, struct err *);
 int user_grant(struct http_request *, struct http_response *, struct err *);
 int user_revoke(struct http_request *, struct http_response *, struct err *);
+int user_accounts_get(struct http_request *, struct http_response *, struct err *);
+int user_account_put(struct http_request *, struct http_response *, struct err *);
+int user_account_delete(struct http_request *, struct http_response *, struct err *);
+int account_users_get(struct http_request *, struct http_response *, struct err *);
+int account_personas_get(struct http_request *, struct http_response *, struct err *);
 int invites_get(struct http_request *, struct http_response *, struct err *);
 int invites_post(struct http_request *, struct http_response *, struct err *);
 int invite_get(struct http_request *, struct http_response *, struct err *);

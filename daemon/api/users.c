@@ -190,7 +190,8 @@ static int user_answer(struct http_request *request, struct http_response *respo
 	json_object(&json);
 	show_user_members(&json, &user);
 	if (show_grants(&view, &json, &user, err) < 0 ||
-	    show_identities(&view, &json, &user, err) < 0)
+	    show_identities(&view, &json, &user, err) < 0 ||
+	    show_accounts(request, &view, &json, &user, err) < 0)
 		return -1;
 	json_end(&json);
 	return 0;

@@ -22,6 +22,8 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/store/token.h>
 
+#include "accounts.h"
+
 #define SLOTS 2
 
 /* --- one person --- */
@@ -469,7 +471,7 @@ static int write_visible(struct apply_context *context, struct person_change *ch
 	change_step("grants");
 	if (write_audit(context, change, modified ? NULL : detail, err) < 0 ||
 	    clear_alarm(context, change, err) < 0 || orphaning_follow(context, change, err) < 0 ||
-	    sessions_follow(context, change, err) < 0)
+	    accounts_follow(context, change, err) < 0 || sessions_follow(context, change, err) < 0)
 		return -1;
 	change_step("audit");
 	if (context->windows && plan_totals_count(context->windows, &context->setup->setup.decision,

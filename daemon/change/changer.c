@@ -13,6 +13,7 @@
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
 
+#include "accounts.h"
 #include "internal.h"
 #include "link.h"
 
@@ -462,6 +463,17 @@ static int note_first_digest(struct store *store, const struct setup *setup, str
 	return store_meta_set(store, "decision-digest", hex, err);
 }
 
+/* What was cut off; nobody waits for anything yet. */
+static int prune_accounts(struct store *store, struct err *err)
+{
+	int left;
+
+	do
+		left = store_accounts_prune(store, ACCOUNT_TIES_AT_ONCE, err);
+	while (left > 0);
+	return left;
+}
+
 static int prepare_store(struct changer *changer, const struct setup *setup, struct err *err)
 {
 	struct store *store = changer->store;
@@ -471,7 +483,7 @@ static int prepare_store(struct changer *changer, const struct setup *setup, str
 	if (clock_begin(changer, err) < 0 || discard_drafts(store, err) < 0 ||
 	    registry_store(store, setup->registry, err) < 0 || names_store(store, setup, err) < 0 ||
 	    note_first_digest(store, setup, err) < 0 || due_load(changer, err) < 0 ||
-	    store_commit(store, err) < 0) {
+	    prune_accounts(store, err) < 0 || store_commit(store, err) < 0) {
 		store_rollback(store);
 		return -1;
 	}

@@ -20,6 +20,8 @@
 #include <rolebridge/identity/names.h>
 #include <rolebridge/rules/permission.h>
 
+#include "accounts.h"
+
 #define DETAIL_MAX (1u << 20)
 /* Rows of a list in one transaction. */
 #define ROWS_AT_ONCE 500
@@ -202,8 +204,9 @@ static void write_side(struct json *json, const char *name, const struct resourc
 	json_end(json);
 }
 
+/* people: how many belonged to an account that is removed; their ties end with it. */
 static int write_audit(struct owning *owning, const char *action, const struct resource *before,
-		       const struct resource *after, struct err *err)
+		       const struct resource *after, int64_t people, struct err *err)
 {
 	AUTO(strbuf) struct strbuf detail = STRBUF(DETAIL_MAX);
 	struct json json = JSON(&detail);
@@ -213,6 +216,8 @@ static int write_audit(struct owning *owning, const char *action, const struct r
 		write_side(&json, "before", before, after);
 	if (after)
 		write_side(&json, "after", after, before);
+	if (people > 0)
+		json_int(&json, "people", people);
 	json_end(&json);
 	return owning_audit(owning, action, "resource", after ? &after->key : &before->key, &detail,
 			    err);
@@ -227,7 +232,7 @@ int resource_write(struct owning *owning, struct resource *after, const struct r
 	after->updated_s = owning->now_s;
 	after->created_s = before ? before->created_s : owning->now_s;
 	if (store_resource_put(owning->changer->store, after, err) < 0 ||
-	    write_audit(owning, before ? "resource.update" : "resource.create", before, after,
+	    write_audit(owning, before ? "resource.update" : "resource.create", before, after, 0,
 			err) < 0)
 		return -1;
 	notice_resource(owning->changer, after, false);
@@ -310,6 +315,19 @@ static const char *natural_organization(const struct putting *putting)
 	return authority->organization ? authority->organization : "default";
 }
 
+/* An account stays where its people are. */
+static int check_people(struct owning *owning, const struct resource *account, struct err *err)
+{
+	int64_t people;
+
+	if (store_account_people_count(owning->changer->store, account->row, &people, err) < 0)
+		return -1;
+	if (people == 0)
+		return 0;
+	return owning_refuse(owning, "organization", "other-organization",
+			     "users of its organization belong to it", err);
+}
+
 static int find_organization(struct putting *putting, struct err *err)
 {
 	const char *wanted = putting->wish->organization;
@@ -335,6 +353,8 @@ static int find_organization(struct putting *putting, struct err *err)
 			store_resource_has_children(owning->changer->store, before->row, err);
 
 		if (children < 0)
+			return -1;
+		if (children == 0 && !putting->parent.row && check_people(owning, before, err) < 0)
 			return -1;
 		if (children > 0 || putting->parent.row)
 			return owning_refuse(
@@ -636,18 +656,39 @@ struct removal {
 	struct owning owning;
 	const struct resource_key *key;
 	int64_t version;
-	bool recursive;
+	bool recursive, ties_left;
 	size_t removed;
 };
+
+/* *ret_people: who belonged to it. */
+static int untie_people(struct removal *removal, const struct resource *resource,
+			int64_t *ret_people, struct err *err)
+{
+	struct store *store = removal->owning.changer->store;
+	int left;
+
+	*ret_people = 0;
+	if (strcmp(resource->key.type, RESOURCE_ACCOUNTS) != 0)
+		return 0;
+	if (store_account_people_count(store, resource->row, ret_people, err) < 0)
+		return -1;
+	if (*ret_people == 0)
+		return 0;
+	left = store_account_clear(store, resource->row, ACCOUNT_TIES_AT_ONCE, err);
+	removal->ties_left |= left > 0;
+	return left < 0 ? -1 : 0;
+}
 
 static int remove_row(struct removal *removal, int64_t row, struct err *err)
 {
 	struct owning *owning = &removal->owning;
 	struct resource resource;
+	int64_t people;
 
 	if (store_resource_get(owning->changer->store, row, owning->arena, &resource, err) < 0 ||
+	    untie_people(removal, &resource, &people, err) < 0 ||
 	    store_resource_remove(owning->changer->store, row, err) < 0 ||
-	    write_audit(owning, "resource.delete", &resource, NULL, err) < 0)
+	    write_audit(owning, "resource.delete", &resource, NULL, people, err) < 0)
 		return -1;
 	notice_resource(owning->changer, &resource, true);
 	removal->removed++;
@@ -703,7 +744,11 @@ int change_resource_remove(struct changer *changer, const struct actor *actor,
 			       : writer_request(changer, remove_job, &removal, err);
 
 	setup_release(&setup->setup);
-	if (result == 0)
-		*ret_removed = removal.removed;
-	return result;
+	if (result < 0)
+		return -1;
+	*ret_removed = removal.removed;
+	/* Nobody sees them any more: what is cut off here goes with the next one, or the next start. */
+	if (removal.ties_left)
+		change_accounts_prune(changer, NULL);
+	return 0;
 }

@@ -125,6 +125,8 @@ int ask_stream(struct cli *cli, const char *path);
 void json_print(struct cli *cli, const json_t *value);
 /* work.c: what a run did, or would do. */
 void print_report(struct cli *cli, const json_t *report, bool with_read);
+/* accounts.c: those of a user, when there are any. */
+void print_accounts(struct cli *cli, const json_t *accounts);
 int connect_daemon(struct cli *cli, struct err *err);
 /* Path and text of a configuration and of what it includes, as the API's "files". NULL after a message. */
 json_t *config_files(const char *path);
@@ -171,6 +173,10 @@ int run_references_show(struct cli *);
 int run_references_put(struct cli *);
 int run_references_delete(struct cli *);
 int run_decide(struct cli *);
+int run_users_tie(struct cli *);
+int run_users_untie(struct cli *);
+int run_accounts_users(struct cli *);
+int run_accounts_personas(struct cli *);
 int run_why(struct cli *);
 int run_rules_list(struct cli *);
 int run_rules_show(struct cli *);

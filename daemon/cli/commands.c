@@ -254,6 +254,12 @@ static const struct cli_option users_reassign_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option accounts_options[] = {
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option import_users_options[] = {
 	{ "dry-run", NULL, "say what would be done, and write nothing" },
 	{ "all", NULL, "tell of every row, not only of those that failed" },
@@ -411,6 +417,16 @@ static const struct cli_command commands[] = {
 	{ "users unlink", "USER SOURCE KEY",
 	  "take an identity, and what rules gave for it, from a user", users_version_options,
 	  run_users_unlink },
+	{ "users tie", "USER APPLICATION ACCOUNT",
+	  "say that a user belongs to an application's account", NULL, run_users_tie },
+	{ "users untie", "USER APPLICATION ACCOUNT",
+	  "say that a user does not belong to an account any more", NULL, run_users_untie },
+	{ "accounts users", "APPLICATION ACCOUNT",
+	  "list who belongs to an account, with roles and personas", accounts_options,
+	  run_accounts_users },
+	{ "accounts personas", "APPLICATION [ACCOUNT]",
+	  "count how many active users of an account, or of each, have which persona",
+	  accounts_options, run_accounts_personas },
 	{ "why", "USER [GRANT]", "explain every grant of a user, or one, or why it is absent",
 	  why_options, run_why },
 	{ "resources list", "", "list what applications have registered", resources_list_options,

@@ -187,6 +187,7 @@ int run_users_show(struct cli *cli)
 	print_user(cli, user);
 	print_grants(cli, json_object_get(user, "grants"));
 	print_identities(cli, json_object_get(user, "identities"));
+	print_accounts(cli, json_object_get(user, "accounts"));
 	return CLI_OK;
 }
 
