@@ -12,6 +12,7 @@
 #include <rolebridge/base/text.h>
 
 #include "merge.h"
+#include "personas.h"
 
 #define BODY_MAX ((size_t)220 * 1024) /* below what a line of a configuration may be */
 #define WARNINGS_MAX ((size_t)1024 * 1024)
@@ -62,7 +63,11 @@ struct definition_type {
 	size_t field_count;
 	bool is_described;	       /* every required field says something */
 	size_t items, item_size, name; /* in the catalogue */
-	void (*show)(struct json *json, const void *item);
+	int (*show)(const struct reading_view *view, struct json *json, const void *item,
+		    struct err *err);
+	/* Of lists: `overdue`; NULL: there is no such thing. */
+	int (*is_overdue)(const struct reading_view *view, const void *item, bool *ret_overdue,
+			  struct err *err);
 };
 
 /* ------------------------------------------------------------------ showing */
@@ -80,51 +85,43 @@ static const char *text_or_empty(const struct located *text)
 	return text->text ? text->text : "";
 }
 
-static void show_profile(struct json *json, const void *item)
+static int show_profile(const struct reading_view *view, struct json *json, const void *item,
+			struct err *err)
 {
 	const struct profile_settings *profile = item;
 
+	(void)view;
+	(void)err;
 	json_string(json, "description", text_or_empty(&profile->description));
 	show_texts(json, "permissions", &profile->permissions);
+	return 0;
 }
 
-static void show_role(struct json *json, const void *item)
+static int show_role(const struct reading_view *view, struct json *json, const void *item,
+		     struct err *err)
 {
 	const struct role_settings *role = item;
 
+	(void)view;
+	(void)err;
 	json_string(json, "description", text_or_empty(&role->description));
 	show_texts(json, "classifications", &role->classifications);
 	show_texts(json, "segments", &role->segments);
 	show_texts(json, "permissions", &role->permissions);
+	return 0;
 }
 
-static void show_persona(struct json *json, const void *item)
-{
-	const struct persona_settings *persona = item;
-	bool overdue = persona->review_due_s != 0 && clock_now_s() >= persona->review_due_s + 86400;
-
-	json_string(json, "title", text_or_empty(&persona->title));
-	json_bool(json, "primary", persona->primary);
-	show_texts(json, "objectives", &persona->objectives);
-	show_texts(json, "frustrations", &persona->frustrations);
-	show_texts(json, "watering_holes", &persona->watering_holes);
-	json_string(json, "technical_sophistication",
-		    text_or_empty(&persona->technical_sophistication));
-	json_time(json, "review_due", persona->review_due_s);
-	json_bool(json, "review_overdue", overdue);
-}
-
-#define TYPE(kind, list, type, grant, described) \
+#define TYPE(kind, list, type, grant, described, is_overdue) \
 	{ \
 #kind, #list, grant, kind##_fields, ARRAY_LEN(kind##_fields), described, \
 			offsetof(struct catalogue_settings, list), sizeof(struct type), \
-			offsetof(struct type, name), show_##kind \
+			offsetof(struct type, name), show_##kind, is_overdue \
 	}
 
 static const struct definition_type types[] = {
-	TYPE(profile, profiles, profile_settings, GRANT_PROFILE, false),
-	TYPE(role, roles, role_settings, GRANT_ROLE, false),
-	TYPE(persona, personas, persona_settings, GRANT_PERSONA, true),
+	TYPE(profile, profiles, profile_settings, GRANT_PROFILE, false, NULL),
+	TYPE(role, roles, role_settings, GRANT_ROLE, false, NULL),
+	TYPE(persona, personas, persona_settings, GRANT_PERSONA, true, persona_overdue),
 };
 
 static const struct definition_type *const profile_type = &types[0];
@@ -195,10 +192,37 @@ static int show_item(const struct reading_view *view, struct json *json,
 	if (found < 0)
 		return -1;
 	json_string(json, "name", name);
-	type->show(json, item);
+	if (type->show(view, json, item, err) < 0)
+		return -1;
 	json_int(json, "holders", holders);
 	show_origin_members(view, json, *at, found ? &row : NULL);
 	*ret_version = found ? row.version : 0;
+	return 0;
+}
+
+/* The rest of a page, from *at on; *at is where the next one would begin. */
+static int show_items(const struct reading_view *view, struct json *json,
+		      const struct definition_type *type, size_t limit, bool overdue_only,
+		      size_t *at, struct err *err)
+{
+	const struct struct_list *items = items_of(view, type);
+	size_t shown = 0;
+	int64_t version;
+
+	for (; *at < items->count && shown < limit; (*at)++) {
+		const void *item = item_at(type, items, *at);
+		bool wanted = true;
+
+		if (overdue_only && type->is_overdue(view, item, &wanted, err) < 0)
+			return -1;
+		if (!wanted)
+			continue;
+		json_object(json);
+		if (show_item(view, json, type, item, &version, err) < 0)
+			return -1;
+		json_end(json);
+		shown++;
+	}
 	return 0;
 }
 
@@ -206,15 +230,18 @@ static int list_get(struct http_request *request, struct http_response *response
 		    const struct definition_type *type, struct err *err)
 {
 	static const char *const names[] = { "after", "limit", NULL };
+	static const char *const more[] = { "after", "limit", "overdue", NULL };
 	AUTO(reading_view) struct reading_view view = { 0 };
 	const char *after = http_query(request, "after");
 	struct json json = api_json(response);
 	const struct struct_list *items;
-	int64_t limit, version;
-	size_t i = 0, end;
+	bool overdue = false;
+	int64_t limit;
+	size_t i = 0;
 
-	if (http_query_allow(request, names, err) < 0 ||
+	if (http_query_allow(request, type->is_overdue ? more : names, err) < 0 ||
 	    http_query_int(request, "limit", 1, LIST_MAX, 100, &limit, err) < 0 ||
+	    http_query_bool(request, "overdue", false, &overdue, err) < 0 ||
 	    view_open(request, &view, err) < 0)
 		return -1;
 	items = items_of(&view, type);
@@ -225,18 +252,13 @@ static int list_get(struct http_request *request, struct http_response *response
 			return err_set(err, ERR_INVALID, "there is no %s '%s'", type->kind, after);
 		i++;
 	}
-	end = items->count - i < (size_t)limit ? items->count : i + (size_t)limit;
 	json_object(&json);
 	json_array_key(&json, type->plural);
-	for (; i < end; i++) {
-		json_object(&json);
-		if (show_item(&view, &json, type, item_at(type, items, i), &version, err) < 0)
-			return -1;
-		json_end(&json);
-	}
+	if (show_items(&view, &json, type, (size_t)limit, overdue, &i, err) < 0)
+		return -1;
 	json_end(&json);
 	json_string(&json, "next",
-		    end < items->count ? item_name(type, item_at(type, items, end - 1)) : NULL);
+		    i < items->count ? item_name(type, item_at(type, items, i - 1)) : NULL);
 	json_end(&json);
 	return 0;
 }

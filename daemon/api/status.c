@@ -9,6 +9,7 @@
 #include <rolebridge/store/ownership.h>
 
 #include "internal.h"
+#include "personas.h"
 
 struct overview {
 	const struct reading_view *view;
@@ -142,6 +143,8 @@ static int show_counts(const struct overview *overview, struct json *json, struc
 	json_int(json, "users", orphaned.users);
 	json_int(json, "references", orphaned.references);
 	json_end(json);
+	if (show_persona_figures(view, json, err) < 0)
+		return -1;
 	hash256_hex(&head, hex);
 	json_object_key(json, "audit");
 	json_int(json, "rows", seq);
@@ -288,6 +291,7 @@ int status_metrics(const struct reading_view *view, struct strbuf *out, struct e
 	struct source_figures *figures = NULL;
 	struct user_counts users;
 	struct orphaning_counts orphaned;
+	struct persona_figures personas;
 	struct alarm_row *alarms;
 	size_t count = 0, alarm_count;
 	struct outbox_counts outbox;
@@ -295,6 +299,7 @@ int status_metrics(const struct reading_view *view, struct strbuf *out, struct e
 	if (overview_read(view, &overview, err) < 0 ||
 	    store_user_counts(view->store, NULL, &users, err) < 0 ||
 	    store_orphaning_counts(view->store, &orphaned, err) < 0 ||
+	    personas_count(view, &personas, err) < 0 ||
 	    store_alarm_list(view->store, true, view->arena, &alarms, &alarm_count, err) < 0 ||
 	    store_outbox_counts(view->store, &outbox, err) < 0 ||
 	    read_figures(&overview, &figures, &count, err) < 0)
@@ -303,6 +308,10 @@ int status_metrics(const struct reading_view *view, struct strbuf *out, struct e
 	metric_gauge(out, "rolebridge_users_disabled", "Disabled users.", users.disabled);
 	metric_gauge(out, "rolebridge_references_orphaned",
 		     "References and resources of users who are disabled.", orphaned.references);
+	metric_gauge(out, "rolebridge_personas_review_overdue",
+		     "Personas whose review is overdue.", personas.overdue);
+	metric_gauge(out, "rolebridge_personas_insufficient_research",
+		     "Primary personas that rest on too few interviews.", personas.unresearched);
 	metric_gauge(out, "rolebridge_alarms", "Alarms that need a person.", (int64_t)alarm_count);
 	metric_gauge(out, "rolebridge_plans_held", "Plans that wait for a person.",
 		     (int64_t)overview.held_count);

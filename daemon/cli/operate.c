@@ -75,6 +75,17 @@ static void print_following(struct cli *cli, const json_t *sources)
 	}
 }
 
+static void print_personas(struct cli *cli, const json_t *personas)
+{
+	if (member_int(personas, "overdue") > 0)
+		put(cli, YELLOW,
+		    "%lld personas are overdue for review: rolebridgectl personas list --overdue\n",
+		    (long long)member_int(personas, "overdue"));
+	if (member_int(personas, "insufficient_research") > 0)
+		put(cli, YELLOW, "%lld primary personas rest on too few interviews\n",
+		    (long long)member_int(personas, "insufficient_research"));
+}
+
 static void print_orphaned(struct cli *cli, const json_t *orphaned)
 {
 	if (member_int(orphaned, "users") > 0)
@@ -135,6 +146,7 @@ int run_status(struct cli *cli)
 	print_following(cli, json_object_get(status, "sources"));
 	print_quarantined(cli, json_object_get(status, "sources"));
 	print_orphaned(cli, json_object_get(status, "orphaned"));
+	print_personas(cli, json_object_get(status, "personas"));
 	json_array_foreach(json_object_get(status, "held_plans"), i, plan)
 		put(cli, YELLOW,
 		    "Plan %.12s of %s waits since %s: rolebridgectl plans show %.12s\n",
