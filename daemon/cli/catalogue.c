@@ -4,6 +4,7 @@
  */
 #include "cli.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -184,9 +185,12 @@ static const char *const profile_members[] = { "permissions", "description", NUL
 static const char *const role_headers[] = { "NAME",	 "HOLDERS",	 "<CLASSIFICATIONS",
 					    "<SEGMENTS", "<PERMISSIONS", NULL };
 static const char *const role_members[] = { "classifications", "segments", "permissions", NULL };
-static const char *const persona_headers[] = { "NAME",	  "HOLDERS", "PRIMARY",
-					       "OVERDUE", "<TITLE",  NULL };
-static const char *const persona_members[] = { "primary", "review_overdue", "title", NULL };
+static const char *const persona_headers[] = { "NAME",	     "HOLDERS",	  "PRIMARY",
+					       "INTERVIEWS", "VALIDATED", "REVIEW DUE",
+					       "OVERDUE",    "<TITLE",	  NULL };
+static const char *const persona_members[] = { "primary",    "research.interviews", "validated",
+					       "review_due", "review_overdue",	    "title",
+					       NULL };
 
 static const struct kind profiles = { "profiles", profile_headers, profile_members };
 static const struct kind roles = { "roles", role_headers, role_members };
@@ -195,17 +199,34 @@ static const struct kind personas = { "personas", persona_headers, persona_membe
 static void value_text(const json_t *value, struct strbuf *out)
 {
 	const json_t *item;
+	const char *name;
+	json_t *inner;
 	size_t i;
 
 	if (json_is_array(value))
 		json_array_foreach(value, i, item)
-			strbuf_printf(out, "%s%s", i ? ", " : "", json_string_value(item));
+			strbuf_printf(out, "%s%s", i ? ", " : "",
+				      json_is_string(item) ? json_string_value(item)
+							   : member(item, "code"));
+	else if (json_is_object(value))
+		json_object_foreach((json_t *)(uintptr_t)value, name, inner)
+			strbuf_printf(out, "%s%s %lld", out->size ? ", " : "", name,
+				      (long long)json_integer_value(inner));
 	else if (json_is_boolean(value))
 		strbuf_puts(out, json_is_true(value) ? "yes" : "no");
 	else if (json_is_integer(value))
 		strbuf_printf(out, "%lld", (long long)json_integer_value(value));
 	else if (json_is_string(value))
 		strbuf_puts(out, json_string_value(value));
+}
+
+/* "title", "research.interviews" */
+static const json_t *find_value(const json_t *item, const char *path)
+{
+	size_t size = strcspn(path, ".");
+	const json_t *value = json_object_getn(item, path, size);
+
+	return path[size] ? json_object_get(value, path + size + 1) : value;
 }
 
 static void print_rows(struct cli *cli, const struct kind *kind, const json_t *list)
@@ -221,7 +242,7 @@ static void print_rows(struct cli *cli, const struct kind *kind, const json_t *l
 		for (size_t k = 0; kind->members[k]; k++) {
 			AUTO(strbuf) struct strbuf text = STRBUF(1024 * 1024);
 
-			value_text(json_object_get(item, kind->members[k]), &text);
+			value_text(find_value(item, kind->members[k]), &text);
 			table_cell(table, PLAIN, strbuf_text(&text));
 		}
 	}
@@ -233,6 +254,7 @@ static int run_list(struct cli *cli, const struct kind *kind)
 	const char *path = api_path(cli, "/%s", kind->plural);
 	AUTO(json) json_t *answer = NULL;
 
+	path = path_query(cli, path, "overdue", cli_value(cli, "overdue") ? "true" : NULL);
 	path = path_query(cli, path, "limit", cli_value(cli, "limit"));
 	path = path_query(cli, path, "after", cli_value(cli, "after"));
 	answer = ask(cli, "GET", path, NULL, true);

@@ -346,6 +346,61 @@ static const struct cli_option personas_update_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option personas_list_options[] = {
+	{ "overdue", NULL, "only those whose review is overdue" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "NAME", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option personas_research_add_options[] = {
+	{ "at", "DATE", "the day, like 2027-01-31 (default today)" },
+	{ "count", "N", "how many (default 1)" },
+	{ "note", "TEXT", "what was found" },
+	{ "link", "URL", "where it is written" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option personas_research_list_options[] = {
+	{ "kind", "KIND", "interview, ticket, usage or crm" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option personas_validations_add_options[] = {
+	{ "user", "USER", "who answered" },
+	{ "respondent", "TEXT", "who answered and is no user" },
+	{ "comment", "TEXT", "in their own words" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option personas_validations_list_options[] = {
+	{ "answer", "ANSWER", "yes, partly or no" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option personas_review_options[] = {
+	{ "note", "TEXT", "what was found" },
+	{ "next-due", "DATE", "day by which to look at it again (default a year on)" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option personas_reviews_options[] = {
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option personas_links_list_options[] = {
+	{ "kind", "KIND", "story, review or ticket" },
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option definitions_delete_options[] = {
 	{ "dry-run", NULL, "say what stands against it, and change nothing" },
 	{ "if-match", "VERSION", "only if this is still its version" },
@@ -495,16 +550,42 @@ static const struct cli_command commands[] = {
 	{ "roles bulk-update", "FILE",
 	  "give many roles other classifications and segments, all or none, from a JSON list",
 	  dry_run_options, run_roles_bulk_update },
-	{ "personas list", "", "list personas, those of files first", definitions_list_options,
+	{ "personas list", "", "list personas, those of files first", personas_list_options,
 	  run_personas_list },
-	{ "personas show", "PERSONA", "show one persona, and how many hold it", NULL,
-	  run_personas_show },
+	{ "personas show", "PERSONA", "show one persona, how many hold it, and what it rests on",
+	  NULL, run_personas_show },
 	{ "personas create", "PERSONA", "define a persona in the store", personas_create_options,
 	  run_personas_create },
 	{ "personas update", "PERSONA", "change a persona of the store", personas_update_options,
 	  run_personas_update },
-	{ "personas delete", "PERSONA", "delete a persona of the store that nobody holds",
+	{ "personas delete", "PERSONA",
+	  "delete a persona of the store that nobody holds, and all that is known of it",
 	  definitions_delete_options, run_personas_delete },
+	{ "personas research list", "PERSONA", "list what a persona rests on",
+	  personas_research_list_options, run_personas_research_list },
+	{ "personas research add", "PERSONA KIND",
+	  "note an interview, tickets, figures of usage or records of a crm",
+	  personas_research_add_options, run_personas_research_add },
+	{ "personas research remove", "PERSONA ID", "take an entry of the research record away",
+	  NULL, run_personas_research_remove },
+	{ "personas validations list", "PERSONA",
+	  "list who said yes, partly or no to: does this sound like you",
+	  personas_validations_list_options, run_personas_validations_list },
+	{ "personas validations add", "PERSONA ANSWER",
+	  "note what somebody answered; of each person the last answer counts",
+	  personas_validations_add_options, run_personas_validations_add },
+	{ "personas validations remove", "PERSONA ID", "take an answer away", NULL,
+	  run_personas_validations_remove },
+	{ "personas review", "PERSONA", "note that a persona was looked at again",
+	  personas_review_options, run_personas_review },
+	{ "personas reviews", "PERSONA", "list when a persona was looked at, by whom",
+	  personas_reviews_options, run_personas_reviews },
+	{ "personas links list", "PERSONA", "list stories, reviews and tickets of a persona",
+	  personas_links_list_options, run_personas_links_list },
+	{ "personas links add", "PERSONA KIND URL TITLE",
+	  "link a persona to a story, review or ticket", NULL, run_personas_links_add },
+	{ "personas links remove", "PERSONA ID", "take a link away", NULL,
+	  run_personas_links_remove },
 	{ "invites create", "E-MAIL", "invite somebody by mail", invites_create_options,
 	  run_invites_create },
 	{ "invites list", "", "list invites, and whether their mail was sent", invites_list_options,
