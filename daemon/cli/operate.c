@@ -62,9 +62,9 @@ static void print_following(struct cli *cli, const json_t *sources)
 		if (connected)
 			put(cli, GREEN, ": connected");
 		else
-			put(cli, RED, ": not connected%s%s",
-			    member(follow, "problem")[0] ? ", " : "",
-			    shown(cli, member(follow, "problem")));
+			put(cli, RED, ": not connected");
+		if (member(follow, "problem")[0])
+			put(cli, RED, ", %s", shown(cli, member(follow, "problem")));
 		put(cli, PLAIN, "; last full read %s, last change %s",
 		    member(follow, "full")[0] ? shown(cli, member(follow, "full")) : "never",
 		    change[0] ? shown(cli, change) : "never");

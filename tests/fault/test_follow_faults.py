@@ -220,8 +220,7 @@ def test_cut_in_the_full_read(stream):
     for number in itertools.count(1, 3):
         stream.toggle()
         stream.proxy.next(cut(at(number)))
-        stream.bridge.run("sync", "corp", "--full")
-        failed = not stream.follow_state()["connected"]
+        failed = not stream.read()["complete"]
         stream.bridge.run("sync", "corp", "--full")
         stream.rest()
         if not failed:
@@ -230,6 +229,25 @@ def test_cut_in_the_full_read(stream):
 
 
 # --- results in the stream
+
+
+def test_full_reads_that_fail_end_nothing(stream):
+    """Whoever is followed is followed on, for as long as full reads fail."""
+    link, full = stream.link, stream.follow_state()["full"]
+    ended = sum(other.ended for other in stream.proxy.links)
+    stream.proxy.always(result(nth("entry", 5), 4))
+    report = stream.read()
+    assert not report["complete"] and report["problem"], report
+    stream.proxy.wait(lambda: sum(other.ended for other in stream.proxy.links) > ended + 1)
+    for _ in range(3):
+        stream.toggle()
+        stream.settle()
+    state = stream.follow_state()
+    assert not link.ended and not stream.nudges and state["connected"], (state, stream.bridge.logged()[-3000:])
+    assert state["full"] == full and report["problem"] in state["problem"], (state, report)
+    stream.proxy.clear()
+    stream.forgiven()
+    assert stream.follow_state()["problem"] == ""
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 11, 50, 51, 52, 53, 80, 4096])

@@ -3,8 +3,9 @@
  *
  * A full read by a new worker; when it is complete the worker stays and tells batches of changes.
  * Enters: messages of that worker, which is not trusted. Leaves: runs at the intake, each a full
- * read or changes. What goes wrong ends in one of three ways:
+ * read or changes. What ends it, or interrupts:
  *
+ *	its time	another worker reads; when that fails the one that follows goes on
  *	connection lost	the same worker gets another connection, at once, then later and
  *			later, by the list of servers; what it had not committed does not count
  *	worker gone, restart, protocol error, a failed callback, a file that changed
@@ -57,14 +58,16 @@ enum link { LINK_LOST, LINK_RESUMING, LINK_UP };
 struct follower {
 	const struct ldap_source *source;
 	const struct follow_intake *out;
-	struct intake intake; /* of full reads */
-	struct client client;
+	struct intake intake;	  /* of full reads */
+	struct client clients[2]; /* one follows, and while it does the other may read in full */
+	struct client *client;	  /* the one at hand */
 	struct follow_state state;
 	char server[SERVER_URL_MAX + 1], problem[512];
-	struct prints files;
+	struct prints files; /* as the worker at hand has read them */
 	struct telling telling;
 	/* The connection. */
 	enum link link;
+	bool beside; /* the worker at hand reads while the other one is kept */
 	struct server_list servers;
 	size_t next_server;
 	unsigned lost_in_a_row;
@@ -118,7 +121,7 @@ static void note_problem(struct follower *f, const char *format, ...)
 	va_end(args);
 	f->problem[0] = '\0';
 	append_text(f->problem, sizeof(f->problem), "%s", text);
-	f->state.connected = false;
+	f->state.connected = f->beside;
 	tell_state(f);
 }
 
@@ -133,8 +136,8 @@ static const char *mode_name(uint8_t mode)
 
 static void note_server(struct follower *f)
 {
-	snprintf(f->server, sizeof(f->server), "%s", f->client.server.url);
-	f->state.mode = mode_name(f->client.attempt.mode);
+	snprintf(f->server, sizeof(f->server), "%s", f->client->server.url);
+	f->state.mode = mode_name(f->client->attempt.mode);
 }
 
 static void note_connected(struct follower *f)
@@ -244,8 +247,8 @@ static void note_full(struct follower *f, const struct read_result *result)
 					   ((double)randombytes_random() / UINT32_MAX));
 	f->told = false;
 	f->state.full_s = clock_now_s();
-	f->state.vendor = f->client.attempt.vendor;
-	f->state.identity = f->client.attempt.identity;
+	f->state.vendor = f->client->attempt.vendor;
+	f->state.identity = f->client->attempt.identity;
 	f->short_lived = 0;
 	note_connected(f);
 	(void)result;
@@ -254,20 +257,24 @@ static void note_full(struct follower *f, const struct read_result *result)
 /* Does the intake hear of a read of which nothing came? Once, and whoever asked for it. */
 static bool worth_telling(const struct follower *f, const struct read_result *result)
 {
-	return result->complete || f->client.attempt.delivered || f->full_wished || !f->told;
+	return result->complete || f->client->attempt.delivered || f->full_wished || !f->told;
 }
 
 static int full_read(struct follower *f, bool *ret_complete, struct err *err)
 {
 	struct read_result result = { 0 };
+	struct prints files;
 
-	prints_take(&f->client.job, &f->files);
-	f->client.job.follow = (uint8_t)f->source->follow.mode;
+	prints_take(&f->client->job, &files);
+	f->client->job.follow = (uint8_t)f->source->follow.mode;
 	f->anew = f->polite = false;
-	fetch_again(f);
-	if (client_read(&f->client, &result, err) < 0)
+	if (!f->beside) {
+		f->files = files;
+		fetch_again(f);
+	}
+	if (client_read(f->client, &result, err) < 0)
 		return -1;
-	if (f->client.attempt.phase > PHASE_BIND)
+	if (f->client->attempt.phase > PHASE_BIND)
 		f->state.contact_s = clock_now_s();
 	if (worth_telling(f, &result)) {
 		f->full_wished = false;
@@ -276,9 +283,12 @@ static int full_read(struct follower *f, bool *ret_complete, struct err *err)
 			return -1;
 	}
 	if (result.complete) {
+		f->files = files;
+		fetch_again(f);
 		note_full(f, &result);
 	} else {
-		note_server(f);
+		if (!f->beside)
+			note_server(f);
 		note_problem(f, "%s%s%s", result.reason, result.detail[0] ? ": " : "",
 			     result.detail);
 	}
@@ -321,9 +331,9 @@ static int take_commit(struct follower *f, struct message *message, struct err *
 static int take_trouble(struct follower *f, struct message *message, const char **ret_reason,
 			const char **ret_detail, struct err *err)
 {
-	arena_reset(f->client.attempt.scratch);
-	if (trouble_decode(&message->body, f->client.attempt.scratch, ret_reason, ret_detail, err) <
-	    0)
+	arena_reset(f->client->attempt.scratch);
+	if (trouble_decode(&message->body, f->client->attempt.scratch, ret_reason, ret_detail,
+			   err) < 0)
 		return -1;
 	telling_drop(&f->telling);
 	return telling_try_end(&f->telling, err);
@@ -337,7 +347,7 @@ static int list_servers(struct follower *f, struct err *err)
 	if (server_list(&f->source->servers, &f->servers, err) < 0)
 		return -1;
 	for (size_t i = 0; i < f->servers.count; i++)
-		if (strcmp(f->servers.items[i].url, f->client.server.url) == 0)
+		if (strcmp(f->servers.items[i].url, f->client->server.url) == 0)
 			f->next_server = i;
 	return 0;
 }
@@ -387,7 +397,7 @@ static int take_lost(struct follower *f, struct message *message, struct err *er
 	}
 	f->link = LINK_LOST;
 	fetch_again(f);
-	note_problem(f, "%s: %s: %s", f->client.server.url, reason, detail);
+	note_problem(f, "%s: %s: %s", f->client->server.url, reason, detail);
 	retry_later(f);
 	return 0;
 }
@@ -413,14 +423,14 @@ static int take_mode(struct follower *f, struct message *message, struct err *er
 {
 	if (f->telling.batch.open || f->link != LINK_RESUMING)
 		return telling_out_of_place(message->type, err);
-	return attempt_take_mode(&f->client.attempt, message, err);
+	return attempt_take_mode(&f->client->attempt, message, err);
 }
 
 static int take_phase(struct follower *f, struct message *message, struct err *err)
 {
 	if (f->link != LINK_RESUMING)
 		return telling_out_of_place(message->type, err);
-	return phase_decode(&message->body, &f->client.attempt.phase, err);
+	return phase_decode(&message->body, &f->client->attempt.phase, err);
 }
 
 static int take_progress(const struct follower *f, struct message *message, struct err *err)
@@ -436,7 +446,7 @@ static int take(struct follower *f, struct message *message, struct err *err)
 {
 	if (f->link == LINK_UP)
 		note_contact(f);
-	arena_reset(f->client.attempt.scratch);
+	arena_reset(f->client->attempt.scratch);
 	switch (message->type) {
 	case PROTOCOL_BEGIN: return take_begin(f, message, err);
 	case PROTOCOL_IDENTITY:
@@ -472,7 +482,7 @@ static bool wait_readable(const struct follower *f, int socket, int timeout_ms)
 
 static bool message_waits(const struct follower *f, int timeout_ms)
 {
-	const struct attempt *attempt = &f->client.attempt;
+	const struct attempt *attempt = &f->client->attempt;
 
 	return message_pending(attempt->stream) ||
 	       wait_readable(f, attempt->worker.socket, timeout_ms);
@@ -482,7 +492,7 @@ static void worker_is_gone(struct follower *f, const char *cause)
 {
 	char text[128], detail[256] = "";
 
-	attempt_worker_status(&f->client.attempt, text, sizeof(text));
+	attempt_worker_status(&f->client->attempt, text, sizeof(text));
 	append_text(detail, sizeof(detail), "the worker ended with %s%s%s", text,
 		    cause[0] ? ": " : "", cause);
 	telling_drop(&f->telling);
@@ -508,7 +518,7 @@ static int judge(struct follower *f, struct err *err)
 static int receive_one(struct follower *f, struct err *err)
 {
 	struct message message;
-	int received = message_receive(f->client.attempt.stream, clock_monotonic_us() + FRAME_US,
+	int received = message_receive(f->client->attempt.stream, clock_monotonic_us() + FRAME_US,
 				       &message, NULL, err);
 
 	if (received < 0 && err->code == ERR_UNAVAILABLE) {
@@ -532,7 +542,7 @@ static int receive_one(struct follower *f, struct err *err)
 
 static int send_to_worker(struct follower *f, const struct strbuf *frame, int fd, struct err *err)
 {
-	if (message_send(f->client.attempt.worker.socket, frame, fd, err) == 0)
+	if (message_send(f->client->attempt.worker.socket, frame, fd, err) == 0)
 		return 0;
 	if (err->code != ERR_UNAVAILABLE)
 		return -1;
@@ -543,12 +553,12 @@ static int send_to_worker(struct follower *f, const struct strbuf *frame, int fd
 
 static int resume_on(struct follower *f, int fd, struct err *err)
 {
-	const struct protocol_resume resume = { f->client.job.transport, f->client.job.url };
+	const struct protocol_resume resume = { f->client->job.transport, f->client->job.url };
 	AUTO(strbuf) struct strbuf frame = STRBUF(PROTOCOL_JOB_MAX);
 
 	resume_encode(&resume, &frame);
 	f->link = LINK_RESUMING;
-	f->client.attempt.phase = PHASE_SETUP;
+	f->client->attempt.phase = PHASE_SETUP;
 	f->resumed_us = f->heard_us = clock_monotonic_us();
 	return send_to_worker(f, &frame, fd, err);
 }
@@ -569,17 +579,17 @@ static int reconnect(struct follower *f, struct err *err)
 		retry_later(f);
 		return 0;
 	}
-	f->client.server = f->servers.items[f->next_server];
-	f->client.job.url = f->client.server.url;
-	f->client.job.transport = client_transport(f->source, &f->client.server);
+	f->client->server = f->servers.items[f->next_server];
+	f->client->job.url = f->client->server.url;
+	f->client->job.transport = client_transport(f->source, &f->client->server);
 	note_server(f);
-	if (attempt_connect(&f->client.attempt, &f->client.server, &fd, err) == 0)
+	if (attempt_connect(&f->client->attempt, &f->client->server, &fd, err) == 0)
 		return resume_on(f, fd, err);
 	if (err->code == ERR_CANCELLED)
 		return -1;
 	f->lost_in_a_row++;
 	f->next_server++;
-	note_problem(f, "%s: connect-failed: %s", f->client.server.url, err->text);
+	note_problem(f, "%s: connect-failed: %s", f->client->server.url, err->text);
 	err_clear(err);
 	retry_later(f);
 	return 0;
@@ -642,12 +652,13 @@ static int look_at_wishes(struct follower *f, struct err *err)
 
 static void look_at_deadlines(struct follower *f)
 {
-	const struct job *job = &f->client.job;
+	const struct job *job = &f->client->job;
 	int64_t now_us = clock_monotonic_us();
 	int64_t quiet_us = (int64_t)job->answer_ms * 1000 + ATTEMPT_MARGIN_US;
 
 	/* What waits for its end is followed on until then. */
-	if (f->full_due_us && now_us >= f->full_due_us && !f->telling.run_open) {
+	if (f->full_due_us && now_us >= f->full_due_us && !f->telling.run_open &&
+	    !f->telling.batch.open) {
 		f->anew = f->polite = true;
 		return;
 	}
@@ -678,7 +689,7 @@ static int look_around(struct follower *f, struct err *err)
 	if (!f->telling.run_open && !f->telling.batch.open && look_at_wishes(f, err) < 0)
 		return -1;
 	/* A worker has read them before it locked itself up: another one must. */
-	if (f->link == LINK_LOST && prints_differ(&f->client.job, &f->files))
+	if (f->link == LINK_LOST && prints_differ(&f->client->job, &f->files))
 		read_anew(f, true, "files-changed", "the password or a certificate was replaced");
 	if (!f->anew)
 		look_at_deadlines(f);
@@ -731,26 +742,74 @@ static int pause_until(struct follower *f, int64_t until_us, struct err *err)
 			return -1;
 		if (look_at_wishes(f, err) < 0)
 			return -1;
-		if (left_ms <= 0 || f->full_wished || prints_differ(&f->client.job, &f->files))
+		if (left_ms <= 0 || f->full_wished || prints_differ(&f->client->job, &f->files))
 			return 0;
 		wait_readable(f, -1, left_ms < SLICE_MS ? (int)left_ms : SLICE_MS);
 	}
+}
+
+/* How long after a full read that failed the next one may be. */
+static int64_t read_pause_us(const struct follower *f, unsigned failures)
+{
+	/* For the directory, or as a step to the account's lock-out. */
+	bool costly = f->client->attempt.delivered ||
+		      strcmp(f->client->attempt.result.reason, "bind-refused") == 0;
+
+	return backoff_us(failures, 1, READ_FIRST_US, costly ? READ_MOST_US : RECONNECT_MOST_US,
+			  randombytes_random());
+}
+
+/*
+ * A full read by the other worker. The one that follows is kept until it is complete: what it tells meanwhile waits, and
+ * is heard when the read has failed; else the new one tells it.
+ */
+static int read_beside(struct follower *f, struct err *err)
+{
+	struct client *follows = f->client;
+	bool complete = false;
+	int status;
+
+	f->client = follows == &f->clients[0] ? &f->clients[1] : &f->clients[0];
+	f->beside = true;
+	status = full_read(f, &complete, err);
+	f->beside = false;
+	if (status == 0 && complete) {
+		f->failed_reads = 0;
+		attempt_stop(&follows->attempt);
+		return 0;
+	}
+	attempt_stop(&f->client->attempt);
+	f->heard_us = clock_monotonic_us();
+	f->full_due_us = f->heard_us + read_pause_us(f, ++f->failed_reads);
+	f->client = follows;
+	return status;
+}
+
+/* As follow_on, through full reads that have their time. */
+static int follow_through(struct follower *f, struct err *err)
+{
+	int status;
+
+	while ((status = follow_on(f, err)) == 0 && f->polite && f->link == LINK_UP)
+		if (read_beside(f, err) < 0)
+			return -1;
+	return status;
 }
 
 /* A full read, and what follows from it. ret_delay_us: before the next one. */
 static int one_round(struct follower *f, int64_t *ret_delay_us, struct err *err)
 {
 	int64_t begin_us = 0;
-	bool complete = false, costly;
+	bool complete = false;
 	int result = full_read(f, &complete, err);
 
 	if (result == 0 && complete) {
 		begin_us = clock_monotonic_us();
-		result = follow_on(f, err);
+		result = follow_through(f, err);
 	}
 	telling_drop(&f->telling);
 	telling_abort(&f->telling);
-	attempt_stop(&f->client.attempt);
+	attempt_stop(&f->client->attempt);
 	f->link = LINK_LOST;
 	if (result < 0 && err->code == ERR_CANCELLED)
 		return -1;
@@ -758,9 +817,6 @@ static int one_round(struct follower *f, int64_t *ret_delay_us, struct err *err)
 		note_problem(f, "%s", err->text);
 		err_clear(err);
 	}
-	/* For the directory, or as a step to the account's lock-out. */
-	costly = f->client.attempt.delivered ||
-		 strcmp(f->client.attempt.result.reason, "bind-refused") == 0;
 	*ret_delay_us = 0;
 	if (begin_us && clock_monotonic_us() - begin_us >= GOOD_US)
 		f->failed_reads = 0;
@@ -768,8 +824,7 @@ static int one_round(struct follower *f, int64_t *ret_delay_us, struct err *err)
 		return 0;
 	f->state.restarts += begin_us != 0;
 	/* After one that had begun to follow the first time may be chance. */
-	*ret_delay_us = backoff_us(f->failed_reads + (begin_us == 0), 1, READ_FIRST_US,
-				   costly ? READ_MOST_US : RECONNECT_MOST_US, randombytes_random());
+	*ret_delay_us = read_pause_us(f, f->failed_reads + (begin_us == 0));
 	f->failed_reads++;
 	return 0;
 }
@@ -800,21 +855,25 @@ int ldap_source_follow(const struct ldap_source *source, const struct wanted_att
 			    .progress = read_progress,
 			    .cancelled = read_cancelled },
 	};
-	int status;
+	int status = 0;
 
 	if (!err)
 		err = &own_err;
 	f.state = (struct follow_state){
 		.mode = "", .vendor = "", .identity = "", .server = f.server, .problem = f.problem
 	};
-	status = client_init(&f.client, source, attributes, attribute_count, groups, group_count,
-			     &f.intake, err);
+	f.client = &f.clients[0];
+	for (size_t i = 0; i < ARRAY_LEN(f.clients); i++)
+		if (client_init(&f.clients[i], source, attributes, attribute_count, groups,
+				group_count, &f.intake, err) < 0)
+			status = -1;
 	if (status == 0)
-		status = telling_init(&f.telling, intake, &f.state, f.client.attempt.scratch,
+		status = telling_init(&f.telling, intake, &f.state, f.client->attempt.scratch,
 				      groups, group_count, err);
 	if (status == 0)
 		status = follow(&f, err);
-	client_finish(&f.client);
+	for (size_t i = 0; i < ARRAY_LEN(f.clients); i++)
+		client_finish(&f.clients[i]);
 	server_list_finish(&f.servers);
 	telling_finish(&f.telling);
 	return status;

@@ -216,6 +216,22 @@ static enum ending play_incomplete(unsigned n, struct strbuf *out)
 	return LEAVES;
 }
 
+/* The second worker's read is cut, the first one is still there. */
+static enum ending play_beside(unsigned n, struct strbuf *out)
+{
+	const struct protocol_end end = {
+		.complete = false, .entries = 1, .reason = "size-limit", .detail = ""
+	};
+
+	if (n != 2) {
+		put_full(out, n == 1 ? "a" : "c");
+		return STAYS;
+	}
+	put_identity(out, "b");
+	end_encode(&end, out);
+	return LEAVES;
+}
+
 /* Things that no worker may say: a full read by another one follows. */
 #define WRONG(name, statements) \
 	static enum ending play_##name(unsigned n, struct strbuf *out) \
@@ -298,6 +314,7 @@ static const struct script {
 	/* Not in the table's test. */
 	{ "quiet", play_quiet, NULL, 0, 0 },
 	{ "fetch", play_fetch, NULL, 0, 0 },
+	{ "beside", play_beside, NULL, 0, 0 },
 };
 
 static unsigned count_of(int fd)
@@ -821,6 +838,25 @@ static void test_wishes(void **state)
 	close(full.wake_fd);
 }
 
+static void test_read_that_fails_ends_nothing(void **state)
+{
+	const struct located server = text(url);
+	struct seen seen = { .expected = "F a g5 g3 E F b e:size-limit C f d . F c g5 g3 E ",
+			     .wishes = { FOLLOW_FULL, FOLLOW_FETCH },
+			     .fetch = "d",
+			     .wish_after = strlen("F a g5 g3 E "),
+			     .wake_fd = -1 };
+
+	(void)state;
+	follow("beside", &seen, &server, 1, 3600);
+	assert_string_equal(strbuf_text(&seen.log), seen.expected);
+	assert_int_equal(seen.state.restarts, 0);
+	assert_int_equal(seen.state.reconnects, 0);
+	assert_true(seen.state.connected);
+	assert_string_equal(seen.problem, "");
+	strbuf_finish(&seen.log);
+}
+
 static bool told_wanted(struct seen *seen)
 {
 	const char *log = strbuf_text(&seen->log);
@@ -957,6 +993,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_memory_fails_once),
 		cmocka_unit_test(test_interval),
 		cmocka_unit_test(test_wishes),
+		cmocka_unit_test(test_read_that_fails_ends_nothing),
 		cmocka_unit_test(test_wanted),
 		cmocka_unit_test(test_postponed),
 		cmocka_unit_test(test_replaced_password),
