@@ -16,6 +16,7 @@
 
 #define PREVIEW_BODY_MAX ((size_t)16 * 1024 * 1024)
 #define RESOURCES_BODY_MAX ((size_t)32 * 1024 * 1024)
+#define EVENTS_BODY_MAX ((size_t)8 * 1024 * 1024)
 #define IMPORT_BODY_MAX ((size_t)64 * 1024 * 1024)
 #define DEFINITION_BODY_MAX ((size_t)512 * 1024)
 #define POOL_KEPT 4
@@ -158,6 +159,7 @@ static const struct http_route routes[] = {
 	  "personas:update@all" },
 	{ "DELETE", "/api/v1/personas/{name}", persona_delete, HTTP_ROUTE_NO_BODY, 0,
 	  "personas:delete@all" },
+	{ "POST", "/api/v1/events", events_post, 0, EVENTS_BODY_MAX, "events:create@all" },
 	{ "GET", "/api/v1/personas/{name}/research", persona_research_get, 0, 0,
 	  "personas:read@all" },
 	{ "POST", "/api/v1/personas/{name}/research", persona_research_post, 0, 0,

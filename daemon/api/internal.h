@@ -189,6 +189,7 @@ int reference_delete(struct http_request *, struct http_response *, struct err *
 int decide_post(struct http_request *, struct http_response *, struct err *);
 int decide_list_post(struct http_request *, struct http_response *, struct err *);
 int user_reassign(struct http_request *, struct http_response *, struct err *);
+int events_post(struct http_request *, struct http_response *, struct err *);
 int profiles_get(struct http_request *, struct http_response *, struct err *);
 int profiles_post(struct http_request *, struct http_response *, struct err *);
 int profile_get(struct http_request *, struct http_response *, struct err *);

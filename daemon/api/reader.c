@@ -86,6 +86,22 @@ static int read_date(const struct reading *reading, const struct field *field, j
 	return 0;
 }
 
+/* An item of a list alone is refused. */
+static void note_refusal(const struct reading *inner, void *item, size_t size)
+{
+	struct http_request *request = inner->request;
+	size_t where = strlen(inner->where);
+	struct field_refusal refusal = {
+		.message = arena_strdup(request->arena, inner->err->text),
+		.field = request->error_field ? request->error_field + where : NULL,
+	};
+
+	memset(item, 0, size);
+	*(struct field_refusal *)item = refusal;
+	request->error_field = NULL;
+	err_clear(inner->err);
+}
+
 static int read_list(const struct reading *reading, const struct field *field, json_t *value,
 		     struct field_list *ret_list)
 {
@@ -108,8 +124,11 @@ static int read_list(const struct reading *reading, const struct field *field, j
 		inner.where = arena_printf(arena, "%s%s[%zu].", reading->where, field->name, i);
 		if (!inner.where)
 			break;
-		if (read_object(&inner, json_array_get(value, i), field->items, fields, item) < 0)
+		if (read_object(&inner, json_array_get(value, i), field->items, fields, item) == 0)
+			continue;
+		if (!(field->flags & FIELD_EACH) || reading->err->code != ERR_INVALID)
 			return -1;
+		note_refusal(&inner, item, field->item_size);
 	}
 	if (arena_failed(arena))
 		return err_set(reading->err, ERR_MEMORY, "out of memory");
@@ -154,10 +173,13 @@ static int read_int(const struct reading *reading, const struct field *field, js
 {
 	json_int_t number = json_integer_value(value);
 
-	if (!json_is_integer(value) || number < 0 || (uint64_t)number > field->max)
+	bool positive = field->flags & FIELD_POSITIVE;
+
+	if (!json_is_integer(value) || number < positive || (uint64_t)number > field->max)
 		return refuse(reading, field->name,
 			      arena_printf(reading->request->arena,
-					   "must be a whole number from 0 to %zu", field->max));
+					   "must be a whole number from %d to %zu", positive,
+					   field->max));
 	*ret_number = number;
 	return 0;
 }

@@ -31,6 +31,16 @@ enum field_type {
 /* Of a text: null is "", as in a JSON merge patch (RFC 7396). Without it null is "not given". */
 #define FIELD_NULL_REMOVES (1u << 1)
 
+/* Of a list: an item that is refused stops no other. Items begin with a struct field_refusal, and are else empty then. */
+#define FIELD_EACH (1u << 2)
+/* Of a number: 0 is refused. */
+#define FIELD_POSITIVE (1u << 3)
+
+struct field_refusal {
+	const char *message; /* NULL: well */
+	const char *field;   /* of the item; NULL: the item as a whole */
+};
+
 struct field_list {
 	size_t count;
 	void *items; /* item_size bytes each */

@@ -205,6 +205,7 @@ static void fill_setup(struct configuration *config)
 	setup->organizations = config->settings.organizations.items;
 	setup->organization_count = config->settings.organizations.count;
 	setup->invited_domains = &config->settings.web.invites.authoritative_domains;
+	setup->activity_kept_s = config->settings.reports.retention_s;
 	setup->registry = config->registry;
 	setup->delivered = config->needed;
 	setup->destroy = destroy_setup;

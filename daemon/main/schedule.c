@@ -17,6 +17,7 @@
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/change/activity.h>
 #include <rolebridge/change/login.h>
 #include <rolebridge/identity/settings.h>
 
@@ -210,6 +211,9 @@ static void look_at_time(struct schedule *schedule)
 		log_error("clock.failed", F_ERR(&err));
 	if (change_expire(schedule->changer, clock_now_s(), &err) < 0)
 		log_error("expire.failed", F_ERR(&err));
+	err_clear(&err);
+	if (change_activity_prune(schedule->changer, clock_now_s(), &err) < 0)
+		log_error("activity.failed", F_ERR(&err));
 	if (clock_monotonic_us() < schedule->stale_us)
 		return;
 	schedule->stale_us = clock_monotonic_us() + (int64_t)STALE_CHECK_S * US_PER_S;

@@ -83,6 +83,11 @@ static const struct option settings_options[] = {
 	  .table = &policy_table,
 	  .offset = OPTION_FIELD(struct settings, policy),
 	  .help = "What is guarded, and how much may change before a person is asked." },
+	{ .name = "reports",
+	  .type = OPTION_TABLE,
+	  .table = &reports_table,
+	  .offset = OPTION_FIELD(struct settings, reports),
+	  .help = "What is kept for reports." },
 	{ .name = NULL },
 };
 

@@ -112,3 +112,22 @@ const struct option_table policy_table = {
 	.struct_size = sizeof(struct policy_settings),
 	.options = policy_options,
 };
+
+static const struct option reports_options[] = {
+	{ .name = "retention",
+	  .type = OPTION_SECONDS,
+	  .offset = OPTION_FIELD(struct reports_settings, retention_s),
+	  .min = DAY_S,
+	  .max = 3650 * (int64_t)DAY_S,
+	  .default_text = "400d",
+	  .help = "On which days people signed in, and what they used, is kept so long. When they "
+		  "signed in last is kept for good." },
+	{ .name = NULL },
+};
+
+const struct option_table reports_table = {
+	.name = "reports",
+	.help = "What is kept of sign-ins and of what people use.",
+	.struct_size = sizeof(struct reports_settings),
+	.options = reports_options,
+};

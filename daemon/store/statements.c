@@ -326,6 +326,31 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_SIGN_INS_FORGET] = "DELETE FROM sign_in WHERE user = ?1 AND day < ?2 AND "
 				      "day < (SELECT max(day) FROM sign_in WHERE user = ?1)",
 	[STATEMENT_FEATURE_USE_FORGET] = "DELETE FROM feature_use WHERE user = ?1 AND day < ?2",
+	[STATEMENT_FEATURE_FIND] = "SELECT id FROM feature WHERE application = ?1 AND name = ?2",
+	[STATEMENT_FEATURE_ADD] =
+		"INSERT INTO feature (application, name) SELECT ?1, ?2 WHERE (SELECT count(*) "
+		"FROM feature WHERE application = ?1) < ?3",
+	[STATEMENT_FEATURE_LIST] = "SELECT id, application, name FROM feature WHERE "
+				   "(?1 = 0 OR application = ?1) AND (?2 IS NULL OR name = ?2) "
+				   "ORDER BY id",
+	[STATEMENT_FEATURE_USE_ADD] =
+		"INSERT INTO feature_use (user, day, feature, n) VALUES (?1, ?2, ?3, ?4) "
+		"ON CONFLICT DO UPDATE SET n = n + excluded.n",
+	[STATEMENT_FEATURE_USE_OF] = "SELECT day, feature, n FROM feature_use WHERE user = ?1 AND "
+				     "day >= ?2 AND day < ?3 ORDER BY day, feature",
+	[STATEMENT_EVENT_BATCH_FIND] =
+		"SELECT row, content, done FROM event_batch WHERE application = ?1 AND id = ?2",
+	[STATEMENT_EVENT_BATCH_ADD] = "INSERT INTO event_batch (application, id, content, at_s, "
+				      "done) VALUES (?1, ?2, ?3, ?4, ?5)",
+	[STATEMENT_EVENT_BATCH_SET] = "UPDATE event_batch SET done = max(done, ?2) WHERE row = ?1",
+	[STATEMENT_EVENT_BATCH_FORGET] = "DELETE FROM event_batch WHERE row <= ?1 AND at_s < ?2",
+	[STATEMENT_EVENTS_COUNT] =
+		"UPDATE counter SET value = value + iif(name = 'events', ?1, ?2) "
+		"WHERE name IN ('events', 'events-refused')",
+	[STATEMENT_ACTIVITY_TOTALS] =
+		"SELECT (SELECT coalesce(max(seq), 0) FROM sqlite_sequence "
+		"WHERE name = 'session'), (SELECT value FROM counter WHERE name = 'events'), "
+		"(SELECT value FROM counter WHERE name = 'events-refused')",
 	[STATEMENT_SESSION_UPDATE] =
 		"UPDATE session SET seen_s = ?2, until_s = ?3, second_factor_s = ?4 WHERE id = ?1",
 	[STATEMENT_SESSION_DELETE] = "DELETE FROM session WHERE id = ?1",

@@ -42,3 +42,6 @@ CREATE TABLE event_batch (
 	done INTEGER NOT NULL,
 	UNIQUE (application, id)
 ) STRICT;
+
+-- Since the first start.
+INSERT INTO counter (name, value) VALUES ('events', 0), ('events-refused', 0);

@@ -32,6 +32,8 @@ struct setup {
 	size_t organization_count;
 	/* Domains whose addresses an accepted invite proves; NULL: none. */
 	const struct located_list *invited_domains;
+	/* Days on which people signed in and used something are kept so long. */
+	int64_t activity_kept_s;
 	/* By how much the wall clock was set while it ran: grace does not count it. main gives 0. */
 	int64_t clock_shift_s;
 	void (*destroy)(struct setup *setup);

@@ -34,6 +34,12 @@ struct policy_settings {
 };
 extern const struct option_table policy_table;
 
+struct reports_settings {
+	struct position at;
+	int64_t retention_s; /* 400 d */
+};
+extern const struct option_table reports_table;
+
 /* Is a total over its limit, together with what the window already holds? */
 struct limit_question {
 	enum limit_kind kind;
