@@ -514,7 +514,9 @@ static int try_configuration(struct defining *defining, const char *config_path,
 	if (!findings ||
 	    !document_texts(defining->running->document, defining->arena, &files, &file_count))
 		return err_set(err, ERR_MEMORY, "out of memory");
-	if (list_rows(defining, &list, err) < 0)
+	if (list_rows(defining, &list, err) < 0 ||
+	    definitions_know_personas(changer_store_path(defining->changer), defining->arena, &list,
+				      err) < 0)
 		return -1;
 	config = configuration_load(config_path, files, file_count, defining->running->registry,
 				    &list, findings, &document);

@@ -13,6 +13,7 @@
 #include <rolebridge/base/hash.h>
 #include <rolebridge/base/json.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/store/persona.h>
 
 /* Well below what one file may hold, above what one definition may. */
 #define TEXT_BYTES ((size_t)4 * 1024 * 1024)
@@ -115,6 +116,19 @@ int definitions_read(const char *store_path, struct arena *arena, struct definit
 	if (definitions_seeded(store, arena, ret_seeded, err) < 0)
 		return -1;
 	return store_definitions_load(store, arena, ret_rows, ret_count, err);
+}
+
+int definitions_know_personas(const char *store_path, struct arena *arena,
+			      struct definition_list *list, struct err *err)
+{
+	AUTO(store) struct store *store = store_open(store_path, STORE_READ, err);
+	struct persona_facts *facts;
+
+	if (!store || store_personas_load(store, arena, &facts, &list->personas.count, err) < 0)
+		return -1;
+	list->personas.facts = facts;
+	list->personas.asked = true;
+	return 0;
 }
 
 static int note_seeds(struct store *store, const struct definition_list *seeds, int64_t now_s,

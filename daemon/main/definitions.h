@@ -9,6 +9,7 @@
 #define ROLEBRIDGE_MAIN_DEFINITIONS_H
 
 #include <rolebridge/config/document.h>
+#include <rolebridge/rules/ruleset.h>
 #include <rolebridge/store/definition.h>
 
 #include "settings.h"
@@ -43,6 +44,7 @@ struct definition_list {
 	size_t count;
 	/* Rules that are not changing may name what nothing declares any more: it has no permissions. */
 	bool lenient;
+	struct persona_knowledge personas; /* for findings */
 };
 
 /* Those of the rows that are in force. */
@@ -55,6 +57,9 @@ int definitions_of_rows(const struct definition *rows, size_t count, struct aren
  */
 int definitions_read(const char *store_path, struct arena *arena, struct definition **ret_rows,
 		     size_t *ret_count, bool *ret_seeded, struct err *err);
+/* What the store knows of personas, for warnings. */
+int definitions_know_personas(const char *store_path, struct arena *arena,
+			      struct definition_list *list, struct err *err);
 /* On an open handle. */
 int definitions_seeded(struct store *store, struct arena *arena, bool *ret_seeded, struct err *err);
 /* Once, inside a transaction. */

@@ -407,7 +407,10 @@ static int present_definitions(struct service *service, struct arena *arena,
 	if (definitions_read(changer_store_path(service->changer), arena, &rows, &count, &seeded,
 			     err) < 0)
 		return -1;
-	return definitions_of_rows(rows, count, arena, ret_list, err);
+	if (definitions_of_rows(rows, count, arena, ret_list, err) < 0)
+		return -1;
+	return definitions_know_personas(changer_store_path(service->changer), arena, ret_list,
+					 err);
 }
 
 static int load_files(struct service *service, const struct document_file *files, size_t count,

@@ -380,18 +380,36 @@ void ruleset_lint_conditions(const struct catalogue_settings *settings, const st
 	reach_finish(&reach);
 }
 
-void ruleset_lint(const struct catalogue_settings *settings, int64_t now_s,
-		  struct diagnostics *list)
+static void lint_persona(const struct persona_settings *persona,
+			 const struct persona_knowledge *known, int64_t now_s,
+			 struct diagnostics *list)
+{
+	const struct persona_facts *facts =
+		known ? persona_facts_find(known->facts, known->count, persona->name.text) : NULL;
+	int64_t interviews = facts ? facts->counts[PERSONA_INTERVIEWS] : 0;
+
+	if (persona_is_overdue(persona_review_due(persona->review_due_s, facts), now_s))
+		diagnostics_add(list, SEVERITY_WARNING, "persona-review-overdue", persona->name.at,
+				"Look at it again: rolebridgectl personas review.",
+				"the review of persona '%s' is overdue", persona->name.text);
+	if (known && known->asked && persona_lacks_research(persona->primary, facts))
+		diagnostics_add(list, SEVERITY_WARNING, "insufficient-research", persona->name.at,
+				"Note them with rolebridgectl personas research add, or make it "
+				"secondary.",
+				"primary persona '%s' rests on %lld interviews, not on %d or more",
+				persona->name.text, (long long)interviews,
+				PERSONA_INTERVIEWS_NEEDED);
+}
+
+void ruleset_lint(const struct catalogue_settings *settings,
+		  const struct persona_knowledge *known, int64_t now_s, struct diagnostics *list)
 {
 	const struct persona_settings *personas = settings->personas.items;
 	const int64_t day_s = 24 * 60 * 60;
 
 	for (size_t i = 0; i < settings->personas.count; i++)
-		if (personas[i].review_due_s != 0 && now_s >= personas[i].review_due_s + day_s)
-			diagnostics_add(list, SEVERITY_WARNING, "persona-review-overdue",
-					personas[i].name.at, NULL,
-					"the review of persona '%s' is overdue",
-					personas[i].name.text);
+		if (personas[i].name.text)
+			lint_persona(&personas[i], known, now_s, list);
 	for (size_t i = 0; i < settings->rules.count; i++) {
 		const struct rule_settings *rule = rule_settings_at(settings, i);
 

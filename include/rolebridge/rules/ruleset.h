@@ -13,6 +13,7 @@
 #include <rolebridge/identity/groups.h>
 #include <rolebridge/identity/person.h>
 #include <rolebridge/model/grant.h>
+#include <rolebridge/model/persona.h>
 #include <rolebridge/rules/settings.h>
 
 enum match { MATCH_NO, MATCH_YES, MATCH_UNKNOWN };
@@ -50,11 +51,18 @@ struct ruleset *ruleset_compile(const struct catalogue_settings *settings,
 				const struct schema *schema, const char *default_profile,
 				struct group_registry *registry, struct diagnostics *list);
 void ruleset_destroy(struct ruleset *rules);
+/* What is known of personas beside their definitions, in order of names. */
+struct persona_knowledge {
+	const struct persona_facts *facts;
+	size_t count;
+	bool asked; /* false: nobody could be */
+};
 /*
- * Warnings that depend on the day: expired rules, overdue persona reviews. settings are those
- * the ruleset was compiled from. (What does not is said by ruleset_compile.)
+ * Warnings that depend on the day, or on what is known: expired rules, overdue persona reviews, primary personas
+ * that rest on too little. settings are those the ruleset was compiled from. personas may be NULL. (What depends on neither is said by ruleset_compile.)
  */
-void ruleset_lint(const struct catalogue_settings *settings, int64_t now_s,
+void ruleset_lint(const struct catalogue_settings *settings,
+		  const struct persona_knowledge *personas, int64_t now_s,
 		  struct diagnostics *list);
 
 size_t ruleset_count(const struct ruleset *rules);

@@ -160,7 +160,7 @@ static void test_days(void **state)
 		support_rules_init(&made, yaml);
 		assert_non_null(made.rules);
 		assert_int_equal(diagnostics_count(made.list), 0);
-		ruleset_lint(&made.settings, days[i].now_s, made.list);
+		ruleset_lint(&made.settings, NULL, days[i].now_s, made.list);
 		assert_int_equal(diagnostics_warnings(made.list), days[i].warnings);
 		if (days[i].warnings > 0)
 			assert_non_null(support_find(made.list, "expired-rule"));
