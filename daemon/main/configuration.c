@@ -182,7 +182,8 @@ static int compile_rules(struct configuration *config, struct diagnostics *list)
 					default_profile, config->registry, list);
 	if (!config->rules)
 		return diagnostics_errors(list) > 0 ? -1 : out_of_memory(list);
-	ruleset_lint(&config->settings.catalogue, clock_now_s(), list);
+	ruleset_lint(&config->settings.catalogue, &config->definitions.personas, clock_now_s(),
+		     list);
 	tests = rule_tests_run(&config->settings.catalogue, config->rules, config->schema,
 			       config->registry, default_profile, clock_now_s(), list);
 	if (tests < 0)
@@ -237,7 +238,11 @@ static int copy_definitions(struct configuration *config, const struct definitio
 		items[i].name = arena_strdup(config->arena, from->items[i].name);
 		items[i].body = arena_strdup(config->arena, from->items[i].body);
 	}
-	config->definitions = (struct definition_list){ items, from->count, from->lenient };
+	/* Borrowed for as long as findings are made. */
+	config->definitions = (struct definition_list){ .items = items,
+							.count = from->count,
+							.lenient = from->lenient,
+							.personas = from->personas };
 	return arena_failed(config->arena) ? -1 : 0;
 }
 
@@ -294,8 +299,10 @@ struct configuration *configuration_load(const char *path, const struct document
 	}
 	config->document =
 		files ? document_load_files(files, file_count, list) : document_load(path, list);
-	if (config->document && configuration_build(config, definitions, list) == 0)
+	if (config->document && configuration_build(config, definitions, list) == 0) {
+		config->definitions.personas = (struct persona_knowledge){ 0 };
 		return config;
+	}
 	if (ret_document) {
 		*ret_document = config->document;
 		config->document = NULL;
@@ -333,7 +340,8 @@ int configuration_definitions(const char *path, struct arena *arena,
 		return -1;
 	if (!seeded)
 		return 0;
-	if (definitions_of_rows(rows, count, arena, list, err) < 0)
+	if (definitions_of_rows(rows, count, arena, list, err) < 0 ||
+	    definitions_know_personas(store, arena, list, err) < 0)
 		return -1;
 	*ret_definitions = list;
 	return 0;

@@ -401,8 +401,8 @@ static void lint_persona(const struct persona_settings *persona,
 				PERSONA_INTERVIEWS_NEEDED);
 }
 
-void ruleset_lint(const struct catalogue_settings *settings,
-		  const struct persona_knowledge *known, int64_t now_s, struct diagnostics *list)
+void ruleset_lint(const struct catalogue_settings *settings, const struct persona_knowledge *known,
+		  int64_t now_s, struct diagnostics *list)
 {
 	const struct persona_settings *personas = settings->personas.items;
 	const int64_t day_s = 24 * 60 * 60;
