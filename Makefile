@@ -100,7 +100,7 @@ DEPS_auth = change client $(DEPS_change)
 DEPS_target = change client $(DEPS_change)
 DEPS_api = auth http change client $(DEPS_auth)
 DEPS_web = api $(DEPS_api)
-DEPS_cli = config rules identity client model base
+DEPS_cli = audit config rules identity client model base
 DEPS_main = $(filter-out main cli,$(FOLDERS))
 
 find_c = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))

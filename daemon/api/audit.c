@@ -2,20 +2,25 @@
  * Handlers about the audit log: list, export (streamed), verify. The export
  * reads in pages by sequence number, so that a slow reader holds no snapshot
  * of the store; rows are only ever appended, so the pages fit together.
+ *
+ * A list looks at so many rows and no more: what matches little is answered with few rows, or none, and where to
+ * go on.
  */
 #include <stdlib.h>
 
 #include <rolebridge/audit/audit.h>
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
+#include <rolebridge/store/audit.h>
 
 #include "internal.h"
 
 #define PAGE_ROWS 500
 #define PAGE_BYTES ((size_t)1024 * 1024) /* a page ends with the row that reaches it */
+#define SCAN_ROWS 50000
 
-static const char *const query_names[] = { "after",  "from",   "to",	  "actor",
-					   "object", "action", "request", "limit",
+static const char *const query_names[] = { "after",  "before", "from",	  "to",	    "actor",
+					   "object", "action", "request", "person", "limit",
 					   "order",  "format", NULL };
 
 static int query_time(struct http_request *request, const char *name, int64_t *ret_time_s,
@@ -34,18 +39,29 @@ static int query_time(struct http_request *request, const char *name, int64_t *r
 	return 0;
 }
 
-static int query_read(struct http_request *request, struct audit_query *ret_query, struct err *err)
+/* person: filled when one is asked for. */
+static int query_read(struct http_request *request, struct user *person,
+		      struct audit_query *ret_query, struct err *err)
 {
+	AUTO(reading_view) struct reading_view view = { 0 };
+	const char *name = http_query(request, "person");
 	struct audit_query query = { .actor = http_query(request, "actor"),
 				     .object = http_query(request, "object"),
 				     .action = http_query(request, "action"),
-				     .request = http_query(request, "request") };
+				     .request = http_query(request, "request"),
+				     .person = name ? person : NULL };
 
 	if (http_query_allow(request, query_names, err) < 0 ||
 	    http_query_int(request, "after", 0, INT64_MAX, 0, &query.after_seq, err) < 0 ||
+	    http_query_int(request, "before", 0, INT64_MAX, 0, &query.before_seq, err) < 0 ||
 	    query_time(request, "from", &query.from_s, err) < 0 ||
 	    query_time(request, "to", &query.to_s, err) < 0)
 		return -1;
+	if (name && (view_open(request, &view, err) < 0 ||
+		     view_find_user(request, &view, name, person, err) < 0)) {
+		request->error_field = "person";
+		return -1;
+	}
 	*ret_query = query;
 	return 0;
 }
@@ -60,7 +76,7 @@ static int refuse_query(struct http_request *request, const char *name, const ch
 /* ------------------------------------------------------------------ list -- */
 
 static int rows_append(struct store *store, const struct audit_query *query, struct strbuf *out,
-		       struct err *err)
+		       int64_t *ret_next, struct err *err)
 {
 	struct store_audit_cursor *cursor = store_audit_open(store, query, err);
 	struct audit_iterator rows;
@@ -78,6 +94,7 @@ static int rows_append(struct store *store, const struct audit_query *query, str
 		audit_format_row(&row, AUDIT_JSON_LINES, out);
 		/* The row ends in a line break, which JSON takes as space. */
 	}
+	*ret_next = store_audit_place(cursor);
 	store_audit_close(cursor);
 	return more;
 }
@@ -87,9 +104,10 @@ int audit_get(struct http_request *request, struct http_response *response, stru
 	AUTO(reading_view) struct reading_view view = { 0 };
 	const char *order = http_query(request, "order");
 	struct audit_query query;
-	int64_t limit;
+	struct user person;
+	int64_t limit, next;
 
-	if (query_read(request, &query, err) < 0 ||
+	if (query_read(request, &person, &query, err) < 0 ||
 	    http_query_int(request, "limit", 1, 10000, 100, &limit, err) < 0)
 		return -1;
 	if (http_query(request, "format"))
@@ -98,11 +116,15 @@ int audit_get(struct http_request *request, struct http_response *response, stru
 		return refuse_query(request, "order", "newest or oldest", err);
 	query.newest_first = !order || strcmp(order, "newest") == 0;
 	query.limit = (size_t)limit;
+	query.scan = SCAN_ROWS;
 	strbuf_puts(&response->body, "{\"rows\":[");
 	if (view_open(request, &view, err) < 0 ||
-	    rows_append(view.store, &query, &response->body, err) < 0)
+	    rows_append(view.store, &query, &response->body, &next, err) < 0)
 		return -1;
-	strbuf_puts(&response->body, "]}");
+	if (next)
+		strbuf_printf(&response->body, "],\"next\":%lld}", (long long)next);
+	else
+		strbuf_puts(&response->body, "],\"next\":null}");
 	return 0;
 }
 
@@ -113,6 +135,7 @@ struct export
 	struct arena *arena; /* owns this and the query's texts */
 	struct api *api;
 	struct audit_query query;
+	struct user person;
 	enum audit_format format;
 	bool begun, ended;
 };
@@ -123,7 +146,7 @@ static int export_page(struct export *export, struct store *store, struct strbuf
 	struct store_audit_cursor *cursor = store_audit_open(store, &export->query, err);
 	struct audit_iterator rows;
 	struct audit_row row;
-	size_t count = 0;
+	int64_t last = export->query.after_seq;
 	int more = 0;
 
 	if (!cursor)
@@ -131,11 +154,14 @@ static int export_page(struct export *export, struct store *store, struct strbuf
 	rows = store_audit_iterator(cursor);
 	while (out->size < PAGE_BYTES && (more = rows.next(rows.context, &row, err)) > 0) {
 		audit_format_row(&row, export->format, out);
-		export->query.after_seq = row.seq;
-		count++;
+		last = row.seq;
 	}
+	/* Looked at up to there, whether asked for or not. */
+	if (more == 0)
+		last = store_audit_place(cursor);
 	store_audit_close(cursor);
-	export->ended = more == 0 && count < PAGE_ROWS;
+	export->ended = last == 0;
+	export->query.after_seq = last;
 	return more < 0 ? -1 : 0;
 }
 
@@ -143,19 +169,19 @@ static int export_next(void *context, struct strbuf *out, struct err *err)
 {
 	struct export *export = context;
 	struct store *store;
-	int result;
+	int result = 0;
 
 	if (!export->begun && export->format == AUDIT_CSV)
 		strbuf_puts(out, audit_csv_header());
 	export->begun = true;
 	/* An empty part would be the end: go on until there is something. */
-	if (export->ended)
-		return 0;
-	store = store_pool_take(export->api->pool, err);
-	if (!store)
-		return -1;
-	result = export_page(export, store, out, err);
-	store_pool_give(export->api->pool, store);
+	while (result == 0 && out->size == 0 && !export->ended) {
+		store = store_pool_take(export->api->pool, err);
+		if (!store)
+			return -1;
+		result = export_page(export, store, out, err);
+		store_pool_give(export->api->pool, store);
+	}
 	return result;
 }
 
@@ -181,10 +207,16 @@ static struct export *export_create(struct api *api, const struct audit_query *q
 		export->api = api;
 		export->query = *query;
 		export->query.limit = PAGE_ROWS;
+		export->query.scan = SCAN_ROWS;
 		export->query.actor = keep(arena, query->actor);
 		export->query.object = keep(arena, query->object);
 		export->query.action = keep(arena, query->action);
 		export->query.request = keep(arena, query->request);
+		if (query->person) {
+			export->person = *query->person;
+			export->person.username = keep(arena, query->person->username);
+			export->query.person = &export->person;
+		}
 	}
 	if (!export || arena_failed(arena)) {
 		arena_destroy(arena);
@@ -199,8 +231,9 @@ int audit_export(struct http_request *request, struct http_response *response, s
 	bool csv = format && strcmp(format, "csv") == 0;
 	struct audit_query query;
 	struct export *export;
+	struct user person;
 
-	if (query_read(request, &query, err) < 0)
+	if (query_read(request, &person, &query, err) < 0)
 		return -1;
 	if (http_query(request, "order") || http_query(request, "limit"))
 		return refuse_query(request, http_query(request, "order") ? "order" : "limit",
@@ -218,46 +251,67 @@ int audit_export(struct http_request *request, struct http_response *response, s
 
 /* ---------------------------------------------------------------- verify -- */
 
-static bool is_head(const char *text)
+void audit_anchor_show(struct json *json, const struct audit_anchor *anchor)
 {
-	return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+	char hex[65];
+
+	hash256_hex(&anchor->hash, hex);
+	json_object_key(json, "anchor");
+	json_int(json, "seq", anchor->seq);
+	json_string(json, "hash", hex);
+	json_time(json, "at", anchor->at_s);
+	json_time(json, "moved", anchor->moved_s);
+	json_end(json);
+}
+
+static void show_verdict(struct json *json, const struct audit_verdict *verdict,
+			 const struct audit_anchor *anchor)
+{
+	char hex[65];
+
+	hash256_hex(&verdict->head, hex);
+	json_object(json);
+	json_bool(json, "intact", verdict->intact);
+	json_int(json, "rows", verdict->rows);
+	json_int(json, "broken_seq", verdict->broken_seq);
+	json_string(json, "head", hex);
+	json_int(json, "head_seq", verdict->last_seq);
+	json_string(json, "asked_head", audit_head_state_name(verdict->head_state));
+	json_string(json, "problem", verdict->problem);
+	audit_anchor_show(json, anchor);
+	json_end(json);
 }
 
 int audit_verify_get(struct http_request *request, struct http_response *response, struct err *err)
 {
 	static const char *const names[] = { "head", NULL };
 	AUTO(reading_view) struct reading_view view = { 0 };
-	const char *head = http_query(request, "head");
-	struct audit_query query = { 0 };
-	struct hash256 start = { { 0 } };
+	struct audit_check check = { .head = http_query(request, "head") };
 	struct store_audit_cursor *cursor;
 	struct audit_iterator rows;
 	struct audit_verdict verdict;
 	struct json json = api_json(response);
-	char hex[65];
+	struct hash256 hash;
+	int64_t seq;
 	int result;
 
 	if (http_query_allow(request, names, err) < 0)
 		return -1;
-	if (head && !is_head(head))
-		return refuse_query(request, "head", "64 lower-case hex digits", err);
-	if (view_open(request, &view, err) < 0)
+	if (check.head && audit_head_parse(check.head, &seq, &hash, NULL) < 0)
+		return refuse_query(
+			request, "head",
+			"64 hex digits, after a row's number and a colon if it is known", err);
+	if (view_open(request, &view, err) < 0 ||
+	    store_audit_anchor(view.store, &check.anchor, err) < 0)
 		return -1;
-	cursor = store_audit_open(view.store, &query, err);
+	cursor = store_audit_open(view.store, NULL, err);
 	if (!cursor)
 		return -1;
 	rows = store_audit_iterator(cursor);
-	result = audit_verify(&rows, &start, head, &verdict, err);
+	result = audit_verify(&rows, &check, &verdict, err);
 	store_audit_close(cursor);
 	if (result < 0)
 		return -1;
-	hash256_hex(&verdict.head, hex);
-	json_object(&json);
-	json_bool(&json, "intact", verdict.intact);
-	json_int(&json, "rows", verdict.rows);
-	json_int(&json, "broken_seq", verdict.broken_seq);
-	json_string(&json, "head", hex);
-	json_string(&json, "problem", verdict.intact ? "" : verdict.problem);
-	json_end(&json);
+	show_verdict(&json, &verdict, &check.anchor);
 	return 0;
 }

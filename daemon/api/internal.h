@@ -165,6 +165,8 @@ int rule_release(struct http_request *, struct http_response *, struct err *);
 int audit_get(struct http_request *, struct http_response *, struct err *);
 int audit_export(struct http_request *, struct http_response *, struct err *);
 int audit_verify_get(struct http_request *, struct http_response *, struct err *);
+struct audit_anchor;
+void audit_anchor_show(struct json *json, const struct audit_anchor *anchor);
 int alarms_get(struct http_request *, struct http_response *, struct err *);
 int alarm_clear(struct http_request *, struct http_response *, struct err *);
 int me_get(struct http_request *, struct http_response *, struct err *);

@@ -8,6 +8,8 @@
 
 #include <rolebridge/store/ownership.h>
 
+#include <rolebridge/store/audit.h>
+
 #include "internal.h"
 #include "personas.h"
 
@@ -120,18 +122,57 @@ static int show_source(const struct overview *overview, struct json *json,
 	return 0;
 }
 
+static int show_row(struct store *store, struct json *json, const char *name, bool newest,
+		    struct err *err)
+{
+	const struct audit_query query = { .newest_first = newest, .limit = 1 };
+	struct store_audit_cursor *cursor = store_audit_open(store, &query, err);
+	struct audit_iterator rows;
+	struct audit_row row = { 0 };
+	int more;
+
+	if (!cursor)
+		return -1;
+	rows = store_audit_iterator(cursor);
+	more = rows.next(rows.context, &row, err);
+	store_audit_close(cursor);
+	json_object_key(json, name);
+	json_int(json, "seq", row.seq);
+	json_time(json, "at", row.at_s);
+	json_end(json);
+	return more < 0 ? -1 : 0;
+}
+
+static int show_audit(struct store *store, struct json *json, struct err *err)
+{
+	struct audit_anchor anchor;
+	struct hash256 head;
+	int64_t seq;
+	char hex[65];
+
+	if (store_audit_head(store, &seq, &head, err) < 0 ||
+	    store_audit_anchor(store, &anchor, err) < 0)
+		return -1;
+	hash256_hex(&head, hex);
+	json_object_key(json, "audit");
+	json_int(json, "rows", seq - anchor.seq);
+	json_string(json, "head", hex);
+	if (show_row(store, json, "first", false, err) < 0 ||
+	    show_row(store, json, "last", true, err) < 0)
+		return -1;
+	audit_anchor_show(json, &anchor);
+	json_end(json);
+	return 0;
+}
+
 static int show_counts(const struct overview *overview, struct json *json, struct err *err)
 {
 	const struct reading_view *view = overview->view;
 	struct user_counts counts;
 	struct orphaning_counts orphaned;
-	struct hash256 head;
-	int64_t seq;
-	char hex[65];
 
 	if (store_user_counts(view->store, NULL, &counts, err) < 0 ||
-	    store_orphaning_counts(view->store, &orphaned, err) < 0 ||
-	    store_audit_head(view->store, &seq, &head, err) < 0)
+	    store_orphaning_counts(view->store, &orphaned, err) < 0)
 		return -1;
 	json_object_key(json, "users");
 	json_int(json, "total", counts.total);
@@ -145,12 +186,7 @@ static int show_counts(const struct overview *overview, struct json *json, struc
 	json_end(json);
 	if (show_persona_figures(view, json, err) < 0)
 		return -1;
-	hash256_hex(&head, hex);
-	json_object_key(json, "audit");
-	json_int(json, "rows", seq);
-	json_string(json, "head", hex);
-	json_end(json);
-	return 0;
+	return show_audit(view->store, json, err);
 }
 
 static void show_held_plans(const struct overview *overview, struct json *json)
@@ -308,8 +344,8 @@ int status_metrics(const struct reading_view *view, struct strbuf *out, struct e
 	metric_gauge(out, "rolebridge_users_disabled", "Disabled users.", users.disabled);
 	metric_gauge(out, "rolebridge_references_orphaned",
 		     "References and resources of users who are disabled.", orphaned.references);
-	metric_gauge(out, "rolebridge_personas_review_overdue",
-		     "Personas whose review is overdue.", personas.overdue);
+	metric_gauge(out, "rolebridge_personas_review_overdue", "Personas whose review is overdue.",
+		     personas.overdue);
 	metric_gauge(out, "rolebridge_personas_insufficient_research",
 		     "Primary personas that rest on too few interviews.", personas.unresearched);
 	metric_gauge(out, "rolebridge_alarms", "Alarms that need a person.", (int64_t)alarm_count);

@@ -27,7 +27,8 @@ static void format_json(const struct audit_row *row, const char *hash, struct st
 	json_string(&json, "action", row->action);
 	json_string(&json, "object", row->object);
 	json_string(&json, "request", row->request);
-	if (json_line_is_valid(detail))
+	/* What begins so was no text: it can be read again. */
+	if ((detail[0] == '{' || detail[0] == '[') && json_line_is_valid(detail))
 		json_raw(&json, "detail", detail);
 	else
 		json_string(&json, "detail", detail);

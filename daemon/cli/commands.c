@@ -94,13 +94,16 @@ static const struct cli_option why_options[] = {
 };
 
 #define AUDIT_OPTIONS \
-	{ "actor", "NAME", "only rows of this actor, such as unix:root" }, \
-		{ "action", "NAME", "only rows of this action, such as user.disable" }, \
-		{ "object", "NAME", "only rows about this object, such as user:UUID" }, \
+	{ "person", "USER", "only what this person did, and what was done to them" }, \
+		{ "actor", "NAME", "only rows of this actor, such as unix:root or 'user:*'" }, \
+		{ "action", "NAME", "only rows of this action, such as user.disable or 'role.*'" }, \
+		{ "object", "NAME", "only rows about this object, such as user:UUID or 'invite:*'" }, \
 		{ "request", "ID", "only rows of this request or run" }, \
 		{ "from", "TIME", "not before this day or time" }, \
+		{ "to", "TIME", "before this day or time" }, \
+		{ "after", "SEQ", "only rows with a larger number" }, \
 	{ \
-		"to", "TIME", "before this day or time" \
+		"before", "SEQ", "only rows with a smaller number" \
 	}
 
 static const struct cli_option audit_list_options[] = {
@@ -116,7 +119,8 @@ static const struct cli_option audit_export_options[] = {
 };
 
 static const struct cli_option audit_verify_options[] = {
-	{ "head", "HASH", "a head noted earlier, which the chain must still hold" },
+	{ "head", "[SEQ:]HASH", "a head noted earlier, which the chain must still hold" },
+	{ "archive", "DIR", "verify the rows that went to this folder, and the store's, as one chain" },
 	{ NULL, NULL, NULL },
 };
 

@@ -1,15 +1,13 @@
 /*
- * The audit log: append, walk, head. Enters: a row without seq and hash.
- * Leaves: a sealed row. Fails as the store does.
+ * The audit log: append, head, and what goes of its beginning. Enters: a row without seq and hash.
+ * Leaves: a sealed row; the anchor. Fails as the store does.
  */
-#include "db.h"
+#include <rolebridge/store/audit.h>
 
-#include <stdlib.h>
 #include <string.h>
 
-#include <rolebridge/base/alloc.h>
-
-#define OBJECT_USER "user:"
+#include "about.h"
+#include "db.h"
 
 /* --- append --- */
 
@@ -152,232 +150,89 @@ int store_audit_append(struct store *store, struct audit_row *row, struct err *e
 	return 0;
 }
 
-/* --- walk --- */
+/* --- what went --- */
 
-struct store_audit_cursor {
-	struct query query;
-	struct strbuf texts; /* of the present row */
-};
-
-#define ROW_COLUMNS "a.seq, at_s, actor, action, a.object, request, detail, hash, request_uuid"
-
-/* Pieces of the condition, one for each field that is asked for. */
-static void write_filter(const struct audit_query *query, struct strbuf *sql)
+int store_audit_anchor(struct store *store, struct audit_anchor *ret_anchor, struct err *err)
 {
-	strbuf_puts(sql, " AND a.seq > ?1");
-	if (query->from_s)
-		strbuf_puts(sql, " AND at_s >= ?2");
-	if (query->to_s)
-		strbuf_puts(sql, " AND at_s < ?3");
-	if (query->actor)
-		strbuf_puts(sql, " AND actor = ?4");
-	if (query->action)
-		strbuf_puts(sql, " AND action = ?5");
-	/* A UUID too may have a number: before version 3 it had. */
-	if (query->request)
-		strbuf_puts(sql, " AND (request = ?6 OR request_uuid = ?10) AND "
-				 "(request <> 0 OR request_uuid IS ?10)");
+	AUTO(query) struct query query = query_open(store, STATEMENT_AUDIT_ANCHOR);
+	struct audit_anchor anchor = { 0 };
+	const void *hash;
+	size_t size;
+	int row = query_row(&query, err);
+
+	if (row < 0)
+		return err_wrap(err, "cannot read the anchor of the audit log");
+	hash = row ? column_blob(&query, 1, &size) : NULL;
+	if (!hash || size != sizeof(anchor.hash.byte))
+		return err_refuse(err, ERR_IO, "store-damaged",
+				  "store '%s': the anchor of the audit log is missing",
+				  store->path);
+	anchor.seq = column_int(&query, 0);
+	memcpy(anchor.hash.byte, hash, size);
+	anchor.at_s = column_int(&query, 2);
+	anchor.moved_s = column_int(&query, 3);
+	*ret_anchor = anchor;
+	return 0;
 }
 
-/* What is about an object: by the index, and the latest rows by looking through them. */
-static void write_by_object(const struct audit_query *query, const char *object, struct strbuf *sql)
+int store_audit_due(struct store *store, const struct audit_age *age, int64_t after_seq,
+		    int64_t limit, struct audit_due *ret_due, struct err *err)
 {
-	strbuf_printf(sql,
-		      "SELECT " ROW_COLUMNS " FROM audit_about o CROSS JOIN audit a "
-		      "ON a.seq = o.seq WHERE o.object = %s AND o.seq > ?1",
-		      object);
-	write_filter(query, sql);
-	strbuf_printf(sql,
-		      " UNION ALL SELECT " ROW_COLUMNS " FROM audit a WHERE "
-		      "a.seq > " INDEXED_AUDIT " AND a.object = %s",
-		      object);
-	write_filter(query, sql);
-}
+	AUTO(query) struct query query = query_open(store, STATEMENT_AUDIT_TIMES);
+	struct audit_due due = { .to = after_seq };
+	int64_t first_s = 0;
+	int row;
 
-static void write_sql(const struct audit_query *query, bool object_is_user, struct strbuf *sql)
-{
-	if (query->object) {
-		write_by_object(query, object_is_user ? "?7" : "?8", sql);
-	} else {
-		strbuf_puts(sql, "SELECT " ROW_COLUMNS " FROM audit a WHERE true");
-		write_filter(query, sql);
+	query_int(&query, after_seq);
+	query_int(&query, limit);
+	while ((row = query_row(&query, err)) > 0) {
+		int64_t at_s = column_int(&query, 1);
+
+		/* Written while the clock was wrong: as old as what was written after it. */
+		if (at_s > age->now_s)
+			continue;
+		if (at_s >= age->before_s)
+			break;
+		if (first_s == 0)
+			first_s = at_s;
+		due = (struct audit_due){ .to = column_int(&query, 0), .first_s = first_s };
 	}
-	strbuf_puts(sql, query->newest_first ? " ORDER BY 1 DESC" : " ORDER BY 1");
-	strbuf_puts(sql, " LIMIT ?9");
-}
-
-/* The number of a name asked for; one that nobody knows gets -1, which no row has. */
-static int name_number(struct store *store, const char *name, int64_t *ret_id, struct err *err)
-{
-	int found = names_find(store, NAMES_GENERAL, name ? name : "", ret_id, err);
-
-	if (found == 0)
-		*ret_id = -1;
-	return found;
-}
-
-static int cursor_prepare(struct store *store, const struct audit_query *query, const char *sql,
-			  struct query *ret_query, struct err *err)
-{
-	int64_t actor, action, request;
-
-	if (name_number(store, query->actor, &actor, err) < 0 ||
-	    name_number(store, query->action, &action, err) < 0 ||
-	    name_number(store, query->request, &request, err) < 0)
-		return -1;
-
-	struct query statement = query_prepare(store, sql);
-
-	query_int(&statement, query->after_seq);
-	query_int(&statement, query->from_s);
-	query_int(&statement, query->to_s);
-	query_int(&statement, actor);
-	query_int(&statement, action);
-	query_int(&statement, request);
-	*ret_query = statement;
+	if (row < 0)
+		return err_wrap(err, "cannot look for old rows of the audit log");
+	*ret_due = due;
 	return 0;
 }
 
-/* They outlive the call only as copies inside SQLite. */
-static void cursor_bind_texts(struct query *query, const struct audit_query *wanted,
-			      const unsigned char *uuid)
+static int run_between(struct store *store, enum statement_id id, int64_t a, int64_t b,
+		       struct err *err)
 {
-	sqlite3_stmt *statement = query->statement;
+	AUTO(query) struct query query = query_open(store, id);
 
-	unsigned char request[16];
-
-	if (query->rc != SQLITE_OK)
-		return;
-	if (wanted->request && compact_uuid(wanted->request, request))
-		query->rc = sqlite3_bind_blob(statement, 10, request, 16, SQLITE_TRANSIENT);
-	if (query->rc != SQLITE_OK)
-		return;
-	if (wanted->object && uuid)
-		query->rc = sqlite3_bind_blob(statement, 7, uuid, 16, SQLITE_TRANSIENT);
-	else if (wanted->object)
-		query->rc = sqlite3_bind_text(statement, 8, wanted->object, -1, SQLITE_TRANSIENT);
-	if (query->rc == SQLITE_OK)
-		query->rc = sqlite3_bind_int64(statement, 9,
-					       wanted->limit == 0 || wanted->limit > INT32_MAX
-						       ? -1
-						       : (int64_t)wanted->limit);
+	query_int(&query, a);
+	query_int(&query, b);
+	return query_run(&query, err);
 }
 
-struct store_audit_cursor *store_audit_open(struct store *store, const struct audit_query *query,
-					    struct err *err)
+int store_audit_prune(struct store *store, int64_t from, int64_t to, int64_t now_s, struct err *err)
 {
-	static const struct audit_query everything;
-	AUTO(strbuf) struct strbuf sql = STRBUF(4096);
-	struct store_audit_cursor *cursor = alloc_zeroed(1, sizeof(*cursor));
-	const struct audit_query *wanted = query ? query : &everything;
-	unsigned char uuid[16];
-	bool is_user = wanted->object &&
-		       strncmp(wanted->object, OBJECT_USER, sizeof(OBJECT_USER) - 1) == 0 &&
-		       compact_uuid(wanted->object + sizeof(OBJECT_USER) - 1, uuid);
+	int gone;
 
-	write_sql(wanted, is_user, &sql);
-	if (!cursor || strbuf_failed(&sql)) {
-		free(cursor);
-		err_set(err, ERR_MEMORY, "out of memory");
-		return NULL;
+	if (store_may_write(store, err) < 0)
+		return -1;
+	/* The anchor first: no row behind it may go. */
+	if (run_between(store, STATEMENT_AUDIT_ANCHOR_SET, to, now_s, err) < 0 ||
+	    run_between(store, STATEMENT_AUDIT_UNINDEX, from - 1, to, err) < 0 ||
+	    (gone = run_between(store, STATEMENT_AUDIT_PRUNE, from - 1, to, err)) < 0)
+		return err_wrap(err, "cannot remove old rows of the audit log");
+	if (gone != to - from + 1) {
+		struct err cause = { 0 };
+
+		err_refuse(&cause, ERR_IO, "store-damaged",
+			   "store '%s': rows %lld to %lld of the audit log are not all there",
+			   store->path, (long long)from, (long long)to);
+		if (err)
+			*err = cause;
+		return store_spoil(store, &cause);
 	}
-	if (cursor_prepare(store, wanted, strbuf_text(&sql), &cursor->query, err) < 0) {
-		free(cursor);
-		err_wrap(err, "cannot read the audit log");
-		return NULL;
-	}
-	cursor_bind_texts(&cursor->query, wanted, is_user ? uuid : NULL);
-	cursor->texts = STRBUF(1024 * 1024);
-	return cursor;
-}
-
-/* Copies a name into the row's texts; the caller turns offsets into pointers at the end. */
-static int copy_name(struct store_audit_cursor *cursor, int column, size_t *ret_offset,
-		     struct err *err)
-{
-	const char *text = names_text(cursor->query.store, NAMES_GENERAL,
-				      column_int(&cursor->query, column), err);
-
-	if (!text)
-		return -1;
-	*ret_offset = cursor->texts.size;
-	strbuf_append(&cursor->texts, text, strlen(text) + 1);
 	return 0;
-}
-
-static int copy_request(struct store_audit_cursor *cursor, size_t *ret_offset, struct err *err)
-{
-	struct compact buffer;
-
-	if (sqlite3_column_type(cursor->query.statement, 8) == SQLITE_NULL)
-		return copy_name(cursor, 5, ret_offset, err);
-
-	const char *request = column_compact(&cursor->query, 8, &buffer);
-
-	*ret_offset = cursor->texts.size;
-	strbuf_append(&cursor->texts, request, strlen(request) + 1);
-	return 0;
-}
-
-static void copy_object(struct store_audit_cursor *cursor, size_t *ret_offset)
-{
-	struct compact buffer;
-	const char *object = column_compact(&cursor->query, 4, &buffer);
-
-	*ret_offset = cursor->texts.size;
-	if (object == buffer.text)
-		strbuf_puts(&cursor->texts, OBJECT_USER);
-	strbuf_append(&cursor->texts, object, strlen(object) + 1);
-}
-
-static int cursor_row(struct store_audit_cursor *cursor, struct audit_row *ret_row, struct err *err)
-{
-	size_t actor, action, request, object, size;
-	const void *hash = column_blob(&cursor->query, 7, &size);
-	struct audit_row row = {
-		.seq = column_int(&cursor->query, 0),
-		.at_s = column_int(&cursor->query, 1),
-		.detail = column_text(&cursor->query, 6),
-	};
-
-	/* Another size: left at zero, which does not verify. */
-	if (size == sizeof(row.hash.byte))
-		memcpy(row.hash.byte, hash, size);
-	strbuf_clear(&cursor->texts);
-	if (copy_name(cursor, 2, &actor, err) < 0 || copy_name(cursor, 3, &action, err) < 0 ||
-	    copy_request(cursor, &request, err) < 0)
-		return -1;
-	copy_object(cursor, &object);
-	if (strbuf_failed(&cursor->texts))
-		return err_set(err, ERR_MEMORY, "out of memory");
-	row.actor = cursor->texts.data + actor;
-	row.action = cursor->texts.data + action;
-	row.request = cursor->texts.data + request;
-	row.object = cursor->texts.data + object;
-	*ret_row = row;
-	return 0;
-}
-
-static int cursor_next(void *context, struct audit_row *ret_row, struct err *err)
-{
-	struct store_audit_cursor *cursor = context;
-	int row = query_row(&cursor->query, err);
-
-	if (row > 0 && cursor_row(cursor, ret_row, err) < 0)
-		row = -1;
-	return row < 0 ? err_wrap(err, "cannot read the audit log") : row;
-}
-
-struct audit_iterator store_audit_iterator(struct store_audit_cursor *cursor)
-{
-	return (struct audit_iterator){ .next = cursor_next, .context = cursor };
-}
-
-void store_audit_close(struct store_audit_cursor *cursor)
-{
-	if (!cursor)
-		return;
-	query_auto(&cursor->query);
-	strbuf_finish(&cursor->texts);
-	free(cursor);
 }

@@ -6,6 +6,7 @@
  * an existing store is never opened beside SQLite; only a file that did not
  * exist, and that nobody can have locked, is made by hand, for its mode.
  */
+#include "about.h"
 #include "db.h"
 
 #include <errno.h>
@@ -157,7 +158,8 @@ static int store_set_up(struct store *store, struct err *err)
 	if (!write)
 		return store_check_version(store, err);
 	sqlite3_wal_hook(store->db, after_commit, store);
-	if (check_journal_mode(store, err) < 0 || batch_register(store, err) < 0)
+	if (check_journal_mode(store, err) < 0 || batch_register(store, err) < 0 ||
+	    about_register(store, err) < 0)
 		return -1;
 	return store_migrate(store, err);
 }

@@ -273,8 +273,16 @@ const char *const statement_texts[STATEMENTS] = {
 		"FROM waiting_audit",
 	[STATEMENT_AUDIT_HEAD] = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
 	/* Filled in the order of the index. */
-	[STATEMENT_AUDIT_INDEX] = "INSERT INTO audit_about (object, seq) SELECT object, seq "
-				  "FROM audit WHERE seq > ?1 AND seq <= ?2 ORDER BY object, seq",
+	[STATEMENT_AUDIT_INDEX] =
+		"INSERT OR IGNORE INTO audit_about (object, seq) " AUDIT_KEYS " ORDER BY 1, 2",
+	[STATEMENT_AUDIT_UNINDEX] =
+		"DELETE FROM audit_about WHERE (object, seq) IN (" AUDIT_KEYS ")",
+	[STATEMENT_AUDIT_ANCHOR] = "SELECT seq, hash, at_s, moved_s FROM audit_anchor",
+	[STATEMENT_AUDIT_ANCHOR_SET] = "UPDATE audit_anchor SET (seq, hash, at_s, moved_s) = "
+				       "(SELECT seq, hash, at_s, ?2 FROM audit WHERE seq = ?1)",
+	[STATEMENT_AUDIT_PRUNE] = "DELETE FROM audit WHERE seq > ?1 AND seq <= ?2",
+	[STATEMENT_AUDIT_TIMES] =
+		"SELECT seq, at_s FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2",
 	[STATEMENT_INDEXED_AUDIT_SET] =
 		"UPDATE counter SET value = ?1 WHERE name = 'indexed-audit'",
 	/* What is in no index yet: sessions from, to; audit rows from, to; is there used_late? */

@@ -38,7 +38,7 @@ MAY_INCLUDE = {
     "target": _AUTH,
     "api": _API,
     "web": {"api"} | _API,
-    "cli": {"config", "rules", "client"} | _LOW,
+    "cli": {"audit", "config", "rules", "client"} | _LOW,
     "main": {"base", "model", "config", "identity", "http", "audit", "client", "rules", "source",
              "decision", "policy", "store", "change", "auth", "target", "api", "web"},
 }

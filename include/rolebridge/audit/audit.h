@@ -39,27 +39,66 @@ struct audit_iterator {
 	void *context;
 };
 
+/* Rows up to seq went; the next one follows hash. All zero: none did. */
+struct audit_anchor {
+	int64_t seq;
+	struct hash256 hash;
+	int64_t at_s;	 /* of row seq; not verified */
+	int64_t moved_s; /* not verified */
+};
+
+/* Of the head that was asked for. */
+enum audit_head_state {
+	AUDIT_HEAD_NOT_ASKED,
+	AUDIT_HEAD_MET,
+	AUDIT_HEAD_GONE,    /* a row before the first that is kept */
+	AUDIT_HEAD_UNKNOWN, /* not met, and it may be of a row that went: its number was not told */
+	AUDIT_HEAD_MISSING, /* cut off or replaced: not intact */
+};
+const char *audit_head_state_name(enum audit_head_state state); /* "not-asked" … */
+
 struct audit_verdict {
 	bool intact;
 	int64_t rows;	     /* verified */
+	int64_t last_seq;    /* of the last good row; the anchor's when there is none */
 	int64_t broken_seq;  /* first row that does not fit; 0 when intact */
 	struct hash256 head; /* of the last good row */
-	char problem[160];   /* for people; "" when intact */
+	enum audit_head_state head_state;
+	char problem[200]; /* for people; "" when intact and the head was met */
 };
 
+struct audit_check {
+	struct audit_anchor anchor; /* where the rows begin */
+	const char *
+		head; /* "HASH" or "SEQ:HASH", noted earlier: must be the anchor's or a row's; NULL */
+	/* Of an archive, whose rows tell of pruning that happened to them later: the anchor is not held against them. */
+	bool is_archive;
+};
 /*
- * Verify from `start_hash` (all zero for the first row ever). head_hex, when
- * not NULL, must be start_hash or the hash of some row met on the way (a head noted earlier); else not intact.
- * Returns 0 with the verdict also for a broken chain; -1 when rows cannot be read, or head_hex is no hash.
+ * Rows audit.prune must follow each other, and the last one must tell the anchor.
+ * Returns 0 with the verdict also for a broken chain; -1 when rows cannot be read, or head is none (ERR_INVALID).
  */
-int audit_verify(const struct audit_iterator *rows, const struct hash256 *start_hash,
-		 const char *head_hex, struct audit_verdict *ret_verdict, struct err *err);
+int audit_verify(const struct audit_iterator *rows, const struct audit_check *check,
+		 struct audit_verdict *ret_verdict, struct err *err);
+/* "SEQ:HASH", or "HASH" with *ret_seq -1. ERR_INVALID. */
+int audit_head_parse(const char *text, int64_t *ret_seq, struct hash256 *ret_hash, struct err *err);
+
+/* --- rows that go --- */
+#define AUDIT_ACTION_PRUNE "audit.prune"
+/* What such a row tells: rows from … to went; before and hash are those of row from - 1 and of row to. */
+struct audit_pruning {
+	int64_t from, to;
+	struct hash256 before, hash;
+};
+/* Its detail. */
+void audit_pruning_write(const struct audit_pruning *pruning, struct strbuf *out);
+bool audit_pruning_parse(const char *detail, struct audit_pruning *ret_pruning);
 
 enum audit_format { AUDIT_JSON_LINES, AUDIT_CSV };
 /*
  * One row as a line, newline included; CSV cells are guarded against formula injection: an apostrophe
  * stands before a text that would begin one, so verify from the store or from JSON. In JSON, detail
- * is an object as it was written, or a text when it is not JSON.
+ * is an object or a list as it was written, or a text when it is neither.
  */
 void audit_format_row(const struct audit_row *row, enum audit_format format, struct strbuf *out);
 const char *audit_csv_header(void);

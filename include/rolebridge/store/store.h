@@ -359,20 +359,26 @@ int store_alarm_prune(struct store *store, int64_t before_s, struct err *err);
 /* Seals and appends: sets row->seq and row->hash. Only inside a write transaction. */
 int store_audit_append(struct store *store, struct audit_row *row, struct err *err);
 struct audit_query {
-	int64_t after_seq;			       /* 0: from the start */
-	int64_t from_s, to_s;			       /* from_s <= at_s < to_s; 0: open */
-	const char *actor, *object, *action, *request; /* NULL: any; exact */
+	int64_t after_seq, before_seq; /* after_seq < seq < before_seq; 0: open */
+	int64_t from_s, to_s;	       /* from_s <= at_s < to_s; 0: open */
+	/* NULL: any; exact. Of the first three, with '*' at the end: what begins so. */
+	const char *actor, *object, *action, *request;
+	/* What they did, and what was done to them or is told of them in a detail; NULL: anybody. */
+	const struct user *person;
 	bool newest_first;
-	size_t limit; /* 0: all */
+	size_t limit; /* rows; 0: all */
+	size_t scan;  /* rows that are looked at; 0: all */
 };
 struct store_audit_cursor;
 /*
  * An audit_iterator over the rows; texts of a row are valid until the next. Close it before the handle. An open
- * cursor holds its snapshot.
+ * cursor holds its snapshot. Borrows the query.
  */
 struct store_audit_cursor *store_audit_open(struct store *store, const struct audit_query *query,
 					    struct err *err);
 struct audit_iterator store_audit_iterator(struct store_audit_cursor *cursor);
+/* After the iterator's end: the row it came to, from which another query goes on; 0: there are no more. */
+int64_t store_audit_place(const struct store_audit_cursor *cursor);
 void store_audit_close(struct store_audit_cursor *cursor);
 int store_audit_head(struct store *store, int64_t *ret_seq, struct hash256 *ret_hash,
 		     struct err *err);

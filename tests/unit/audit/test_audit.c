@@ -66,7 +66,7 @@ static struct audit_verdict verify(struct log *log, const char *head_hex)
 	struct err err = { 0 };
 
 	log->at = 0;
-	if (audit_verify(&rows, &zero, head_hex, &verdict, &err) < 0)
+	if (audit_verify(&rows, &(struct audit_check){ .head = head_hex }, &verdict, &err) < 0)
 		fail_msg("%s", err.text);
 	return verdict;
 }
@@ -245,7 +245,9 @@ static void test_head_must_be_a_hash(void **state)
 		struct audit_iterator rows = { log_next, &log };
 
 		err_clear(&err);
-		assert_int_equal(audit_verify(&rows, &zero, heads[i], &verdict, &err), -1);
+		assert_int_equal(audit_verify(&rows, &(struct audit_check){ .head = heads[i] },
+					      &verdict, &err),
+				 -1);
 		assert_int_equal(err.code, ERR_INVALID);
 		assert_int_equal(verdict.rows, 42);
 	}
@@ -256,18 +258,21 @@ static void test_verify_from_the_middle(void **state)
 	struct log log = make_log();
 	struct audit_iterator rows = { log_next, &log };
 	struct audit_verdict verdict;
+	struct audit_check middle = { .anchor = { .seq = 3, .hash = log.rows[2].hash },
+				      .is_archive = true };
 
 	(void)state;
 	log.at = 3;
-	assert_int_equal(audit_verify(&rows, &log.rows[2].hash, NULL, &verdict, NULL), 0);
+	assert_int_equal(audit_verify(&rows, &middle, &verdict, NULL), 0);
 	assert_true(verdict.intact);
 	assert_int_equal(verdict.rows, 3);
 	log.at = 3;
-	assert_int_equal(audit_verify(&rows, &log.rows[1].hash, NULL, &verdict, NULL), 0);
+	middle.anchor.hash = log.rows[1].hash;
+	assert_int_equal(audit_verify(&rows, &middle, &verdict, NULL), 0);
 	assert_false(verdict.intact);
 	/* The log cannot begin anywhere but at its first row. */
 	log.at = 1;
-	assert_int_equal(audit_verify(&rows, &zero, NULL, &verdict, NULL), 0);
+	assert_int_equal(audit_verify(&rows, &(struct audit_check){ 0 }, &verdict, NULL), 0);
 	assert_false(verdict.intact);
 }
 
@@ -280,12 +285,12 @@ static void test_failures(void **state)
 
 	(void)state;
 	log.fail_at = 3;
-	assert_int_equal(audit_verify(&rows, &zero, NULL, &verdict, &err), -1);
+	assert_int_equal(audit_verify(&rows, &(struct audit_check){ 0 }, &verdict, &err), -1);
 	assert_int_equal(err.code, ERR_IO);
 	assert_int_equal(verdict.rows, 42);
 	log.at = log.fail_at = 0;
 	alloc_fail_after(0);
-	assert_int_equal(audit_verify(&rows, &zero, NULL, &verdict, &err), -1);
+	assert_int_equal(audit_verify(&rows, &(struct audit_check){ 0 }, &verdict, &err), -1);
 	alloc_fail_after(0);
 	assert_int_equal(audit_seal(&log.rows[0], &zero, &err), -1);
 	alloc_fail_after(-1);
@@ -366,13 +371,17 @@ static void test_detail_syntax(void **state)
 		{ "{}", true },
 		{ "[]", true },
 		{ "[1, 2]", true },
-		{ "\"x\"", true },
-		{ "null", true },
-		{ "-0.5E+10", true },
+		{ "[\"x\"]", true },
+		{ "\"x\"", false },
+		{ "[null]", true },
+		{ "null", false },
+		{ "[-0.5E+10]", true },
+		{ "-0.5E+10", false },
 		{ "{\"a\":{\"b\":[{}]}}", true },
-		{ "\"\\u12aF\\n\"", true },
-		{ " {} ", true },
-		{ "\"\xc3\xa9\"", true },
+		{ "[\"\\u12aF\\n\"]", true },
+		{ "{ } ", true },
+		{ " {}", false },
+		{ "[\"\xc3\xa9\"]", true },
 		{ "", false },
 		{ "{", false },
 		{ "{}}", false },
@@ -381,23 +390,23 @@ static void test_detail_syntax(void **state)
 		{ "{a:1}", false },
 		{ "[1,]", false },
 		{ "{\"a\":1,}", false },
-		{ "01", false },
-		{ "1.", false },
-		{ "1e", false },
-		{ "-", false },
-		{ "+1", false },
-		{ ".5", false },
-		{ "nul", false },
-		{ "true false", false },
-		{ "\"\\x\"", false },
-		{ "\"\\u12g4\"", false },
-		{ "\"", false },
-		{ "\"\\", false },
-		{ "\"\t\"", false },
+		{ "[01]", false },
+		{ "[1.]", false },
+		{ "[1e]", false },
+		{ "[-]", false },
+		{ "[+1]", false },
+		{ "[.5]", false },
+		{ "[nul]", false },
+		{ "[true false]", false },
+		{ "[\"\\x\"]", false },
+		{ "[\"\\u12g4\"]", false },
+		{ "[\"", false },
+		{ "[\"\\", false },
+		{ "[\"\t\"]", false },
 		{ "{}\n", false },
 		{ "[\n]", false },
-		{ "\"\xff\"", false },
-		{ "//", false },
+		{ "[\"\xff\"]", false },
+		{ "[//]", false },
 		{ "{},{}", false },
 		{ "],[", false },
 	};

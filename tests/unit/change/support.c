@@ -460,12 +460,11 @@ void world_check_audit(struct world *world)
 	struct audit_query query = { 0 };
 	struct store_audit_cursor *cursor = store_audit_open(store, &query, &world->err);
 	struct audit_iterator rows;
-	struct hash256 start = { { 0 } };
 	struct audit_verdict verdict;
 
 	assert_non_null(cursor);
 	rows = store_audit_iterator(cursor);
-	ok(world, audit_verify(&rows, &start, NULL, &verdict, &world->err));
+	ok(world, audit_verify(&rows, &(struct audit_check){ 0 }, &verdict, &world->err));
 	store_audit_close(cursor);
 	if (!verdict.intact)
 		fail_msg("audit chain: %s at %lld", verdict.problem, (long long)verdict.broken_seq);

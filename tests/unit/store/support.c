@@ -123,14 +123,13 @@ int append_audit(struct fixture *fixture, const char *action, const char *object
 
 void assert_audit_intact(struct fixture *fixture, int64_t rows)
 {
-	static const struct hash256 zero;
 	struct store_audit_cursor *cursor = store_audit_open(fixture->store, NULL, &fixture->err);
 	struct audit_iterator iterator;
 	struct audit_verdict verdict;
 
 	assert_non_null(cursor);
 	iterator = store_audit_iterator(cursor);
-	ok(fixture, audit_verify(&iterator, &zero, NULL, &verdict, &fixture->err));
+	ok(fixture, audit_verify(&iterator, &(struct audit_check){ 0 }, &verdict, &fixture->err));
 	store_audit_close(cursor);
 	if (!verdict.intact)
 		fail_msg("%s", verdict.problem);

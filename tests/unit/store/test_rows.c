@@ -1057,7 +1057,6 @@ static void test_audit_notices_tampering(void **state)
 		"DELETE FROM audit WHERE seq = 2",
 		"UPDATE name SET text = 'innocent' WHERE text = 'unix:root'",
 	};
-	static const struct hash256 zero;
 
 	for (size_t i = 0; i < ARRAY_LEN(attacks); i++) {
 		struct store_audit_cursor *cursor;
@@ -1084,7 +1083,7 @@ static void test_audit_notices_tampering(void **state)
 		reopen(fixture);
 		cursor = store_audit_open(fixture->store, NULL, &fixture->err);
 		rows = store_audit_iterator(cursor);
-		ok(fixture, audit_verify(&rows, &zero, NULL, &verdict, &fixture->err));
+		ok(fixture, audit_verify(&rows, &(struct audit_check){ 0 }, &verdict, &fixture->err));
 		store_audit_close(cursor);
 		if (verdict.intact)
 			fail_msg("not noticed: %s", attacks[i]);
