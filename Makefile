@@ -376,7 +376,7 @@ put_text = $(foreach f,$(2),install -d $(1) && sed 's|@PREFIX@|$(PREFIX)|g' $(f)
 install: all ## install below DESTDIR/PREFIX
 	$(call put,755,$(DESTDIR)$(PREFIX)/sbin,$(filter %/rolebridged,$(BINARIES)))
 	$(call put,755,$(DESTDIR)$(PREFIX)/bin,$(filter %/rolebridgectl,$(BINARIES)))
-	$(foreach s,1 5 8,$(call put,644,$(DATA)/man/man$(s),$(filter %.$(s),$(MAN_PAGES))) &&) :
+	$(foreach s,1 5 7 8,$(call put,644,$(DATA)/man/man$(s),$(filter %.$(s),$(MAN_PAGES))) &&) :
 	$(call put,644,$(DATA)/rolebridge/schemas,$(wildcard schemas/*.json schemas/*.yaml))
 	$(call put,644,$(DATA)/doc/rolebridge/examples,$(wildcard config/*.yaml))
 	$(foreach p,nginx caddy apache,$(call put,644,$(DATA)/doc/rolebridge/examples/$(p),$(wildcard config/$(p)/*)) &&) :
