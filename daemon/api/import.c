@@ -9,7 +9,9 @@
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/csv.h>
+#include <rolebridge/change/account.h>
 #include <rolebridge/change/authority.h>
+#include <rolebridge/store/account.h>
 #include <rolebridge/store/invite.h>
 
 #include "internal.h"
@@ -299,9 +301,11 @@ int import_sample_get(struct http_request *request, struct http_response *respon
 		return -1;
 	response->content_type = "text/csv; charset=utf-8";
 	people_csv_header(out);
-	strbuf_puts(out, ",4711,ada,ada@example.com,Ada Lovelace,,member,sales;support,,,active\r\n"
-			 ",4712,,grace@example.com,\"Hopper, Grace\",,member,,,,active\r\n"
-			 ",4713,alan,,Alan Turing,,,,,,disabled\r\n");
+	strbuf_puts(
+		out,
+		",4711,ada,ada@example.com,Ada Lovelace,,member,sales;support,,,crm/1001;crm/1002,active\r\n"
+		",4712,,grace@example.com,\"Hopper, Grace\",,member,,,,,active\r\n"
+		",4713,alan,,Alan Turing,,,,,,,disabled\r\n");
 	return 0;
 }
 
@@ -313,6 +317,7 @@ struct export
 	struct api *api;
 	enum people_format format;
 	struct user_query query;
+	const char *application; /* of a token that sees no other's accounts; NULL */
 	bool begun, ended, any;
 };
 
@@ -346,13 +351,46 @@ static void put_list(struct strbuf *out, struct json *json, enum people_column c
 		strbuf_fail(out);
 }
 
-static void put_user(struct export *export, const struct user *user, const char *external_id,
-		     const struct grant *grants, size_t count, int64_t now_s, struct strbuf *out)
+static void put_accounts(struct strbuf *out, struct json *json, const struct account_row *accounts,
+			 size_t count)
 {
+	AUTO(strbuf) struct strbuf text = STRBUF(1024 * 1024), item = STRBUF(64 * 1024);
+
+	if (json)
+		json_array_key(json, people_column_name(PEOPLE_ACCOUNTS));
+	for (size_t i = 0; i < count; i++) {
+		strbuf_clear(&item);
+		strbuf_printf(&item, "%s/%s", accounts[i].application, accounts[i].id);
+		if (json)
+			json_string(json, NULL, strbuf_text(&item));
+		else
+			people_put_item(&text, strbuf_text(&item), i == 0);
+	}
+	if (json)
+		json_end(json);
+	else
+		csv_put_cell(out, strbuf_text(&text), ',');
+	if (strbuf_failed(&text) || strbuf_failed(&item))
+		strbuf_fail(out);
+}
+
+/* What is told of one user. */
+struct exported {
+	const struct user *user;
+	const char *external_id;
+	struct grant *grants;
+	struct account_row *accounts;
+	size_t grant_count, account_count;
+};
+
+static void put_user(struct export *export, const struct exported *exported, int64_t now_s,
+		     struct strbuf *out)
+{
+	const struct user *user = exported->user;
 	char uuid[UUID_TEXT_SIZE];
 	const char *const texts[PEOPLE_COLUMNS] = {
 		[PEOPLE_USER_ID] = uuid,
-		[PEOPLE_EXTERNAL_ID] = external_id,
+		[PEOPLE_EXTERNAL_ID] = exported->external_id,
 		[PEOPLE_USERNAME] = user->username,
 		[PEOPLE_EMAIL] = user->email,
 		[PEOPLE_DISPLAY_NAME] = user->display_name,
@@ -374,8 +412,12 @@ static void put_user(struct export *export, const struct user *user, const char 
 
 		if (!as_json && i > 0)
 			strbuf_putc(out, ',');
-		if (!texts[i])
-			put_list(out, as_json ? &json : NULL, column, grants, count, now_s);
+		if (column == PEOPLE_ACCOUNTS)
+			put_accounts(out, as_json ? &json : NULL, exported->accounts,
+				     exported->account_count);
+		else if (!texts[i])
+			put_list(out, as_json ? &json : NULL, column, exported->grants,
+				 exported->grant_count, now_s);
 		else if (as_json)
 			json_string(&json, people_column_name(column), texts[i]);
 		else
@@ -399,14 +441,16 @@ static int put_page(struct export *export, struct store *store, struct strbuf *o
 	if (store_user_list(store, &export->query, arena, &users, &count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		const char *external_id;
-		struct grant *grants;
-		size_t grant_count;
+		struct exported exported = { .user = &users[i] };
 
-		if (store_grants_of(store, users[i].id, arena, &grants, &grant_count, err) < 0 ||
-		    store_external_of(store, users[i].id, arena, &external_id, err) < 0)
+		if (store_grants_of(store, users[i].id, arena, &exported.grants,
+				    &exported.grant_count, err) < 0 ||
+		    store_external_of(store, users[i].id, arena, &exported.external_id, err) < 0 ||
+		    store_accounts_of(store, users[i].id, export->application, 0,
+				      ACCOUNTS_OF_USER_MAX, arena, &exported.accounts,
+				      &exported.account_count, err) < 0)
 			return -1;
-		put_user(export, &users[i], external_id, grants, grant_count, now_s, out);
+		put_user(export, &exported, now_s, out);
 	}
 	if (count > 0)
 		export->query.after_id = users[count - 1].id;
@@ -468,6 +512,8 @@ static int read_organization(struct http_request *request, struct export *export
 		asked = authority.unlimited ? NULL : authority.organization;
 	}
 	export->query.organization = asked ? arena_strdup(export->arena, asked) : NULL;
+	export->application =
+		actor.application ? arena_strdup(export->arena, actor.application) : NULL;
 	return arena_failed(export->arena) ? err_set(err, ERR_MEMORY, "out of memory") : 0;
 }
 

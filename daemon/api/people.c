@@ -15,30 +15,33 @@
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 
-#define CELL_MAX 4096
+#define CELL_MAX ((size_t)4096)
 #define LIST_MAX 1000
+/* As many accounts as a user can have, each as long as it can be and written with %XX. */
+#define LIST_BYTES_MAX ((size_t)1024 * 1024)
 #define ELEMENT_MAX ((size_t)1024 * 1024)
+
+#define TEXT(member) offsetof(struct import_row, member), false, GRANT_KINDS
+#define LIST(member, kind) offsetof(struct import_row, member), true, kind
 
 static const struct {
 	const char *name, *alias;
-	size_t offset;	      /* of a text in struct import_row */
-	enum grant_kind kind; /* GRANT_KINDS: a text */
+	size_t offset; /* in struct import_row: of a text, or of struct import_names */
+	bool is_list;
+	enum grant_kind kind; /* GRANT_KINDS: no grants */
 } columns[PEOPLE_COLUMNS] = {
-	[PEOPLE_USER_ID] = { "user_id", "id", offsetof(struct import_row, user_id), GRANT_KINDS },
-	[PEOPLE_EXTERNAL_ID] = { "external_id", "account_id",
-				 offsetof(struct import_row, external_id), GRANT_KINDS },
-	[PEOPLE_USERNAME] = { "username", NULL, offsetof(struct import_row, username),
-			      GRANT_KINDS },
-	[PEOPLE_EMAIL] = { "email", NULL, offsetof(struct import_row, email), GRANT_KINDS },
-	[PEOPLE_DISPLAY_NAME] = { "display_name", "name", offsetof(struct import_row, display_name),
-				  GRANT_KINDS },
-	[PEOPLE_ORGANIZATION] = { "organization", NULL, offsetof(struct import_row, organization),
-				  GRANT_KINDS },
-	[PEOPLE_PROFILE] = { "profile", NULL, offsetof(struct import_row, profile), GRANT_KINDS },
-	[PEOPLE_ROLES] = { "roles", "role", 0, GRANT_ROLE },
-	[PEOPLE_PERSONAS] = { "personas", "persona", 0, GRANT_PERSONA },
-	[PEOPLE_GROUPS] = { "groups", "group", 0, GRANT_GROUP },
-	[PEOPLE_STATE] = { "state", NULL, offsetof(struct import_row, state), GRANT_KINDS },
+	[PEOPLE_USER_ID] = { "user_id", "id", TEXT(user_id) },
+	[PEOPLE_EXTERNAL_ID] = { "external_id", NULL, TEXT(external_id) },
+	[PEOPLE_USERNAME] = { "username", NULL, TEXT(username) },
+	[PEOPLE_EMAIL] = { "email", NULL, TEXT(email) },
+	[PEOPLE_DISPLAY_NAME] = { "display_name", "name", TEXT(display_name) },
+	[PEOPLE_ORGANIZATION] = { "organization", NULL, TEXT(organization) },
+	[PEOPLE_PROFILE] = { "profile", NULL, TEXT(profile) },
+	[PEOPLE_ROLES] = { "roles", "role", LIST(names[GRANT_ROLE], GRANT_ROLE) },
+	[PEOPLE_PERSONAS] = { "personas", "persona", LIST(names[GRANT_PERSONA], GRANT_PERSONA) },
+	[PEOPLE_GROUPS] = { "groups", "group", LIST(names[GRANT_GROUP], GRANT_GROUP) },
+	[PEOPLE_ACCOUNTS] = { "accounts", "account_id", LIST(accounts, GRANT_KINDS) },
+	[PEOPLE_STATE] = { "state", NULL, TEXT(state) },
 };
 
 struct people_reader {
@@ -99,7 +102,7 @@ static int fail_row(struct import_result *result, struct arena *arena, const cha
 	return result->message ? 1 : no_memory(err);
 }
 
-static const char *trim(struct arena *arena, const char *text, size_t size)
+static char *trim(struct arena *arena, const char *text, size_t size)
 {
 	while (size > 0 && (*text == ' ' || *text == '\t')) {
 		text++;
@@ -108,6 +111,11 @@ static const char *trim(struct arena *arena, const char *text, size_t size)
 	while (size > 0 && (text[size - 1] == ' ' || text[size - 1] == '\t'))
 		size--;
 	return arena_strndup(arena, text, size);
+}
+
+static struct import_names *list_of(struct import_row *row, enum people_column column)
+{
+	return (struct import_names *)(void *)((char *)row + columns[column].offset);
 }
 
 static void set_text(struct import_row *row, enum people_column column, const char *text)
@@ -119,12 +127,12 @@ static void set_text(struct import_row *row, enum people_column column, const ch
 static int check_text(const char *text, size_t size, enum people_column column,
 		      struct import_result *result, struct arena *arena, struct err *err)
 {
+	size_t max = columns[column].is_list ? LIST_BYTES_MAX : CELL_MAX;
 	const char *name = columns[column].name;
 
-	if (size > CELL_MAX)
+	if (size > max)
 		return fail_row(result, arena, "too-large", name,
-				arena_printf(arena, "%s is longer than %d bytes", name, CELL_MAX),
-				err);
+				arena_printf(arena, "%s is longer than %zu bytes", name, max), err);
 	if (!text_is_utf8(text, size))
 		return fail_row(result, arena, "invalid-request", name,
 				arena_printf(arena, "%s is not UTF-8", name), err);
@@ -202,11 +210,48 @@ static int read_header(struct people_reader *reader, struct arena *arena, const 
 			  "one of user_id, external_id, username and email must be there");
 }
 
+void people_put_item(struct strbuf *out, const char *text, bool first)
+{
+	size_t size = strlen(text);
+
+	if (!first)
+		strbuf_putc(out, PEOPLE_LIST_SEPARATOR);
+	for (size_t i = 0; i < size; i++) {
+		char c = text[i];
+		bool outer = (i == 0 || i == size - 1) && c == ' ';
+
+		if (c == PEOPLE_LIST_SEPARATOR || c == '%' || outer)
+			strbuf_printf(out, "%%%02X", (unsigned)c);
+		else
+			strbuf_putc(out, c);
+	}
+}
+
+/* In place: any other '%' is one. */
+static void unescape(char *text)
+{
+	static const struct {
+		const char *code;
+		char c;
+	} codes[] = { { "%25", '%' }, { "%3B", PEOPLE_LIST_SEPARATOR }, { "%20", ' ' } };
+	char *to = text;
+
+	for (const char *at = text; *at; at++) {
+		size_t i = 0;
+
+		while (i < ARRAY_LEN(codes) && strncmp(at, codes[i].code, 3) != 0)
+			i++;
+		*to++ = i < ARRAY_LEN(codes) ? codes[i].c : *at;
+		at += i < ARRAY_LEN(codes) ? 2 : 0;
+	}
+	*to = '\0';
+}
+
 /* "a; b" as a list. 0, or what fail_row returned. */
 static int split_list(const char *text, enum people_column column, struct import_row *row,
 		      struct import_result *result, struct arena *arena, struct err *err)
 {
-	struct import_names *names = &row->names[columns[column].kind];
+	struct import_names *names = list_of(row, column);
 	size_t count = 1;
 	const char **items;
 
@@ -221,10 +266,11 @@ static int split_list(const char *text, enum people_column column, struct import
 	*names = (struct import_names){ .given = true, .names = items };
 	for (const char *at = text;; at++) {
 		size_t size = strcspn(at, (char[]){ PEOPLE_LIST_SEPARATOR, '\0' });
-		const char *item = trim(arena, at, size);
+		char *item = trim(arena, at, size);
 
 		if (!item)
 			return no_memory(err);
+		unescape(item);
 		if (item[0])
 			items[names->count++] = item;
 		at += size;
@@ -245,7 +291,7 @@ static int take_cell(const struct csv_cell *cell, enum people_column column, str
 	text = trim(arena, cell->text, cell->size);
 	if (!text)
 		return no_memory(err);
-	if (columns[column].kind != GRANT_KINDS)
+	if (columns[column].is_list)
 		return split_list(text, column, row, result, arena, err);
 	set_text(row, column, unguarded(text));
 	return 0;
@@ -327,7 +373,7 @@ static int take_list(json_t *value, enum people_column column, struct import_row
 		     struct import_result *result, struct arena *arena, struct err *err)
 {
 	const char *name = columns[column].name;
-	struct import_names *names = &row->names[columns[column].kind];
+	struct import_names *names = list_of(row, column);
 	size_t count = json_array_size(value);
 	const char **items;
 
@@ -368,7 +414,7 @@ static int take_member(const char *key, json_t *value, struct import_row *row,
 	/* As leaving it out. */
 	if (json_is_null(value))
 		return 0;
-	if (columns[column].kind != GRANT_KINDS)
+	if (columns[column].is_list)
 		return take_list(value, column, row, result, arena, err);
 	if (!text)
 		return fail_row(result, arena, "invalid-request", columns[column].name,

@@ -20,6 +20,7 @@ enum people_column {
 	PEOPLE_ROLES,
 	PEOPLE_PERSONAS,
 	PEOPLE_GROUPS,
+	PEOPLE_ACCOUNTS,
 	PEOPLE_STATE,
 	PEOPLE_COLUMNS,
 };
@@ -29,6 +30,11 @@ enum grant_kind people_column_kind(enum people_column column);
 /* Append the header line of a CSV file. */
 void people_csv_header(struct strbuf *out);
 
+/*
+ * Append an item of a list of a CSV file; first: none was before it. What would part it or be trimmed off stands
+ * there as %3B and the like.
+ */
+void people_put_item(struct strbuf *out, const char *text, bool first);
 /* Append a cell that programs for tables take for text. */
 void people_put_text(struct strbuf *out, const char *text);
 

@@ -209,6 +209,94 @@ def test_commands(world):
     assert world.run("accounts", "users", "crm", "none").returncode == 1
 
 
+# --- in files ---
+
+
+def load(world, body, kind="text/csv", query=""):
+    body = (body if isinstance(body, str) else json.dumps(body)).encode()
+    world.control.request("POST", "/api/v1/import/users" + query, body, {"Content-Type": kind})
+    response = world.control.getresponse()
+    status, answer = response.status, json.loads(response.read())
+    assert status == 202, answer
+    run = {"state": "running"}
+    while run["state"] == "running":
+        run = world.control.ask("GET", f"runs/{answer['run']}?wait_ms=10000")[1]
+    assert run["state"] == "done", run
+    return run["result"]
+
+
+def outcome(result):
+    return [(row["status"], row.get("code"), row.get("field")) for row in result["rows"]]
+
+
+@pytest.mark.parametrize("column", ["accounts", "account_id"])
+def test_a_file_says_all_of_them(world, column):
+    tie(world, "ben", "bolt")
+    head = f"username,{column}\n"
+    body = head + 'anna,crm/acme; erp/other\nben,"crm/acme;crm/bolt;crm/acme"\n' + f"fresh-{column},crm/bolt\n"
+    assert [row[0] for row in outcome(load(world, body, query="?dry_run=true"))] == [
+        "updated", "updated", "created"]
+    assert accounts(world, "anna") == []
+    assert [row[0] for row in outcome(load(world, body))][:2] == ["updated", "updated"]
+    assert accounts(world, "anna") == ["crm/acme", "erp/other"]
+    assert accounts(world, "ben") == ["crm/acme", "crm/bolt"] and accounts(world, "fresh-" + column) == ["crm/bolt"]
+    assert outcome(load(world, body)) == [("unchanged", None, None)] * 3
+    # What it says is all; what it does not say stays; nothing said is nothing.
+    load(world, head + "ben,crm/bolt\n")
+    assert accounts(world, "ben") == ["crm/bolt"]
+    load(world, "username,display_name\nben,Benjamin\n")
+    assert accounts(world, "ben") == ["crm/bolt"]
+    load(world, head + "ben,\n")
+    assert accounts(world, "ben") == []
+    user = world.control.ask("GET", "users/ben")[1]["id"]
+    rows = world.ctl("audit", "list", "--object", "user:" + user)["rows"]
+    assert [r["detail"]["accounts"] for r in rows if r["action"] == "user.untie"][0] == [
+        {"application": "crm", "id": "bolt"}]
+
+
+@pytest.mark.parametrize("item,code", [
+    ("crm/none", "not-found"), ("crm/foreign", "not-found"), ("none/acme", "not-found"), ("acme", "invalid-request"),
+    ("/acme", "invalid-request"), ("crm/", "invalid-request"), ("crm/%FF", "not-found"), ("crm/" + "x" * 300, "not-found"),
+    (";".join(f"crm/a{i}" for i in range(1001)), "too-large")], ids=range(9))
+def test_a_bad_account_fails_its_row_alone(world, item, code):
+    body = f"username,display_name,accounts\nanna,A,crm/acme\ncarl,Changed,{item}\nben,B,crm/acme\n"
+    for query in ("?dry_run=true", ""):
+        got = outcome(load(world, body, query=query))
+        assert got[1] == ("failed", code, "accounts")
+        assert [row[0] for row in (got[0], got[2])] == ["updated", "updated"]
+    assert accounts(world, "anna") == accounts(world, "ben") == ["crm/acme"] and accounts(world, "carl") == []
+    assert world.control.ask("GET", "users/carl")[1]["display_name"] != "Changed"
+
+
+def test_json_says_the_same(world):
+    result = load(world, {"users": [{"username": "anna", "accounts": ["crm/acme", "crm/a/b;c %41 d"]},
+                                    {"username": "ben", "accounts": "crm/acme"},
+                                    {"username": "carl", "accounts": [7]}]}, "application/json")
+    assert outcome(result) == [("updated", None, None), ("failed", "invalid-request", "accounts"),
+                               ("failed", "invalid-request", "accounts")]
+    assert sorted(accounts(world, "anna")) == ["crm/a/b;c %41 d", "crm/acme"]
+
+
+def test_round_trip(world):
+    ids = ["50%25;", " lead", "tail ", "%", "%20", ";;", "a\"b", "ü/ö", "=1+1", "x" * 256]
+    for id_ in ids:
+        put(world, id_)
+        tie(world, "anna", id_)
+    tie(world, "ben", "other", application="erp")
+    told = sorted(accounts(world, "anna"))
+    assert len(told) == len(ids)
+    for kind, name in (("text/csv", "csv"), ("application/json", "json")):
+        world.control.request("GET", f"/api/v1/export/users.{name}")
+        text = world.control.getresponse().read().decode()
+        result = load(world, text, kind)
+        assert result["failed"] == 0, [row for row in result["rows"] if row["status"] == "failed"]
+        assert sorted(accounts(world, "anna")) == told and accounts(world, "ben") == ["erp/other"]
+        clean(world)
+        result = load(world, text, kind)
+        assert result["failed"] == 0
+        assert sorted(accounts(world, "anna")) == told and accounts(world, "ben") == ["erp/other"]
+
+
 # --- what it is not ---
 
 

@@ -44,7 +44,7 @@ FILES = {
     "partners.csv": "id,uid,mail,displayName,departmentNumber\n1,far,far@y.example,Far,\n",
 }
 COLUMNS = ["user_id", "external_id", "username", "email", "display_name", "organization", "profile", "roles",
-           "personas", "groups", "state"]
+           "personas", "groups", "accounts", "state"]
 
 
 class World:
@@ -161,7 +161,7 @@ def test_whom_a_row_is_about(world):
     ada = world.user("ada")
     for name, text, status in [
             ("by id", f"user_id,display_name\n{ada['id']},A1\n", "updated"),
-            ("by external id", "account_id,display_name\n4711,A2\n", "updated"),
+            ("by external id", "external_id,display_name\n4711,A2\n", "updated"),
             ("by username", "username,display_name\nADA,A3\n", "updated"),
             ("by address", "email,display_name\nada@x.example,A4\n", "updated"),
             ("id before the name", f"user_id,username\n{ada['id']},ada2\n", "updated"),

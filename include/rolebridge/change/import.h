@@ -32,6 +32,8 @@ struct import_row {
 		const char *const *names;
 		size_t count;
 	} names[GRANT_KINDS];
+	/* "APPLICATION/ID" of accounts; given is all to which they belong. */
+	struct import_names accounts;
 };
 
 enum import_status {
