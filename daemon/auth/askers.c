@@ -61,23 +61,6 @@ static uint64_t text_hash(const char *text)
 	return fingerprint128(text, strlen(text)).word[0];
 }
 
-static const char *intern(struct decisions *decisions, const char *text)
-{
-	size_t size = strlen(text) + 1;
-	struct tree_name *name;
-
-	for (name = decisions->names; name; name = name->next)
-		if (strcmp(name->text, text) == 0)
-			return name->text;
-	name = alloc_zeroed(1, sizeof(*name) + size);
-	if (!name)
-		return NULL;
-	memcpy(name->text, text, size);
-	name->next = decisions->names;
-	decisions->names = name;
-	return name->text;
-}
-
 static void drop_aliases(struct decisions *decisions, struct alias **list)
 {
 	while (*list) {
@@ -324,7 +307,7 @@ static struct asker *put_asker(struct decisions *decisions, const struct found *
 	asker->id = found->id;
 	asker->until_s = found->until_s;
 	asker->state = found->active ? ASKER_KNOWN : ASKER_DISABLED;
-	asker->organization = intern(decisions, found->organization);
+	asker->organization = intern(&decisions->names, found->organization);
 	asker->permissions =
 		share_permset(decisions, found->permissions, found->permission_count, found->print);
 	if (asker->organization && asker->permissions)
@@ -448,10 +431,5 @@ void askers_finish(struct decisions *decisions)
 	map_finish(&decisions->askers);
 	map_finish(&decisions->aliases);
 	map_finish(&decisions->permsets);
-	while (decisions->names) {
-		struct tree_name *name = decisions->names;
-
-		decisions->names = name->next;
-		free(name);
-	}
+	intern_finish(&decisions->names);
 }

@@ -56,7 +56,7 @@ struct decisions {
 	struct map askers, aliases, permsets;
 	struct alias *nobodies;
 	size_t nobody_count;
-	struct tree_name *names;
+	struct interned *names;
 	uint64_t told[TOLD], told_nobody, epoch;
 	_Atomic uint64_t generation; /* of the configuration that permissions are of */
 	struct factor *factors;

@@ -34,29 +34,6 @@
 
 /* ------------------------------------------------------------------- names */
 
-/* Sources and hosts: few, as the configuration has them. Kept to the end, so that views may point at them. */
-struct interned {
-	struct interned *next;
-	char text[];
-};
-
-static const char *intern(struct sessions *sessions, const char *text)
-{
-	size_t size = strlen(text) + 1;
-	struct interned *name;
-
-	for (name = sessions->names; name; name = name->next)
-		if (strcmp(name->text, text) == 0)
-			return name->text;
-	name = alloc_zeroed(1, sizeof(*name) + size);
-	if (!name)
-		return NULL;
-	memcpy(name->text, text, size);
-	name->next = sessions->names;
-	sessions->names = name;
-	return name->text;
-}
-
 /* ------------------------------------------------------------------ entries */
 
 uint64_t table_id_hash(const struct sessions *sessions, int64_t id)
@@ -183,7 +160,7 @@ static int add_token(struct sessions *sessions, struct session_entry *session,
 		     const struct hash256 *hash, const char *host, struct err *err)
 {
 	struct token_entry *token;
-	const char *name = intern(sessions, host);
+	const char *name = intern(&sessions->names, host);
 
 	if (find_token(sessions, hash))
 		return err_refuse(err, ERR_CONFLICT, "token-taken", "the token is in use");
@@ -205,7 +182,7 @@ static int add_session(struct sessions *sessions, const struct session *from,
 		       struct session_entry **ret_session, struct err *err)
 {
 	struct session_entry *session;
-	const char *source = intern(sessions, from->source);
+	const char *source = intern(&sessions->names, from->source);
 	struct person_entry *person;
 
 	if (table_session(sessions, from->id))
@@ -738,12 +715,7 @@ void sessions_destroy(struct sessions *sessions)
 	map_finish(&sessions->tokens);
 	map_finish(&sessions->entries);
 	map_finish(&sessions->persons);
-	while (sessions->names) {
-		struct interned *name = sessions->names;
-
-		sessions->names = name->next;
-		free(name);
-	}
+	intern_finish(&sessions->names);
 	store_close(sessions->store);
 	arena_destroy(sessions->arena);
 	pthread_rwlock_destroy(&sessions->lock);

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include <rolebridge/auth/sessions.h>
+#include <rolebridge/base/intern.h>
 #include <rolebridge/store/store.h>
 
 #include "map.h"
@@ -64,7 +65,7 @@ struct sessions {
 	struct changer *changer;
 	pthread_rwlock_t lock;
 	struct map tokens, entries, persons;
-	struct interned *names;
+	struct interned *names; /* sources and hosts: views may point at them to the end */
 	uint64_t change_all;
 	uint64_t changes;   /* counts what was told, and the entries of persons */
 	uint64_t id_key[2]; /* spreads ids over the buckets */

@@ -51,23 +51,6 @@ static const struct tree_kind *kind_of(struct tree *tree, const char *applicatio
 	return kind;
 }
 
-static const char *name_of(struct tree *tree, const char *text)
-{
-	size_t size = strlen(text) + 1;
-	struct tree_name *name;
-
-	for (name = tree->names; name; name = name->next)
-		if (strcmp(name->text, text) == 0)
-			return name->text;
-	name = alloc_zeroed(1, sizeof(*name) + size);
-	if (!name)
-		return NULL;
-	memcpy(name->text, text, size);
-	name->next = tree->names;
-	tree->names = name;
-	return name->text;
-}
-
 /* ------------------------------------------------------------------- nodes */
 
 static struct tree_node *find_node(const struct tree *tree, const struct resource_key *key)
@@ -257,7 +240,7 @@ static int place_node(struct tree *tree, struct tree_node *node, const struct re
 int tree_put(struct tree *tree, const struct resource *resource)
 {
 	struct tree_node *node = ensure_node(tree, &resource->key);
-	const char *organization = name_of(tree, resource->organization);
+	const char *organization = intern(&tree->names, resource->organization);
 
 	if (!node || !organization)
 		return -1;
@@ -294,12 +277,7 @@ void tree_finish(struct tree *tree)
 			next = at->next;
 			free(MAP_THING(at, struct tree_kind, link));
 		}
-	while (tree->names) {
-		struct tree_name *name = tree->names;
-
-		tree->names = name->next;
-		free(name);
-	}
+	intern_finish(&tree->names);
 	map_finish(&tree->nodes);
 	map_finish(&tree->kinds);
 	free(tree->order);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include <rolebridge/base/intern.h>
 #include <rolebridge/model/resource.h>
 
 #include "map.h"
@@ -19,12 +20,6 @@ struct tree_kind {
 	const char *application, *type;
 	struct word word; /* the type */
 	char texts[];
-};
-
-/* An organization's name, kept once. */
-struct tree_name {
-	struct tree_name *next;
-	char text[];
 };
 
 struct tree_node {
@@ -45,7 +40,7 @@ struct tree_place {
 
 struct tree {
 	struct map nodes, kinds;
-	struct tree_name *names;
+	struct interned *names;	  /* of organizations */
 	struct tree_place *order; /* ascending */
 	size_t places, capacity;
 	size_t count;
