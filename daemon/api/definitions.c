@@ -359,6 +359,25 @@ static int refuse_empty(struct http_request *request, const char *field, struct 
 	return err_set(err, ERR_INVALID, "field '%s' must not be empty", field);
 }
 
+static bool says_nothing(const char *text)
+{
+	return text[strspn(text, " ")] == '\0';
+}
+
+/* Each of the texts. */
+static int check_texts(struct http_request *request, const char *field,
+		       const struct field_list *texts, struct err *err)
+{
+	const char *const *items = texts->items;
+
+	for (size_t i = 0; i < texts->count; i++)
+		if (says_nothing(items[i])) {
+			field = arena_printf(request->arena, "%s[%zu]", field, i);
+			return refuse_empty(request, field, err);
+		}
+	return texts->count == 0 ? refuse_empty(request, field, err) : 0;
+}
+
 static int check_described(struct http_request *request, const struct definition_type *type,
 			   const struct definition_body *body, struct err *err)
 {
@@ -368,9 +387,10 @@ static int check_described(struct http_request *request, const struct definition
 
 		if (!(field->flags & FIELD_REQUIRED) || !type->is_described)
 			continue;
-		if (field->type == FIELD_TEXT ? (*(const char *const *)place)[0] == '\0'
-					      : ((const struct field_list *)place)->count == 0)
+		if (field->type == FIELD_TEXT && says_nothing(*(const char *const *)place))
 			return refuse_empty(request, field->name, err);
+		if (field->type == FIELD_TEXTS && check_texts(request, field->name, place, err) < 0)
+			return -1;
 	}
 	return 0;
 }
