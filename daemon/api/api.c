@@ -186,6 +186,18 @@ static const struct http_route routes[] = {
 	  "personas:validate@own" },
 	{ "DELETE", "/api/v1/me/personas/{name}/validation", my_validation_delete,
 	  HTTP_ROUTE_NO_BODY, 0, "personas:validate@own" },
+	{ "GET", "/api/v1/segments", segments_get, 0, 0, "segments:read@all" },
+	{ "POST", "/api/v1/segments", segments_post, 0, DEFINITION_BODY_MAX,
+	  "segments:create@all" },
+	{ "GET", "/api/v1/segments/{name}", segment_get, 0, 0, "segments:read@all" },
+	{ "PUT", "/api/v1/segments/{name}", segment_put, 0, DEFINITION_BODY_MAX,
+	  "segments:update@all" },
+	{ "PATCH", "/api/v1/segments/{name}", segment_patch, 0, DEFINITION_BODY_MAX,
+	  "segments:update@all" },
+	{ "DELETE", "/api/v1/segments/{name}", segment_delete, HTTP_ROUTE_NO_BODY, 0,
+	  "segments:delete@all" },
+	{ "GET", "/api/v1/segments/{name}/count", segment_count_get, 0, 0, "segments:read@all" },
+	{ "GET", "/api/v1/segments/{name}/users", segment_users_get, 0, 0, "users:read@all" },
 	{ "GET", "/api/v1/quarantine", quarantine_get, 0, 0, "sources:read@all" },
 };
 
@@ -281,6 +293,7 @@ int view_open(struct http_request *request, struct reading_view *ret_view, struc
 	if (store_view_open(api->settings.changer, api->pool, request->arena, ret_view, err) < 0)
 		return -1;
 	ret_view->api = api;
+	ret_view->request = request;
 	return 0;
 }
 

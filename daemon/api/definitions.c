@@ -13,6 +13,7 @@
 
 #include "merge.h"
 #include "personas.h"
+#include "select.h"
 
 #define BODY_MAX ((size_t)220 * 1024) /* below what a line of a configuration may be */
 #define WARNINGS_MAX ((size_t)1024 * 1024)
@@ -26,6 +27,7 @@ struct definition_body {
 	struct field_list permissions, classifications, segments;
 	struct field_list objectives, frustrations, watering_holes;
 	const char *technical_sophistication, *review_due;
+	const char *filter;
 };
 
 #define PLACE(member) offsetof(struct definition_body, member)
@@ -56,9 +58,15 @@ static const struct field persona_fields[] = {
 	{ "review_due", FIELD_TEXT, 0, PLACE(review_due), 10, NULL, 0 },
 };
 
+static const struct field segment_fields[] = {
+	{ "name", FIELD_TEXT, FIELD_REQUIRED, PLACE(name), 64, NULL, 0 },
+	{ "description", FIELD_TEXT, 0, PLACE(description), 4096, NULL, 0 },
+	{ "filter", FIELD_TEXT, FIELD_REQUIRED, PLACE(filter), 65536, NULL, 0 },
+};
+
 struct definition_type {
 	const char *kind, *plural;
-	enum grant_kind grant;
+	enum grant_kind grant; /* GRANT_KINDS: nobody holds it */
 	const struct field *fields;
 	size_t field_count;
 	bool is_described;	       /* every required field says something */
@@ -111,22 +119,24 @@ static int show_role(const struct reading_view *view, struct json *json, const v
 	return 0;
 }
 
-#define TYPE(kind, list, type, grant, described, is_overdue) \
+#define TYPE(kind, plural, list, type, grant, described, is_overdue) \
 	{ \
-#kind, #list, grant, kind##_fields, ARRAY_LEN(kind##_fields), described, \
+#kind, plural, grant, kind##_fields, ARRAY_LEN(kind##_fields), described, \
 			offsetof(struct catalogue_settings, list), sizeof(struct type), \
 			offsetof(struct type, name), show_##kind, is_overdue \
 	}
 
 static const struct definition_type types[] = {
-	TYPE(profile, profiles, profile_settings, GRANT_PROFILE, false, NULL),
-	TYPE(role, roles, role_settings, GRANT_ROLE, false, NULL),
-	TYPE(persona, personas, persona_settings, GRANT_PERSONA, true, persona_overdue),
+	TYPE(profile, "profiles", profiles, profile_settings, GRANT_PROFILE, false, NULL),
+	TYPE(role, "roles", roles, role_settings, GRANT_ROLE, false, NULL),
+	TYPE(persona, "personas", personas, persona_settings, GRANT_PERSONA, true, persona_overdue),
+	TYPE(segment, "segments", segment_filters, segment_settings, GRANT_KINDS, true, NULL),
 };
 
 static const struct definition_type *const profile_type = &types[0];
 static const struct definition_type *const role_type = &types[1];
 static const struct definition_type *const persona_type = &types[2];
+static const struct definition_type *const segment_type = &types[3];
 
 void show_origin_members(const struct reading_view *view, struct json *json, struct position at,
 			 const struct definition *row)
@@ -184,7 +194,8 @@ static int show_item(const struct reading_view *view, struct json *json,
 	int64_t holders;
 	int found = 0;
 
-	if (store_grant_holders(view->store, type->grant, name, &holders, err) < 0)
+	if (type->grant != GRANT_KINDS &&
+	    store_grant_holders(view->store, type->grant, name, &holders, err) < 0)
 		return -1;
 	if (catalogue_is_stored(view->setup->catalogue, *at))
 		found = store_definition_get(view->store, type->kind, name, false, view->arena,
@@ -194,7 +205,8 @@ static int show_item(const struct reading_view *view, struct json *json,
 	json_string(json, "name", name);
 	if (type->show(view, json, item, err) < 0)
 		return -1;
-	json_int(json, "holders", holders);
+	if (type->grant != GRANT_KINDS)
+		json_int(json, "holders", holders);
 	show_origin_members(view, json, *at, found ? &row : NULL);
 	*ret_version = found ? row.version : 0;
 	return 0;
@@ -422,7 +434,8 @@ static int read_body(struct http_request *request, const struct definition_type 
 	struct definition_body body = { 0 };
 
 	if (request_read(request, type->fields, type->field_count, &body, err) < 0 ||
-	    check_described(request, type, &body, err) < 0)
+	    check_described(request, type, &body, err) < 0 ||
+	    (body.filter && segment_check(request, body.filter, err) < 0))
 		return -1;
 	*ret_text = write_body(request, type, &body, err);
 	*ret_body = body;
@@ -507,7 +520,7 @@ static int show_present(struct http_request *request, struct http_response *resp
 
 static int change_one(struct http_request *request, struct http_response *response,
 		      const struct definition_type *type, const struct definition_change *change,
-		      struct err *err)
+		      const char *filter, struct err *err)
 {
 	AUTO(strbuf) struct strbuf warnings = STRBUF(WARNINGS_MAX);
 	struct define_result result = { .warnings = &warnings };
@@ -520,6 +533,10 @@ static int change_one(struct http_request *request, struct http_response *respon
 	    definitions_change(request, change, 1, dry_run, NULL, &result, err) == 0) {
 		json_object(&json);
 		done = show_present(request, response, &json, type, change->name, err);
+		if (filter && done == 0)
+			done = show_filter_count(request, &json, filter, err);
+		else if (type == segment_type)
+			json_null(&json, "count");
 		show_define_members(&json, &result, dry_run);
 		json_end(&json);
 		if (change->verb == DEFINITION_CREATE && !dry_run && done == 0) {
@@ -542,7 +559,7 @@ static int item_post(struct http_request *request, struct http_response *respons
 	if (read_body(request, type, &body, &change.body, err) < 0)
 		return -1;
 	change.name = body.name;
-	return change_one(request, response, type, &change, err);
+	return change_one(request, response, type, &change, body.filter, err);
 }
 
 /* A definition has one name for good: rules, grants and the audit log know it by that. */
@@ -566,7 +583,7 @@ static int replace(struct http_request *request, struct http_response *response,
 	    check_same_name(request, body.name, err) < 0)
 		return -1;
 	change.name = body.name;
-	return change_one(request, response, type, &change, err);
+	return change_one(request, response, type, &change, body.filter, err);
 }
 
 static int no_memory(struct err *err)
@@ -646,7 +663,7 @@ static int item_delete(struct http_request *request, struct http_response *respo
 
 	if (if_match_read(request, &change.version, err) < 0)
 		return -1;
-	return change_one(request, response, type, &change, err);
+	return change_one(request, response, type, &change, NULL, err);
 }
 
 /* ---------------------------------------------------------------- of roles */
@@ -713,7 +730,7 @@ int role_copy_post(struct http_request *request, struct http_response *response,
 	change.body = write_body(request, role_type, &body, err);
 	if (!change.body)
 		return -1;
-	return change_one(request, response, role_type, &change, err);
+	return change_one(request, response, role_type, &change, NULL, err);
 }
 
 struct bulk_item {
@@ -864,3 +881,9 @@ HANDLER(persona_get, item_get, persona_type)
 HANDLER(persona_put, item_put, persona_type)
 HANDLER(persona_patch, item_patch, persona_type)
 HANDLER(persona_delete, item_delete, persona_type)
+HANDLER(segments_get, list_get, segment_type)
+HANDLER(segments_post, item_post, segment_type)
+HANDLER(segment_get, item_get, segment_type)
+HANDLER(segment_put, item_put, segment_type)
+HANDLER(segment_patch, item_patch, segment_type)
+HANDLER(segment_delete, item_delete, segment_type)

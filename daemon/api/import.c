@@ -16,6 +16,7 @@
 
 #include "internal.h"
 #include "people.h"
+#include "select.h"
 
 #define ARENA_MAX ((size_t)256 * 1024 * 1024)
 #define RESULTS_MAX ((size_t)24 * 1024 * 1024)
@@ -316,10 +317,14 @@ struct export
 	struct arena *arena; /* owns this */
 	struct api *api;
 	enum people_format format;
+	struct selection *selection; /* NULL: all of the query */
 	struct user_query query;
 	const char *application; /* of a token that sees no other's accounts; NULL */
 	bool begun, ended, any;
 };
+
+/* How many people a page looks at. */
+#define SCAN_MAX ((size_t)4 * PAGE_USERS)
 
 static void put_list(struct strbuf *out, struct json *json, enum people_column column,
 		     const struct grant *grants, size_t count, int64_t now_s)
@@ -429,52 +434,77 @@ static void put_user(struct export *export, const struct exported *exported, int
 		strbuf_puts(out, "\r\n");
 }
 
-static int put_page(struct export *export, struct store *store, struct strbuf *out, struct err *err)
+struct put {
+	struct export *export;
+	struct store *store;
+	struct strbuf *out;
+	int64_t now_s;
+};
+
+static int put_one(void *context, const struct user *user, struct arena *arena, struct err *err)
+{
+	struct put *put = context;
+	struct exported exported = { .user = user };
+
+	if (store_grants_of(put->store, user->id, arena, &exported.grants, &exported.grant_count,
+			    err) < 0 ||
+	    store_external_of(put->store, user->id, arena, &exported.external_id, err) < 0 ||
+	    store_accounts_of(put->store, user->id, put->export->application, 0,
+			      ACCOUNTS_OF_USER_MAX, arena, &exported.accounts,
+			      &exported.account_count, err) < 0)
+		return -1;
+	put_user(put->export, &exported, put->now_s, put->out);
+	return 0;
+}
+
+static int put_chosen(struct put *put, struct err *err)
+{
+	struct export *export = put->export;
+	struct selection_walk walk = { .query = export->query, .scan_max = SCAN_MAX };
+
+	if (selection_walk(export->selection, put->store, &walk, put_one, put, err) < 0)
+		return -1;
+	export->query.after_id = walk.next_after;
+	export->ended = walk.next_after == 0;
+	return 0;
+}
+
+static int put_all(struct put *put, struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(PAGE_ARENA_MAX);
-	int64_t now_s = clock_now_s();
+	struct export *export = put->export;
 	struct user *users;
 	size_t count;
 
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	if (store_user_list(store, &export->query, arena, &users, &count, err) < 0)
+	if (store_user_list(put->store, &export->query, arena, &users, &count, err) < 0)
 		return -1;
-	for (size_t i = 0; i < count; i++) {
-		struct exported exported = { .user = &users[i] };
-
-		if (store_grants_of(store, users[i].id, arena, &exported.grants,
-				    &exported.grant_count, err) < 0 ||
-		    store_external_of(store, users[i].id, arena, &exported.external_id, err) < 0 ||
-		    store_accounts_of(store, users[i].id, export->application, 0,
-				      ACCOUNTS_OF_USER_MAX, arena, &exported.accounts,
-				      &exported.account_count, err) < 0)
+	for (size_t i = 0; i < count; i++)
+		if (put_one(put, &users[i], arena, err) < 0)
 			return -1;
-		put_user(export, &exported, now_s, out);
-	}
 	if (count > 0)
 		export->query.after_id = users[count - 1].id;
 	export->ended = count < export->query.limit;
+	return 0;
+}
+
+static int put_page(struct export *export, struct store *store, struct strbuf *out, struct err *err)
+{
+	struct put put = { .export = export, .store = store, .out = out, .now_s = clock_now_s() };
+
+	if ((export->selection ? put_chosen(&put, err) : put_all(&put, err)) < 0)
+		return -1;
 	if (export->ended && export->format == PEOPLE_JSON)
 		strbuf_puts(out, "]}\n");
 	return 0;
 }
 
-/* Each page is a snapshot of its own: who changes meanwhile is told as before or as after. */
-static int export_next(void *context, struct strbuf *out, struct err *err)
+static int next_page(struct export *export, struct strbuf *out, struct err *err)
 {
-	struct export *export = context;
-	struct store *store;
+	struct store *store = store_pool_take(export->api->pool, err);
 	int result;
 
-	if (export->ended)
-		return 0;
-	if (!export->begun && export->format == PEOPLE_CSV)
-		people_csv_header(out);
-	else if (!export->begun)
-		strbuf_puts(out, "{\"users\":[");
-	export->begun = true;
-	store = store_pool_take(export->api->pool, err);
 	if (!store)
 		return -1;
 	result = store_begin(store, err);
@@ -486,15 +516,37 @@ static int export_next(void *context, struct strbuf *out, struct err *err)
 	return result;
 }
 
+/* Each page is a snapshot of its own: who changes meanwhile is told as before or as after. */
+static int export_next(void *context, struct strbuf *out, struct err *err)
+{
+	struct export *export = context;
+	size_t before = out->size;
+
+	if (export->ended)
+		return 0;
+	if (!export->begun && export->format == PEOPLE_CSV)
+		people_csv_header(out);
+	else if (!export->begun)
+		strbuf_puts(out, "{\"users\":[");
+	export->begun = true;
+	/* Nothing would be the end: nobody of many people may be chosen. */
+	do {
+		if (next_page(export, out, err) < 0)
+			return -1;
+	} while (!export->ended && out->size == before);
+	return 0;
+}
+
 static void export_close(void *context)
 {
 	struct export *export = context;
 
+	selection_free(export->selection);
 	arena_destroy(export->arena);
 }
 
 /* Whoever is limited sees their organization; to ask for another one is to ask for nobody. */
-static int read_organization(struct http_request *request, struct export *export, struct err *err)
+static int read_whom(struct http_request *request, struct export *export, struct err *err)
 {
 	AUTO(reading_view) struct reading_view view = { 0 };
 	struct actor actor = api_actor(request);
@@ -514,13 +566,15 @@ static int read_organization(struct http_request *request, struct export *export
 	export->query.organization = asked ? arena_strdup(export->arena, asked) : NULL;
 	export->application =
 		actor.application ? arena_strdup(export->arena, actor.application) : NULL;
-	return arena_failed(export->arena) ? err_set(err, ERR_MEMORY, "out of memory") : 0;
+	if (arena_failed(export->arena))
+		return err_set(err, ERR_MEMORY, "out of memory");
+	return query_selection(request, &view, &export->selection, err);
 }
 
 static int export_start(struct http_request *request, struct http_response *response,
 			enum people_format format, struct err *err)
 {
-	static const char *const names[] = { "organization", NULL };
+	static const char *const names[] = { "organization", "filter", "segment", NULL };
 	struct arena *arena;
 	struct export *export;
 
@@ -536,7 +590,7 @@ static int export_start(struct http_request *request, struct http_response *resp
 	export->api = request->context;
 	export->format = format;
 	export->query = (struct user_query){ .active = -1, .limit = PAGE_USERS };
-	if (read_organization(request, export, err) < 0) {
+	if (read_whom(request, export, err) < 0) {
 		arena_destroy(arena);
 		return -1;
 	}

@@ -28,7 +28,8 @@ struct reading_view {
 	struct store_pool *pool;
 	struct store *store; /* read-only, in a transaction */
 	struct setup *setup;
-	struct arena *arena; /* the request's */
+	struct arena *arena;		    /* the request's */
+	const struct http_request *request; /* NULL on the web side */
 };
 int view_open(struct http_request *request, struct reading_view *ret_view, struct err *err);
 /* The same for handlers of the web side. */
@@ -224,6 +225,14 @@ int persona_link_delete(struct http_request *, struct http_response *, struct er
 int my_personas_get(struct http_request *, struct http_response *, struct err *);
 int my_validation_put(struct http_request *, struct http_response *, struct err *);
 int my_validation_delete(struct http_request *, struct http_response *, struct err *);
+int segments_get(struct http_request *, struct http_response *, struct err *);
+int segments_post(struct http_request *, struct http_response *, struct err *);
+int segment_get(struct http_request *, struct http_response *, struct err *);
+int segment_put(struct http_request *, struct http_response *, struct err *);
+int segment_patch(struct http_request *, struct http_response *, struct err *);
+int segment_delete(struct http_request *, struct http_response *, struct err *);
+int segment_count_get(struct http_request *, struct http_response *, struct err *);
+int segment_users_get(struct http_request *, struct http_response *, struct err *);
 int role_copy_post(struct http_request *, struct http_response *, struct err *);
 int roles_bulk_update_post(struct http_request *, struct http_response *, struct err *);
 int quarantine_get(struct http_request *, struct http_response *, struct err *);

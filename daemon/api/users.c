@@ -7,6 +7,7 @@
 
 #include "internal.h"
 #include "reader.h"
+#include "select.h"
 
 #define NAME_MAX_BYTES 320 /* an e-mail address, or more than any name */
 
@@ -58,8 +59,8 @@ static int query_grant(struct http_request *request, struct user_query *query, s
 
 static int query_read(struct http_request *request, struct user_query *ret_query, struct err *err)
 {
-	static const char *const names[] = { "q",     "organization", "profile", "grant",
-					     "state", "after",	      "limit",	 NULL };
+	static const char *const names[] = { "q",     "organization", "profile", "grant",   "state",
+					     "after", "limit",	      "filter",	 "segment", NULL };
 	struct user_query query = { .active = -1 };
 	int64_t limit;
 
@@ -92,26 +93,15 @@ static int see_own(const struct http_request *request, struct user_query *query,
 int users_get(struct http_request *request, struct http_response *response, struct err *err)
 {
 	AUTO(reading_view) struct reading_view view = { 0 };
+	AUTO(selection) struct selection *selection = NULL;
 	struct json json = api_json(response);
 	struct user_query query;
-	struct user *users;
-	size_t count;
 
 	if (query_read(request, &query, err) < 0 || see_own(request, &query, err) < 0 ||
 	    view_open(request, &view, err) < 0 ||
-	    store_user_list(view.store, &query, view.arena, &users, &count, err) < 0)
+	    query_selection(request, &view, &selection, err) < 0)
 		return -1;
-	json_object(&json);
-	json_array_key(&json, "users");
-	for (size_t i = 0; i < count; i++) {
-		json_object(&json);
-		show_user_members(&json, &users[i]);
-		json_end(&json);
-	}
-	json_end(&json);
-	show_next(&json, count == query.limit ? users[count - 1].id : 0);
-	json_end(&json);
-	return 0;
+	return show_users(&view, &json, &query, selection, err);
 }
 
 static int show_grants(const struct reading_view *view, struct json *json, const struct user *user,

@@ -32,18 +32,22 @@ static void warn_of(const struct segment_settings *segment, const struct diagnos
 
 static int note_needs(const struct filter *filter, const struct schema *schema,
 		      const struct schema *extended, struct arena *arena,
-		      struct segments_needs *needs)
+		      struct segments_needs *needs, bool *ret_sensitive)
 {
+	uint16_t store = (uint16_t)schema_source_count(schema);
 	uint32_t group, *groups;
 	size_t at = 0, more = 0;
 
 	for (size_t i = 0; i < schema_count(extended); i++) {
 		const char *name = schema_get(extended, (uint16_t)i)->name;
-		int id = filter_reads(filter, (uint16_t)i) ? schema_find(schema, name, strlen(name))
-							   : -1;
+		int id = filter_reads_beyond(filter, (uint16_t)i, store)
+				 ? schema_find(schema, name, strlen(name))
+				 : -1;
 
 		if (id >= 0)
 			needs->attributes[id] = true;
+		if (id >= 0 && schema_get(extended, (uint16_t)i)->sensitive)
+			*ret_sensitive = true;
 	}
 	while (filter_next_group(filter, &at, &group))
 		more++;
@@ -58,7 +62,7 @@ static int note_needs(const struct filter *filter, const struct schema *schema,
 	return 0;
 }
 
-static int compile_segment(const struct segment_settings *segment, const struct schema *schema,
+static int compile_segment(struct segment_settings *segment, const struct schema *schema,
 			   const struct schema *extended, struct group_registry *registry,
 			   struct arena *arena, struct segments_needs *needs,
 			   struct diagnostics *list)
@@ -73,7 +77,7 @@ static int compile_segment(const struct segment_settings *segment, const struct 
 		return out_of_memory(list);
 	/* What times are relative to changes no name in it. */
 	filter = filter_compile_people(&segment->filter, extended, registry, 1, own ? own : list);
-	if (filter && note_needs(filter, schema, extended, arena, needs) < 0)
+	if (filter && note_needs(filter, schema, extended, arena, needs, &segment->sensitive) < 0)
 		result = out_of_memory(list);
 	if (!filter && own)
 		warn_of(segment, own, list);
@@ -92,7 +96,7 @@ int segments_compile(const struct catalogue_settings *catalogue, const struct sc
 		     struct group_registry *registry, struct arena *arena,
 		     struct segments_needs *ret_needs, struct diagnostics *list)
 {
-	const struct segment_settings *segments = catalogue->segment_filters.items;
+	struct segment_settings *segments = catalogue->segment_filters.items;
 	struct schema *extended = facts_schema(schema, true);
 	struct segments_needs needs = { 0 };
 	int result = extended ? 0 : out_of_memory(list);
@@ -124,14 +128,16 @@ size_t segment_roles(const struct catalogue_settings *catalogue, const char *seg
 	return count;
 }
 
-const struct segment_settings *segment_find(const struct setup *setup, const char *name)
+const struct segment_settings *segment_find(const struct setup *setup, const char *organization,
+					    const char *name)
 {
 	const struct struct_list *list =
 		setup->catalogue ? &setup->catalogue->segment_filters : NULL;
 	const struct segment_settings *segments = list ? list->items : NULL;
 
 	for (size_t i = 0; list && i < list->count; i++)
-		if (segments[i].name.text && strcmp(segments[i].name.text, name) == 0)
+		if (segments[i].name.text && strcmp(segments[i].name.text, name) == 0 &&
+		    catalogue_is_for(segments[i].organization, organization))
 			return &segments[i];
 	return NULL;
 }
@@ -140,23 +146,21 @@ int selection_of_segment(struct setup *setup, struct store *store, const char *o
 			 const char *segment, const struct selection_options *options,
 			 struct selection **ret_selection, struct err *err)
 {
-	const struct segment_settings *found = segment_find(setup, segment);
+	const struct segment_settings *found = segment_find(setup, organization, segment);
 	struct selection_options all = *options;
 	struct selection *selection;
 
-	(void)organization;
 	if (!found)
 		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no segment '%s'", segment);
+	if (found->sensitive && !options->sensitive)
+		return err_refuse(err, ERR_DENIED, "not-allowed",
+				  "segment '%s' reads attributes that are sensitive", segment);
 	/* It was looked at when it was saved; what changed since is no fault of who asks. */
 	all.sensitive = true;
 	all.may_unread = true;
 	if (selection_compile(setup, store, found->filter.text, &all, &selection, NULL, err) < 0)
 		return err_wrap(err, "segment '%s'", segment);
-	if (!options->sensitive && selection_is_sensitive(selection)) {
-		selection_free(selection);
-		return err_refuse(err, ERR_DENIED, "not-allowed",
-				  "segment '%s' reads attributes that are sensitive", segment);
-	}
+	selection->organization = found->organization;
 	*ret_selection = selection;
 	return 0;
 }

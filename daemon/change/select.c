@@ -118,7 +118,7 @@ static int check_delivered(const struct selection *selection, struct selection_f
 	for (size_t i = 0; i < schema_count(selection->schema); i++) {
 		const struct schema_attribute *info = schema_get(selection->schema, (uint16_t)i);
 
-		if (!filter_reads(selection->filter, (uint16_t)i) || info->only != 0 ||
+		if (!filter_reads_beyond(selection->filter, (uint16_t)i, selection->store_source) ||
 		    is_delivered(selection->setup, info->name))
 			continue;
 		ret_fault->code = "attribute-unread";
@@ -256,6 +256,10 @@ int selection_matches(const struct selection *selection, struct store *store,
 	struct identity own;
 	struct person person;
 
+	if (selection->organization && strcmp(user->organization, selection->organization) != 0) {
+		*ret_matches = false;
+		return 0;
+	}
 	if ((selection->wants_grants &&
 	     store_grants_of(store, user->id, arena, &facts.grants, &facts.grant_count, err) < 0) ||
 	    facts_identity(&facts, &own, err) < 0 ||
@@ -265,15 +269,6 @@ int selection_matches(const struct selection *selection, struct store *store,
 		filter_match_people(selection->filter, &person,
 				    selection->live ? &selection->live->states : NULL) == MATCH_YES;
 	return 0;
-}
-
-bool selection_is_sensitive(const struct selection *selection)
-{
-	for (size_t i = 0; i < schema_count(selection->schema); i++)
-		if (filter_reads(selection->filter, (uint16_t)i) &&
-		    schema_get(selection->schema, (uint16_t)i)->sensitive)
-			return true;
-	return false;
 }
 
 /* --- walking --- */

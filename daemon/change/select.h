@@ -52,6 +52,7 @@ struct selection {
 	} wanted[FACTS];
 	size_t wanted_count;
 	bool wants_grants;
+	const char *organization; /* of a segment that belongs to one; the setup's */
 };
 
 /* One user's. */
@@ -72,11 +73,7 @@ int facts_identity(struct facts *facts, struct identity *ret_identity, struct er
 /* --- segments.c --- */
 
 /* NULL: none with a filter. */
-const struct segment_settings *segment_find(const struct setup *setup, const char *name);
-
-/* --- select.c --- */
-
-/* Does it read an attribute that is sensitive? */
-bool selection_is_sensitive(const struct selection *selection);
+const struct segment_settings *segment_find(const struct setup *setup, const char *organization,
+					    const char *name);
 
 #endif

@@ -28,6 +28,7 @@ static const struct part_of_body {
 	{ "watering-holes", "watering_holes", PART_TEXTS },
 	{ "technical-sophistication", "technical_sophistication", PART_TEXT },
 	{ "review-due", "review_due", PART_TEXT },
+	{ "filter", "filter", PART_TEXT },
 };
 
 /* ------------------------------------------------------------------ bodies */
@@ -157,6 +158,20 @@ static void print_outcome(struct cli *cli, const json_t *answer, const char *wha
 		print_report(cli, report, false);
 }
 
+/* Of a segment: who is in it, or would be. */
+static void print_count(struct cli *cli, const json_t *answer, const char *what, const char *name)
+{
+	const json_t *count = json_object_get(answer, "count");
+	bool all = !json_is_integer(json_object_get(count, "next"));
+
+	put(cli, BOLD, "%s", shown(cli, name));
+	put(cli, PLAIN, "%s%s", member_bool(answer, "dry_run") ? " would be " : " is ", what);
+	if (json_is_object(count))
+		put(cli, PLAIN, ": %lld %s%s in it", (long long)member_int(count, "people"),
+		    people_text(member_int(count, "people")), all ? "" : " at least");
+	put(cli, PLAIN, "\n");
+}
+
 static int change(struct cli *cli, const char *method, const char *path, json_t *body,
 		  const char *what)
 {
@@ -166,7 +181,10 @@ static int change(struct cli *cli, const char *method, const char *path, json_t 
 	if (!answer || cli->json)
 		return answer ? CLI_OK : CLI_FAILED;
 	name = member(json_object_get(answer, "definition"), "name");
-	print_outcome(cli, answer, what, name[0] ? name : cli->arguments[0]);
+	if (json_object_get(answer, "count"))
+		print_count(cli, answer, what, name[0] ? name : cli->arguments[0]);
+	else
+		print_outcome(cli, answer, what, name[0] ? name : cli->arguments[0]);
 	print_warnings(cli, answer);
 	return CLI_OK;
 }
@@ -174,8 +192,8 @@ static int change(struct cli *cli, const char *method, const char *path, json_t 
 /* --------------------------------------------------------- the three kinds */
 
 struct kind {
-	const char *plural;
-	const char *const *headers; /* behind name and holders */
+	const char *plural, *number;
+	const char *const *headers; /* behind name and number */
 	const char *const *members; /* a list is joined */
 };
 
@@ -192,9 +210,13 @@ static const char *const persona_members[] = { "primary",    "research.interview
 					       "review_due", "review_overdue",	    "title",
 					       NULL };
 
-static const struct kind profiles = { "profiles", profile_headers, profile_members };
-static const struct kind roles = { "roles", role_headers, role_members };
-static const struct kind personas = { "personas", persona_headers, persona_members };
+static const char *const segment_headers[] = { "NAME", "ROLES", "<FILTER", "<DESCRIPTION", NULL };
+static const char *const segment_members[] = { "filter", "description", NULL };
+
+static const struct kind profiles = { "profiles", "holders", profile_headers, profile_members };
+static const struct kind roles = { "roles", "holders", role_headers, role_members };
+static const struct kind personas = { "personas", "holders", persona_headers, persona_members };
+static const struct kind segments = { "segments", "roles", segment_headers, segment_members };
 
 static void value_text(const json_t *value, struct strbuf *out)
 {
@@ -238,7 +260,7 @@ static void print_rows(struct cli *cli, const struct kind *kind, const json_t *l
 	json_array_foreach(list, i, item) {
 		table_row(table);
 		table_cell(table, BOLD, member(item, "name"));
-		table_number(table, member_int(item, "holders"));
+		table_number(table, member_int(item, kind->number));
 		for (size_t k = 0; kind->members[k]; k++) {
 			AUTO(strbuf) struct strbuf text = STRBUF(1024 * 1024);
 
@@ -351,6 +373,7 @@ static int run_delete(struct cli *cli, const struct kind *kind)
 COMMANDS(profiles)
 COMMANDS(roles)
 COMMANDS(personas)
+COMMANDS(segments)
 
 /* ------------------------------------------------------------------- roles */
 

@@ -45,6 +45,13 @@ static const struct cli_option users_list_options[] = {
 };
 
 static const struct cli_option users_search_options[] = {
+	{ "filter", "FILTER", "who matches this RFC 4515 filter, such as '(department=Sales)'" },
+	{ "segment", "SEGMENT", "who is in this segment" },
+	{ "organization", "NAME", "only users of this organization" },
+	{ "profile", "NAME", "only users with this profile" },
+	{ "grant", "KIND:NAME", "only holders of this grant, such as role:sales" },
+	{ "state", "STATE", "active, disabled or any (default)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
 	{ "limit", "N", "at most so many (default 100)" },
 	{ NULL, NULL, NULL },
 };
@@ -96,8 +103,10 @@ static const struct cli_option why_options[] = {
 #define AUDIT_OPTIONS \
 	{ "person", "USER", "only what this person did, and what was done to them" }, \
 		{ "actor", "NAME", "only rows of this actor, such as unix:root or 'user:*'" }, \
-		{ "action", "NAME", "only rows of this action, such as user.disable or 'role.*'" }, \
-		{ "object", "NAME", "only rows about this object, such as user:UUID or 'invite:*'" }, \
+		{ "action", "NAME", \
+		  "only rows of this action, such as user.disable or 'role.*'" }, \
+		{ "object", "NAME", \
+		  "only rows about this object, such as user:UUID or 'invite:*'" }, \
 		{ "request", "ID", "only rows of this request or run" }, \
 		{ "from", "TIME", "not before this day or time" }, \
 		{ "to", "TIME", "before this day or time" }, \
@@ -120,7 +129,8 @@ static const struct cli_option audit_export_options[] = {
 
 static const struct cli_option audit_verify_options[] = {
 	{ "head", "[SEQ:]HASH", "a head noted earlier, which the chain must still hold" },
-	{ "archive", "DIR", "verify the rows that went to this folder, and the store's, as one chain" },
+	{ "archive", "DIR",
+	  "verify the rows that went to this folder, and the store's, as one chain" },
 	{ NULL, NULL, NULL },
 };
 
@@ -273,6 +283,20 @@ static const struct cli_option import_users_options[] = {
 static const struct cli_option export_users_options[] = {
 	{ "format", "FORMAT", "csv (default) or json" },
 	{ "organization", "NAME", "only users of this organization" },
+	{ "filter", "FILTER", "only who matches this RFC 4515 filter" },
+	{ "segment", "SEGMENT", "only who is in this segment" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option segments_export_options[] = {
+	{ "format", "FORMAT", "csv (default) or json" },
+	{ "organization", "NAME", "only users of this organization" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option segments_users_options[] = {
+	{ "limit", "N", "at most so many (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
 	{ NULL, NULL, NULL },
 };
 
@@ -321,6 +345,21 @@ static const struct cli_option roles_update_options[] = {
 	{ "classifications", "LIST", "at least one, with commas between" },
 	{ "segments", "LIST", "at least one of those enabled, with commas between" },
 	{ "permissions", "LIST", "resource:verb@scope, with commas between" },
+	DEFINITION_CHANGE,
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option segments_create_options[] = {
+	{ "filter", "FILTER", "who is in it: an RFC 4515 filter, such as '(department=Sales)'" },
+	{ "description", "TEXT", "for people" },
+	DEFINITION_CHANGE,
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option segments_update_options[] = {
+	{ "filter", "FILTER", "who is in it: an RFC 4515 filter, such as '(department=Sales)'" },
+	{ "description", "TEXT", "for people" },
 	DEFINITION_CHANGE,
 	{ "if-match", "VERSION", "only if this is still its version" },
 	{ NULL, NULL, NULL },
@@ -449,7 +488,8 @@ static const struct cli_command commands[] = {
 	{ "plans show", "PLAN-ID", "show what a plan holds", NULL, run_plans_show },
 	{ "runs list", "", "list what is under way and what ended lately", NULL, run_runs_list },
 	{ "users list", "", "list users", users_list_options, run_users_list },
-	{ "users search", "TEXT", "find users whose name, e-mail address or display name begins so",
+	{ "users search", "[TEXT]",
+	  "find users whose name, e-mail address or display name begins so, or by a filter",
 	  users_search_options, run_users_search },
 	{ "users show", "USER", "show one user with grants and identities", NULL, run_users_show },
 	{ "users create", "USERNAME", "create a local user", users_create_options,
@@ -554,6 +594,20 @@ static const struct cli_command commands[] = {
 	{ "roles bulk-update", "FILE",
 	  "give many roles other classifications and segments, all or none, from a JSON list",
 	  dry_run_options, run_roles_bulk_update },
+	{ "segments list", "", "list segments that are saved filters, those of files first",
+	  definitions_list_options, run_segments_list },
+	{ "segments show", "SEGMENT", "show one segment and its filter", NULL, run_segments_show },
+	{ "segments count", "SEGMENT", "count who is in a segment now", NULL, run_segments_count },
+	{ "segments users", "SEGMENT", "list who is in a segment now", segments_users_options,
+	  run_segments_users },
+	{ "segments export", "SEGMENT", "print who is in a segment now as a file that import takes",
+	  segments_export_options, run_segments_export },
+	{ "segments create", "SEGMENT", "save a filter as a segment of the store",
+	  segments_create_options, run_segments_create },
+	{ "segments update", "SEGMENT", "change a segment of the store", segments_update_options,
+	  run_segments_update },
+	{ "segments delete", "SEGMENT", "delete a segment of the store that no role carries",
+	  definitions_delete_options, run_segments_delete },
 	{ "personas list", "", "list personas, those of files first", personas_list_options,
 	  run_personas_list },
 	{ "personas show", "PERSONA", "show one persona, how many hold it, and what it rests on",

@@ -75,6 +75,14 @@ static int print_users(struct cli *cli, const char *path)
 	return CLI_OK;
 }
 
+int run_segments_users(struct cli *cli)
+{
+	const char *path = api_path(cli, "/segments/%s/users", cli->arguments[0]);
+
+	path = path_query(cli, path, "limit", cli_value(cli, "limit"));
+	return print_users(cli, path_query(cli, path, "after", cli_value(cli, "after")));
+}
+
 int run_users_list(struct cli *cli)
 {
 	static const char *const options[] = { "organization", "profile", "grant",
@@ -88,9 +96,17 @@ int run_users_list(struct cli *cli)
 
 int run_users_search(struct cli *cli)
 {
+	static const char *const options[] = { "filter", "segment", "organization", "profile",
+					       "grant",	 "state",   "limit",	    "after" };
 	const char *path = path_query(cli, "/api/v1/users", "q", cli->arguments[0]);
 
-	return print_users(cli, path_query(cli, path, "limit", cli_value(cli, "limit")));
+	if (!cli->arguments[0] && !cli_value(cli, "filter") && !cli_value(cli, "segment")) {
+		complain("say whom: the beginning of a name, --filter or --segment");
+		return CLI_USAGE;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		path = path_query(cli, path, options[i], cli_value(cli, options[i]));
+	return print_users(cli, path);
 }
 
 /* ------------------------------------------------------------------- show -- */

@@ -260,6 +260,31 @@ static void complain_of_references(struct cli *cli, const json_t *details)
 			(long long)(member_int(details, "total") - (json_int_t)i));
 }
 
+/* The piece of a filter where something is wrong, and a caret below. */
+static void complain_of_filter(struct cli *cli, const json_t *details)
+{
+	const char *near = member(details, "near");
+	json_int_t column = member_int(details, "position") - member_int(details, "near_position");
+	json_int_t width = member_int(details, "width");
+
+	if (!near[0])
+		return;
+	fprintf(stderr, "  %s\n  ", shown(cli, near));
+	for (json_int_t i = 0; i <= column + width && near[i]; i++) {
+		bool begins = ((unsigned char)near[i] & 0xc0) != 0x80;
+
+		if (begins && i <= column)
+			fputc(i == column ? '^' : ' ', stderr);
+		else if (begins && i < column + width)
+			fputc('~', stderr);
+	}
+	if (column >= (json_int_t)strlen(near))
+		fputc('^', stderr);
+	fputc('\n', stderr);
+	if (member(details, "hint")[0])
+		fprintf(stderr, "  hint: %s\n", shown(cli, member(details, "hint")));
+}
+
 static void print_refusal(struct cli *cli, int status, const json_t *answer)
 {
 	const char *field = member(answer, "field");
@@ -275,6 +300,7 @@ static void print_refusal(struct cli *cli, int status, const json_t *answer)
 			 shown(cli, member(answer, "code")), field[0] ? ", field " : "",
 			 shown(cli, field));
 	complain_of_references(cli, json_object_get(answer, "details"));
+	complain_of_filter(cli, json_object_get(answer, "details"));
 }
 
 /* Of an exchange that took place. */

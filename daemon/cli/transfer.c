@@ -80,7 +80,7 @@ int run_import_sample(struct cli *cli)
 	return ask_stream(cli, "/api/v1/import/users/sample.csv");
 }
 
-int run_export_users(struct cli *cli)
+static int export(struct cli *cli, const char *segment)
 {
 	const char *format = cli_value(cli, "format");
 	const char *path = "/api/v1/export/users.csv";
@@ -91,6 +91,51 @@ int run_export_users(struct cli *cli)
 		complain("--format must be csv or json");
 		return CLI_USAGE;
 	}
+	path = path_query(cli, path, "segment", segment);
+	path = path_query(cli, path, "filter", cli_value(cli, "filter"));
 	return ask_stream(cli,
 			  path_query(cli, path, "organization", cli_value(cli, "organization")));
+}
+
+int run_export_users(struct cli *cli)
+{
+	return export(cli, cli_value(cli, "segment"));
+}
+
+int run_segments_export(struct cli *cli)
+{
+	return export(cli, cli->arguments[0]);
+}
+
+/* Piece by piece, so that nobody waits for it. */
+int run_segments_count(struct cli *cli)
+{
+	const char *path = api_path(cli, "/segments/%s/count", cli->arguments[0]);
+	json_int_t people = 0, active = 0, looked_at = 0;
+	AUTO(json) json_t *total = NULL;
+	char next[24] = "";
+
+	do {
+		AUTO(json)
+		json_t *answer =
+			ask(cli, "GET", path_query(cli, path, "after", next[0] ? next : NULL), NULL,
+			    false);
+
+		if (!answer)
+			return CLI_FAILED;
+		people += member_int(answer, "people");
+		active += member_int(answer, "active");
+		looked_at += member_int(answer, "looked_at");
+		next[0] = '\0';
+		if (json_is_integer(json_object_get(answer, "next")))
+			snprintf(next, sizeof(next), "%lld", (long long)member_int(answer, "next"));
+	} while (next[0]);
+	total = json_pack("{s:I,s:I,s:I}", "people", people, "active", active, "looked_at",
+			  looked_at);
+	if (cli->json && total)
+		json_print(cli, total);
+	else
+		put(cli, PLAIN, "%lld of %lld, %lld of them active\n", (long long)people,
+		    (long long)looked_at, (long long)active);
+	return CLI_OK;
 }

@@ -42,6 +42,18 @@ bool filter_reads(const struct filter *filter, uint16_t attribute)
 	return filter->program.reads[attribute];
 }
 
+bool filter_reads_beyond(const struct filter *filter, uint16_t attribute, uint16_t source)
+{
+	for (uint32_t i = 0; i < filter->program.atom_count; i++) {
+		const struct atom *atom = &filter->program.atoms[i];
+
+		if (atom->test != TEST_GROUP && atom->attribute == attribute &&
+		    atom->source != (int16_t)source)
+			return true;
+	}
+	return false;
+}
+
 bool filter_reads_others(const struct filter *filter, uint16_t source)
 {
 	for (uint32_t i = 0; i < filter->program.atom_count; i++)

@@ -173,8 +173,9 @@ struct filter *filter_compile_people(const struct located *text, const struct sc
 				     struct diagnostics *list);
 enum match filter_match_people(const struct filter *filter, const struct person *person,
 			       const struct group_states *groups);
-/* Does it name this attribute of the schema? */
+/* Does it name this attribute of the schema? And what any but this source says of it? */
 bool filter_reads(const struct filter *filter, uint16_t attribute);
+bool filter_reads_beyond(const struct filter *filter, uint16_t attribute, uint16_t source);
 /* Does it read anything but what this source alone says? */
 bool filter_reads_others(const struct filter *filter, uint16_t source);
 /* Groups that it names, one a call, perhaps one of them twice; *at begins as 0. false: no more. */

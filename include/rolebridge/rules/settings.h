@@ -54,6 +54,7 @@ struct segment_settings {
 	struct located filter;	  /* RFC 4515 */
 	const char *organization; /* it alone has it; NULL: all */
 	bool lenient; /* of the store, and unchanged: what cannot be read any more is warned of, and is nobody's */
+	bool sensitive; /* reads attributes that are; known once it is compiled */
 };
 
 struct rule_settings {

@@ -1,0 +1,33 @@
+/* What handlers that choose people by filter share. */
+#ifndef API_SELECT_H
+#define API_SELECT_H
+
+#include <rolebridge/change/select.h>
+
+#include "internal.h"
+
+/*
+ * By `filter` or `segment` (names of the query); neither: NULL. What is wrong with a filter comes with
+ * error_field, and details: {"position", "width", "hint"}, bytes of the filter from 0.
+ */
+int query_selection(struct http_request *request, const struct reading_view *view,
+		    struct selection **ret_selection, struct err *err);
+/* Of this segment. */
+int segment_selection(struct http_request *request, const struct reading_view *view,
+		      const char *segment, struct selection **ret_selection, struct err *err);
+/* Could it be the filter of a segment, of whoever asks? */
+int segment_check(struct http_request *request, const char *filter, struct err *err);
+
+/* Members of a segment with a filter, as definitions show it; the filter is null to whoever may not see what it names. */
+int show_segment(const struct reading_view *view, struct json *json, const void *item,
+		 struct err *err);
+
+/* Member "count": who is chosen by a filter that may not be in force. */
+int show_filter_count(struct http_request *request, struct json *json, const char *filter,
+		      struct err *err);
+
+/* Users as a page of {"users", "next"}; selection NULL: all of the query. */
+int show_users(const struct reading_view *view, struct json *json, const struct user_query *query,
+	       const struct selection *selection, struct err *err);
+
+#endif

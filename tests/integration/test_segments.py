@@ -1,0 +1,313 @@
+"""Saved filters: who they choose, through API and command, and what they are refused for."""
+import csv
+import io
+import json
+import subprocess
+from urllib.parse import quote
+
+import pytest
+
+from bridge import Bridge, Refused
+from control import Control
+from test_definitions import Api, audit_rows
+
+CONFIG = """
+segments: [Banking]
+organizations: [{name: partners}]
+segment_filters:
+  - {name: sellers, description: Whoever sells, filter: "(department=Sales)"}
+  - {name: called, filter: "(role;x-corp=*)"}
+roles:
+  - {name: seller, classifications: [Sales], segments: [Banking], permissions: ["quotes:*@own"]}
+  - {name: helper, classifications: [Support, Admin], segments: [sellers], permissions: ["cases:read@all"]}
+personas:
+  - {name: lead, title: Alex the lead, objectives: [a], frustrations: [b], watering_holes: [c], technical_sophistication: low}
+rules:
+  - {id: sell, when: "(departmentNumber=7)", grant: {roles: [seller]}}
+  - {id: staffed, groups: ["cn=staff,dc=x"], grant: {groups: [staff]}}
+policy: {default_profile: customer-success-manager}
+sources:
+  - {name: corp, type: ldif, path: corp.ldif, key: entryUUID, interval: 0,
+     attributes: [department, city, {name: salary, syntax: integer, sensitive: true}, {name: role, from: businessRole},
+                  {name: created, from: bornOn}, {name: unread, from: unread}]}
+  - {name: elsewhere, type: csv, path: elsewhere.csv, key: id, interval: 0, organization: partners,
+     attributes: [uid, mail, department]}
+"""
+
+PEOPLE = [  # uid, department, number, city, salary, what else
+    ("anna", "Sales", 7, "Köln", 10, "businessRole: helper\n"),
+    ("ben", "Sales", 8, "Bonn", 20, ""),
+    ("cora", "Research", 7, "Köln", 30, "title: R\\26D (old)*\n"),
+    ("dora", None, 9, None, 40, ""),
+]
+
+
+def ldif():
+    text = ""
+    for i, (uid, department, number, city, salary, more) in enumerate(PEOPLE):
+        text += (f"dn: uid={uid},dc=x\nobjectClass: person\nentryUUID: 0000000{i}-0000-4000-8000-000000000000\n"
+                 f"uid: {uid}\nmail: {uid}@x.example\ncn: {uid.title()} Example\ndepartmentNumber: {number}\n"
+                 f"salary: {salary}\n{more}")
+        text += f"department: {department}\n" if department else ""
+        text += f"city: {city}\n" if city else ""
+        text += "\n"
+    return text + ("dn: cn=staff,dc=x\nobjectClass: groupOfNames\ncn: staff\nmember: uid=ben,dc=x\n"
+                   "member: uid=cora,dc=x\n\ndn: cn=other,dc=x\nobjectClass: groupOfNames\ncn: other\n"
+                   "member: uid=dora,dc=x\n\n")
+
+
+@pytest.fixture(scope="module", name="bridge")
+def running():
+    files = {"corp.ldif": ldif(), "elsewhere.csv": "id,uid,mail,department\n1,pia,pia@p.example,Sales\n"}
+    with Bridge(CONFIG, files) as bridge:
+        bridge.ctl("users", "create", "root-user", "--profile", "administrator", "--email", "root@x.example")
+        bridge.ctl("sync", "corp")
+        bridge.ctl("sync", "elsewhere")
+        bridge.ctl("users", "grant", "dora", "persona", "lead")
+        bridge.ctl("users", "grant", "dora", "role", "helper")
+        bridge.ctl("users", "disable", "ben")
+        yield bridge
+
+
+@pytest.fixture(name="api")
+def connect(bridge):
+    api = Api(bridge.folder / "control.sock")
+    yield api
+    api.close()
+
+
+def chosen(api, text, more=""):
+    """All pages."""
+    names, after = [], None
+    while True:
+        page = api.good("GET", f"users?filter={quote(text)}{more}" + (f"&after={after}" if after else ""))
+        names += [user["username"] for user in page["users"]]
+        after = page["next"]
+        if after is None:
+            return names
+
+
+CHOICES = [
+    ("(department=sales)", "anna ben pia"),
+    ("(department;x-corp=Sales)", "anna ben"),
+    ("(!(department=*))", "root-user dora"),
+    ("(username=*a)", "anna cora dora pia"),
+    ("(email=anna@X.example)", "anna"),
+    ("(mail=root@x.example)", "root-user"),
+    ("(mail=ben@x.example)", "ben"),
+    ("(displayName=Anna*)", "anna"),
+    ("(organization=partners)", "pia"),
+    ("(state=disabled)", "ben"),
+    ("(disabledBy=hand)", "ben"),
+    ("(!(disabledBy=*))", "root-user anna cora dora pia"),
+    ("(profile=administrator)", "root-user"),
+    ("(role=seller)", "anna cora"),
+    ("(role=helper)", "dora"),
+    ("(&(role;x-corp=helper)(role=seller))", "anna"),
+    ("(!(role=*))", "root-user ben pia"),
+    ("(persona=lead)", "dora"),
+    ("(localGroup=staff)", "ben cora"),
+    ("(groups=cn=staff,dc=x)", "ben cora"),
+    ("(memberOf:1.2.840.113556.1.4.1941:=CN=Staff, DC=x)", "ben cora"),
+    ("(&(!(groups=cn=staff,dc=x))(department=*))", "anna pia"),
+    ("(origin=hand)", "root-user dora"),
+    ("(rule=sell)", "anna cora"),
+    ("(classification=admin)", "dora"),
+    ("(classification=Sales)", "anna cora"),
+    ("(segment=Banking)", "anna cora"),
+    ("(segment=sellers)", "dora"),
+    ("(created>=-1d)", "root-user anna ben cora dora pia"),
+    ("(created<=-1d)", ""),
+    ("(!(updated<=-30w))", "root-user anna ben cora dora pia"),
+    ("(created<=20200101000000Z)", ""),
+    ("(&)", "root-user anna ben cora dora pia"),
+    ("(|)", ""),
+    ("(&(departmentNumber=7)(|(role=seller)(persona=lead))(!(username=cora)))", "anna"),
+]
+
+
+@pytest.mark.parametrize("text, expected", CHOICES, ids=[text for text, _ in CHOICES])
+def test_chosen(api, text, expected):
+    assert chosen(api, text) == expected.split()
+
+
+def test_chosen_with_other_filters(api):
+    assert chosen(api, "(department=Sales)", "&state=active") == ["anna", "pia"]
+    assert chosen(api, "(department=Sales)", "&organization=partners") == ["pia"]
+    assert chosen(api, "(department=Sales)", "&q=an") == ["anna"]
+    assert chosen(api, "(department=*)", "&grant=role:seller") == ["anna", "cora"]
+    assert chosen(api, "(department=*)", "&limit=1") == ["anna", "ben", "cora", "pia"]
+
+
+REFUSED = [
+    ("(department=Sales", "filter-syntax", 0),
+    ("(title;x-corp=helper)", "attribute-unread", 0),
+    ("department=Sales", "filter-syntax", 0),
+    ("(&(departmnt=Sales))", "unknown-attribute", 3),
+    ("(unread=x)", "attribute-unread", 0),
+    ("(title=x)", "attribute-unread", 0),
+    ("(groups=cn=other,dc=x)", "group-unread", 0),
+    ("(groups=*)", "filter-unsupported", 1),
+    ("(created>=yesterday)", "filter-value", 10),
+    ("(created>=-30y)", "filter-value", 10),
+    ("(created>=-9999999999d)", "filter-value", 10),
+    ("(created=*x*)", "filter-unsupported", 1),
+    ("(username;x-corp=a)", "filter-unsupported", 10),
+    ("(department;x-nowhere=a)", "unknown-source", 12),
+    ("(department=a\\0)", "filter-syntax", 13),
+    ("(department=a\\00b)", "filter-syntax", 12),
+    ("(cn=" + "*" * 50 + ")", "filter-syntax", None),
+    ("(!" * 100 + "(cn=a)" + ")" * 100, "filter-syntax", None),
+    ("", "filter-syntax", 0),
+]
+
+
+@pytest.mark.parametrize("text, code, position", REFUSED, ids=[text[:40] for text, *_ in REFUSED])
+def test_refused(api, text, code, position):
+    status, answer, _ = api.call("GET", f"users?filter={quote(text)}")
+    assert (status, answer["code"], answer["field"]) == (422, code, "filter"), answer
+    if position is not None:
+        assert answer["details"]["position"] == position, answer
+    # The same as a segment; what no source is asked for so far is then asked for.
+    if code not in ("attribute-unread", "group-unread") and text:
+        status, answer, _ = api.call("POST", "segments?dry_run=true", {"name": "bad", "filter": text})
+        assert (status, answer["code"], answer["field"]) == (422, code, "filter"), answer
+    assert api.bad("GET", "segments/bad")[0] == 404
+
+
+def test_hostile(api):
+    for text in ("(cn=" + "a" * 100_000 + ")", "(|" + "(cn=a)" * 20_000 + ")", "(&" * 5000):
+        status, answer, _ = api.call("POST", "segments?dry_run=true", {"name": "bad", "filter": text})
+        assert 400 <= status < 500, answer
+    for raw in ("%ff%fe", "(cn=%00)", "(cn=%c3)"):
+        status, answer, _ = api.call("GET", f"users?filter={raw}")
+        assert 400 <= status < 500, answer
+    for body in (b'{"name": "bad", "filter": "(cn=\\u0000)"}', b'{"name": "bad", "filter": "(cn=\xff)"}',
+                 b'{"name": "bad", "filter": 7}', b'{"name": "bad", "filter": null}', b'{"name": "bad", "filter": ""}',
+                 b'{"name": "bad"}', b'{"filter": "(cn=a)"}', b'{"name": "bad", "filter": "(cn=a)", "more": 1}',
+                 b'{"name": "No Slug", "filter": "(cn=a)"}', b'{"name": "' + b"a" * 65 + b'", "filter": "(cn=a)"}'):
+        status, answer, _ = api.call("POST", "segments", body)
+        assert 400 <= status < 500, (body, answer)
+    assert api.bad("GET", "users?filter=(cn=a)&segment=sellers")[2] == "segment"
+    assert api.bad("GET", "users?segment=nobody")[0] == 404
+
+
+def test_born_and_gone(api, bridge):
+    body = {"name": "cologne", "description": "In Köln", "filter": "(city=Köln)"}
+    tried = api.good("POST", "segments?dry_run=true", body)
+    assert tried["dry_run"] and tried["definition"] is None
+    made = api.good("POST", "segments", body, status=201)
+    assert made["definition"]["filter"] == "(city=Köln)" and made["definition"]["origin"] == "store"
+    assert api.bad("POST", "segments", body)[:2] == (409, "name-taken")
+    # No source was asked for it so far.
+    assert "attribute-unread" in [warning["code"] for warning in made["warnings"]]
+    assert api.good("GET", "segments/cologne/count")["people"] == 0
+    bridge.ctl("sync", "corp")
+    assert api.good("GET", "segments/cologne/count") == {"people": 2, "active": 2, "looked_at": 6, "next": None}
+    assert [u["username"] for u in api.good("GET", "segments/cologne/users")["users"]] == ["anna", "cora"]
+    assert chosen(api, "(city=köln)") == ["anna", "cora"]
+    # A role may carry it, and then it stays.
+    role = {"name": "local", "classifications": ["Sales"], "segments": ["cologne"], "permissions": ["cases:read@all"]}
+    api.good("POST", "roles", role)
+    assert api.good("GET", "segments/cologne")["roles"] == 1
+    assert api.bad("DELETE", "segments/cologne")[:2] == (409, "in-use")
+    api.good("DELETE", "roles/local")
+    # Versions.
+    _, _, headers = api.call("GET", "segments/cologne")
+    changed = api.good("PATCH", "segments/cologne", {"filter": "(&(city=Köln)(role=seller)(username=a*))"},
+                       {"If-Match": headers["ETag"]})
+    assert changed["count"]["people"] == 1
+    assert api.bad("PATCH", "segments/cologne", {"description": "x"}, {"If-Match": headers["ETag"]})[:2] == (
+        412, "stale-version")
+    assert api.bad("PATCH", "segments/cologne", {"filter": None})[2] == "filter"
+    assert api.bad("PUT", "segments/cologne", {"name": "other", "filter": "(cn=a)"})[2] == "name"
+    assert api.good("GET", "segments/cologne")["filter"].endswith("(username=a*))")
+    rows = [json.loads(row["detail"]) if isinstance(row["detail"], str) else row["detail"]
+            for row in audit_rows(bridge, "segment.create")]
+    assert [row["after"]["name"] for row in rows] == ["cologne"]
+    assert len(audit_rows(bridge, "segment.update")) == 1
+    # It outlives the daemon.
+    bridge.kill()
+    bridge.start()
+    api.close()
+    assert api.good("GET", "segments/cologne/count")["people"] == 1
+    api.good("DELETE", "segments/cologne")
+    assert api.bad("GET", "segments/cologne/users")[0] == 404
+    assert len(audit_rows(bridge, "segment.delete")) == 1
+
+
+def test_of_files(api, bridge):
+    segments = {segment["name"]: segment for segment in api.good("GET", "segments")["segments"]}
+    assert segments["sellers"]["origin"] == "file" and segments["sellers"]["roles"] == 1
+    for method, body in (("PUT", {"name": "sellers", "filter": "(cn=a)"}), ("PATCH", {"filter": "(cn=a)"}),
+                         ("DELETE", None)):
+        assert api.bad(method, "segments/sellers", body)[:2] == (409, "managed-by-config")
+
+
+def test_groups_of_segments_are_read(api, bridge):
+    api.good("POST", "segments", {"name": "others", "filter": "(groups=cn=other,dc=x)"})
+    assert api.good("GET", "segments/others/count")["people"] == 0
+    # What rules know is as it was: nobody waits for the next read.
+    assert chosen(api, "(localGroup=staff)") == ["ben", "cora"]
+    bridge.ctl("sync", "corp")
+    assert [u["username"] for u in api.good("GET", "segments/others/users")["users"]] == ["dora"]
+    bridge.kill()
+    bridge.start()
+    api.close()
+    assert [u["username"] for u in api.good("GET", "segments/others/users")["users"]] == ["dora"]
+    assert chosen(api, "(groups=cn=other,dc=x)") == ["dora"]
+    api.good("DELETE", "segments/others")
+
+
+def test_sensitive(api, bridge):
+    assert chosen(api, "(department=*)")  # root sees everything
+    made = api.good("POST", "segments", {"name": "rich", "filter": "(salary>=30)"})
+    assert made["definition"]["filter"] == "(salary>=30)"
+    bridge.ctl("sync", "corp")
+    assert chosen(api, "(salary>=30)") == ["cora", "dora"]
+    token = bridge.ctl("tokens", "create", "watcher", "--service", "watch", "--scope",
+                       "users:read@all,users:export@all,segments:*@all")
+    del token
+    api.good("DELETE", "segments/rich")
+
+
+def test_commands(bridge):
+    ctl = bridge.ctl
+    assert ctl("segments", "create", "sales", "--filter", "(department=Sales)")["count"]["people"] == 3
+    assert [s["name"] for s in ctl("segments", "list")["segments"]] == ["sellers", "called", "sales"]
+    assert ctl("segments", "show", "sales")["filter"] == "(department=Sales)"
+    assert ctl("segments", "count", "sales") == {"people": 3, "active": 2, "looked_at": 6}
+    assert [u["username"] for u in ctl("segments", "users", "sales")["users"]] == ["anna", "ben", "pia"]
+    assert [u["username"] for u in ctl("users", "search", "--segment", "sales", "--state", "active")["users"]] == [
+        "anna", "pia"]
+    assert [u["username"] for u in ctl("users", "search", "--filter", "(role=seller)")["users"]] == ["anna", "cora"]
+    assert [u["username"] for u in ctl("users", "search", "an", "--filter", "(role=seller)")["users"]] == ["anna"]
+    assert ctl("segments", "update", "sales", "--filter", "(role=seller)", "--dry-run")["count"]["people"] == 2
+    text = bridge.run("segments", "export", "sales").stdout
+    assert [row["username"] for row in csv.DictReader(io.StringIO(text))] == ["anna", "ben", "pia"]
+    text = bridge.run("export", "users", "--segment", "sales", "--format", "json").stdout
+    assert [user["username"] for user in json.loads(text)["users"]] == ["anna", "ben", "pia"]
+    text = bridge.run("export", "users", "--filter", "(|)").stdout
+    assert text.count("\n") == 1
+    with pytest.raises(Refused) as refused:
+        ctl("segments", "create", "bad", "--filter", "(&(departmnt=Sales)(cn=a))")
+    assert "unknown-attribute" in refused.value.output + refused.value.text
+    ctl("segments", "delete", "sales")
+
+
+def test_caret(bridge):
+    plain = subprocess.run([bridge_ctl(), "--config", bridge.config, "users", "search", "--filter",
+                            "(&(départ=x)(departmnt=Sales))"], capture_output=True, text=True, check=False)
+    assert plain.returncode == 1
+    plain = subprocess.run([bridge_ctl(), "--config", bridge.config, "users", "search", "--filter",
+                            "(&(city=Köln)(departmnt=Sales))"], capture_output=True, text=True, check=False)
+    lines = plain.stderr.splitlines()
+    assert plain.returncode == 1 and lines[1] == "  (&(city=Köln)(departmnt=Sales))", plain.stderr
+    assert lines[2] == "                ^~~~~~~~~" and "'department'" in lines[3]
+    assert subprocess.run([bridge_ctl(), "--config", bridge.config, "users", "search"], capture_output=True,
+                          check=False).returncode == 2
+
+
+def bridge_ctl():
+    from bridge import CTL
+    return CTL
