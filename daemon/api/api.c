@@ -19,6 +19,8 @@
 #define EVENTS_BODY_MAX ((size_t)8 * 1024 * 1024)
 #define IMPORT_BODY_MAX ((size_t)64 * 1024 * 1024)
 #define DEFINITION_BODY_MAX ((size_t)512 * 1024)
+/* Metadata of 1 MiB, every character of it escaped. */
+#define SOURCE_BODY_MAX ((size_t)7 * 1024 * 1024)
 #define POOL_KEPT 4
 /* Per address: many people of one company may stand behind one. */
 #define REFUSED_PER_MINUTE 600
@@ -85,8 +87,20 @@ static const struct http_route routes[] = {
 	{ "GET", "/api/v1/sessions", sessions_get, 0, 0, "sessions:read@all" },
 	{ "DELETE", "/api/v1/sessions/{id}", session_delete, HTTP_ROUTE_NO_BODY, 0,
 	  "sessions:end@all" },
-	{ "GET", "/api/v1/saml/{source}", saml_source_get, 0, 0, "sources:read@all" },
-	{ "GET", "/api/v1/saml/{source}/metadata", saml_metadata_get, 0, 0, "sources:read@all" },
+	{ "GET", "/api/v1/sources", sources_get, 0, 0, "sources:read@all" },
+	{ "POST", "/api/v1/sources", sources_post, 0, SOURCE_BODY_MAX, "sources:create@all" },
+	{ "GET", "/api/v1/sources/{source}", source_get, 0, 0, "sources:read@all" },
+	{ "PUT", "/api/v1/sources/{source}", source_put, 0, SOURCE_BODY_MAX, "sources:update@all" },
+	{ "PATCH", "/api/v1/sources/{source}", source_patch, 0, SOURCE_BODY_MAX,
+	  "sources:update@all" },
+	{ "DELETE", "/api/v1/sources/{source}", source_delete, HTTP_ROUTE_NO_BODY, 0,
+	  "sources:delete@all" },
+	{ "POST", "/api/v1/sources/{source}/enable", source_enable_post, HTTP_ROUTE_NO_BODY, 0,
+	  "sources:enable@all" },
+	{ "POST", "/api/v1/sources/{source}/disable", source_disable_post, HTTP_ROUTE_NO_BODY, 0,
+	  "sources:disable@all" },
+	{ "GET", "/api/v1/sources/{source}/metadata", source_metadata_get, 0, 0,
+	  "sources:read@all" },
 	{ "GET", "/api/v1/rules", rules_get, 0, 0, "rules:read@all" },
 	{ "POST", "/api/v1/rules", rules_post, 0, DEFINITION_BODY_MAX, "rules:create@all" },
 	{ "POST", "/api/v1/rules/order", rules_order_post, 0, DEFINITION_BODY_MAX,

@@ -79,6 +79,19 @@ void show_position_members(struct api *api, struct json *json, struct position a
 int show_alarms(const struct reading_view *view, struct json *json, bool open_only,
 		struct err *err);
 
+/* status.c: what the members of sources are taken from, read once. */
+struct overview {
+	const struct reading_view *view;
+	struct quarantine_count *quarantined; /* by source and reason */
+	size_t quarantined_count;
+	struct plan_row *held;
+	size_t held_count;
+};
+int overview_read(const struct reading_view *view, struct overview *ret_overview, struct err *err);
+/* How a source is: members "name", "type", "enabled", "problem" and so on. */
+int show_source_members(const struct overview *overview, struct json *json,
+			const struct source_settings *source, struct err *err);
+
 /* status.c: figures of users, sources, plans and alarms in Prometheus' text format. */
 int status_metrics(const struct reading_view *view, struct strbuf *out, struct err *err);
 /* health.c */
@@ -177,8 +190,15 @@ int token_delete(struct http_request *, struct http_response *, struct err *);
 int sessions_get(struct http_request *, struct http_response *, struct err *);
 int session_delete(struct http_request *, struct http_response *, struct err *);
 int user_sessions_delete(struct http_request *, struct http_response *, struct err *);
-int saml_source_get(struct http_request *, struct http_response *, struct err *);
-int saml_metadata_get(struct http_request *, struct http_response *, struct err *);
+int sources_get(struct http_request *, struct http_response *, struct err *);
+int sources_post(struct http_request *, struct http_response *, struct err *);
+int source_get(struct http_request *, struct http_response *, struct err *);
+int source_put(struct http_request *, struct http_response *, struct err *);
+int source_patch(struct http_request *, struct http_response *, struct err *);
+int source_delete(struct http_request *, struct http_response *, struct err *);
+int source_enable_post(struct http_request *, struct http_response *, struct err *);
+int source_disable_post(struct http_request *, struct http_response *, struct err *);
+int source_metadata_get(struct http_request *, struct http_response *, struct err *);
 int resources_get(struct http_request *, struct http_response *, struct err *);
 int resources_post(struct http_request *, struct http_response *, struct err *);
 int resource_get(struct http_request *, struct http_response *, struct err *);

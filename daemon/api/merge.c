@@ -11,7 +11,7 @@
 
 #include <rolebridge/base/util.h>
 
-static void value_auto(json_t **value)
+void json_value_auto(json_t **value)
 {
 	json_decref(*value);
 }
@@ -21,7 +21,21 @@ static int no_memory(struct err *err)
 	return err_set(err, ERR_MEMORY, "no memory to change a definition");
 }
 
-static int merge_members(json_t *stored, json_t *given, struct err *err)
+/* Where there is no object to merge into, an empty one: nulls in it take nothing away. */
+static int merge_object(json_t *stored, const char *name, json_t *given, struct err *err)
+{
+	json_t *present = json_object_get(stored, name);
+
+	if (!json_is_object(present)) {
+		present = json_object();
+		if (json_object_set_new(stored, name, present) < 0)
+			return no_memory(err);
+	}
+	return merge_values(present, given, err);
+}
+
+/* Depth: what jansson reads. */
+int merge_values(json_t *stored, json_t *given, struct err *err)
 {
 	const char *name;
 	json_t *value;
@@ -29,7 +43,8 @@ static int merge_members(json_t *stored, json_t *given, struct err *err)
 	json_object_foreach(given, name, value) {
 		if (json_is_null(value))
 			json_object_del(stored, name);
-		else if (json_object_set(stored, name, value) < 0)
+		else if (json_is_object(value) ? merge_object(stored, name, value, err) < 0
+					       : json_object_set(stored, name, value) < 0)
 			return no_memory(err);
 	}
 	return 0;
@@ -38,8 +53,8 @@ static int merge_members(json_t *stored, json_t *given, struct err *err)
 int merge_patch(const char *stored, const char *given, size_t given_size, struct arena *arena,
 		const char **ret_text, struct err *err)
 {
-	AUTO(value) json_t *object = json_loads(stored, 0, NULL);
-	AUTO(value)
+	AUTO(json_value) json_t *object = json_loads(stored, 0, NULL);
+	AUTO(json_value)
 	json_t *patch =
 		given_size ? json_loadb(given, given_size, JSON_REJECT_DUPLICATES, NULL) : NULL;
 	const char *copy;
@@ -51,7 +66,7 @@ int merge_patch(const char *stored, const char *given, size_t given_size, struct
 		*ret_text = NULL;
 		return 0;
 	}
-	if (merge_members(object, patch, err) < 0)
+	if (merge_values(object, patch, err) < 0)
 		return -1;
 	text = json_dumps(object, JSON_COMPACT);
 	copy = text ? arena_strdup(arena, text) : NULL;

@@ -1,4 +1,4 @@
-/* JSON merge patches (RFC 7396) over one level. */
+/* JSON merge patches (RFC 7396). */
 #ifndef API_MERGE_H
 #define API_MERGE_H
 
@@ -13,5 +13,11 @@
  */
 int merge_patch(const char *stored, const char *given, size_t given_size, struct arena *arena,
 		const char **ret_text, struct err *err);
+
+/* The same of values of jansson, in place. */
+struct json_t;
+int merge_values(struct json_t *stored, struct json_t *given, struct err *err);
+/* For AUTO(json_value). */
+void json_value_auto(struct json_t **value);
 
 #endif

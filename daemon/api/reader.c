@@ -268,7 +268,7 @@ static int read_object(const struct reading *reading, json_t *object, const stru
 }
 
 /* What a form on a web page can send without asking first is not JSON by its type. */
-static int check_type(const struct http_request *request, struct err *err)
+int request_require_json(const struct http_request *request, struct err *err)
 {
 	static const char json[] = "application/json";
 	const char *type = http_header(request, "Content-Type");
@@ -290,7 +290,7 @@ int request_read(struct http_request *request, const struct field *fields, size_
 	if (request->body_size == 0) {
 		root = json_object();
 	} else {
-		if (check_type(request, err) < 0)
+		if (request_require_json(request, err) < 0)
 			return -1;
 		root = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES,
 				  &problem);

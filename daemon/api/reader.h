@@ -60,4 +60,7 @@ struct field {
 int request_read(struct http_request *request, const struct field *fields, size_t count,
 		 void *target, struct err *err);
 
+/* For bodies that are read otherwise: ERR_INVALID "unsupported-media-type". */
+int request_require_json(const struct http_request *request, struct err *err);
+
 #endif

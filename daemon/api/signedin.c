@@ -1,5 +1,5 @@
 /*
- * Who is signed in, and the SAML sources, for administrators. Enters: requests of the control socket. Leaves: JSON.
+ * Who is signed in, for administrators. Enters: requests of the control socket. Leaves: JSON.
  * Ending a session goes through change/, as everything that is written.
  */
 #include <rolebridge/api/web.h>
@@ -143,68 +143,4 @@ int user_sessions_delete(struct http_request *request, struct http_response *res
 		}
 	} while (count == query.limit);
 	return answer_ended(response, total);
-}
-
-/* ------------------------------------------------------------- SAML sources -- */
-
-static int find_saml(struct http_request *request, struct saml_source_view *ret_view,
-		     struct err *err)
-{
-	const struct api *api = request->context;
-
-	return saml_source_find(web_saml(api->settings.web), http_parameter(request, "source"),
-				request->arena, ret_view, err);
-}
-
-/* PUBLIC_URL/saml/SOURCE/what, when there is one. */
-static void show_url(struct http_request *request, struct json *json, const char *key,
-		     const char *what)
-{
-	const struct api *api = request->context;
-	const char *path = arena_printf(request->arena, "/saml/%s/%s",
-					http_parameter(request, "source"), what);
-	AUTO(strbuf) struct strbuf url = STRBUF(8192);
-
-	if (path && web_url(api->settings.web, path, &url))
-		json_string(json, key, strbuf_text(&url));
-}
-
-int saml_source_get(struct http_request *request, struct http_response *response, struct err *err)
-{
-	const struct api *api = request->context;
-	const struct saml_ports *saml = web_saml(api->settings.web);
-	struct saml_source_view view;
-	struct json json;
-
-	if (find_saml(request, &view, err) < 0)
-		return -1;
-	json = api_json(response);
-	json_object(&json);
-	json_string(&json, "name", view.name);
-	json_bool(&json, "idp_initiated", view.idp_initiated);
-	json_bool(&json, "just_in_time", view.just_in_time);
-	saml->status(saml->context, view.name, &json);
-	show_url(request, &json, "metadata_url", "metadata");
-	show_url(request, &json, "test_url", "test");
-	json_end(&json);
-	return 0;
-}
-
-int saml_metadata_get(struct http_request *request, struct http_response *response, struct err *err)
-{
-	const struct api *api = request->context;
-	const struct saml_ports *saml = web_saml(api->settings.web);
-	struct saml_source_view view;
-	const char *xml;
-	struct json json;
-
-	if (find_saml(request, &view, err) < 0 ||
-	    saml->metadata(saml->context, view.name, request->arena, &xml, err) < 0)
-		return -1;
-	json = api_json(response);
-	json_object(&json);
-	json_string(&json, "name", view.name);
-	json_string(&json, "metadata", xml);
-	json_end(&json);
-	return 0;
 }

@@ -13,16 +13,7 @@
 #include "internal.h"
 #include "personas.h"
 
-struct overview {
-	const struct reading_view *view;
-	struct quarantine_count *quarantined; /* by source and reason */
-	size_t quarantined_count;
-	struct plan_row *held;
-	size_t held_count;
-};
-
-static int overview_read(const struct reading_view *view, struct overview *ret_overview,
-			 struct err *err)
+int overview_read(const struct reading_view *view, struct overview *ret_overview, struct err *err)
 {
 	struct overview overview = { .view = view };
 
@@ -92,8 +83,8 @@ static int source_state(const struct reading_view *view, const char *name,
 	return 0;
 }
 
-static int show_source(const struct overview *overview, struct json *json,
-		       const struct source_settings *source, struct err *err)
+int show_source_members(const struct overview *overview, struct json *json,
+			const struct source_settings *source, struct err *err)
 {
 	const struct reading_view *view = overview->view;
 	const struct ports *ports = &view->api->settings.ports;
@@ -103,7 +94,6 @@ static int show_source(const struct overview *overview, struct json *json,
 
 	if (source_state(view, name, &state, &active, err) < 0)
 		return -1;
-	json_object(json);
 	json_string(json, "name", name);
 	json_string(json, "type", source->type.text);
 	json_bool(json, "enabled", source->enabled);
@@ -118,6 +108,15 @@ static int show_source(const struct overview *overview, struct json *json,
 	json_string(json, "held_plan", held_plan_of(overview, name));
 	if (ports->source_status)
 		ports->source_status(ports->context, name, json);
+	return 0;
+}
+
+static int show_source(const struct overview *overview, struct json *json,
+		       const struct source_settings *source, struct err *err)
+{
+	json_object(json);
+	if (show_source_members(overview, json, source, err) < 0)
+		return -1;
 	json_end(json);
 	return 0;
 }

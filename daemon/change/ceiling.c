@@ -193,8 +193,6 @@ static const struct source_trust *trust_of(const struct setup *setup, const char
 int ceiling_source(struct changer *changer, const struct setup *setup, const struct actor *actor,
 		   const char *source, struct arena *arena, struct err *err)
 {
-	const struct source_trust *trust = trust_of(setup, source);
-	const struct ruleset *rules = setup->decision.rules;
 	struct authority authority;
 
 	if (!actor->limited)
@@ -204,12 +202,21 @@ int ceiling_source(struct changer *changer, const struct setup *setup, const str
 	if (authority_of_actor(changer->store, setup, actor, change_now_s(), arena, &authority,
 			       err) < 0)
 		return -1;
+	return ceiling_of_source(&authority, setup, source, arena, err);
+}
+
+int ceiling_of_source(const struct authority *authority, const struct setup *setup,
+		      const char *source, struct arena *arena, struct err *err)
+{
+	const struct source_trust *trust = trust_of(setup, source);
+	const struct ruleset *rules = setup->decision.rules;
+
 	for (size_t i = 0; i < ruleset_count(rules); i++) {
 		const struct rule *rule = ruleset_rule(rules, i);
 
 		for (size_t j = 0; j < rule->grant_count; j++)
 			if (may_cause(trust, &rule->grants[j]) &&
-			    authority_require_grant(&authority, setup, rule->grants[j].kind,
+			    authority_require_grant(authority, setup, rule->grants[j].kind,
 						    rule->grants[j].name, arena, err) < 0)
 				return -1;
 	}

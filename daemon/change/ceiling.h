@@ -26,6 +26,8 @@ int ceiling_planned(struct store *store, const struct setup *setup,
 /* Whatever this source may come to say of somebody: may the actor give all of it? */
 int ceiling_source(struct changer *changer, const struct setup *setup, const struct actor *actor,
 		   const char *source, struct arena *arena, struct err *err);
+int ceiling_of_source(const struct authority *authority, const struct setup *setup,
+		      const char *source, struct arena *arena, struct err *err);
 /* What one does to oneself: "self-disable", "self-downgrade". After what is refused to anybody. */
 int ceiling_self(const struct apply_context *context, const struct person_change *change,
 		 struct err *err);

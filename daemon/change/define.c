@@ -19,6 +19,7 @@
 #include <rolebridge/change/select.h>
 #include <rolebridge/rules/permission.h>
 
+#include "ceiling.h"
 #include "internal.h"
 #include "persona.h"
 
@@ -79,6 +80,25 @@ static size_t segment_uses(const struct catalogue_settings *catalogue, const cha
 	return catalogue ? segment_roles(catalogue, name) : 0;
 }
 
+static bool is_source(const char *kind)
+{
+	return strcmp(kind, "source") == 0;
+}
+
+/* Groups of the source that rules name. */
+static size_t count_groups(const struct setup *setup, const char *source)
+{
+	size_t count, uses = 0;
+	const uint32_t *ids = ruleset_groups(setup->decision.rules, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct group *group = group_registry_get(setup->registry, ids[i]);
+
+		uses += group && strcmp(group->source, source) == 0;
+	}
+	return uses;
+}
+
 size_t definition_uses(const struct setup *setup, const char *kind, const char *name)
 {
 	const struct decision_setup *decision = &setup->decision;
@@ -87,6 +107,8 @@ size_t definition_uses(const struct setup *setup, const char *kind, const char *
 
 	if (strcmp(kind, "segment") == 0)
 		return segment_uses(setup->catalogue, name);
+	if (is_source(kind))
+		return count_groups(setup, name);
 	if (!kind_of(kind, &grant))
 		return 0;
 	for (size_t i = 0; i < ruleset_count(decision->rules); i++) {
@@ -175,6 +197,19 @@ static int check_organization(const struct authority *authority, struct err *err
 			  "change them");
 }
 
+/*
+ * Whoever says who signs people in may be anybody whom it knows: that is for administrators, and for nobody whose
+ * permissions rules could exceed.
+ */
+static int require_source(const struct authority *authority, const struct setup *setup,
+			  const char *source, struct arena *arena, struct err *err)
+{
+	if (authority_require_grant(authority, setup, GRANT_PROFILE,
+				    setup->decision.administrator_profile, arena, err) < 0)
+		return -1;
+	return ceiling_of_source(authority, setup, source, arena, err);
+}
+
 /* Before and after lie within what the actor may do. */
 static int check_ceiling(const struct defining *defining, const struct authority *authority,
 			 const struct definition_write *write, struct arena *arena, struct err *err)
@@ -191,6 +226,9 @@ static int check_ceiling(const struct defining *defining, const struct authority
 				return -1;
 			continue;
 		}
+		if (is_source(write->kind) &&
+		    require_source(authority, setup, write->name, arena, err) < 0)
+			return -1;
 		/* As a grant of it counts: an administrators' profile that lists nothing is everything. */
 		if (kind_of(write->kind, &kind) &&
 		    authority_require_grant(authority, setup, kind, write->name, arena, err) < 0)
@@ -269,6 +307,23 @@ static int check_segment_unused(const struct defining *defining,
 			  write->name, roles);
 }
 
+static int check_left(const struct defining *defining, struct store *store,
+		      const struct definition_write *write, struct err *err)
+{
+	const struct setup *setup = defining->order->setup;
+	int64_t people;
+
+	if (setup_find_source(setup, write->name))
+		return 0;
+	if (store_source_people(store, write->name, &people, err) < 0)
+		return -1;
+	if (people == 0)
+		return 0;
+	return err_refuse(err, ERR_CONFLICT, "in-use",
+			  "%lld people have an identity of source '%s': disable it instead",
+			  (long long)people, write->name);
+}
+
 static int check_unused(const struct defining *defining, struct store *store,
 			const struct definition_write *write, struct arena *arena, struct err *err)
 {
@@ -278,6 +333,9 @@ static int check_unused(const struct defining *defining, struct store *store,
 
 	if (strcmp(write->kind, "segment") == 0)
 		return check_segment_unused(defining, write, err);
+	if (is_source(write->kind) && !write->body && !write->draft)
+		return check_left(defining, store, write, err);
+
 	if (write->body || write->draft || !kind_of(write->kind, &kind) ||
 	    is_in_force(defining->order->setup, kind, write->name))
 		return 0;
@@ -402,6 +460,35 @@ static int write_one(struct changer *changer, const struct defining *defining,
 	return audit_one(changer, defining, write, found ? row.body : NULL, records, err);
 }
 
+/* Texts that bodies name come with them, and go with the last. */
+static int write_documents(struct changer *changer, const struct defining *defining,
+			   struct arena *arena, struct err *err)
+{
+	bool sources = false;
+
+	for (size_t i = 0; i < defining->order->count; i++) {
+		const struct definition_write *write = &defining->order->writes[i];
+		const char *present;
+		int found = 1;
+
+		sources = sources || is_source(write->kind);
+		if (write->document &&
+		    store_document_put(changer->store, write->fingerprint, write->document,
+				       defining->now_s, err) < 0)
+			return -1;
+		if (write->fingerprint && !write->document)
+			found = store_document_get(changer->store, write->fingerprint, arena,
+						   &present, err);
+		if (found < 0)
+			return -1;
+		if (found == 0)
+			return err_refuse(err, ERR_CONFLICT, "stale-version",
+					  "%s '%s' was changed meanwhile", write->kind,
+					  write->name);
+	}
+	return sources ? store_document_tidy(changer->store, err) : 0;
+}
+
 /* Inside the transaction. */
 static int write_all(struct changer *changer, void *context, struct err *err)
 {
@@ -419,7 +506,7 @@ static int write_all(struct changer *changer, void *context, struct err *err)
 	for (size_t i = 0; i < defining->order->count; i++)
 		if (write_one(changer, defining, &defining->order->writes[i], arena, err) < 0)
 			return -1;
-	return 0;
+	return write_documents(changer, defining, arena, err);
 }
 
 static int write_job(struct changer *changer, struct job *job, struct err *err)
@@ -472,18 +559,26 @@ static int same_decisions(const struct defining *defining, bool *ret_same, struc
 	return 0;
 }
 
+static int count_of_one(struct store *read, const struct definition_write *write,
+			int64_t *ret_people, struct err *err)
+{
+	enum grant_kind kind;
+
+	*ret_people = 0;
+	if (is_source(write->kind))
+		return store_source_people(read, write->name, ret_people, err);
+	if (!kind_of(write->kind, &kind))
+		return 0;
+	return store_grant_holders(read, kind, write->name, ret_people, err);
+}
+
 static int count_people(const struct defining *defining, struct store *read, int64_t *ret_people,
 			struct err *err)
 {
 	int64_t people = 0, holders;
-	enum grant_kind kind;
 
 	for (size_t i = 0; i < defining->order->count; i++) {
-		const struct definition_write *write = &defining->order->writes[i];
-
-		if (!kind_of(write->kind, &kind))
-			continue;
-		if (store_grant_holders(read, kind, write->name, &holders, err) < 0)
+		if (count_of_one(read, &defining->order->writes[i], &holders, err) < 0)
 			return -1;
 		people += holders;
 	}

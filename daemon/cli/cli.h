@@ -123,6 +123,8 @@ json_t *ask_file(struct cli *cli, const char *path, const char *type, const stru
 /* GET to standard output; the exit status. */
 int ask_stream(struct cli *cli, const char *path);
 void json_print(struct cli *cli, const json_t *value);
+/* signin.c: what is known of an IdP. */
+void print_idp(struct cli *cli, const json_t *saml);
 /* work.c: what a run did, or would do. */
 void print_report(struct cli *cli, const json_t *report, bool with_read);
 /* accounts.c: those of a user, when there are any. */

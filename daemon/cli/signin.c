@@ -75,34 +75,48 @@ static void fact(struct cli *cli, const char *name, const char *value)
 		put(cli, PLAIN, "  %-14s %s\n", name, shown(cli, value));
 }
 
+void print_idp(struct cli *cli, const json_t *saml)
+{
+	fact(cli, "problem", member(saml, "problem"));
+	fact(cli, "IdP", member(saml, "idp"));
+	put(cli, PLAIN, "  %-14s %lld\n", "signing keys",
+	    (long long)member_int(saml, "signing_keys"));
+	fact(cli, "valid until", member(saml, "valid_until"));
+	fact(cli, "refreshed", member(saml, "refreshed"));
+	endpoints(cli, "sign-in", json_object_get(saml, "sign_in"));
+	endpoints(cli, "logout", json_object_get(saml, "logout"));
+	fact(cli, "our metadata", member(saml, "metadata_url"));
+	fact(cli, "test login", member(saml, "test_url"));
+}
+
 int run_idp_test(struct cli *cli)
 {
 	AUTO(json)
-	json_t *answer = ask(cli, "GET", api_path(cli, "/saml/%s", cli->arguments[0]), NULL, true);
-	bool ready = member_bool(answer, "ready");
+	json_t *answer =
+		ask(cli, "GET", api_path(cli, "/sources/%s", cli->arguments[0]), NULL, false);
+	json_t *saml = json_object_get(answer, "saml");
+	bool ready = member_bool(saml, "ready");
 
 	if (!answer)
 		return CLI_FAILED;
-	if (cli->json)
+	if (!saml) {
+		complain("source '%s' is no identity provider", cli->arguments[0]);
+		return CLI_FAILED;
+	}
+	if (cli->json) {
+		json_object_set(saml, "name", json_object_get(answer, "name"));
+		json_print(cli, saml);
 		return ready ? CLI_OK : CLI_FAILED;
+	}
 	put(cli, BOLD, "%s", shown(cli, member(answer, "name")));
 	put(cli, ready ? GREEN : RED, "  %s\n", ready ? "ready" : "not ready");
-	fact(cli, "problem", member(answer, "problem"));
-	fact(cli, "IdP", member(answer, "idp"));
-	put(cli, PLAIN, "  %-14s %lld\n", "signing keys",
-	    (long long)member_int(answer, "signing_keys"));
-	fact(cli, "valid until", member(answer, "valid_until"));
-	fact(cli, "refreshed", member(answer, "refreshed"));
-	endpoints(cli, "sign-in", json_object_get(answer, "sign_in"));
-	endpoints(cli, "logout", json_object_get(answer, "logout"));
-	fact(cli, "our metadata", member(answer, "metadata_url"));
-	fact(cli, "test login", member(answer, "test_url"));
+	print_idp(cli, saml);
 	return ready ? CLI_OK : CLI_FAILED;
 }
 
 int run_saml_metadata(struct cli *cli)
 {
-	const char *path = api_path(cli, "/saml/%s/metadata", cli->arguments[0]);
+	const char *path = api_path(cli, "/sources/%s/metadata", cli->arguments[0]);
 	AUTO(json) json_t *answer = ask(cli, "GET", path, NULL, true);
 
 	if (!answer || cli->json)

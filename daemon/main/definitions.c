@@ -33,6 +33,8 @@ static const struct definition_kind kinds[] = {
 	KIND("persona", persona, personas, name),
 	KIND("rule", rule, rules, id),
 	KIND("segment", segment, segment_filters, name),
+	{ "source", "sources", offsetof(struct settings, sources), 0,
+	  offsetof(struct source_settings, name), true },
 };
 
 const struct definition_kind *definition_kind(const char *kind)

@@ -15,6 +15,7 @@
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/client/fetch.h>
+#include <rolebridge/store/definition.h>
 
 #define CERTIFICATE_MAX ((size_t)64 * 1024)
 #define FACTS_MAX ((size_t)16 * 1024 * 1024)
@@ -34,7 +35,8 @@ static char *kept_path(const struct saml_source *settings, const char *store_pat
 {
 	const struct saml_idp_settings *idp = &settings->idp;
 	const char *const parts[] = { idp->metadata_file.text, idp->metadata_url.text,
-				      idp->entity_id.text, idp->metadata_certificate.text };
+				      idp->entity_id.text,     idp->metadata_certificate.text,
+				      idp->metadata.text,      idp->metadata_signer.text };
 	char *copy = strdup(store_path), *path = NULL, name[2 * ORIGIN_BYTES + 1];
 	crypto_generichash_state state;
 	unsigned char hash[ORIGIN_BYTES];
@@ -61,6 +63,7 @@ struct idp *idp_create(const struct saml_source *settings, const char *store_pat
 
 	if (!idp)
 		return NULL;
+	idp->stored = settings->idp.metadata.text != NULL;
 	idp->source = strdup(settings->common.name.text);
 	idp->kept_path = kept_path(settings, store_path);
 	if (idp->source && idp->kept_path)
@@ -95,30 +98,44 @@ void idp_document_finish(struct idp_document *document)
 
 /* --- load --- */
 
-/* The first certificate of a PEM file as DER. */
-static int read_certificate(const char *path, struct arena *arena, struct saml_blob *ret_blob,
-			    struct err *err)
+/* The first certificate of a text as DER. */
+static int decode_certificate(const char *text, const char *what, struct arena *arena,
+			      struct saml_blob *ret_blob, struct err *err)
 {
-	AUTO(strbuf) struct strbuf text = STRBUF(CERTIFICATE_MAX);
-	const char *begin, *end;
+	const char *begin = strstr(text, PEM_BEGIN);
+	const char *end = begin ? strstr(begin, PEM_END) : NULL;
 	unsigned char *der;
 	size_t size;
 
-	if (file_read(path, CERTIFICATE_MAX, &text, err) < 0)
-		return -1;
-	begin = strstr(strbuf_text(&text), PEM_BEGIN);
-	end = begin ? strstr(begin, PEM_END) : NULL;
 	if (!end)
-		return err_set(err, ERR_INVALID, "'%s' holds no PEM certificate", path);
+		return err_set(err, ERR_INVALID, "'%s' holds no PEM certificate", what);
 	begin += strlen(PEM_BEGIN);
 	der = arena_alloc_array(arena, (size_t)(end - begin) + 1, 1);
 	if (!der)
 		return err_set(err, ERR_MEMORY, "out of memory");
 	if (sodium_base642bin(der, (size_t)(end - begin), begin, (size_t)(end - begin), " \t\r\n",
 			      &size, NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
-		return err_set(err, ERR_INVALID, "'%s' holds a damaged certificate", path);
+		return err_set(err, ERR_INVALID, "'%s' holds a damaged certificate", what);
 	*ret_blob = (struct saml_blob){ der, size };
 	return 0;
+}
+
+/* What the metadata must be signed with: 1, 0: nothing in particular, -1. */
+static int read_signer(const struct saml_idp_settings *idp, struct arena *arena,
+		       struct saml_blob *ret_blob, struct err *err)
+{
+	AUTO(strbuf) struct strbuf text = STRBUF(CERTIFICATE_MAX);
+	const char *path = idp->metadata_certificate.text, *signer = idp->metadata_signer.text;
+
+	if (!path && !signer)
+		return 0;
+	if (path && file_read(path, CERTIFICATE_MAX, &text, err) < 0)
+		return -1;
+	if (path)
+		signer = strbuf_text(&text);
+	return decode_certificate(signer, path ? path : "metadata_signer", arena, ret_blob, err) < 0
+		       ? -1
+		       : 1;
 }
 
 /* From bytes to facts. */
@@ -127,7 +144,7 @@ static int understand(const struct saml_source *settings, int64_t now_s,
 {
 	const struct saml_idp_settings *idp = &settings->idp;
 	struct saml_blob certificate;
-	bool pinned = idp->metadata_certificate.text != NULL;
+	int pinned;
 
 	if (document->bytes.size == 0)
 		return err_refuse(err, ERR_INVALID, "metadata-empty", "the document is empty");
@@ -135,8 +152,8 @@ static int understand(const struct saml_source *settings, int64_t now_s,
 	document->arena = arena_create(FACTS_MAX);
 	if (!document->arena)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	if (pinned && read_certificate(idp->metadata_certificate.text, document->arena,
-				       &certificate, err) < 0)
+	pinned = read_signer(idp, document->arena, &certificate, err);
+	if (pinned < 0)
 		return -1;
 	return saml_metadata_read(document->bytes.data, document->bytes.size, idp->entity_id.text,
 				  pinned ? &certificate : NULL, now_s, document->arena,
@@ -181,14 +198,44 @@ static int fetch_document(const struct idp_look *look, struct idp_document *docu
 	return 0;
 }
 
+/* What an administrator handed over. */
+static int read_document(const struct idp_look *look, struct idp_document *document,
+			 struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(2 * SAML_METADATA_MAX);
+	AUTO(store) struct store *store = store_open(look->store_path, STORE_READ, err);
+	const char *body;
+	int found;
+
+	if (!store)
+		return -1;
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	found = store_document_get(store, look->settings->idp.metadata.text, arena, &body, err);
+	if (found < 0)
+		return -1;
+	if (found == 0)
+		return err_set(err, ERR_NOT_FOUND, "it is not in the store");
+	strbuf_puts(&document->bytes, body);
+	return strbuf_failed(&document->bytes) ? err_set(err, ERR_MEMORY, "out of memory") : 0;
+}
+
+static int have_document(const struct idp_look *look, struct idp_document *document,
+			 struct err *err)
+{
+	const struct saml_idp_settings *idp = &look->settings->idp;
+
+	if (idp->metadata_file.text)
+		return file_read(idp->metadata_file.text, SAML_METADATA_MAX, &document->bytes, err);
+	return idp->metadata.text ? read_document(look, document, err)
+				  : fetch_document(look, document, err);
+}
+
 int idp_load(const struct idp_look *look, struct idp_document *ret_document, struct err *err)
 {
 	const struct saml_idp_settings *idp = &look->settings->idp;
 	struct idp_document document = { .bytes = STRBUF(SAML_METADATA_MAX) };
-	bool is_file = idp->metadata_file.text != NULL;
-	int result = is_file ? file_read(idp->metadata_file.text, SAML_METADATA_MAX,
-					 &document.bytes, err)
-			     : fetch_document(look, &document, err);
+	int result = have_document(look, &document, err);
 
 	if (result == 0 && !document.unchanged)
 		result = understand(look->settings, look->now_s, &document, err);
@@ -198,7 +245,32 @@ int idp_load(const struct idp_look *look, struct idp_document *ret_document, str
 	}
 	idp_document_finish(&document);
 	return err_wrap(err, "metadata from '%s'",
-			is_file ? idp->metadata_file.text : idp->metadata_url.text);
+			idp->metadata_file.text ? idp->metadata_file.text
+			: idp->metadata.text	? idp->metadata.text
+						: idp->metadata_url.text);
+}
+
+int idp_judge(const struct saml_blob *xml, const char *entity_id, const char *signer, int64_t now_s,
+	      struct arena *arena, struct saml_idp *ret_idp, struct err *err)
+{
+	struct saml_blob certificate;
+
+	if (xml->size == 0)
+		return err_refuse(err, ERR_INVALID, "metadata-empty", "the document is empty");
+	if (signer && decode_certificate(signer, "metadata_signer", arena, &certificate, err) < 0)
+		return -1;
+	return saml_metadata_read(xml->data, xml->size, entity_id, signer ? &certificate : NULL,
+				  now_s, arena, ret_idp, err);
+}
+
+void idp_fingerprint(const void *xml, size_t size, char ret_text[static IDP_FINGERPRINT_SIZE])
+{
+	unsigned char hash[crypto_hash_sha256_BYTES];
+	char hex[2 * sizeof(hash) + 1];
+
+	crypto_hash_sha256(hash, xml, size);
+	sodium_bin2hex(hex, sizeof(hex), hash, sizeof(hash));
+	snprintf(ret_text, IDP_FINGERPRINT_SIZE, "sha256:%s", hex);
 }
 
 int idp_load_kept(const struct idp *idp, const struct saml_source *settings, int64_t now_s,
@@ -252,7 +324,7 @@ int idp_keep(struct idp *idp, const struct idp_document *document, struct err *e
 	char *copy;
 	const char *folder;
 
-	if (idp->kept || document->unchanged)
+	if (idp->kept || idp->stored || document->unchanged)
 		return 0;
 	copy = strdup(idp->kept_path);
 	folder = copy ? dirname(copy) : NULL;

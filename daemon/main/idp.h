@@ -17,13 +17,14 @@ struct idp {
 	struct hash128 digest; /* of the document the facts come from */
 	char *etag;
 	bool kept;	     /* what is in force is in the kept copy */
+	bool stored;	     /* the document is in the store: no copy is needed */
 	bool lapsed;	     /* that it has expired was said */
 	int64_t refreshed_s; /* last time the document was had and good, changed or not */
 	int64_t next_s;
 	unsigned failures;
 	char problem[512]; /* of the last look; "" */
 	bool settled;	   /* that there is no problem is known in the store */
-	bool quiet;	   /* the source is switched off: problems are shown, but need nobody at once */
+	bool quiet; /* the source is switched off: problems are shown, but need nobody at once */
 };
 
 struct idp *idp_create(const struct saml_source *settings, const char *store_path);
@@ -47,7 +48,8 @@ void idp_document_finish(struct idp_document *document);
 struct idp_look {
 	const struct saml_source *settings;
 	const struct outgoing_settings *outgoing;
-	const char *etag; /* NULL: whatever it is */
+	const char *store_path; /* where what administrators handed over is */
+	const char *etag;	/* NULL: whatever it is */
 	int64_t now_s;
 	bool (*cancelled)(void *context); /* NULL: never */
 	void *context;
@@ -60,6 +62,16 @@ int idp_load(const struct idp_look *look, struct idp_document *ret_document, str
 /* The kept copy. ERR_NOT_FOUND: none. */
 int idp_load_kept(const struct idp *idp, const struct saml_source *settings, int64_t now_s,
 		  struct idp_document *ret_document, struct err *err);
+
+/*
+ * Metadata that is about to be handed over: is it good? signer: PEM, or NULL. Reasons as above. *ret_idp
+ * from the arena.
+ */
+int idp_judge(const struct saml_blob *xml, const char *entity_id, const char *signer, int64_t now_s,
+	      struct arena *arena, struct saml_idp *ret_idp, struct err *err);
+#define IDP_FINGERPRINT_SIZE 72
+/* "sha256:…" */
+void idp_fingerprint(const void *xml, size_t size, char ret_text[static IDP_FINGERPRINT_SIZE]);
 
 /*
  * Put a document in force; its bytes stay for idp_keep. ERR_INVALID "metadata-shrunk": it lost more

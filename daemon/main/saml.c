@@ -167,10 +167,12 @@ static void first_load(struct saml_service *service, struct configuration *confi
 	int64_t now_s = clock_now_s();
 	const struct idp_look look = { .settings = source,
 				       .outgoing = &config->settings.web.outgoing,
+				       .store_path = config->settings.store.text,
 				       .now_s = now_s };
 	bool changed;
 
-	if (!idp->arena && idp_load_kept(idp, source, now_s, &document, &err) == 0) {
+	if (!idp->arena && !idp->stored &&
+	    idp_load_kept(idp, source, now_s, &document, &err) == 0) {
 		idp->kept = idp_accept(idp, &document, &changed, &err) == 0;
 		idp_document_finish(&document);
 	}
@@ -319,6 +321,7 @@ static void refresh_one(struct saml_service *service, struct saml_state *state, 
 	struct configuration *config = configuration_of(state->setup);
 	const struct idp_look look = { .settings = state->sources[i],
 				       .outgoing = &config->settings.web.outgoing,
+				       .store_path = config->settings.store.text,
 				       .etag = etag,
 				       .now_s = clock_now_s(),
 				       .cancelled = is_stopping,

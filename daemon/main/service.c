@@ -34,6 +34,7 @@
 #include "configuration.h"
 #include "define.h"
 #include "follow.h"
+#include "idp.h"
 #include "mailer.h"
 #include "schedule.h"
 #include "sources.h"
@@ -578,6 +579,23 @@ static int port_define(void *context, const struct define_request *request,
 	return result;
 }
 
+static int port_metadata(void *context, const struct metadata_question *question,
+			 struct arena *arena, struct metadata_answer *ret_answer, struct err *err)
+{
+	const struct saml_blob xml = { question->xml, question->size };
+	char fingerprint[IDP_FINGERPRINT_SIZE];
+	struct saml_idp idp;
+
+	(void)context;
+	if (idp_judge(&xml, question->entity_id, question->signer, clock_now_s(), arena, &idp,
+		      err) < 0)
+		return -1;
+	idp_fingerprint(question->xml, question->size, fingerprint);
+	ret_answer->entity_id = idp.entity_id;
+	ret_answer->fingerprint = arena_strdup(arena, fingerprint);
+	return ret_answer->fingerprint ? 0 : err_set(err, ERR_MEMORY, "out of memory");
+}
+
 static int port_check(void *context, const struct document_file *files, size_t count,
 		      struct strbuf *findings, struct err *err)
 {
@@ -724,6 +742,7 @@ static int open_control(struct service *service, const struct settings *settings
 			   .reload = port_reload,
 			   .check = port_check,
 			   .define = port_define,
+			   .metadata = port_metadata,
 			   .status = port_status,
 			   .source_status = port_source_status,
 			   .config_path = port_config_path },

@@ -135,6 +135,49 @@ static void check_link(const struct settings *settings, const struct source_sett
 				"source '%s' cannot link to itself", source->name.text);
 }
 
+/* Whoever defines a source from afar must not name files of this machine, nor secrets. */
+static void refuse_paths(const struct option_table *table, const void *item,
+			 struct diagnostics *list)
+{
+	const struct option *option;
+
+	for (; table; table = table->base)
+		for (option = table->options; option && option->name; option++) {
+			const char *place = (const char *)item + option->offset;
+			const struct located *text = (const void *)place;
+
+			if (option->type == OPTION_TABLE)
+				refuse_paths(option->table, place, list);
+			if (option->type == OPTION_PATH && text->at.file != 0)
+				diagnostics_add(list, SEVERITY_ERROR, "managed-by-config", text->at,
+						NULL,
+						"'%s' names a file: only the configuration's files "
+						"may",
+						option->name);
+		}
+}
+
+/* Directories and files need secrets and paths; metadata by fingerprint is in the store. */
+static void check_origin(const struct settings *settings, const struct source_settings *source,
+			 struct diagnostics *list)
+{
+	const struct saml_source *saml = (const void *)source;
+	bool is_saml = source->type.text && strcmp(source->type.text, saml_source_table.name) == 0;
+	bool stored = catalogue_is_stored(&settings->catalogue, source->at);
+
+	if (stored && !is_saml)
+		diagnostics_add(list, SEVERITY_ERROR, "managed-by-config", source->type.at, NULL,
+				"a source of type '%s' needs files of this machine: declare it in "
+				"the configuration's files",
+				source->type.text ? source->type.text : "");
+	else if (stored)
+		refuse_paths(&saml_source_table, source, list);
+	else if (is_saml && saml->idp.metadata.text)
+		diagnostics_add(list, SEVERITY_ERROR, "invalid-value", saml->idp.metadata.at,
+				"Write it to a file, and give metadata_file.",
+				"'metadata' is for sources that are defined by API or command");
+}
+
 static void check_source(const struct settings *settings, size_t index, struct diagnostics *list)
 {
 	const struct source_settings *source = settings_source(settings, index);
@@ -148,6 +191,7 @@ static void check_source(const struct settings *settings, size_t index, struct d
 					"source '%s' is declared twice", source->name.text);
 	}
 	check_link(settings, source, list);
+	check_origin(settings, source, list);
 }
 
 /* A SAML source needs the key pair, and an address of ours that IdPs can send browsers to. */

@@ -163,3 +163,81 @@ int store_definition_invites(struct store *store, enum grant_kind kind, const ch
 	query_int(&query, now_s);
 	return query_number(&query, ret_count, err);
 }
+
+/* --------------------------------------------------------------- documents */
+
+int store_document_put(struct store *store, const char *fingerprint, const char *body,
+		       int64_t now_s, struct err *err)
+{
+	AUTO(query)
+	struct query query = query_prepare(store, "INSERT INTO document (fingerprint, body, "
+						  "created_s) VALUES (?1, ?2, ?3) ON CONFLICT "
+						  "(fingerprint) DO NOTHING");
+
+	if (store_may_write(store, err) < 0)
+		return -1;
+	query_text(&query, fingerprint);
+	query_text(&query, body);
+	query_int(&query, now_s);
+	if (query_run(&query, err) < 0)
+		return err_wrap(err, "cannot store document '%s'", fingerprint);
+	return 0;
+}
+
+int store_document_get(struct store *store, const char *fingerprint, struct arena *arena,
+		       const char **ret_body, struct err *err)
+{
+	AUTO(query)
+	struct query query =
+		query_prepare(store, "SELECT body FROM document WHERE fingerprint = ?1");
+	int row;
+
+	query_text(&query, fingerprint);
+	row = query_row(&query, err);
+	if (row > 0) {
+		*ret_body = column_copy(&query, 0, arena);
+		row = arena_check(arena, err) < 0 ? -1 : 1;
+	}
+	return row < 0 ? err_wrap(err, "cannot find document '%s'", fingerprint) : row;
+}
+
+int store_document_tidy(struct store *store, struct err *err)
+{
+	AUTO(query)
+	struct query query = query_prepare(
+		store, "DELETE FROM document WHERE NOT EXISTS (SELECT 1 FROM definition WHERE "
+		       "kind = 'source' AND instr(definition.body, document.fingerprint) > 0)");
+
+	if (store_may_write(store, err) < 0)
+		return -1;
+	return query_run(&query, err) < 0 ? err_wrap(err, "cannot tidy documents") : 0;
+}
+
+/* ----------------------------------------------------------------- sources */
+
+/* By keys, which are in order; whoever is not among these yet is among the last of all. */
+int store_source_people(struct store *store, const char *source, int64_t *ret_count,
+			struct err *err)
+{
+	AUTO(query)
+	struct query query = query_prepare(
+		store,
+		"SELECT count(*) FROM (SELECT person FROM ("
+		"SELECT id >> 16 AS person FROM identity_key WHERE source = ?1 "
+		"UNION SELECT id >> 16 FROM identity WHERE source = ?1 AND id >= 65536 * (1 + " NAMED_USER
+		") "
+		"UNION SELECT user FROM link_by_hand WHERE source = ?1 AND wanted = 1) "
+		"WHERE NOT EXISTS (SELECT 1 FROM user WHERE user.id = person AND "
+		"disabled & 32 <> 0) LIMIT 10000)");
+	int64_t id, count = 0;
+	int found = names_find(store, NAMES_SOURCE, source, &id, err);
+
+	if (found > 0) {
+		query_int(&query, id);
+		found = query_number(&query, &count, err);
+	}
+	if (found < 0)
+		return err_wrap(err, "cannot count people of source '%s'", source);
+	*ret_count = count;
+	return 0;
+}

@@ -4,6 +4,8 @@ import pytest
 import idp
 import proxy
 from signin import SignIn
+from test_control import check
+from test_definitions import Api as DefinitionsApi
 
 pytestmark = pytest.mark.skipif(not (idp.is_installed() and proxy.is_installed()),
                                 reason="needs SimpleSAMLphp and nginx")
@@ -50,3 +52,33 @@ def test_source_of_a_file_that_is_switched_off(world):
     world.wait_for_metadata()
     assert world.sign_in("anna")[1].status_code == 200
     assert bridge.ctl("users", "show", "anna")["grants"] == before
+
+
+# --- SAML sources of the store ---
+
+def define(world, name="okta", **body):
+    """A source that trusts the IdP of this world, which trusts it, too; switched off. Returns the answer."""
+    world.trust_us(name)
+    body = {"name": name, "type": "saml", "idp": {"metadata": world.idp.metadata().decode()}, **body}
+    return Api(world).good("POST", "sources", body, status=201)
+
+
+class Api(DefinitionsApi):
+    def __init__(self, world):
+        super().__init__(world.bridge.folder / "control.sock")
+
+    def good(self, method, path, body=None, headers=None, status=None):
+        got, answer, self.headers = self.call(method, path, body, headers)
+        assert got in ([status] if status else [200, 201]), answer
+        parts = path.split("?")[0].split("/")
+        if len(parts) > 1:
+            parts[1] = "{source}"
+        return check(answer, "/api/v1/" + "/".join(parts), method.lower(), str(got))
+
+
+def test_from_pasted_metadata_to_a_sign_in(world):
+    answer = define(world, just_in_time=True, may_grant={"profiles": ["member"]})
+    source = answer["definition"]
+    assert source["enabled"] is False and source["origin"] == "store" and source["saml"]["ready"] is True
+    assert source["body"]["idp"]["entity_id"] == world.idp.entity_id
+    assert source["body"]["idp"]["metadata"].startswith("sha256:")

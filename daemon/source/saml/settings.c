@@ -32,6 +32,10 @@ static const struct option idp_options[] = {
 	{ "metadata_file", OPTION_PATH, OPTION_NOT_EMPTY,
 	  OPTION_FIELD(struct saml_idp_settings, metadata_file), 0, PATH_LONGEST, NULL, NULL, NULL,
 	  "File with the metadata. Either this or metadata_url." },
+	{ "metadata", OPTION_STRING, OPTION_NOT_EMPTY,
+	  OPTION_FIELD(struct saml_idp_settings, metadata), 0, 128, NULL, NULL, NULL,
+	  "Metadata that was handed over to the daemon, by its fingerprint. Only for sources that "
+	  "are defined by API or command, where the document itself is given in its place." },
 	{ "metadata_url", OPTION_STRING, OPTION_NOT_EMPTY,
 	  OPTION_FIELD(struct saml_idp_settings, metadata_url), 0, 2048, NULL, NULL, NULL,
 	  "Where the metadata is fetched from: an https:// address, or http:// at this machine "
@@ -40,6 +44,9 @@ static const struct option idp_options[] = {
 	  OPTION_FIELD(struct saml_idp_settings, metadata_certificate), 0, PATH_LONGEST, NULL, NULL,
 	  NULL,
 	  "File with a certificate (PEM). When given, the metadata must be signed with its key." },
+	{ "metadata_signer", OPTION_STRING, OPTION_NOT_EMPTY,
+	  OPTION_FIELD(struct saml_idp_settings, metadata_signer), 0, 16384, NULL, NULL, NULL,
+	  "That certificate (PEM) itself, instead of a file." },
 	{ "refresh", OPTION_SECONDS, 0, OPTION_FIELD(struct saml_idp_settings, refresh_s), 10,
 	  30 * DAY_S, "1h", NULL, NULL,
 	  "How often the metadata is fetched or the file looked at again; sooner where the "
@@ -196,11 +203,17 @@ static void check_idp(const struct saml_source *source, struct diagnostics *list
 	const struct position at = idp->at.file ? idp->at : source->common.at;
 	const struct located *url = &idp->metadata_url;
 
-	if (given(&idp->metadata_file) == given(url))
+	if (given(&idp->metadata_file) + given(url) + given(&idp->metadata) != 1)
 		diagnostics_add(list, SEVERITY_ERROR, "metadata-contradiction", at,
 				"Give exactly one of them.",
-				given(url) ? "both 'metadata_file' and 'metadata_url' are given"
-					   : "neither 'metadata_file' nor 'metadata_url' is given");
+				"%s",
+				given(&idp->metadata) ? "'metadata' and another one are given"
+				: given(url) ? "both 'metadata_file' and 'metadata_url' are given"
+					     : "neither 'metadata_file' nor 'metadata_url' is given");
+	if (given(&idp->metadata_certificate) && given(&idp->metadata_signer))
+		diagnostics_add(list, SEVERITY_ERROR, "metadata-contradiction",
+				idp->metadata_signer.at, "Give one of them.",
+				"both 'metadata_certificate' and 'metadata_signer' are given");
 	if (given(url) && !is_https(url->text) &&
 	    !(is_loopback_http(url->text) && is_plain(url->text)))
 		diagnostics_add(list, SEVERITY_ERROR, "invalid-url", url->at,

@@ -42,8 +42,11 @@ struct definition_change {
 	const char *kind, *name;
 	const char *body; /* one line of JSON, name included; of CREATE, REPLACE, DRAFT */
 	int64_t version; /* that the caller saw; 0: whichever; of DRAFT also DRAFT_NEW: there is none yet */
-	bool must_exist;  /* of DRAFT: the rule, or a draft of it, is there */
-	int64_t position; /* of PLACE */
+	bool must_exist;    /* of DRAFT: the rule, or a draft of it, is there */
+	int64_t position;   /* of PLACE */
+	const char *action; /* a word of its own for the audit log: "enable"; NULL: the verb's */
+	/* A document that the body names, by fingerprint; its text where it is to be kept, NULL: it is there. */
+	const char *fingerprint, *document;
 };
 #define DRAFT_NEW (-1)
 /* All or nothing. */
@@ -63,6 +66,18 @@ struct define_result {
 	const char *about, *field;
 	bool evaluated; /* report is filled; run_report_finish it in any case */
 	struct run_report report;
+};
+
+/* Metadata of an IdP as an administrator hands it over. */
+struct metadata_question {
+	const char *xml;
+	size_t size;
+	const char *entity_id; /* NULL: the only IdP of it */
+	const char *signer;    /* certificate, PEM; NULL: it need not be signed */
+};
+struct metadata_answer {
+	const char *fingerprint; /* "sha256:…" */
+	const char *entity_id;
 };
 
 /*
@@ -98,6 +113,12 @@ struct ports {
 	 */
 	int (*define)(void *context, const struct define_request *request,
 		      const struct actor *actor, struct define_result *ret_result, struct err *err);
+	/*
+	 * Is the document good? It is read in a worker. ERR_INVALID with the reasons of saml_metadata_read, or
+	 * "metadata-empty".
+	 */
+	int (*metadata)(void *context, const struct metadata_question *question,
+			struct arena *arena, struct metadata_answer *ret_answer, struct err *err);
 	/* Append the path of configuration file number n of the setup in force; false: unknown. */
 	bool (*config_path)(void *context, unsigned file, struct strbuf *out);
 };

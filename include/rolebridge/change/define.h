@@ -1,5 +1,5 @@
 /*
- * Changes of what administrators define: profiles, roles, personas, rules.
+ * Changes of what administrators define: profiles, roles, personas, rules, sources.
  *
  * main builds the configuration as it would be and finds out whether it loads; here it is asked who may
  * do it, whether anything stands against it, and rows, audit and setup change together: in the transaction that
@@ -23,6 +23,8 @@ struct definition_write {
 	int64_t position;
 	int64_t version;
 	const char *action; /* of the audit row: "role.update" */
+	/* A document that the body names, and its text; NULL: it names none; it is there. */
+	const char *fingerprint, *document;
 };
 
 struct define_order {
@@ -36,8 +38,9 @@ struct define_order {
 };
 
 struct define_outcome {
-	int64_t people; /* who holds it, once for each definition; of rules: whose grants change */
-	char plan[65];	/* id of all that would change, and why; "" when nobody is evaluated */
+	/* Who holds it, once for each definition; of rules: whose grants change; of sources: who comes from it. */
+	int64_t people;
+	char plan[65]; /* id of all that would change, and why; "" when nobody is evaluated */
 };
 
 /* How many rules, policies among them, name it. */

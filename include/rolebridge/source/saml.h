@@ -34,9 +34,11 @@ enum saml_verification { SAML_VERIFY_AGREE, SAML_VERIFY_FAST };
 
 struct saml_idp_settings {
 	struct position at;
-	struct located entity_id;		    /* default: the only IdP of the metadata */
-	struct located metadata_file, metadata_url; /* exactly one */
+	struct located entity_id; /* default: the only IdP of the metadata */
+	/* Exactly one; the last: handed over by an administrator, "sha256:…", of sources of the store. */
+	struct located metadata_file, metadata_url, metadata;
 	struct located metadata_certificate; /* file, PEM: the metadata must be signed with it */
+	struct located metadata_signer;	     /* the same, the certificate itself */
 	int64_t refresh_s; /* of metadata_url, and of looking at the file; default 1 h */
 	struct located ca; /* of metadata_url; default: the system's */
 };

@@ -33,4 +33,17 @@ int store_definition_delete(struct store *store, const char *kind, const char *n
 int store_definition_invites(struct store *store, enum grant_kind kind, const char *name,
 			     int64_t now_s, int64_t *ret_count, struct err *err);
 
+/*
+ * Texts that definitions name by fingerprint: metadata of IdPs. The same one again changes nothing. get: 1, 0 when
+ * there is none, -1. tidy: those that no definition names go.
+ */
+int store_document_put(struct store *store, const char *fingerprint, const char *body,
+		       int64_t now_s, struct err *err);
+int store_document_get(struct store *store, const char *fingerprint, struct arena *arena,
+		       const char **ret_body, struct err *err);
+int store_document_tidy(struct store *store, struct err *err);
+/* People who are not deleted and have an identity of this source, read or by a person's word. Counts to 10,000. */
+int store_source_people(struct store *store, const char *source, int64_t *ret_count,
+			struct err *err);
+
 #endif
