@@ -36,6 +36,7 @@
 #include "follow.h"
 #include "idp.h"
 #include "mailer.h"
+#include "retention.h"
 #include "schedule.h"
 #include "sources.h"
 #include "website.h"
@@ -58,6 +59,7 @@ struct service {
 	struct website *website;
 	struct decisions *decisions;
 	struct mailer *mailer;
+	struct retainer *retainer;
 	struct located control_path; /* of the listening socket: kept across reloads */
 	int control_fd;
 	int lock_fd;		     /* beside the store: one daemon at a time */
@@ -848,6 +850,10 @@ static int start(struct service *service, struct err *err)
 			mailer_start(service->changer, website_tickets(service->website), err);
 		result = service->mailer ? 0 : -1;
 	}
+	if (result == 0) {
+		service->retainer = retainer_start(service->changer, err);
+		result = service->retainer ? 0 : -1;
+	}
 	if (result == 0)
 		result = website_start(service->website, config, err);
 	if (result == 0)
@@ -864,6 +870,7 @@ static void stop(struct service *service)
 	schedule_stop(service->schedule);
 	follow_stop(service->follow);
 	mailer_stop(service->mailer);
+	retainer_stop(service->retainer);
 	/* First: whoever waits for a run to end is waited for. */
 	if (service->runs)
 		runs_cancel(service->runs);
@@ -877,6 +884,7 @@ static void stop(struct service *service)
 	schedule_destroy(service->schedule);
 	follow_destroy(service->follow);
 	mailer_destroy(service->mailer);
+	retainer_destroy(service->retainer);
 	website_destroy(service->website);
 	decisions_destroy(service->decisions);
 	changer_close(service->changer);

@@ -88,6 +88,11 @@ static const struct option settings_options[] = {
 	  .table = &reports_table,
 	  .offset = OPTION_FIELD(struct settings, reports),
 	  .help = "What is kept for reports." },
+	{ .name = "audit",
+	  .type = OPTION_TABLE,
+	  .table = &audit_table,
+	  .offset = OPTION_FIELD(struct settings, audit),
+	  .help = "How long the audit log is kept. Not given: for ever." },
 	{ .name = NULL },
 };
 

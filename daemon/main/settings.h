@@ -5,6 +5,7 @@
 #ifndef ROLEBRIDGE_MAIN_SETTINGS_H
 #define ROLEBRIDGE_MAIN_SETTINGS_H
 
+#include <rolebridge/audit/settings.h>
 #include <rolebridge/auth/settings.h>
 #include <rolebridge/identity/settings.h>
 #include <rolebridge/policy/policy.h>
@@ -25,6 +26,7 @@ struct settings {
 	struct struct_list organizations; /* struct organization_settings */
 	struct struct_list sources; /* struct source_settings *, embedded in each type's struct */
 	struct saml_settings saml;
+	struct audit_settings audit;
 };
 
 extern const struct option_table settings_table;
