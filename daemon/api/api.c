@@ -34,6 +34,7 @@ static const struct http_route routes[] = {
 	{ "POST", "/api/v1/reload", reload_post, HTTP_ROUTE_NO_BODY, 0, "config:reload@all" },
 	{ "POST", "/api/v1/sync", sync_post, 0, 0, "sources:sync@all" },
 	{ "POST", "/api/v1/plan", plan_post, 0, PREVIEW_BODY_MAX, "sources:sync@all" },
+	{ "POST", "/api/v1/sources/{source}/test", source_test_post, 0, 0, "sources:test@all" },
 	{ "GET", "/api/v1/runs", runs_get, 0, 0, "status:read@all" },
 	/* Whoever began it, too: the handler asks. */
 	{ "GET", "/api/v1/runs/{id}", run_get, HTTP_ROUTE_QUIET, 0, NULL },

@@ -133,6 +133,7 @@ int show_accounts(const struct http_request *request, const struct reading_view 
 int status_show(struct http_request *, struct http_response *, struct err *);
 int check_post(struct http_request *, struct http_response *, struct err *);
 int reload_post(struct http_request *, struct http_response *, struct err *);
+int source_test_post(struct http_request *, struct http_response *, struct err *);
 int sync_post(struct http_request *, struct http_response *, struct err *);
 int plan_post(struct http_request *, struct http_response *, struct err *);
 int runs_get(struct http_request *, struct http_response *, struct err *);

@@ -401,6 +401,18 @@ bool runs_is_of(struct runs *runs, const char *id, const char *actor)
 	return is;
 }
 
+bool runs_is_kind(struct runs *runs, const char *id, const char *kind)
+{
+	const struct run *run;
+	bool is;
+
+	pthread_mutex_lock(&runs->lock);
+	run = run_find(runs, id);
+	is = run && strcmp(run->kind, kind) == 0;
+	pthread_mutex_unlock(&runs->lock);
+	return is;
+}
+
 void runs_list_json(struct runs *runs, struct strbuf *out)
 {
 	struct json json = JSON(out);

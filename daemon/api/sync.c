@@ -20,7 +20,8 @@ struct job {
 	struct arena *arena;
 	struct api *api;
 	struct sync_request sync;
-	struct actor actor;  /* whole: what it may do is asked again where the work writes */
+	struct actor actor; /* whole: what it may do is asked again where the work writes */
+	struct test_request test;
 	const char *subject; /* plan id or rule id */
 	const char *only_user;
 };
@@ -371,6 +372,113 @@ int rule_release(struct http_request *request, struct http_response *response, s
 	return job_start(job, "release", release_work, response, err);
 }
 
+/* ------------------------------------------------------------------ test -- */
+
+#define SAMPLE_USUAL 5
+#define SAMPLE_MAX 100
+#define TEST_RESULT_MAX ((size_t)32 * 1024 * 1024)
+
+/* People of a source that is not read come by themselves: what is known of its IdP is all there is to test. */
+static void test_idp(const struct job *job, struct strbuf *result)
+{
+	const struct saml_ports *saml = web_saml(job->api->settings.web);
+	struct json json = JSON(result);
+	struct saml_source_view view = { .name = NULL };
+	bool found = false;
+
+	for (size_t i = 0; !found && saml->source(saml->context, i, job->arena, &view); i++)
+		found = strcmp(view.name, job->test.source) == 0;
+	json_object(&json);
+	json_string(&json, "source", job->test.source);
+	json_string(&json, "type", "saml");
+	json_bool(&json, "enabled", found);
+	json_bool(&json, "ok", found && view.ready);
+	json_array_key(&json, "steps");
+	json_object(&json);
+	json_string(&json, "step", "metadata");
+	json_string(&json, "server", "");
+	json_bool(&json, "ok", found && view.ready);
+	json_string(&json, "reason", !found ? "not-enabled" : view.ready ? "" : "not-ready");
+	json_string(&json, "detail", "");
+	json_int(&json, "duration_us", 0);
+	if (found)
+		saml->status(saml->context, job->test.source, &json);
+	json_end(&json);
+	json_end(&json);
+	json_end(&json);
+}
+
+static bool is_saml(const struct job *job)
+{
+	struct setup *setup = changer_setup(job->api->settings.changer);
+	const struct source_settings *source = setup_find_source(setup, job->test.source);
+	bool saml = source && strcmp(source->type.text, "saml") == 0;
+
+	setup_release(setup);
+	return saml;
+}
+
+static int test_work(struct run *run, void *context, struct err *err)
+{
+	AUTO(strbuf) struct strbuf result = STRBUF(TEST_RESULT_MAX);
+	const struct job *job = context;
+	const struct ports *ports = &job->api->settings.ports;
+
+	run_progress(run, "testing", 0, 0);
+	if (is_saml(job))
+		test_idp(job, &result);
+	else if (ports->test(ports->context, run, &job->test, &result, err) < 0)
+		return -1;
+	return run_set_result(run, &result, err);
+}
+
+struct test_body {
+	int64_t sample;
+};
+
+static const struct field test_fields[] = {
+	{ "sample", FIELD_INT, 0, offsetof(struct test_body, sample), SAMPLE_MAX, NULL, 0 },
+};
+
+/* There, and of the caller's organization; and may they see what is sensitive? */
+static int test_check(struct http_request *request, struct job *job, struct err *err)
+{
+	AUTO(reading_view) struct reading_view view = { 0 };
+	const struct source_settings *source;
+	struct authority authority;
+
+	if (view_open(request, &view, err) < 0 ||
+	    api_authority(request, &view, &authority, err) < 0)
+		return -1;
+	source = setup_find_source(view.setup, job->test.source);
+	if (!source)
+		return err_set(err, ERR_NOT_FOUND, "there is no source '%s'", job->test.source);
+	job->test.show_sensitive = authority_allows(&authority, "attributes:read@all");
+	return authority_require_organization(
+		&authority, source->organization.text ? source->organization.text : "default",
+		"such source", err);
+}
+
+int source_test_post(struct http_request *request, struct http_response *response, struct err *err)
+{
+	struct test_body body = { .sample = SAMPLE_USUAL };
+	struct job *job;
+
+	if (request_read(request, test_fields, ARRAY_LEN(test_fields), &body, err) < 0)
+		return -1;
+	job = job_create(request, err);
+	if (!job)
+		return -1;
+	job->test.samples = (uint32_t)body.sample;
+	job->subject = job->test.source =
+		arena_strdup(job->arena, http_parameter(request, "source"));
+	if (!job->subject || test_check(request, job, err) < 0) {
+		job_destroy(job);
+		return err->code ? -1 : err_set(err, ERR_MEMORY, "out of memory");
+	}
+	return job_start(job, "test", test_work, response, err);
+}
+
 /* ------------------------------------------------------------------ runs -- */
 
 int runs_get(struct http_request *request, struct http_response *response, struct err *err)
@@ -397,6 +505,11 @@ static int check_run(struct http_request *request, const char *id, struct err *e
 		return 0;
 	if (view_open(request, &view, err) < 0 ||
 	    api_authority(request, &view, &authority, err) < 0)
+		return -1;
+	/* People with all that their source says of them. */
+	if (runs_is_kind(api->settings.runs, id, "test") &&
+	    (authority_require(&authority, "sources:test@all", err) < 0 ||
+	     authority_require(&authority, "attributes:read@all", err) < 0))
 		return -1;
 	/* What concerns the whole instance is the first organization's. */
 	if (!authority.unlimited && authority.organization &&

@@ -144,6 +144,7 @@ int run_status(struct cli *);
 int run_check(struct cli *);
 int run_reload(struct cli *);
 int run_sync(struct cli *);
+int run_sources_test(struct cli *);
 int run_plan(struct cli *);
 int run_apply(struct cli *);
 int run_plans_list(struct cli *);

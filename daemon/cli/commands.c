@@ -29,6 +29,11 @@ static const struct cli_option apply_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option sources_test_options[] = {
+	{ "sample", "N", "show so many of its people, at most 100 (default 5)" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option plans_list_options[] = {
 	{ "state", "STATE", "held (default), applying, applied, superseded or damaged" },
 	{ NULL, NULL, NULL },
@@ -663,6 +668,9 @@ static const struct cli_command commands[] = {
 	{ "sessions list", "", "list who is signed in", sessions_list_options, run_sessions_list },
 	{ "sessions end", "[SESSION]", "end a session, or all of a user", sessions_end_options,
 	  run_sessions_end },
+	{ "sources test", "SOURCE",
+	  "try a source: connection, TLS, sign-in, what is found, some of its people",
+	  sources_test_options, run_sources_test },
 	{ "idp test", "SOURCE",
 	  "show what is known of an identity provider, and where to test a login", NULL,
 	  run_idp_test },

@@ -39,6 +39,7 @@
 #include "retention.h"
 #include "schedule.h"
 #include "sources.h"
+#include "trial.h"
 #include "website.h"
 
 #define DRAIN_MS 10000
@@ -474,6 +475,17 @@ static int port_sync(void *context, struct run *run, const struct sync_request *
 	return result;
 }
 
+static int port_test(void *context, struct run *run, const struct test_request *request,
+		     struct strbuf *result, struct err *err)
+{
+	struct service *service = context;
+	struct setup *setup = changer_setup(service->changer);
+	int status = source_try(configuration_of(setup), request, run, result, err);
+
+	setup_release(setup);
+	return status;
+}
+
 /* Paths that belong to what is open cannot change while running: say so, keep the old ones. */
 static void warn_of_fixed(const struct service *service, const struct configuration *config)
 {
@@ -741,6 +753,7 @@ static int open_control(struct service *service, const struct settings *settings
 		.runs = service->runs,
 		.ports = { .context = service,
 			   .sync = port_sync,
+			   .test = port_test,
 			   .reload = port_reload,
 			   .check = port_check,
 			   .define = port_define,

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 from bridge import Bridge  # noqa: E402
-from control import Control  # noqa: E402
+from control import Bearer, Control  # noqa: E402
 
 STAFF = 30
 RUNS = '"plans:*@all", "rules:*@all", "sources:*@all", "config:reload@all", "status:read@all", "users:read@all"'
@@ -41,31 +41,6 @@ def roles_of(bridge, user):
     return [grant["name"] for grant in bridge.ctl("users", "show", user)["grants"] if grant["kind"] == "role"]
 
 
-class Caller:
-    """Somebody by a token, on the control socket: it lets them no more than it says."""
-
-    def __init__(self, bridge, token):
-        self.control, self.token = Control(bridge.folder / "control.sock"), token
-
-    def ask(self, method, path, body=None):
-        text = None if body is None else json.dumps(body)
-        headers = {"Authorization": "Bearer " + self.token} | ({"Content-Type": "application/json"} if text else {})
-        self.control.request(method, "/api/v1/" + path, text, headers)
-        response = self.control.getresponse()
-        return response.status, json.loads(response.read() or "null")
-
-    def run(self, path, body=None):
-        """The run that came of it, ended; or the refusal."""
-        status, answer = self.ask("POST", path, body)
-        if status != 202:
-            return status, answer
-        run = {"state": "running"}
-        while run["state"] == "running":
-            status, run = self.ask("GET", f"runs/{answer['run']}?wait_ms=10000")
-            assert status == 200, run
-        return 202, run
-
-
 @pytest.fixture(name="world")
 def start():
     bridge = Bridge(CONFIG)
@@ -77,9 +52,9 @@ def start():
             bridge.ctl("users", "create", name, "--profile", profile)
         bridge.ctl("users", "create", "far", "--profile", "planner", "--organization", "partners")
         bridge.ctl("sync", "staff")
-        bridge.callers = {name: Caller(bridge, bridge.ctl("tokens", "create", "t", "--user", name)["token"])
+        bridge.callers = {name: Bearer(bridge.folder / "control.sock", bridge.ctl("tokens", "create", "t", "--user", name)["token"])
                           for name in ("ada", "pia", "wim", "far")}
-        bridge.callers["service"] = Caller(bridge, bridge.ctl(
+        bridge.callers["service"] = Bearer(bridge.folder / "control.sock", bridge.ctl(
             "tokens", "create", "t", "--service", "feed", "--scope", "plans:*@all")["token"])
         yield bridge
 

@@ -45,6 +45,7 @@ static void check_following(uint16_t type, struct reader in, struct arena *arena
 	struct protocol_groups groups;
 	struct protocol_mode mode;
 	struct protocol_resume resume;
+	struct protocol_step step;
 	const char *key, *detail;
 	uint64_t changes;
 
@@ -60,6 +61,9 @@ static void check_following(uint16_t type, struct reader in, struct arena *arena
 	} else if (type == PROTOCOL_GONE && key_decode(&in, &key, &key_size, NULL) == 0) {
 		must(key_size > 0 && key_size <= PROTOCOL_KEY_MAX);
 		key_encode(PROTOCOL_GONE, key, key_size, &again);
+	} else if (type == PROTOCOL_STEP && step_decode(&in, arena, &step, NULL) == 0) {
+		must(step.ok == (step.reason[0] == '\0') && step.fact_count <= FACT_KINDS);
+		step_encode(&step, &again);
 	} else if (type == PROTOCOL_COMMIT && commit_decode(&in, &changes, NULL) == 0) {
 		commit_encode(changes, &again);
 	} else if (type == PROTOCOL_LOST && trouble_decode(&in, arena, &key, &detail, NULL) == 0) {
@@ -134,7 +138,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	struct reader in = reader_init(data + 1, size - 1);
 	static const uint16_t following[] = { PROTOCOL_GROUPS, PROTOCOL_MODE,	PROTOCOL_RESUME,
-					      PROTOCOL_GONE,   PROTOCOL_COMMIT, PROTOCOL_LOST };
+					      PROTOCOL_GONE,   PROTOCOL_COMMIT, PROTOCOL_LOST,
+					      PROTOCOL_STEP };
 	if (data[0] >= 0x80) {
 		check_following(following[data[0] % ARRAY_LEN(following)], in, arena);
 		return 0;

@@ -113,6 +113,8 @@ static int take_group(struct attempt *attempt, struct message *message, struct e
 	const struct job *job = attempt->job;
 	struct protocol_group group;
 
+	if (job->test != TEST_NONE)
+		return err_set(err, ERR_PROTOCOL, "the worker told of groups unasked");
 	if (group_decode(&message->body, &group, err) < 0)
 		return -1;
 	while (attempt->next_wanted < job->wanted_count &&
@@ -140,12 +142,13 @@ static int take_progress(struct attempt *attempt, struct message *message, struc
 static int take_end(struct attempt *attempt, struct message *message, struct err *err)
 {
 	struct protocol_end end;
+	size_t groups = attempt->job->test == TEST_NONE ? attempt->job->wanted_count : 0;
 
 	if (end_decode(&message->body, attempt->scratch, &end, err) < 0)
 		return -1;
 	if (end.complete &&
 	    (end.entries != attempt->identities || end.quarantined != attempt->quarantined ||
-	     attempt->group_count != attempt->job->wanted_count))
+	     attempt->group_count != groups || attempt->step_failed))
 		return err_set(err, ERR_PROTOCOL, "the worker's counts do not add up");
 	if (end.complete && attempt->job->follow != FOLLOW_OFF && !attempt->mode_told)
 		return err_set(err, ERR_PROTOCOL, "the worker did not say how it follows");
@@ -183,6 +186,23 @@ static int take_mode(struct attempt *attempt, struct message *message, struct er
 	return attempt_take_mode(attempt, message, err);
 }
 
+static int take_step(struct attempt *attempt, struct message *message, struct err *err)
+{
+	struct protocol_step step;
+
+	if (attempt->job->test == TEST_NONE)
+		return err_set(err, ERR_PROTOCOL, "the worker tests unasked");
+	if (step_decode(&message->body, attempt->scratch, &step, err) < 0)
+		return -1;
+	if ((int)step.kind <= attempt->last_step)
+		return err_set(err, ERR_PROTOCOL, "the worker told a step out of order");
+	attempt->last_step = (int)step.kind;
+	attempt->step_failed |= !step.ok;
+	if (attempt->step(attempt->step_context, &step, err) < 0)
+		return own_failure(attempt);
+	return 0;
+}
+
 static int take_message(struct attempt *attempt, struct message *message, struct err *err)
 {
 	arena_reset(attempt->scratch);
@@ -194,6 +214,7 @@ static int take_message(struct attempt *attempt, struct message *message, struct
 	case PROTOCOL_GROUP: return take_group(attempt, message, err);
 	case PROTOCOL_END: return take_end(attempt, message, err);
 	case PROTOCOL_MODE: return take_mode(attempt, message, err);
+	case PROTOCOL_STEP: return take_step(attempt, message, err);
 	default:
 		return err_set(err, ERR_PROTOCOL, "the worker sent a message of unknown type %u",
 			       (unsigned)message->type);
@@ -372,6 +393,8 @@ void attempt_reset(struct attempt *attempt)
 	attempt->phase = PHASE_SETUP;
 	attempt->ended = attempt->mode_told = false;
 	attempt->group_count = attempt->next_wanted = 0;
+	attempt->last_step = -1;
+	attempt->step_failed = false;
 }
 
 int attempt_connect(const struct attempt *attempt, const struct server *server, int *ret_fd,
@@ -384,7 +407,6 @@ int attempt_connect(const struct attempt *attempt, const struct server *server, 
 int attempt_run(struct attempt *attempt, const struct server *server, struct err *err)
 {
 	AUTO(fd) int fd = -1;
-	int status;
 
 	if (attempt_connect(attempt, server, &fd, err) < 0) {
 		if (err->code == ERR_CANCELLED)
@@ -392,7 +414,13 @@ int attempt_run(struct attempt *attempt, const struct server *server, struct err
 		attempt_end(attempt, "connect-failed", "%s", err->text);
 		return 0;
 	}
-	status = run_worker(attempt, fd, err);
+	return attempt_run_on(attempt, fd, err);
+}
+
+int attempt_run_on(struct attempt *attempt, int fd, struct err *err)
+{
+	int status = run_worker(attempt, fd, err);
+
 	if (status < 0 || !worker_stays(attempt))
 		attempt_stop(attempt);
 	if (status == 0)

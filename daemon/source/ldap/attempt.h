@@ -34,6 +34,11 @@ struct attempt {
 	bool ended;	/* END came */
 	bool mode_told; /* MODE came */
 	bool own_failure;
+	/* Of a job that tests; each is called with step_context. */
+	int (*step)(void *context, const struct protocol_step *step, struct err *err);
+	void *step_context;
+	int last_step; /* -1: none was told */
+	bool step_failed;
 	struct protocol_group *groups; /* job->wanted_count of them */
 	size_t group_count, next_wanted;
 	uint64_t identities, quarantined;
@@ -47,6 +52,8 @@ struct attempt {
 void attempt_reset(struct attempt *attempt);
 /* Ask the server. 0: attempt->result says how it went; -1: our own side failed, or cancelled. */
 int attempt_run(struct attempt *attempt, const struct server *server, struct err *err);
+/* The same with a connection at hand. */
+int attempt_run_on(struct attempt *attempt, int fd, struct err *err);
 /* The connection alone. -1 with ERR_UNAVAILABLE or ERR_CANCELLED. */
 int attempt_connect(const struct attempt *attempt, const struct server *server, int *ret_fd,
 		    struct err *err);

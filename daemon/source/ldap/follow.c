@@ -354,6 +354,13 @@ static int fetch_moved(void *context, struct hash128 member)
 
 /* --- the full read --- */
 
+enum follow_mode follow_mode_of(const struct root *root)
+{
+	if (root->vendor == VENDOR_ACTIVE_DIRECTORY)
+		return FOLLOW_USN;
+	return root->sync ? FOLLOW_SYNC : FOLLOW_TIMESTAMP;
+}
+
 static const struct feed_ops *choose(const struct follow *follow)
 {
 	switch (follow->job->follow) {
@@ -362,9 +369,11 @@ static const struct feed_ops *choose(const struct follow *follow)
 	case FOLLOW_TIMESTAMP: return &timestamp_feed;
 	default: break;
 	}
-	if (follow->root.vendor == VENDOR_ACTIVE_DIRECTORY)
-		return &usn_feed;
-	return follow->root.sync ? &sync_feed : &timestamp_feed;
+	switch (follow_mode_of(&follow->root)) {
+	case FOLLOW_USN: return &usn_feed;
+	case FOLLOW_SYNC: return &sync_feed;
+	default: return &timestamp_feed;
+	}
 }
 
 int follow_choose(struct follow *follow)
@@ -508,6 +517,16 @@ void follow_read(struct follow *follow)
 				     "the read failed");
 		groupings_finish(&follow->groupings);
 	}
+}
+
+int follow_sample(struct follow *follow, size_t people, size_t groups, int64_t until_us)
+{
+	if (prepare(follow) < 0)
+		return -1;
+	people_search(follow->people)->most = people;
+	if (follow->reader)
+		group_reader_bound(follow->reader, groups, until_us);
+	return read_paged(follow);
 }
 
 void follow_finish(struct follow *follow)

@@ -123,6 +123,10 @@ int follow_choose(struct follow *follow);
 void follow_read(struct follow *follow);
 /* After a complete read. Returns when nothing is left to do: the core is gone, or RESTART was told. */
 void follow_run(struct follow *follow, struct message_stream *commands);
+/* So many people, with what groups can be read until then. -1: outcome says why. Never followed. */
+int follow_sample(struct follow *follow, size_t people, size_t groups, int64_t until_us);
+/* Which feed it would be where the configuration leaves it to us. */
+enum follow_mode follow_mode_of(const struct root *root);
 void follow_finish(struct follow *follow);
 
 /* --- for feeds --- */

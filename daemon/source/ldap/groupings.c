@@ -537,13 +537,21 @@ int group_reader_end(struct group_reader *reading, bool partial)
 	return 0;
 }
 
+void group_reader_bound(struct group_reader *reading, size_t most, int64_t until_us)
+{
+	reading->most = most;
+	reading->until_us = until_us;
+}
+
 int group_reader_read(struct group_reader *reading, struct search *then)
 {
 	struct search search = { .session = reading->session,
 				 .what = &reading->session->job->groups,
 				 .name = "groups",
 				 .attributes = reading->request,
-				 .then = then };
+				 .then = then,
+				 .most = reading->most,
+				 .until_us = reading->until_us };
 	LDAPMessage *message;
 	int status = 0;
 

@@ -34,6 +34,8 @@ struct group_reader *group_reader_create(struct session *session, struct canarie
 void group_reader_destroy(struct group_reader *reader);
 /* The attributes to ask for; NULL-terminated. */
 char **group_reader_request(struct group_reader *reader);
+/* Before the read: not further than this, as a search's. */
+void group_reader_bound(struct group_reader *reader, size_t most, int64_t until_us);
 
 /*
  * The paged search of all groups; `then` starts when its last page is in. 0 also when the search

@@ -53,6 +53,8 @@ struct numbers {
 
 struct group_reader {
 	struct session *session;
+	size_t most; /* groups that are read; 0: all */
+	int64_t until_us;
 	struct groupings *groupings;
 	struct canaries *canaries;
 	struct hash_table *wanted; /* fingerprint of the name → index into job->wanted + 1 */

@@ -10,7 +10,7 @@
 #include <rolebridge/base/text.h>
 #include <rolebridge/source/ldap.h>
 
-#define JOB_VERSION 2
+#define JOB_VERSION 3
 
 /* --- from the core --- */
 
@@ -53,6 +53,8 @@ void job_encode(const struct job *job, struct strbuf *out)
 	put_u32(out, job->page_size);
 	put_u32(out, job->answer_ms);
 	put_u8(out, job->ignore_referrals);
+	put_u8(out, job->test);
+	put_u32(out, job->samples);
 	put_u8(out, job->follow);
 	put_u32(out, job->poll_ms);
 	put_u32(out, job->keepalive_ms);
@@ -168,7 +170,11 @@ int job_decode(struct reader *in, struct arena *arena, struct job *ret_job, stru
 	job.page_size = get_u32(in);
 	job.answer_ms = get_u32(in);
 	job.ignore_referrals = get_bool(in);
+	job.test = get_choice(in, TEST_READ + 1);
+	job.samples = get_u32(in);
 	job.follow = get_choice(in, FOLLOW_TIMESTAMP + 1);
+	if (job.test != TEST_NONE && job.follow != FOLLOW_OFF)
+		in->failed = true;
 	job.poll_ms = get_u32(in);
 	job.keepalive_ms = get_u32(in);
 	attributes_decode(in, arena, &job);
@@ -327,6 +333,50 @@ void trouble_encode(enum protocol_type type, const char *reason, const char *det
 
 	put_short_text(out, reason);
 	put_short_text(out, detail);
+	message_end(out, begin);
+}
+
+const char *const protocol_step_names[STEP_KINDS] = {
+	[STEP_TLS] = "tls",	  [STEP_BIND] = "bind",	    [STEP_ROOT] = "root",
+	[STEP_PEOPLE] = "people", [STEP_GROUPS] = "groups", [STEP_LIMITS] = "limits",
+	[STEP_SAMPLE] = "sample",
+};
+
+const struct source_test_form protocol_fact_forms[FACT_KINDS] = {
+	[FACT_PROTOCOL] = { "protocol", SOURCE_FACT_TEXT },
+	[FACT_SUBJECT] = { "subject", SOURCE_FACT_TEXT },
+	[FACT_ISSUER] = { "issuer", SOURCE_FACT_TEXT },
+	[FACT_NOT_BEFORE] = { "not_before", SOURCE_FACT_TIME },
+	[FACT_EXPIRES] = { "expires", SOURCE_FACT_TIME },
+	[FACT_BOUND_AS] = { "bound_as", SOURCE_FACT_TEXT },
+	[FACT_VENDOR] = { "vendor", SOURCE_FACT_TEXT },
+	[FACT_VERSION] = { "version", SOURCE_FACT_TEXT },
+	[FACT_PAGED_RESULTS] = { "paged_results", SOURCE_FACT_BOOL },
+	[FACT_SYNC] = { "sync", SOURCE_FACT_BOOL },
+	[FACT_FOLLOW] = { "follow", SOURCE_FACT_TEXT },
+	[FACT_COUNT] = { "count", SOURCE_FACT_NUMBER },
+	[FACT_AT_LEAST] = { "at_least", SOURCE_FACT_BOOL },
+};
+
+void step_encode(const struct protocol_step *step, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_STEP);
+
+	put_u8(out, (uint8_t)step->kind);
+	put_u8(out, step->ok);
+	put_short_text(out, step->reason);
+	put_short_text(out, step->detail);
+	put_u64(out, step->duration_us);
+	put_varint(out, step->fact_count);
+	for (size_t i = 0; i < step->fact_count; i++) {
+		const struct protocol_fact *fact = &step->facts[i];
+
+		put_u8(out, (uint8_t)fact->kind);
+		if (protocol_fact_forms[fact->kind].form == SOURCE_FACT_TEXT)
+			put_short_text(out, fact->text);
+		else
+			put_i64(out, fact->number);
+	}
 	message_end(out, begin);
 }
 
@@ -540,6 +590,50 @@ int trouble_decode(struct reader *in, struct arena *arena, const char **ret_reas
 		return -1;
 	*ret_reason = reason;
 	*ret_detail = detail;
+	return 0;
+}
+
+/* In the order of their kinds, each once; what a number means bounds it. */
+static struct protocol_fact get_fact(struct reader *in, struct arena *arena, int after)
+{
+	struct protocol_fact fact = { .kind = get_choice(in, FACT_KINDS), .text = "" };
+
+	if ((int)fact.kind <= after)
+		in->failed = true;
+	if (protocol_fact_forms[fact.kind].form == SOURCE_FACT_TEXT) {
+		fact.text = get_short_text(in, arena);
+		return fact;
+	}
+	fact.number = get_i64(in);
+	if ((protocol_fact_forms[fact.kind].form == SOURCE_FACT_BOOL && fact.number != 0 &&
+	     fact.number != 1) ||
+	    (protocol_fact_forms[fact.kind].form == SOURCE_FACT_NUMBER && fact.number < 0))
+		in->failed = true;
+	return fact;
+}
+
+int step_decode(struct reader *in, struct arena *arena, struct protocol_step *ret_step,
+		struct err *err)
+{
+	struct protocol_step step = { .kind = get_choice(in, STEP_KINDS) };
+	int last = -1;
+
+	step.ok = get_bool(in);
+	step.reason = get_reason(in, arena, step.ok);
+	step.detail = get_short_text(in, arena);
+	step.duration_us = get_u64(in);
+	step.fact_count = get_count(in, FACT_KINDS);
+	for (size_t i = 0; i < step.fact_count && !in->failed; i++) {
+		step.facts[i] = get_fact(in, arena, last);
+		last = (int)step.facts[i].kind;
+	}
+	if ((step.ok && step.reason[0] != '\0') || step.duration_us > INT64_MAX)
+		in->failed = true;
+	if (arena_failed(arena))
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (finish(in, "step", err) < 0)
+		return -1;
+	*ret_step = step;
 	return 0;
 }
 

@@ -14,6 +14,9 @@
  *			RESTART when only a new full read helps: the worker then ends
  *	core → worker	RESUME, once after each LOST, with a new connected socket; FETCH at any time
  *
+ * A job that tests says STEP for each of its steps, in their order and each at most once; then a few
+ * people as IDENTITY or QUARANTINE, no GROUP, and END, which says complete when every step went well.
+ *
  * The worker has met hostile bytes: the core takes nothing from it that is not
  * exactly of this form, and nothing after END or RESTART. Texts are UTF-8 without NUL.
  */
@@ -48,6 +51,15 @@ enum protocol_type {
 	PROTOCOL_PULSE,	  /* empty: the directory has just answered */
 	PROTOCOL_LOST,	  /* text reason, text detail */
 	PROTOCOL_RESTART, /* text reason, text detail */
+	PROTOCOL_STEP,	  /* struct protocol_step */
+};
+
+/* What a job is for, beside reading. */
+enum job_test {
+	TEST_NONE,
+	TEST_CERTIFICATE, /* look at the server's certificate, whatever it is worth, and say nothing else to it */
+	TEST_SIGN_IN,
+	TEST_READ, /* and count, and read a few people */
 };
 
 /* How changes come. In a job: what is asked for; from the worker: what it does. */
@@ -104,6 +116,8 @@ struct job {
 	struct job_texts members, disabled, canaries;
 	uint32_t page_size, answer_ms;
 	bool ignore_referrals;
+	uint8_t test;	       /* enum job_test; such a job does not follow */
+	uint32_t samples;      /* so many people, when it reads */
 	uint8_t follow;	       /* enum follow_mode */
 	uint32_t poll_ms;      /* between two looks, where the server does not tell by itself */
 	uint32_t keepalive_ms; /* an idle connection is tried after this long */
@@ -128,6 +142,54 @@ struct protocol_mode {
 	uint8_t mode;	      /* enum follow_mode, neither OFF nor AUTO */
 	const char *vendor;   /* "openldap", "389ds", "active-directory", "other" */
 	const char *identity; /* of the server: a cursor is good for one only */
+};
+
+/* Steps of a test that are the worker's. */
+enum protocol_step_kind {
+	STEP_TLS,
+	STEP_BIND,
+	STEP_ROOT,
+	STEP_PEOPLE,
+	STEP_GROUPS,
+	STEP_LIMITS,
+	STEP_SAMPLE
+};
+#define STEP_KINDS (STEP_SAMPLE + 1)
+extern const char *const protocol_step_names[STEP_KINDS];
+
+/* What a step found out. */
+enum protocol_fact_kind {
+	FACT_PROTOCOL, /* "TLS1.3" */
+	FACT_SUBJECT,
+	FACT_ISSUER,
+	FACT_NOT_BEFORE,
+	FACT_EXPIRES,
+	FACT_BOUND_AS, /* whom the server takes us for */
+	FACT_VENDOR,
+	FACT_VERSION,
+	FACT_PAGED_RESULTS,
+	FACT_SYNC,
+	FACT_FOLLOW, /* how it would be followed, unless the configuration says */
+	FACT_COUNT,
+	FACT_AT_LEAST, /* counting ended before the end */
+};
+#define FACT_KINDS (FACT_AT_LEAST + 1)
+struct protocol_fact {
+	enum protocol_fact_kind kind;
+	const char *text; /* of texts */
+	int64_t number;	  /* of the others */
+};
+/* As an interface calls it, and what it is. */
+extern const struct source_test_form protocol_fact_forms[FACT_KINDS];
+
+struct protocol_step {
+	enum protocol_step_kind kind;
+	bool ok;
+	const char *reason; /* "" when ok */
+	const char *detail;
+	uint64_t duration_us;
+	struct protocol_fact facts[FACT_KINDS]; /* ascending by kind */
+	size_t fact_count;
 };
 
 /* The same worker on a new connection. */
@@ -163,6 +225,7 @@ void commit_encode(uint64_t changes, struct strbuf *out);
 void empty_encode(enum protocol_type type /* BEGIN, PULSE */, struct strbuf *out);
 void trouble_encode(enum protocol_type type /* LOST, RESTART */, const char *reason,
 		    const char *detail, struct strbuf *out);
+void step_encode(const struct protocol_step *step, struct strbuf *out);
 void resume_encode(const struct protocol_resume *resume, struct strbuf *out);
 
 /* -1 with ERR_PROTOCOL on anything that is not exactly right. */
@@ -181,6 +244,8 @@ int key_decode(struct reader *in, const char **ret_key, size_t *ret_size, struct
 int commit_decode(struct reader *in, uint64_t *ret_changes, struct err *err);
 int trouble_decode(struct reader *in, struct arena *arena, const char **ret_reason,
 		   const char **ret_detail, struct err *err);
+int step_decode(struct reader *in, struct arena *arena, struct protocol_step *ret_step,
+		struct err *err);
 int empty_decode(const struct reader *in, struct err *err); /* BEGIN, PULSE */
 int resume_decode(struct reader *in, struct arena *arena, struct protocol_resume *ret_resume,
 		  struct err *err);

@@ -16,6 +16,7 @@
 
 #define CAPABILITY_ACTIVE_DIRECTORY "1.2.840.113556.1.4.800" /* MS-ADTS 3.1.1.3.4.3.1 */
 #define CONTROL_SYNC "1.3.6.1.4.1.4203.1.9.1.1"		     /* RFC 4533 2.2 */
+#define CONTROL_PAGED "1.2.840.113556.1.4.319"		     /* RFC 2696 */
 #define CONTROL_SHOW_DELETED "1.2.840.113556.1.4.417"
 
 typedef void root_take_fn(const struct berval *value, struct root *root);
@@ -40,6 +41,7 @@ static void take_capability(const struct berval *value, struct root *root)
 static void take_control(const struct berval *value, struct root *root)
 {
 	root->sync |= value_is(value, CONTROL_SYNC);
+	root->paged |= value_is(value, CONTROL_PAGED);
 	root->show_deleted |= value_is(value, CONTROL_SHOW_DELETED);
 }
 
@@ -83,6 +85,11 @@ static void take_service(const struct berval *value, struct root *root)
 	take_text(value, root->service_name, sizeof(root->service_name));
 }
 
+static void take_version(const struct berval *value, struct root *root)
+{
+	take_text(value, root->version, sizeof(root->version));
+}
+
 static void take_context(const struct berval *value, struct root *root)
 {
 	take_text(value, root->default_context, sizeof(root->default_context));
@@ -110,6 +117,7 @@ static const struct root_attribute of_root[] = {
 	{ "supportedCapabilities", take_capability },
 	{ "supportedControl", take_control },
 	{ "vendorName", take_vendor },
+	{ "vendorVersion", take_version },
 	{ "objectClass", take_class },
 	{ "highestCommittedUSN", take_usn },
 	{ "dsServiceName", take_service },

@@ -14,6 +14,8 @@ enum root_vendor { VENDOR_OTHER, VENDOR_OPENLDAP, VENDOR_389DS, VENDOR_ACTIVE_DI
 struct root {
 	enum root_vendor vendor;
 	bool sync;	   /* offers RFC 4533 */
+	bool paged;	   /* offers RFC 2696 */
+	char version[256]; /* vendorVersion, in its own words; "" */
 	bool show_deleted; /* offers deleted objects (1.2.840.113556.1.4.417) */
 	bool has_usn;
 	uint64_t highest_usn; /* highestCommittedUSN */

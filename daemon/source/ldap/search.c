@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/base/clock.h>
 #include <rolebridge/source/ldap.h>
 
 /* Entries worked on between two looks at the socket. */
@@ -238,6 +239,21 @@ static void let_entries_gather(struct search *search)
 	look(search);
 }
 
+static bool is_beyond(const struct search *search)
+{
+	return (search->most != 0 && search->handed_out >= search->most) ||
+	       (search->until_us != 0 && clock_monotonic_us() >= search->until_us);
+}
+
+static void cut(struct search *search)
+{
+	if (!search->ended)
+		ldap_abandon_ext(search->session->ld, search->message_id, NULL, NULL);
+	while (!queue_is_empty(search))
+		ldap_msgfree(queue_pop(search));
+	search->cut = search->partial = search->ended = true;
+}
+
 int search_next(struct search *search, LDAPMessage **ret_entry)
 {
 	struct session *session = search->session;
@@ -255,11 +271,14 @@ int search_next(struct search *search, LDAPMessage **ret_entry)
 		else
 			take_message(search, message);
 	}
+	if (!queue_is_empty(search) && is_beyond(search))
+		cut(search);
 	if (search->ended && search->then && !search->then->started && !session->broken)
 		search_start(search->then);
 	if (queue_is_empty(search) || session->out->failed)
 		return search->failed || session->out->failed ? -1 : 0;
 	*ret_entry = queue_pop(search);
+	search->handed_out++;
 	return 1;
 }
 

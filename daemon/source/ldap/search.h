@@ -26,6 +26,11 @@ struct search {
 	char **attributes;			    /* NULL-terminated, borrowed */
 	LDAPControl *controls[SEARCH_CONTROLS_MAX]; /* beside paging; borrowed */
 	struct search *then;
+	/* Not further than this: what is left is abandoned, and the search is partial. 0: to its end. */
+	size_t most;
+	int64_t until_us;
+	size_t handed_out;
+	bool cut;
 	int message_id;
 	bool started, ended, failed;
 	bool partial; /* failed, or pointed elsewhere: not everything was seen */

@@ -255,27 +255,67 @@ static int connect_path(const struct server *server, int timeout_ms, bool (*canc
 	return 0;
 }
 
+static int resolve(const struct server *server, struct addrinfo **ret_found, struct err *err)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
+	char port[8];
+	int status;
+
+	snprintf(port, sizeof(port), "%u", (unsigned)server->port);
+	status = getaddrinfo(server->host, port, &hints, ret_found);
+	if (status == 0)
+		return 0;
+	return err_set(err, ERR_UNAVAILABLE, "cannot resolve '%s': %s", server->host,
+		       status == EAI_SYSTEM ? strerror(errno) : gai_strerror(status));
+}
+
+static void numeric_text(const struct addrinfo *address, char *ret_text, size_t size)
+{
+	if (getnameinfo(address->ai_addr, address->ai_addrlen, ret_text, (socklen_t)size, NULL, 0,
+			NI_NUMERICHOST) != 0)
+		ret_text[0] = '\0';
+}
+
+int server_resolve(const struct server *server, char *ret_text, size_t size, struct err *err)
+{
+	struct addrinfo *found = NULL;
+	size_t used = 0, tried = 0;
+
+	if (server->scheme == SERVER_LDAPI) {
+		snprintf(ret_text, size, "%s", server->host);
+		return 0;
+	}
+	if (resolve(server, &found, err) < 0)
+		return -1;
+	ret_text[0] = '\0';
+	for (struct addrinfo *a = found; a && tried < ADDRESSES_MAX; a = a->ai_next, tried++) {
+		char numeric[64];
+		int put;
+
+		numeric_text(a, numeric, sizeof(numeric));
+		put = snprintf(ret_text + used, size - used, "%s%s", tried ? ", " : "", numeric);
+		if (put < 0 || (size_t)put >= size - used)
+			break;
+		used += (size_t)put;
+	}
+	freeaddrinfo(found);
+	return 0;
+}
+
 int server_connect(const struct server *server, int timeout_ms, bool (*cancelled)(void *),
 		   void *context, int *ret_fd, struct err *err)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
 	struct addrinfo *found = NULL;
-	char port[8], numeric[64] = "";
+	char numeric[64] = "";
 	size_t tried = 0;
-	int status;
+	int status = -1;
 
 	if (server->scheme == SERVER_LDAPI)
 		return connect_path(server, timeout_ms, cancelled, context, ret_fd, err);
-	snprintf(port, sizeof(port), "%u", (unsigned)server->port);
-	status = getaddrinfo(server->host, port, &hints, &found);
-	if (status != 0)
-		return err_set(err, ERR_UNAVAILABLE, "cannot resolve '%s': %s", server->host,
-			       status == EAI_SYSTEM ? strerror(errno) : gai_strerror(status));
-	status = -1;
+	if (resolve(server, &found, err) < 0)
+		return -1;
 	for (struct addrinfo *a = found; a && tried < ADDRESSES_MAX; a = a->ai_next, tried++) {
-		if (getnameinfo(a->ai_addr, a->ai_addrlen, numeric, sizeof(numeric), NULL, 0,
-				NI_NUMERICHOST) != 0)
-			numeric[0] = '\0';
+		numeric_text(a, numeric, sizeof(numeric));
 		status = connect_address(a->ai_addr, a->ai_addrlen, timeout_ms, cancelled, context,
 					 ret_fd, err);
 		if (status == 0 || (err && err->code == ERR_CANCELLED))
@@ -283,6 +323,7 @@ int server_connect(const struct server *server, int timeout_ms, bool (*cancelled
 	}
 	freeaddrinfo(found);
 	if (status < 0)
-		return err_wrap(err, "cannot connect to %s port %s", numeric, port);
+		return err_wrap(err, "cannot connect to %s port %u", numeric,
+				(unsigned)server->port);
 	return 0;
 }

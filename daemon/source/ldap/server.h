@@ -7,6 +7,7 @@
 #define SOURCE_LDAP_SERVER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <rolebridge/base/err.h>
@@ -29,6 +30,9 @@ struct server {
  * -1 with ERR_INVALID on anything else: a base, filter or user in the URL has its own option.
  */
 int server_parse(const char *url, struct server *ret_server, struct err *err);
+
+/* Its addresses as text, with commas between, for people. -1 with ERR_UNAVAILABLE. Blocks as resolvers do. */
+int server_resolve(const struct server *server, char *ret_text, size_t size, struct err *err);
 
 /*
  * A connected, blocking stream socket. Every address is tried, at most

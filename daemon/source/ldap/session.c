@@ -98,10 +98,25 @@ static int check_readable(const char *path, struct err *err)
 	return 0;
 }
 
+static int prepare_look(const int *version, struct err *err)
+{
+	int never = LDAP_OPT_X_TLS_NEVER, client = 0;
+
+	if (set_option(NULL, LDAP_OPT_X_TLS_REQUIRE_CERT, &never, "never", err) < 0 ||
+	    set_option(NULL, LDAP_OPT_X_TLS_PROTOCOL_MIN, version, "TLS 1.2", err) < 0 ||
+	    set_option(NULL, LDAP_OPT_X_TLS_NEWCTX, &client, "context", err) < 0)
+		return -1;
+	return 0;
+}
+
 static int prepare_tls(const struct job *job, struct err *err)
 {
 	int demand = LDAP_OPT_X_TLS_DEMAND, client = 0;
 	int version = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2;
+
+	/* Only looked at: on this connection nothing is said that anybody might want to know. */
+	if (job->test == TEST_CERTIFICATE)
+		return prepare_look(&version, err);
 
 	if (check_file(job->ca, "CA file", err) < 0 ||
 	    set_option(NULL, LDAP_OPT_X_TLS_CACERTFILE, job->ca, "ca", err) < 0 ||
@@ -172,6 +187,8 @@ int session_prepare(struct session *session, int fd, struct err *err)
 	mallopt(M_TRIM_THRESHOLD, 128 * 1024 * 1024);
 	if (may_need_tls(job) && prepare_tls(job, err) < 0)
 		return -1;
+	if (job->test == TEST_CERTIFICATE)
+		return attach(session, fd, err);
 	/* It signs in again on every new connection. */
 	session->keeps_password = job->follow != FOLLOW_OFF;
 	if (job->bind_method == LDAP_SOURCE_BIND_SIMPLE &&
@@ -217,6 +234,7 @@ void session_note(struct session *session, int code, const char *text, const cha
 	const char *reason = "directory-error";
 	bool told = text && text[0] != '\0';
 
+	session->last_code = code;
 	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
 		if (reasons[i].code == code)
 			reason = reasons[i].reason;

@@ -21,6 +21,7 @@ struct session {
 	struct secret password;
 	bool keeps_password; /* to sign in again; else it is wiped after the bind */
 	int64_t heard_us;    /* the last answer, clock_monotonic_us */
+	int last_code;	     /* of the last result that was noted */
 	bool broken; /* the connection cannot be used any more: libldap would try to make a new one */
 };
 

@@ -15,6 +15,7 @@
 #include <rolebridge/base/worker.h>
 
 #include "follow.h"
+#include "probe.h"
 #include "sasl.h"
 
 /* A million users with ten million memberships need about a tenth. */
@@ -122,10 +123,13 @@ static void run_job(struct job *job, int fd, struct output *out, struct message_
 		outcome_note(&outcome, "invalid-settings", "%s", err.text);
 		/* The lock may not be in place: this connection is not used. */
 		session.broken = true;
+	} else if (job->test != TEST_NONE) {
+		probe_directory(&follow, sign_in);
 	} else {
 		read_directory(&follow);
 	}
-	tell_groups(job, &follow.groupings, &outcome, out);
+	if (job->test == TEST_NONE)
+		tell_groups(job, &follow.groupings, &outcome, out);
 	tell_end(&outcome, out);
 	if (follow.ops && !outcome.incomplete && !out->failed)
 		follow_run(&follow, commands);

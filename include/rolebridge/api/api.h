@@ -27,6 +27,13 @@ struct sync_request {
 	const char *rule;  /* with dry_run: as if the draft of this rule were in force; NULL */
 };
 
+/* What POST /sources/{source}/test asks for: a source as the configuration in force declares it. */
+struct test_request {
+	const char *source;
+	uint32_t samples;    /* people to show */
+	bool show_sensitive; /* values of sensitive attributes, too */
+};
+
 /* One change of what administrators define. */
 enum definition_verb {
 	DEFINITION_CREATE,
@@ -94,6 +101,12 @@ struct ports {
 	 */
 	int (*sync)(void *context, struct run *run, const struct sync_request *request,
 		    const struct actor *actor, struct err *err);
+	/*
+	 * Try a source that is read, and append what came of it to result, as a JSON object with "ok". 0 also when
+	 * something about it is not in order. Nothing is kept.
+	 */
+	int (*test)(void *context, struct run *run, const struct test_request *request,
+		    struct strbuf *result, struct err *err);
 	/* Read the configuration again and put it in force; errors as in sync's preview. */
 	int (*reload)(void *context, struct run *run, const struct actor *actor, struct err *err);
 	/*

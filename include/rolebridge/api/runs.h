@@ -34,7 +34,7 @@ void runs_cancel(struct runs *runs);
 typedef int (*run_work)(struct run *run, void *context, struct err *err);
 
 /*
- * kind: "sync", "plan", "apply", "reload", "release" (static). subject: source, plan id; "" for all.
+ * kind: "sync", "plan", "apply", "reload", "release", "test" (static). subject: source, plan id; "" for all.
  * context is given to finish (may be NULL) when the run ended, or at once on failure to start.
  */
 int runs_start(struct runs *runs, const char *kind, const char *subject, const char *actor,
@@ -65,6 +65,8 @@ int runs_json(struct runs *runs, const char *id, int64_t wait_ms, struct strbuf 
 	      struct err *err);
 /* Is there such a run, begun by this actor? */
 bool runs_is_of(struct runs *runs, const char *id, const char *actor);
+/* Is it of this kind? */
+bool runs_is_kind(struct runs *runs, const char *id, const char *kind);
 /* All that are kept, newest first, without reports. */
 void runs_list_json(struct runs *runs, struct strbuf *out);
 

@@ -141,6 +141,17 @@ int ldap_source_read_one(const struct ldap_source *source, const char *key,
 			 const struct intake *intake, struct read_result *ret_result,
 			 struct err *err);
 
+/*
+ * Try each server of the source: name, connection, TLS, sign-in; at the first that lets us in, what it is and can, how many
+ * people and groups there are (bounded), and up to `samples` people as a read would deliver them. Reasons are those of
+ * ldap_source_read, and: unresolved, invalid-credentials, certificate-expired, certificate-not-yet-valid,
+ * certificate-name, certificate-untrusted. 0 also when steps failed; -1 when our own side did, or cancelled.
+ */
+#define LDAP_TEST_SAMPLES_MAX 100
+int ldap_source_test(const struct ldap_source *source, const struct wanted_attribute *attributes,
+		     size_t attribute_count, const struct wanted_group *groups, size_t group_count,
+		     uint32_t samples, const struct source_test_intake *intake, struct err *err);
+
 /* The worker's side: called by main for `--worker ldap`. Returns the exit status. */
 int ldap_worker_main(int socket);
 

@@ -133,4 +133,32 @@ struct follow_intake {
 	int wake_fd;
 };
 
+/*
+ * What a test of a source finds out, step by step; texts are valid for the call. Nothing is believed before it
+ * was tried: a step that was not reached is not told.
+ */
+struct source_test_form {
+	const char *name; /* as interfaces call it: "expires" */
+	enum { SOURCE_FACT_TEXT, SOURCE_FACT_NUMBER, SOURCE_FACT_BOOL, SOURCE_FACT_TIME } form;
+};
+struct source_test_fact {
+	struct source_test_form is;
+	const char *text;
+	int64_t number; /* of the others; times in seconds since the epoch */
+};
+struct source_test_step {
+	const char *step;   /* "resolve", "connect", "tls", "bind" … */
+	const char *server; /* "": of all */
+	bool ok;
+	const char *reason; /* stable word, "" when ok */
+	const char *detail; /* for people */
+	int64_t duration_us;
+	const struct source_test_fact *facts;
+	size_t fact_count;
+};
+struct source_test_intake {
+	struct intake people; /* the sample: identity, quarantine; and cancelled */
+	int (*step)(void *context, const struct source_test_step *step, struct err *err);
+};
+
 #endif

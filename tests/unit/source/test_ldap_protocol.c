@@ -153,6 +153,7 @@ static int decode_any(uint16_t type, struct reader *in)
 	struct protocol_mode mode;
 	struct protocol_groups memberships;
 	struct protocol_resume resume;
+	struct protocol_step step;
 	const char *key, *detail;
 	size_t key_size;
 	uint64_t entries;
@@ -161,6 +162,7 @@ static int decode_any(uint16_t type, struct reader *in)
 	case PROTOCOL_MODE: return mode_decode(in, arena, &mode, NULL);
 	case PROTOCOL_GROUPS: return groups_decode(in, arena, &memberships, NULL);
 	case PROTOCOL_RESUME: return resume_decode(in, arena, &resume, NULL);
+	case PROTOCOL_STEP: return step_decode(in, arena, &step, NULL);
 	case PROTOCOL_BEGIN:
 	case PROTOCOL_PULSE: return empty_decode(in, NULL);
 	case PROTOCOL_GONE:
@@ -187,11 +189,21 @@ static void test_worker_messages_cut_and_longer(void **state)
 	static const uint32_t ids[] = { 0, 7, 4000, UINT32_MAX };
 	const struct protocol_groups memberships = { "key", 3, true, ids, ARRAY_LEN(ids) };
 	const struct protocol_resume resume = { TRANSPORT_LDAPS, "ldaps://b.example" };
+	const struct protocol_step step = { STEP_TLS,
+					    false,
+					    "certificate-expired",
+					    "it is over",
+					    12,
+					    { { FACT_SUBJECT, "cn=a", 0 },
+					      { FACT_EXPIRES, NULL, -7 },
+					      { FACT_COUNT, NULL, 3 } },
+					    3 };
 	static const uint16_t types[] = { PROTOCOL_PHASE,  PROTOCOL_PROGRESS, PROTOCOL_QUARANTINE,
 					  PROTOCOL_GROUP,  PROTOCOL_END,      PROTOCOL_MODE,
 					  PROTOCOL_GROUPS, PROTOCOL_GONE,     PROTOCOL_COMMIT,
 					  PROTOCOL_LOST,   PROTOCOL_RESTART,  PROTOCOL_PULSE,
-					  PROTOCOL_BEGIN,  PROTOCOL_FETCH,    PROTOCOL_RESUME };
+					  PROTOCOL_BEGIN,  PROTOCOL_FETCH,    PROTOCOL_RESUME,
+					  PROTOCOL_STEP };
 	struct strbuf frames[ARRAY_LEN(types)];
 
 	(void)state;
@@ -212,6 +224,7 @@ static void test_worker_messages_cut_and_longer(void **state)
 	empty_encode(PROTOCOL_BEGIN, &frames[12]);
 	key_encode(PROTOCOL_FETCH, "key", 3, &frames[13]);
 	resume_encode(&resume, &frames[14]);
+	step_encode(&step, &frames[15]);
 	for (size_t i = 0; i < ARRAY_LEN(frames); i++) {
 		struct reader body = body_of(&frames[i], types[i]);
 		size_t size = (size_t)(body.end - body.at);
@@ -221,6 +234,78 @@ static void test_worker_messages_cut_and_longer(void **state)
 			assert_int_equal(decode_any(types[i], &in), cut == size ? 0 : -1);
 		}
 		strbuf_finish(&frames[i]);
+	}
+}
+
+static void put_step(struct strbuf *out, uint8_t kind, uint8_t ok, const char *reason)
+{
+	put_u8(out, kind);
+	put_u8(out, ok);
+	put_text(out, reason);
+	put_text(out, "");
+	put_u64(out, 1);
+}
+
+static void put_number(struct strbuf *out, uint8_t kind, int64_t number)
+{
+	put_u8(out, kind);
+	put_i64(out, number);
+}
+
+static void test_step_of_a_hostile_worker(void **state)
+{
+	static const struct {
+		const char *name;
+		uint8_t kind, ok;
+		const char *reason;
+		struct {
+			uint8_t kind;
+			int64_t number;
+		} facts[2];
+		size_t count;
+		int expected;
+	} cases[] = {
+		{ "well", STEP_ROOT, 1, "", { { 0 } }, 0, 0 },
+		{ "not well", STEP_SAMPLE, 0, "busy", { { 0 } }, 0, 0 },
+		{ "well, yet a reason", STEP_ROOT, 1, "busy", { { 0 } }, 0, -1 },
+		{ "not well, without one", STEP_ROOT, 0, "", { { 0 } }, 0, -1 },
+		{ "no such step", STEP_KINDS, 1, "", { { 0 } }, 0, -1 },
+		{ "neither", STEP_ROOT, 2, "", { { 0 } }, 0, -1 },
+		{ "facts", STEP_PEOPLE, 1, "", { { FACT_COUNT, 5 }, { FACT_AT_LEAST, 1 } }, 2, 0 },
+		{ "facts out of order",
+		  STEP_PEOPLE,
+		  1,
+		  "",
+		  { { FACT_AT_LEAST, 1 }, { FACT_COUNT, 5 } },
+		  2,
+		  -1 },
+		{ "one twice",
+		  STEP_PEOPLE,
+		  1,
+		  "",
+		  { { FACT_COUNT, 5 }, { FACT_COUNT, 5 } },
+		  2,
+		  -1 },
+		{ "no such fact", STEP_PEOPLE, 1, "", { { FACT_KINDS, 5 } }, 1, -1 },
+		{ "fewer than none", STEP_PEOPLE, 1, "", { { FACT_COUNT, -1 } }, 1, -1 },
+		{ "neither yes nor no", STEP_PEOPLE, 1, "", { { FACT_AT_LEAST, 2 } }, 1, -1 },
+		{ "a time before the epoch", STEP_TLS, 1, "", { { FACT_EXPIRES, -1 } }, 1, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(strbuf) struct strbuf body = STRBUF(4096);
+		AUTO(arena) struct arena *arena = arena_create(1 << 16);
+		struct protocol_step step;
+		struct reader in;
+
+		put_step(&body, cases[i].kind, cases[i].ok, cases[i].reason);
+		put_varint(&body, cases[i].count);
+		for (size_t f = 0; f < cases[i].count; f++)
+			put_number(&body, cases[i].facts[f].kind, cases[i].facts[f].number);
+		in = reader_init(body.data, body.size);
+		if (step_decode(&in, arena, &step, NULL) != cases[i].expected)
+			fail_msg("%s", cases[i].name);
 	}
 }
 
@@ -413,6 +498,7 @@ int main(void)
 		cmocka_unit_test(test_job_refuses_disorder),
 		cmocka_unit_test(test_job_of_hostile_size),
 		cmocka_unit_test(test_worker_messages_cut_and_longer),
+		cmocka_unit_test(test_step_of_a_hostile_worker),
 		cmocka_unit_test(test_end_of_a_hostile_worker),
 		cmocka_unit_test(test_odd_values),
 		cmocka_unit_test(test_keys_have_a_limit),
