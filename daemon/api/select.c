@@ -67,6 +67,7 @@ static int compile(struct http_request *request, const struct reading_view *view
 {
 	const struct selection_options options = { .now_s = clock_now_s(),
 						   .sensitive = may_see_sensitive(request, view),
+						   .application = api_actor(request).application,
 						   .may_unread = may_unread };
 	struct selection_fault fault;
 
@@ -81,7 +82,8 @@ int segment_selection(struct http_request *request, const struct reading_view *v
 		      const char *segment, struct selection **ret_selection, struct err *err)
 {
 	const struct selection_options options = { .now_s = clock_now_s(),
-						   .sensitive = may_see_sensitive(request, view) };
+						   .sensitive = may_see_sensitive(request, view),
+						   .application = api_actor(request).application };
 
 	return selection_of_segment(view->setup, view->store, api_organization(request), segment,
 				    &options, ret_selection, err);

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#include <rolebridge/change/account.h>
+#include <rolebridge/store/account.h>
+
 static const struct schema_fact known[FACTS] = {
 	[FACT_ID] = { "id", SYNTAX_STRING, false },
 	[FACT_USERNAME] = { "username", SYNTAX_STRING, false },
@@ -25,6 +28,12 @@ static const struct schema_fact known[FACTS] = {
 	[FACT_RULE] = { "rule", SYNTAX_STRING, false },
 	[FACT_CLASSIFICATION] = { "classification", SYNTAX_STRING, false },
 	[FACT_SEGMENT] = { "segment", SYNTAX_STRING, false },
+	[FACT_LAST_SIGN_IN] = { "lastSignIn", SYNTAX_TIME, false },
+	[FACT_SIGN_INS_7] = { "signIns7d", SYNTAX_INTEGER, false },
+	[FACT_SIGN_INS_30] = { "signIns30d", SYNTAX_INTEGER, false },
+	[FACT_SIGN_INS_90] = { "signIns90d", SYNTAX_INTEGER, false },
+	[FACT_SOURCE] = { "source", SYNTAX_STRING, false },
+	[FACT_ACCOUNT] = { "account", SYNTAX_STRING, false },
 };
 
 struct schema *facts_schema(const struct schema *schema, bool with_sensitive)
@@ -166,13 +175,76 @@ static const char *user_text(const struct facts *facts, enum fact fact)
 	}
 }
 
-static int add_fact(struct facts *facts, struct fact_values *values, enum fact fact)
+/* Whoever never signed in has no last time, and 0 times. */
+static int add_sign_ins(struct facts *facts, struct fact_values *values, enum fact fact)
 {
+	const struct sign_ins_of *sign_ins = &facts->sign_ins;
+	int64_t days = fact == FACT_SIGN_INS_7 ? 7 : fact == FACT_SIGN_INS_30 ? 30 : 90;
+	int64_t from = facts->selection->now_s / DAY_S - days + 1, count = 0;
+
+	if (fact == FACT_LAST_SIGN_IN)
+		return sign_ins->last_s == 0 ? 0
+					     : add_value(facts, values,
+							 time_text(facts->arena, sign_ins->last_s));
+	for (size_t i = 0; i < sign_ins->day_count; i++)
+		if (sign_ins->days[i].day >= from)
+			count += sign_ins->days[i].count;
+	return add_value(facts, values, arena_printf(facts->arena, "%lld", (long long)count));
+}
+
+static int add_sources(struct facts *facts, struct fact_values *values, struct err *err)
+{
+	struct identity_row *rows;
+	size_t count;
+
+	if (store_identities_of(facts->store, facts->user->id, facts->arena, &rows, &count, err) <
+	    0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (add_value(facts, values, rows[i].source) < 0)
+			return err_set(err, ERR_MEMORY, "no memory for a person");
+	return 0;
+}
+
+/* As APPLICATION/ID, and the id alone. */
+static int add_accounts(struct facts *facts, struct fact_values *values, struct err *err)
+{
+	struct account_row *rows;
+	size_t count;
+
+	if (store_accounts_of(facts->store, facts->user->id, facts->selection->application, 0,
+			      ACCOUNTS_OF_USER_MAX, facts->arena, &rows, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (add_value(facts, values, rows[i].id) < 0 ||
+		    add_value(facts, values,
+			      arena_printf(facts->arena, "%s/%s", rows[i].application,
+					   rows[i].id)) < 0)
+			return err_set(err, ERR_MEMORY, "no memory for a person");
+	return 0;
+}
+
+static int add_at_hand(struct facts *facts, struct fact_values *values, enum fact fact)
+{
+	if (fact >= FIRST_OF_SIGN_INS && fact <= LAST_OF_SIGN_INS)
+		return add_sign_ins(facts, values, fact);
 	if (fact == FACT_DISABLED_BY)
 		return add_disabled_by(facts, values);
 	if (fact >= FIRST_OF_GRANTS && fact <= LAST_OF_GRANTS)
 		return add_of_grants(facts, values, fact);
 	return add_value(facts, values, user_text(facts, fact));
+}
+
+static int add_fact(struct facts *facts, struct fact_values *values, enum fact fact,
+		    struct err *err)
+{
+	if (fact == FACT_SOURCE)
+		return add_sources(facts, values, err);
+	if (fact == FACT_ACCOUNT)
+		return add_accounts(facts, values, err);
+	if (add_at_hand(facts, values, fact) < 0)
+		return err_set(err, ERR_MEMORY, "no memory for a person");
+	return 0;
 }
 
 /* As one more identity. */
@@ -186,8 +258,8 @@ int facts_identity(struct facts *facts, struct identity *ret_identity, struct er
 	for (size_t i = 0; attributes && i < selection->wanted_count; i++) {
 		struct fact_values values = { 0 };
 
-		if (add_fact(facts, &values, selection->wanted[i].fact) < 0)
-			return err_set(err, ERR_MEMORY, "no memory for a person");
+		if (add_fact(facts, &values, selection->wanted[i].fact, err) < 0)
+			return -1;
 		if (values.count > 0)
 			attributes[count++] =
 				(struct attribute){ selection->wanted[i].id, (uint32_t)values.count,

@@ -17,6 +17,7 @@
 
 /* Users that are read at once: enough to make a query cheap, and little memory. */
 #define PAGE_USERS 500
+#define SIGN_IN_DAYS 90
 
 void selection_free(struct selection *selection)
 {
@@ -27,6 +28,7 @@ void selection_free(struct selection *selection)
 	if (selection->live)
 		setup_release(&selection->live->setup);
 	schema_destroy(selection->schema);
+	free(selection->application);
 	if (selection->setup)
 		setup_release(selection->setup);
 	free(selection);
@@ -174,6 +176,8 @@ static void list_wanted(struct selection *selection)
 			(struct wanted_fact){ (uint16_t)id, (enum fact)i };
 		if (i >= FIRST_OF_GRANTS && i <= LAST_OF_GRANTS)
 			selection->wants_grants = true;
+		if (i >= FIRST_OF_SIGN_INS && i <= LAST_OF_SIGN_INS)
+			selection->wants_sign_ins = true;
 	}
 	qsort(selection->wanted, selection->wanted_count, sizeof(selection->wanted[0]),
 	      compare_wanted);
@@ -181,13 +185,19 @@ static void list_wanted(struct selection *selection)
 
 static int load_live(struct selection *selection, struct store *store, struct err *err)
 {
+	uint32_t group;
+	size_t at = 0;
+
 	if (!filter_reads_others(selection->filter, selection->store_source))
 		return 0;
 	selection->live = live_setup_create(selection->setup, store, err);
 	if (!selection->live)
 		return -1;
 	selection->live->setup.decision.schema = selection->schema;
-	return 0;
+	while (filter_next_group(selection->filter, &at, &group))
+		if (live_setup_note_unread(selection->live, store, group, err) < 0)
+			return -1;
+	return live_setup_list_unknown(selection->live, err);
 }
 
 static int compile(struct selection *selection, struct store *store, const char *text,
@@ -197,6 +207,8 @@ static int compile(struct selection *selection, struct store *store, const char 
 	const struct schema *schema = selection->setup->decision.schema;
 
 	selection->now_s = options->now_s;
+	if (options->application && !(selection->application = strdup(options->application)))
+		return err_set(err, ERR_MEMORY, "no memory for a filter");
 	selection->store_source = (uint16_t)schema_source_count(schema);
 	selection->schema = facts_schema(schema, options->sensitive);
 	if (!selection->schema)
@@ -248,11 +260,22 @@ static int make_person(const struct selection *selection, struct store *store,
 	return person_merge(selection->schema, alone, 1, arena, ret_person, err);
 }
 
-int selection_matches(const struct selection *selection, struct store *store,
-		      const struct user *user, struct arena *arena, bool *ret_matches,
-		      struct err *err)
+static int read_sign_ins(struct facts *facts, struct sign_ins *sign_ins, struct err *err)
 {
-	struct facts facts = { .selection = selection, .user = user, .arena = arena };
+	int64_t today = facts->selection->now_s / DAY_S;
+
+	return store_sign_ins_of(sign_ins, facts->user->id, today - SIGN_IN_DAYS + 1, today + 1,
+				 &facts->sign_ins, err);
+}
+
+/* sign_ins NULL: not wanted. */
+static int look_at(const struct selection *selection, struct store *store,
+		   struct sign_ins *sign_ins, const struct user *user, struct arena *arena,
+		   bool *ret_matches, struct err *err)
+{
+	struct facts facts = {
+		.selection = selection, .store = store, .user = user, .arena = arena
+	};
 	struct identity own;
 	struct person person;
 
@@ -262,6 +285,7 @@ int selection_matches(const struct selection *selection, struct store *store,
 	}
 	if ((selection->wants_grants &&
 	     store_grants_of(store, user->id, arena, &facts.grants, &facts.grant_count, err) < 0) ||
+	    (sign_ins && read_sign_ins(&facts, sign_ins, err) < 0) ||
 	    facts_identity(&facts, &own, err) < 0 ||
 	    make_person(selection, store, user, &own, arena, &person, err) < 0)
 		return err_wrap(err, "cannot look at user '%s'", user->username);
@@ -271,12 +295,23 @@ int selection_matches(const struct selection *selection, struct store *store,
 	return 0;
 }
 
+int selection_matches(const struct selection *selection, struct store *store,
+		      const struct user *user, struct arena *arena, bool *ret_matches,
+		      struct err *err)
+{
+	AUTO(sign_ins) struct sign_ins *sign_ins = NULL;
+
+	if (selection->wants_sign_ins && !(sign_ins = store_sign_ins_open(store, err)))
+		return -1;
+	return look_at(selection, store, sign_ins, user, arena, ret_matches, err);
+}
+
 /* --- walking --- */
 
 /* One page: 1: go on, 0: done, or enough, -1. */
 static int walk_page(const struct selection *selection, struct store *store,
-		     struct selection_walk *walk, selection_each *each, void *context,
-		     struct arena *arena, struct err *err)
+		     struct sign_ins *sign_ins, struct selection_walk *walk, selection_each *each,
+		     void *context, struct arena *arena, struct err *err)
 {
 	AUTO(arena) struct arena *one = arena_create(PERSON_BYTES_MAX);
 	struct user_query query = walk->query;
@@ -294,7 +329,7 @@ static int walk_page(const struct selection *selection, struct store *store,
 		int result;
 
 		arena_reset(one);
-		if (selection_matches(selection, store, &users[i], one, &matches, err) < 0)
+		if (look_at(selection, store, sign_ins, &users[i], one, &matches, err) < 0)
 			return -1;
 		walk->next_after = users[i].id;
 		walk->looked_at++;
@@ -312,15 +347,18 @@ int selection_walk(const struct selection *selection, struct store *store,
 		   struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
+	AUTO(sign_ins) struct sign_ins *sign_ins = NULL;
 	int more = 1;
 
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory for a page of people");
+	if (selection->wants_sign_ins && !(sign_ins = store_sign_ins_open(store, err)))
+		return -1;
 	walk->looked_at = 0;
 	walk->next_after = walk->query.after_id;
 	while (more > 0 && walk->looked_at < walk->scan_max) {
 		arena_reset(arena);
-		more = walk_page(selection, store, walk, each, context, arena, err);
+		more = walk_page(selection, store, sign_ins, walk, each, context, arena, err);
 	}
 	return more < 0 ? -1 : 0;
 }

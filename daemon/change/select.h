@@ -3,6 +3,7 @@
 #define CHANGE_SELECT_H
 
 #include <rolebridge/change/select.h>
+#include <rolebridge/store/activity.h>
 
 #include "internal.h"
 
@@ -30,12 +31,21 @@ enum fact {
 	FACT_RULE,
 	FACT_CLASSIFICATION,
 	FACT_SEGMENT,
+	FACT_LAST_SIGN_IN,
+	FACT_SIGN_INS_7,
+	FACT_SIGN_INS_30,
+	FACT_SIGN_INS_90,
+	FACT_SOURCE,
+	FACT_ACCOUNT,
 	FACTS
 };
 
 /* Facts that are of the user's grants. */
 #define FIRST_OF_GRANTS FACT_ROLE
 #define LAST_OF_GRANTS FACT_SEGMENT
+/* And of their sign-ins. */
+#define FIRST_OF_SIGN_INS FACT_LAST_SIGN_IN
+#define LAST_OF_SIGN_INS FACT_SIGN_INS_90
 
 struct selection {
 	struct setup *setup;
@@ -51,16 +61,20 @@ struct selection {
 		enum fact fact;
 	} wanted[FACTS];
 	size_t wanted_count;
-	bool wants_grants;
+	bool wants_grants, wants_sign_ins;
+	char *application;	  /* whose accounts are seen; NULL: of any */
 	const char *organization; /* of a segment that belongs to one; the setup's */
 };
 
 /* One user's. */
 struct facts {
 	const struct selection *selection;
+	struct store *store;
 	const struct user *user;
-	struct grant *grants; /* only where they are wanted */
+	/* Only where they are wanted. */
+	struct grant *grants;
 	size_t grant_count;
+	struct sign_ins_of sign_ins;
 	struct arena *arena;
 };
 

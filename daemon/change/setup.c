@@ -194,10 +194,13 @@ static int fill_unknown(struct live_setup *live, struct store *store, struct are
 	return live_setup_list_unknown(live, err);
 }
 
+/* Of the groups that rules name: one that a segment alone names makes nothing of what they say doubtful. */
 static int fill_stale(struct live_setup *live, struct store *store, struct arena *arena,
 		      struct err *err)
 {
 	const struct setup *setup = live->origin;
+	size_t count;
+	const uint32_t *ids = ruleset_groups(setup->decision.rules, &count);
 
 	for (size_t i = 0; i < setup->source_count; i++) {
 		struct coverage coverage;
@@ -206,14 +209,48 @@ static int fill_stale(struct live_setup *live, struct store *store, struct arena
 			continue;
 		if (coverage_load(store, setup->sources[i]->name.text, arena, &coverage, err) < 0)
 			return -1;
-		for (size_t j = 0; j < group_registry_count(setup->registry); j++) {
-			const struct group *group = group_registry_at(setup->registry, j);
+		for (size_t j = 0; j < count; j++) {
+			const struct group *group = group_registry_get(setup->registry, ids[j]);
 
-			if (source_knows_group(setup->sources[i], group) &&
+			if (group && source_knows_group(setup->sources[i], group) &&
 			    coverage_get(&coverage, group->id) < 0)
 				live->groups_stale |= (source_mask)1 << i;
 		}
 	}
+	return 0;
+}
+
+/* Was every source that could know the group asked for it? */
+static int is_covered(const struct setup *setup, struct store *store, const struct group *group,
+		      struct arena *arena, bool *ret_covered, struct err *err)
+{
+	*ret_covered = true;
+	for (size_t i = 0; i < setup->source_count && *ret_covered; i++) {
+		struct coverage coverage;
+
+		if (source_signs_in(setup->sources[i]) ||
+		    !source_knows_group(setup->sources[i], group))
+			continue;
+		if (coverage_load(store, setup->sources[i]->name.text, arena, &coverage, err) < 0)
+			return -1;
+		*ret_covered = coverage_get(&coverage, group->id) >= 0;
+	}
+	return 0;
+}
+
+int live_setup_note_unread(struct live_setup *live, struct store *store, uint32_t id,
+			   struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(ARENA_MAX);
+	const struct group *group = group_registry_get(live->origin->registry, id);
+	bool covered = false;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for group states");
+	if (group && is_covered(live->origin, store, group, arena, &covered, err) < 0)
+		return -1;
+	if (!covered && id < live->states.count)
+		live->unknown[id] = 1;
 	return 0;
 }
 

@@ -120,6 +120,12 @@ CHOICES = [
     ("(created<=-1d)", ""),
     ("(!(updated<=-30w))", "root-user anna ben cora dora pia"),
     ("(created<=20200101000000Z)", ""),
+    ("(source=corp)", "anna ben cora dora"),
+    ("(!(source=*))", "root-user"),
+    ("(account=*)", ""),
+    ("(lastSignIn=*)", ""),
+    ("(!(lastSignIn>=-30d))", "root-user anna ben cora dora pia"),
+    ("(&(signIns30d<=0)(!(signIns7d>=1))(signIns90d=0))", "root-user anna ben cora dora pia"),
     ("(&)", "root-user anna ben cora dora pia"),
     ("(|)", ""),
     ("(&(departmentNumber=7)(|(role=seller)(persona=lead))(!(username=cora)))", "anna"),
@@ -247,6 +253,10 @@ def test_of_files(api, bridge):
 def test_groups_of_segments_are_read(api, bridge):
     api.good("POST", "segments", {"name": "others", "filter": "(groups=cn=other,dc=x)"})
     assert api.good("GET", "segments/others/count")["people"] == 0
+    api.good("PATCH", "segments/others", {"filter": "(!(groups=cn=other,dc=x))"})
+    # Nobody was asked whether they are in it: who is not in it is not known either.
+    assert [u["username"] for u in api.good("GET", "segments/others/users")["users"]] == []
+    api.good("PATCH", "segments/others", {"filter": "(groups=cn=other,dc=x)"})
     # What rules know is as it was: nobody waits for the next read.
     assert chosen(api, "(localGroup=staff)") == ["ben", "cora"]
     bridge.ctl("sync", "corp")

@@ -5,7 +5,8 @@
  * (groups=NAME)), and what the store knows of the user, which hides attributes of these names:
  *
  *	id username email organization state disabledBy created updated
- *	profile role persona localGroup origin rule classification segment
+ *	profile role persona localGroup origin rule classification segment source account
+ *	lastSignIn signIns7d signIns30d signIns90d
  *	mail displayName		where no source says them
  *
  * Times may be told from now on: (created>=-30d). Absent is "no", unknown is not chosen. An attribute that sources
@@ -45,6 +46,7 @@ struct selection_fault {
 struct selection_options {
 	int64_t now_s;
 	bool sensitive; /* attributes that are sensitive may be named; else they are not there */
+	const char *application; /* whose accounts are seen; NULL: of any */
 	bool may_unread; /* to look at a filter that is not in force: what no source is asked for counts as absent */
 };
 
@@ -84,8 +86,8 @@ struct selection_walk {
 	int64_t next_after;
 };
 /*
- * One piece. store: in a snapshot, or each some hundred people are of another one. Tombstones are nobody. Memory does
- * not grow with the number of people.
+ * One piece, within one snapshot of the store, which must be begun. Tombstones are nobody. Memory does not grow with
+ * the number of people.
  */
 int selection_walk(const struct selection *selection, struct store *store,
 		   struct selection_walk *walk, selection_each *each, void *context,
