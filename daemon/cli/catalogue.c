@@ -33,8 +33,7 @@ static const struct part_of_body {
 
 /* ------------------------------------------------------------------ bodies */
 
-/* "a, b" */
-static json_t *split_texts(const char *text, char separator)
+json_t *split_texts(const char *text, char separator)
 {
 	json_t *list = json_array();
 	const char *end;
@@ -90,8 +89,7 @@ static bool add_options(struct cli *cli, json_t *body)
 	return true;
 }
 
-/* An object of a file; "-" is standard input. NULL after a message. */
-static json_t *read_object(const char *path)
+json_t *read_object(const char *path)
 {
 	json_error_t problem;
 	json_t *object = strcmp(path, "-") == 0
@@ -172,8 +170,8 @@ static void print_count(struct cli *cli, const json_t *answer, const char *what,
 	put(cli, PLAIN, "\n");
 }
 
-static int change(struct cli *cli, const char *method, const char *path, json_t *body,
-		  const char *what)
+int change_definition(struct cli *cli, const char *method, const char *path, json_t *body,
+		      const char *what)
 {
 	AUTO(json) json_t *answer = ask(cli, method, with_dry_run(cli, path), body, true);
 	const char *name;
@@ -322,7 +320,7 @@ static int run_create(struct cli *cli, const struct kind *kind)
 		json_decref(body);
 		return CLI_USAGE;
 	}
-	return change(cli, "POST", api_path(cli, "/%s", kind->plural), body, "defined");
+	return change_definition(cli, "POST", api_path(cli, "/%s", kind->plural), body, "defined");
 }
 
 static int run_update(struct cli *cli, const struct kind *kind)
@@ -336,16 +334,18 @@ static int run_update(struct cli *cli, const struct kind *kind)
 		json_decref(body);
 		return CLI_USAGE;
 	}
-	return change(cli, "PATCH", api_path(cli, "/%s/%s", kind->plural, cli->arguments[0]), body,
-		      "changed");
+	return change_definition(cli, "PATCH",
+				 api_path(cli, "/%s/%s", kind->plural, cli->arguments[0]), body,
+				 "changed");
 }
 
 static int run_delete(struct cli *cli, const struct kind *kind)
 {
 	if (!cli_read_version(cli))
 		return CLI_USAGE;
-	return change(cli, "DELETE", api_path(cli, "/%s/%s", kind->plural, cli->arguments[0]), NULL,
-		      "deleted");
+	return change_definition(cli, "DELETE",
+				 api_path(cli, "/%s/%s", kind->plural, cli->arguments[0]), NULL,
+				 "deleted");
 }
 
 #define COMMANDS(kind) \
@@ -388,8 +388,8 @@ int run_roles_copy(struct cli *cli)
 		json_decref(body);
 		return CLI_USAGE;
 	}
-	return change(cli, "POST", api_path(cli, "/roles/%s/copy", cli->arguments[0]), body,
-		      "defined");
+	return change_definition(cli, "POST", api_path(cli, "/roles/%s/copy", cli->arguments[0]),
+				 body, "defined");
 }
 
 /* A list alone will do. */

@@ -123,6 +123,14 @@ json_t *ask_file(struct cli *cli, const char *path, const char *type, const stru
 /* GET to standard output; the exit status. */
 int ask_stream(struct cli *cli, const char *path);
 void json_print(struct cli *cli, const json_t *value);
+/* catalogue.c */
+/* "a, b": texts without spaces around them. */
+json_t *split_texts(const char *text, char separator);
+/* An object of a file; "-" is standard input. NULL after a message. */
+json_t *read_object(const char *path);
+/* A change of a definition, with --dry-run; says what became of it. Takes the body over. */
+int change_definition(struct cli *cli, const char *method, const char *path, json_t *body,
+		      const char *what);
 /* signin.c: what is known of an IdP. */
 void print_idp(struct cli *cli, const json_t *saml);
 /* work.c: what a run did, or would do. */
@@ -246,5 +254,12 @@ int run_sessions_list(struct cli *);
 int run_sessions_end(struct cli *);
 int run_idp_test(struct cli *);
 int run_saml_metadata(struct cli *);
+int run_sources_list(struct cli *);
+int run_sources_show(struct cli *);
+int run_sources_create(struct cli *);
+int run_sources_update(struct cli *);
+int run_sources_enable(struct cli *);
+int run_sources_disable(struct cli *);
+int run_sources_delete(struct cli *);
 
 #endif

@@ -316,6 +316,40 @@ static const struct cli_option segments_users_options[] = {
 		"dry-run", NULL, "say whom it concerns, and change nothing" \
 	}
 
+#define SOURCE_FIELDS \
+	{ "metadata", "FILE", "metadata of the identity provider, '-' for standard input" }, \
+		{ "metadata-url", "URL", "fetch it from there, again and again" }, \
+		{ "metadata-signer", "FILE", "certificate (PEM) that it must be signed with" }, \
+		{ "entity-id", "ID", "which identity provider of the metadata is meant" }, \
+		{ "link", "LINK", \
+		  "find people of another source: ATTRIBUTE=SOURCE:ATTRIBUTE; none: no link" }, \
+		{ "just-in-time", "YES|NO", "make users of people whom nobody else knows" }, \
+		{ "may-grant", "LIST", \
+		  "profiles, roles, personas, groups that it may cause: role:sales,profile:member" }, \
+		{ "allowed-domains", "LIST", "mail domains that it may speak for" }, \
+	{ \
+		"organization", "NAME", "whose people they are" \
+	}
+
+static const struct cli_option sources_create_options[] = {
+	SOURCE_FIELDS,
+	DEFINITION_CHANGE,
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option sources_update_options[] = {
+	SOURCE_FIELDS,
+	DEFINITION_CHANGE,
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option sources_switch_options[] = {
+	{ "dry-run", NULL, "say whom it concerns, and change nothing" },
+	{ "if-match", "VERSION", "only if this is still its version" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option definitions_list_options[] = {
 	DEFINITION_PAGE,
 	{ NULL, NULL, NULL },
@@ -676,6 +710,22 @@ static const struct cli_command commands[] = {
 	  run_idp_test },
 	{ "saml metadata", "SOURCE", "print our metadata for an identity provider", NULL,
 	  run_saml_metadata },
+	{ "sources list", "", "list sources, those of files first", definitions_list_options,
+	  run_sources_list },
+	{ "sources show", "SOURCE", "show one source, and what is known of its identity provider",
+	  NULL, run_sources_show },
+	{ "sources create", "SOURCE",
+	  "define a SAML source in the store; nobody signs in through it until it is enabled",
+	  sources_create_options, run_sources_create },
+	{ "sources update", "SOURCE", "change a SAML source of the store", sources_update_options,
+	  run_sources_update },
+	{ "sources enable", "SOURCE", "let people sign in through a source of the store",
+	  sources_switch_options, run_sources_enable },
+	{ "sources disable", "SOURCE",
+	  "let nobody sign in through a source of the store; what it gave stays",
+	  sources_switch_options, run_sources_disable },
+	{ "sources delete", "SOURCE", "delete a source of the store that nobody comes from",
+	  sources_switch_options, run_sources_delete },
 	{ "audit list", "", "show the audit log, newest last", audit_list_options, run_audit_list },
 	{ "audit export", "", "write the audit log to standard output", audit_export_options,
 	  run_audit_export },

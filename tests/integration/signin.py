@@ -155,9 +155,9 @@ sources:
         browser = self.browser()
         return browser, browser.sign_in(self.application_url, name)
 
-    def test_login(self, browser, name):
+    def test_login(self, browser, name, source="acme"):
         """The page at the end of a test login that this browser begins, where this person signs in at the IdP."""
-        page = browser.get(self.public_url + "/saml/acme/test")
+        page = browser.get(f"{self.public_url}/saml/{source}/test")
         while "SAMLResponse" in page.text or "username" in page.text:
             values = {"username": name, "password": name[::-1]} if "username" in page.text else {}
             page = browser.submit(page, **values)
