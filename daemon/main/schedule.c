@@ -398,6 +398,7 @@ void schedule_reload(struct schedule *schedule)
 {
 	pthread_mutex_lock(&schedule->lock);
 	list_sources(schedule, clock_monotonic_us());
+	schedule->look_us = 0; /* personas that are new are noted */
 	pthread_cond_signal(&schedule->wake);
 	pthread_mutex_unlock(&schedule->lock);
 }
