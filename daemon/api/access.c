@@ -389,7 +389,7 @@ int view_find_user(const struct http_request *request, const struct reading_view
 	if (user_resolve(view->store, name, view->arena, &user, err) < 0)
 		return -1;
 	if (organization && strcmp(organization, user.organization) != 0)
-		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no user '%s'", name);
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such user");
 	*ret_user = user;
 	return 0;
 }

@@ -43,6 +43,8 @@ static const struct http_route routes[] = {
 	{ "POST", "/api/v1/plans/{id}/apply", plan_apply_post, 0, 0, "plans:apply@all" },
 	{ "GET", "/api/v1/users", users_get, 0, 0, "users:read@all" },
 	{ "POST", "/api/v1/users", users_post, 0, 0, "users:create@all" },
+	/* What the action needs: the handler asks. */
+	{ "POST", "/api/v1/users/bulk", users_bulk_post, 0, PREVIEW_BODY_MAX, NULL },
 	{ "GET", "/api/v1/users/{user}", user_get, 0, 0, "users:read@all" },
 	{ "PATCH", "/api/v1/users/{user}", user_patch, 0, 0, "users:update@all" },
 	{ "DELETE", "/api/v1/users/{user}", user_delete, HTTP_ROUTE_NO_BODY, 0,

@@ -143,6 +143,7 @@ int plan_get(struct http_request *, struct http_response *, struct err *);
 int plan_apply_post(struct http_request *, struct http_response *, struct err *);
 int users_get(struct http_request *, struct http_response *, struct err *);
 int users_post(struct http_request *, struct http_response *, struct err *);
+int users_bulk_post(struct http_request *, struct http_response *, struct err *);
 int user_get(struct http_request *, struct http_response *, struct err *);
 int user_patch(struct http_request *, struct http_response *, struct err *);
 int user_move(struct http_request *, struct http_response *, struct err *);

@@ -56,7 +56,7 @@ int edit_find_subject(struct changer *changer, struct editing *editing, struct a
 	if (user_resolve(changer->store, editing->user, arena, &user, err) < 0)
 		return -1;
 	if (user.disabled & DISABLED_DELETED)
-		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no user '%s'", editing->user);
+		return no_such_user(err);
 	if (ceiling_user(changer, &editing->setup->setup, editing->actor, &user, arena, err) < 0 ||
 	    edit_check_version(&user, editing->version, err) < 0)
 		return -1;
@@ -273,31 +273,41 @@ int change_user_set(struct changer *changer, const struct actor *actor, const ch
  * What stays is a tombstone: its user name, its identities and its UUID are nobody else's ever again, so that
  * a source that still has the entry neither brings it back nor makes a second user of it.
  */
-static int delete_job(struct changer *changer, struct job *job, struct err *err)
+int edit_deletion(struct store *store, struct arena *arena, const struct user *user,
+		  struct person_change *ret_change, struct err *err)
 {
-	struct editing *editing = job->context;
-	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
-	struct person_change change = { .cause = "hand" };
+	struct person_change change = { .before = *user, .after = *user, .cause = "hand" };
 	struct grant *grants;
 	size_t count;
 
-	if (!arena)
-		return err_set(err, ERR_MEMORY, "no memory for a request");
-	if (edit_find_subject(changer, editing, arena, &change.before, err) < 0)
-		return -1;
-	if (user_is_active(&change.before))
+	if (user_is_active(user))
 		return err_set(err, ERR_CONFLICT,
 			       "'%s' is active: only who is disabled can be deleted",
-			       change.before.username);
-	if (store_grants_of(changer->store, change.before.id, arena, &grants, &count, err) < 0)
+			       user->username);
+	if (store_grants_of(store, user->id, arena, &grants, &count, err) < 0)
 		return -1;
-	change.after = change.before;
 	change.after.disabled |= DISABLED_DELETED;
 	change.after.profile = "";
 	change.removed = grants;
 	change.removed_count = change.lost_count = count;
+	*ret_change = change;
+	return 0;
+}
+
+int edit_delete_job(struct changer *changer, struct job *job, struct err *err)
+{
+	struct editing *editing = job->context;
+	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
+	struct person_change change;
+	struct user user;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for a request");
+	if (edit_find_subject(changer, editing, arena, &user, err) < 0 ||
+	    edit_deletion(changer->store, arena, &user, &change, err) < 0)
+		return -1;
 	/* What was never read is not theirs, and may be somebody else's. */
-	if (store_links_drop(changer->store, change.before.id, err) < 0)
+	if (store_links_drop(changer->store, user.id, err) < 0)
 		return -1;
 	return edit_apply(changer, editing, &change, arena, NULL, err);
 }
@@ -307,5 +317,5 @@ int change_user_delete(struct changer *changer, const struct actor *actor, const
 {
 	struct editing editing = { .actor = actor, .user = user, .version = version };
 
-	return edit_send(changer, &editing, delete_job, ret_uuid, err);
+	return edit_send(changer, &editing, edit_delete_job, ret_uuid, err);
 }

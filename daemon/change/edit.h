@@ -24,6 +24,11 @@ int edit_apply(struct changer *changer, const struct editing *editing, struct pe
 int edit_send(struct changer *changer, struct editing *editing, job_run *run, struct uuid *ret_uuid,
 	      struct err *err);
 
+/* The end of somebody: the job's context is the struct editing. What it makes of them; refuses who is active. */
+int edit_delete_job(struct changer *changer, struct job *job, struct err *err);
+int edit_deletion(struct store *store, struct arena *arena, const struct user *user,
+		  struct person_change *ret_change, struct err *err);
+
 /* User name, e-mail address, display name, in this order. */
 #define EDIT_FIELDS 3
 /* Those that changed: does a source say any of them? ERR_CONFLICT "managed-by-idp", and which. */

@@ -159,12 +159,13 @@ static int foresee_disabling(struct foresight *foresight, const struct person_ch
 	const struct apply_context asking = { .setup = foresight->setup,
 					      .actor = foresight->actor,
 					      .refuse = true };
+	bool deleted = change->after.disabled & ~change->before.disabled & DISABLED_DELETED;
 	int any;
 
 	if (ceiling_self(&asking, change, err) < 0)
 		return -1;
-	if (change->before.id == 0 || !user_is_active(&change->before) ||
-	    user_is_active(&change->after))
+	if (change->before.id == 0 ||
+	    (!deleted && (!user_is_active(&change->before) || user_is_active(&change->after))))
 		return 0;
 	any = store_reference_any(foresight->store, change->before.id, err);
 	if (any <= 0)

@@ -11,6 +11,7 @@
 #include <rolebridge/store/account.h>
 
 #include "edit.h"
+#include "refusal.h"
 
 #define EXTERNAL_ID_MAX 255
 
@@ -155,36 +156,12 @@ static int prepare_accounts(struct import *import, struct prepared *prepared, co
 
 /* --- what a row that is refused says --- */
 
-/* Ours, or the row's? */
-static bool is_ours(const struct err *err)
-{
-	switch (err->code) {
-	case ERR_INVALID:
-	case ERR_DENIED:
-	case ERR_NOT_FOUND:
-	case ERR_CONFLICT: return false;
-	default: return true;
-	}
-}
-
-static const char *code_of(const struct err *problem)
-{
-	if (problem->reason)
-		return problem->reason;
-	switch (problem->code) {
-	case ERR_DENIED: return "not-allowed";
-	case ERR_NOT_FOUND: return "not-found";
-	case ERR_CONFLICT: return "conflict";
-	default: return "invalid-request";
-	}
-}
-
 int import_refused(struct import_result *result, const struct err *problem, const char *refused,
 		   struct arena *arena, struct err *err)
 {
 	const char *field = edit_refused_name(problem);
 
-	if (is_ours(problem)) {
+	if (!is_refusal(problem)) {
 		*err = *problem;
 		return -1;
 	}
@@ -193,7 +170,7 @@ int import_refused(struct import_result *result, const struct err *problem, cons
 	if (problem->reason && strcmp(problem->reason, "external-id-taken") == 0)
 		field = "external_id";
 	result->status = IMPORT_FAILED;
-	result->code = code_of(problem);
+	result->code = refusal_code(problem);
 	result->field = refused ? refused : field;
 	result->message = arena_strdup(arena, problem->text);
 	return result->message ? 0 : import_no_memory(err);

@@ -138,6 +138,8 @@ int writer_request(struct changer *changer, job_run *run, void *context, struct 
 int writer_bulk(struct changer *changer, job_run *run, void *context, struct err *err);
 /* The same for what a later durable commit makes lasting, or somebody does again. */
 int writer_bulk_redoable(struct changer *changer, job_run *run, void *context, struct err *err);
+/* In the writer, inside a transaction: one job in a savepoint; its result tells. -1: all of the transaction is spoilt. */
+int writer_run_nested(struct changer *changer, struct job *job, struct err *err);
 /* Hand over and go on; job->finished is always called. */
 void writer_submit(struct changer *changer, struct job *job);
 
@@ -601,6 +603,11 @@ int apply_windows(struct changer *changer, struct plan_totals *windows, int64_t 
 		  struct err *err);
 
 /* --- person.c --- */
+/* ERR_NOT_FOUND, in the same words whether they are elsewhere, deleted, or were never there. Returns -1. */
+static inline int no_such_user(struct err *err)
+{
+	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such user");
+}
 /* Is there something of this name to be given? ERR_NOT_FOUND, ERR_INVALID. */
 int change_check_grant(const struct setup *setup, enum grant_kind kind, const char *name,
 		       struct err *err);

@@ -21,6 +21,7 @@
 #include <rolebridge/rules/permission.h>
 
 #include "accounts.h"
+#include "refusal.h"
 
 #define DETAIL_MAX (1u << 20)
 /* Rows of a list in one transaction. */
@@ -524,18 +525,10 @@ struct listing {
 	struct resource_result *results;
 };
 
-/* What is not the row's own fault ends the list. */
-static bool is_refusal(enum err_code code)
-{
-	return code == ERR_INVALID || code == ERR_CONFLICT || code == ERR_NOT_FOUND ||
-	       code == ERR_DENIED;
-}
-
 static int note_refusal(struct listing *listing, struct resource_result *result,
 			const struct err *problem, struct err *err)
 {
-	/* Codes are static, unless it is the name of the kind of error. */
-	result->code = problem->reason ? problem->reason : err_reason(problem);
+	result->code = refusal_code(problem);
 	result->message = arena_strdup(listing->results_arena, problem->text);
 	result->field = listing->owning.refused;
 	return result->message ? 0 : err_set(err, ERR_MEMORY, "no memory for results");
@@ -562,7 +555,8 @@ static int list_job(struct changer *changer, struct job *job, struct err *err)
 		if (put_one(&listing->owning, listing->application, &listing->wishes[place], 0,
 			    &result->outcome, &problem) == 0)
 			continue;
-		if (!is_refusal(problem.code)) {
+		/* What is not the row's own fault ends the list. */
+		if (!is_refusal(&problem)) {
 			if (err)
 				*err = problem;
 			return -1;

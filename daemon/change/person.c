@@ -6,8 +6,7 @@
  * itself: rules and sources are frozen while it is decided, so that what a held plan waits with does
  * not slip through.
  */
-#include "ceiling.h"
-#include "edit.h"
+#include "person.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,9 @@
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/names.h>
+
+#include "ceiling.h"
+#include "edit.h"
 
 /* --- finding --- */
 
@@ -69,7 +71,7 @@ int user_resolve(struct store *store, const char *user, struct arena *arena, str
 			return -1;
 		}
 	}
-	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no user '%s'", user);
+	return no_such_user(err);
 }
 
 static bool listed(const struct struct_list *list, size_t item_size, size_t name_offset,
@@ -143,19 +145,6 @@ int change_check_grant(const struct setup *setup, enum grant_kind kind, const ch
 
 /* --- one request --- */
 
-struct request {
-	const struct actor *actor;
-	const char *user;
-	struct edit edit;
-	struct grant grant;
-	const char *cause;
-	const struct live_setup *setup;
-	int64_t version; /* 0: whichever */
-	bool changed;
-	bool ask_denied;
-	bool enable;
-};
-
 static int check_denied(const struct evaluation *e, int64_t user_id, const struct grant *grant,
 			struct err *err)
 {
@@ -173,87 +162,155 @@ static int check_denied(const struct evaluation *e, int64_t user_id, const struc
 			  grant->name);
 }
 
-static int apply_request(struct changer *changer, struct request *request, struct arena *arena,
-			 const struct user *user, struct err *err)
+int hand_evaluate(const struct hand_change *change, struct store *store, struct arena *arena,
+		  const struct user *user, int64_t now_s, struct person_change *ret_change,
+		  struct err *err)
 {
-	struct evaluation evaluation = { .setup = request->setup,
-					 .store = changer->store,
-					 .arena = arena,
-					 .now_s = change_now_s(),
-					 .cause = request->cause,
-					 .edit = &request->edit };
-	struct applied applied = { 0 };
-	struct apply_context context = { .changer = changer,
-					 .setup = request->setup,
-					 .arena = arena,
-					 .actor = request->actor,
-					 .source = "",
-					 .refuse = true,
-					 .now_s = evaluation.now_s,
-					 .applied = &applied };
-	struct person_change change;
+	const struct evaluation evaluation = { .setup = change->setup,
+					       .store = store,
+					       .arena = arena,
+					       .now_s = now_s,
+					       .cause = change->cause,
+					       .edit = &change->edit };
 	enum evaluated outcome;
 	const char *problem;
 
-	if (request->ask_denied && check_denied(&evaluation, user->id, &request->grant, err) < 0)
+	if (change->ask_denied && check_denied(&evaluation, user->id, &change->grant, err) < 0)
 		return -1;
-	if (evaluate_user(&evaluation, user->id, NULL, &change, &outcome, &problem, err) < 0)
+	if (evaluate_user(&evaluation, user->id, NULL, ret_change, &outcome, &problem, err) < 0)
+		return -1;
+	if (!person_change_is_visible(ret_change) || ret_change->after.profile[0] != '\0' ||
+	    ret_change->before.profile[0] == '\0')
+		return 0;
+	return err_refuse(err, ERR_CONFLICT, "profile-required",
+			  "'%s' would be left without a profile", user->username);
+}
+
+static int apply(struct changer *changer, struct hand_change *hand, struct arena *arena,
+		 const struct user *user, struct err *err)
+{
+	struct applied applied = { 0 };
+	struct apply_context context = { .changer = changer,
+					 .setup = hand->setup,
+					 .arena = arena,
+					 .actor = hand->actor,
+					 .source = "",
+					 .refuse = true,
+					 .now_s = change_now_s(),
+					 .applied = &applied };
+	struct person_change change;
+
+	if (hand_evaluate(hand, changer->store, arena, user, context.now_s, &change, err) < 0)
 		return -1;
 	/* Whoever was refused in memory alone, by a commit that failed, is let in again. */
-	if (request->enable)
+	if (hand->enable)
 		notice_changed(changer, user->id);
 	if (!person_change_is_visible(&change))
 		return 0;
-	if (change.after.profile[0] == '\0' && change.before.profile[0] != '\0')
-		return err_refuse(err, ERR_CONFLICT, "profile-required",
-				  "'%s' would be left without a profile", user->username);
-	request->changed = true;
+	hand->changed = true;
 	if (change.before.disabled & ~change.after.disabled & DISABLED_STALE &&
 	    stale_refresh(&context, user->id, err) < 0)
 		return -1;
 	return apply_person(&context, &change, NULL, err);
 }
 
-static int request_job(struct changer *changer, struct job *job, struct err *err)
+int hand_job(struct changer *changer, struct job *job, struct err *err)
 {
-	struct request *request = job->context;
+	struct hand_change *hand = job->context;
 	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
+	struct editing editing = { .actor = hand->actor,
+				   .user = hand->user,
+				   .version = hand->version,
+				   .setup = hand->setup };
 	struct user user;
 
-	request->changed = false;
+	hand->changed = false;
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory for a request");
-	if (user_resolve(changer->store, request->user, arena, &user, err) < 0)
+	if (edit_find_subject(changer, &editing, arena, &user, err) < 0)
 		return -1;
-	if (user.disabled & DISABLED_DELETED)
-		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no user '%s'", request->user);
-	if (ceiling_user(changer, &request->setup->setup, request->actor, &user, arena, err) < 0 ||
-	    edit_check_version(&user, request->version, err) < 0)
-		return -1;
-	return apply_request(changer, request, arena, &user, err);
+	return apply(changer, hand, arena, &user, err);
 }
 
-static int send_request(struct changer *changer, struct request *request, struct err *err)
+void hand_begin(struct hand_change *change, const struct live_setup *setup, const char *user)
+{
+	change->setup = setup;
+	change->user = user;
+	if (!change->grant.name)
+		return;
+	if (change->ask_denied)
+		change->edit.add = &change->grant;
+	else
+		change->edit.remove = &change->grant;
+}
+
+static int send(struct changer *changer, struct hand_change *change, const char *user,
+		int64_t version, struct err *err)
 {
 	struct live_setup *setup = changer_live_setup(changer, NULL);
 	int result;
 
-	request->setup = setup;
-	result = writer_request(changer, request_job, request, err);
+	change->version = version;
+	hand_begin(change, setup, user);
+	result = writer_request(changer, hand_job, change, err);
 	setup_release(&setup->setup);
 	return result;
+}
+
+/* --- what can be done --- */
+
+struct hand_change hand_disable(const struct actor *actor, const char *reason_text)
+{
+	return (struct hand_change){ .actor = actor,
+				     .cause = reason_text && reason_text[0] ? reason_text : "hand",
+				     .edit = { .disable_set = DISABLED_BY_HAND } };
+}
+
+struct hand_change hand_enable(const struct actor *actor)
+{
+	return (struct hand_change){ .actor = actor,
+				     .cause = "hand",
+				     .enable = true,
+				     .edit = { .disable_clear =
+						       DISABLED_BY_HAND | DISABLED_STALE } };
+}
+
+int hand_grant(const struct actor *actor, const struct setup *setup, enum grant_kind kind,
+	       const char *name, int64_t expires_s, struct hand_change *ret_change, struct err *err)
+{
+	int64_t now_s = change_now_s();
+
+	if (check_name(setup, kind, name, err) < 0)
+		return -1;
+	if (expires_s != 0 && expires_s <= now_s)
+		return err_refuse(err, ERR_INVALID, "invalid-request",
+				  "the grant would have expired already");
+	*ret_change = (struct hand_change){ .actor = actor,
+					    .cause = "hand",
+					    .ask_denied = true,
+					    .grant = { .kind = kind,
+						       .name = name,
+						       .origin = ORIGIN_HAND,
+						       .origin_id = actor->name,
+						       .origin_source = "",
+						       .given_s = now_s,
+						       .expires_s = expires_s } };
+	return 0;
+}
+
+struct hand_change hand_revoke(const struct actor *actor, enum grant_kind kind, const char *name)
+{
+	return (struct hand_change){ .actor = actor,
+				     .cause = "hand",
+				     .grant = { .kind = kind, .name = name } };
 }
 
 int change_user_disable_if(struct changer *changer, const struct actor *actor, const char *user,
 			   int64_t version, const char *reason_text, struct err *err)
 {
-	struct request request = { .actor = actor,
-				   .user = user,
-				   .version = version,
-				   .cause = reason_text && reason_text[0] ? reason_text : "hand",
-				   .edit = { .disable_set = DISABLED_BY_HAND } };
+	struct hand_change change = hand_disable(actor, reason_text);
 
-	return send_request(changer, &request, err);
+	return send(changer, &change, user, version, err);
 }
 
 int change_user_disable(struct changer *changer, const struct actor *actor, const char *user,
@@ -265,14 +322,9 @@ int change_user_disable(struct changer *changer, const struct actor *actor, cons
 int change_user_enable_if(struct changer *changer, const struct actor *actor, const char *user,
 			  int64_t version, struct err *err)
 {
-	struct request request = { .actor = actor,
-				   .user = user,
-				   .version = version,
-				   .cause = "hand",
-				   .enable = true,
-				   .edit = { .disable_clear = DISABLED_BY_HAND | DISABLED_STALE } };
+	struct hand_change change = hand_enable(actor);
 
-	return send_request(changer, &request, err);
+	return send(changer, &change, user, version, err);
 }
 
 int change_user_enable(struct changer *changer, const struct actor *actor, const char *user,
@@ -286,29 +338,11 @@ int change_grant_add_if(struct changer *changer, const struct actor *actor, cons
 			struct err *err)
 {
 	struct live_setup *setup = changer_live_setup(changer, NULL);
-	int64_t now_s = change_now_s();
-	struct request request = { .actor = actor,
-				   .user = user,
-				   .version = version,
-				   .cause = "hand",
-				   .ask_denied = true,
-				   .grant = { .kind = kind,
-					      .name = name,
-					      .origin = ORIGIN_HAND,
-					      .origin_id = actor->name,
-					      .origin_source = "",
-					      .given_s = now_s,
-					      .expires_s = expires_s } };
-	int result = check_name(&setup->setup, kind, name, err);
+	struct hand_change change;
+	int result = hand_grant(actor, &setup->setup, kind, name, expires_s, &change, err);
 
 	setup_release(&setup->setup);
-	if (result < 0)
-		return -1;
-	if (expires_s != 0 && expires_s <= now_s)
-		return err_refuse(err, ERR_INVALID, "invalid-request",
-				  "the grant would have expired already");
-	request.edit.add = &request.grant;
-	return send_request(changer, &request, err);
+	return result < 0 ? -1 : send(changer, &change, user, version, err);
 }
 
 int change_grant_add(struct changer *changer, const struct actor *actor, const char *user,
@@ -320,16 +354,11 @@ int change_grant_add(struct changer *changer, const struct actor *actor, const c
 int change_grant_remove_if(struct changer *changer, const struct actor *actor, const char *user,
 			   int64_t version, enum grant_kind kind, const char *name, struct err *err)
 {
-	struct request request = { .actor = actor,
-				   .user = user,
-				   .version = version,
-				   .cause = "hand",
-				   .grant = { .kind = kind, .name = name } };
+	struct hand_change change = hand_revoke(actor, kind, name);
 
-	request.edit.remove = &request.grant;
-	if (send_request(changer, &request, err) < 0)
+	if (send(changer, &change, user, version, err) < 0)
 		return -1;
-	if (!request.changed)
+	if (!change.changed)
 		return err_refuse(err, ERR_NOT_FOUND, "not-found",
 				  "'%s' has no %s '%s' given by hand", user, grant_kind_name(kind),
 				  name);

@@ -241,7 +241,7 @@ static int check_respondent(struct changer *changer, struct noting *noting,
 					   err) < 0)
 		return -1;
 	if (user.disabled & DISABLED_DELETED)
-		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no user '%s'", wish->user);
+		return no_such_user(err);
 	noting->refused = NULL;
 	record->user_id = user.id;
 	return 0;

@@ -363,7 +363,7 @@ static int find_both(struct passing *passing, struct err *err)
 			 err) < 0)
 		return -1;
 	if (passing->from.disabled & DISABLED_DELETED)
-		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no user '%s'", passing->user);
+		return no_such_user(err);
 	if (authority_require_organization(&owning->authority, passing->from.organization, "user",
 					   err) < 0 ||
 	    owning_find_user(owning, "to", passing->to, passing->from.organization, 0,

@@ -133,7 +133,7 @@ static int find_owner(struct changer *changer, struct making *making, struct are
 		return -1;
 	making->refused = NULL;
 	if (ret_user->disabled & DISABLED_DELETED)
-		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no user '%s'", name);
+		return no_such_user(err);
 	return 0;
 }
 

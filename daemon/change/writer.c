@@ -90,8 +90,7 @@ static void run_bulk(struct changer *changer, struct job *job)
 	answer(changer, job);
 }
 
-/* One request in its savepoint. Returns -1 when the whole transaction is spoilt. */
-static int run_request(struct changer *changer, struct job *job, struct err *err)
+int writer_run_nested(struct changer *changer, struct job *job, struct err *err)
 {
 	struct notice_mark mark = notices_mark(changer);
 
@@ -146,7 +145,7 @@ static void run_requests(struct changer *changer, struct job *jobs)
 		return;
 	}
 	for (struct job *job = jobs; job; job = job->next)
-		if (run_request(changer, job, &err) < 0) {
+		if (writer_run_nested(changer, job, &err) < 0) {
 			/* Shared fate: those done before are undone with it and told so. */
 			store_rollback(changer->store);
 			notices_undo(changer, (struct notice_mark){ 0 });

@@ -184,6 +184,7 @@ int run_references_show(struct cli *);
 int run_references_put(struct cli *);
 int run_references_delete(struct cli *);
 int run_decide(struct cli *);
+int run_users_bulk(struct cli *);
 int run_users_tie(struct cli *);
 int run_users_untie(struct cli *);
 int run_accounts_users(struct cli *);

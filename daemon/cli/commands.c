@@ -273,6 +273,17 @@ static const struct cli_option users_reassign_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option users_bulk_options[] = {
+	{ "users", "NAMES", "these, with commas between" },
+	{ "file", "FILE", "those of a file, one in each line" },
+	{ "segment", "NAME", "those of a segment with a filter" },
+	{ "filter", "FILTER", "those for whom an RFC 4515 filter is true" },
+	{ "expires", "DATE", "last day of the grant, like 2027-01-31, UTC" },
+	{ "reason", "TEXT", "why they are disabled, for the audit log" },
+	{ "dry-run", NULL, "say what would become of each, and change nothing" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option accounts_options[] = {
 	{ "limit", "N", "at most so many (default 100)" },
 	{ "after", "ID", "go on after the place where the last list ended" },
@@ -555,6 +566,9 @@ static const struct cli_command commands[] = {
 	{ "users unlink", "USER SOURCE KEY",
 	  "take an identity, and what rules gave for it, from a user", users_version_options,
 	  run_users_unlink },
+	{ "users bulk", "ACTION [KIND] [NAME]",
+	  "disable, enable, grant, revoke or delete many; one that is refused stops no other",
+	  users_bulk_options, run_users_bulk },
 	{ "users tie", "USER APPLICATION ACCOUNT",
 	  "say that a user belongs to an application's account", NULL, run_users_tie },
 	{ "users untie", "USER APPLICATION ACCOUNT",
