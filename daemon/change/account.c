@@ -7,12 +7,13 @@
  *
  * A user's version does not grow: neither what they are nor what they may changes by it.
  */
-#include "accounts.h"
+#include <rolebridge/change/account.h>
 
 #include <string.h>
 
 #include <rolebridge/base/util.h>
 
+#include "accounts.h"
 #include "edit.h"
 
 #define DETAIL_MAX (1u << 20)

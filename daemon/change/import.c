@@ -12,12 +12,14 @@
  * A dry run goes the same way up to the writing, on a handle that can only read. What others of the same file would
  * take is remembered; so is foreseen what apply_person would ask of the store.
  */
-#include "importing.h"
+#include <rolebridge/change/import.h>
 
 #include <stdlib.h>
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/util.h>
+
+#include "importing.h"
 
 #define TEXTS_MAX ((size_t)64 * 1024 * 1024)
 
