@@ -480,6 +480,18 @@ int change_invite_check(const struct invite_row *invite, int64_t generation, int
 	return 0;
 }
 
+/* Of a token that was revoked, nothing is good that it sent. The one that sent it is the last of its name before that. */
+static int check_token(struct changer *changer, const struct invite_row *invite, struct err *err)
+{
+	const char *slash = invite->inviter_id ? strchr(invite->actor, '/') : NULL;
+	int revoked = slash ? store_token_was_revoked(changer->store, invite->inviter_id, slash + 1,
+						      invite->sent_s, err)
+			    : 0;
+
+	return revoked > 0 ? err_refuse(err, ERR_DENIED, "not-allowed", "the token was revoked")
+			   : revoked;
+}
+
 /* What it gives is there, and whoever vouches for it may give it: now. */
 static int check_voucher(struct changer *changer, const struct inviting *inviting,
 			 const struct invite_row *invite, struct arena *arena, struct err *err)
@@ -498,6 +510,8 @@ static int check_voucher(struct changer *changer, const struct inviting *invitin
 		result = check_authority(changer, inviting, &actor, invite, arena, &problem);
 	if (result == 0)
 		result = check_service(changer, invite, arena, &problem);
+	if (result == 0)
+		result = check_token(changer, invite, &problem);
 	if (result == 0)
 		return 0;
 	if (problem.code == ERR_DENIED || problem.code == ERR_NOT_FOUND)

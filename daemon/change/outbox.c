@@ -17,7 +17,8 @@
 #define ALARM_SUBJECT "mail"
 
 struct delivery {
-	int64_t id, next_s;
+	const struct outbox_row *row; /* as it was when it was taken */
+	int64_t next_s;
 	bool sent, permanent;
 	const char *problem; /* NULL: done */
 };
@@ -64,47 +65,53 @@ static int note_alarm(struct changer *changer, const struct delivery *delivery, 
 		       : 0;
 }
 
+/* The row, if it is still there. */
+static int note_row(struct changer *changer, const struct delivery *delivery, struct arena *arena,
+		    struct err *err)
+{
+	struct outbox_row row;
+	int found = store_outbox_get(changer->store, delivery->row->id, arena, &row, err);
+
+	if (found <= 0)
+		return found;
+	if (!delivery->problem || delivery->permanent)
+		return store_outbox_remove(changer->store, row.id, err);
+	row.attempts++;
+	row.next_s = delivery->next_s;
+	row.problem = delivery->problem;
+	return store_outbox_update(changer->store, &row, err);
+}
+
 static int delivery_job(struct changer *changer, struct job *job, struct err *err)
 {
 	const struct delivery *delivery = job->context;
 	AUTO(arena) struct arena *arena = arena_create(ROW_BYTES_MAX);
-	struct outbox_row row;
-	int found;
 
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory for a delivery");
-	found = store_outbox_get(changer->store, delivery->id, arena, &row, err);
-	if (found <= 0)
-		return found;
-	if (delivery->problem && !delivery->permanent) {
-		row.attempts++;
-		row.next_s = delivery->next_s;
-		row.problem = delivery->problem;
-		if (store_outbox_update(changer->store, &row, err) < 0)
-			return -1;
-	} else if (store_outbox_remove(changer->store, delivery->id, err) < 0) {
+	if (note_row(changer, delivery, arena, err) < 0)
 		return -1;
-	}
 	if (!delivery->sent && !delivery->problem)
 		return 0;
-	return note_invite(changer, &row, delivery, arena, err) < 0 ||
+	return note_invite(changer, delivery->row, delivery, arena, err) < 0 ||
 			       note_alarm(changer, delivery, err) < 0
 		       ? -1
 		       : 0;
 }
 
-int change_outbox_done(struct changer *changer, int64_t id, bool sent, struct err *err)
+int change_outbox_done(struct changer *changer, const struct outbox_row *row, bool sent,
+		       struct err *err)
 {
-	struct delivery delivery = { .id = id, .sent = sent };
+	struct delivery delivery = { .row = row, .sent = sent };
 
 	return writer_request(changer, delivery_job, &delivery, err);
 }
 
-int change_outbox_failed(struct changer *changer, int64_t id, const char *problem, int64_t next_s,
-			 bool permanent, struct err *err)
+int change_outbox_failed(struct changer *changer, const struct outbox_row *row, const char *problem,
+			 int64_t next_s, bool permanent, struct err *err)
 {
 	struct delivery delivery = {
-		.id = id, .next_s = next_s, .permanent = permanent, .problem = problem
+		.row = row, .next_s = next_s, .permanent = permanent, .problem = problem
 	};
 
 	return writer_request(changer, delivery_job, &delivery, err);

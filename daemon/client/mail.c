@@ -408,6 +408,7 @@ struct sending {
 	struct secret password;
 	CURL *curl;
 	struct curl_slist *recipients;
+	bool is_about_message; /* the server was told of the recipient: what it answers is about these two */
 	size_t sent;
 	char problem[CURL_ERROR_SIZE];
 };
@@ -430,6 +431,19 @@ static int progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, cur
 
 	(void)a, (void)b, (void)c, (void)d;
 	return delivery->cancelled && delivery->cancelled(delivery->context);
+}
+
+/* What is said to the server; a password among it is looked at no further than for not being this. */
+static int follow(CURL *curl, curl_infotype type, char *data, size_t size, void *context)
+{
+	static const char recipient[] = "RCPT TO:";
+	struct sending *sending = context;
+
+	(void)curl;
+	if (type == CURLINFO_HEADER_OUT && size >= sizeof(recipient) - 1 &&
+	    strncasecmp(data, recipient, sizeof(recipient) - 1) == 0)
+		sending->is_about_message = true;
+	return 0;
 }
 
 /* In the clear only where nobody else listens; and there too, if a CA is named, not. */
@@ -473,6 +487,9 @@ static void configure(struct sending *sending)
 	curl_easy_setopt(curl, CURLOPT_READDATA, sending);
 	curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE,
 			 (curl_off_t)sending->delivery->message->size);
+	curl_easy_setopt(curl, CURLOPT_DEBUGFUNCTION, follow);
+	curl_easy_setopt(curl, CURLOPT_DEBUGDATA, sending);
+	curl_easy_setopt(curl, CURLOPT_VERBOSE, 1L);
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, progress);
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, sending);
@@ -480,11 +497,14 @@ static void configure(struct sending *sending)
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);
 }
 
-/* Codes that mean this recipient or this message, not us or the server (RFC 5321 4.2.3). */
-static bool is_permanent(CURLcode code, long answer)
+/*
+ * Codes that mean this recipient or this message (RFC 5321 4.2.3), and not us or the server, of which the greeting and
+ * the answer to MAIL FROM speak.
+ */
+static bool is_permanent(const struct sending *sending, CURLcode code, long answer)
 {
-	return code != CURLE_LOGIN_DENIED && code != CURLE_PEER_FAILED_VERIFICATION &&
-	       (answer == 550 || answer == 551 || answer == 552 || answer == 553 || answer == 554);
+	return sending->is_about_message && code != CURLE_LOGIN_DENIED &&
+	       code != CURLE_PEER_FAILED_VERIFICATION && answer >= 550 && answer <= 554;
 }
 
 static int judge(struct sending *sending, CURLcode code, struct err *err)
@@ -497,10 +517,14 @@ static int judge(struct sending *sending, CURLcode code, struct err *err)
 	if (code == CURLE_ABORTED_BY_CALLBACK)
 		return err_set(err, ERR_CANCELLED, "mail is not sent now");
 	curl_easy_getinfo(sending->curl, CURLINFO_RESPONSE_CODE, &answer);
-	if (is_permanent(code, answer))
+	if (is_permanent(sending, code, answer))
 		return err_refuse(err, ERR_DENIED, "mail-refused",
 				  "mail server '%s' refused the message with %ld: %s",
 				  sending->server.host, answer, problem);
+	if (answer >= 400)
+		return err_set(err, ERR_UNAVAILABLE,
+			       "mail server '%s' did not take a message, with %ld: %s",
+			       sending->server.host, answer, problem);
 	return err_set(err, ERR_UNAVAILABLE, "mail server '%s' did not take a message: %s",
 		       sending->server.host, problem);
 }

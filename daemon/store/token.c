@@ -288,6 +288,22 @@ int store_token_prune(struct store *store, int64_t before_s, size_t limit, struc
 	return changed < 0 ? err_wrap(err, "cannot remove old tokens") : changed;
 }
 
+int store_token_was_revoked(struct store *store, int64_t user_id, const char *name, int64_t at_s,
+			    struct err *err)
+{
+	AUTO(query)
+	struct query query = query_prepare(
+		store, "SELECT 1 FROM token WHERE user = ?1 AND name = ?2 AND created_s <= ?3 "
+		       "AND revoked_s <> 0 AND revoked_s >= ?3 LIMIT 1");
+	int row;
+
+	query_int(&query, user_id);
+	query_text(&query, name);
+	query_int(&query, at_s);
+	row = query_row(&query, err);
+	return row < 0 ? err_wrap(err, "cannot look for token '%s'", name) : row;
+}
+
 /* --- whom services made --- */
 
 int store_service_made(struct store *store, int64_t user_id, const char *service, struct err *err)

@@ -26,11 +26,22 @@
 #define RETRY_MAX_S 3600
 #define RETRY_DOUBLINGS 7
 
+/* What became of a row. In an arena of its own. */
+struct outcome {
+	struct arena *arena;
+	struct outbox_row row;
+	bool sent;
+	const char *problem; /* NULL: sent, or not wanted */
+	bool permanent;
+	int64_t next_s;
+};
+
 struct outbox {
 	struct changer *changer;
 	struct outbox_ports ports;
 	struct store *store; /* the thread's */
-	int64_t unnoted;     /* the thread's: a row that is out, but still there; 0: none */
+	struct outcome
+		*unnoted; /* the thread's: what the store could not be told yet; NULL: nothing */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	pthread_t thread;
@@ -56,11 +67,19 @@ struct outbox *outbox_create(struct changer *changer, const struct outbox_ports 
 	return outbox;
 }
 
+static void outcome_forget(struct outbox *outbox)
+{
+	if (outbox->unnoted)
+		arena_destroy(outbox->unnoted->arena);
+	outbox->unnoted = NULL;
+}
+
 void outbox_destroy(struct outbox *outbox)
 {
 	if (!outbox)
 		return;
 	outbox_stop(outbox);
+	outcome_forget(outbox);
 	store_close(outbox->store);
 	pthread_cond_destroy(&outbox->wake);
 	pthread_mutex_destroy(&outbox->lock);
@@ -136,76 +155,114 @@ static bool is_permanent(const struct err *problem)
 	       problem->code == ERR_TOO_LARGE;
 }
 
-static int note_failure(struct outbox *outbox, const struct outbox_row *row,
-			const struct err *problem, struct err *err)
+static void tell_outcome(struct outbox *outbox, const struct outcome *outcome,
+			 const struct err *problem)
 {
-	bool permanent = is_permanent(problem);
+	const struct outbox_row *row = &outcome->row;
 
-	atomic_fetch_add(permanent ? &outbox->refused : &outbox->failed, 1);
+	if (outcome->sent) {
+		atomic_fetch_add(&outbox->sent, 1);
+		log_info("mail.sent", F_STR("kind", row->kind), F_STR("subject", row->subject),
+			 F_STR("message", row->message_id));
+	}
+	if (!outcome->problem)
+		return;
+	atomic_fetch_add(outcome->permanent ? &outbox->refused : &outbox->failed, 1);
 	log_error("mail.failed", F_STR("kind", row->kind), F_STR("subject", row->subject),
-		  F_INT("attempt", row->attempts + 1), F_STR("permanent", permanent ? "yes" : "no"),
-		  F_ERR(problem));
-	return change_outbox_failed(outbox->changer, row->id, problem->text, next_try_s(row),
-				    permanent, err);
+		  F_INT("attempt", row->attempts + 1),
+		  F_STR("permanent", outcome->permanent ? "yes" : "no"), F_ERR(problem));
 }
 
-/* 1: go on with the next; 0: not now; -1. */
+/* While the store cannot be told of the last one nothing else is done: nobody gets the same again and again. */
+static int note_outcome(struct outbox *outbox, struct err *err)
+{
+	const struct outcome *outcome = outbox->unnoted;
+	int result;
+
+	if (!outcome)
+		return 0;
+	result = outcome->problem
+			 ? change_outbox_failed(outbox->changer, &outcome->row, outcome->problem,
+						outcome->next_s, outcome->permanent, err)
+			 : change_outbox_done(outbox->changer, &outcome->row, outcome->sent, err);
+	if (result == 0)
+		outcome_forget(outbox);
+	return result;
+}
+
+/* Takes the arena over: the row lives in it. */
+static struct outcome *make_outcome(struct arena *arena, const struct outbox_row *row, int sent,
+				    const struct err *problem)
+{
+	struct outcome *outcome = arena_alloc(arena, sizeof(*outcome));
+
+	if (!outcome)
+		return NULL;
+	*outcome = (struct outcome){ .arena = arena, .row = *row, .sent = sent > 0 };
+	if (sent < 0) {
+		outcome->problem = arena_strdup(arena, problem->text);
+		outcome->permanent = is_permanent(problem);
+		outcome->next_s = next_try_s(row);
+	}
+	return arena_failed(arena) ? NULL : outcome;
+}
+
+/* 1: go on with the next; 0: not now; -1. The arena is the outcome's, or given back. */
 static int deliver(struct outbox *outbox, const struct outbox_row *row,
 		   const struct mail_settings *server, struct arena *arena, struct err *err)
 {
 	struct err problem = { 0 };
+	struct outcome *outcome;
 	int sent = send_row(outbox, row, server, arena, &problem);
 
-	if (sent < 0 && problem.code == ERR_CANCELLED)
+	if (sent < 0 && problem.code == ERR_CANCELLED) {
+		arena_destroy(arena);
 		return 0;
-	if (sent < 0)
-		return note_failure(outbox, row, &problem, err) < 0 ? -1 : is_permanent(&problem);
-	if (sent > 0) {
-		atomic_fetch_add(&outbox->sent, 1);
-		log_info("mail.sent", F_STR("kind", row->kind), F_STR("subject", row->subject),
-			 F_STR("message", row->message_id));
-		outbox->unnoted = row->id;
 	}
-	if (change_outbox_done(outbox->changer, row->id, sent > 0, err) < 0)
-		return -1;
-	outbox->unnoted = 0;
-	return 1;
-}
-
-/* While nothing can be written nobody gets the same again and again. */
-static int note_delivered(struct outbox *outbox, struct err *err)
-{
-	if (outbox->unnoted && change_outbox_done(outbox->changer, outbox->unnoted, true, err) < 0)
-		return -1;
-	outbox->unnoted = 0;
-	return 0;
+	outcome = make_outcome(arena, row, sent, &problem);
+	if (!outcome) {
+		arena_destroy(arena);
+		return err_set(err, ERR_MEMORY, "out of memory");
+	}
+	tell_outcome(outbox, outcome, &problem);
+	outbox->unnoted = outcome;
+	/* A failure that is not the message's own ends the round. */
+	sent = outcome->problem && !outcome->permanent ? 0 : 1;
+	return note_outcome(outbox, err) < 0 ? -1 : sent;
 }
 
 /* --- rounds --- */
 
-static int deliver_next(struct outbox *outbox, struct err *err)
+/* Called with an arena, which is the outcome's afterwards, or given back. */
+static int deliver_due(struct outbox *outbox, struct arena *arena, struct err *err)
 {
-	AUTO(arena) struct arena *arena = arena_create(ARENA_MAX);
 	const struct mail_settings *server;
 	struct outbox_row row;
 	struct setup *setup;
-	int more;
+	int more = store_outbox_next(outbox->store, clock_now_s(), arena, &row, err);
 
-	if (!arena)
-		return err_set(err, ERR_MEMORY, "out of memory");
+	if (more <= 0 || !outbox->ports.server(outbox->ports.context, &server, &setup)) {
+		arena_destroy(arena);
+		return more < 0 ? -1 : 0;
+	}
+	more = deliver(outbox, &row, server, arena, err);
+	setup_release(setup);
+	return more;
+}
+
+static int deliver_next(struct outbox *outbox, struct err *err)
+{
+	struct arena *arena;
+
 	if (!outbox->store) {
 		outbox->store = store_open(changer_store_path(outbox->changer), STORE_READ, err);
 		if (!outbox->store)
 			return -1;
 	}
-	if (note_delivered(outbox, err) < 0)
+	if (note_outcome(outbox, err) < 0)
 		return -1;
-	more = store_outbox_next(outbox->store, clock_now_s(), arena, &row, err);
-	if (more <= 0 || !outbox->ports.server(outbox->ports.context, &server, &setup))
-		return more < 0 ? -1 : 0;
-	more = deliver(outbox, &row, server, arena, err);
-	setup_release(setup);
-	return more;
+	arena = arena_create(ARENA_MAX);
+	return arena ? deliver_due(outbox, arena, err) : err_set(err, ERR_MEMORY, "out of memory");
 }
 
 static void *outbox_main(void *context)

@@ -1,4 +1,5 @@
 """A real SMTP server on loopback (aiosmtpd) that keeps what it is given."""
+import asyncio
 import email
 import email.policy
 import ssl
@@ -11,10 +12,12 @@ from ports import free_port
 
 
 class MailServer:
-    """refuse: recipients answered with 550; fail: an answer to every recipient, such as "451 later"."""
+    """refuse: recipients answered with 550; fail: an answer to every recipient, such as "451 later"; of_sender, of_data:
+    to every sender, to every message; hold: an event that each message waits for before it is answered."""
 
     def __init__(self, pair=None, login=None, port=None, tls_from_start=False):
         self.refuse, self.fail = set(), None
+        self.of_sender = self.of_data = self.hold = None
         self.envelopes, self.logins = [], []
         self._arrived = threading.Condition()
         self.port = port or free_port()
@@ -45,10 +48,20 @@ class MailServer:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
+    async def handle_MAIL(self, _server, _session, envelope, address, _options):
+        if self.of_sender:
+            return self.of_sender
+        envelope.mail_from = address
+        return "250 OK"
+
     async def handle_DATA(self, _server, _session, envelope):
+        if self.of_data:
+            return self.of_data
         with self._arrived:
             self.envelopes.append(envelope)
             self._arrived.notify_all()
+        while self.hold and not self.hold.is_set():
+            await asyncio.sleep(0.01)
         return "250 taken"
 
     def start(self):

@@ -1,9 +1,12 @@
 """Invites by mail: made, sent, opened, accepted, sent anew, revoked; through API, CLI and browser."""
 import calendar
+import contextlib
 import json
 import re
+import socket
 import sqlite3
 import subprocess
+import threading
 import time
 
 import pytest
@@ -464,6 +467,29 @@ def test_the_authority_counts_when_the_invite_is_accepted(world, desk):
     assert world.accept(world.link()).status_code == 200
 
 
+def test_of_a_revoked_token_nothing_is_good(world):
+    """Who revokes a token does not trust what it sent either; another one of that name vouches for its own."""
+    bridge = world.bridge
+    bridge.ctl("users", "create", "deputy")
+    bridge.ctl("users", "grant", "deputy", "role", "desk")
+
+    def invite(secret, email):
+        answer = requests.post(f"http://127.0.0.1:{world.web}/api/v1/invites", timeout=30,
+                               json={"email": email, "profile": "viewer"}, headers={"Authorization": "Bearer " + secret})
+        assert answer.status_code == 201, answer.text
+        return world.link()
+
+    first = bridge.ctl("tokens", "create", "desk", "--user", "deputy")
+    link = invite(first["token"], "first@acme.example")
+    bridge.ctl("tokens", "revoke", first["id"])
+    assert world.accept_json(link)[1]["code"] == "invite-not-allowed"
+    revoked = time.time()
+    until(lambda: int(time.time()) > int(revoked))  # the store knows whole seconds
+    second = bridge.ctl("tokens", "create", "desk", "--user", "deputy")
+    assert world.accept_json(invite(second["token"], "second@acme.example"))[0] == 200
+    assert world.accept_json(link)[1]["code"] == "invite-not-allowed"
+
+
 # --- mail that does not go out ---
 
 
@@ -518,6 +544,90 @@ def test_an_address_that_is_refused_for_good(world):
     # it is not tried again, and holds up nobody
     world.invite("somebody@acme.example")
     assert world.letter()["To"] == "somebody@acme.example"
+
+
+class Greeting:
+    """A server that says something and no more."""
+
+    def __init__(self, text):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.text = text
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                with self.listener.accept()[0] as connection:
+                    connection.sendall(self.text.encode() + b"\r\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # Closing alone does not wake who accepts.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+@pytest.mark.parametrize("kind, words", [("greeting", "554 no service here"), ("of_sender", "550 we do not know you"),
+                                         ("of_sender", "553 not allowed"), ("of_data", "452 later")])
+def test_what_is_not_about_the_message_is_not_final(kind, words):
+    """The server refuses us, or is not well: mail waits for it."""
+    web = free_port()
+    with Greeting(words) if kind == "greeting" else MailServer() as mail:
+        if kind != "greeting":
+            setattr(mail, kind, words)
+        with Bridge(CONFIG.format(web=web, mail=mail.port), {"partners.csv": PARTNERS}) as bridge:
+            bridge.ctl("invites", "create", "waits@acme.example", "--profile", "viewer")
+            shown = until(lambda: [i for i in bridge.ctl("invites", "list")["invites"] if i["mail_problem"]])[0]
+            assert words[:3] in shown["mail_problem"]
+            metrics = requests.get(f"http://127.0.0.1:{web}/metrics", timeout=30).text
+            assert re.search(r"^rolebridge_outbox_waiting 1$", metrics, re.M)
+            assert re.search(r"^rolebridge_mail_refused_total 0$", metrics, re.M)
+            assert [a for a in bridge.ctl("alarms", "list")["alarms"] if a["kind"] == "mail-failing"]
+
+
+def test_a_message_that_is_refused_for_good():
+    web = free_port()
+    with MailServer() as mail, Bridge(CONFIG.format(web=web, mail=mail.port), {"partners.csv": PARTNERS}) as bridge:
+        mail.of_data = "554 looks like spam"
+        bridge.ctl("invites", "create", "spam@acme.example", "--profile", "viewer")
+        shown = until(lambda: [i for i in bridge.ctl("invites", "list")["invites"] if i["mail_problem"]])[0]
+        assert "554" in shown["mail_problem"]
+        metrics = requests.get(f"http://127.0.0.1:{web}/metrics", timeout=30).text
+        assert re.search(r"^rolebridge_outbox_waiting 0$", metrics, re.M)
+
+
+def test_a_failure_that_cannot_be_noted_is_not_tried_again():
+    """While the store refuses, the server is not asked again and again."""
+    web = free_port()
+    with MailServer() as mail, Bridge(CONFIG.format(web=web, mail=mail.port), {"partners.csv": PARTNERS}) as bridge:
+        mail.fail = "451 later"
+        with sqlite3.connect(bridge.folder / "store.db") as store:
+            store.execute("CREATE TRIGGER full BEFORE UPDATE ON outbox BEGIN SELECT RAISE(ABORT, 'full'); END")
+        bridge.ctl("invites", "create", "waits@acme.example", "--profile", "viewer")
+        until(lambda: bridge.logged().count("outbox.failed") >= 3)
+        assert bridge.logged().count("mail.failed") == 1
+        with sqlite3.connect(bridge.folder / "store.db") as store:
+            store.execute("DROP TRIGGER full")
+        until(lambda: bridge.ctl("invites", "list")["invites"][0]["mail_problem"])
+        assert bridge.logged().count("mail.failed") == 1
+
+
+def test_who_was_faster_than_the_note_was_mailed():
+    """The letter is read and the link used before the server has answered."""
+    web = free_port()
+    with MailServer() as mail, Bridge(CONFIG.format(web=web, mail=mail.port), {"partners.csv": PARTNERS}) as bridge:
+        world = World(bridge, mail, web)
+        mail.hold = threading.Event()
+        world.invite("quick@acme.example")
+        token = world.link()
+        assert world.accept(token).status_code == 200
+        assert not bridge.ctl("invites", "list", "--state", "accepted")["invites"][0]["mailed"]
+        mail.hold.set()
+        shown = until(lambda: [i for i in bridge.ctl("invites", "list", "--state", "accepted")["invites"] if i["mailed"]])
+        assert shown[0]["state"] == "accepted"
 
 
 def test_a_link_that_is_void_is_not_sent():

@@ -51,10 +51,14 @@ int change_invite_accept(struct changer *changer, const char *request, const str
 			 int64_t generation, struct uuid *ret_user, struct err *err);
 
 /* --- delivery --- */
-/* It is out, or shall not be sent any more: the row goes. */
-int change_outbox_done(struct changer *changer, int64_t id, bool sent, struct err *err);
+/*
+ * It is out, or shall not be sent any more: the row goes. Who did so before, since what it was about ended while it was
+ * being sent, is told all the same that it went out.
+ */
+int change_outbox_done(struct changer *changer, const struct outbox_row *row, bool sent,
+		       struct err *err);
 /* Not this time. permanent: never; the row goes, and whoever looks at the invite sees why. */
-int change_outbox_failed(struct changer *changer, int64_t id, const char *problem, int64_t next_s,
-			 bool permanent, struct err *err);
+int change_outbox_failed(struct changer *changer, const struct outbox_row *row, const char *problem,
+			 int64_t next_s, bool permanent, struct err *err);
 
 #endif

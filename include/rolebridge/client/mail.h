@@ -62,7 +62,7 @@ struct mail_delivery {
 };
 /*
  * 0: the server has taken it over. ERR_DENIED "mail-refused": it will never take it for this address (5xx to the
- * recipient). ERR_UNAVAILABLE: not reached, TLS, sign-in, 4xx. ERR_CANCELLED.
+ * recipient or to the message). ERR_UNAVAILABLE: not reached, TLS, sign-in, 4xx, 5xx to us. ERR_CANCELLED.
  */
 int mail_send(const struct mail_delivery *delivery, struct err *err);
 
