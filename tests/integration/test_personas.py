@@ -10,6 +10,7 @@ from bridge import Bridge, Refused
 from control import Control
 from ports import free_port
 from test_control import check, whoami
+from test_web import APP, RULES, World, eventually
 
 CONFIG = """
 public_url: "http://127.0.0.1:{port}"
@@ -605,3 +606,44 @@ def test_a_record_of_another_persona(api, lead):
     assert api.bad("DELETE", f"personas/lead/links/{made['id']}")[0] == 404
     assert api.bad("DELETE", f"personas/plain/research/{made['id']}")[0] == 404
     api.good("DELETE", f"personas/plain/links/{made['id']}")
+
+
+# --- personas say who people are, not what they may do ---
+
+NAMED_LIKE_POWER = """
+personas:
+  - {name: administrator, title: Ada, objectives: [a], frustrations: [b], watering_holes: [c], technical_sophistication: low}
+  - {name: auditor, title: Otto, objectives: [a], frustrations: [b], watering_holes: [c], technical_sophistication: low}
+  - {name: cashier, title: Kay, objectives: [a], frustrations: [b], watering_holes: [c], technical_sophistication: low}
+"""
+
+
+def test_personas_allow_nothing():
+    """Also those that are called like a profile or a role: neither /auth nor decide nor the API see any of it."""
+    with World(rules=RULES + NAMED_LIKE_POWER) as world:
+        anna = world.visitor()
+        anna.sign_in("anna", ["staff"])
+        anna.enter(APP + "/page")
+        anna.enter("https://wiki.example.com/")
+        control = Control(world.bridge.folder / "control.sock")
+        urls = [APP + "/page", "https://wiki.example.com/", "https://wiki.example.com/admin/", "https://books.example.com/",
+                "https://vault.example.com/", "https://safe.example.com/"]
+        permissions = ["accounts:read", "cases:read", "cases:close", "users:create", "personas:read"]
+
+        def allowed():
+            answers = [control.ask("POST", "decide", {"user": "anna", "permission": p})[1] for p in permissions]
+            return ([anna.auth(url, keep=False).status_code for url in urls], [a["decision"] for a in answers],
+                    [anna.auth(APP + "/page", keep=False).headers.get(h) for h in ("Remote-Profile", "Remote-Roles")])
+
+        before = allowed()
+        assert before[0][0] == 200 and before[1] == ["allow"] + ["deny"] * 4 and before[2][0] == "member"
+        for persona in ("administrator", "auditor", "cashier"):
+            world.bridge.ctl("users", "grant", "anna", "persona", persona)
+        assert eventually(lambda: anna.auth(APP + "/page", keep=False).headers.get("Remote-Personas") ==
+                          "administrator,auditor,cashier")
+        assert allowed() == before
+        for persona in ("administrator", "auditor", "cashier"):
+            world.bridge.ctl("users", "revoke", "anna", "persona", persona)
+        assert eventually(lambda: not anna.auth(APP + "/page", keep=False).headers.get("Remote-Personas"))
+        assert allowed() == before
+        control.close()
