@@ -208,6 +208,8 @@ int run_personas_show(struct cli *);
 int run_personas_create(struct cli *);
 int run_personas_update(struct cli *);
 int run_personas_delete(struct cli *);
+int run_personas_assign(struct cli *);
+int run_personas_unassign(struct cli *);
 int run_personas_research_list(struct cli *);
 int run_personas_research_add(struct cli *);
 int run_personas_research_remove(struct cli *);

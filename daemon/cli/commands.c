@@ -446,6 +446,25 @@ static const struct cli_option personas_list_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option personas_assign_options[] = {
+	{ "users", "NAMES", "these, with commas between" },
+	{ "file", "FILE", "those of a file, one in each line" },
+	{ "segment", "NAME", "those of a segment with a filter" },
+	{ "filter", "FILTER", "those for whom an RFC 4515 filter is true" },
+	{ "expires", "DATE", "last day, like 2027-01-31, UTC" },
+	{ "dry-run", NULL, "say what would become of each, and change nothing" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option personas_unassign_options[] = {
+	{ "users", "NAMES", "these, with commas between" },
+	{ "file", "FILE", "those of a file, one in each line" },
+	{ "segment", "NAME", "those of a segment with a filter" },
+	{ "filter", "FILTER", "those for whom an RFC 4515 filter is true" },
+	{ "dry-run", NULL, "say what would become of each, and change nothing" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option personas_research_add_options[] = {
 	{ "at", "DATE", "the day, like 2027-01-31 (default today)" },
 	{ "count", "N", "how many (default 1)" },
@@ -672,6 +691,10 @@ static const struct cli_command commands[] = {
 	{ "personas delete", "PERSONA",
 	  "delete a persona of the store that nobody holds, and all that is known of it",
 	  definitions_delete_options, run_personas_delete },
+	{ "personas assign", "PERSONA", "give many users a persona by hand",
+	  personas_assign_options, run_personas_assign },
+	{ "personas unassign", "PERSONA", "take back from many users what was given by hand",
+	  personas_unassign_options, run_personas_unassign },
 	{ "personas research list", "PERSONA", "list what a persona rests on",
 	  personas_research_list_options, run_personas_research_list },
 	{ "personas research add", "PERSONA KIND",

@@ -6,6 +6,27 @@
 
 #include <rolebridge/base/util.h>
 
+/* ---------------------------------------------------------------- assigning -- */
+
+/* As users bulk does, which each of its users stands for alone. */
+static int assign(struct cli *cli, const char *action)
+{
+	cli->arguments[2] = cli->arguments[0];
+	cli->arguments[1] = "persona";
+	cli->arguments[0] = action;
+	return run_users_bulk(cli);
+}
+
+int run_personas_assign(struct cli *cli)
+{
+	return assign(cli, "grant");
+}
+
+int run_personas_unassign(struct cli *cli)
+{
+	return assign(cli, "revoke");
+}
+
 /* ------------------------------------------------------------------- lists -- */
 
 struct record_list {
