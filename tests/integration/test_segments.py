@@ -7,11 +7,14 @@ from urllib.parse import quote
 
 import pytest
 
-from bridge import Bridge, Refused
-from control import Control
+from access import Web
+from bridge import CTL, Bridge, Refused
+from ports import free_port
 from test_definitions import Api, audit_rows
 
 CONFIG = """
+public_url: http://127.0.0.1:%(port)d
+listeners: [{address: "127.0.0.1:%(port)d"}]
 segments: [Banking]
 organizations: [{name: partners}]
 segment_filters:
@@ -59,7 +62,9 @@ def ldif():
 @pytest.fixture(scope="module", name="bridge")
 def running():
     files = {"corp.ldif": ldif(), "elsewhere.csv": "id,uid,mail,department\n1,pia,pia@p.example,Sales\n"}
-    with Bridge(CONFIG, files) as bridge:
+    port = free_port()
+    with Bridge(CONFIG % {"port": port}, files) as bridge:
+        bridge.port = port
         bridge.ctl("users", "create", "root-user", "--profile", "administrator", "--email", "root@x.example")
         bridge.ctl("sync", "corp")
         bridge.ctl("sync", "elsewhere")
@@ -74,6 +79,13 @@ def connect(bridge):
     api = Api(bridge.folder / "control.sock")
     yield api
     api.close()
+
+
+@pytest.fixture(name="web")
+def web_side(bridge):
+    web = Web(bridge.port)
+    yield web
+    web.close()
 
 
 def chosen(api, text, more=""):
@@ -269,16 +281,67 @@ def test_groups_of_segments_are_read(api, bridge):
     api.good("DELETE", "segments/others")
 
 
-def test_sensitive(api, bridge):
-    assert chosen(api, "(department=*)")  # root sees everything
+def test_sensitive(api, bridge, web):
     made = api.good("POST", "segments", {"name": "rich", "filter": "(salary>=30)"})
     assert made["definition"]["filter"] == "(salary>=30)"
     bridge.ctl("sync", "corp")
     assert chosen(api, "(salary>=30)") == ["cora", "dora"]
-    token = bridge.ctl("tokens", "create", "watcher", "--service", "watch", "--scope",
-                       "users:read@all,users:export@all,segments:*@all")
-    del token
+    # Who may not see it: it is not there, nor is it suggested.
+    scope = "users:read@all,users:export@all,segments:*@all"
+    token = bridge.ctl("tokens", "create", "watcher", "--service", "watch", "--scope", scope)["token"]
+    for text in ("(salary>=30)", "(salery>=30)", "(salary;x-corp>=30)"):
+        status, answer = web.ask("GET", "users?filter=" + quote(text), token=token)
+        assert (status, answer["code"]) == (422, "unknown-attribute")
+        assert "salary" not in str(answer["details"]["hint"])
+        assert web.ask("POST", "segments?dry_run=true", {"name": "x", "filter": text}, token=token)[0] == 422
+    for path in ("segments/rich/count", "segments/rich/users", "users?segment=rich", "export/users.csv?segment=rich"):
+        assert web.ask("GET", path, token=token)[0] == 403, path
+    status, answer = web.ask("GET", "segments/rich", token=token)
+    assert status == 200 and answer["filter"] is None
+    assert web.ask("PATCH", "segments/rich", {"description": "x"}, token=token)[0] == 422
+    seeing = bridge.ctl("tokens", "create", "seer", "--service", "see", "--scope", scope + ",attributes:read@all")["token"]
+    assert web.ask("GET", "users?filter=" + quote("(salary>=40)"), token=seeing)[1]["users"][0]["username"] == "dora"
+    # They may put another filter in its place, which says nothing of the one before.
+    assert web.ask("PATCH", "segments/rich", {"filter": "(cn=a)"}, token=token)[0] == 200
     api.good("DELETE", "segments/rich")
+    for name in ("watcher", "seer"):
+        for row in bridge.ctl("tokens", "list")["tokens"]:
+            if row["name"] == name:
+                bridge.ctl("tokens", "revoke", row["id"])
+
+
+def test_ends_at_the_organization(bridge, web):
+    token = bridge.ctl("tokens", "create", "far", "--service", "far", "--organization", "partners", "--scope",
+                       "users:read@all,users:export@all,segments:read@all")["token"]
+    everybody = "(username=*)"
+    assert [u["username"] for u in web.ask("GET", "users?filter=" + quote(everybody), token=token)[1]["users"]] == ["pia"]
+    assert web.ask("GET", "segments/sellers/count", token=token)[1]["people"] == 1
+    assert [u["username"] for u in web.ask("GET", "segments/sellers/users", token=token)[1]["users"]] == ["pia"]
+    status, text = web.ask("GET", "export/users.csv?segment=sellers", token=token)
+    assert status == 200 and [row["username"] for row in csv.DictReader(io.StringIO(text))] == ["pia"]
+    assert web.ask("GET", "users?filter=(cn=a)&organization=default", token=token)[0] == 404
+    # Each needs its permission.
+    for method, path, body in (("POST", "segments", {"name": "x", "filter": "(cn=a)"}), ("DELETE", "segments/sellers", None),
+                               ("PATCH", "segments/sellers", {"filter": "(cn=a)"})):
+        assert web.ask(method, path, body, token=token)[0] == 403, path
+    few = bridge.ctl("tokens", "create", "few", "--service", "few", "--scope", "segments:read@all")["token"]
+    assert web.ask("GET", "segments/sellers/count", token=few)[0] == 200
+    for path in ("segments/sellers/users", "users?segment=sellers", "export/users.csv?segment=sellers"):
+        assert web.ask("GET", path, token=few)[0] == 403, path
+
+
+def test_accounts_of_one_application(api, bridge, web):
+    for application in ("crm", "desk"):
+        status, answer, _ = api.call("PUT", f"resources/{application}/accounts/{application}-1", {"organization": "default"})
+        assert status == 201, answer
+    bridge.ctl("users", "tie", "anna", "crm", "crm-1")
+    bridge.ctl("users", "tie", "cora", "desk", "desk-1")
+    assert chosen(api, "(account=*)") == ["anna", "cora"]
+    assert chosen(api, "(account=crm/crm-1)") == ["anna"]
+    token = bridge.ctl("tokens", "create", "crm", "--service", "crm", "--application", "crm", "--scope",
+                       "users:read@all")["token"]
+    answer = web.ask("GET", "users?filter=" + quote("(account=*)"), token=token)[1]
+    assert [user["username"] for user in answer["users"]] == ["anna"]
 
 
 def test_commands(bridge):
@@ -306,18 +369,13 @@ def test_commands(bridge):
 
 
 def test_caret(bridge):
-    plain = subprocess.run([bridge_ctl(), "--config", bridge.config, "users", "search", "--filter",
+    plain = subprocess.run([CTL, "--config", bridge.config, "users", "search", "--filter",
                             "(&(départ=x)(departmnt=Sales))"], capture_output=True, text=True, check=False)
     assert plain.returncode == 1
-    plain = subprocess.run([bridge_ctl(), "--config", bridge.config, "users", "search", "--filter",
+    plain = subprocess.run([CTL, "--config", bridge.config, "users", "search", "--filter",
                             "(&(city=Köln)(departmnt=Sales))"], capture_output=True, text=True, check=False)
     lines = plain.stderr.splitlines()
     assert plain.returncode == 1 and lines[1] == "  (&(city=Köln)(departmnt=Sales))", plain.stderr
     assert lines[2] == "                ^~~~~~~~~" and "'department'" in lines[3]
-    assert subprocess.run([bridge_ctl(), "--config", bridge.config, "users", "search"], capture_output=True,
+    assert subprocess.run([CTL, "--config", bridge.config, "users", "search"], capture_output=True,
                           check=False).returncode == 2
-
-
-def bridge_ctl():
-    from bridge import CTL
-    return CTL
