@@ -177,6 +177,12 @@ static const struct http_route routes[] = {
 	{ "DELETE", "/api/v1/personas/{name}", persona_delete, HTTP_ROUTE_NO_BODY, 0,
 	  "personas:delete@all" },
 	{ "POST", "/api/v1/events", events_post, 0, EVENTS_BODY_MAX, "events:create@all" },
+	{ "GET", "/api/v1/reports/sign-ins", report_sign_ins_get, 0, 0, "reports:read@all" },
+	{ "GET", "/api/v1/reports/feature-use", report_feature_use_get, 0, 0, "reports:read@all" },
+	{ "GET", "/api/v1/reports/adoption", report_adoption_get, 0, 0, "reports:read@all" },
+	{ "GET", "/api/v1/reports/unused", report_unused_get, 0, 0, "reports:read@all" },
+	/* And users:read@all: the handler asks. */
+	{ "GET", "/api/v1/reports/inactive", report_inactive_get, 0, 0, "reports:read@all" },
 	{ "GET", "/api/v1/personas/{name}/research", persona_research_get, 0, 0,
 	  "personas:read@all" },
 	{ "POST", "/api/v1/personas/{name}/research", persona_research_post, 0, 0,

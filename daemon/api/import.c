@@ -426,7 +426,7 @@ static void put_user(struct export *export, const struct exported *exported, int
 		else if (as_json)
 			json_string(&json, people_column_name(column), texts[i]);
 		else
-			people_put_text(out, texts[i]);
+			csv_put_text(out, texts[i], ',');
 	}
 	if (as_json)
 		json_end(&json);

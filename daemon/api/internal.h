@@ -15,6 +15,7 @@ struct api {
 	struct store_pool *pool;
 	struct http_prepared *decisions[2]; /* deny, allow: without a reason */
 	atomic_bool importing;		    /* people: one file at a time */
+	atomic_int reporting;		    /* reports that are being made */
 	struct permits *permits;
 	struct http_limit *refused_limit; /* by address: whom nobody knows */
 	struct http_route *web_routes;	  /* the same, each in a thread where it may wait */
@@ -215,6 +216,11 @@ int decide_post(struct http_request *, struct http_response *, struct err *);
 int decide_list_post(struct http_request *, struct http_response *, struct err *);
 int user_reassign(struct http_request *, struct http_response *, struct err *);
 int events_post(struct http_request *, struct http_response *, struct err *);
+int report_sign_ins_get(struct http_request *, struct http_response *, struct err *);
+int report_feature_use_get(struct http_request *, struct http_response *, struct err *);
+int report_adoption_get(struct http_request *, struct http_response *, struct err *);
+int report_unused_get(struct http_request *, struct http_response *, struct err *);
+int report_inactive_get(struct http_request *, struct http_response *, struct err *);
 int profiles_get(struct http_request *, struct http_response *, struct err *);
 int profiles_post(struct http_request *, struct http_response *, struct err *);
 int profile_get(struct http_request *, struct http_response *, struct err *);

@@ -141,35 +141,6 @@ static int check_text(const char *text, size_t size, enum people_column column,
 
 /* --- CSV --- */
 
-/*
- * Programs for tables take a cell that begins so for a formula, and display names are anybody's: an apostrophe before it
- * makes it text. It is taken off again, so that a cell that begins with one gets another.
- */
-static bool is_formula(char c)
-{
-	return c == '=' || c == '+' || c == '-' || c == '@' || c == '\t' || c == '\r';
-}
-
-void people_put_text(struct strbuf *out, const char *text)
-{
-	AUTO(strbuf) struct strbuf guarded = STRBUF(1024 * 1024);
-	const char *first = text + strspn(text, "'");
-
-	if (!is_formula(*first)) {
-		csv_put_cell(out, text, ',');
-		return;
-	}
-	strbuf_printf(&guarded, "'%s", text);
-	csv_put_cell(out, strbuf_text(&guarded), ',');
-	if (strbuf_failed(&guarded))
-		strbuf_fail(out);
-}
-
-static const char *unguarded(const char *text)
-{
-	return text[0] == '\'' && is_formula(text[strspn(text, "'")]) ? text + 1 : text;
-}
-
 static int read_header(struct people_reader *reader, struct arena *arena, const char **ret_field,
 		       struct err *err)
 {
@@ -293,7 +264,7 @@ static int take_cell(const struct csv_cell *cell, enum people_column column, str
 		return no_memory(err);
 	if (columns[column].is_list)
 		return split_list(text, column, row, result, arena, err);
-	set_text(row, column, unguarded(text));
+	set_text(row, column, csv_text(text));
 	return 0;
 }
 

@@ -35,9 +35,6 @@ void people_csv_header(struct strbuf *out);
  * there as %3B and the like.
  */
 void people_put_item(struct strbuf *out, const char *text, bool first);
-/* Append a cell that programs for tables take for text. */
-void people_put_text(struct strbuf *out, const char *text);
-
 /*
  * Rows out of a body, one after the other. What is wrong with the whole (header, JSON) fails; what is wrong with one row is
  * in *result, whose code is set then.

@@ -6,8 +6,10 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/base/util.h>
 
 struct csv {
 	const char *at, *begin, *end;
@@ -219,4 +221,28 @@ void csv_put_cell(struct strbuf *out, const char *text, char delimiter)
 		strbuf_putc(out, text[i]);
 	}
 	strbuf_putc(out, '"');
+}
+
+static bool is_formula(char c)
+{
+	return c == '=' || c == '+' || c == '-' || c == '@' || c == '\t' || c == '\r';
+}
+
+void csv_put_text(struct strbuf *out, const char *text, char delimiter)
+{
+	AUTO(strbuf) struct strbuf guarded = STRBUF(CSV_ROW_MAX);
+
+	if (!is_formula(text[strspn(text, "'")])) {
+		csv_put_cell(out, text, delimiter);
+		return;
+	}
+	strbuf_printf(&guarded, "'%s", text);
+	csv_put_cell(out, strbuf_text(&guarded), delimiter);
+	if (strbuf_failed(&guarded))
+		strbuf_fail(out);
+}
+
+const char *csv_text(const char *cell)
+{
+	return cell[0] == '\'' && is_formula(cell[strspn(cell, "'")]) ? cell + 1 : cell;
 }

@@ -124,6 +124,8 @@ void query_again(struct query *query)
 {
 	sqlite3_reset(query->statement);
 	query->bound = 0;
+	if (query->rc == SQLITE_ROW || query->rc == SQLITE_DONE)
+		query->rc = SQLITE_OK;
 }
 
 static void query_bound(struct query *query, int rc)

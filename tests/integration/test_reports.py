@@ -220,3 +220,240 @@ def test_features_are_bounded(control):
     assert (answer["accepted"], answer["refused"]) == (1000, 1)
     assert answer["problems"][0]["code"] == "too-many-features"
     assert tell(control, events[5], application="many")["accepted"] == 1
+
+
+# --- reports ---
+
+# Days ago on which each signed in, and how often; ben's last two are not in the table yet.
+SIGN_INS = {"anna": {0: 2, 1: 1, 9: 3}, "ben": {0: 1, 20: 1}, "dora": {40: 1}, "far": {2: 5}}
+NAMES = ("rita", "anna", "ben", "carl", "dora", "emil", "far")
+
+
+def put_sign_ins(store, bridge):
+    """As the daemon would have written them: counted ones, and sessions that are not counted yet."""
+    numbers = dict(store.execute("SELECT username, id FROM user"))
+    for user, days in SIGN_INS.items():
+        for ago, count in days.items():
+            at = day_number(ago)
+            if user != "ben":
+                store.execute("INSERT INTO sign_in (user, day, n, last_s) VALUES (?, ?, ?, ?)",
+                              (numbers[user], at, count, at * 86400 + 7))
+                continue
+            for _ in range(count):
+                store.execute(
+                    "INSERT INTO session (uuid, user, source, name_id, name_id_format, session_index, address, agent, "
+                    "created_s, seen_s, until_s, second_factor_s) VALUES (randomblob(16), ?, 0, '', 0, '', '', '', ?, "
+                    "?, 4000000000, 0)", (numbers[user], at * 86400 + 7, 4000000000))
+
+
+@pytest.fixture(scope="module", name="reported")
+def with_sign_ins():
+    port = free_port()
+    with Bridge(CONFIG.format(port=port), {"partners.csv": PARTNERS}) as bridge:
+        bridge.port = port
+        bridge.ctl("users", "create", "root-user", "--profile", "administrator")
+        bridge.ctl("users", "create", "rita", "--profile", "reporter")
+        for name in ("anna", "ben", "carl", "dora", "emil"):
+            bridge.ctl("users", "create", name, "--profile", "member")
+        bridge.ctl("users", "create", "paul", "--profile", "reporter", "--organization", "partners")
+        bridge.ctl("sync")
+        for user, kind, name in (("anna", "role", "seller"), ("anna", "role", "helper"), ("anna", "persona", "hunter"),
+                                 ("ben", "role", "seller"), ("dora", "role", "helper"), ("far", "role", "helper")):
+            bridge.ctl("users", "grant", user, kind, name)
+        bridge.ctl("users", "disable", "emil")
+        for role in ("admin", "analyst", "developer"):  # the shipped ones
+            bridge.ctl("roles", "delete", role)
+        control = Control(bridge.folder / "control.sock")
+        tell(control, {"user": "anna", "feature": "export", "count": 3}, {"user": "anna", "feature": "import"},
+             {"user": "ben", "feature": "export", "at": day(8)}, {"user": "far", "feature": "export"})
+        tell(control, {"user": "anna", "feature": "pay"}, application="billing")
+        control.close()
+        bridge.stop()
+        with sqlite3.connect(bridge.folder / "store.db") as store:
+            put_sign_ins(store, bridge)
+        bridge.start()
+        yield bridge
+
+
+@pytest.fixture(name="asking")
+def connect_reported(reported):
+    control = Control(reported.folder / "control.sock")
+    yield control
+    control.close()
+
+
+def report(control, name, status=200, **query):
+    got, answer = control.ask("GET", f"reports/{name}?" + "&".join(f"{key.rstrip('_')}={value}"
+                                                                   for key, value in query.items()))
+    assert got == status, answer
+    return check(answer, f"/api/v1/reports/{name}") if status == 200 else answer
+
+
+def groups(answer, *members):
+    return {group["name"]: tuple(group[member] for member in members) for group in answer["groups"]}
+
+
+def test_sign_ins_by_what_people_hold(asking):
+    answer = report(asking, "sign-ins", by="role")
+    assert (answer["by"], answer["from"], answer["to"]) == ("role", day(29), day(0))
+    assert answer["all"] == {"people": 3, "sign_ins": 13}
+    assert groups(answer, "people", "sign_ins") == {"seller": (2, 8), "helper": (2, 11), "forgotten": (0, 0)}
+    answer = report(asking, "sign-ins", by="profile")
+    assert groups(answer, "people", "sign_ins")["member"] == (2, 8)
+    assert groups(answer, "people", "sign_ins")["administrator"] == (0, 0)
+    assert groups(report(asking, "sign-ins", by="persona"), "people", "sign_ins") == {"hunter": (1, 6), "nobodys": (0, 0)}
+    # Who is in it by two roles counts once.
+    assert groups(report(asking, "sign-ins", by="classification"), "people", "sign_ins") == \
+        {"Sales": (2, 8), "Support": (2, 11)}
+    assert groups(report(asking, "sign-ins", by="segment"), "people", "sign_ins") == \
+        {"Banking": (2, 8), "Retail": (3, 13)}
+
+
+def test_sign_ins_over_time(asking):
+    answer = report(asking, "sign-ins", by="role", from_=day(9), to=day(0), every="day")
+    helper, = [group for group in answer["groups"] if group["name"] == "helper"]
+    assert [(p["from"], p["to"], p["people"], p["sign_ins"]) for p in helper["periods"]] == \
+        [(day(9), day(9), 1, 3), (day(2), day(2), 1, 5), (day(1), day(1), 1, 1), (day(0), day(0), 1, 2)]
+    assert answer["all"]["periods"][-1]["people"] == 2
+    assert "periods" not in report(asking, "sign-ins", by="role")["all"]
+    for every in ("week", "month"):
+        answer = report(asking, "sign-ins", by="role", from_=day(60), every=every)
+        periods = answer["all"]["periods"]
+        assert sum(period["sign_ins"] for period in periods) == answer["all"]["sign_ins"] == 14
+        for period in periods:
+            start = datetime.date.fromisoformat(period["from"])
+            assert period["from"] == day(60) or (start.weekday() == 0 if every == "week" else start.day == 1)
+    # A day at either end counts.
+    assert report(asking, "sign-ins", by="role", from_=day(2), to=day(2))["all"] == {"people": 1, "sign_ins": 5}
+    assert report(asking, "sign-ins", by="role", from_=day(8), to=day(3))["all"] == {"people": 0, "sign_ins": 0}
+
+
+def test_feature_use(asking):
+    answer = report(asking, "feature-use", by="role")
+    assert groups(answer, "people", "uses") == {"seller": (2, 6), "helper": (2, 6), "forgotten": (0, 0)}
+    assert answer["all"] == {"people": 3, "uses": 7}
+    assert groups(report(asking, "feature-use", by="application"), "people", "uses") == {"crm": (3, 6), "billing": (1, 1)}
+    assert groups(report(asking, "feature-use", by="feature"), "people", "uses") == \
+        {"crm/export": (3, 5), "crm/import": (1, 1), "billing/pay": (1, 1)}
+    assert groups(report(asking, "feature-use", by="role", application="crm", feature="export"), "people", "uses") == \
+        {"seller": (2, 4), "helper": (2, 4), "forgotten": (0, 0)}
+    assert report(asking, "feature-use", by="feature", application="none")["groups"] == []
+    assert report(asking, "feature-use", by="role", feature="none")["all"] == {"people": 0, "uses": 0}
+    weeks = report(asking, "feature-use", by="feature", every="day", from_=day(8))
+    export, = [group for group in weeks["groups"] if group["name"] == "crm/export"]
+    assert [(p["from"], p["people"], p["uses"]) for p in export["periods"]] == [(day(8), 1, 1), (day(0), 2, 4)]
+
+
+def test_adoption(asking):
+    answer = report(asking, "adoption", by="role")
+    shares = groups(answer, "holders", "signed_in", "signed_in_share", "used", "used_share")
+    assert shares["seller"] == (2, 2, 1, 2, 1)
+    assert shares["helper"] == (3, 2, 0.6667, 2, 0.6667)
+    assert shares["forgotten"] == (0, 0, None, 0, None)
+    # emil is disabled: nobody of the report.
+    assert groups(report(asking, "adoption", by="profile", from_=day(7)), "holders", "signed_in", "used")["member"] == \
+        (4, 2, 1)
+    assert groups(report(asking, "adoption", by="persona", feature="pay"), "holders", "used")["hunter"] == (1, 1)
+    assert groups(report(asking, "adoption", by="persona", feature="pay", application="crm"),
+                  "holders", "used")["hunter"] == (1, 0)
+
+
+def test_unused(asking):
+    unused = report(asking, "unused")["unused"]
+    assert [(one["kind"], one["name"], one["reason"], one["holders"]) for one in unused] == \
+        [("role", "forgotten", "nobody-holds-it", 0), ("persona", "nobodys", "nobody-holds-it", 0)]
+    assert all(one["last_sign_in"] is None for one in unused)
+    # Of seller and helper somebody signed in today.
+    assert len(report(asking, "unused", days=1)["unused"]) == 2
+
+
+def test_inactive(asking):
+    answer = report(asking, "inactive", days=10)
+    found = {user["username"]: user["last_sign_in"] for user in answer["users"]}
+    assert found == {"root-user": None, "rita": None, "carl": None, "paul": None, "dora": day(40) + "T00:00:07Z"}
+    assert answer["next"] is None
+    names = {user["username"] for user in report(asking, "inactive", days=10, include_disabled="true")["users"]}
+    assert names == {*found, "emil"}
+    assert "dora" not in {user["username"] for user in report(asking, "inactive", days=41)["users"]}
+    # Page by page: the same people.
+    after, paged = 0, []
+    while after is not None:
+        page = report(asking, "inactive", days=10, limit=2, after=after)
+        paged += [user["username"] for user in page["users"]]
+        after = page["next"]
+    assert paged == [user["username"] for user in answer["users"]]
+
+
+def csv_of(control, path, accept=None):
+    control.request("GET", "/api/v1/reports/" + path, headers={"Accept": accept} if accept else {})
+    response = control.getresponse()
+    text = response.read().decode()
+    assert (response.status, response.headers["Content-Type"]) == (200, "text/csv; charset=utf-8"), text
+    return [line.split(",") for line in text.split("\r\n")[:-1]]
+
+
+def test_as_csv(asking):
+    assert csv_of(asking, "sign-ins?by=role&format=csv") == [
+        ["by", "name", "from", "to", "people", "sign_ins"], ["all", "", day(29), day(0), "3", "13"],
+        ["role", "forgotten", day(29), day(0), "0", "0"], ["role", "helper", day(29), day(0), "2", "11"],
+        ["role", "seller", day(29), day(0), "2", "8"]]
+    rows = csv_of(asking, f"sign-ins?by=persona&every=day&from={day(1)}", "text/csv")
+    assert [row for row in rows if row[0] == "persona"] == [
+        ["persona", "hunter", day(1), day(1), "1", "1"], ["persona", "hunter", day(0), day(0), "1", "2"]]
+    assert ["role", "helper", "3", "2", "0.6667", "2", "0.6667"] in csv_of(asking, "adoption?by=role&format=csv")
+    assert csv_of(asking, "unused?format=csv") == [["kind", "name", "reason", "holders", "last_sign_in"],
+                                                   ["role", "forgotten", "nobody-holds-it", "0", ""],
+                                                   ["persona", "nobodys", "nobody-holds-it", "0", ""]]
+    rows = csv_of(asking, "inactive?days=10&format=csv")
+    assert [row[1] for row in rows] == ["username", "root-user", "rita", "carl", "dora", "paul"]
+    assert [row[8] for row in rows if row[1] == "dora"] == [day(40) + "T00:00:07Z"]
+
+
+def test_no_formulas_in_csv(asking):
+    tell(asking, {"user": "carl", "feature": "=1+1"}, application="odd")
+    rows = csv_of(asking, "feature-use?by=feature&application=odd&format=csv")
+    assert rows[2][:2] == ["feature", "odd/=1+1"]  # the name begins with the application
+    asking.ask("POST", "users", {"username": "formula", "display_name": "=cmd|calc", "profile": "member"})
+    assert ["'=cmd|calc"] == [row[3] for row in csv_of(asking, "inactive?days=1&format=csv") if row[1] == "formula"]
+    asking.ask("POST", "users/formula/disable", {})
+    assert asking.ask("DELETE", "users/formula")[0] == 200
+
+
+def test_of_ones_own_organization(reported, asking):
+    web = Web(reported.port)
+    paul = token(asking, name="paul", user="paul", scope=["reports:read@all"])
+    rita = token(asking, name="rita", user="rita", scope=["reports:read@all"])
+    try:
+        status, answer = web.ask("GET", "reports/sign-ins?by=role", token=paul)
+        assert status == 200 and answer["all"] == {"people": 1, "sign_ins": 5}
+        status, answer = web.ask("GET", "reports/sign-ins?by=role&organization=default", token=paul)
+        assert (status, answer["code"], answer["field"]) == (404, "not-found", "organization")
+        status, answer = web.ask("GET", "reports/sign-ins?by=role", token=rita)
+        assert status == 200 and answer["all"] == {"people": 2, "sign_ins": 8}
+        # People are for those who may read them.
+        status, answer = web.ask("GET", "reports/inactive", token=rita)
+        assert (status, answer["code"]) == (403, "not-allowed")
+        status, answer = web.ask("GET", "reports/inactive?format=csv", token=rita)
+        assert (status, answer["code"]) == (403, "not-allowed")
+    finally:
+        web.close()
+    assert report(asking, "sign-ins", by="role", organization="partners")["all"] == {"people": 1, "sign_ins": 5}
+    assert {user["username"] for user in report(asking, "inactive", organization="partners")["users"]} == {"paul"}
+    assert report(asking, "sign-ins", by="role", organization="nowhere")["all"] == {"people": 0, "sign_ins": 0}
+
+
+@pytest.mark.parametrize("name, query, field", [
+    ("sign-ins", {}, "by"), ("sign-ins", {"by": "shoe"}, "by"), ("sign-ins", {"by": "feature"}, "by"),
+    ("adoption", {"by": "application"}, "by"), ("sign-ins", {"by": "role", "every": "hour"}, "every"),
+    ("sign-ins", {"by": "role", "from": "2026-02-30"}, "from"), ("sign-ins", {"by": "role", "to": "today"}, "to"),
+    ("sign-ins", {"by": "role", "from": "1970-01-01"}, "from"), ("sign-ins", {"by": "role", "to": "1960-01-01"}, "to"),
+    ("sign-ins", {"by": "role", "from": "2026-03-02", "to": "2026-03-01"}, "from"),
+    ("sign-ins", {"by": "role", "from": "2020-01-01", "to": "2026-01-01", "every": "day"}, "every"),
+    ("sign-ins", {"by": "role", "format": "xml"}, "format"), ("sign-ins", {"by": "role", "feature": "x"}, "feature"),
+    ("feature-use", {"by": "role", "days": "3"}, "days"), ("unused", {"days": "0"}, "days"),
+    ("unused", {"by": "role"}, "by"), ("inactive", {"days": "x"}, "days"), ("inactive", {"limit": "1001"}, "limit"),
+    ("inactive", {"after": "-1"}, "after"), ("inactive", {"include_disabled": "yes"}, "include_disabled"),
+])
+def test_bad_questions(asking, name, query, field):
+    got, answer = asking.ask("GET", f"reports/{name}?" + "&".join(f"{key}={value}" for key, value in query.items()))
+    assert got in (400, 422) and answer["field"] == field, answer

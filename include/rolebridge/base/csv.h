@@ -47,5 +47,13 @@ size_t csv_offset(const struct csv *csv);
 
 /* Append a cell, quoted where it must be. */
 void csv_put_cell(struct strbuf *out, const char *text, char delimiter);
+/*
+ * The same for what strangers may have written: programs for tables take a cell that begins with '=', '+', '-', '@', a tab
+ * or a carriage return for a formula; an apostrophe before it makes it text. A cell that begins with apostrophes and
+ * then so gets another, so that csv_text gives back what was put.
+ */
+void csv_put_text(struct strbuf *out, const char *text, char delimiter);
+/* Without that apostrophe. */
+const char *csv_text(const char *cell);
 
 #endif

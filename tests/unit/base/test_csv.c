@@ -112,12 +112,53 @@ static void test_what_is_written_is_read(void **state)
 	csv_close(csv);
 }
 
+/* Programs for tables find no formula in it, and it is read back as it was. */
+static void test_texts_are_no_formulas(void **state)
+{
+	static const struct {
+		const char *text, *cell;
+	} cases[] = {
+		{ "", "" },
+		{ "anna", "anna" },
+		{ "'anna", "'anna" },
+		{ "=1+1", "'=1+1" },
+		{ "+1", "'+1" },
+		{ "-1", "'-1" },
+		{ "@a", "'@a" },
+		{ "\tx", "'\tx" },
+		{ "\rx", "\"'\rx\"" },
+		{ "'=1", "''=1" },
+		{ "''+1", "'"
+			  "''+1" },
+		{ "a=1", "a=1" },
+		{ "=a,b", "\"'=a,b\"" },
+		{ "=\"x\"", "\"'=\"\"x\"\"\"" },
+		{ " =1", "\" =1\"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(strbuf) struct strbuf out = STRBUF(4096);
+		struct csv_row row;
+		struct csv *csv;
+
+		csv_put_text(&out, cases[i].text, ',');
+		assert_string_equal(strbuf_text(&out), cases[i].cell);
+		strbuf_puts(&out, ",x\r\n");
+		csv = csv_open(out.data, out.size, ',');
+		assert_int_equal(csv_next(csv, &row), 1);
+		assert_string_equal(csv_text(row.cells[0].text), cases[i].text);
+		csv_close(csv);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_what_is_written_is_read),
+		cmocka_unit_test(test_texts_are_no_formulas),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

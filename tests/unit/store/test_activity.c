@@ -82,14 +82,12 @@ static int64_t sign_in(struct fixture *f, int64_t user_id, int64_t at_s)
 }
 
 /* count of the days asked for, and the last of all */
-static int64_t count_of(struct fixture *f, int64_t user_id, int64_t from_day, int64_t to_day,
-			int64_t *ret_last_s)
+static int64_t count_by(struct fixture *f, struct sign_ins *all, int64_t user_id, int64_t from_day,
+			int64_t to_day, int64_t *ret_last_s)
 {
-	struct sign_ins *all = store_sign_ins_open(f->store, &f->err);
 	struct sign_ins_of found;
 	int64_t sum = 0;
 
-	assert_non_null(all);
 	ok(f, store_sign_ins_of(all, user_id, from_day, to_day, &found, &f->err));
 	for (size_t i = 0; i < found.day_count; i++) {
 		assert_true(found.days[i].day >= from_day && found.days[i].day < to_day);
@@ -99,6 +97,17 @@ static int64_t count_of(struct fixture *f, int64_t user_id, int64_t from_day, in
 	assert_int_equal(sum, found.count);
 	if (ret_last_s)
 		*ret_last_s = found.last_s;
+	return sum;
+}
+
+static int64_t count_of(struct fixture *f, int64_t user_id, int64_t from_day, int64_t to_day,
+			int64_t *ret_last_s)
+{
+	struct sign_ins *all = store_sign_ins_open(f->store, &f->err);
+	int64_t sum;
+
+	assert_non_null(all);
+	sum = count_by(f, all, user_id, from_day, to_day, ret_last_s);
 	store_sign_ins_close(all);
 	return sum;
 }
@@ -112,16 +121,21 @@ struct known {
 
 static void assert_known(struct fixture *f, const struct known *known)
 {
+	struct sign_ins *all;
+
 	begin(f);
+	all = store_sign_ins_open(f->store, &f->err);
+	assert_non_null(all);
 	for (int64_t user = 0; user < USERS; user++) {
 		int64_t last_s, from = rand() % DAYS, to = rand() % (DAYS + 1), expected = 0;
 
 		for (int64_t day = from; day < to; day++)
 			expected += known->counts[user][day];
-		assert_int_equal(count_of(f, user + 1, TODAY + from, TODAY + to, &last_s),
+		assert_int_equal(count_by(f, all, user + 1, TODAY + from, TODAY + to, &last_s),
 				 expected);
 		assert_int_equal(last_s, known->last_s[user]);
 	}
+	store_sign_ins_close(all);
 	commit(f);
 }
 

@@ -1,0 +1,82 @@
+/*
+ * People who have not signed in (see usage.h). Enters: since when. Leaves: who, page by page. Fails: store, memory.
+ */
+#include <rolebridge/change/usage.h>
+
+#include <rolebridge/base/util.h>
+#include <rolebridge/store/activity.h>
+
+#define PAGE_USERS 1000
+
+struct looking {
+	const struct inactive_query *query;
+	struct sign_ins *sign_ins;
+	struct arena *arena;
+	struct inactive *people;
+	size_t count;
+};
+
+/* 1: told. */
+static int look_at(struct looking *looking, const struct user *user, struct err *err)
+{
+	struct sign_ins_of found;
+
+	if (store_sign_ins_of(looking->sign_ins, user->id, 0, 0, &found, err) < 0)
+		return -1;
+	if (found.last_s >= looking->query->before_s)
+		return 0;
+	looking->people[looking->count++] =
+		(struct inactive){ .user = *user, .last_s = found.last_s };
+	return 1;
+}
+
+/* A page at a time; texts of a page with nobody in it are for nobody. */
+static int look_through(struct looking *looking, struct store *store, int64_t *ret_next,
+			struct err *err)
+{
+	struct user_query query = { .organization = looking->query->organization,
+				    .active = looking->query->with_disabled ? -1 : 1,
+				    .after_id = looking->query->after_id,
+				    .limit = PAGE_USERS };
+	struct user *users;
+	size_t count = PAGE_USERS, looked_at = 0;
+
+	*ret_next = 0;
+	while (count == PAGE_USERS) {
+		if (store_user_list(store, &query, looking->arena, &users, &count, err) < 0)
+			return -1;
+		for (size_t i = 0; i < count; i++) {
+			if (look_at(looking, &users[i], err) < 0)
+				return -1;
+			query.after_id = users[i].id;
+			if (looking->count == looking->query->limit ||
+			    ++looked_at == looking->query->looked_at) {
+				*ret_next = query.after_id;
+				return 0;
+			}
+		}
+	}
+	return 0;
+}
+
+int usage_inactive(const struct inactive_query *query, struct store *store, struct arena *arena,
+		   struct inactive **ret_people, size_t *ret_count, int64_t *ret_next,
+		   struct err *err)
+{
+	struct looking looking = { .query = query, .arena = arena };
+	int result;
+
+	looking.people = arena_alloc_array(arena, query->limit + 1, sizeof(*looking.people));
+	if (!looking.people)
+		return err_set(err, ERR_MEMORY, "no memory for a list");
+	looking.sign_ins = store_sign_ins_open(store, err);
+	if (!looking.sign_ins)
+		return -1;
+	result = look_through(&looking, store, ret_next, err);
+	store_sign_ins_close(looking.sign_ins);
+	if (result < 0)
+		return -1;
+	*ret_people = looking.people;
+	*ret_count = looking.count;
+	return 0;
+}
