@@ -608,6 +608,39 @@ def test_a_record_of_another_persona(api, lead):
     api.good("DELETE", f"personas/plain/links/{made['id']}")
 
 
+# --- who has one: by rule, by hand, in bulk ---
+
+
+def personas_of(bridge, user):
+    return sorted((g["name"], g["origin"]["kind"]) for g in bridge.ctl("users", "show", user)["grants"]
+                  if g["kind"] == "persona")
+
+
+def test_assign(bridge, api, lead):
+    assert personas_of(bridge, "anna") == [("filed", "rule")]
+    bridge.ctl("users", "grant", "ben", "persona", "lead")
+    assert personas_of(bridge, "ben") == [("lead", "hand")]
+    run = bridge.ctl("personas", "assign", "lead", "--users", "anna,ben,researcher", "--dry-run")
+    assert (run["result"]["done"], run["result"]["unchanged"], run["result"]["failed"]) == (2, 1, 0)
+    assert personas_of(bridge, "researcher") == []
+    run = bridge.ctl("personas", "assign", "lead", "--users", "anna,ben,researcher")
+    assert (run["result"]["done"], run["result"]["unchanged"], run["result"]["failed"]) == (2, 1, 0)
+    assert personas_of(bridge, "anna") == [("filed", "rule"), ("lead", "hand")]
+    assert api.good("GET", "personas/lead")["holders"] == 3
+    # One that is refused stops no other, and what a rule gave stays.
+    (bridge.folder / "names.txt").write_text("anna\nnobody-there\nben\n")
+    result = bridge.run("personas", "unassign", "lead", "--file", str(bridge.folder / "names.txt"))
+    assert result.returncode == 1
+    assert personas_of(bridge, "anna") == [("filed", "rule")] and personas_of(bridge, "ben") == []
+    bridge.ctl("personas", "unassign", "lead", "--filter", "(uid=researcher)")
+    bridge.run("personas", "unassign", "filed", "--users", "anna")
+    assert personas_of(bridge, "anna") == [("filed", "rule")]
+    assert "say whom" in bridge.human("personas", "assign", "lead").stderr
+    with pytest.raises(Refused):
+        bridge.ctl("personas", "assign", "unheard-of", "--users", "anna")
+    assert bridge.human("personas", "assign", "lead", "--users", "anna").stdout.count("1 done") == 1
+
+
 # --- personas say who people are, not what they may do ---
 
 NAMED_LIKE_POWER = """
