@@ -345,6 +345,31 @@ static void lint_grants(const struct rule *rule, const struct rule_settings *set
 				"rule '%s' neither grants nor denies anything", rule->id);
 }
 
+/* What makes a persona of a name. The API asks for all of it. */
+static void lint_description(const struct persona_settings *persona, struct diagnostics *list)
+{
+	const struct {
+		const char *name;
+		bool said;
+	} parts[] = {
+		{ "title", persona->title.text && persona->title.text[0] },
+		{ "objectives", persona->objectives.count > 0 },
+		{ "frustrations", persona->frustrations.count > 0 },
+		{ "watering_holes", persona->watering_holes.count > 0 },
+		{ "technical_sophistication", persona->technical_sophistication.text != NULL },
+	};
+	AUTO(strbuf) struct strbuf missing = STRBUF(256);
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		if (!parts[i].said)
+			strbuf_printf(&missing, "%s%s", missing.size ? ", " : "", parts[i].name);
+	if (missing.size > 0)
+		diagnostics_add(list, SEVERITY_WARNING, "persona-incomplete", persona->name.at,
+				"A persona without goals and behaviour is a label.",
+				"persona '%s' does not say: %s", persona->name.text,
+				strbuf_text(&missing));
+}
+
 static void lint_personas(const struct struct_list *personas, struct diagnostics *list)
 {
 	const struct persona_settings *items = personas->items;
@@ -388,6 +413,7 @@ static void lint_persona(const struct persona_settings *persona,
 		known ? persona_facts_find(known->facts, known->count, persona->name.text) : NULL;
 	int64_t interviews = facts ? facts->counts[PERSONA_INTERVIEWS] : 0;
 
+	lint_description(persona, list);
 	if (persona_is_overdue(persona_review_due(persona->review_due_s, facts), now_s))
 		diagnostics_add(list, SEVERITY_WARNING, "persona-review-overdue", persona->name.at,
 				"Look at it again: rolebridgectl personas review.",

@@ -137,9 +137,93 @@ static void test_personas(void **state)
 	support_rules_finish(&made);
 }
 
+#define WHOLE \
+	"title: P, objectives: [a], frustrations: [b], watering_holes: [c], " \
+	"technical_sophistication: low"
+
+/* A file may leave out what the API asks for, and is told. */
+static void test_incomplete(void **state)
+{
+	static const struct {
+		const char *persona, *words; /* NULL: nothing is missing */
+	} personas[] = {
+		{ "{name: p, " WHOLE "}", NULL },
+		{ "{name: p}", "title, objectives, frustrations, watering_holes, technical" },
+		{ "{name: p, title: '', objectives: [a], frustrations: [b], watering_holes: [c], "
+		  "technical_sophistication: low}",
+		  "say: title" },
+		{ "{name: p, title: P, objectives: [], frustrations: [b], watering_holes: [c], "
+		  "technical_sophistication: low}",
+		  "say: objectives" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(personas); i++) {
+		AUTO(strbuf) struct strbuf yaml = STRBUF(4096);
+		const struct diagnostic *found;
+		struct support_rules made;
+
+		strbuf_printf(&yaml, "personas: [%s]\n", personas[i].persona);
+		support_rules_init(&made, strbuf_text(&yaml));
+		assert_non_null(made.rules);
+		ruleset_lint(&made.settings, NULL, 1782691200, made.list);
+		found = support_find(made.list, "persona-incomplete");
+		assert_int_equal(found != NULL, personas[i].words != NULL);
+		if (found && !strstr(found->message, personas[i].words))
+			fail_msg("%s", found->message);
+		support_rules_finish(&made);
+	}
+}
+
+/* What the store knows of them. */
+static void test_known(void **state)
+{
+	static const char yaml[] =
+		"personas:\n"
+		"  - {name: few, primary: true, " WHOLE "}\n"
+		"  - {name: many, primary: true, review_due: 2020-01-01, " WHOLE "}\n"
+		"  - {name: second, " WHOLE "}\n";
+	struct persona_facts facts[] = {
+		{ .name = "few", .noted_s = 1750000000, .counts = { [PERSONA_INTERVIEWS] = 11 } },
+		{ .name = "many",
+		  .noted_s = 1750000000,
+		  .reviewed_s = 1782691200,
+		  .next_due_s = 1814227200,
+		  .counts = { [PERSONA_INTERVIEWS] = 12 } },
+	};
+	struct persona_knowledge known = { facts, ARRAY_LEN(facts), true };
+	const struct diagnostic *found;
+	struct support_rules made;
+
+	(void)state;
+	support_rules_init(&made, yaml);
+	ruleset_lint(&made.settings, &known, 1780000000, made.list);
+	assert_int_equal(diagnostics_warnings(made.list), 1);
+	found = support_find(made.list, "insufficient-research");
+	assert_non_null(found);
+	assert_int_equal(found->at.line, 2);
+	assert_non_null(strstr(found->message, "'few' rests on 11"));
+	/* A year after it was first seen. */
+	ruleset_lint(&made.settings, &known, 1782000000, made.list);
+	found = support_find(made.list, "persona-review-overdue");
+	assert_non_null(found);
+	assert_int_equal(found->at.line, 2);
+	support_rules_finish(&made);
+
+	/* What nobody could be asked for is not said to be missing. */
+	known.asked = false;
+	known.count = 0;
+	support_rules_init(&made, yaml);
+	ruleset_lint(&made.settings, &known, 1780000000, made.list);
+	assert_null(support_find(made.list, "insufficient-research"));
+	found = support_find(made.list, "persona-review-overdue");
+	assert_int_equal(found->at.line, 3);
+	support_rules_finish(&made);
+}
+
 static void test_days(void **state)
 {
-	static const char yaml[] = "personas: [{name: p, review_due: 2026-06-30}]\n"
+	static const char yaml[] = "personas: [{name: p, review_due: 2026-06-30, " WHOLE "}]\n"
 				   "rules:\n"
 				   "  - {id: r, when: '(l=1)', grant: {personas: [p]},"
 				   " expires: 2026-06-29}\n";
@@ -174,6 +258,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_lint),
 					    cmocka_unit_test(test_personas),
+					    cmocka_unit_test(test_incomplete),
+					    cmocka_unit_test(test_known),
 					    cmocka_unit_test(test_days) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
