@@ -3,16 +3,19 @@
 A line `$ command` is run; `$ cat FILE` and what follows make a file; a word in capitals is copied from the answer before
 it. A command ends with status 0, or as the comment behind it says: `# 1: code`.
 """
+import base64
 import json
 import re
 import shlex
-import shutil
+import ssl
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from bridge import CTL, ROOT, Bridge
+from idp import make_key
+from mail_server import MailServer
+from ports import free_port
 
 PAGE = ROOT / "daemon/cli/rolebridge-admin.7"
 DEMO = ROOT / "config/demo"
@@ -75,10 +78,31 @@ class Typist:
             self.answer = None
 
 
+# What a company has that makes more of it than the demonstration does.
+MORE = """
+public_url: http://127.0.0.1:{web}
+listeners: ["127.0.0.1:{web}"]
+mail: {{url: "smtp://127.0.0.1:{mail}", from: bridge@nordwind.example}}
+saml: {{certificate: "{folder}/sp.crt", private_key: "{folder}/sp.key"}}
+organizations: [{{name: partners}}]
+"""
+METADATA = """<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="https://idp.nordwind.example">
+<IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol"><KeyDescriptor use="signing">
+<KeyInfo xmlns="http://www.w3.org/2000/09/xmldsig#"><X509Data><X509Certificate>{certificate}</X509Certificate></X509Data>
+</KeyInfo></KeyDescriptor><SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
+Location="https://idp.nordwind.example/sso"/></IDPSSODescriptor></EntityDescriptor>
+"""
+
+
 @pytest.fixture(scope="module", name="bridge")
-def company():
+def company(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("company")
+    make_key(folder, "sp")
+    certificate = ssl.PEM_cert_to_DER_cert((folder / "sp.crt").read_text())
+    (folder / "idp.xml").write_text(METADATA.format(certificate=base64.b64encode(certificate).decode()))
     config = re.sub(r"(?m)^(store|control_socket):.*\n", "", (DEMO / "rolebridge.yaml").read_text())
-    with Bridge(config, {name: (DEMO / name).read_text() for name in FILES}) as bridge:
+    with MailServer() as mail, Bridge(config + MORE.format(web=free_port(), mail=mail.port, folder=folder),
+                                      {name: (DEMO / name).read_text() for name in FILES}, folder) as bridge:
         bridge.ctl("sync", "corp")
         bridge.ctl("sync", "hr")
         (held,) = bridge.ctl("plans", "list")["plans"]
