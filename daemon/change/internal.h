@@ -81,9 +81,9 @@ struct live_setup {
 };
 /* After a change of unknown: the list of those that are. Only before the setup is shared. */
 int live_setup_list_unknown(struct live_setup *live, struct err *err);
-/* The same of a group that some source was not asked for so far: who is not known to be in it may be. */
-int live_setup_note_unread(struct live_setup *live, struct store *store, uint32_t id,
-			   struct err *err);
+/* Another group than those of rules counts: lists of sources that were not asked for it may lack it. Likewise. */
+int live_setup_note_group(struct live_setup *live, struct store *store, uint32_t id,
+			  struct err *err);
 /* NULL on failure. One reference. */
 struct live_setup *live_setup_create(struct setup *origin, struct store *store, struct err *err);
 /* Which groups a source can know: its own, and for a directory those of any directory. */

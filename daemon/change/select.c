@@ -23,6 +23,7 @@ void selection_free(struct selection *selection)
 {
 	if (!selection)
 		return;
+	selection_end(selection);
 	filter_destroy(selection->filter);
 	group_registry_destroy(selection->registry);
 	if (selection->live)
@@ -195,9 +196,9 @@ static int load_live(struct selection *selection, struct store *store, struct er
 		return -1;
 	selection->live->setup.decision.schema = selection->schema;
 	while (filter_next_group(selection->filter, &at, &group))
-		if (live_setup_note_unread(selection->live, store, group, err) < 0)
+		if (live_setup_note_group(selection->live, store, group, err) < 0)
 			return -1;
-	return live_setup_list_unknown(selection->live, err);
+	return 0;
 }
 
 static int compile(struct selection *selection, struct store *store, const char *text,
@@ -295,12 +296,29 @@ static int look_at(const struct selection *selection, struct store *store,
 	return 0;
 }
 
+int selection_begin(struct selection *selection, struct store *store, struct err *err)
+{
+	selection_end(selection);
+	if (selection->wants_sign_ins)
+		selection->sign_ins = store_sign_ins_open(store, err);
+	return selection->wants_sign_ins && !selection->sign_ins ? -1 : 0;
+}
+
+void selection_end(struct selection *selection)
+{
+	store_sign_ins_close(selection->sign_ins);
+	selection->sign_ins = NULL;
+}
+
 int selection_matches(const struct selection *selection, struct store *store,
 		      const struct user *user, struct arena *arena, bool *ret_matches,
 		      struct err *err)
 {
 	AUTO(sign_ins) struct sign_ins *sign_ins = NULL;
 
+	if (selection->sign_ins)
+		return look_at(selection, store, selection->sign_ins, user, arena, ret_matches,
+			       err);
 	if (selection->wants_sign_ins && !(sign_ins = store_sign_ins_open(store, err)))
 		return -1;
 	return look_at(selection, store, sign_ins, user, arena, ret_matches, err);

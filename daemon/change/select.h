@@ -62,6 +62,7 @@ struct selection {
 	} wanted[FACTS];
 	size_t wanted_count;
 	bool wants_grants, wants_sign_ins;
+	struct sign_ins *sign_ins; /* from selection_begin to selection_end; NULL */
 	char *application;	  /* whose accounts are seen; NULL: of any */
 	const char *organization; /* of a segment that belongs to one; the setup's */
 };

@@ -220,12 +220,16 @@ static int fill_stale(struct live_setup *live, struct store *store, struct arena
 	return 0;
 }
 
-/* Was every source that could know the group asked for it? */
-static int is_covered(const struct setup *setup, struct store *store, const struct group *group,
-		      struct arena *arena, bool *ret_covered, struct err *err)
+int live_setup_note_group(struct live_setup *live, struct store *store, uint32_t id,
+			  struct err *err)
 {
-	*ret_covered = true;
-	for (size_t i = 0; i < setup->source_count && *ret_covered; i++) {
+	AUTO(arena) struct arena *arena = arena_create(ARENA_MAX);
+	const struct setup *setup = live->origin;
+	const struct group *group = group_registry_get(setup->registry, id);
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory for group states");
+	for (size_t i = 0; group && i < setup->source_count; i++) {
 		struct coverage coverage;
 
 		if (source_signs_in(setup->sources[i]) ||
@@ -233,24 +237,9 @@ static int is_covered(const struct setup *setup, struct store *store, const stru
 			continue;
 		if (coverage_load(store, setup->sources[i]->name.text, arena, &coverage, err) < 0)
 			return -1;
-		*ret_covered = coverage_get(&coverage, group->id) >= 0;
+		if (coverage_get(&coverage, id) < 0)
+			live->groups_stale |= (source_mask)1 << i;
 	}
-	return 0;
-}
-
-int live_setup_note_unread(struct live_setup *live, struct store *store, uint32_t id,
-			   struct err *err)
-{
-	AUTO(arena) struct arena *arena = arena_create(ARENA_MAX);
-	const struct group *group = group_registry_get(live->origin->registry, id);
-	bool covered = false;
-
-	if (!arena)
-		return err_set(err, ERR_MEMORY, "no memory for group states");
-	if (group && is_covered(live->origin, store, group, arena, &covered, err) < 0)
-		return -1;
-	if (!covered && id < live->states.count)
-		live->unknown[id] = 1;
 	return 0;
 }
 

@@ -69,6 +69,12 @@ static inline void selection_auto(struct selection **selection)
 	selection_free(*selection);
 }
 
+/*
+ * Before many calls of selection_matches within one snapshot, and after, while it lasts: what they all need is read
+ * once. selection_walk does so by itself.
+ */
+int selection_begin(struct selection *selection, struct store *store, struct err *err);
+void selection_end(struct selection *selection);
 /* Is this one chosen? arena: of what is read. */
 int selection_matches(const struct selection *selection, struct store *store,
 		      const struct user *user, struct arena *arena, bool *ret_matches,
