@@ -95,6 +95,8 @@ int show_source_members(const struct overview *overview, struct json *json,
 
 /* status.c: figures of users, sources, plans and alarms in Prometheus' text format. */
 int status_metrics(const struct reading_view *view, struct strbuf *out, struct err *err);
+/* reports.c: totals of sign-ins and events. */
+int activity_metrics(const struct reading_view *view, struct strbuf *out, struct err *err);
 /* health.c */
 void metric_gauge(struct strbuf *out, const char *name, const char *help, int64_t value);
 

@@ -497,3 +497,26 @@ int report_unused_get(struct http_request *request, struct http_response *respon
 	}
 	return 0;
 }
+
+/* --- metrics --- */
+
+static void metric_counter(struct strbuf *out, const char *name, const char *help, int64_t value)
+{
+	strbuf_printf(out, "# HELP %s %s\n# TYPE %s counter\n%s %lld\n", name, help, name, name,
+		      (long long)value);
+}
+
+int activity_metrics(const struct reading_view *view, struct strbuf *out, struct err *err)
+{
+	struct activity_totals totals;
+
+	if (store_activity_totals(view->store, &totals, err) < 0)
+		return -1;
+	metric_counter(out, "rolebridge_sign_ins_total", "Sessions that were opened.",
+		       totals.sign_ins);
+	metric_counter(out, "rolebridge_events_total", "Events of applications that were counted.",
+		       totals.events);
+	metric_counter(out, "rolebridge_events_refused_total",
+		       "Events of applications that were refused.", totals.refused);
+	return 0;
+}

@@ -357,5 +357,5 @@ int status_metrics(const struct reading_view *view, struct strbuf *out, struct e
 	for (size_t i = 0; i < ARRAY_LEN(source_metrics); i++)
 		source_metric(out, figures, count, source_metrics[i].name, source_metrics[i].help,
 			      source_metrics[i].value);
-	return 0;
+	return activity_metrics(view, out, err);
 }

@@ -168,6 +168,53 @@ static const struct cli_option sessions_end_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+#define REPORT_WINDOW \
+	{ "by", "WHAT", "profile, role, persona, classification or segment; not given: role" }, \
+		{ "from", "DAY", "the first day, 2026-01-31 (UTC); not given: 30 days in all" }, \
+	{ \
+		"to", "DAY", "the last day; not given: today" \
+	}
+#define REPORT_EVERY \
+	{ \
+		"every", "PERIOD", "also by day, week or month" \
+	}
+#define REPORT_EVENTS \
+	{ "application", "NAME", "events of this application alone" }, \
+	{ \
+		"feature", "NAME", "events of this name alone" \
+	}
+#define REPORT_DAYS \
+	{ \
+		"days", "N", "for so many days; not given: 90" \
+	}
+#define REPORT_END \
+	{ "organization", "NAME", "people of this one alone" }, \
+		{ "format", "FORMAT", "table, csv or json" }, \
+	{ \
+		NULL, NULL, NULL \
+	}
+
+static const struct cli_option report_sign_ins_options[] = { REPORT_WINDOW, REPORT_EVERY,
+							     REPORT_END };
+static const struct cli_option report_feature_use_options[] = {
+	{ "by", "WHAT", "as of sign-ins, or application or feature; not given: role" },
+	{ "from", "DAY", "the first day, 2026-01-31 (UTC); not given: 30 days in all" },
+	{ "to", "DAY", "the last day; not given: today" },
+	REPORT_EVERY,
+	REPORT_EVENTS,
+	REPORT_END,
+};
+static const struct cli_option report_adoption_options[] = { REPORT_WINDOW, REPORT_EVENTS,
+							     REPORT_END };
+static const struct cli_option report_unused_options[] = { REPORT_DAYS, REPORT_END };
+static const struct cli_option report_inactive_options[] = {
+	REPORT_DAYS,
+	{ "include-disabled", NULL, "people who are disabled, too" },
+	{ "limit", "N", "so many people; not given: 100" },
+	{ "after", "N", "go on after an earlier page" },
+	REPORT_END,
+};
+
 static const struct cli_option tokens_create_options[] = {
 	{ "user", "USER", "whose it is" },
 	{ "service", "NAME", "or this service's, which has no permissions but the scope" },
@@ -732,6 +779,17 @@ static const struct cli_command commands[] = {
 	{ "import sample", "", "print a CSV file to begin with", NULL, run_import_sample },
 	{ "export users", "", "print all users as a file that import takes", export_users_options,
 	  run_export_users },
+	{ "report sign-ins", "", "count sign-ins by what people hold", report_sign_ins_options,
+	  run_report_sign_ins },
+	{ "report feature-use", "",
+	  "count what people use, as applications tell, by what they hold",
+	  report_feature_use_options, run_report_feature_use },
+	{ "report adoption", "", "of those who hold something, how many sign in and use it",
+	  report_adoption_options, run_report_adoption },
+	{ "report unused", "", "list roles and personas that nobody uses", report_unused_options,
+	  run_report_unused },
+	{ "report inactive", "", "list people who have not signed in", report_inactive_options,
+	  run_report_inactive },
 	{ "tokens create", "NAME", "make a token of the API, and show it this once",
 	  tokens_create_options, run_tokens_create },
 	{ "tokens list", "", "list tokens of the API", tokens_list_options, run_tokens_list },

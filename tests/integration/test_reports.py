@@ -4,6 +4,7 @@ import json
 import sqlite3
 
 import pytest
+import requests
 
 from access import Web
 from bridge import Bridge
@@ -212,6 +213,23 @@ def test_of_ones_own_application_and_organization(control, web):
     status, answer = web.ask("POST", "events", own, reader)
     assert (status, answer["code"]) == (403, "not-allowed")
     assert web.ask("POST", "events", own)[0] == 401
+
+
+def metrics(bridge):
+    text = requests.get(f"http://127.0.0.1:{bridge.port}/metrics", timeout=30).text
+    return {line.split()[0]: int(line.split()[1]) for line in text.splitlines()
+            if line.startswith(("rolebridge_events", "rolebridge_sign_ins"))}
+
+
+def test_metrics(bridge, control):
+    before = metrics(bridge)
+    events = [{"user": "anna", "feature": "told"}, {"user": "nobody", "feature": "told"}, {"user": "ben", "feature": "t"}]
+    tell(control, *events, batch="told")
+    # Counted once.
+    tell(control, *events, batch="told")
+    assert metrics(bridge) == {"rolebridge_events_total": before["rolebridge_events_total"] + 2,
+                               "rolebridge_events_refused_total": before["rolebridge_events_refused_total"] + 1,
+                               "rolebridge_sign_ins_total": before["rolebridge_sign_ins_total"]}
 
 
 def test_features_are_bounded(control):
@@ -457,3 +475,46 @@ def test_of_ones_own_organization(reported, asking):
 def test_bad_questions(asking, name, query, field):
     got, answer = asking.ask("GET", f"reports/{name}?" + "&".join(f"{key}={value}" for key, value in query.items()))
     assert got in (400, 422) and answer["field"] == field, answer
+
+
+# --- on a terminal ---
+
+
+def lines(bridge, *words):
+    done = bridge.human(*words)
+    assert done.returncode == 0, done.stderr
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def test_tables(reported):
+    table = lines(reported, "report", "sign-ins")
+    assert table[0][:3] == [day(29), "to", day(0) + ","]
+    assert ["helper", "2", "11"] in table and table[-1] == ["(everybody)", "3", "13"]
+    table = lines(reported, "report", "sign-ins", "--by", "persona", "--every", "day", "--from", day(1))
+    assert ["hunter", day(1), day(1), "1", "1"] in table
+    assert ["crm/import", "1", "1"] in lines(reported, "report", "feature-use", "--by", "feature")
+    assert ["billing", "1", "1"] in lines(reported, "report", "feature-use", "--by", "application", "--feature", "pay")
+    table = lines(reported, "report", "adoption", "--by", "role")
+    assert ["helper", "3", "2", "67", "%", "2", "67", "%"] in table
+    assert ["forgotten", "0", "0", "-", "0", "-"] in table
+    assert ["persona", "nobodys", "nobody", "holds", "it", "0", "never"] in lines(reported, "report", "unused")
+    table = lines(reported, "report", "inactive", "--days", "10")
+    assert sorted(row[0] for row in table[1:]) == ["carl", "dora", "paul", "rita", "root-user"]
+    assert "emil" in {row[0] for row in lines(reported, "report", "inactive", "--include-disabled")}
+    done = reported.human("report", "inactive", "--days", "10", "--limit", "2")
+    assert len(done.stdout.splitlines()) == 3 and "--after" in done.stderr
+
+
+def test_other_formats(reported):
+    assert reported.ctl("report", "sign-ins", "--by", "role")["all"] == {"people": 3, "sign_ins": 13}
+    assert reported.ctl("report", "inactive", "--days", "10", "--limit", "2")["next"]
+    as_json = reported.human("report", "adoption", "--format", "json")
+    assert json.loads(as_json.stdout)["by"] == "role"
+    done = reported.human("report", "unused", "--format", "csv")
+    assert done.stdout.splitlines()[0] == "kind,name,reason,holders,last_sign_in"
+    assert len(reported.human("report", "inactive", "--days", "10", "--format", "csv").stdout.splitlines()) == 6
+    for words in (("sign-ins", "--format", "xml"), ("inactive", "--limit", "0")):
+        done = reported.human("report", *words)
+        assert (done.returncode, done.stdout) == (2, "")
+    done = reported.human("report", "sign-ins", "--by", "shoe")
+    assert done.returncode == 1 and "profile" in done.stderr
