@@ -6,7 +6,6 @@
  */
 #include "source_body.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +31,21 @@ static int no_memory(struct err *err)
 	return err_set(err, ERR_MEMORY, "no memory for a source");
 }
 
-static int check_shape(const json_t *value, unsigned depth, struct err *err)
+static int check_text(const json_t *value, struct err *err)
+{
+	const char *text = json_string_value(value);
+	size_t size = json_string_length(value);
+
+	if (size > TEXT_MAX)
+		return err_set(err, ERR_INVALID, "a text may not have more than %zu bytes",
+			       TEXT_MAX);
+	for (size_t i = 0; i < size; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+			return err_set(err, ERR_INVALID, "a text holds a control character");
+	return 0;
+}
+
+static int check_shape(json_t *value, unsigned depth, struct err *err)
 {
 	const char *name;
 	json_t *item;
@@ -40,15 +53,14 @@ static int check_shape(const json_t *value, unsigned depth, struct err *err)
 
 	if (depth > DEPTH_MAX)
 		return err_set(err, ERR_INVALID, "a source is not nested as deeply as that");
-	if (json_is_string(value) && json_string_length(value) > TEXT_MAX)
-		return err_set(err, ERR_INVALID, "a text may not have more than %zu bytes",
-			       TEXT_MAX);
+	if (json_is_string(value))
+		return check_text(value, err);
 	if (json_is_array(value))
 		json_array_foreach(value, i, item)
 			if (check_shape(item, depth + 1, err) < 0)
 				return -1;
 	if (json_is_object(value))
-		json_object_foreach((json_t *)(uintptr_t)value, name, item) {
+		json_object_foreach(value, name, item) {
 			if (name[0] == '\0' || strlen(name) > KEY_MAX)
 				return err_set(err, ERR_INVALID, "a key has 1 to %d bytes",
 					       KEY_MAX);
@@ -87,32 +99,57 @@ static int check_members(const json_t *root, const char **ret_field, struct err 
 	return 0;
 }
 
-/* The document is looked at apart: it may be long. */
-static int check_metadata(const json_t *root, const char **ret_field, struct err *err)
+/* Texts of many lines are looked at apart. */
+static int check_document(const json_t *idp, const char *name, size_t max, struct err *err)
 {
-	const json_t *metadata = json_object_get(json_object_get(root, "idp"), "metadata");
+	const json_t *value = json_object_get(idp, name);
 
-	*ret_field = "idp.metadata";
-	if (metadata && !json_is_string(metadata))
-		return err_set(err, ERR_INVALID, "field 'idp.metadata' must be a string");
-	if (json_string_length(metadata) > SOURCE_METADATA_MAX)
-		return err_set(err, ERR_INVALID, "metadata may not have more than %zu KiB",
-			       SOURCE_METADATA_MAX >> 10);
-	*ret_field = NULL;
+	if (value && !json_is_string(value))
+		return err_set(err, ERR_INVALID, "field 'idp.%s' must be a string", name);
+	if (json_string_length(value) > max)
+		return err_set(err, ERR_INVALID, "field 'idp.%s' may not have more than %zu KiB",
+			       name, max >> 10);
 	return 0;
 }
 
-static int check_rest(const json_t *root, struct err *err)
+static int check_rest(const json_t *root, struct arena *arena, const char **ret_field,
+		      struct err *err)
 {
-	json_t *copy = json_deep_copy(root);
-	int result = -1;
+	json_t *copy = json_deep_copy(root), *value;
+	const char *name;
+	int result = copy ? 0 : no_memory(err);
 
-	if (!copy)
-		return no_memory(err);
 	json_object_del(json_object_get(copy, "idp"), "metadata");
-	result = check_shape(copy, 0, err);
+	json_object_del(json_object_get(copy, "idp"), "metadata_signer");
+	/* Keys first: no field is named by one that is too long. */
+	json_object_foreach(copy, name, value) {
+		bool named = name[0] != '\0' && strlen(name) <= KEY_MAX;
+
+		*ret_field = result == 0 && named ? arena_strdup(arena, name) : *ret_field;
+		if (result == 0 && !named)
+			result = err_set(err, ERR_INVALID, "a key has 1 to %d bytes", KEY_MAX);
+		if (result == 0)
+			result = check_shape(value, 1, err);
+		if (result < 0)
+			break;
+		*ret_field = NULL;
+	}
 	json_decref(copy);
 	return result;
+}
+
+static int check_documents(const json_t *root, const char **ret_field, struct err *err)
+{
+	const json_t *idp = json_object_get(root, "idp");
+
+	*ret_field = "idp.metadata";
+	if (check_document(idp, "metadata", SOURCE_METADATA_MAX, err) < 0)
+		return -1;
+	*ret_field = "idp.metadata_signer";
+	if (check_document(idp, "metadata_signer", TEXT_MAX, err) < 0)
+		return -1;
+	*ret_field = NULL;
+	return 0;
 }
 
 static int parse(const char *stored, const char *given, size_t given_size, json_t **ret_root,
@@ -154,7 +191,7 @@ static void fill_parts(const json_t *root, struct source_parts *ret_parts)
 	};
 }
 
-int source_body_read(const char *stored, const char *given, size_t given_size,
+int source_body_read(const char *stored, const char *given, size_t given_size, struct arena *arena,
 		     struct source_body **ret_body, struct source_parts *ret_parts,
 		     const char **ret_field, struct err *err)
 {
@@ -170,8 +207,8 @@ int source_body_read(const char *stored, const char *given, size_t given_size,
 		return no_memory(err);
 	}
 	body->root = root;
-	if (check_members(root, ret_field, err) < 0 || check_metadata(root, ret_field, err) < 0 ||
-	    check_rest(root, err) < 0 ||
+	if (check_members(root, ret_field, err) < 0 || check_documents(root, ret_field, err) < 0 ||
+	    check_rest(root, arena, ret_field, err) < 0 ||
 	    (!json_object_get(root, "type") &&
 	     json_object_set_new(root, "type", json_string("saml")) < 0 && no_memory(err) < 0)) {
 		source_body_destroy(body);

@@ -27,10 +27,10 @@ struct source_parts {
 
 /*
  * given: an object. stored: what it is merged into (RFC 7396); NULL: it is all there is. On failure
- * *ret_field is the member it is about, or NULL. ERR_INVALID, ERR_CONFLICT "managed-by-config" for what only files
+ * *ret_field (from the arena) is the member it is about, or NULL. ERR_INVALID, ERR_CONFLICT "managed-by-config" for what only files
  * may declare.
  */
-int source_body_read(const char *stored, const char *given, size_t given_size,
+int source_body_read(const char *stored, const char *given, size_t given_size, struct arena *arena,
 		     struct source_body **ret_body, struct source_parts *ret_parts,
 		     const char **ret_field, struct err *err);
 void source_body_destroy(struct source_body *body);

@@ -233,8 +233,8 @@ static int read_present(const struct source_change *source, struct source_body *
 	*ret_parts = (struct source_parts){ 0 };
 	if (!source->row.body)
 		return 0;
-	return source_body_read(NULL, source->row.body, strlen(source->row.body), ret_body,
-				ret_parts, &field, err);
+	return source_body_read(NULL, source->row.body, strlen(source->row.body),
+				source->request->arena, ret_body, ret_parts, &field, err);
 }
 
 /* What somebody sent, over what is there where that is wanted. */
@@ -246,7 +246,7 @@ static int read_body(struct source_change *source, bool merging, struct err *err
 	if (request_require_json(request, err) < 0)
 		return -1;
 	if (source_body_read(merging ? source->row.body : NULL, request->body, request->body_size,
-			     &source->body, &source->parts, &field, err) == 0)
+			     request->arena, &source->body, &source->parts, &field, err) == 0)
 		return 0;
 	request->error_field = field;
 	return -1;
@@ -509,7 +509,8 @@ static int switch_source(struct http_request *request, struct http_response *res
 	if (if_match_read(request, &change.version, err) < 0 ||
 	    require_present(request, &row, err) < 0 ||
 	    (enabled && require_ready(request, change.name, err) < 0) ||
-	    source_body_read(NULL, row.body, strlen(row.body), &body, &parts, &field, err) < 0 ||
+	    source_body_read(NULL, row.body, strlen(row.body), request->arena, &body, &parts,
+			     &field, err) < 0 ||
 	    source_body_enable(body, enabled, err) < 0 ||
 	    source_body_write(body, request->arena, &change.body, err) < 0)
 		return -1;

@@ -85,8 +85,8 @@ static bool is_source(const char *kind)
 	return strcmp(kind, "source") == 0;
 }
 
-/* Groups of the source that rules name. */
-static size_t count_groups(const struct setup *setup, const char *source)
+/* Groups of the source that rules name, and other sources whose people are found through it. */
+static size_t source_uses(const struct setup *setup, const char *source)
 {
 	size_t count, uses = 0;
 	const uint32_t *ids = ruleset_groups(setup->decision.rules, &count);
@@ -95,6 +95,11 @@ static size_t count_groups(const struct setup *setup, const char *source)
 		const struct group *group = group_registry_get(setup->registry, ids[i]);
 
 		uses += group && strcmp(group->source, source) == 0;
+	}
+	for (size_t i = 0; i < setup->source_count; i++) {
+		const struct link_settings *link = &setup->sources[i]->link;
+
+		uses += link->source.text && strcmp(link->source.text, source) == 0;
 	}
 	return uses;
 }
@@ -108,7 +113,7 @@ size_t definition_uses(const struct setup *setup, const char *kind, const char *
 	if (strcmp(kind, "segment") == 0)
 		return segment_uses(setup->catalogue, name);
 	if (is_source(kind))
-		return count_groups(setup, name);
+		return source_uses(setup, name);
 	if (!kind_of(kind, &grant))
 		return 0;
 	for (size_t i = 0; i < ruleset_count(decision->rules); i++) {

@@ -544,6 +544,13 @@ static int try_configuration(struct defining *defining, const char *config_path,
 	return 0;
 }
 
+static const char *named_by(const char *kind)
+{
+	return strcmp(kind, "segment") == 0  ? "roles"
+	       : strcmp(kind, "source") == 0 ? "groups of rules, or links of sources"
+					     : "rules or policies";
+}
+
 static int check_uses(const struct defining *defining, struct err *err)
 {
 	for (size_t i = 0; i < defining->request->count; i++) {
@@ -556,10 +563,7 @@ static int check_uses(const struct defining *defining, struct err *err)
 		uses = definition_uses(&defining->running->setup, change->kind, change->name);
 		if (uses > 0)
 			return err_refuse(err, ERR_CONFLICT, "in-use", "%s '%s' is named by %zu %s",
-					  change->kind, change->name, uses,
-					  strcmp(change->kind, "segment") == 0
-						  ? "roles"
-						  : "rules or policies");
+					  change->kind, change->name, uses, named_by(change->kind));
 	}
 	return 0;
 }

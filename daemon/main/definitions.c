@@ -356,9 +356,62 @@ static bool is_kept(const struct settling *settling, struct position at)
 	return !definition || !definition->changing;
 }
 
-/* What was right when it was stored must not stop the daemon. */
-static void be_lenient(const struct settling *settling, struct catalogue_settings *catalogue)
+/* Nobody signs in through it, and nothing of it is looked at; what it gave stays. */
+static void break_source(struct source_settings *source)
 {
+	source->broken = true;
+	source->enabled = false;
+	source->link = (struct link_settings){ .at = { 0 } };
+	source->organization = (struct located){ .text = "default" };
+	source->authoritative_domains = (struct located_list){ .count = 0 };
+}
+
+/* How many more are broken now. */
+static size_t break_sources(const struct settling *settling, const struct settings *settings,
+			    const struct diagnostics *findings)
+{
+	const struct definition_kind *kind = definition_kind("source");
+	size_t broken = 0;
+
+	for (size_t i = 0; i < diagnostics_count(findings); i++) {
+		const struct diagnostic *finding = diagnostics_get(findings, i);
+		const void *item;
+
+		if (finding->severity != SEVERITY_ERROR || !is_kept(settling, finding->at))
+			continue;
+		for (size_t k = 0; (item = definition_item(kind, settings, k)); k++) {
+			struct source_settings *source = (void *)(uintptr_t)item;
+
+			if (source->broken || source->at.file != finding->at.file ||
+			    source->at.line != finding->at.line)
+				continue;
+			break_source(source);
+			broken++;
+		}
+	}
+	return broken;
+}
+
+/* One that is broken may have been what another one stood on. */
+static void be_lenient_with_sources(const struct settling *settling,
+				    const struct settings *settings)
+{
+	size_t broken = 1;
+
+	while (broken > 0) {
+		AUTO(diagnostics) struct diagnostics *findings = diagnostics_create();
+
+		if (!findings)
+			return;
+		settings_check(settings, findings);
+		broken = break_sources(settling, settings, findings);
+	}
+}
+
+/* What was right when it was stored must not stop the daemon. */
+static void be_lenient(const struct settling *settling, struct settings *settings)
+{
+	struct catalogue_settings *catalogue = &settings->catalogue;
 	struct role_settings *roles = catalogue->roles.items;
 	struct rule_settings *rules = catalogue->rules.items;
 	struct segment_settings *segments = catalogue->segment_filters.items;
@@ -369,6 +422,8 @@ static void be_lenient(const struct settling *settling, struct catalogue_setting
 		roles[i].lenient = is_kept(settling, roles[i].at);
 	for (size_t i = 0; settling->list->lenient && i < catalogue->rules.count; i++)
 		rules[i].lenient = is_kept(settling, rules[i].at);
+	if (settling->list->lenient)
+		be_lenient_with_sources(settling, settings);
 }
 
 int definitions_settle(struct definition_list *list, const struct document *document,
@@ -386,7 +441,7 @@ int definitions_settle(struct definition_list *list, const struct document *docu
 				NULL, "out of memory for the definitions of the store");
 		return -1;
 	}
-	be_lenient(&settling, &settings->catalogue);
+	be_lenient(&settling, settings);
 	return 0;
 }
 

@@ -42,7 +42,10 @@ struct placed_definition {
 struct definition_list {
 	struct placed_definition *items;
 	size_t count;
-	/* Rules that are not changing may name what nothing declares any more: it has no permissions. */
+	/*
+	 * Rules that are not changing may name what nothing declares any more: it has no permissions. Sources
+	 * may, too: they are switched off.
+	 */
 	bool lenient;
 	struct persona_knowledge personas; /* for findings */
 };

@@ -58,7 +58,7 @@ struct saml_state *saml_state_create(struct configuration *config)
 	for (size_t i = 0; state->sources && i < most; i++) {
 		const struct source_settings *source = config->setup.sources[i];
 
-		if (strcmp(source->type.text, saml_source_table.name) == 0)
+		if (!source->broken && strcmp(source->type.text, saml_source_table.name) == 0)
 			state->sources[state->count++] = (const void *)source;
 	}
 	for (size_t i = 0; state->sources && state->views && i < state->count; i++)

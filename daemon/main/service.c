@@ -518,11 +518,12 @@ static void alarm_definitions(struct service *service, bool broken, const char *
 	struct err err = { 0 };
 	int result;
 
-	result = broken ? change_alarm_raise(service->changer, "definitions-incomplete", "store",
-					     "rules of the store name what nothing declares any "
-					     "more; reloads are refused until that is put right, "
-					     "and 'rolebridged --check' says what it is",
-					     &err)
+	result = broken ? change_alarm_raise(
+				  service->changer, "definitions-incomplete", "store",
+				  "definitions of the store name what nothing declares any "
+				  "more; reloads are refused until that is put right, "
+				  "and 'rolebridged --check' says what it is",
+				  &err)
 			: change_alarm_end(service->changer, "definitions-incomplete", "store",
 					   cause, &err);
 	if (result < 0)

@@ -205,7 +205,8 @@ static void check_saml(const struct settings *settings, struct diagnostics *list
 	for (size_t i = 0; i < settings->sources.count; i++) {
 		const struct source_settings *source = settings_source(settings, i);
 
-		if (!source->type.text || strcmp(source->type.text, saml_source_table.name) != 0)
+		if (!source->type.text || source->broken ||
+		    strcmp(source->type.text, saml_source_table.name) != 0)
 			continue;
 		if (!settings->web.public_url.text)
 			diagnostics_add(

@@ -200,16 +200,19 @@ static void check_entity_id(const struct located *id, struct diagnostics *list)
 static void check_idp(const struct saml_source *source, struct diagnostics *list)
 {
 	const struct saml_idp_settings *idp = &source->idp;
-	const struct position at = idp->at.file ? idp->at : source->common.at;
+	const struct position at = idp->at;
 	const struct located *url = &idp->metadata_url;
 
+	/* It is missing, or something else: that was said. */
+	if (!at.file)
+		return;
 	if (given(&idp->metadata_file) + given(url) + given(&idp->metadata) != 1)
 		diagnostics_add(list, SEVERITY_ERROR, "metadata-contradiction", at,
-				"Give exactly one of them.",
-				"%s",
+				"Give exactly one of them.", "%s",
 				given(&idp->metadata) ? "'metadata' and another one are given"
-				: given(url) ? "both 'metadata_file' and 'metadata_url' are given"
-					     : "neither 'metadata_file' nor 'metadata_url' is given");
+				: given(url)
+					? "both 'metadata_file' and 'metadata_url' are given"
+					: "neither 'metadata_file' nor 'metadata_url' is given");
 	if (given(&idp->metadata_certificate) && given(&idp->metadata_signer))
 		diagnostics_add(list, SEVERITY_ERROR, "metadata-contradiction",
 				idp->metadata_signer.at, "Give one of them.",

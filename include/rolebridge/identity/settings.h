@@ -49,6 +49,8 @@ struct source_settings {
 	struct located type;
 	struct located organization; /* default "default" */
 	bool enabled;
+	/* Of the store, and what it needs is not declared any more: switched off, and not looked at any further. */
+	bool broken;
 	struct struct_list attributes; /* struct attribute_settings */
 	struct link_settings link;
 	struct located_list authoritative_domains;
