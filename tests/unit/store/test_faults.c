@@ -17,6 +17,7 @@
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/store/invite.h>
+#include <rolebridge/store/persona.h>
 #include <rolebridge/store/session.h>
 
 /* --- the transaction --- */
@@ -167,6 +168,31 @@ static int write_invite(struct store *store, struct err *err)
 	return store_external_put(store, "default", "4712", 1, err);
 }
 
+static int write_persona(struct store *store, struct err *err)
+{
+	struct persona_record record = { .type = PERSONA_RESEARCH,
+					 .kind = 1,
+					 .at_s = 5,
+					 .number = 3,
+					 .title = "",
+					 .text = "note",
+					 .url = "",
+					 .actor = "user:x" };
+	int64_t id;
+
+	TRY(store_persona_note(store, "gone", 5, &id, err));
+	TRY(store_persona_add(store, id, &record, err));
+	TRY(store_persona_forget(store, "gone", err));
+	TRY(store_persona_prune(store, 10, err));
+	TRY(store_persona_note(store, "lead", 5, &id, err));
+	TRY(store_persona_add(store, id, &record, err));
+	TRY(store_persona_remove(store, id, &record, err));
+	record.type = PERSONA_REVIEW;
+	record.kind = 0;
+	TRY(store_persona_add(store, id, &record, err));
+	return store_persona_due(store, "lead", 7, err);
+}
+
 static int write_rest(struct store *store, struct err *err)
 {
 	struct source_state source = { .name = "corp", .last_read_s = 5, .entries = 3 };
@@ -203,6 +229,7 @@ static int write_all(struct store *store, struct err *err)
 	TRY(write_person(store, 100, err));
 	TRY(write_sign_in(store, err));
 	TRY(write_invite(store, err));
+	TRY(write_persona(store, err));
 	TRY(store_release(store, err));
 	for (int64_t i = 101; i < 110; i++)
 		TRY(write_person(store, i, err));
