@@ -2,6 +2,7 @@
 import datetime
 import json
 import sqlite3
+import time
 
 import pytest
 import requests
@@ -26,6 +27,9 @@ roles:
   - {{name: forgotten, classifications: [Support], segments: [Banking], permissions: []}}
 classifications: [Sales, Support]
 segments: [Banking, Retail]
+segment_filters:
+  - {{name: a-people, filter: "(username=*a*)"}}
+  - {{name: sellers, filter: "(role=seller)"}}
 personas:
   - {{name: hunter, title: Hunter, primary: true, objectives: [a], frustrations: [b], watering_holes: [c],
       technical_sophistication: low}}
@@ -243,12 +247,13 @@ def test_features_are_bounded(control):
 # --- reports ---
 
 # Days ago on which each signed in, and how often; ben's last two are not in the table yet.
-SIGN_INS = {"anna": {0: 2, 1: 1, 9: 3}, "ben": {0: 1, 20: 1}, "dora": {40: 1}, "far": {2: 5}}
+SIGN_INS = {"anna": {0: 2, 1: 1, 9: 3, 45: 7}, "ben": {0: 1, 20: 1}, "dora": {40: 1}, "far": {2: 5}}
 NAMES = ("rita", "anna", "ben", "carl", "dora", "emil", "far")
 
 
-def put_sign_ins(store, bridge):
+def put_sign_ins(store):
     """As the daemon would have written them: counted ones, and sessions that are not counted yet."""
+    store.execute("DELETE FROM meta WHERE name = 'activity-pruned'")  # it was done for today
     numbers = dict(store.execute("SELECT username, id FROM user"))
     for user, days in SIGN_INS.items():
         for ago, count in days.items():
@@ -288,7 +293,9 @@ def with_sign_ins():
         control.close()
         bridge.stop()
         with sqlite3.connect(bridge.folder / "store.db") as store:
-            put_sign_ins(store, bridge)
+            put_sign_ins(store)
+            store.execute("INSERT INTO feature_use (user, day, feature, n) SELECT user, ?, feature, 5 FROM feature_use",
+                          (day_number(45),))
         bridge.start()
         yield bridge
 
@@ -311,6 +318,20 @@ def groups(answer, *members):
     return {group["name"]: tuple(group[member] for member in members) for group in answer["groups"]}
 
 
+def test_old_days_are_forgotten(reported):
+    """But for the last one on which somebody signed in. By the timer, which begins at the start."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with sqlite3.connect(f"file:{reported.folder / 'store.db'}?mode=ro", uri=True) as store:
+            old = store.execute("SELECT u.username, s.day FROM sign_in s JOIN user u ON u.id = s.user WHERE day < ?",
+                                (day_number(30),)).fetchall()
+            uses, = store.execute("SELECT count(*) FROM feature_use WHERE day < ?", (day_number(30),)).fetchone()
+        if old == [("dora", day_number(40))] and uses == 0:
+            return
+        time.sleep(0.02)
+    raise AssertionError((old, uses))
+
+
 def test_sign_ins_by_what_people_hold(asking):
     answer = report(asking, "sign-ins", by="role")
     assert (answer["by"], answer["from"], answer["to"]) == ("role", day(29), day(0))
@@ -324,7 +345,7 @@ def test_sign_ins_by_what_people_hold(asking):
     assert groups(report(asking, "sign-ins", by="classification"), "people", "sign_ins") == \
         {"Sales": (2, 8), "Support": (2, 11)}
     assert groups(report(asking, "sign-ins", by="segment"), "people", "sign_ins") == \
-        {"Banking": (2, 8), "Retail": (3, 13)}
+        {"Banking": (2, 8), "Retail": (3, 13), "a-people": (2, 11), "sellers": (2, 8)}
 
 
 def test_sign_ins_over_time(asking):
