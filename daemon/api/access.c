@@ -43,14 +43,14 @@ static struct caller *caller_make(struct http_request *request, struct err *err)
 
 /* --- what the route needs --- */
 
+/* What concerns the daemon as a whole. Rules do, but an organization has its own; those of files are released. */
 static bool is_whole(const char *permission)
 {
-	static const char *const resources[] = { "alarms", "audit",   "config", "plans",
-						 "rules",  "sources", "status" };
-	size_t size = strcspn(permission, ":");
+	static const char *const parts[] = { "alarms:",	       "audit:",   "config:", "plans:",
+					     "rules:release@", "sources:", "status:" };
 
-	for (size_t i = 0; i < ARRAY_LEN(resources); i++)
-		if (strlen(resources[i]) == size && memcmp(resources[i], permission, size) == 0)
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		if (strncmp(permission, parts[i], strlen(parts[i])) == 0)
 			return true;
 	return false;
 }

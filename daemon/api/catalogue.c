@@ -164,9 +164,10 @@ static int show_rule_groups(const struct reading_view *view, struct json *json,
 	return 0;
 }
 
-static int show_rule_members(const struct reading_view *view, struct json *json,
-			     const struct rule *rule, const struct known_groups *known,
-			     int64_t *ret_version, struct err *err)
+static int show_rule_members(const struct http_request *request, const struct reading_view *view,
+			     struct json *json, const struct rule *rule,
+			     const struct known_groups *known, int64_t *ret_version,
+			     struct err *err)
 {
 	int64_t now_s = clock_now_s();
 
@@ -182,7 +183,7 @@ static int show_rule_members(const struct reading_view *view, struct json *json,
 	json_string(json, "state", "active");
 	if (show_rule_groups(view, json, rule, known, err) < 0)
 		return -1;
-	return show_rule_definition(view, json, rule->id, rule->at, ret_version, err);
+	return show_rule_definition(request, view, json, rule->id, rule->at, ret_version, err);
 }
 
 int rules_get(struct http_request *request, struct http_response *response, struct err *err)
@@ -201,14 +202,17 @@ int rules_get(struct http_request *request, struct http_response *response, stru
 	json_object(&json);
 	json_array_key(&json, "rules");
 	for (size_t i = 0; i < ruleset_count(rules); i++) {
+		const struct rule *rule = ruleset_rule(rules, i);
+
+		if (!rule_is_seen(request, rule->organization))
+			continue;
 		json_object(&json);
-		if (show_rule_members(&view, &json, ruleset_rule(rules, i), &known, &version, err) <
-		    0)
+		if (show_rule_members(request, &view, &json, rule, &known, &version, err) < 0)
 			return -1;
 		json_end(&json);
 	}
 	json_end(&json);
-	if (show_drafts(&view, &json, err) < 0)
+	if (show_drafts(request, &view, &json, err) < 0)
 		return -1;
 	json_end(&json);
 	return 0;
@@ -229,8 +233,8 @@ int rule_get(struct http_request *request, struct http_response *response, struc
 	    load_known_groups(&view, &known, err) < 0)
 		return -1;
 	rule = ruleset_find(view.setup->decision.rules, id);
-	if (!rule) {
-		if (show_draft_alone(&view, &json, id, &version, err) < 0)
+	if (!rule || !rule_is_seen(request, rule->organization)) {
+		if (show_draft_alone(request, &view, &json, id, &version, err) < 0)
 			return -1;
 		etag_set(request, response, version);
 		return 0;
@@ -238,7 +242,7 @@ int rule_get(struct http_request *request, struct http_response *response, struc
 	if (store_users_with_rule(view.store, id, 0, 10000, view.arena, &holders, &count, err) < 0)
 		return -1;
 	json_object(&json);
-	if (show_rule_members(&view, &json, rule, &known, &version, err) < 0)
+	if (show_rule_members(request, &view, &json, rule, &known, &version, err) < 0)
 		return -1;
 	etag_set(request, response, version);
 	json_int(&json, "holders", (int64_t)count);

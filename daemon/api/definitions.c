@@ -23,6 +23,7 @@
 /* One body for the three kinds; each has its table. */
 struct definition_body {
 	const char *name, *title, *description;
+	const char *organization; /* "*": everybody's */
 	bool primary;
 	struct field_list permissions, classifications, segments;
 	struct field_list objectives, frustrations, watering_holes;
@@ -31,11 +32,17 @@ struct definition_body {
 };
 
 #define PLACE(member) offsetof(struct definition_body, member)
+/* Last of each table, for it is no part of what is stored: what is there keeps its organization. */
+#define OWNER \
+	{ \
+		"organization", FIELD_TEXT, 0, PLACE(organization), 64, NULL, 0 \
+	}
 
 static const struct field profile_fields[] = {
 	{ "name", FIELD_TEXT, FIELD_REQUIRED, PLACE(name), 64, NULL, 0 },
 	{ "description", FIELD_TEXT, 0, PLACE(description), 4096, NULL, 0 },
 	{ "permissions", FIELD_TEXTS, FIELD_REQUIRED, PLACE(permissions), 1000, NULL, 200 },
+	OWNER,
 };
 
 static const struct field role_fields[] = {
@@ -44,6 +51,7 @@ static const struct field role_fields[] = {
 	{ "classifications", FIELD_TEXTS, 0, PLACE(classifications), 50, NULL, 128 },
 	{ "segments", FIELD_TEXTS, 0, PLACE(segments), 100, NULL, 128 },
 	{ "permissions", FIELD_TEXTS, FIELD_REQUIRED, PLACE(permissions), 900, NULL, 200 },
+	OWNER,
 };
 
 static const struct field persona_fields[] = {
@@ -56,21 +64,23 @@ static const struct field persona_fields[] = {
 	{ "technical_sophistication", FIELD_TEXT, FIELD_REQUIRED, PLACE(technical_sophistication),
 	  16, NULL, 0 },
 	{ "review_due", FIELD_TEXT, 0, PLACE(review_due), 10, NULL, 0 },
+	OWNER,
 };
 
 static const struct field segment_fields[] = {
 	{ "name", FIELD_TEXT, FIELD_REQUIRED, PLACE(name), 64, NULL, 0 },
 	{ "description", FIELD_TEXT, 0, PLACE(description), 4096, NULL, 0 },
 	{ "filter", FIELD_TEXT, FIELD_REQUIRED, PLACE(filter), 65536, NULL, 0 },
+	OWNER,
 };
 
 struct definition_type {
 	const char *kind, *plural;
 	enum grant_kind grant; /* GRANT_KINDS: nobody holds it */
 	const struct field *fields;
-	size_t field_count;
-	bool is_described;	       /* every required field says something */
-	size_t items, item_size, name; /* in the catalogue */
+	size_t field_count;			     /* without the last */
+	bool is_described;			     /* every required field says something */
+	size_t items, item_size, name, organization; /* in the catalogue */
 	int (*show)(const struct reading_view *view, struct json *json, const void *item,
 		    struct err *err);
 	/* Of lists: `overdue`; NULL: there is no such thing. */
@@ -121,9 +131,10 @@ static int show_role(const struct reading_view *view, struct json *json, const v
 
 #define TYPE(kind, plural, list, type, grant, described, is_overdue) \
 	{ \
-#kind, plural, grant, kind##_fields, ARRAY_LEN(kind##_fields), described, \
+#kind, plural, grant, kind##_fields, ARRAY_LEN(kind##_fields) - 1, described, \
 			offsetof(struct catalogue_settings, list), sizeof(struct type), \
-			offsetof(struct type, name), show_##kind, is_overdue \
+			offsetof(struct type, name), offsetof(struct type, organization), \
+			show_##kind, is_overdue \
 	}
 
 static const struct definition_type types[] = {
@@ -138,21 +149,31 @@ static const struct definition_type *const role_type = &types[1];
 static const struct definition_type *const persona_type = &types[2];
 static const struct definition_type *const segment_type = &types[3];
 
-void show_origin_members(const struct reading_view *view, struct json *json, struct position at,
-			 const struct definition *row)
+/* What concerns the daemon's files and those who run it is not for people of other organizations. */
+static bool is_outsider(const struct http_request *request)
+{
+	const char *organization = api_organization(request);
+
+	return organization && strcmp(organization, "default") != 0;
+}
+
+void show_origin_members(const struct http_request *request, const struct reading_view *view,
+			 struct json *json, struct position at, const struct definition *row)
 {
 	bool stored = catalogue_is_stored(view->setup->catalogue, at);
+	bool outsider = is_outsider(request);
 
 	json_string(json, "origin", stored ? "store" : "file");
 	if (!stored || !row) {
-		show_position_members(view->api, json, at);
+		if (!outsider)
+			show_position_members(view->api, json, at);
 		return;
 	}
 	json_int(json, "version", row->version);
 	json_string(json, "organization", row->organization);
 	json_time(json, "created", row->created_s);
 	json_time(json, "updated", row->updated_s);
-	json_string(json, "actor", row->actor);
+	json_string(json, "actor", outsider && !row->organization ? "" : row->actor);
 }
 
 static const struct struct_list *items_of(const struct reading_view *view,
@@ -174,19 +195,27 @@ static const char *item_name(const struct definition_type *type, const void *ite
 	return ((const struct located *)(const void *)((const char *)item + type->name))->text;
 }
 
-/* Its place in the list; SIZE_MAX: absent. */
-static size_t find_item(const struct definition_type *type, const struct struct_list *items,
-			const char *name)
+static const char *item_owner(const struct definition_type *type, const void *item)
+{
+	return *(const char *const *)(const void *)((const char *)item + type->organization);
+}
+
+/* Its place in the list; SIZE_MAX: absent, also for people of another organization than its own. */
+static size_t find_item(const struct http_request *request, const struct definition_type *type,
+			const struct struct_list *items, const char *name)
 {
 	for (size_t i = 0; i < items->count; i++)
 		if (strcmp(item_name(type, item_at(type, items, i)), name) == 0)
-			return i;
+			return catalogue_is_for(item_owner(type, item_at(type, items, i)),
+						api_organization(request))
+				       ? i
+				       : SIZE_MAX;
 	return SIZE_MAX;
 }
 
-static int show_item(const struct reading_view *view, struct json *json,
-		     const struct definition_type *type, const void *item, int64_t *ret_version,
-		     struct err *err)
+static int show_item(const struct http_request *request, const struct reading_view *view,
+		     struct json *json, const struct definition_type *type, const void *item,
+		     int64_t *ret_version, struct err *err)
 {
 	const struct position *at = item;
 	const char *name = item_name(type, item);
@@ -195,7 +224,8 @@ static int show_item(const struct reading_view *view, struct json *json,
 	int found = 0;
 
 	if (type->grant != GRANT_KINDS &&
-	    store_grant_holders(view->store, type->grant, name, &holders, err) < 0)
+	    store_grant_holders_of(view->store, api_organization(request), type->grant, name,
+				   &holders, err) < 0)
 		return -1;
 	if (catalogue_is_stored(view->setup->catalogue, *at))
 		found = store_definition_get(view->store, type->kind, name, false, view->arena,
@@ -207,32 +237,41 @@ static int show_item(const struct reading_view *view, struct json *json,
 		return -1;
 	if (type->grant != GRANT_KINDS)
 		json_int(json, "holders", holders);
-	show_origin_members(view, json, *at, found ? &row : NULL);
+	show_origin_members(request, view, json, *at, found ? &row : NULL);
 	*ret_version = found ? row.version : 0;
 	return 0;
 }
 
-/* The rest of a page, from *at on; *at is where the next one would begin. */
-static int show_items(const struct reading_view *view, struct json *json,
-		      const struct definition_type *type, size_t limit, bool overdue_only,
-		      size_t *at, struct err *err)
+static bool is_seen(const struct http_request *request, const struct definition_type *type,
+		    const void *item)
+{
+	return catalogue_is_for(item_owner(type, item), api_organization(request));
+}
+
+/* The rest of a page, from *at on; *at is where the next one would begin, *ret_last the last one shown. */
+static int show_items(const struct http_request *request, const struct reading_view *view,
+		      struct json *json, const struct definition_type *type, size_t limit,
+		      bool overdue_only, size_t *at, const char **ret_last, struct err *err)
 {
 	const struct struct_list *items = items_of(view, type);
 	size_t shown = 0;
 	int64_t version;
 
-	for (; *at < items->count && shown < limit; (*at)++) {
+	for (; *at < items->count; (*at)++) {
 		const void *item = item_at(type, items, *at);
-		bool wanted = true;
+		bool wanted = is_seen(request, type, item);
 
-		if (overdue_only && type->is_overdue(view, item, &wanted, err) < 0)
+		if (wanted && overdue_only && type->is_overdue(view, item, &wanted, err) < 0)
 			return -1;
 		if (!wanted)
 			continue;
+		if (shown == limit)
+			break;
 		json_object(json);
-		if (show_item(view, json, type, item, &version, err) < 0)
+		if (show_item(request, view, json, type, item, &version, err) < 0)
 			return -1;
 		json_end(json);
+		*ret_last = item_name(type, item);
 		shown++;
 	}
 	return 0;
@@ -247,6 +286,7 @@ static int list_get(struct http_request *request, struct http_response *response
 	const char *after = http_query(request, "after");
 	struct json json = api_json(response);
 	const struct struct_list *items;
+	const char *last = NULL;
 	bool overdue = false;
 	int64_t limit;
 	size_t i = 0;
@@ -258,7 +298,7 @@ static int list_get(struct http_request *request, struct http_response *response
 		return -1;
 	items = items_of(&view, type);
 	if (after) {
-		i = find_item(type, items, after);
+		i = find_item(request, type, items, after);
 		request->error_field = i == SIZE_MAX ? "after" : NULL;
 		if (i == SIZE_MAX)
 			return err_set(err, ERR_INVALID, "there is no %s '%s'", type->kind, after);
@@ -266,11 +306,10 @@ static int list_get(struct http_request *request, struct http_response *response
 	}
 	json_object(&json);
 	json_array_key(&json, type->plural);
-	if (show_items(&view, &json, type, (size_t)limit, overdue, &i, err) < 0)
+	if (show_items(request, &view, &json, type, (size_t)limit, overdue, &i, &last, err) < 0)
 		return -1;
 	json_end(&json);
-	json_string(&json, "next",
-		    i < items->count ? item_name(type, item_at(type, items, i - 1)) : NULL);
+	json_string(&json, "next", i < items->count ? last : NULL);
 	json_end(&json);
 	return 0;
 }
@@ -296,11 +335,11 @@ static int item_get(struct http_request *request, struct http_response *response
 	if (http_query_allow(request, names, err) < 0 || view_open(request, &view, err) < 0)
 		return -1;
 	items = items_of(&view, type);
-	i = find_item(type, items, name);
+	i = find_item(request, type, items, name);
 	if (i == SIZE_MAX)
 		return err_set(err, ERR_NOT_FOUND, "there is no %s '%s'", type->kind, name);
 	json_object(&json);
-	if (show_item(&view, &json, type, item_at(type, items, i), &version, err) < 0)
+	if (show_item(request, &view, &json, type, item_at(type, items, i), &version, err) < 0)
 		return -1;
 	json_end(&json);
 	etag_set(request, response, version);
@@ -433,7 +472,7 @@ static int read_body(struct http_request *request, const struct definition_type 
 {
 	struct definition_body body = { 0 };
 
-	if (request_read(request, type->fields, type->field_count, &body, err) < 0 ||
+	if (request_read(request, type->fields, type->field_count + 1, &body, err) < 0 ||
 	    check_described(request, type, &body, err) < 0 ||
 	    (body.filter && segment_check(request, body.filter, err) < 0))
 		return -1;
@@ -505,13 +544,13 @@ static int show_present(struct http_request *request, struct http_response *resp
 	if (view_open(request, &view, err) < 0)
 		return -1;
 	items = items_of(&view, type);
-	i = find_item(type, items, name);
+	i = find_item(request, type, items, name);
 	if (i == SIZE_MAX) {
 		json_null(json, "definition");
 		return 0;
 	}
 	json_object_key(json, "definition");
-	if (show_item(&view, json, type, item_at(type, items, i), &version, err) < 0)
+	if (show_item(request, &view, json, type, item_at(type, items, i), &version, err) < 0)
 		return -1;
 	json_end(json);
 	etag_set(request, response, version);
@@ -559,6 +598,7 @@ static int item_post(struct http_request *request, struct http_response *respons
 	if (read_body(request, type, &body, &change.body, err) < 0)
 		return -1;
 	change.name = body.name;
+	change.organization = body.organization;
 	return change_one(request, response, type, &change, body.filter, err);
 }
 
@@ -583,6 +623,7 @@ static int replace(struct http_request *request, struct http_response *response,
 	    check_same_name(request, body.name, err) < 0)
 		return -1;
 	change.name = body.name;
+	change.organization = body.organization;
 	return change_one(request, response, type, &change, body.filter, err);
 }
 
@@ -605,10 +646,10 @@ static int merge_body(struct http_request *request, const char *present, struct 
 	return 0;
 }
 
-static int refuse_absent(const struct reading_view *view, const struct definition_type *type,
-			 const char *name, struct err *err)
+static int refuse_absent(const struct http_request *request, const struct reading_view *view,
+			 const struct definition_type *type, const char *name, struct err *err)
 {
-	if (find_item(type, items_of(view, type), name) != SIZE_MAX)
+	if (find_item(request, type, items_of(view, type), name) != SIZE_MAX)
 		return err_refuse(err, ERR_CONFLICT, "managed-by-config",
 				  "%s '%s' is declared in the configuration's files", type->kind,
 				  name);
@@ -627,7 +668,9 @@ static int load_present(struct http_request *request, const struct definition_ty
 				     err);
 	if (found < 0)
 		return -1;
-	return found ? 0 : refuse_absent(&view, type, name, err);
+	return found && catalogue_is_for(ret_row->organization, api_organization(request))
+		       ? 0
+		       : refuse_absent(request, &view, type, name, err);
 }
 
 static int item_put(struct http_request *request, struct http_response *response,
@@ -669,12 +712,13 @@ static int item_delete(struct http_request *request, struct http_response *respo
 /* ---------------------------------------------------------------- of roles */
 
 struct copy_body {
-	const char *name, *description;
+	const char *name, *description, *organization;
 };
 
 static const struct field copy_fields[] = {
 	{ "name", FIELD_TEXT, FIELD_REQUIRED, offsetof(struct copy_body, name), 64, NULL, 0 },
 	{ "description", FIELD_TEXT, 0, offsetof(struct copy_body, description), 4096, NULL, 0 },
+	{ "organization", FIELD_TEXT, 0, offsetof(struct copy_body, organization), 64, NULL, 0 },
 };
 
 static int copy_texts(const struct located_list *from, struct arena *arena,
@@ -701,7 +745,7 @@ static int role_as_body(struct http_request *request, const char *name,
 
 	if (view_open(request, &view, err) < 0)
 		return -1;
-	i = find_item(role_type, items_of(&view, role_type), name);
+	i = find_item(request, role_type, items_of(&view, role_type), name);
 	if (i == SIZE_MAX)
 		return err_set(err, ERR_NOT_FOUND, "there is no role '%s'", name);
 	role = item_at(role_type, items_of(&view, role_type), i);
@@ -724,6 +768,7 @@ int role_copy_post(struct http_request *request, struct http_response *response,
 	    role_as_body(request, http_parameter(request, "name"), &body, err) < 0)
 		return -1;
 	body.name = asked.name;
+	change.organization = asked.organization;
 	if (asked.description)
 		body.description = asked.description;
 	change.name = body.name;

@@ -25,16 +25,23 @@ int query_dry_run(struct http_request *request, bool *ret_dry_run, struct err *e
 void etag_set(struct http_request *request, struct http_response *response, int64_t version);
 
 /* Members that say where a definition stands, by whom and since when. row NULL: in a file. */
-void show_origin_members(const struct reading_view *view, struct json *json, struct position at,
-			 const struct definition *row);
+void show_origin_members(const struct http_request *request, const struct reading_view *view,
+			 struct json *json, struct position at, const struct definition *row);
 
 /* rules.c: members that the store adds to a rule in force: its body, and the draft that may take its place. */
-int show_rule_definition(const struct reading_view *view, struct json *json, const char *id,
-			 struct position at, int64_t *ret_version, struct err *err);
+int show_rule_definition(const struct http_request *request, const struct reading_view *view,
+			 struct json *json, const char *id, struct position at,
+			 int64_t *ret_version, struct err *err);
 /* The whole answer of a rule that is a draft alone; ERR_NOT_FOUND. */
-int show_draft_alone(const struct reading_view *view, struct json *json, const char *id,
-		     int64_t *ret_version, struct err *err);
+int show_draft_alone(const struct http_request *request, const struct reading_view *view,
+		     struct json *json, const char *id, int64_t *ret_version, struct err *err);
 /* Member "drafts". */
-int show_drafts(const struct reading_view *view, struct json *json, struct err *err);
+int show_drafts(const struct http_request *request, const struct reading_view *view,
+		struct json *json, struct err *err);
+/*
+ * Whose rules the caller sees: people of "default" those that everybody has and their own, people of other
+ * organizations their own alone, for what files say names others' groups.
+ */
+bool rule_is_seen(const struct http_request *request, const char *owner);
 
 #endif

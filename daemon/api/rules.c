@@ -20,6 +20,7 @@ struct grant_part {
 
 struct rule_body {
 	const char *id, *description, *when, *expires;
+	const char *organization; /* "*": everybody's; no part of what is stored */
 	struct field_list groups;
 	struct grant_part grant, deny;
 	bool trial;
@@ -45,9 +46,20 @@ static const struct field rule_fields[] = {
 	{ "deny", FIELD_OBJECT, 0, PLACE(deny), 0, grant_part_fields, 0 },
 	{ "expires", FIELD_TEXT, 0, PLACE(expires), 10, NULL, 0 },
 	{ "trial", FIELD_BOOL, 0, PLACE(trial), 0, NULL, 0 },
+	{ "organization", FIELD_TEXT, 0, PLACE(organization), 64, NULL, 0 },
 };
+#define STORED_FIELDS (ARRAY_LEN(rule_fields) - 1)
 
 /* ------------------------------------------------------------------ showing */
+
+bool rule_is_seen(const struct http_request *request, const char *owner)
+{
+	const char *organization = api_organization(request);
+
+	if (!owner)
+		return !organization || strcmp(organization, "default") == 0;
+	return catalogue_is_for(owner, organization);
+}
 
 static int show_draft(const struct reading_view *view, struct json *json, const char *id,
 		      int64_t *ret_version, struct err *err)
@@ -71,8 +83,9 @@ static int show_draft(const struct reading_view *view, struct json *json, const 
 	return 0;
 }
 
-int show_rule_definition(const struct reading_view *view, struct json *json, const char *id,
-			 struct position at, int64_t *ret_version, struct err *err)
+int show_rule_definition(const struct http_request *request, const struct reading_view *view,
+			 struct json *json, const char *id, struct position at,
+			 int64_t *ret_version, struct err *err)
 {
 	struct definition row;
 	int found = 0;
@@ -81,7 +94,7 @@ int show_rule_definition(const struct reading_view *view, struct json *json, con
 		found = store_definition_get(view->store, KIND, id, false, view->arena, &row, err);
 	if (found < 0)
 		return -1;
-	show_origin_members(view, json, at, found ? &row : NULL);
+	show_origin_members(request, view, json, at, found ? &row : NULL);
 	if (found)
 		json_raw(json, "body", row.body);
 	else
@@ -90,18 +103,19 @@ int show_rule_definition(const struct reading_view *view, struct json *json, con
 	return show_draft(view, json, id, ret_version, err);
 }
 
-int show_draft_alone(const struct reading_view *view, struct json *json, const char *id,
-		     int64_t *ret_version, struct err *err)
+int show_draft_alone(const struct http_request *request, const struct reading_view *view,
+		     struct json *json, const char *id, int64_t *ret_version, struct err *err)
 {
 	struct definition draft;
 	int found = store_definition_get(view->store, KIND, id, true, view->arena, &draft, err);
 
 	if (found < 0)
 		return -1;
-	if (!found)
+	if (!found || !rule_is_seen(request, draft.organization))
 		return err_set(err, ERR_NOT_FOUND, "there is no rule '%s'", id);
 	json_object(json);
 	json_string(json, "id", id);
+	json_string(json, "organization", draft.organization);
 	json_string(json, "state", "draft");
 	if (show_draft(view, json, id, ret_version, err) < 0)
 		return -1;
@@ -109,7 +123,8 @@ int show_draft_alone(const struct reading_view *view, struct json *json, const c
 	return 0;
 }
 
-int show_drafts(const struct reading_view *view, struct json *json, struct err *err)
+int show_drafts(const struct http_request *request, const struct reading_view *view,
+		struct json *json, struct err *err)
 {
 	struct definition *rows;
 	size_t count;
@@ -118,10 +133,12 @@ int show_drafts(const struct reading_view *view, struct json *json, struct err *
 		return -1;
 	json_array_key(json, "drafts");
 	for (size_t i = 0; i < count; i++) {
-		if (!rows[i].draft || strcmp(rows[i].kind, KIND) != 0)
+		if (!rows[i].draft || strcmp(rows[i].kind, KIND) != 0 ||
+		    !rule_is_seen(request, rows[i].organization))
 			continue;
 		json_object(json);
 		json_string(json, "id", rows[i].name);
+		json_string(json, "organization", rows[i].organization);
 		json_int(json, "version", rows[i].version);
 		json_time(json, "updated", rows[i].updated_s);
 		json_string(json, "actor", rows[i].actor);
@@ -134,7 +151,7 @@ int show_drafts(const struct reading_view *view, struct json *json, struct err *
 
 /* ------------------------------------------------------------------ reading */
 
-static int read_rule(struct http_request *request, const char **ret_id, const char **ret_body,
+static int read_rule(struct http_request *request, struct definition_change *ret_change,
 		     struct err *err)
 {
 	AUTO(strbuf) struct strbuf text = STRBUF(RULE_BODY_MAX);
@@ -144,16 +161,17 @@ static int read_rule(struct http_request *request, const char **ret_id, const ch
 	if (request_read(request, rule_fields, ARRAY_LEN(rule_fields), &body, err) < 0)
 		return -1;
 	json_object(&json);
-	fields_write(&json, rule_fields, ARRAY_LEN(rule_fields), &body);
+	fields_write(&json, rule_fields, STORED_FIELDS, &body);
 	json_end(&json);
 	if (strbuf_failed(&text))
 		return err_set(err, ERR_TOO_LARGE, "a rule may not have more than 220 KiB");
-	*ret_body = arena_strdup(request->arena, strbuf_text(&text));
-	*ret_id = body.id;
-	return *ret_body ? 0 : err_set(err, ERR_MEMORY, "out of memory");
+	ret_change->body = arena_strdup(request->arena, strbuf_text(&text));
+	ret_change->name = body.id;
+	ret_change->organization = body.organization;
+	return ret_change->body ? 0 : err_set(err, ERR_MEMORY, "out of memory");
 }
 
-/* What there is of a rule; 0 is its absence. */
+/* What there is of a rule for the caller; 0 is its absence. */
 static int rule_versions(struct http_request *request, const char *id, int64_t *ret_active,
 			 int64_t *ret_draft, struct err *err)
 {
@@ -164,8 +182,8 @@ static int rule_versions(struct http_request *request, const char *id, int64_t *
 	    store_definition_get(view.store, KIND, id, false, view.arena, &active, err) < 0 ||
 	    store_definition_get(view.store, KIND, id, true, view.arena, &draft, err) < 0)
 		return -1;
-	*ret_active = active.version;
-	*ret_draft = draft.version;
+	*ret_active = rule_is_seen(request, active.organization) ? active.version : 0;
+	*ret_draft = rule_is_seen(request, draft.organization) ? draft.version : 0;
 	return 0;
 }
 
@@ -198,8 +216,7 @@ int rules_post(struct http_request *request, struct http_response *response, str
 	int64_t active, draft;
 	bool dry_run;
 
-	if (query_dry_run(request, &dry_run, err) < 0 ||
-	    read_rule(request, &change.name, &change.body, err) < 0 ||
+	if (query_dry_run(request, &dry_run, err) < 0 || read_rule(request, &change, err) < 0 ||
 	    rule_versions(request, change.name, &active, &draft, err) < 0)
 		return -1;
 	if (active || draft)
@@ -224,7 +241,7 @@ int rule_put(struct http_request *request, struct http_response *response, struc
 
 	if (query_dry_run(request, &dry_run, err) < 0 ||
 	    if_match_read(request, &change.version, err) < 0 ||
-	    read_rule(request, &change.name, &change.body, err) < 0)
+	    read_rule(request, &change, err) < 0)
 		return -1;
 	if (strcmp(change.name, http_parameter(request, "id")) != 0) {
 		request->error_field = "id";
@@ -308,14 +325,11 @@ static const struct field order_fields[] = {
 	  64 },
 };
 
-static size_t count_stored(const struct reading_view *view)
+static bool is_ordered(const struct http_request *request, const struct reading_view *view,
+		       const struct rule *rule)
 {
-	const struct ruleset *rules = view->setup->decision.rules;
-	size_t stored = 0;
-
-	for (size_t i = 0; i < ruleset_count(rules); i++)
-		stored += catalogue_is_stored(view->setup->catalogue, ruleset_rule(rules, i)->at);
-	return stored;
+	return rule && catalogue_is_stored(view->setup->catalogue, rule->at) &&
+	       rule_is_seen(request, rule->organization);
 }
 
 static int refuse_order(struct http_request *request, struct err *err)
@@ -324,27 +338,61 @@ static int refuse_order(struct http_request *request, struct err *err)
 	return err_set(err, ERR_INVALID, "'rules' must name each rule of the store in force, once");
 }
 
+static int compare_positions(const void *left, const void *right)
+{
+	int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+
+	return (a > b) - (a < b);
+}
+
+/* The places that they have, among them: what others have stays where it is. */
+static int give_places(const struct reading_view *view, struct definition_change *changes,
+		       size_t count, struct err *err)
+{
+	int64_t *places = arena_alloc_array(view->arena, count, sizeof(*places));
+	struct definition row;
+
+	if (!places)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	for (size_t i = 0; i < count; i++) {
+		if (store_definition_get(view->store, KIND, changes[i].name, false, view->arena,
+					 &row, err) <= 0)
+			return -1;
+		places[i] = row.position;
+	}
+	qsort(places, count, sizeof(*places), compare_positions);
+	for (size_t i = 0; i < count; i++)
+		changes[i].position = places[i];
+	return 0;
+}
+
 /* A permutation of what is there. */
-static int check_order(struct http_request *request, const struct definition_change *changes,
+static int check_order(struct http_request *request, struct definition_change *changes,
 		       size_t count, struct err *err)
 {
 	AUTO(reading_view) struct reading_view view = { 0 };
 	AUTO(hash_table) struct hash_table *seen = hash_table_create(count, count + 1);
+	const struct ruleset *rules;
+	size_t all = 0;
 	uint32_t *slot;
 
 	if (!seen)
 		return err_set(err, ERR_MEMORY, "out of memory");
 	if (view_open(request, &view, err) < 0)
 		return -1;
+	rules = view.setup->decision.rules;
 	for (size_t i = 0; i < count; i++) {
 		const char *id = changes[i].name;
-		const struct rule *rule = ruleset_find(view.setup->decision.rules, id);
 
-		if (!rule || !catalogue_is_stored(view.setup->catalogue, rule->at) ||
+		if (!is_ordered(request, &view, ruleset_find(rules, id)) ||
 		    hash_table_put(seen, fingerprint128(id, strlen(id)), &slot) != 1)
 			return refuse_order(request, err);
 	}
-	return count == count_stored(&view) ? 0 : refuse_order(request, err);
+	for (size_t i = 0; i < ruleset_count(rules); i++)
+		all += is_ordered(request, &view, ruleset_rule(rules, i));
+	if (count != all)
+		return refuse_order(request, err);
+	return api_organization(request) ? give_places(&view, changes, count, err) : 0;
 }
 
 int rules_order_post(struct http_request *request, struct http_response *response, struct err *err)

@@ -501,7 +501,8 @@ int apply_person(struct apply_context *context, const struct person_change *plan
 
 	context->written = false;
 	context->user_id = 0;
-	if (ceiling_change(context, planned, err) < 0)
+	if ((context->refuse && change_check_given(&context->setup->setup, planned, err) < 0) ||
+	    ceiling_change(context, planned, err) < 0)
 		return -1;
 	go = check_version(context, &change, &modified, err);
 	if (go > 0)

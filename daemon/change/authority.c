@@ -24,41 +24,16 @@ static const char everything[] = "*:*@all";
 
 /* --- permissions of names --- */
 
-static const struct located_list *profile_permissions(const struct catalogue_settings *catalogue,
-						      const char *name)
-{
-	const struct profile_settings *profiles = catalogue->profiles.items;
-
-	for (size_t i = 0; i < catalogue->profiles.count; i++)
-		if (profiles[i].name.text && strcmp(profiles[i].name.text, name) == 0)
-			return &profiles[i].permissions;
-	return NULL;
-}
-
-static const struct located_list *role_permissions(const struct catalogue_settings *catalogue,
-						   const char *name)
-{
-	const struct role_settings *roles = catalogue->roles.items;
-
-	for (size_t i = 0; i < catalogue->roles.count; i++)
-		if (roles[i].name.text && strcmp(roles[i].name.text, name) == 0)
-			return &roles[i].permissions;
-	return NULL;
-}
-
+/* What another organization has defined gives nothing here, however it was come by. */
 static const struct located_list *permissions_of(const struct setup *setup, enum grant_kind kind,
-						 const char *name)
+						 const char *name, const char *organization)
 {
-	if (!setup->catalogue)
+	struct catalogue_item item;
+
+	if (!setup->catalogue || !catalogue_find(setup->catalogue, kind, name, &item) ||
+	    !catalogue_is_for(item.organization, organization))
 		return NULL;
-	switch (kind) {
-	case GRANT_PROFILE: return profile_permissions(setup->catalogue, name);
-	case GRANT_ROLE: return role_permissions(setup->catalogue, name);
-	case GRANT_PERSONA:
-	case GRANT_GROUP:
-	case GRANT_KINDS: break;
-	}
-	return NULL;
+	return item.permissions;
 }
 
 /* --- gathering --- */
@@ -66,6 +41,7 @@ static const struct located_list *permissions_of(const struct setup *setup, enum
 struct gathering {
 	const struct setup *setup;
 	struct arena *arena;
+	const char *organization; /* of whoever has it; NULL: any */
 	const char **items;
 	size_t count, capacity;
 	bool is_administrator;
@@ -92,7 +68,7 @@ static int gather_one(struct gathering *gathering, const char *permission, struc
 static int gather(struct gathering *gathering, enum grant_kind kind, const char *name,
 		  struct err *err)
 {
-	const struct located_list *list = permissions_of(gathering->setup, kind, name);
+	const struct located_list *list = permissions_of(gathering->setup, kind, name, gathering->organization);
 	const char *administrator = gathering->setup->decision.administrator_profile;
 	bool is_administrator = kind == GRANT_PROFILE && administrator && name[0] != '\0' &&
 				strcmp(name, administrator) == 0;
@@ -106,11 +82,10 @@ static int gather(struct gathering *gathering, enum grant_kind kind, const char 
 	return 0;
 }
 
-static void give(const struct gathering *gathering, const char *organization,
-		 struct authority *ret_authority)
+static void give(const struct gathering *gathering, struct authority *ret_authority)
 {
 	*ret_authority = (struct authority){ .is_administrator = gathering->is_administrator,
-					     .organization = organization,
+					     .organization = gathering->organization,
 					     .permissions = gathering->items,
 					     .permission_count = gathering->count };
 }
@@ -122,7 +97,7 @@ int authority_of_grant(const struct setup *setup, enum grant_kind kind, const ch
 
 	if (gather(&gathering, kind, name, err) < 0)
 		return -1;
-	give(&gathering, NULL, ret_authority);
+	give(&gathering, ret_authority);
 	return 0;
 }
 
@@ -130,14 +105,14 @@ int authority_of_names(const struct setup *setup, const char *organization, cons
 		       const char *const *roles, size_t role_count, struct arena *arena,
 		       struct authority *ret_authority, struct err *err)
 {
-	struct gathering gathering = { .setup = setup, .arena = arena };
+	struct gathering gathering = { .setup = setup, .arena = arena, .organization = organization };
 
 	if (gather(&gathering, GRANT_PROFILE, profile, err) < 0)
 		return -1;
 	for (size_t i = 0; i < role_count; i++)
 		if (gather(&gathering, GRANT_ROLE, roles[i], err) < 0)
 			return -1;
-	give(&gathering, organization, ret_authority);
+	give(&gathering, ret_authority);
 	return 0;
 }
 
@@ -145,7 +120,7 @@ int authority_of_grants(const struct setup *setup, const struct user *user,
 			const struct grant *grants, size_t count, int64_t now_s,
 			struct arena *arena, struct authority *ret_authority, struct err *err)
 {
-	struct gathering gathering = { .setup = setup, .arena = arena };
+	struct gathering gathering = { .setup = setup, .arena = arena, .organization = user->organization };
 
 	if (gather(&gathering, GRANT_PROFILE, user->profile, err) < 0)
 		return -1;
@@ -153,7 +128,7 @@ int authority_of_grants(const struct setup *setup, const struct user *user,
 		if ((grants[i].expires_s == 0 || grants[i].expires_s > now_s) &&
 		    gather(&gathering, grants[i].kind, grants[i].name, err) < 0)
 			return -1;
-	give(&gathering, user->organization, ret_authority);
+	give(&gathering, ret_authority);
 	return 0;
 }
 

@@ -20,7 +20,6 @@
 #include <rolebridge/rules/permission.h>
 
 #include "ceiling.h"
-#include "internal.h"
 #include "persona.h"
 
 #define DETAIL_MAX ((size_t)2 * 1024 * 1024)
@@ -31,6 +30,8 @@ struct defining {
 	const struct actor *actor;
 	const struct live_setup *before; /* in force */
 	int64_t now_s;
+	/* Whose people are counted: people of "default" run the daemon for all; NULL: everybody. */
+	const char *organization;
 };
 
 /* ---------------------------------------------------------------- lookups */
@@ -45,21 +46,6 @@ static bool kind_of(const char *kind, enum grant_kind *ret_kind)
 			return true;
 		}
 	return false;
-}
-
-static const struct located_list *permissions_of(const struct catalogue_settings *catalogue,
-						 enum grant_kind kind, const char *name)
-{
-	const struct profile_settings *profiles = catalogue->profiles.items;
-	const struct role_settings *roles = catalogue->roles.items;
-
-	for (size_t i = 0; kind == GRANT_PROFILE && i < catalogue->profiles.count; i++)
-		if (profiles[i].name.text && strcmp(profiles[i].name.text, name) == 0)
-			return &profiles[i].permissions;
-	for (size_t i = 0; kind == GRANT_ROLE && i < catalogue->roles.count; i++)
-		if (roles[i].name.text && strcmp(roles[i].name.text, name) == 0)
-			return &roles[i].permissions;
-	return NULL;
 }
 
 static size_t count_grants(const struct rule_grant *grants, size_t count, enum grant_kind kind,
@@ -152,15 +138,19 @@ static bool has_profile(const struct rule_grant *grants, size_t count)
 
 /* What somebody falls to who gets no profile by the rules before: by one of these, or the default. */
 static int require_profiles(const struct authority *authority, const struct setup *setup,
-			    size_t from, struct arena *arena, struct err *err)
+			    size_t from, const char *organization, struct arena *arena,
+			    struct err *err)
 {
 	const struct decision_setup *decision = &setup->decision;
 
 	for (size_t i = from; i < ruleset_count(decision->rules); i++) {
 		const struct rule *rule = ruleset_rule(decision->rules, i);
 
-		for (size_t j = 0; !rule->trial && j < rule->grant_count; j++)
+		for (size_t j = 0;
+		     !rule->trial && rule_concerns(rule, organization) && j < rule->grant_count;
+		     j++)
 			if (rule->grants[j].kind == GRANT_PROFILE &&
+			    catalogue_is_for(rule->grants[j].organization, organization) &&
 			    authority_require_grant(authority, setup, GRANT_PROFILE,
 						    rule->grants[j].name, arena, err) < 0)
 				return -1;
@@ -181,25 +171,113 @@ int define_require_rule(const struct authority *authority, const struct setup *s
 	if (!rule)
 		return 0;
 	if (present && !rule->trial && has_profile(rule->grants, rule->grant_count) &&
-	    require_profiles(authority, setup, (size_t)rule->order + 1, arena, err) < 0)
+	    require_profiles(authority, setup, (size_t)rule->order + 1, rule->organization, arena,
+			     err) < 0)
 		return -1;
 	if (!present && has_profile(rule->denies, rule->deny_count) &&
-	    require_profiles(authority, setup, 0, arena, err) < 0)
+	    require_profiles(authority, setup, 0, rule->organization, arena, err) < 0)
 		return -1;
 	if (require_grants(authority, setup, rule->grants, rule->grant_count, arena, err) < 0)
 		return -1;
 	return require_grants(authority, setup, rule->denies, rule->deny_count, arena, err);
 }
 
-/* All organizations share what is defined, so it is for the people who run the daemon. */
-static int check_organization(const struct authority *authority, struct err *err)
+static int not_found(const struct definition_write *write, struct err *err)
 {
-	if (authority->unlimited || !authority->organization ||
-	    strcmp(authority->organization, "default") == 0)
+	return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no %s '%s'", write->kind,
+			  write->name);
+}
+
+/* What all organizations share is for the people who run the daemon; what is another one's is not there. */
+static int check_owner(const struct authority *authority, const struct setup *setup,
+		       const struct definition_write *write, const struct definition *row,
+		       struct err *err)
+{
+	const char *owner = row ? row->organization : write->organization;
+	const char *own = authority->unlimited ? NULL : authority->organization;
+	const struct decision_setup *decision = &setup->decision;
+
+	if (owner && strcmp(write->kind, "profile") == 0 &&
+	    (strcmp(write->name, decision->default_profile) == 0 ||
+	     strcmp(write->name, decision->administrator_profile) == 0))
+		return err_set(
+			err, ERR_CONFLICT,
+			"profile '%s' is named by the policy, so that all organizations must "
+			"share it",
+			write->name);
+	if (!own)
+		return 0;
+	if (owner)
+		return strcmp(owner, own) == 0 ? 0 : not_found(write, err);
+	if (strcmp(own, "default") == 0)
 		return 0;
 	return err_refuse(err, ERR_DENIED, "not-allowed",
-			  "definitions are shared by all organizations: people of 'default' "
-			  "change them");
+			  "this is shared by all organizations: people of 'default' change it");
+}
+
+/*
+ * Whoever is denied their profile, whatever gave it, falls to one that an import or an invite gave: it was theirs
+ * all the time, and the rule brings it to light.
+ */
+static int require_beneath(const struct authority *authority, const struct setup *setup,
+			   struct store *store, const struct rule *rule, struct arena *arena,
+			   struct err *err)
+{
+	const struct profile_settings *profiles =
+		setup->catalogue ? setup->catalogue->profiles.items : NULL;
+
+	for (size_t i = 0; profiles && i < setup->catalogue->profiles.count; i++) {
+		const char *name = profiles[i].name.text;
+		int both = 0;
+
+		if (!name || !catalogue_is_for(profiles[i].organization, rule->organization) ||
+		    authority_require_grant(authority, setup, GRANT_PROFILE, name, arena, NULL) ==
+			    0)
+			continue;
+		for (size_t j = 0; both == 0 && j < rule->deny_count; j++)
+			if (rule->denies[j].kind == GRANT_PROFILE &&
+			    strcmp(rule->denies[j].name, name) != 0)
+				both = store_grant_both(store, GRANT_PROFILE, rule->denies[j].name,
+							name, err);
+		if (both < 0)
+			return -1;
+		if (both > 0)
+			return authority_require_grant(authority, setup, GRANT_PROFILE, name, arena,
+						       err);
+	}
+	return 0;
+}
+
+static int check_rule(const struct authority *authority, const struct setup *setup,
+		      struct store *store, const char *id, bool present, struct arena *arena,
+		      struct err *err)
+{
+	const struct rule *rule = ruleset_find(setup->decision.rules, id);
+
+	if (!rule || authority->unlimited)
+		return 0;
+	if (define_require_rule(authority, setup, id, present, arena, err) < 0)
+		return -1;
+	return !present && has_profile(rule->denies, rule->deny_count)
+		       ? require_beneath(authority, setup, store, rule, arena, err)
+		       : 0;
+}
+
+/* A draft that is written over is somebody's work, and may give what the actor must not take. */
+static int check_drafted(const struct defining *defining, struct store *store,
+			 const struct authority *authority, const struct definition_write *write,
+			 struct arena *arena, struct err *err)
+{
+	if (!write->draft || authority->unlimited)
+		return 0;
+	if (defining->order->drafted)
+		return check_rule(authority, defining->order->drafted, store, write->name, false,
+				  arena, err);
+	if (!defining->order->drafted_unknown || authority->is_administrator)
+		return 0;
+	return err_refuse(err, ERR_DENIED, "not-allowed",
+			  "what the draft says is not known any more: an administrator may "
+			  "discard it");
 }
 
 /*
@@ -216,17 +294,20 @@ static int require_source(const struct authority *authority, const struct setup 
 }
 
 /* Before and after lie within what the actor may do. */
-static int check_ceiling(const struct defining *defining, const struct authority *authority,
-			 const struct definition_write *write, struct arena *arena, struct err *err)
+static int check_ceiling(const struct defining *defining, struct store *store,
+			 const struct authority *authority, const struct definition_write *write,
+			 struct arena *arena, struct err *err)
 {
 	const struct setup *setups[] = { &defining->before->setup, defining->order->setup };
 	enum grant_kind kind;
 
+	if (check_drafted(defining, store, authority, write, arena, err) < 0)
+		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(setups); i++) {
 		const struct setup *setup = setups[i];
 
 		if (strcmp(write->kind, "rule") == 0) {
-			if (define_require_rule(authority, setup, write->name, i == 0, arena, err) <
+			if (check_rule(authority, setup, store, write->name, i == 0, arena, err) <
 			    0)
 				return -1;
 			continue;
@@ -262,10 +343,13 @@ static int check_administration(const struct defining *defining,
 	const struct setup *setup = defining->order->setup;
 	const char *profile = setup->decision.administrator_profile;
 	const struct located_list *list;
+	struct catalogue_item item;
 
 	if (strcmp(write->kind, "profile") != 0 || strcmp(write->name, profile) != 0)
 		return 0;
-	list = setup->catalogue ? permissions_of(setup->catalogue, GRANT_PROFILE, profile) : NULL;
+	list = setup->catalogue && catalogue_find(setup->catalogue, GRANT_PROFILE, profile, &item)
+		       ? item.permissions
+		       : NULL;
 	/* No list at all is everything. */
 	for (size_t i = 0; list && list->count > 0 && i < ARRAY_LEN(administration); i++)
 		if (!is_covered(list, administration[i]))
@@ -290,15 +374,9 @@ static int count_holders(struct store *store, enum grant_kind kind, const char *
 /* A row that a file's definition hides is in use by nobody. */
 static bool is_in_force(const struct setup *setup, enum grant_kind kind, const char *name)
 {
-	const struct catalogue_settings *catalogue = setup->catalogue;
-	const struct persona_settings *personas = catalogue ? catalogue->personas.items : NULL;
+	struct catalogue_item item;
 
-	if (!catalogue)
-		return false;
-	for (size_t i = 0; kind == GRANT_PERSONA && i < catalogue->personas.count; i++)
-		if (personas[i].name.text && strcmp(personas[i].name.text, name) == 0)
-			return true;
-	return permissions_of(catalogue, kind, name) != NULL;
+	return setup->catalogue && catalogue_find(setup->catalogue, kind, name, &item);
 }
 
 static int check_segment_unused(const struct defining *defining,
@@ -371,8 +449,7 @@ static int check_version(struct store *store, const struct definition_write *wri
 		return err_refuse(err, ERR_CONFLICT, "name-taken", "there is a %s '%s' already",
 				  write->kind, write->name);
 	if (!found && write->version >= DEFINITION_PRESENT)
-		return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no %s '%s'",
-				  write->kind, write->name);
+		return not_found(write, err);
 	if (found && write->version > 0 && write->version != ret_row->version)
 		return err_refuse(err, ERR_CONFLICT, "stale-version",
 				  "%s '%s' was changed meanwhile and has version %lld", write->kind,
@@ -380,29 +457,74 @@ static int check_version(struct store *store, const struct definition_write *wri
 	return 0;
 }
 
+/* Whoever may define at all: of services nobody, for what they have of their own is users. */
+static int find_authority(const struct setup *setup, struct store *store, const struct actor *actor,
+			  int64_t now_s, struct arena *arena, struct authority *ret_authority,
+			  struct err *err)
+{
+	if (actor_is_service(actor))
+		return err_refuse(err, ERR_DENIED, "not-allowed", "services define nothing");
+	return authority_of_actor(store, setup, actor, now_s, arena, ret_authority, err);
+}
+
+static int check_present(const struct authority *authority, const struct setup *setup,
+			 struct store *store, const struct definition_write *write,
+			 struct arena *arena, struct err *err)
+{
+	struct definition row;
+	bool found;
+
+	if (check_version(store, write, arena, &row, &found, err) < 0)
+		return -1;
+	return check_owner(authority, setup, write, found ? &row : NULL, err);
+}
+
 static int check_all(const struct defining *defining, struct store *store, struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(PLAN_BYTES_MAX);
+	const struct setup *setup = &defining->before->setup;
 	struct authority authority;
 
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory to check definitions");
-	if (authority_of_actor(store, &defining->before->setup, defining->actor, defining->now_s,
-			       arena, &authority, err) < 0 ||
-	    check_organization(&authority, err) < 0)
+	if (find_authority(setup, store, defining->actor, defining->now_s, arena, &authority, err) <
+	    0)
 		return -1;
 	for (size_t i = 0; i < defining->order->count; i++) {
 		const struct definition_write *write = &defining->order->writes[i];
-		struct definition row;
-		bool found;
 
-		if (check_version(store, write, arena, &row, &found, err) < 0 ||
-		    check_ceiling(defining, &authority, write, arena, err) < 0 ||
+		if (!write->only_asked &&
+		    check_present(&authority, setup, store, write, arena, err) < 0)
+			return -1;
+		if (check_ceiling(defining, store, &authority, write, arena, err) < 0 ||
 		    check_administration(defining, write, err) < 0 ||
 		    check_unused(defining, store, write, arena, err) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+int change_define_may(struct changer *changer, const struct actor *actor,
+		      const struct definition_write *writes, size_t count, struct err *err)
+{
+	AUTO(store) struct store *store = store_open(changer->path, STORE_READ, err);
+	AUTO(arena) struct arena *arena = arena_create(PLAN_BYTES_MAX);
+	struct live_setup *live;
+	struct authority authority;
+	int result;
+
+	if (!store)
+		return -1;
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory to check definitions");
+	live = changer_live_setup(changer, NULL);
+	result = find_authority(&live->setup, store, actor, change_now_s(), arena, &authority, err);
+	for (size_t i = 0; result == 0 && i < count; i++)
+		result = writes[i].only_asked ? 0
+					      : check_present(&authority, &live->setup, store,
+							      &writes[i], arena, err);
+	setup_release(&live->setup);
+	return result;
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -442,7 +564,7 @@ static int write_one(struct changer *changer, const struct defining *defining,
 						.name = write->name,
 						.draft = write->draft,
 						.position = write->position,
-						.organization = "default",
+						.organization = write->organization,
 						.body = write->body,
 						.created_s = defining->now_s,
 						.updated_s = defining->now_s,
@@ -450,8 +572,12 @@ static int write_one(struct changer *changer, const struct defining *defining,
 	int64_t records;
 	bool found;
 
+	if (write->only_asked)
+		return 0;
 	if (check_version(changer->store, write, arena, &row, &found, err) < 0)
 		return -1;
+	if (found)
+		next.organization = row.organization;
 	if (write->body ? store_definition_put(changer->store, &next, err) < 0
 			: found && store_definition_delete(changer->store, write->kind, write->name,
 							   write->draft, err) < 0)
@@ -657,7 +783,12 @@ int change_define(struct changer *changer, const struct actor *actor,
 				     .actor = actor,
 				     .before = changer_live_setup(changer, NULL),
 				     .now_s = change_now_s() };
-	int result = define_as_checked(changer, &defining, ret_outcome, ret_report, err);
+	int result;
+
+	if (actor->limited && strcmp(actor->organization, "default") != 0)
+		defining.organization = ret_report->organization = actor->organization;
+	result = define_as_checked(changer, &defining, ret_outcome, ret_report, err);
+	run_report_narrow(ret_report);
 
 	setup_release((struct setup *)(uintptr_t)&defining.before->setup);
 	return result;

@@ -188,6 +188,15 @@ static int merge(const struct evaluation *e, struct subject *subject, struct err
 			    &subject->person, err);
 }
 
+static const char *organization_of(const struct evaluation *e,
+				   const struct identity_change *identity)
+{
+	const struct source_settings *source =
+		setup_find_source(&e->setup->setup, identity->source);
+
+	return source && source->organization.text ? source->organization.text : "default";
+}
+
 static int read_subject(const struct evaluation *e, int64_t user_id,
 			const struct identity_change *identity, struct subject *subject,
 			struct err *err)
@@ -202,6 +211,10 @@ static int read_subject(const struct evaluation *e, int64_t user_id,
 		return -1;
 	if (read_identities(e, subject, identity, err) < 0 || merge(e, subject, err) < 0)
 		return -1;
+	if (subject->known)
+		subject->person.organization = subject->user.organization;
+	else if (identity)
+		subject->person.organization = organization_of(e, identity);
 	subject->fields = no_fields;
 	if (e->edit)
 		return 0;
@@ -314,15 +327,6 @@ static int64_t now_ms(void)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static const char *organization_of(const struct evaluation *e,
-				   const struct identity_change *identity)
-{
-	const struct source_settings *source =
-		setup_find_source(&e->setup->setup, identity->source);
-
-	return source && source->organization.text ? source->organization.text : "default";
 }
 
 /* Groups of both, ascending. */

@@ -182,7 +182,8 @@ int foresee_change(struct foresight *foresight, const struct person_change *chan
 	bool renamed = strcmp(before->username, after->username) != 0;
 	bool readdressed = after->email[0] && strcmp(before->email, after->email) != 0;
 
-	if (foresee_authority(foresight, change, err) < 0 ||
+	if (change_check_given(&foresight->setup->setup, change, err) < 0 ||
+	    foresee_authority(foresight, change, err) < 0 ||
 	    foresee_administrator(foresight, change, err) < 0 ||
 	    foresee_disabling(foresight, change, err) < 0 ||
 	    (renamed &&

@@ -77,6 +77,21 @@ static const char *cause_of(const struct importing *importing)
 	return id && id[0] ? arena_printf(importing->arena, "import %s", id) : "import";
 }
 
+/* Is all of it there, where they are? Leaves no field behind. */
+static int check_wanted(struct importing *importing, const char *organization, struct err *err)
+{
+	const struct prepared *prepared = importing->prepared;
+
+	for (size_t i = 0; i < prepared->wanted_count; i++) {
+		importing->refused = import_kind_fields[prepared->wanted[i].kind];
+		if (change_check_grant(&importing->import->setup->setup, prepared->wanted[i].kind,
+				       prepared->wanted[i].name, organization, err) < 0)
+			return -1;
+	}
+	importing->refused = NULL;
+	return 0;
+}
+
 /* --- somebody new --- */
 
 static int fill_new(struct importing *importing, struct person_change *change, struct err *err)
@@ -98,9 +113,9 @@ static int fill_new(struct importing *importing, struct person_change *change, s
 	    import_normal(importing->import, username_normalize, &username, err) < 0)
 		return err_wrap(err, "the address cannot be the user name");
 	importing->refused = "organization";
-	if (change_check_organization(setup, import_organization(importing), err) < 0)
+	if (change_check_organization(setup, import_organization(importing), err) < 0 ||
+	    check_wanted(importing, import_organization(importing), err) < 0)
 		return -1;
-	importing->refused = NULL;
 	if (!profile || profile[0] == '\0')
 		return err_refuse(err, ERR_INVALID, "profile-required",
 				  "somebody new needs a profile, and there is no default one");
@@ -256,8 +271,7 @@ static int check_known(struct importing *importing, const struct user *user, str
 	    strcmp(row->organization, user->organization) != 0)
 		return err_set(err, ERR_CONFLICT, "'%s' belongs to another organization",
 			       user->username);
-	importing->refused = NULL;
-	return 0;
+	return check_wanted(importing, user->organization, err);
 }
 
 static int check_after(struct importing *importing, const struct person_change *change,

@@ -16,7 +16,7 @@
 #define EXTERNAL_ID_MAX 255
 
 /* In the order of enum grant_kind. */
-static const char *const kind_fields[GRANT_KINDS] = { "profile", "roles", "personas", "groups" };
+const char *const import_kind_fields[GRANT_KINDS] = { "profile", "roles", "personas", "groups" };
 
 /* --- a row as the store has it --- */
 
@@ -78,8 +78,10 @@ static int prepare_texts(struct import *import, struct prepared *prepared, const
 static int add_wanted(struct import *import, struct prepared *prepared, enum grant_kind kind,
 		      const char *name, const char **refused, struct err *err)
 {
-	*refused = kind_fields[kind];
-	if (change_check_grant(&import->setup->setup, kind, name, err) < 0)
+	*refused = import_kind_fields[kind];
+	if (change_check_grant(&import->setup->setup, kind, name,
+			       import->actor->limited ? import->actor->organization : NULL,
+			       err) < 0)
 		return -1;
 	prepared->wanted[prepared->wanted_count++] =
 		(struct grant){ .kind = kind,

@@ -55,6 +55,8 @@ int import_prepare(struct import *import, const struct import_row *row, struct p
 int import_normal(struct import *import,
 		  int (*normalize)(const char *text, struct strbuf *out, struct err *err),
 		  const char **text, struct err *err);
+/* Of what says which grants. */
+extern const char *const import_kind_fields[GRANT_KINDS];
 /* A refusal into *result; -1 when it is none. */
 int import_refused(struct import_result *result, const struct err *problem, const char *refused,
 		   struct arena *arena, struct err *err);

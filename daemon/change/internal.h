@@ -608,8 +608,11 @@ static inline int no_such_user(struct err *err)
 {
 	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such user");
 }
-/* Is there something of this name to be given? ERR_NOT_FOUND, ERR_INVALID. */
+/* Is there something of this name to be given in this organization (NULL: in any)? ERR_NOT_FOUND, ERR_INVALID. */
 int change_check_grant(const struct setup *setup, enum grant_kind kind, const char *name,
+		       const char *organization, struct err *err);
+/* The same of all that a change adds: asked of each change by a person; rules' decisions leave it out anyway. */
+int change_check_given(const struct setup *setup, const struct person_change *change,
 		       struct err *err);
 int change_check_organization(const struct setup *setup, const char *name, struct err *err);
 

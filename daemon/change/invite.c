@@ -313,8 +313,8 @@ static int check_given(const struct setup *setup, struct inviting *inviting, str
 		return -1;
 	for (size_t i = 0; i < invite->grant_count; i++) {
 		inviting->refused = grant_fields[invite->grants[i].kind];
-		if (change_check_grant(setup, invite->grants[i].kind, invite->grants[i].name, err) <
-		    0)
+		if (change_check_grant(setup, invite->grants[i].kind, invite->grants[i].name,
+				       invite->organization, err) < 0)
 			return -1;
 	}
 	inviting->refused = NULL;
@@ -505,7 +505,7 @@ static int check_voucher(struct changer *changer, const struct inviting *invitin
 	result = change_check_organization(setup, invite->organization, &problem);
 	for (size_t i = 0; result == 0 && i < invite->grant_count; i++)
 		result = change_check_grant(setup, invite->grants[i].kind, invite->grants[i].name,
-					    &problem);
+					    invite->organization, &problem);
 	if (result == 0)
 		result = check_authority(changer, inviting, &actor, invite, arena, &problem);
 	if (result == 0)

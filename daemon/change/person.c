@@ -74,36 +74,18 @@ int user_resolve(struct store *store, const char *user, struct arena *arena, str
 	return no_such_user(err);
 }
 
-static bool listed(const struct struct_list *list, size_t item_size, size_t name_offset,
-		   const char *name)
-{
-	for (size_t i = 0; i < list->count; i++) {
-		const char *item = (const char *)list->items + i * item_size;
-		const struct located *located = (const struct located *)(item + name_offset);
-
-		if (located->text && strcmp(located->text, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-#define LISTED(list, type) listed(list, sizeof(struct type), offsetof(struct type, name), name)
-
 static bool in_catalogue(const struct catalogue_settings *catalogue, enum grant_kind kind,
-			 const char *name)
+			 const char *name, const char *organization)
 {
-	switch (kind) {
-	case GRANT_PROFILE: return LISTED(&catalogue->profiles, profile_settings);
-	case GRANT_ROLE: return LISTED(&catalogue->roles, role_settings);
-	case GRANT_PERSONA: return LISTED(&catalogue->personas, persona_settings);
-	case GRANT_GROUP:
-		for (size_t i = 0; i < catalogue->local_groups.count; i++)
-			if (strcmp(catalogue->local_groups.items[i].text, name) == 0)
-				return true;
-		return catalogue->local_groups.count == 0;
-	case GRANT_KINDS: break;
-	}
-	return false;
+	struct catalogue_item item;
+
+	if (kind != GRANT_GROUP)
+		return catalogue_find(catalogue, kind, name, &item) &&
+		       catalogue_is_for(item.organization, organization);
+	for (size_t i = 0; i < catalogue->local_groups.count; i++)
+		if (strcmp(catalogue->local_groups.items[i].text, name) == 0)
+			return true;
+	return catalogue->local_groups.count == 0;
 }
 
 static bool given_by_rules(const struct ruleset *rules, enum grant_kind kind, const char *name)
@@ -119,14 +101,14 @@ static bool given_by_rules(const struct ruleset *rules, enum grant_kind kind, co
 }
 
 static int check_name(const struct setup *setup, enum grant_kind kind, const char *name,
-		      struct err *err)
+		      const char *organization, struct err *err)
 {
 	const struct decision_setup *decision = &setup->decision;
 	bool known;
 
 	if ((unsigned)kind >= GRANT_KINDS || !slug_is_valid(name))
 		return err_refuse(err, ERR_INVALID, "invalid-request", "'%s' is not a name", name);
-	known = setup->catalogue ? in_catalogue(setup->catalogue, kind, name)
+	known = setup->catalogue ? in_catalogue(setup->catalogue, kind, name, organization)
 				 : given_by_rules(decision->rules, kind, name) ||
 					   (kind == GRANT_PROFILE &&
 					    (strcmp(name, decision->default_profile) == 0 ||
@@ -138,9 +120,25 @@ static int check_name(const struct setup *setup, enum grant_kind kind, const cha
 }
 
 int change_check_grant(const struct setup *setup, enum grant_kind kind, const char *name,
+		       const char *organization, struct err *err)
+{
+	return check_name(setup, kind, name, organization, err);
+}
+
+int change_check_given(const struct setup *setup, const struct person_change *change,
 		       struct err *err)
 {
-	return check_name(setup, kind, name, err);
+	struct catalogue_item item;
+
+	for (size_t i = 0; setup->catalogue && i < change->added_count; i++) {
+		const struct grant *grant = &change->added[i];
+
+		if (catalogue_find(setup->catalogue, grant->kind, grant->name, &item) &&
+		    !catalogue_is_for(item.organization, change->after.organization))
+			return err_refuse(err, ERR_NOT_FOUND, "not-found", "no %s '%s'",
+					  grant_kind_name(grant->kind), grant->name);
+	}
+	return 0;
 }
 
 /* --- one request --- */
@@ -280,7 +278,7 @@ int hand_grant(const struct actor *actor, const struct setup *setup, enum grant_
 {
 	int64_t now_s = change_now_s();
 
-	if (check_name(setup, kind, name, err) < 0)
+	if (check_name(setup, kind, name, actor->limited ? actor->organization : NULL, err) < 0)
 		return -1;
 	if (expires_s != 0 && expires_s <= now_s)
 		return err_refuse(err, ERR_INVALID, "invalid-request",
@@ -411,24 +409,25 @@ static int creation_job(struct changer *changer, struct job *job, struct err *er
 	return apply_person(&context, &change, NULL, err);
 }
 
-static int check_organization(const struct setup *setup, const char *name, struct err *err)
+bool change_organization_exists(const struct setup *setup, const char *name)
 {
 	if (strcmp(name, "default") == 0)
-		return 0;
+		return true;
 	for (size_t i = 0; i < setup->source_count; i++)
-		if (setup->sources[i]->organization.text &&
-		    strcmp(setup->sources[i]->organization.text, name) == 0)
-			return 0;
+		if (strcmp(source_organization(setup->sources[i]), name) == 0)
+			return true;
 	for (size_t i = 0; i < setup->organization_count; i++)
 		if (setup->organizations[i].name.text &&
 		    strcmp(setup->organizations[i].name.text, name) == 0)
-			return 0;
-	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no organization '%s'", name);
+			return true;
+	return false;
 }
 
 int change_check_organization(const struct setup *setup, const char *name, struct err *err)
 {
-	return check_organization(setup, name, err);
+	if (change_organization_exists(setup, name))
+		return 0;
+	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no organization '%s'", name);
 }
 
 /* Normalised texts live in the two buffers. */
@@ -451,8 +450,8 @@ static int fill_creation(struct creation *creation, const struct new_user *user,
 		return err_wrap(err, "username '%s'", user->username);
 	if (user->email && user->email[0] && email_normalize(user->email, email, err) < 0)
 		return err_wrap(err, "e-mail address '%s'", user->email);
-	if (check_organization(&creation->setup->setup, organization, err) < 0 ||
-	    check_name(&creation->setup->setup, GRANT_PROFILE, profile, err) < 0)
+	if (change_check_organization(&creation->setup->setup, organization, err) < 0 ||
+	    check_name(&creation->setup->setup, GRANT_PROFILE, profile, organization, err) < 0)
 		return -1;
 	creation->user = (struct user){
 		.uuid = uuid_create(change_now_s() * 1000),

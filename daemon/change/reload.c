@@ -172,16 +172,26 @@ static int carry_out_reload(struct reload *reload, struct err *err)
 
 /* --- the plan's id --- */
 
+struct naming {
+	struct held_digests digests;
+	const char *organization; /* whose people are counted; NULL: all */
+	int64_t people;
+};
+
 static int digest_person(void *context, const struct person_change *change, struct err *err)
 {
-	return held_digests_add(context, change, err);
+	struct naming *naming = context;
+
+	naming->people += !naming->organization ||
+			  strcmp(naming->organization, change->after.organization) == 0;
+	return held_digests_add(&naming->digests, change, err);
 }
 
 /* Over all that changes, held or not, and why. */
 static int name_plan(struct reload *reload, struct reload_more *more, struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
-	struct held_digests digests = { 0 };
+	struct naming naming = { .organization = reload->run.report->organization };
 	struct hash256 id;
 	char changes[65];
 	int result = -1;
@@ -189,14 +199,14 @@ static int name_plan(struct reload *reload, struct reload_more *more, struct err
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory for a plan's name");
 	if (draft_flush(&reload->run.draft, err) == 0)
-		result = draft_each(&reload->run.draft, arena, digest_person, &digests, err);
+		result = draft_each(&reload->run.draft, arena, digest_person, &naming, err);
 	if (result == 0) {
-		held_digests_id(&digests, changes);
+		held_digests_id(&naming.digests, changes);
 		id = digest256_pair(changes, sizeof(changes), more->reason, more->reason_size);
 		hash256_hex(&id, more->id);
-		more->people = (int64_t)digests.count;
+		more->people = naming.people;
 	}
-	free(digests.items);
+	free(naming.digests.items);
 	return result;
 }
 

@@ -28,6 +28,7 @@ void run_report_finish(struct run_report *report)
 
 void report_watch(struct run_report *report, const struct run_report *from)
 {
+	report->organization = from ? from->organization : NULL;
 	report->progress = from ? from->progress : NULL;
 	report->progress_context = from ? from->progress_context : NULL;
 }
@@ -163,11 +164,51 @@ static struct lines start_lines(struct run_report *report, const struct user *af
 	return lines;
 }
 
+static bool is_listed(const struct run_report *report, const struct person_change *change)
+{
+	return !report->organization ||
+	       strcmp(report->organization, change->after.organization) == 0;
+}
+
+static void count_listed(struct run_report *report, const struct person_change *change, bool held)
+{
+	struct applied applied = { 0 };
+
+	if (held)
+		report->listed.held++;
+	else
+		apply_count(&applied, change);
+	report->listed.created += applied.created;
+	report->listed.updated += applied.updated;
+	report->listed.disabled += applied.disabled;
+	report->listed.enabled += applied.enabled;
+	report->listed.granted += applied.granted;
+	report->listed.revoked += applied.revoked;
+}
+
+void run_report_narrow(struct run_report *report)
+{
+	if (!report->organization)
+		return;
+	report->created = report->listed.created;
+	report->updated = report->listed.updated;
+	report->disabled = report->listed.disabled;
+	report->enabled = report->listed.enabled;
+	report->granted = report->listed.granted;
+	report->revoked = report->listed.revoked;
+	report->held = report->listed.held;
+	report->hold_count = 0;
+	report->unchanged = report->entries = 0;
+}
+
 int report_conflict(struct run_report *report, const struct person_change *change, const char *kind,
 		    const char *before, const char *after, const char *why, struct err *err)
 {
-	struct lines lines = start_lines(report, &change->after, false);
+	struct lines lines;
 
+	if (!is_listed(report, change))
+		return 0;
+	lines = start_lines(report, &change->after, false);
 	return line(&lines, "conflict", kind, before, after, why, err);
 }
 
@@ -179,8 +220,9 @@ int run_report_person(struct run_report *report, const struct person_change *cha
 	bool is_new = before->id == 0 && !held;
 	bool was = before->id != 0 && user_is_active(before), is = user_is_active(after);
 
-	if (!person_change_is_visible(change))
+	if (!person_change_is_visible(change) || !is_listed(report, change))
 		return 0;
+	count_listed(report, change, held);
 	lines = start_lines(report, after, held);
 	if (is_new && line(&lines, "create", "", "", after->username, change->cause, err) < 0)
 		return -1;
@@ -205,8 +247,12 @@ int report_hold(struct run_report *report, const char *kind, const char *subject
 		int64_t count, struct err *err)
 {
 	struct report_hold *grown =
-		reallocarray(report->holds, report->hold_count + 1, sizeof(*grown));
+		report->organization
+			? report->holds
+			: reallocarray(report->holds, report->hold_count + 1, sizeof(*grown));
 
+	if (report->organization)
+		return 0;
 	if (!grown)
 		return err_set(err, ERR_MEMORY, "no memory for the report");
 	report->holds = grown;

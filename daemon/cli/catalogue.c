@@ -29,6 +29,7 @@ static const struct part_of_body {
 	{ "technical-sophistication", "technical_sophistication", PART_TEXT },
 	{ "review-due", "review_due", PART_TEXT },
 	{ "filter", "filter", PART_TEXT },
+	{ "organization", "organization", PART_TEXT },
 };
 
 /* ------------------------------------------------------------------ bodies */
@@ -444,6 +445,10 @@ int run_rules_draft(struct cli *cli)
 	const char *id = member(body, "id");
 	const char *path = api_path(cli, "/rules/%s", id);
 
+	if (body && !add_options(cli, body)) {
+		json_decref(body);
+		body = NULL;
+	}
 	if (!body)
 		return CLI_USAGE;
 	if (!cli_value(cli, "change"))

@@ -245,6 +245,7 @@ int run_quarantine_list(struct cli *);
 int run_quarantine_show(struct cli *);
 int run_invites_create(struct cli *);
 int run_invites_list(struct cli *);
+int run_invites_show(struct cli *);
 int run_invites_resend(struct cli *);
 int run_invites_revoke(struct cli *);
 int run_import_users(struct cli *);

@@ -408,6 +408,12 @@ static const struct cli_option sources_switch_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+#define DEFINITION_OWNER \
+	{ \
+		"organization", "NAME", \
+			"whose it is, '*' for all (default: one's own, or default)" \
+	}
+
 static const struct cli_option definitions_list_options[] = {
 	DEFINITION_PAGE,
 	{ NULL, NULL, NULL },
@@ -416,6 +422,7 @@ static const struct cli_option definitions_list_options[] = {
 static const struct cli_option profiles_create_options[] = {
 	{ "description", "TEXT", "for people" },
 	{ "permissions", "LIST", "resource:verb@scope, with commas between" },
+	DEFINITION_OWNER,
 	DEFINITION_CHANGE,
 	{ NULL, NULL, NULL },
 };
@@ -433,6 +440,7 @@ static const struct cli_option roles_create_options[] = {
 	{ "classifications", "LIST", "at least one, with commas between" },
 	{ "segments", "LIST", "at least one of those enabled, with commas between" },
 	{ "permissions", "LIST", "resource:verb@scope, with commas between" },
+	DEFINITION_OWNER,
 	DEFINITION_CHANGE,
 	{ NULL, NULL, NULL },
 };
@@ -475,6 +483,7 @@ static const struct cli_option segments_update_options[] = {
 
 static const struct cli_option personas_create_options[] = {
 	PERSONA_FIELDS,
+	DEFINITION_OWNER,
 	DEFINITION_CHANGE,
 	{ NULL, NULL, NULL },
 };
@@ -568,6 +577,7 @@ static const struct cli_option definitions_delete_options[] = {
 
 static const struct cli_option roles_copy_options[] = {
 	{ "description", "TEXT", "another one" },
+	DEFINITION_OWNER,
 	{ "dry-run", NULL, "change nothing" },
 	{ NULL, NULL, NULL },
 };
@@ -579,6 +589,7 @@ static const struct cli_option dry_run_options[] = {
 
 static const struct cli_option rules_draft_options[] = {
 	{ "change", NULL, "of a rule that is there already" },
+	DEFINITION_OWNER,
 	{ "dry-run", NULL, "look at it, and keep nothing" },
 	{ "if-match", "VERSION", "only if this is still its version" },
 	{ NULL, NULL, NULL },
@@ -769,6 +780,7 @@ static const struct cli_command commands[] = {
 	  run_personas_links_remove },
 	{ "invites create", "E-MAIL", "invite somebody by mail", invites_create_options,
 	  run_invites_create },
+	{ "invites show", "ID", "show one invite", NULL, run_invites_show },
 	{ "invites list", "", "list invites, and whether their mail was sent", invites_list_options,
 	  run_invites_list },
 	{ "invites resend", "INVITE", "send a new link, which makes those before void", NULL,

@@ -127,3 +127,42 @@ int run_invites_list(struct cli *cli)
 	json_decref(answer);
 	return CLI_OK;
 }
+
+static void put_line(struct cli *cli, const char *what, const char *text)
+{
+	if (text[0])
+		put(cli, PLAIN, "  %-14s %s\n", what, shown(cli, text));
+}
+
+static void put_names(struct cli *cli, const json_t *invite, const char *member_name)
+{
+	AUTO(strbuf) struct strbuf text = STRBUF((size_t)1024 * 1024);
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach(json_object_get(invite, member_name), i, name)
+		strbuf_printf(&text, "%s%s", i ? ", " : "", json_string_value(name));
+	put_line(cli, member_name, strbuf_text(&text));
+}
+
+int run_invites_show(struct cli *cli)
+{
+	static const char *const texts[] = { "id",	"organization", "username", "display_name",
+					     "profile", "invited_by",	"created",  "sent",
+					     "expires", "ended" };
+	static const char *const names[] = { "roles", "personas", "groups" };
+	AUTO(json)
+	json_t *invite =
+		ask(cli, "GET", api_path(cli, "/invites/%s", cli->arguments[0]), NULL, true);
+
+	if (!invite || cli->json)
+		return invite ? CLI_OK : CLI_FAILED;
+	put(cli, BOLD, "%s", shown(cli, member(invite, "email")));
+	put(cli, colour_of(member(invite, "state")), "  %s\n", member(invite, "state"));
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		put_line(cli, texts[i], member(invite, texts[i]));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		put_names(cli, invite, names[i]);
+	put_line(cli, "mail", mail_state(invite));
+	return CLI_OK;
+}

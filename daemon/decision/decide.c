@@ -113,6 +113,7 @@ static int evaluate_narrowed(struct work *work, source_mask sources,
 			identities[count++] = person->identities[i];
 	if (person_merge(person->schema, identities, count, work->arena, &narrow, err) < 0)
 		return -1;
+	narrow.organization = person->organization;
 	return ruleset_evaluate(work->setup->rules, &narrow, work->setup->groups,
 				work->input->now_s, work->arena, ret_matches, ret_count, err);
 }
@@ -200,6 +201,15 @@ static void note_denied(struct work *work, enum grant_kind kind, const char *nam
 static bool expired(const struct grant *grant, int64_t now_s)
 {
 	return grant->expires_s != 0 && grant->expires_s <= now_s;
+}
+
+/* What another organization has defined is not there, and nothing is said of it. */
+static bool is_there(const struct work *work, const struct rule_grant *grant)
+{
+	const char *organization = work->input->person->organization;
+
+	return !grant->organization ||
+	       (organization && strcmp(grant->organization, organization) == 0);
 }
 
 static bool rule_has(const struct rule *rule, enum grant_kind kind, const char *name)
@@ -327,6 +337,8 @@ static int judge_rules(struct work *work, struct err *err)
 		for (size_t j = 0; j < match->rule->grant_count; j++) {
 			const struct rule_grant *grant = &match->rule->grants[j];
 
+			if (!is_there(work, grant))
+				continue;
 			if (match->rule->trial) {
 				if (match->match == MATCH_YES)
 					note(work, "trial", match->rule, grant->kind, grant->name);
@@ -383,7 +395,7 @@ static int judge_profile(struct work *work, const struct rule_match *match,
 	source_mask support;
 
 	*ret_step = PROFILE_NEXT;
-	if (!grant || match->rule->trial)
+	if (!grant || !is_there(work, grant) || match->rule->trial)
 		return 0;
 	held = held_from(work, match->rule, GRANT_PROFILE, grant->name, 0);
 	deny = denied(work, GRANT_PROFILE, grant->name);

@@ -263,6 +263,9 @@ static const struct option organization_options[] = {
 	  "Short name; default always exists." },
 	{ "domains", OPTION_STRINGS, 0, OPTION_FIELD(struct organization_settings, domains), 0,
 	  1000, NULL, NULL, NULL, "Its mail domains." },
+	{ "segments", OPTION_STRINGS, 0, OPTION_FIELD(struct organization_settings, segments), 0,
+	  1000, NULL, NULL, NULL,
+	  "Segments that its own roles may carry. Not given: those of segments." },
 	{ NULL, OPTION_BOOL, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 

@@ -237,6 +237,9 @@ static int copy_definitions(struct configuration *config, const struct definitio
 		items[i].kind = arena_strdup(config->arena, from->items[i].kind);
 		items[i].name = arena_strdup(config->arena, from->items[i].name);
 		items[i].body = arena_strdup(config->arena, from->items[i].body);
+		if (from->items[i].organization)
+			items[i].organization =
+				arena_strdup(config->arena, from->items[i].organization);
 	}
 	/* Borrowed for as long as findings are made. */
 	config->definitions = (struct definition_list){ .items = items,
@@ -261,6 +264,8 @@ static int configuration_build(struct configuration *config,
 	if (take_definitions(config, definitions, list) < 0)
 		return -1;
 	options_parse(&settings_table, config->document, config->arena, &config->settings, list);
+	config->settings.catalogue.organizations = config->settings.organizations.items;
+	config->settings.catalogue.organization_count = config->settings.organizations.count;
 	if (definitions_settle(&config->definitions, config->document, &config->settings, list) < 0)
 		return -1;
 	settings_check(&config->settings, list);

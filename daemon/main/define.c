@@ -24,13 +24,16 @@ struct defining {
 	struct changer *changer;
 	const struct define_request *request;
 	struct configuration *running;
+	const char *viewer;  /* organization of a limited actor; NULL: they see all */
+	const char *refused; /* the field that a refusal is about */
 	struct arena *arena;
 	struct definition *rows; /* as they would be: room for each change */
 	size_t count;
 	bool *changing; /* per row */
 	struct definition_write *writes;
 	size_t write_count;
-	bool kept; /* drafts alone */
+	bool kept;    /* drafts alone */
+	bool drafted; /* a draft that is there is written over, or discarded */
 };
 
 /* -------------------------------------------------------------- what files say */
@@ -91,6 +94,73 @@ static const char *const action_words[] = {
 	[DEFINITION_PLACE] = "place",
 };
 
+/* Is it there for who asks? */
+static bool is_seen(const struct defining *defining, const struct definition *row)
+{
+	return row && catalogue_is_for(row->organization, defining->viewer);
+}
+
+static struct definition *see_row(const struct defining *defining, const char *kind,
+				  const char *name, bool draft)
+{
+	struct definition *row = find_row(defining, kind, name, draft);
+
+	return is_seen(defining, row) ? row : NULL;
+}
+
+/* Names are everybody's, and what somebody else has is not told. */
+static int check_taken(const struct defining *defining, const struct definition_change *change,
+		       const struct definition *row, struct err *err)
+{
+	if (!row || is_seen(defining, row))
+		return 0;
+	return err_set(err, ERR_CONFLICT, "the name '%s' cannot be used", change->name);
+}
+
+static int check_owner(struct defining *defining, const char *organization, struct err *err)
+{
+	const char *viewer = defining->viewer;
+
+	if (!organization) {
+		if (!viewer || strcmp(viewer, "default") == 0)
+			return 0;
+		defining->refused = "organization";
+		return err_refuse(err, ERR_DENIED, "not-allowed",
+				  "what all organizations share is for people of 'default'");
+	}
+	if (viewer ? strcmp(viewer, organization) == 0
+		   : change_organization_exists(&defining->running->setup, organization))
+		return 0;
+	defining->refused = "organization";
+	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no organization '%s'", organization);
+}
+
+/* Of something new. */
+static int find_owner(struct defining *defining, const struct definition_change *change,
+		      const char **ret_organization, struct err *err)
+{
+	const char *asked = change->organization;
+	const char *owner = defining->viewer ? defining->viewer : "default";
+
+	if (asked && asked[0])
+		owner = strcmp(asked, DEFINITION_SHARED) == 0 ? NULL : asked;
+	*ret_organization = owner;
+	return check_owner(defining, owner, err);
+}
+
+/* Of what is there: it stays whose it is. */
+static int check_stays(struct defining *defining, const struct definition_change *change,
+		       const struct definition *row, struct err *err)
+{
+	const char *asked = change->organization;
+	const char *owner = row->organization ? row->organization : DEFINITION_SHARED;
+
+	if (!asked || !asked[0] || strcmp(asked, owner) == 0)
+		return 0;
+	defining->refused = "organization";
+	return err_set(err, ERR_INVALID, "%s '%s' stays whose it is", change->kind, change->name);
+}
+
 static struct definition_write *add_write(struct defining *defining,
 					  const struct definition_change *change, bool draft)
 {
@@ -135,25 +205,48 @@ static struct definition *set_row(struct defining *defining, struct definition *
 	return row;
 }
 
-static int apply_put(struct defining *defining, const struct definition_change *change,
-		     struct err *err)
+static int apply_create(struct defining *defining, const struct definition_change *change,
+			struct err *err)
 {
 	struct definition *row = find_row(defining, change->kind, change->name, false);
+	struct definition *draft = find_row(defining, change->kind, change->name, true);
+	struct definition_write *write;
+	const char *organization;
+
+	if (refuse_of_file(defining, change, err) < 0 ||
+	    check_taken(defining, change, row ? row : draft, err) < 0)
+		return -1;
+	if (row)
+		return err_refuse(err, ERR_CONFLICT, "name-taken", "there is a %s '%s' already",
+				  change->kind, change->name);
+	if (find_owner(defining, change, &organization, err) < 0)
+		return -1;
+	row = set_row(defining, NULL, change, false, change->body);
+	row->organization = organization;
+	write = add_write(defining, change, false);
+	write->body = row->body;
+	write->position = row->position;
+	write->organization = organization;
+	write->version = DEFINITION_NEW;
+	return 0;
+}
+
+static int apply_replace(struct defining *defining, const struct definition_change *change,
+			 struct err *err)
+{
+	struct definition *row = see_row(defining, change->kind, change->name, false);
 	struct definition_write *write;
 
 	if (refuse_of_file(defining, change, err) < 0)
 		return -1;
-	if (change->verb == DEFINITION_REPLACE && !row)
+	if (!row)
 		return absent(change, false, err);
-	if (change->verb == DEFINITION_CREATE && row)
-		return err_refuse(err, ERR_CONFLICT, "name-taken", "there is a %s '%s' already",
-				  change->kind, change->name);
-	row = set_row(defining, row, change, false, change->body);
+	if (check_stays(defining, change, row, err) < 0)
+		return -1;
+	set_row(defining, row, change, false, change->body);
 	write = add_write(defining, change, false);
 	write->body = row->body;
 	write->position = row->position;
-	if (change->verb == DEFINITION_CREATE)
-		write->version = DEFINITION_NEW;
 	return 0;
 }
 
@@ -181,12 +274,20 @@ static int apply_draft(struct defining *defining, const struct definition_change
 {
 	struct definition *draft = find_row(defining, change->kind, change->name, true);
 	struct definition *row = find_row(defining, change->kind, change->name, false);
+	struct definition *any = row ? row : draft;
 	struct definition_write *write;
+	const char *organization = any ? any->organization : NULL;
 
 	if (refuse_of_file(defining, change, err) < 0)
 		return -1;
-	if (change->must_exist && !row && !draft)
+	if (change->must_exist && !is_seen(defining, any))
 		return absent(change, false, err);
+	if (check_taken(defining, change, any, err) < 0 ||
+	    (any ? check_stays(defining, change, any, err)
+		 : find_owner(defining, change, &organization, err)) < 0)
+		return -1;
+	if (draft)
+		defining->drafted = true;
 	if (check_room(defining, draft, change->body, err) < 0)
 		return -1;
 	write = add_write(defining, change, true);
@@ -197,7 +298,9 @@ static int apply_draft(struct defining *defining, const struct definition_change
 	write->position = draft ? draft->position
 			  : row ? row->position
 				: last_position(defining, change->kind) + 1;
-	set_row(defining, row, change, false, change->body);
+	write->organization = organization;
+	row = set_row(defining, row, change, false, change->body);
+	row->organization = organization;
 	return 0;
 }
 
@@ -205,7 +308,7 @@ static int apply_delete(struct defining *defining, const struct definition_chang
 			struct err *err)
 {
 	bool draft = change->verb == DEFINITION_DISCARD;
-	struct definition *row = find_row(defining, change->kind, change->name, draft);
+	struct definition *row = see_row(defining, change->kind, change->name, draft);
 
 	if (!row && !draft && refuse_of_file(defining, change, err) < 0)
 		return -1;
@@ -213,13 +316,14 @@ static int apply_delete(struct defining *defining, const struct definition_chang
 		return absent(change, draft, err);
 	add_write(defining, change, draft);
 	row->body = NULL;
+	defining->drafted |= draft;
 	return 0;
 }
 
 static int apply_activate(struct defining *defining, const struct definition_change *change,
 			  struct err *err)
 {
-	struct definition *draft = find_row(defining, change->kind, change->name, true);
+	struct definition *draft = see_row(defining, change->kind, change->name, true);
 	struct definition *row = find_row(defining, change->kind, change->name, false);
 	struct definition_write *write;
 	const char *body;
@@ -233,8 +337,10 @@ static int apply_activate(struct defining *defining, const struct definition_cha
 	write = add_write(defining, change, true);
 	write->action = NULL; /* one row says it */
 	row = set_row(defining, row, change, false, body);
+	row->organization = draft->organization;
 	write = add_write(defining, change, false);
 	write->version = DEFINITION_MAYBE;
+	write->organization = draft->organization;
 	write->body = body;
 	write->position = row->position;
 	return 0;
@@ -243,7 +349,7 @@ static int apply_activate(struct defining *defining, const struct definition_cha
 static int apply_place(struct defining *defining, const struct definition_change *change,
 		       struct err *err)
 {
-	struct definition *row = find_row(defining, change->kind, change->name, false);
+	struct definition *row = see_row(defining, change->kind, change->name, false);
 	struct definition_write *write;
 
 	if (refuse_of_file(defining, change, err) < 0)
@@ -263,8 +369,8 @@ static int apply_change(struct defining *defining, const struct definition_chang
 			struct err *err)
 {
 	switch (change->verb) {
-	case DEFINITION_CREATE:
-	case DEFINITION_REPLACE: return apply_put(defining, change, err);
+	case DEFINITION_CREATE: return apply_create(defining, change, err);
+	case DEFINITION_REPLACE: return apply_replace(defining, change, err);
 	case DEFINITION_DELETE:
 	case DEFINITION_DISCARD: return apply_delete(defining, change, err);
 	case DEFINITION_DRAFT: return apply_draft(defining, change, err);
@@ -287,8 +393,8 @@ static int load_rows(struct defining *defining, struct err *err)
 	defining->rows = arena_alloc_array(defining->arena, count + 2 * changes + 1, sizeof(*rows));
 	defining->changing = arena_alloc_array(defining->arena, count + 2 * changes + 1,
 					       sizeof(*defining->changing));
-	defining->writes =
-		arena_alloc_array(defining->arena, 2 * changes + 1, sizeof(*defining->writes));
+	defining->writes = arena_alloc_array(defining->arena, count + 2 * changes + 1,
+					     sizeof(*defining->writes));
 	if (!defining->rows || !defining->changing || !defining->writes)
 		return err_set(err, ERR_MEMORY, "no memory for definitions");
 	memcpy(defining->rows, rows, count * sizeof(*rows));
@@ -306,6 +412,81 @@ static int compare_place(const void *left, const void *right)
 	if ((*a)->position != (*b)->position)
 		return (*a)->position < (*b)->position ? -1 : 1;
 	return strcmp((*a)->name, (*b)->name);
+}
+
+struct ranked {
+	int64_t before, lowest_behind;
+	const struct definition *row;
+};
+
+static int compare_rank(const void *left, const void *right)
+{
+	const struct ranked *a = left, *b = right;
+
+	if (a->before != b->before)
+		return a->before < b->before ? -1 : 1;
+	return strcmp(a->row->name, b->row->name);
+}
+
+static bool is_written(const struct defining *defining, const struct definition *row)
+{
+	for (size_t i = 0; i < defining->write_count; i++)
+		if (!defining->writes[i].draft &&
+		    strcmp(defining->writes[i].kind, row->kind) == 0 &&
+		    strcmp(defining->writes[i].name, row->name) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * A rule that others go past, in either direction, decides otherwise though its own number stays: whoever orders
+ * rules answers for it. items: by place before. Whoever stays where they are has the same ones before them.
+ */
+static void ask_passed(struct defining *defining, struct ranked *items, size_t count)
+{
+	int64_t highest = INT64_MIN, lowest = INT64_MAX;
+
+	for (size_t i = count; i > 0; i--) {
+		items[i - 1].lowest_behind = lowest;
+		if (items[i - 1].row->position < lowest)
+			lowest = items[i - 1].row->position;
+	}
+	for (size_t i = 0; i < count; i++) {
+		const struct ranked *item = &items[i];
+		bool passed =
+			highest > item->row->position || item->lowest_behind < item->row->position;
+
+		if (item->row->position > highest)
+			highest = item->row->position;
+		if (passed && !is_written(defining, item->row))
+			defining->writes[defining->write_count++] = (struct definition_write){
+				.kind = item->row->kind,
+				.name = item->row->name,
+				.body = item->row->body,
+				.position = item->row->position,
+				.only_asked = true,
+			};
+	}
+}
+
+/* Only of rules that may concern the same people. Who sees everything is asked nothing. */
+static int ask_for_order(struct defining *defining, const int64_t *before, struct err *err)
+{
+	struct ranked *items =
+		arena_alloc_array(defining->arena, defining->count + 1, sizeof(*items));
+	size_t count = 0;
+
+	if (!items)
+		return err_set(err, ERR_MEMORY, "no memory for definitions");
+	for (size_t i = 0; i < defining->count; i++)
+		if (defining->rows[i].body && !defining->rows[i].draft &&
+		    strcmp(defining->rows[i].kind, "rule") == 0 &&
+		    is_seen(defining, &defining->rows[i]))
+			items[count++] =
+				(struct ranked){ .before = before[i], .row = &defining->rows[i] };
+	qsort(items, count, sizeof(*items), compare_rank);
+	ask_passed(defining, items, count);
+	return 0;
 }
 
 /* Those in force, in order. */
@@ -330,6 +511,7 @@ static int list_rows(const struct defining *defining, struct definition_list *re
 			.kind = order[i]->kind,
 			.name = order[i]->name,
 			.body = order[i]->body,
+			.organization = order[i]->organization,
 			.changing = defining->changing[order[i] - defining->rows],
 		};
 	*ret_list = list;
@@ -569,13 +751,16 @@ static int check_uses(const struct defining *defining, struct err *err)
 }
 
 static int carry_out(struct defining *defining, const struct actor *actor,
-		     struct configuration *config, struct define_result *result, struct err *err)
+		     struct configuration *config, struct configuration *drafted,
+		     struct define_result *result, struct err *err)
 {
 	const struct define_order order = { .setup = &config->setup,
 					    .kept = defining->kept,
 					    .dry_run = defining->request->dry_run,
 					    .writes = defining->writes,
 					    .count = defining->write_count,
+					    .drafted = drafted ? &drafted->setup : NULL,
+					    .drafted_unknown = defining->drafted && !drafted,
 					    .plan = defining->request->plan };
 	struct define_outcome outcome = { 0 };
 
@@ -599,29 +784,97 @@ static bool is_put_in_force(const struct defining *defining, const struct config
 	return same;
 }
 
-static int define_all(struct defining *defining, const char *config_path, const struct actor *actor,
-		      struct define_result *result, struct configuration **ret_config,
-		      struct err *err)
+/* Also when one of them is somebody else's draft that says what nothing declares any more. */
+static int load_drafted(struct defining *defining, const char *config_path,
+			struct configuration **ret_config, struct err *err)
 {
-	struct configuration *config = NULL;
+	AUTO(diagnostics) struct diagnostics *findings = diagnostics_create();
+	AUTO(document) struct document *document = NULL;
+	struct definition_list list;
+	struct document_file *files;
+	size_t file_count;
 
-	if (load_rows(defining, err) < 0)
+	if (!findings ||
+	    !document_texts(defining->running->document, defining->arena, &files, &file_count))
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (list_rows(defining, &list, err) < 0)
 		return -1;
+	*ret_config = configuration_load(config_path, files, file_count,
+					 defining->running->registry, &list, findings, &document);
+	return 0;
+}
+
+/* What a limited actor would write over, as if it were in force. */
+static int try_drafted(const struct defining *defining, const char *config_path,
+		       struct configuration **ret_config, struct err *err)
+{
+	struct defining drafted = { .changer = defining->changer,
+				    .request = defining->request,
+				    .running = defining->running,
+				    .viewer = defining->viewer,
+				    .arena = defining->arena };
+
+	if (load_rows(&drafted, err) < 0)
+		return -1;
+	for (size_t i = 0; i < defining->request->count; i++) {
+		struct definition_change change = defining->request->changes[i];
+
+		change.verb = DEFINITION_ACTIVATE;
+		if (see_row(&drafted, change.kind, change.name, true) &&
+		    apply_activate(&drafted, &change, err) < 0)
+			return -1;
+	}
+	return load_drafted(&drafted, config_path, ret_config, err);
+}
+
+static int apply_all(struct defining *defining, struct err *err)
+{
+	int64_t *before = arena_alloc_array(defining->arena,
+					    defining->count + 2 * defining->request->count + 1,
+					    sizeof(*before));
+	bool placed = false;
+
+	if (!before)
+		return err_set(err, ERR_MEMORY, "no memory for definitions");
+	for (size_t i = 0; i < defining->count; i++)
+		before[i] = defining->rows[i].position;
 	defining->kept = true;
 	for (size_t i = 0; i < defining->request->count; i++) {
 		const struct definition_change *change = &defining->request->changes[i];
 
 		defining->kept = defining->kept && (change->verb == DEFINITION_DRAFT ||
 						    change->verb == DEFINITION_DISCARD);
+		placed |= change->verb == DEFINITION_PLACE;
 		if (apply_change(defining, change, err) < 0)
 			return -1;
 	}
-	if (arena_failed(defining->arena))
-		return err_set(err, ERR_MEMORY, "no memory for definitions");
-	if (check_uses(defining, err) < 0 ||
+	if (placed && defining->viewer && ask_for_order(defining, before, err) < 0)
+		return -1;
+	return arena_failed(defining->arena) ? err_set(err, ERR_MEMORY, "no memory for definitions")
+					     : 0;
+}
+
+static int define_all(struct defining *defining, const char *config_path, const struct actor *actor,
+		      struct define_result *result, struct configuration **ret_config,
+		      struct err *err)
+{
+	struct configuration *config = NULL, *drafted = NULL;
+	int done;
+
+	if (load_rows(defining, err) < 0 || apply_all(defining, err) < 0 ||
+	    change_define_may(defining->changer, actor, defining->writes, defining->write_count,
+			      err) < 0 ||
+	    check_uses(defining, err) < 0 ||
 	    try_configuration(defining, config_path, result, &config, err) < 0)
 		return -1;
-	if (carry_out(defining, actor, config, result, err) < 0) {
+	done = actor->limited && defining->drafted
+		       ? try_drafted(defining, config_path, &drafted, err)
+		       : 0;
+	if (done == 0)
+		done = carry_out(defining, actor, config, drafted, result, err);
+	if (drafted)
+		setup_release(&drafted->setup);
+	if (done < 0) {
 		/* From READY on it is in force, whatever becomes of the batches. */
 		if (is_put_in_force(defining, config))
 			*ret_config = config;
@@ -647,12 +900,15 @@ int define_carry_out(struct changer *changer, const char *config_path,
 	struct defining defining = { .changer = changer,
 				     .request = request,
 				     .running = configuration_of(setup),
+				     .viewer = actor->limited ? actor->organization : NULL,
 				     .arena = arena };
 	int result;
 
 	*ret_config = NULL;
 	result = arena ? define_all(&defining, config_path, actor, ret_result, ret_config, err)
 		       : err_set(err, ERR_MEMORY, "out of memory");
+	if (result < 0 && defining.refused)
+		ret_result->field = defining.refused;
 	setup_release(setup);
 	return result;
 }

@@ -24,7 +24,7 @@
 	{ \
 		kind, #list, offsetof(struct settings, catalogue.list), \
 			sizeof(struct type##_settings), offsetof(struct type##_settings, member), \
-			false \
+			offsetof(struct type##_settings, organization), false \
 	}
 
 static const struct definition_kind kinds[] = {
@@ -34,7 +34,7 @@ static const struct definition_kind kinds[] = {
 	KIND("rule", rule, rules, id),
 	KIND("segment", segment, segment_filters, name),
 	{ "source", "sources", offsetof(struct settings, sources), 0,
-	  offsetof(struct source_settings, name), true },
+	  offsetof(struct source_settings, name), 0, true },
 };
 
 const struct definition_kind *definition_kind(const char *kind)
@@ -81,7 +81,10 @@ int definitions_of_rows(const struct definition *rows, size_t count, struct aren
 	for (size_t i = 0; i < count; i++)
 		if (!rows[i].draft)
 			list.items[list.count++] = (struct placed_definition){
-				.kind = rows[i].kind, .name = rows[i].name, .body = rows[i].body
+				.kind = rows[i].kind,
+				.name = rows[i].name,
+				.body = rows[i].body,
+				.organization = rows[i].organization,
 			};
 	*ret_list = list;
 	return 0;
@@ -162,7 +165,6 @@ int definitions_seed(struct store *store, const struct definition_list *seeds, i
 	for (size_t i = 0; i < seeds->count; i++) {
 		struct definition row = { .kind = seeds->items[i].kind,
 					  .name = seeds->items[i].name,
-					  .organization = "default",
 					  .body = seeds->items[i].body,
 					  .created_s = now_s,
 					  .updated_s = now_s,
@@ -356,6 +358,21 @@ static bool is_kept(const struct settling *settling, struct position at)
 	return !definition || !definition->changing;
 }
 
+/* Whose each of them is; what files declare is everybody's. */
+static void assign_list(const struct settling *settling, const struct definition_kind *kind,
+			const struct struct_list *items)
+{
+	for (size_t i = 0; kind->organization && i < items->count; i++) {
+		char *item = item_at(kind, items, i);
+		const struct position *at = (const void *)item;
+		const struct placed_definition *definition =
+			is_stored(settling->document, *at) ? find_at(settling->list, *at) : NULL;
+
+		*(const char **)(void *)(item + kind->organization) =
+			definition ? definition->organization : NULL;
+	}
+}
+
 /* Nobody signs in through it, and nothing of it is looked at; what it gave stays. */
 static void break_source(struct source_settings *source)
 {
@@ -441,6 +458,8 @@ int definitions_settle(struct definition_list *list, const struct document *docu
 				NULL, "out of memory for the definitions of the store");
 		return -1;
 	}
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		assign_list(&settling, &kinds[i], items_of(&kinds[i], settings));
 	be_lenient(&settling, settings);
 	return 0;
 }

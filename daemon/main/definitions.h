@@ -22,6 +22,7 @@ struct definition_kind {
 	const char *kind, *list; /* "role"; "roles", the list of a configuration */
 	size_t items;		 /* that list in struct settings */
 	size_t size, name;	 /* of one item; of its name in it */
+	size_t organization;	 /* where its owner is told; 0: nowhere */
 	bool pointers;		 /* the list holds pointers to items (variants) */
 };
 /* NULL: no such kind. */
@@ -34,6 +35,7 @@ const char *definition_item_name(const struct definition_kind *kind, const void 
 /* One that is to be in force, and where it stands in the configuration. */
 struct placed_definition {
 	const char *kind, *name, *body;
+	const char *organization; /* NULL: all share it */
 	bool changing; /* about to be stored: no leniency */
 	bool shadowed; /* left out: a file declares the name */
 	unsigned file, line;

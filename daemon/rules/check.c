@@ -96,6 +96,7 @@ static void check_permissions(const struct located_list *permissions, struct dia
 
 /* The sets a configuration declares. */
 struct catalogue {
+	const struct catalogue_settings *settings;
 	struct name_set profiles, roles, personas, groups, classifications, segments, rules;
 	bool any_group;
 };
@@ -121,6 +122,53 @@ static void check_profiles(struct catalogue *known, const struct struct_list *pr
 	}
 }
 
+static bool is_listed(const struct located_list *names, const char *name)
+{
+	for (size_t i = 0; i < names->count; i++)
+		if (strcmp(names->items[i].text, name) == 0)
+			return true;
+	return false;
+}
+
+/* Its own list, where it has one. organization NULL: what everybody has. */
+static const struct located_list *plain_segments(const struct catalogue_settings *settings,
+						 const char *organization)
+{
+	for (size_t i = 0; organization && i < settings->organization_count; i++)
+		if (settings->organizations[i].name.text &&
+		    strcmp(settings->organizations[i].name.text, organization) == 0 &&
+		    settings->organizations[i].segments.count > 0)
+			return &settings->organizations[i].segments;
+	return &settings->segments;
+}
+
+/* Saved filters are segments of whoever has them. */
+static bool has_segment(const struct catalogue_settings *settings, const char *organization,
+			const char *name)
+{
+	const struct segment_settings *filters = settings->segment_filters.items;
+
+	for (size_t i = 0; i < settings->segment_filters.count; i++)
+		if (filters[i].name.text && strcmp(filters[i].name.text, name) == 0)
+			return !filters[i].organization ||
+			       (organization && strcmp(filters[i].organization, organization) == 0);
+	return is_listed(plain_segments(settings, organization), name);
+}
+
+static void check_segment(const struct catalogue *known, const struct role_settings *role,
+			  const struct located *name, enum severity severity,
+			  struct diagnostics *list)
+{
+	if (name->text == NULL || has_segment(known->settings, role->organization, name->text))
+		return;
+	if (!name_set_has(&known->segments, name->text))
+		check_declared_as(severity, &known->segments, "segment-not-enabled",
+				  " is not enabled", name, list);
+	else
+		diagnostics_add(list, severity, "segment-not-enabled", name->at, NULL,
+				"segment '%s' is not enabled", name->text);
+}
+
 static void check_roles(struct catalogue *known, const struct struct_list *roles,
 			struct diagnostics *list)
 {
@@ -143,8 +191,7 @@ static void check_roles(struct catalogue *known, const struct struct_list *roles
 			check_declared_as(labels, &known->classifications, "unknown-classification",
 					  " is not allowed", &role->classifications.items[k], list);
 		for (size_t k = 0; k < role->segments.count; k++)
-			check_declared_as(labels, &known->segments, "segment-not-enabled",
-					  " is not enabled", &role->segments.items[k], list);
+			check_segment(known, role, &role->segments.items[k], labels, list);
 	}
 }
 
@@ -183,19 +230,27 @@ static void check_segments(struct catalogue *known, const struct struct_list *fi
 	name_set_finish(&names);
 }
 
-static void check_grants(const struct catalogue *known, const struct grant_settings *grant,
+/* For a rule of an organization, what another one has is declared nowhere; and no name of it is a hint. */
+static void check_given(const struct catalogue *known, const struct rule_settings *rule,
+			enum grant_kind kind, const struct name_set *set, const char *code,
+			const struct located *name, struct diagnostics *list)
+{
+	enum severity severity = rule->lenient ? SEVERITY_WARNING : SEVERITY_ERROR;
+	struct catalogue_item item;
+
+	if (rule->organization == NULL || name->text == NULL)
+		check_declared_as(severity, set, code, " is not declared", name, list);
+	else if (!catalogue_find(known->settings, kind, name->text, &item) ||
+		 !catalogue_is_for(item.organization, rule->organization))
+		diagnostics_add(list, severity, code, name->at, NULL, "%s '%s' is not declared",
+				set->noun, name->text);
+}
+
+static void check_groups(const struct catalogue *known, const struct located_list *groups,
 			 enum severity severity, struct diagnostics *list)
 {
-	check_declared_as(severity, &known->profiles, "unknown-profile", " is not declared",
-			  &grant->profile, list);
-	for (size_t i = 0; i < grant->roles.count; i++)
-		check_declared_as(severity, &known->roles, "unknown-role", " is not declared",
-				  &grant->roles.items[i], list);
-	for (size_t i = 0; i < grant->personas.count; i++)
-		check_declared_as(severity, &known->personas, "unknown-persona", " is not declared",
-				  &grant->personas.items[i], list);
-	for (size_t i = 0; i < grant->groups.count; i++) {
-		const struct located *name = &grant->groups.items[i];
+	for (size_t i = 0; i < groups->count; i++) {
+		const struct located *name = &groups->items[i];
 
 		if (!known->any_group)
 			check_declared_as(severity, &known->groups, "unknown-local-group",
@@ -207,17 +262,30 @@ static void check_grants(const struct catalogue *known, const struct grant_setti
 	}
 }
 
+static void check_grants(const struct catalogue *known, const struct rule_settings *rule,
+			 const struct grant_settings *grant, struct diagnostics *list)
+{
+	check_given(known, rule, GRANT_PROFILE, &known->profiles, "unknown-profile",
+		    &grant->profile, list);
+	for (size_t i = 0; i < grant->roles.count; i++)
+		check_given(known, rule, GRANT_ROLE, &known->roles, "unknown-role",
+			    &grant->roles.items[i], list);
+	for (size_t i = 0; i < grant->personas.count; i++)
+		check_given(known, rule, GRANT_PERSONA, &known->personas, "unknown-persona",
+			    &grant->personas.items[i], list);
+	check_groups(known, &grant->groups, rule->lenient ? SEVERITY_WARNING : SEVERITY_ERROR,
+		     list);
+}
+
 static void check_rules(struct catalogue *known, const struct struct_list *rules,
 			struct diagnostics *list)
 {
 	const struct rule_settings *items = rules->items;
 
 	for (size_t i = 0; i < rules->count; i++) {
-		enum severity names = items[i].lenient ? SEVERITY_WARNING : SEVERITY_ERROR;
-
 		check_name(&known->rules, &items[i].id, list);
-		check_grants(known, &items[i].grant, names, list);
-		check_grants(known, &items[i].deny, names, list);
+		check_grants(known, &items[i], &items[i].grant, list);
+		check_grants(known, &items[i], &items[i].deny, list);
 	}
 }
 
@@ -225,10 +293,17 @@ static void check_default(const struct catalogue *known, const struct catalogue_
 			  const char *default_profile, struct diagnostics *list)
 {
 	struct located name = { .text = default_profile, .at = settings->at };
+	struct catalogue_item item;
 
 	if (default_profile != NULL && default_profile[0] != '\0')
 		check_declared(&known->profiles, "unknown-profile",
 			       ", the default, is not declared", &name, list);
+	else
+		return;
+	if (catalogue_find(settings, GRANT_PROFILE, default_profile, &item) && item.organization)
+		diagnostics_add(list, SEVERITY_ERROR, "unknown-profile", settings->at, NULL,
+				"profile '%s', the default, is one organization's alone",
+				default_profile);
 }
 
 static int catalogue_init(struct catalogue *known, const struct catalogue_settings *settings)
@@ -258,7 +333,7 @@ static void catalogue_finish(struct catalogue *known)
 void catalogue_check(const struct catalogue_settings *settings, const char *default_profile,
 		     struct diagnostics *list)
 {
-	struct catalogue known = { 0 };
+	struct catalogue known = { .settings = settings };
 
 	if (catalogue_init(&known, settings) == 0) {
 		check_profiles(&known, &settings->profiles, list);

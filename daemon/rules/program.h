@@ -219,6 +219,7 @@ struct rule_index;
 /* What evaluation needs of a rule before it matches. */
 struct rule_entry {
 	int64_t expires_s;
+	const char *organization; /* NULL: for everybody */
 	uint32_t root;
 };
 
@@ -256,6 +257,7 @@ struct ruleset {
 	uint32_t *groups; /* ascending */
 	size_t group_count;
 	struct hash_table *by_id;
+	struct owners *owners; /* while it is compiled; else NULL */
 	struct rule_index *index;
 	struct hash128 digest;
 };

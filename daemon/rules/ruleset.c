@@ -31,12 +31,106 @@ static const char *copy_text(struct ruleset *rules, const char *text)
 	return arena_strdup(rules->program.arena, text ? text : "");
 }
 
+/* --- what belongs to one organization alone --- */
+
+struct owners {
+	const char **names; /* in the program's arena */
+	size_t count;
+	struct hash_table *table; /* by kind and name: place in names; NULL: everything is shared */
+};
+
+static struct hash128 owner_key(enum grant_kind kind, const char *name)
+{
+	struct hash128 key = fingerprint128(name, strlen(name));
+
+	key.word[0] ^= (uint64_t)kind + 1;
+	return key;
+}
+
+/* Organizations are few: each is kept once. -1: out of memory. */
+static int owner_place(struct ruleset *rules, const char *organization, uint32_t *ret_place)
+{
+	struct owners *owners = rules->owners;
+	size_t i = 0;
+
+	while (i < owners->count && strcmp(owners->names[i], organization) != 0)
+		i++;
+	if (i == owners->count) {
+		const char **grown =
+			alloc_resize(owners->names, (owners->count + 1) * sizeof(*grown));
+
+		if (grown == NULL)
+			return -1;
+		owners->names = grown;
+		grown[owners->count++] = copy_text(rules, organization);
+	}
+	*ret_place = (uint32_t)i;
+	return 0;
+}
+
+static int own(struct ruleset *rules, enum grant_kind kind, const struct located *name,
+	       const char *organization)
+{
+	uint32_t place, *slot;
+
+	if (organization == NULL || name->text == NULL)
+		return 0;
+	if (owner_place(rules, organization, &place) < 0 ||
+	    hash_table_put(rules->owners->table, owner_key(kind, name->text), &slot) < 0)
+		return -1;
+	*slot = place;
+	return 0;
+}
+
+static int list_owners(struct ruleset *rules, const struct catalogue_settings *settings)
+{
+	const struct profile_settings *profiles = settings->profiles.items;
+	const struct role_settings *roles = settings->roles.items;
+	const struct persona_settings *personas = settings->personas.items;
+	size_t max = settings->profiles.count + settings->roles.count + settings->personas.count;
+	int result = 0;
+
+	rules->owners = alloc_zeroed(1, sizeof(*rules->owners));
+	if (rules->owners == NULL ||
+	    (rules->owners->table = hash_table_create(16, max + 1)) == NULL)
+		return -1;
+	for (size_t i = 0; result == 0 && i < settings->profiles.count; i++)
+		result = own(rules, GRANT_PROFILE, &profiles[i].name, profiles[i].organization);
+	for (size_t i = 0; result == 0 && i < settings->roles.count; i++)
+		result = own(rules, GRANT_ROLE, &roles[i].name, roles[i].organization);
+	for (size_t i = 0; result == 0 && i < settings->personas.count; i++)
+		result = own(rules, GRANT_PERSONA, &personas[i].name, personas[i].organization);
+	return result;
+}
+
+static void forget_owners(struct ruleset *rules)
+{
+	if (rules->owners != NULL) {
+		hash_table_destroy(rules->owners->table);
+		free(rules->owners->names);
+	}
+	free(rules->owners);
+	rules->owners = NULL;
+}
+
+/* NULL: everybody's. */
+static const char *owner_of(const struct ruleset *rules, enum grant_kind kind, const char *name)
+{
+	uint32_t place;
+
+	if (rules->owners->count == 0 ||
+	    !hash_table_get(rules->owners->table, owner_key(kind, name), &place))
+		return NULL;
+	return rules->owners->names[place];
+}
+
 static void copy_names(struct ruleset *rules, enum grant_kind kind,
 		       const struct located_list *names, struct rule_grant *out, size_t *count)
 {
 	for (size_t i = 0; i < names->count; i++)
 		out[(*count)++] =
-			(struct rule_grant){ kind, copy_text(rules, names->items[i].text) };
+			(struct rule_grant){ kind, copy_text(rules, names->items[i].text),
+					     owner_of(rules, kind, names->items[i].text) };
 }
 
 static const struct rule_grant *copy_grants(struct ruleset *rules,
@@ -91,12 +185,16 @@ static void compile_rule(struct ruleset *rules, const struct rule_settings *sett
 			       .order = order,
 			       .expires_s = settings->expires_s,
 			       .trial = settings->trial,
+			       .organization = settings->organization
+						       ? copy_text(rules, settings->organization)
+						       : NULL,
 			       .when = copy_text(rules, settings->when.text),
 			       .at = settings->at };
 	/* The date is its first second; the grants hold until the day is over. */
 	if (settings->expires_s != 0)
 		rule->expires_s += 24 * 60 * 60;
 	rules->entries[order].expires_s = rule->expires_s;
+	rules->entries[order].organization = rule->organization;
 	rule->grants = copy_grants(rules, &settings->grant, &rule->grant_count);
 	rule->denies = copy_grants(rules, &settings->deny, &rule->deny_count);
 	if (settings->groups.count == 0 && settings->when.text == NULL) {
@@ -183,6 +281,33 @@ static void serialize_attributes(const struct ruleset *rules, struct strbuf *out
 	}
 }
 
+static void serialize_owners(const struct rule_grant *grants, size_t count, uint32_t order,
+			     struct strbuf *out)
+{
+	for (size_t i = 0; i < count; i++)
+		if (grants[i].organization != NULL) {
+			put_varint(out, order);
+			put_u8(out, (uint8_t)grants[i].kind);
+			put_text(out, grants[i].name);
+			put_text(out, grants[i].organization);
+		}
+}
+
+/* Behind all the rest, so that without organizations the digest is what it always was. */
+static void serialize_organizations(const struct ruleset *rules, struct strbuf *out)
+{
+	for (uint32_t i = 0; i < rules->count; i++) {
+		const struct rule *rule = &rules->rules[i];
+
+		if (rule->organization != NULL) {
+			put_varint(out, i);
+			put_text(out, rule->organization);
+		}
+		serialize_owners(rule->grants, rule->grant_count, i, out);
+		serialize_owners(rule->denies, rule->deny_count, i, out);
+	}
+}
+
 static int digest_rules(struct ruleset *rules, const char *default_profile)
 {
 	AUTO(strbuf) struct strbuf out = STRBUF(DIGEST_TEXT_MAX);
@@ -200,6 +325,7 @@ static int digest_rules(struct ruleset *rules, const char *default_profile)
 		serialize_grants(rule->denies, rule->deny_count, &out);
 		program_serialize(&rules->program, rules->entries[i].root, &out);
 	}
+	serialize_organizations(rules, &out);
 	if (strbuf_failed(&out))
 		return -1;
 	rules->digest = digest128(out.data, out.size);
@@ -247,8 +373,11 @@ struct ruleset *ruleset_compile(const struct catalogue_settings *settings,
 		return NULL;
 	}
 	catalogue_check(settings, default_profile, list);
-	for (size_t i = 0; i < settings->rules.count; i++)
+	if (list_owners(rules, settings) < 0)
+		fail_memory(list);
+	for (size_t i = 0; rules->owners && i < settings->rules.count; i++)
 		compile_rule(rules, &items[i], list);
+	forget_owners(rules);
 	if (diagnostics_errors(list) == errors &&
 	    ruleset_finish_compile(rules, default_profile) < 0)
 		fail_memory(list);
@@ -264,6 +393,7 @@ void ruleset_destroy(struct ruleset *rules)
 {
 	if (rules == NULL)
 		return;
+	forget_owners(rules);
 	rule_index_destroy(rules->index);
 	hash_table_destroy(rules->by_id);
 	program_finish(&rules->program);
@@ -292,6 +422,12 @@ const struct rule *ruleset_find(const struct ruleset *rules, const char *id)
 	if (!hash_table_get(rules->by_id, fingerprint128(id, strlen(id)), &order))
 		return NULL;
 	return &rules->rules[order];
+}
+
+bool rule_concerns(const struct rule *rule, const char *organization)
+{
+	return rule->organization == NULL || organization == NULL ||
+	       strcmp(rule->organization, organization) == 0;
 }
 
 bool ruleset_reads(const struct ruleset *rules, uint16_t attribute)
@@ -383,13 +519,20 @@ static int match_list_add(struct match_list *list, struct rule_match match)
 	return 0;
 }
 
+static bool concerns(const char *organization, const struct person *person)
+{
+	return organization == NULL ||
+	       (person->organization != NULL && strcmp(organization, person->organization) == 0);
+}
+
 static int evaluate_rule(const struct ruleset *rules, struct evaluation *evaluation, uint32_t order,
 			 int64_t now_s, struct match_list *list)
 {
 	const struct rule_entry *entry = &rules->entries[order];
 	struct truth truth;
 
-	if (entry->expires_s != 0 && now_s >= entry->expires_s)
+	if ((entry->expires_s != 0 && now_s >= entry->expires_s) ||
+	    !concerns(entry->organization, evaluation->person))
 		return 0;
 	truth = evaluate_condition(evaluation, entry->root);
 	if (evaluation->scratch->failed)
@@ -512,11 +655,9 @@ int ruleset_evaluate(const struct ruleset *rules, const struct person *person,
 
 /* --- explaining --- */
 
-static void trace_expiry(const struct rule *rule, struct trace *trace)
+/* A node before the tree: why the rule is NO whatever the tree says. */
+static void trace_out(const char *text, const char *because, struct trace *trace)
 {
-	char day[CLOCK_TEXT_SIZE];
-
-	clock_format(rule->expires_s - 1, day);
 	trace->nodes = alloc_zeroed(1, sizeof(*trace->nodes));
 	if (trace->nodes == NULL) {
 		trace->failed = true;
@@ -525,9 +666,17 @@ static void trace_expiry(const struct rule *rule, struct trace *trace)
 	trace->capacity = trace->count = 1;
 	trace->nodes[0] = (struct trace_node){
 		.match = MATCH_NO,
-		.text = arena_printf(trace->arena, "expires: %.10s", day),
-		.because = "the rule has expired",
+		.text = text,
+		.because = because,
 	};
+}
+
+static void trace_expiry(const struct rule *rule, struct trace *trace)
+{
+	char day[CLOCK_TEXT_SIZE];
+
+	clock_format(rule->expires_s - 1, day);
+	trace_out(arena_printf(trace->arena, "expires: %.10s", day), "the rule has expired", trace);
 }
 
 int rule_explain(const struct ruleset *rules, const struct rule *rule, const struct person *person,
@@ -543,11 +692,14 @@ int rule_explain(const struct ruleset *rules, const struct rule *rule, const str
 					 .scratch = &scratch,
 					 .trace = &trace };
 	bool expired = rule->expires_s != 0 && now_s >= rule->expires_s;
+	bool elsewhere = !concerns(rule->organization, person);
 	const struct trace_node *nodes = NULL;
 	struct truth truth;
 
 	scratch_init(&scratch);
-	if (expired)
+	if (elsewhere)
+		trace_out("organization", "the rule is for people of another one", &trace);
+	else if (expired)
 		trace_expiry(rule, &trace);
 	truth = evaluate_condition(&evaluation, rules->entries[rule->order].root);
 	scratch_finish(&scratch);
@@ -557,7 +709,7 @@ int rule_explain(const struct ruleset *rules, const struct rule *rule, const str
 	if (nodes == NULL || arena_failed(arena))
 		return err_set(err, ERR_MEMORY, "out of memory while explaining rule '%s'",
 			       rule->id);
-	*ret_match = expired ? MATCH_NO : truth.match;
+	*ret_match = expired || elsewhere ? MATCH_NO : truth.match;
 	*ret_nodes = nodes;
 	*ret_count = trace.count;
 	return 0;

@@ -8,6 +8,9 @@
 #define COLUMNS \
 	"kind, name, draft, version, position, organization, body, created_s, updated_s, actor"
 
+/* Of all organizations. */
+#define SHARED 0
+
 static int read_row(const struct query *query, struct arena *arena, struct definition *ret_row,
 		    struct err *err)
 {
@@ -23,10 +26,12 @@ static int read_row(const struct query *query, struct arena *arena, struct defin
 		.updated_s = column_int(query, 8),
 	};
 
-	row.organization = names_copy(store, NAMES_ORGANIZATION, column_int(query, 5), arena, err);
-	row.actor = row.organization
-			    ? names_copy(store, NAMES_GENERAL, column_int(query, 9), arena, err)
-			    : NULL;
+	int64_t organization = column_int(query, 5);
+
+	if (organization != SHARED &&
+	    !(row.organization = names_copy(store, NAMES_ORGANIZATION, organization, arena, err)))
+		return -1;
+	row.actor = names_copy(store, NAMES_GENERAL, column_int(query, 9), arena, err);
 	if (!row.actor || arena_check(arena, err) < 0)
 		return -1;
 	*ret_row = row;
@@ -90,11 +95,12 @@ static int next_version(struct store *store, int64_t *ret_version, struct err *e
 
 int store_definition_put(struct store *store, struct definition *definition, struct err *err)
 {
-	int64_t organization, actor, version;
+	int64_t organization = SHARED, actor, version;
 
 	if (store_may_write(store, err) < 0 ||
-	    names_ensure(store, NAMES_ORGANIZATION, definition->organization, &organization, err) <
-		    0 ||
+	    (definition->organization &&
+	     names_ensure(store, NAMES_ORGANIZATION, definition->organization, &organization, err) <
+		     0) ||
 	    names_ensure(store, NAMES_GENERAL, definition->actor, &actor, err) < 0 ||
 	    next_version(store, &version, err) < 0)
 		return err_wrap(err, "cannot store %s '%s'", definition->kind, definition->name);

@@ -562,23 +562,61 @@ int store_grant_remove(struct store *store, int64_t user_id, const struct grant 
 int store_grant_holders(struct store *store, enum grant_kind kind, const char *name,
 			int64_t *ret_count, struct err *err)
 {
-	int64_t id, count = 0;
+	return store_grant_holders_of(store, NULL, kind, name, ret_count, err);
+}
+
+int store_grant_holders_of(struct store *store, const char *organization, enum grant_kind kind,
+			   const char *name, int64_t *ret_count, struct err *err)
+{
+	int64_t id, number, count = 0;
 	int found = names_find(store, NAMES_GENERAL, name, &id, err);
 
+	if (found > 0 && organization)
+		found = names_find(store, NAMES_ORGANIZATION, organization, &number, err);
 	if (found > 0) {
-		AUTO(query) struct query query = query_open(store, STATEMENT_GRANT_HOLDERS);
+		AUTO(query)
+		struct query query = query_open(store, organization ? STATEMENT_GRANT_HOLDERS_OF
+								    : STATEMENT_GRANT_HOLDERS);
 		char beginning[64];
 
 		write_beginning(kind, id, beginning);
 		query_int(&query, kind);
 		query_int(&query, id);
 		query_text(&query, beginning);
+		if (organization)
+			query_int(&query, number);
 		found = query_number(&query, &count, err);
 	}
 	if (found < 0)
 		return err_wrap(err, "cannot count the holders of '%s'", name);
 	*ret_count = count;
 	return 0;
+}
+
+int store_grant_both(struct store *store, enum grant_kind kind, const char *name, const char *other,
+		     struct err *err)
+{
+	const char *const names[] = { name, other };
+	char beginnings[2][64];
+	int64_t ids[2];
+	int found = 1;
+
+	for (size_t i = 0; found > 0 && i < ARRAY_LEN(names); i++) {
+		found = names_find(store, NAMES_GENERAL, names[i], &ids[i], err);
+		if (found > 0)
+			write_beginning(kind, ids[i], beginnings[i]);
+	}
+	if (found > 0) {
+		AUTO(query) struct query query = query_open(store, STATEMENT_GRANT_BOTH);
+
+		query_int(&query, kind);
+		query_int(&query, ids[0]);
+		query_int(&query, ids[1]);
+		query_text(&query, beginnings[0]);
+		query_text(&query, beginnings[1]);
+		found = query_row(&query, err);
+	}
+	return found < 0 ? err_wrap(err, "cannot look for holders of '%s'", name) : found;
 }
 
 static bool has_rule(const struct rows *rows, int64_t rule)

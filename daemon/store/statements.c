@@ -177,6 +177,17 @@ const char *const statement_texts[STATEMENTS] = {
 		"name = ?2 UNION ALL SELECT user FROM user_grant WHERE user > " INDEXED_USER
 		" AND instr(grants, ?3) > 0) WHERE user NOT IN (SELECT id FROM user "
 		"INDEXED BY user_inactive WHERE " USER_IS_INACTIVE ")",
+	/* Those of one organization among them, ?4. */
+	[STATEMENT_GRANT_HOLDERS_OF] =
+		"SELECT count(*) FROM (SELECT user AS holder FROM grant_holder WHERE kind = ?1 AND "
+		"name = ?2 UNION ALL SELECT user FROM user_grant WHERE user > " INDEXED_USER
+		" AND instr(grants, ?3) > 0) CROSS JOIN user ON user.id = holder WHERE "
+		"organization = ?4 AND " USER_IS_ACTIVE,
+	[STATEMENT_GRANT_BOTH] =
+		"SELECT 1 FROM grant_holder AS a CROSS JOIN grant_holder AS b ON b.kind = ?1 AND "
+		"b.name = ?3 AND b.user = a.user WHERE a.kind = ?1 AND a.name = ?2 UNION ALL SELECT 1 "
+		"FROM user_grant WHERE user > " INDEXED_USER
+		" AND instr(grants, ?4) > 0 AND instr(grants, ?5) > 0 LIMIT 1",
 	/*
 	 * No index by rule: it would cost each grant an insert, and timers ask in pages, by id. ?1: what
 	 * stands in the text of grant.c when an origin is the rule, and may elsewhere.

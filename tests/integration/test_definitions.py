@@ -803,10 +803,11 @@ def test_each_needs_its_permission(desk):
     relabel = {"roles": [{"role": "plain", "classifications": ["Support"]}]}
     assert web.ask("POST", "roles/bulk-update", relabel, token=desk.tokens["lab"])[0] == 200
     assert web.ask("PATCH", "roles/plain", {"description": "x"}, token=desk.tokens["lab"])[0] == 403
-    # What all organizations share is not one partner's to change.
-    for method, path, body in (("POST", "roles", SMALL), ("DELETE", "roles/plain", None), ("POST", "rules", {"id": "x"})):
+    # What all organizations share is not one partner's to change, and what another one has is not there.
+    for method, path, body, wanted in (("PATCH", "roles/admin", {"description": "x"}, (403, "not-allowed")),
+                                       ("DELETE", "roles/plain", None, (404, "not-found"))):
         status, answer = web.ask(method, path, body, token=desk.tokens["far"])
-        assert (status, answer["code"]) == (403, "not-allowed"), path
+        assert (status, answer["code"]) == wanted, path
     desk.ctl("roles", "delete", "plain")
     web.close()
 

@@ -14,8 +14,10 @@ profiles:
   - {{name: administrator, permissions: ["*:*@all"]}}
   - {{name: viewer, permissions: ["notes:read@own"]}}
   - {{name: mover, permissions: ["users:*@all", "notes:read@own"]}}
+  - {{name: editor, permissions: ["roles:*@all", "profiles:*@all", "personas:*@all", "rules:*@all", "users:*@all",
+      "tokens:create@own", "invites:*@all", "notes:*@all", "users:import@all"]}}
 segments: [All]
-organizations: [{{name: partners}}, {{name: others}}]
+organizations: [{{name: partners}}, {{name: others, segments: [Theirs]}}]
 roles:
   - {{name: sales, classifications: [Sales], segments: [All], permissions: ["notes:read@own"]}}
 policy: {{default_profile: viewer}}
@@ -142,3 +144,211 @@ def test_move_refused(bridge, control):
     bridge.ctl("users", "move", "rob", "others")
     assert "rob" in {u["username"] for u in bridge.ctl("users", "list", "--organization", "others")["users"]}
     check(bridge.ctl("users", "move", "rob", "default"), "/api/v1/users/{user}/move", "post")
+
+
+# --- definitions of one organization ---
+
+ROLE = {"classifications": ["Sales"], "segments": ["All"], "permissions": ["notes:read@own"]}
+PERSONA = {"title": "T", "objectives": ["a"], "frustrations": ["b"], "watering_holes": ["c"],
+           "technical_sophistication": "low"}
+KINDS = {"profiles": {"permissions": ["notes:read@own"]}, "roles": ROLE, "personas": PERSONA}
+
+
+@pytest.fixture(name="two", scope="module")
+def two_editors(bridge):
+    """Somebody who may define in each of two organizations."""
+    web = Web(bridge.port)
+    tokens = {}
+    for name, organization in (("ed", "default"), ("pat", "partners")):
+        bridge.ctl("users", "create", name, "--profile", "editor", "--organization", organization)
+        tokens[name] = token(bridge, name)
+    bridge.ctl("users", "create", "paul", "--organization", "partners")
+    bridge.ctl("users", "create", "dan")
+
+    def ask(who, method, path, body=None):
+        return web.ask(method, path, body, token=tokens[who])
+    yield ask
+    web.close()
+
+
+@pytest.mark.parametrize("plural", KINDS)
+def test_definitions_are_ones_own(bridge, control, two, plural):
+    """What an organization makes is there for its people, and nowhere else."""
+    kind, name = plural[:-1], "own-" + plural
+    status, made = two("pat", "POST", plural, dict(KINDS[plural], name=name))
+    assert status == 201 and made["definition"]["organization"] == "partners", made
+    assert made["definition"]["holders"] == 0
+    assert two("pat", "GET", f"{plural}/{name}")[0] == 200
+    assert name in {d["name"] for d in two("pat", "GET", plural)[1][plural]}
+    # Not seen, changed, deleted or given elsewhere; the name alone is taken.
+    absent = two("ed", "GET", f"{plural}/none-such")
+    for method, path, body in (("GET", f"{plural}/{name}", None), ("PATCH", f"{plural}/{name}", {"description": "x"}
+                                                                   if plural != "personas" else {"title": "x"}),
+                               ("PUT", f"{plural}/{name}", dict(KINDS[plural], name=name)),
+                               ("DELETE", f"{plural}/{name}", None),
+                               ("POST", "users/dan/grants", {"kind": kind, "name": name})):
+        status, answer = two("ed", method, path, body)
+        assert (status, answer["code"]) == (404, "not-found"), (method, path, answer)
+        assert answer["message"].replace(name, "none-such").split(" '")[0] in ("there is no " + kind, "no " + kind)
+    assert absent[0] == 404
+    assert name not in {d["name"] for d in two("ed", "GET", plural)[1][plural]}
+    status, answer = two("ed", "POST", plural, dict(KINDS[plural], name=name))
+    assert (status, answer["code"]) == (409, "conflict") and "partners" not in answer["message"]
+    # The socket sees all of them, and gives them to nobody elsewhere either.
+    assert control.ask("GET", f"{plural}/{name}")[1]["organization"] == "partners"
+    for words in (("users", "grant", "dan", kind, name), ("users", "grant", "near", kind, name)):
+        assert "not-found" in refused(bridge, *words)
+    status, answer = control.ask("POST", "invites", {"email": "new@x.example", "profile": "viewer",
+                                                     **({"profile": name} if kind == "profile" else {plural: [name]})})
+    assert status in (404, 409, 422) and answer["code"] in ("not-found", "invites-off", "mail-not-configured"), answer
+    bridge.write("people.csv", f"username,{'profile' if kind == 'profile' else plural}\ndan,{name}\nnewcomer,{name}\n")
+    rows = bridge.answer("import", "users", bridge.folder / "people.csv")["result"]["rows"]
+    assert [(r["status"], r["code"]) for r in rows] == [("failed", "not-found")] * 2
+    # At home it is given, held, counted; then it is in use.
+    status, answer = two("pat", "POST", "users/paul/grants", {"kind": kind, "name": name})
+    assert status == 200, answer
+    assert two("pat", "GET", f"{plural}/{name}")[1]["holders"] == 1
+    assert two("pat", "DELETE", f"{plural}/{name}")[1]["code"] == "in-use"
+    # Whoever moves leaves it behind.
+    if kind == "profile":
+        assert "profile-required" in refused(bridge, "users", "move", "paul", "default")
+    else:
+        moved = bridge.ctl("users", "move", "paul", "default", "--dry-run")
+        assert [(g["kind"], g["name"]) for g in moved["dropped"]] == [(kind, name)]
+    status, answer = two("pat", "DELETE", f"users/paul/grants/{kind}/{name}")
+    assert status == 200, answer
+    assert two("pat", "DELETE", f"{plural}/{name}")[0] == 200
+
+
+def test_grants_stay_behind(bridge, two):
+    """A move takes what the other organization does not have."""
+    assert two("pat", "POST", "roles", dict(ROLE, name="local"))[0] == 201
+    bridge.ctl("users", "create", "mover", "--organization", "partners")
+    bridge.ctl("users", "grant", "mover", "role", "local")
+    bridge.ctl("users", "grant", "mover", "role", "sales")
+    assert [g["name"] for g in bridge.ctl("users", "move", "mover", "default")["dropped"]] == ["local"]
+    assert {g["name"] for g in user(bridge, "mover")["grants"]} == {"viewer", "sales"}
+    bridge.ctl("users", "move", "mover", "partners")
+    assert {g["name"] for g in user(bridge, "mover")["grants"]} == {"viewer", "sales"}
+    assert two("pat", "DELETE", "roles/local")[0] == 200
+
+
+def test_whose_a_definition_is(bridge, control, two):
+    """One's own organization's, unless somebody who may says otherwise; and it stays so."""
+    def owner(who, name, **more):
+        status, answer = two(who, "POST", "roles", dict(ROLE, name=name, **more))
+        return answer["definition"]["organization"] if status == 201 else (status, answer["code"], answer["field"])
+    assert owner("ed", "of-ed") == "default" and owner("ed", "shared", organization="*") is None
+    assert owner("ed", "x", organization="partners") == (404, "not-found", "organization")
+    assert owner("pat", "x", organization="default") == (404, "not-found", "organization")
+    assert owner("pat", "x", organization="*") == (403, "not-allowed", "organization")
+    assert owner("pat", "of-pat", organization="partners") == "partners"
+    # On the socket of default; of any that is there.
+    made = bridge.ctl("roles", "create", "by-root", "--classifications", "Sales", "--segments", "All",
+                      "--permissions", "notes:read@own")
+    assert made["definition"]["organization"] == "default"
+    made = bridge.ctl("roles", "copy", "by-root", "by-root-2", "--organization", "partners")
+    assert made["definition"]["organization"] == "partners"
+    assert "not-found" in refused(bridge, "roles", "copy", "by-root", "by-root-3", "--organization", "nowhere")
+    # What is there stays whose it is.
+    assert two("ed", "PATCH", "roles/of-ed", {"organization": "default", "description": "y"})[0] == 200
+    assert two("ed", "PATCH", "roles/of-ed", {"organization": "*"})[1]["field"] == "organization"
+    # What all share is seen by all, and people of default change it; who else holds it is nobody else's business.
+    bridge.ctl("users", "create", "pam", "--organization", "partners")
+    assert two("pat", "POST", "users/pam/grants", {"kind": "role", "name": "shared"})[0] == 200
+    assert two("pat", "GET", "roles/shared")[1]["holders"] == 1 and two("ed", "GET", "roles/shared")[1]["holders"] == 0
+    assert control.ask("GET", "roles/shared")[1]["holders"] == 1
+    status, answer = two("pat", "PATCH", "roles/shared", {"description": "x"})
+    assert (status, answer["code"]) == (403, "not-allowed")
+    status, answer = two("ed", "PATCH", "roles/shared", {"description": "x"})
+    assert status == 200 and answer["people"] == 1
+    assert "pam" not in str(answer) and two("ed", "DELETE", "roles/shared")[1]["code"] == "in-use"
+    assert two("pat", "GET", "roles/shared")[1]["actor"] == ""
+    # The profile that everybody falls to is everybody's.
+    for name in ("of-ed", "by-root"):
+        assert two("ed", "DELETE", "roles/" + name)[0] == 200
+    bridge.ctl("users", "revoke", "pam", "role", "shared")
+    for name in ("shared", "of-pat", "by-root-2"):
+        bridge.ctl("roles", "delete", name)
+
+
+# --- rules of one organization ---
+
+
+def activate(two, who, name):
+    status, looked = two(who, "POST", f"rules/{name}/activate?dry_run=true")
+    assert status == 200, looked
+    status, done = two(who, "POST", f"rules/{name}/activate", {"plan": looked["plan"]})
+    assert status == 200, done
+    return looked, done
+
+
+def test_rules_are_ones_own(bridge, two):
+    """A rule of an organization concerns its people alone."""
+    assert two("pat", "POST", "roles", dict(ROLE, name="theirs"))[0] == 201
+    rule = {"id": "everybody", "when": "(&)", "grant": {"roles": ["theirs"]}}
+    status, answer = two("pat", "POST", "rules", rule)
+    assert status == 201, answer
+    assert two("pat", "GET", "rules/everybody")[1]["organization"] == "partners"
+    for method, path, body in (("GET", "rules/everybody", None), ("DELETE", "rules/everybody", None),
+                               ("PUT", "rules/everybody", rule), ("POST", "rules/everybody/activate?dry_run=true", {})):
+        assert two("ed", method, path, body)[0] == 404, (method, path)
+    status, answer = two("ed", "POST", "rules", {"id": "everybody", "when": "(&)", "grant": {"roles": ["sales"]}})
+    assert (status, answer["code"]) == (409, "conflict")
+    # What another one has is declared nowhere.
+    status, answer = two("ed", "POST", "rules", {"id": "steal", "when": "(&)", "grant": {"roles": ["theirs"]}})
+    assert (status, answer["code"], answer["field"]) == (422, "unknown-role", "grant.roles[0]"), answer
+    looked, done = activate(two, "pat", "everybody")
+    assert looked["people"] == 1 and {c["user"] for c in looked["report"]["changes"]} == {"far"}
+    grants = {g["name"]: g["origin"]["kind"] for g in user(bridge, "far")["grants"]}
+    assert grants["theirs"] == "rule"
+    assert "theirs" not in {g["name"] for g in user(bridge, "near")["grants"]}
+    assert "everybody" not in str(bridge.ctl("why", "near"))
+    assert [r["id"] for r in two("pat", "GET", "rules")[1]["rules"]] == ["everybody"]
+    assert "everybody" not in str(two("ed", "GET", "rules")[1])
+    # A rule for all that names what one has gives it to that one's people.
+    bridge.write("wide.json", '{"id": "wide", "when": "(&)", "grant": {"roles": ["theirs", "sales"]}}')
+    bridge.ctl("rules", "draft", bridge.folder / "wide.json", "--organization", "*")
+    plan = bridge.ctl("rules", "preview", "wide")["plan"]
+    bridge.ctl("rules", "activate", "wide", plan)
+    assert {"sales"} == {g["name"] for g in user(bridge, "near")["grants"]} - {"viewer"}
+    assert {"theirs", "sales"} == {g["name"] for g in user(bridge, "far")["grants"]} - {"viewer"}
+    bridge.ctl("rules", "delete", "wide")
+    # Order is among one's own.
+    assert two("pat", "POST", "rules", {"id": "second", "when": "(&)", "grant": {"roles": ["sales"]}})[0] == 201
+    activate(two, "pat", "second")
+    assert two("pat", "POST", "rules/order", {"rules": ["second", "everybody"]})[0] == 200
+    assert [r["id"] for r in two("pat", "GET", "rules")[1]["rules"]] == ["second", "everybody"]
+    assert two("ed", "POST", "rules/order", {"rules": ["second", "everybody"]})[0] == 422
+    assert two("pat", "POST", "rules/everybody/release")[0] == 403
+    for name in ("second", "everybody"):
+        assert two("pat", "DELETE", "rules/" + name)[0] == 200
+    assert two("pat", "DELETE", "roles/theirs")[0] == 200
+
+
+# --- segments of one organization ---
+
+
+def test_segments_of_an_organization(bridge, two):
+    """What may stand on a role is what its organization has enabled."""
+    def create(organization, segment):
+        try:
+            return bridge.ctl("roles", "create", "labelled", "--classifications", "Sales", "--segments", segment,
+                              "--permissions", "notes:read@own", "--organization", organization, "--dry-run")["dry_run"]
+        except Refused as no:
+            return "segment-not-enabled" in no.output
+    assert create("others", "Theirs") is True and create("partners", "All") is True and create("*", "All") is True
+    answers = []
+    for organization, segment in (("others", "All"), ("partners", "Theirs"), ("*", "Theirs"), ("default", "Theirs")):
+        status, answer = bridge_ask(bridge, "POST", "roles?dry_run=true", dict(ROLE, name="labelled", segments=[segment],
+                                                                              organization=organization))
+        answers.append((status, answer.get("code"), answer.get("field")))
+    assert set(answers) == {(422, "segment-not-enabled", "segments[0]")}
+
+
+def bridge_ask(bridge, *words):
+    control = Control(bridge.folder / "control.sock")
+    try:
+        return control.ask(*words)
+    finally:
+        control.close()

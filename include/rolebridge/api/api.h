@@ -54,7 +54,10 @@ struct definition_change {
 	const char *action; /* a word of its own for the audit log: "enable"; NULL: the verb's */
 	/* A document that the body names, by fingerprint; its text where it is to be kept, NULL: it is there. */
 	const char *fingerprint, *document;
+	/* Of something new: whose it shall be, "*" everybody's; NULL: the actor's organization's, on the socket "default". It stays so. */
+	const char *organization;
 };
+#define DEFINITION_SHARED "*"
 #define DRAFT_NEW (-1)
 /* All or nothing. */
 struct define_request {

@@ -44,6 +44,8 @@ struct setup *setup_acquire(struct setup *setup);
 void setup_release(struct setup *setup);
 /* Also one that is switched off. NULL: none of that name; borrowed from the setup. */
 const struct source_settings *setup_find_source(const struct setup *setup, const char *name);
+/* "default", one that is declared, or a source's. */
+bool change_organization_exists(const struct setup *setup, const char *name);
 
 /*
  * Who asks. What a limited one may do is read again inside each transaction (authority.h): whoever lost it

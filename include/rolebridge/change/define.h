@@ -25,6 +25,10 @@ struct definition_write {
 	const char *action; /* of the audit row: "role.update" */
 	/* A document that the body names, and its text; NULL: it names none; it is there. */
 	const char *fingerprint, *document;
+	/* Of something new: whose it is, NULL: everybody's. What is there stays whose it was. */
+	const char *organization;
+	/* Asked for all the same where nothing of the row changes: others go past it. */
+	bool only_asked;
 };
 
 struct define_order {
@@ -33,6 +37,9 @@ struct define_order {
 	bool dry_run;
 	const struct definition_write *writes;
 	size_t count;
+	/* Of a limited actor: with the drafts in force that are written over, for these are somebody's too; NULL: none. */
+	struct setup *drafted;
+	bool drafted_unknown; /* one of these does not load any more */
 	const char *
 		plan; /* must come out, else ERR_CONFLICT "plan-superseded"; NULL: whatever comes */
 };
@@ -45,6 +52,13 @@ struct define_outcome {
 
 /* How many rules, policies among them, name it. */
 size_t definition_uses(const struct setup *setup, const char *kind, const char *name);
+
+/*
+ * What can be refused before a configuration is made of it: who may not at all, what is not there or not theirs,
+ * versions. All of it is asked again by change_define.
+ */
+int change_define_may(struct changer *changer, const struct actor *actor,
+		      const struct definition_write *writes, size_t count, struct err *err);
 
 /*
  * ERR_DENIED "not-allowed" above the ceiling; ERR_CONFLICT "in-use", "last-administrator", "stale-version",

@@ -32,6 +32,14 @@ struct report_hold {
 
 struct run_report {
 	struct arena *arena; /* owned: run_report_finish */
+	/*
+	 * Whose people it lists, set before the run; NULL: all. What it counts is about everybody until
+	 * run_report_narrow, which leaves what is about these.
+	 */
+	const char *organization;
+	struct {
+		int64_t created, updated, disabled, enabled, granted, revoked, held;
+	} listed;
 	bool dry_run;
 	bool complete; /* the read was whole */
 	const char *problem;
@@ -57,6 +65,7 @@ void run_report_finish(struct run_report *report);
 int run_report_person(struct run_report *report, const struct person_change *change, bool held,
 		      struct err *err);
 void run_report_sort(struct run_report *report);
+void run_report_narrow(struct run_report *report);
 
 struct sync;
 

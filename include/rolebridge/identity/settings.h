@@ -80,6 +80,7 @@ struct organization_settings {
 	struct position at;
 	struct located name;
 	struct located_list domains;
+	struct located_list segments; /* enabled for its own roles; none: those that are for all */
 };
 extern const struct option_table organization_table;
 

@@ -22,6 +22,7 @@ enum match { MATCH_NO, MATCH_YES, MATCH_UNKNOWN };
 struct rule_grant {
 	enum grant_kind kind;
 	const char *name;
+	const char *organization; /* only its people can have it; NULL: everybody */
 };
 
 struct rule {
@@ -34,6 +35,7 @@ struct rule {
 	size_t deny_count;
 	int64_t expires_s; /* first second at which the grants no longer hold; 0: never */
 	bool trial;
+	const char *organization; /* for its people alone; NULL: for everybody's */
 	const char *when; /* filter text, "" when none */
 	struct position at;
 };
@@ -77,6 +79,8 @@ int rule_groups(const struct ruleset *rules, const struct rule *rule, struct are
 		const uint32_t **ret_ids, size_t *ret_count, struct err *err);
 /* Stable digest over everything that can change a decision. */
 struct hash128 ruleset_digest(const struct ruleset *rules);
+/* Does the rule concern people of this organization (NULL: of any)? */
+bool rule_concerns(const struct rule *rule, const char *organization);
 /* Earliest expires_s after now; 0: none. */
 int64_t ruleset_next_expiry(const struct ruleset *rules, int64_t now_s);
 

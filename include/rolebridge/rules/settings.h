@@ -7,6 +7,7 @@
 #define ROLEBRIDGE_RULES_SETTINGS_H
 
 #include <rolebridge/config/options.h>
+#include <rolebridge/identity/settings.h>
 #include <rolebridge/model/grant.h>
 
 struct profile_settings {
@@ -90,6 +91,9 @@ struct catalogue_settings {
 	struct struct_list segment_filters; /* struct segment_settings, and these */
 	struct located_list
 		local_groups; /* slugs of local groups rules may grant; empty: any slug */
+	/* Those that have segments of their own. Set by main. */
+	const struct organization_settings *organizations;
+	size_t organization_count;
 	/* Files of this number and above hold what the store defines; 0: nothing does. Set by main. */
 	unsigned store_file;
 };

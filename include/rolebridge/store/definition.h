@@ -12,7 +12,7 @@ struct definition {
 	bool draft;	  /* kept, not in force */
 	int64_t version;  /* never given twice */
 	int64_t position; /* order of rules; else 0 */
-	const char *organization;
+	const char *organization; /* whose it is; NULL: all share it */
 	const char *body; /* one line of JSON */
 	int64_t created_s, updated_s;
 	const char *actor; /* of the last change */

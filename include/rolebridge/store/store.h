@@ -217,6 +217,12 @@ int store_grants_of(struct store *store, int64_t user_id, struct arena *arena,
 /* Distinct active users who hold it, from any origin. */
 int store_grant_holders(struct store *store, enum grant_kind kind, const char *name,
 			int64_t *ret_count, struct err *err);
+/* Does anybody, active or not, hold both? 1, 0, -1. */
+int store_grant_both(struct store *store, enum grant_kind kind, const char *name, const char *other,
+		     struct err *err);
+/* The same among an organization's; NULL: of all. */
+int store_grant_holders_of(struct store *store, const char *organization, enum grant_kind kind,
+			   const char *name, int64_t *ret_count, struct err *err);
 /* Users with a grant of this rule, or an expiring grant up to until_s: for timers. Ids ascending, limit rows after after_id. */
 int store_users_with_rule(struct store *store, const char *rule_id, int64_t after_id, size_t limit,
 			  struct arena *arena, int64_t **ret_ids, size_t *ret_count,
