@@ -75,15 +75,20 @@ static void print_following(struct cli *cli, const json_t *sources)
 	}
 }
 
-static void print_personas(struct cli *cli, const json_t *personas)
+/* Whose review is overdue waits for somebody; what rests on little does not. */
+static bool print_personas(struct cli *cli, const json_t *personas)
 {
-	if (member_int(personas, "overdue") > 0)
+	json_int_t overdue = member_int(personas, "overdue");
+	json_int_t unresearched = member_int(personas, "insufficient_research");
+
+	if (overdue > 0)
 		put(cli, YELLOW,
-		    "%lld personas are overdue for review: rolebridgectl personas list --overdue\n",
-		    (long long)member_int(personas, "overdue"));
-	if (member_int(personas, "insufficient_research") > 0)
-		put(cli, YELLOW, "%lld primary personas rest on too few interviews\n",
-		    (long long)member_int(personas, "insufficient_research"));
+		    "%lld persona(s) overdue for review: rolebridgectl personas list --overdue\n",
+		    (long long)overdue);
+	if (unresearched > 0)
+		put(cli, PLAIN, "%lld primary persona(s) rest on too few interviews\n",
+		    (long long)unresearched);
+	return overdue > 0;
 }
 
 static void print_orphaned(struct cli *cli, const json_t *orphaned)
@@ -129,6 +134,7 @@ int run_status(struct cli *cli)
 {
 	AUTO(json) json_t *status = ask(cli, "GET", "/api/v1/status", NULL, true);
 	const json_t *users = json_object_get(status, "users");
+	bool overdue;
 	json_t *plan;
 	size_t i;
 
@@ -146,14 +152,14 @@ int run_status(struct cli *cli)
 	print_following(cli, json_object_get(status, "sources"));
 	print_quarantined(cli, json_object_get(status, "sources"));
 	print_orphaned(cli, json_object_get(status, "orphaned"));
-	print_personas(cli, json_object_get(status, "personas"));
+	overdue = print_personas(cli, json_object_get(status, "personas"));
 	json_array_foreach(json_object_get(status, "held_plans"), i, plan)
 		put(cli, YELLOW,
 		    "Plan %.12s of %s waits since %s: rolebridgectl plans show %.12s\n",
 		    shown(cli, member(plan, "id")), shown(cli, member(plan, "source")),
 		    shown(cli, member(plan, "created")), shown(cli, member(plan, "id")));
 	print_open_alarms(cli, json_object_get(status, "alarms"));
-	if (i == 0 && json_array_size(json_object_get(status, "alarms")) == 0)
+	if (i == 0 && !overdue && json_array_size(json_object_get(status, "alarms")) == 0)
 		put(cli, GREEN, "Nothing waits for a person.\n");
 	return CLI_OK;
 }

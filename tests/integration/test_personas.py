@@ -341,7 +341,7 @@ def test_review(bridge, api):
         check(status, "/api/v1/status")
         assert status["personas"]["overdue"] == 1 and status["personas"]["total"] == 3
         assert status["personas"]["insufficient_research"] == 2 and status["personas"]["primary"] == 2
-        assert "1 personas are overdue" in bridge.human("status").stdout
+        assert "1 persona(s) overdue" in bridge.human("status").stdout
         assert "rolebridge_personas_review_overdue 1" in metrics(bridge)
         assert "late" in bridge.human("personas", "list", "--overdue").stdout
         assert "filed" not in bridge.human("personas", "list", "--overdue").stdout
