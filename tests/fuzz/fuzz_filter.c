@@ -2,7 +2,7 @@
  * Filters of any text over a person with any values: the first line is the
  * filter, the others are values that every attribute has. A filter that
  * compiles must be the opposite of its negation and the same as itself alone
- * in an "and"; one that does not must say why.
+ * in an "and"; one that does not must say why. Over people, where it may say more, what it says as a rule is the same.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -68,10 +68,25 @@ static int compare_attributes(const void *left, const void *right)
 	return (a->id > b->id) - (a->id < b->id);
 }
 
-/* Lines of text become the values of all attributes; no lines: none has any. */
-static void make_person(char *text, struct arena *arena, struct person *ret)
+/* The same with what the store says. */
+static const struct schema *people_schema(void)
 {
-	const struct schema *schema = the_schema();
+	static const struct schema_fact facts[] = { { "role", SYNTAX_STRING, false },
+						    { "since", SYNTAX_TIME, false },
+						    { "times", SYNTAX_INTEGER, false },
+						    { "mail", SYNTAX_STRING, true } };
+	static struct schema *schema;
+
+	if (schema == NULL)
+		schema = schema_extend(the_schema(), "(store)", facts, ARRAY_LEN(facts), true);
+	check(schema != NULL);
+	return schema;
+}
+
+/* Lines of text become the values of all attributes; no lines: none has any. */
+static void make_person(const struct schema *schema, char *text, struct arena *arena,
+			struct person *ret)
+{
 	const char **values = arena_alloc_array(arena, VALUES_MAX, sizeof(*values));
 	struct attribute *attributes =
 		arena_alloc_array(arena, ARRAY_LEN(names), sizeof(*attributes));
@@ -97,17 +112,26 @@ static void make_person(char *text, struct arena *arena, struct person *ret)
 	check(person_merge(schema, identity, 1, arena, ret, NULL) == 0);
 }
 
-static struct filter *compile(const char *text)
+/* registry NULL: as a rule. */
+static struct filter *compile_as(const char *text, struct group_registry *registry)
 {
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
 	struct located filter_text = located(text);
-	struct filter *filter = filter_compile(&filter_text, the_schema(), list);
+	struct filter *filter =
+		registry == NULL
+			? filter_compile(&filter_text, the_schema(), list)
+			: filter_compile_people(&filter_text, people_schema(), registry, 1, list);
 
 	check((filter == NULL) == (diagnostics_errors(list) > 0));
 	for (size_t i = 0; i < diagnostics_count(list); i++)
 		check(diagnostics_get(list, i)->at.column >= 1 &&
 		      diagnostics_get(list, i)->at.column <= strlen(text) + 1);
 	return filter;
+}
+
+static struct filter *compile(const char *text)
+{
+	return compile_as(text, NULL);
 }
 
 /* The same filter inside another; -1 where a limit is in the way. */
@@ -144,18 +168,45 @@ static void check_filter(const char *text, const struct person *person)
 					     : (opposite == MATCH_YES) == (match == MATCH_NO));
 }
 
+static void check_over_people(const char *text, const struct person *person,
+			      const struct person *known)
+{
+	static const struct group_states states = { .unknown = (const uint8_t *)"" };
+	struct group_registry *registry = group_registry_create();
+	struct filter *people, *rule;
+	uint32_t group;
+	size_t at = 0;
+
+	check(registry != NULL);
+	people = compile_as(text, registry);
+	rule = compile(text);
+	check(rule == NULL || people != NULL);
+	if (rule != NULL)
+		check(filter_match(rule, person) == filter_match_people(people, known, &states));
+	if (people != NULL)
+		filter_match_people(people, known, &states);
+	while (people != NULL && filter_next_group(people, &at, &group))
+		check(group_registry_get(registry, group) != NULL);
+	filter_destroy(people);
+	filter_destroy(rule);
+	group_registry_destroy(registry);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	AUTO(arena) struct arena *arena = arena_create(64 << 20);
-	struct person person;
-	char *text, *rest;
+	struct person person, known;
+	char *text, *rest, *again;
 
 	check(arena != NULL);
 	text = arena_strndup(arena, (const char *)data, size);
 	check(text != NULL);
 	rest = text;
 	strsep(&rest, "\n");
-	make_person(rest, arena, &person);
+	again = rest ? arena_strdup(arena, rest) : NULL;
+	make_person(the_schema(), rest, arena, &person);
+	make_person(people_schema(), again, arena, &known);
 	check_filter(text, &person);
+	check_over_people(text, &person, &known);
 	return 0;
 }
