@@ -258,6 +258,8 @@ static int add_chooser(struct usage *usage, const struct segment_settings *segme
 		return -1;
 	}
 	usage->chooser_count++;
+	if (selection_begin(chooser->selection, usage->store, err) < 0)
+		return -1;
 	return group_of(usage, USAGE_BY_SEGMENT, segment->name.text, &chooser->group, err);
 }
 

@@ -674,6 +674,9 @@ static bool is_unread(const struct configuration *running, const char *attribute
 static void warn_of_unread(const struct defining *defining, const struct configuration *config,
 			   struct strbuf *out)
 {
+	bool is_segment = defining->request->count > 0 &&
+			  strcmp(defining->request->changes[0].kind, "segment") == 0;
+
 	for (size_t i = 0; i < schema_count(config->schema); i++) {
 		const char *name = schema_get(config->schema, (uint16_t)i)->name;
 		AUTO(strbuf) struct strbuf text = STRBUF(1024);
@@ -688,8 +691,9 @@ static void warn_of_unread(const struct defining *defining, const struct configu
 		json_string(&json, "code", "attribute-unread");
 		json_string(&json, "message", strbuf_text(&text));
 		json_string(&json, "hint",
-			    "What the rule does shows at the next read of each source, under the "
-			    "limits.");
+			    is_segment ? "Who is in it shows at the next read of each source."
+				       : "What the rule does shows at the next read of each "
+					 "source, under the limits.");
 		json_end(&json);
 	}
 }

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from access import Web
-from bridge import CTL, Bridge, Refused
+from bridge import CTL, DAEMON, Bridge, Refused
 from ports import free_port
 from test_definitions import Api, audit_rows
 
@@ -379,3 +379,61 @@ def test_caret(bridge):
     assert lines[2] == "                ^~~~~~~~~" and "'department'" in lines[3]
     assert subprocess.run([CTL, "--config", bridge.config, "users", "search"], capture_output=True,
                           check=False).returncode == 2
+
+
+# --- in files ---
+
+
+def checked(bridge, config):
+    path = bridge.folder / "tried.yaml"
+    path.write_text(f"store: store.db\ncontrol_socket: tried.sock\n{config}")
+    result = subprocess.run([DAEMON, "--check", "--config", path], capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout + result.stderr
+
+
+def test_files_are_checked(bridge):
+    base = "sources: [{name: corp, type: ldif, path: corp.ldif, key: entryUUID, attributes: [department]}]\n"
+    filters = base + "segment_filters:\n  - {name: %s, filter: '%s'}\n"
+    assert checked(bridge, filters % ("sellers", "(department=Sales)"))[0] == 0
+    status, text = checked(bridge, filters % ("sellers", "(&(cn=a)(departmnt=Sales))"))
+    assert status == 1 and "tried.yaml:5:39: error: unknown attribute 'departmnt'" in text and "'department'" in text, text
+    assert "^~~~~~~~~" in text
+    for name, text in (("No slug", "(cn=a)"), ("sellers", "(cn=a"), ("sellers", ""), ("sellers", "(groups=*)")):
+        assert checked(bridge, filters % (name, text))[0] == 1, text
+    twice = filters % ("sellers", "(cn=a)") + "  - {name: sellers, filter: (cn=b)}\n"
+    status, text = checked(bridge, twice)
+    assert status == 1 and "declared twice" in text
+    # A role may carry a segment that is a filter alone.
+    role = "roles: [{name: local, classifications: [Sales], segments: [%s], permissions: []}]\n"
+    assert checked(bridge, filters % ("sellers", "(cn=a)") + role % "sellers")[0] == 0
+    status, text = checked(bridge, filters % ("sellers", "(cn=a)") + role % "seller")
+    assert status == 1 and "'sellers'" in text
+
+
+def test_what_the_store_has_stops_no_daemon():
+    """A source that is gone takes its attributes along: nobody is in the segment, and the daemon says so."""
+    config = "policy: {default_profile: developer}\nsources: [{name: corp, type: ldif, path: corp.ldif, key: entryUUID, interval: 0, attributes: [%s]}]\n"
+    with Bridge(config % "department, city", {"corp.ldif": ldif()}) as bridge:
+        bridge.ctl("segments", "create", "sales", "--filter", "(department=Sales)")
+        bridge.ctl("segments", "create", "towns", "--filter", "(city=*)")
+        bridge.ctl("sync")
+        assert bridge.ctl("segments", "count", "towns")["people"] == 3
+        bridge.write_config(config % "department")
+        bridge.ctl("reload")
+        for _ in range(2):
+            assert bridge.ctl("segments", "count", "sales")["people"] == 2
+            assert len(bridge.ctl("segments", "list")["segments"]) == 2
+            with pytest.raises(Refused) as refused:
+                bridge.ctl("segments", "count", "towns")
+            assert "segment 'towns'" in refused.value.text + refused.value.output
+            bridge.kill()
+            bridge.start()
+        # Others can be made and changed meanwhile; it is put right, or goes.
+        bridge.ctl("segments", "update", "sales", "--description", "x")
+        bridge.ctl("segments", "update", "towns", "--filter", "(department=*)")
+        assert bridge.ctl("segments", "count", "towns")["people"] == 3
+        # A file that declares the name wins.
+        bridge.write_config(config % "department" + "segment_filters: [{name: towns, filter: (cn=anna*)}]\n")
+        bridge.ctl("reload")
+        assert bridge.ctl("segments", "count", "towns")["people"] == 1
+        assert bridge.ctl("segments", "show", "towns")["origin"] == "file"
