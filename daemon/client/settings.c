@@ -3,6 +3,28 @@
 
 #include <string.h>
 
+static void check_alarms(const struct located_list *alarms, struct diagnostics *list)
+{
+	struct err err = { 0 };
+
+	for (size_t i = 0; i < alarms->count; i++) {
+		const struct located *item = &alarms->items[i];
+
+		if (strcmp(item->text, MAIL_ALARMS_ADMINISTRATORS) == 0)
+			continue;
+		if (strcmp(item->text, MAIL_ALARMS_NONE) == 0) {
+			if (alarms->count > 1)
+				diagnostics_add(list, SEVERITY_ERROR, "invalid-value", item->at,
+						NULL, "'" MAIL_ALARMS_NONE "' stands alone");
+		} else if (mail_check_address(item->text, &err) < 0) {
+			diagnostics_add(list, SEVERITY_ERROR, "invalid-address", item->at,
+					"Or '" MAIL_ALARMS_ADMINISTRATORS "', or '" MAIL_ALARMS_NONE
+					"'.",
+					"%s", err.text);
+		}
+	}
+}
+
 static void check_settings(void *item, struct diagnostics *list)
 {
 	const struct mail_settings *settings = item;
@@ -18,6 +40,7 @@ static void check_settings(void *item, struct diagnostics *list)
 	    mail_check_text("the sender's name", settings->from_name.text, &err) < 0)
 		diagnostics_add(list, SEVERITY_ERROR, "invalid-value", settings->from_name.at, NULL,
 				"%s", err.text);
+	check_alarms(&settings->alarms, list);
 	if ((settings->username.text == NULL) != (settings->password_file.text == NULL))
 		diagnostics_add(list, SEVERITY_ERROR, "missing-key", settings->at, NULL,
 				"'username' and 'password_file' are given both or not at all");
@@ -67,12 +90,20 @@ static const struct option mail_options[] = {
 	  .offset = OPTION_FIELD(struct mail_settings, timeout_s),
 	  .default_text = "30s",
 	  .help = "For one message, from connecting to the server's answer." },
+	{ .name = "alarms",
+	  .type = OPTION_STRINGS,
+	  .max = 100,
+	  .offset = OPTION_FIELD(struct mail_settings, alarms),
+	  .default_text = MAIL_ALARMS_ADMINISTRATORS,
+	  .help = "Who is told of new alarms: 'administrators' (those of the organization 'default', and of the "
+		  "one that loses an administrator), addresses, or both; or 'none'. What comes within a minute is "
+		  "one letter, and there are at most twelve in an hour." },
 	{ .name = NULL },
 };
 
 const struct option_table mail_table = {
 	.name = "mail",
-	.help = "How mail is sent: invites. Without it none is, and nobody can be invited.",
+	.help = "How mail is sent: invites and alarms. Without it none is, and nobody can be invited.",
 	.struct_size = sizeof(struct mail_settings),
 	.options = mail_options,
 	.check = check_settings,

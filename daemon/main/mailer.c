@@ -10,14 +10,17 @@
 #include <rolebridge/auth/invite.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/change/alarm_mail.h>
 #include <rolebridge/change/invite.h>
 
+#include "alarm_mail.h"
 #include "configuration.h"
 
 struct mailer {
 	struct changer *changer;
 	struct tickets *tickets;
 	struct outbox *outbox;
+	struct alarm_pace pace; /* the outbox's thread's */
 };
 
 static bool find_server(void *context, const struct mail_settings **ret_server,
@@ -87,10 +90,14 @@ static int compose(void *context, struct store *store, const struct outbox_row *
 		   struct arena *arena, struct mail_message *message, struct strbuf *subject,
 		   struct strbuf *body, struct err *err)
 {
+	struct mailer *mailer = context;
 	struct invite_row invite;
 	struct err problem = { 0 };
 	struct uuid uuid;
 
+	if (strcmp(row->kind, OUTBOX_ALARMS) == 0)
+		return alarm_mail_compose(mailer->changer, store, row, arena, message, subject,
+					  body, err);
 	if (strcmp(row->kind, "invite") != 0 || !uuid_parse(row->subject, &uuid))
 		return 0;
 	if (store_invite_get(store, &uuid, arena, &invite, &problem) < 0) {
@@ -101,15 +108,22 @@ static int compose(void *context, struct store *store, const struct outbox_row *
 	}
 	if (change_invite_check(&invite, row->number, clock_now_s(), &problem) < 0)
 		return 0;
-	return write_invite(context, store, &invite, arena, message, subject, body, err);
+	return write_invite(mailer, store, &invite, arena, message, subject, body, err);
+}
+
+static int collect(void *context, struct store *store, struct err *err)
+{
+	struct mailer *mailer = context;
+
+	return alarm_mail_collect(&mailer->pace, mailer->changer, store, err);
 }
 
 struct mailer *mailer_start(struct changer *changer, struct tickets *tickets, struct err *err)
 {
 	struct mailer *mailer = calloc(1, sizeof(*mailer));
-	struct outbox_ports ports = { .context = mailer,
-				      .server = find_server,
-				      .compose = compose };
+	struct outbox_ports ports = {
+		.context = mailer, .server = find_server, .compose = compose, .collect = collect
+	};
 
 	if (mailer) {
 		mailer->changer = changer;

@@ -254,24 +254,54 @@ static void alarm_from_row(const struct query *query, struct arena *arena,
 	};
 }
 
-int store_alarm_list(struct store *store, bool open_only, struct arena *arena,
-		     struct alarm_row **ret_rows, size_t *ret_count, struct err *err)
+static int alarms_read(struct query *query, struct arena *arena, struct alarm_row **ret_rows,
+		       size_t *ret_count, struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, STATEMENT_ALARM_LIST);
 	AUTO(rows) struct rows rows = ROWS(struct alarm_row);
 	int row;
 
-	query_int(&query, open_only);
-	while ((row = query_row(&query, err)) > 0) {
+	while ((row = query_row(query, err)) > 0) {
 		struct alarm_row *alarm = rows_add(&rows);
 
 		if (!alarm)
 			break;
-		alarm_from_row(&query, arena, alarm);
+		alarm_from_row(query, arena, alarm);
 	}
 	if (row < 0 || rows_finish(&rows, arena, ret_rows, ret_count, err) < 0)
 		return err_wrap(err, "cannot list alarms");
 	return 0;
+}
+
+int store_alarm_list(struct store *store, bool open_only, struct arena *arena,
+		     struct alarm_row **ret_rows, size_t *ret_count, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_ALARM_LIST);
+
+	query_int(&query, open_only);
+	return alarms_read(&query, arena, ret_rows, ret_count, err);
+}
+
+int store_alarm_range(struct store *store, int64_t after_id, int64_t to_id, size_t limit,
+		      struct arena *arena, struct alarm_row **ret_rows, size_t *ret_count,
+		      struct err *err)
+{
+	AUTO(query)
+	struct query query = query_prepare(
+		store, "SELECT id, kind, subject, text, since_s, cleared_s, cleared_by FROM alarm "
+		       "WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3");
+
+	query_int(&query, after_id);
+	query_int(&query, to_id);
+	query_int(&query, (int64_t)limit);
+	return alarms_read(&query, arena, ret_rows, ret_count, err);
+}
+
+int store_alarm_last(struct store *store, int64_t *ret_id, struct err *err)
+{
+	AUTO(query)
+	struct query query = query_prepare(store, "SELECT coalesce(max(id), 0) FROM alarm");
+
+	return query_number(&query, ret_id, err) < 0 ? err_wrap(err, "cannot look for alarms") : 0;
 }
 
 int store_alarm_prune(struct store *store, int64_t before_s, struct err *err)

@@ -259,7 +259,9 @@ static int deliver_next(struct outbox *outbox, struct err *err)
 		if (!outbox->store)
 			return -1;
 	}
-	if (note_outcome(outbox, err) < 0)
+	if (note_outcome(outbox, err) < 0 ||
+	    (outbox->ports.collect &&
+	     outbox->ports.collect(outbox->ports.context, outbox->store, err) < 0))
 		return -1;
 	arena = arena_create(ARENA_MAX);
 	return arena ? deliver_due(outbox, arena, err) : err_set(err, ERR_MEMORY, "out of memory");

@@ -48,3 +48,6 @@ WHEN OLD.seq > (SELECT seq FROM audit_anchor)
 BEGIN
 	SELECT raise(ABORT, 'audit rows after the anchor are never removed');
 END;
+
+-- Alarms up to this one were mailed, or are older than that; those that are open now are not told again.
+INSERT INTO meta (name, value) SELECT 'alarm-mailed', CAST(coalesce(max(id), 0) AS TEXT) FROM alarm;

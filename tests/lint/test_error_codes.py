@@ -7,8 +7,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 # err_refuse(err, ERR_CONFLICT, "last-administrator", …), over line breaks
 REFUSAL = re.compile(r'err_refuse\(\s*[^,]+,\s*ERR_\w+,\s*"([^"]+)"')
-# Workers, the configuration check and what refreshes metadata never answer a request.
-ELSEWHERE = ("daemon/source/ldap/", "daemon/source/saml/metadata.c", "daemon/main/idp.c", "daemon/client/fetch.c")
+# Workers, the configuration check, what refreshes metadata and what the timer does never answer a request.
+ELSEWHERE = ("daemon/source/ldap/", "daemon/source/saml/metadata.c", "daemon/main/idp.c", "daemon/client/fetch.c",
+             "daemon/change/retention.c")
 
 
 def reasons():

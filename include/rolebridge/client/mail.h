@@ -22,7 +22,10 @@ struct mail_settings {
 	struct located username, password_file;
 	struct located ca_file;
 	int64_t timeout_s; /* 30 */
+	struct located_list alarms; /* "administrators", "none" alone, addresses */
 };
+#define MAIL_ALARMS_ADMINISTRATORS "administrators"
+#define MAIL_ALARMS_NONE "none"
 extern const struct option_table mail_table;
 
 struct mail_message {

@@ -358,6 +358,12 @@ int store_alarm_clear(struct store *store, const char *kind, const char *subject
 /* In order of id. */
 int store_alarm_list(struct store *store, bool open_only, struct arena *arena,
 		     struct alarm_row **ret_rows, size_t *ret_count, struct err *err);
+/* Open or not, after_id < id <= to_id, in order of id, at most limit. */
+int store_alarm_range(struct store *store, int64_t after_id, int64_t to_id, size_t limit,
+		      struct arena *arena, struct alarm_row **ret_rows, size_t *ret_count,
+		      struct err *err);
+/* The last that was raised and is there; 0: none. */
+int store_alarm_last(struct store *store, int64_t *ret_id, struct err *err);
 /* Alarms cleared before are gone. */
 int store_alarm_prune(struct store *store, int64_t before_s, struct err *err);
 

@@ -26,6 +26,8 @@ struct outbox_ports {
 	int (*compose)(void *context, struct store *store, const struct outbox_row *row,
 		       struct arena *arena, struct mail_message *message, struct strbuf *subject,
 		       struct strbuf *body, struct err *err);
+	/* What is to be noted in the outbox first: called once a second or so, with a handle to read. May be NULL. */
+	int (*collect)(void *context, struct store *store, struct err *err);
 };
 
 struct outbox;
