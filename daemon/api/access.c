@@ -76,6 +76,16 @@ static int allows(const struct http_request *request, const struct caller *calle
 	return answer;
 }
 
+/* "?dry_run=true" where there is no dry run must not be carried out. Handlers that read a query know their own. */
+static int check_query(struct http_request *request, struct err *err)
+{
+	static const char *const none[] = { NULL };
+
+	if (strcmp(request->route->method, "GET") == 0 || request->route->flags & HTTP_ROUTE_QUERY)
+		return 0;
+	return http_query_allow(request, none, err);
+}
+
 /* Of a limited caller. principal NULL: a service. */
 static int let_in(struct http_request *request, struct caller *caller,
 		  const struct principal *principal, struct err *err)
@@ -96,7 +106,7 @@ static int let_in(struct http_request *request, struct caller *caller,
 	if (answer == 0)
 		return err_refuse(err, ERR_DENIED, "not-allowed", "this needs the permission '%s'",
 				  permission);
-	return answer < 0 ? -1 : 0;
+	return answer < 0 ? -1 : check_query(request, err);
 }
 
 /* --- tokens --- */
@@ -210,7 +220,7 @@ int control_before(struct http_request *request, struct err *err)
 	caller->explains = caller->sees_all = true;
 	caller->actor.name = actor;
 	request->caller = caller;
-	return 0;
+	return check_query(request, err);
 }
 
 /* --- sessions of the daemon's own pages --- */

@@ -237,6 +237,20 @@ static int refuse_unknown(const struct reading *reading, const struct field *fie
 			   : "is not known");
 }
 
+/* What stands where an object must; `where` ends with a dot. */
+static int refuse_shape(const struct reading *reading)
+{
+	size_t size = strlen(reading->where);
+	char *field;
+
+	if (size == 0)
+		return err_set(reading->err, ERR_INVALID, "the body must be a JSON object");
+	field = arena_strndup(reading->request->arena, reading->where, size - 1);
+	reading->request->error_field = field;
+	return err_set(reading->err, ERR_INVALID, "field '%s' must be a JSON object",
+		       field ? field : "");
+}
+
 static int read_object(const struct reading *reading, json_t *object, const struct field *fields,
 		       size_t count, char *target)
 {
@@ -244,8 +258,7 @@ static int read_object(const struct reading *reading, json_t *object, const stru
 	json_t *value;
 
 	if (!json_is_object(object))
-		return err_set(reading->err, ERR_INVALID, "%s must be a JSON object",
-			       reading->where[0] ? reading->where : "the body");
+		return refuse_shape(reading);
 	json_object_foreach(object, name, value) {
 		size_t i = 0;
 

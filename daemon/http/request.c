@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <rolebridge/base/text.h>
+#include <rolebridge/base/util.h>
 
 #include "internal.h"
 
@@ -91,11 +92,22 @@ static int query_add(struct http_request *request, const char *text, size_t size
 	return 0;
 }
 
+/* Of an address that is refused so much is known: programs are answered as such. */
+static void keep_beginning(struct http_request *request, const char *target)
+{
+	static const char *const beginnings[] = { "/api/", "/scim/" };
+
+	for (size_t i = 0; i < ARRAY_LEN(beginnings); i++)
+		if (strncmp(target, beginnings[i], strlen(beginnings[i])) == 0)
+			request->path = beginnings[i];
+}
+
 int http_target_parse(struct http_request *request, const char *target, struct err *err)
 {
 	size_t size = strlen(target);
 	const char *mark = strchr(target, '?');
 
+	keep_beginning(request, target);
 	if (size > HTTP_TARGET_MAX)
 		return err_set(err, ERR_INVALID, "address is longer than %d bytes",
 			       HTTP_TARGET_MAX);

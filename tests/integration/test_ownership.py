@@ -287,7 +287,7 @@ def test_bulk(control):
     again = ask(control, "POST", "resources/bulk", {"resources": rows[:3]})[1]
     assert (again["unchanged"], again["created"], again["updated"], again["refused"]) == (3, 0, 0, 0)
     assert decide(control, "anna", "tasks:read", "tasks", "b3", "bulk") == ("allow", "granted")
-    for body, field in (({}, "resources"), ({"resources": 1}, "resources"), ({"resources": [1]}, None),
+    for body, field in (({}, "resources"), ({"resources": 1}, "resources"), ({"resources": [1]}, "resources[0]"),
                         ({"resources": [{"type": "a"}]}, "resources[0].id"),
                         ({"resources": [{"type": "a", "id": "b", "x": 1}]}, "resources[0].x"),
                         ({"resources": [{"type": "a", "id": "b", "parent": 7}]}, "resources[0].parent")):

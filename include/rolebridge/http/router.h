@@ -42,6 +42,8 @@ typedef int (*http_handler)(struct http_request *request, struct http_response *
 #define HTTP_ROUTE_STAGED (1u << 5)
 /* The path holds a secret: the pattern is logged in its place. */
 #define HTTP_ROUTE_SECRET_PATH (1u << 6)
+/* Beside those of GET: the handler reads query parameters. Where it does not, the API refuses them. */
+#define HTTP_ROUTE_QUERY (1u << 7)
 
 struct http_route {
 	const char *method;  /* "GET" also answers HEAD */

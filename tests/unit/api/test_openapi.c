@@ -61,6 +61,35 @@ static void check_body(const struct http_route *route, struct fy_node *operation
 		fail_msg("%s %s: requestBody", route->method, route->pattern);
 }
 
+static bool takes_query(struct fy_document *document, struct fy_node *operation)
+{
+	struct fy_node *item;
+	void *at = NULL;
+
+	while ((item = fy_node_sequence_iterate(get(operation, "parameters"), &at)) != NULL) {
+		struct fy_node *reference = get(item, "$ref");
+		const char *path = reference ? fy_node_get_scalar0(reference) : NULL;
+		struct fy_node *told = path ? fy_node_by_path(fy_document_root(document), path + 1,
+							      (size_t)-1, FYNWF_DONT_FOLLOW)
+					    : item;
+
+		if (strcmp(fy_node_get_scalar0(get(told, "in")), "query") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Where something is changed no parameter may be overlooked. */
+static void check_query(struct fy_document *document, const struct http_route *route,
+			struct fy_node *operation)
+{
+	bool takes = takes_query(document, operation), flag = route->flags & HTTP_ROUTE_QUERY;
+
+	if (strcmp(route->method, "GET") != 0 && takes != flag)
+		fail_msg("%s %s: HTTP_ROUTE_QUERY and its query parameters go together",
+			 route->method, route->pattern);
+}
+
 /* Who they are for is the handlers' to say: whoever is known, or holds a link; or it goes by the body. */
 static bool is_for_anybody(const struct http_route *route)
 {
@@ -110,6 +139,7 @@ static void test_routes_are_described(void **state)
 		    !get(get(operation, "responses"), "default"))
 			fail_msg("%s %s is not described", routes[i].method, routes[i].pattern);
 		check_body(&routes[i], operation);
+		check_query(document, &routes[i], operation);
 		check_permission(&routes[i], operation);
 	}
 	fy_document_destroy(document);

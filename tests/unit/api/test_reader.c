@@ -76,7 +76,7 @@ static const struct {
 	{ "not a day", "{\"text\":\"a\",\"day\":20260230}", "day", "string" },
 	{ "object for list", "{\"text\":\"a\",\"list\":{}}", "list", "list" },
 	{ "long list", "{\"text\":\"a\",\"list\":[{},{},{}]}", "list", "more than 2" },
-	{ "no object in list", "{\"text\":\"a\",\"list\":[1]}", NULL, "JSON object" },
+	{ "no object in list", "{\"text\":\"a\",\"list\":[1]}", "list[0]", "JSON object" },
 	{ "missing in list", "{\"text\":\"a\",\"list\":[{\"path\":\"x\"},{}]}", "list[1].path",
 	  "missing" },
 	{ "unknown in list", "{\"text\":\"a\",\"list\":[{\"path\":\"x\",\"y\":1}]}", "list[0].y",
