@@ -785,11 +785,11 @@ int change_define(struct changer *changer, const struct actor *actor,
 				     .now_s = change_now_s() };
 	int result;
 
-	if (actor->limited && strcmp(actor->organization, "default") != 0)
+	if (actor->limited && actor->organization &&
+	    strcmp(actor->organization, "default") != 0)
 		defining.organization = ret_report->organization = actor->organization;
 	result = define_as_checked(changer, &defining, ret_outcome, ret_report, err);
 	run_report_narrow(ret_report);
-
 	setup_release((struct setup *)(uintptr_t)&defining.before->setup);
 	return result;
 }

@@ -15,6 +15,12 @@
 
 #include "support.h"
 
+#define WRITE(kind_of, name_of, is_draft, text, place, seen, word) \
+	{ \
+		.kind = kind_of, .name = name_of, .draft = is_draft, .body = text, \
+		.position = place, .version = seen, .action = word \
+	}
+
 extern void (*change_test_hook)(const char *step);
 
 #define PROFILES \
@@ -121,9 +127,8 @@ static int define(struct world *w, const char *yaml, const struct actor *actor,
 	return result;
 }
 
-static const struct definition_write rule_write = { "rule",	      "r", false,
-						    "{\"id\":\"r\"}", 1,   DEFINITION_MAYBE,
-						    "rule.activate" };
+static const struct definition_write rule_write =
+	WRITE("rule", "r", false, "{\"id\":\"r\"}", 1, DEFINITION_MAYBE, "rule.activate");
 
 /* --- refusals --- */
 
@@ -133,100 +138,48 @@ static const struct {
 	struct definition_write write;
 	const char *reason; /* NULL: done */
 } cases[] = {
-	{ "a role",
-	  BEFORE ROLE("it", "a:b@all"),
-	  NULL,
-	  { "role", "it", false, BODY, 0, NEW, "role.create" },
-	  NULL },
-	{ "within",
-	  BEFORE ROLE("it", "notes:read@all"),
-	  "desk",
-	  { "role", "it", false, BODY, 0, NEW, "role.create" },
-	  NULL },
-	{ "beyond",
-	  BEFORE ROLE("it", "money:read@all"),
-	  "desk",
-	  { "role", "it", false, BODY, 0, NEW, "role.create" },
-	  "not-allowed" },
-	{ "beyond by a star",
-	  BEFORE ROLE("it", "*:read@own"),
-	  "desk",
-	  { "role", "it", false, BODY, 0, NEW, "role.create" },
-	  "not-allowed" },
-	{ "beyond by nothing at all",
-	  BEFORE ROLE("it", "notes:read@own"),
-	  "ben",
-	  { "role", "it", false, BODY, 0, NEW, "role.create" },
-	  NULL },
+	{ "a role", BEFORE ROLE("it", "a:b@all"), NULL,
+	  WRITE("role", "it", false, BODY, 0, NEW, "role.create"), NULL },
+	{ "within", BEFORE ROLE("it", "notes:read@all"), "desk",
+	  WRITE("role", "it", false, BODY, 0, NEW, "role.create"), NULL },
+	{ "beyond", BEFORE ROLE("it", "money:read@all"), "desk",
+	  WRITE("role", "it", false, BODY, 0, NEW, "role.create"), "not-allowed" },
+	{ "beyond by a star", BEFORE ROLE("it", "*:read@own"), "desk",
+	  WRITE("role", "it", false, BODY, 0, NEW, "role.create"), "not-allowed" },
+	{ "beyond by nothing at all", BEFORE ROLE("it", "notes:read@own"), "ben",
+	  WRITE("role", "it", false, BODY, 0, NEW, "role.create"), NULL },
 	{ "what is beyond before",
 	  PROFILES "roles:\n" ROLE("notes", "notes:read@all") ROLE("money", "notes:read@all"),
-	  "desk",
-	  { "role", "money", false, BODY, 0, DEFINITION_MAYBE, "role.update" },
+	  "desk", WRITE("role", "money", false, BODY, 0, DEFINITION_MAYBE, "role.update"),
 	  "not-allowed" },
-	{ "the end of what is beyond",
-	  PROFILES "roles:\n" ROLE("notes", "notes:read@all"),
-	  "desk",
-	  { "role", "money", false, NULL, 0, DEFINITION_MAYBE, "role.delete" },
+	{ "the end of what is beyond", PROFILES "roles:\n" ROLE("notes", "notes:read@all"), "desk",
+	  WRITE("role", "money", false, NULL, 0, DEFINITION_MAYBE, "role.delete"), "not-allowed" },
+	{ "administrators' profile", BEFORE, "desk",
+	  WRITE("profile", "administrator", false, BODY, 0, DEFINITION_MAYBE, "profile.update"),
 	  "not-allowed" },
-	{ "administrators' profile",
-	  BEFORE,
-	  "desk",
-	  { "profile", "administrator", false, BODY, 0, DEFINITION_MAYBE, "profile.update" },
-	  "not-allowed" },
-	{ "their own profile",
-	  BEFORE,
-	  "desk",
-	  { "profile", "desk", false, BODY, 0, DEFINITION_MAYBE, "profile.update" },
-	  NULL },
-	{ "a persona",
-	  BEFORE,
-	  "desk",
-	  { "persona", "lead", false, BODY, 0, DEFINITION_MAYBE, "persona.update" },
-	  NULL },
-	{ "a rule within",
-	  BEFORE "rules: [{id: it, when: '(title=a)', grant: {roles: [notes]}}]\n",
-	  "desk",
-	  { "rule", "it", false, BODY, 1, NEW, "rule.activate" },
-	  NULL },
-	{ "a rule beyond",
-	  BEFORE "rules: [{id: it, when: '(title=a)', grant: {roles: [money]}}]\n",
-	  "desk",
-	  { "rule", "it", false, BODY, 1, NEW, "rule.activate" },
-	  "not-allowed" },
+	{ "their own profile", BEFORE, "desk",
+	  WRITE("profile", "desk", false, BODY, 0, DEFINITION_MAYBE, "profile.update"), NULL },
+	{ "a persona", BEFORE, "desk",
+	  WRITE("persona", "lead", false, BODY, 0, DEFINITION_MAYBE, "persona.update"), NULL },
+	{ "a rule within", BEFORE "rules: [{id: it, when: '(title=a)', grant: {roles: [notes]}}]\n",
+	  "desk", WRITE("rule", "it", false, BODY, 1, NEW, "rule.activate"), NULL },
+	{ "a rule beyond", BEFORE "rules: [{id: it, when: '(title=a)', grant: {roles: [money]}}]\n",
+	  "desk", WRITE("rule", "it", false, BODY, 1, NEW, "rule.activate"), "not-allowed" },
 	{ "a rule that makes administrators",
-	  BEFORE "rules: [{id: it, when: '(title=a)', grant: {profile: administrator}}]\n",
-	  "desk",
-	  { "rule", "it", false, BODY, 1, NEW, "rule.activate" },
-	  "not-allowed" },
+	  BEFORE "rules: [{id: it, when: '(title=a)', grant: {profile: administrator}}]\n", "desk",
+	  WRITE("rule", "it", false, BODY, 1, NEW, "rule.activate"), "not-allowed" },
 	{ "a rule that keeps it from others",
-	  BEFORE "rules: [{id: it, when: '(title=a)', deny: {roles: [money]}}]\n",
-	  "desk",
-	  { "rule", "it", false, BODY, 1, NEW, "rule.activate" },
-	  "not-allowed" },
-	{ "somebody's of another organization",
-	  BEFORE ROLE("it", "notes:read@own"),
-	  "far",
-	  { "role", "it", false, BODY, 0, NEW, "role.create" },
-	  "not-allowed" },
-	{ "not there",
-	  BEFORE,
-	  NULL,
-	  { "role", "it", false, BODY, 0, 0, "role.update" },
+	  BEFORE "rules: [{id: it, when: '(title=a)', deny: {roles: [money]}}]\n", "desk",
+	  WRITE("rule", "it", false, BODY, 1, NEW, "rule.activate"), "not-allowed" },
+	{ "somebody's of another organization", BEFORE ROLE("it", "notes:read@own"), "far",
+	  WRITE("role", "it", false, BODY, 0, NEW, "role.create"), "not-allowed" },
+	{ "not there", BEFORE, NULL, WRITE("role", "it", false, BODY, 0, 0, "role.update"),
 	  "not-found" },
-	{ "another version",
-	  BEFORE,
-	  NULL,
-	  { "role", "kept", false, BODY, 0, 77, "role.update" },
+	{ "another version", BEFORE, NULL, WRITE("role", "kept", false, BODY, 0, 77, "role.update"),
 	  "stale-version" },
-	{ "there already",
-	  BEFORE,
-	  NULL,
-	  { "role", "kept", false, BODY, 0, NEW, "role.create" },
+	{ "there already", BEFORE, NULL, WRITE("role", "kept", false, BODY, 0, NEW, "role.create"),
 	  "name-taken" },
-	{ "held",
-	  PROFILES,
-	  NULL,
-	  { "role", "notes", false, NULL, 0, DEFINITION_MAYBE, "x" },
+	{ "held", PROFILES, NULL, WRITE("role", "notes", false, NULL, 0, DEFINITION_MAYBE, "x"),
 	  "in-use" },
 };
 
@@ -234,8 +187,8 @@ static void test_refusals(void **state)
 {
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct world *w = *state;
-		struct definition_write kept = { "role", "kept",	   false,	 BODY,
-						 0,	 DEFINITION_MAYBE, "role.create" };
+		struct definition_write kept =
+			WRITE("role", "kept", false, BODY, 0, DEFINITION_MAYBE, "role.create");
 		struct actor actor = test_person;
 		const char *before;
 		int64_t audited;
@@ -280,9 +233,8 @@ static void test_refusals(void **state)
 
 static void test_nothing_is_everything(void **state)
 {
-	static const struct definition_write write = {
-		"profile", "administrator", false, BODY, 0, DEFINITION_MAYBE, "profile.update"
-	};
+	static const struct definition_write write = WRITE("profile", "administrator", false, BODY,
+							   0, DEFINITION_MAYBE, "profile.update");
 	struct world *w = *state;
 	struct actor ada;
 
@@ -338,8 +290,8 @@ static void test_all_or_nothing(void **state)
 {
 	struct world *w = *state;
 	const struct definition_write writes[] = {
-		{ "role", "it", false, BODY, 0, DEFINITION_NEW, "role.create" },
-		{ "role", "nobody", false, BODY, 0, DEFINITION_PRESENT, "role.update" },
+		WRITE("role", "it", false, BODY, 0, DEFINITION_NEW, "role.create"),
+		WRITE("role", "nobody", false, BODY, 0, DEFINITION_PRESENT, "role.update"),
 	};
 
 	fill(w, BEFORE);
@@ -361,9 +313,8 @@ static void test_all_or_nothing(void **state)
 static void test_plan(void **state)
 {
 	struct world *w = *state;
-	const struct definition_write other = {
-		"rule", "r", false, "{\"id\":\"r\",\"x\":1}", 1, DEFINITION_MAYBE, "rule.activate"
-	};
+	const struct definition_write other = WRITE("rule", "r", false, "{\"id\":\"r\",\"x\":1}", 1,
+						    DEFINITION_MAYBE, "rule.activate");
 	struct define_outcome preview, again;
 
 	fill(w, BEFORE);
@@ -492,9 +443,8 @@ static void test_killed(void **state)
 /* A role, which concerns nobody, and a rule, for which people are evaluated. */
 static void test_full(void **state)
 {
-	static const struct definition_write role_write = { "role",	  "it", false,
-							    BODY,	  0,	DEFINITION_NEW,
-							    "role.create" };
+	static const struct definition_write role_write =
+		WRITE("role", "it", false, BODY, 0, DEFINITION_NEW, "role.create");
 	static const struct {
 		const struct definition_write *write;
 		const char *yaml;
