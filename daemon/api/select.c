@@ -152,15 +152,18 @@ static int show_all(const struct reading_view *view, struct json *json,
 		    const struct user_query *query, struct err *err)
 {
 	struct page page = { .json = json, .limit = SIZE_MAX };
+	bool searches = query->prefix && query->prefix[0];
 	struct user *users;
+	int64_t next;
 	size_t count;
 
-	if (store_user_list(view->store, query, view->arena, &users, &count, err) < 0)
+	if ((searches ? store_user_search : store_user_scan)(view->store, query, view->arena,
+							     &users, &count, &next, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++)
 		show_one(&page, &users[i], view->arena, err);
 	json_end(json);
-	show_next(json, count == query->limit ? users[count - 1].id : 0);
+	show_next(json, next);
 	return 0;
 }
 

@@ -334,13 +334,14 @@ static int walk_page(const struct selection *selection, struct store *store,
 	AUTO(arena) struct arena *one = arena_create(PERSON_BYTES_MAX);
 	struct user_query query = walk->query;
 	struct user *users;
+	int64_t next;
 	size_t count, left = walk->scan_max - walk->looked_at;
 
 	query.after_id = walk->next_after;
 	query.limit = left < PAGE_USERS ? left : PAGE_USERS;
 	if (!one)
 		return err_set(err, ERR_MEMORY, "no memory for a person");
-	if (store_user_list(store, &query, arena, &users, &count, err) < 0)
+	if (store_user_scan(store, &query, arena, &users, &count, &next, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		bool matches;
@@ -355,9 +356,9 @@ static int walk_page(const struct selection *selection, struct store *store,
 		if (result != 0)
 			return result < 0 ? -1 : 0;
 	}
-	if (count < query.limit)
-		walk->next_after = 0;
-	return count == query.limit && walk->looked_at < walk->scan_max;
+	walk->next_after = next;
+	/* A page that is not full though more are left has cost as much as a call may. */
+	return next != 0 && count == query.limit && walk->looked_at < walk->scan_max;
 }
 
 int selection_walk(const struct selection *selection, struct store *store,

@@ -43,17 +43,50 @@ static void user_state(const json_t *user, struct strbuf *out)
 	}
 }
 
+#define LIMIT_USUAL 100
+
+/* As many as were asked for: a page ends earlier where the daemon had looked at many others. NULL after a message. */
+static json_t *gather_users(struct cli *cli, const char *path)
+{
+	const char *limit = cli_value(cli, "limit"), *after = cli_value(cli, "after");
+	json_int_t left = limit ? strtoll(limit, NULL, 10) : LIMIT_USUAL;
+	json_t *users = json_array(), *next = NULL;
+
+	do {
+		const char *asked = path_query(cli, path, "limit", limit);
+		AUTO(json)
+		json_t *page = ask(cli, "GET", path_query(cli, asked, "after", after), NULL, false);
+
+		if (!page) {
+			json_decref(users);
+			json_decref(next);
+			return NULL;
+		}
+		json_array_extend(users, json_object_get(page, "users"));
+		left -= (json_int_t)json_array_size(json_object_get(page, "users"));
+		json_decref(next);
+		next = json_incref(json_object_get(page, "next"));
+		limit = arena_printf(cli->arena, "%lld", (long long)left);
+		after = arena_printf(cli->arena, "%lld", (long long)json_integer_value(next));
+	} while (left > 0 && json_is_integer(next));
+	return json_pack("{s:o, s:o}", "users", users, "next", next);
+}
+
 static int print_users(struct cli *cli, const char *path)
 {
 	static const char *const headers[] = { "USERNAME", "<NAME", "<E-MAIL",
 					       "PROFILE",  "STATE", NULL };
-	AUTO(json) json_t *answer = ask(cli, "GET", path, NULL, true);
+	AUTO(json) json_t *answer = gather_users(cli, path);
 	struct table *table;
 	json_t *user;
 	size_t i;
 
-	if (!answer || cli->json)
-		return answer ? CLI_OK : CLI_FAILED;
+	if (!answer)
+		return CLI_FAILED;
+	if (cli->json) {
+		json_print(cli, answer);
+		return CLI_OK;
+	}
 	table = table_create(cli, headers);
 	json_array_foreach(json_object_get(answer, "users"), i, user) {
 		AUTO(strbuf) struct strbuf state = STRBUF(1024);
@@ -77,16 +110,12 @@ static int print_users(struct cli *cli, const char *path)
 
 int run_segments_users(struct cli *cli)
 {
-	const char *path = api_path(cli, "/segments/%s/users", cli->arguments[0]);
-
-	path = path_query(cli, path, "limit", cli_value(cli, "limit"));
-	return print_users(cli, path_query(cli, path, "after", cli_value(cli, "after")));
+	return print_users(cli, api_path(cli, "/segments/%s/users", cli->arguments[0]));
 }
 
 int run_users_list(struct cli *cli)
 {
-	static const char *const options[] = { "organization", "profile", "grant",
-					       "state",	       "limit",	  "after" };
+	static const char *const options[] = { "organization", "profile", "grant", "state" };
 	const char *path = "/api/v1/users";
 
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)
@@ -96,8 +125,8 @@ int run_users_list(struct cli *cli)
 
 int run_users_search(struct cli *cli)
 {
-	static const char *const options[] = { "filter", "segment", "organization", "profile",
-					       "grant",	 "state",   "limit",	    "after" };
+	static const char *const options[] = { "filter",  "segment", "organization",
+					       "profile", "grant",   "state" };
 	const char *path = path_query(cli, "/api/v1/users", "q", cli->arguments[0]);
 
 	if (!cli->arguments[0] && !cli_value(cli, "filter") && !cli_value(cli, "segment")) {

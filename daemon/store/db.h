@@ -79,6 +79,7 @@ struct store {
 	int64_t head_seq;
 	struct hash256 head_hash;
 	struct used used;
+	int64_t steps; /* store_steps */
 	/* Rows appended since tidy.c found nothing to do; at first it has to look. */
 	int64_t late_rows;
 };

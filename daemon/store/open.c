@@ -236,3 +236,8 @@ void store_interrupt(struct store *store)
 {
 	sqlite3_interrupt(store->db);
 }
+
+int64_t store_steps(const struct store *store)
+{
+	return store->steps;
+}

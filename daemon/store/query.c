@@ -114,6 +114,9 @@ struct query query_prepare(struct store *store, const char *sql)
 
 void query_auto(struct query *query)
 {
+	if (query->owned && query->statement)
+		query->store->steps +=
+			sqlite3_stmt_status(query->statement, SQLITE_STMTSTATUS_VM_STEP, 1);
 	if (query->owned)
 		sqlite3_finalize(query->statement);
 	else if (query->statement)

@@ -1,4 +1,4 @@
--- Whose people belong to which accounts of applications. Version 13.
+-- Whose people belong to which accounts of applications; lists of users by one thing. Version 13.
 --
 -- account is the row of a resource of type 'accounts', which is never given twice. Where very many people belong to
 -- one that is removed, their ties go in pieces: as long as there are any it stands in account_removed, and since the
@@ -13,3 +13,9 @@ CREATE TABLE account_user (
 -- In order of account within a user, for the key is part of it.
 CREATE INDEX account_of_user ON account_user (user);
 CREATE TABLE account_removed (account INTEGER PRIMARY KEY) STRICT;
+
+-- Each in order of id within what it is about: a page of a list is where the last one ended. New users are appended
+-- at one of few places.
+CREATE INDEX user_organization ON user (organization);
+CREATE INDEX user_profile ON user (profile);
+CREATE INDEX user_inactive_id ON user (id) WHERE (disabled & 255) <> 0;

@@ -131,6 +131,21 @@ struct user_query {
 /* In order of id: stable under changes. Tombstones are left out, here and in the counts. */
 int store_user_list(struct store *store, const struct user_query *query, struct arena *arena,
 		    struct user **ret_users, size_t *ret_count, struct err *err);
+/*
+ * The same, but no more than some thousand users are looked at: a page may hold fewer than limit, and *ret_next says
+ * after which id to go on, whatever it holds; 0: nobody is left.
+ */
+int store_user_scan(struct store *store, const struct user_query *query, struct arena *arena,
+		    struct user **ret_users, size_t *ret_count, int64_t *ret_next, struct err *err);
+/*
+ * By prefix, in order of the names that begin so: user names and addresses, then display names. after_id is what
+ * *ret_next was; ERR_CONFLICT "stale-cursor" when that user was renamed. A page may hold fewer than limit.
+ */
+int store_user_search(struct store *store, const struct user_query *query, struct arena *arena,
+		      struct user **ret_users, size_t *ret_count, int64_t *ret_next,
+		      struct err *err);
+/* What lists have cost so far on this handle: steps of SQLite's machine in statements that are made for one use. */
+int64_t store_steps(const struct store *store);
 struct user_counts {
 	int64_t total, active, disabled;
 };
