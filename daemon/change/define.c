@@ -477,6 +477,19 @@ static int check_present(const struct authority *authority, const struct setup *
 	if (check_version(store, write, arena, &row, &found, err) < 0)
 		return -1;
 	return check_owner(authority, setup, write, found ? &row : NULL, err);
+/* It was looked at before: another change may have taken it away. */
+static int check_document(struct store *store, const struct definition_write *write,
+			  struct arena *arena, struct err *err)
+{
+	const char *present;
+	int found = 1;
+
+	if (write->fingerprint && !write->document)
+		found = store_document_get(store, write->fingerprint, arena, &present, err);
+	if (found != 0)
+		return found < 0 ? -1 : 0;
+	return err_refuse(err, ERR_CONFLICT, "stale-version", "%s '%s' was changed meanwhile",
+			  write->kind, write->name);
 }
 
 static int check_all(const struct defining *defining, struct store *store, struct err *err)
@@ -498,6 +511,7 @@ static int check_all(const struct defining *defining, struct store *store, struc
 			return -1;
 		if (check_ceiling(defining, store, &authority, write, arena, err) < 0 ||
 		    check_administration(defining, write, err) < 0 ||
+		    check_document(store, write, arena, err) < 0 ||
 		    check_unused(defining, store, write, arena, err) < 0)
 			return -1;
 	}
@@ -593,29 +607,18 @@ static int write_one(struct changer *changer, const struct defining *defining,
 
 /* Texts that bodies name come with them, and go with the last. */
 static int write_documents(struct changer *changer, const struct defining *defining,
-			   struct arena *arena, struct err *err)
+			   struct err *err)
 {
 	bool sources = false;
 
 	for (size_t i = 0; i < defining->order->count; i++) {
 		const struct definition_write *write = &defining->order->writes[i];
-		const char *present;
-		int found = 1;
 
 		sources = sources || is_source(write->kind);
 		if (write->document &&
 		    store_document_put(changer->store, write->fingerprint, write->document,
 				       defining->now_s, err) < 0)
 			return -1;
-		if (write->fingerprint && !write->document)
-			found = store_document_get(changer->store, write->fingerprint, arena,
-						   &present, err);
-		if (found < 0)
-			return -1;
-		if (found == 0)
-			return err_refuse(err, ERR_CONFLICT, "stale-version",
-					  "%s '%s' was changed meanwhile", write->kind,
-					  write->name);
 	}
 	return sources ? store_document_tidy(changer->store, err) : 0;
 }
@@ -637,7 +640,7 @@ static int write_all(struct changer *changer, void *context, struct err *err)
 	for (size_t i = 0; i < defining->order->count; i++)
 		if (write_one(changer, defining, &defining->order->writes[i], arena, err) < 0)
 			return -1;
-	return write_documents(changer, defining, arena, err);
+	return write_documents(changer, defining, err);
 }
 
 static int write_job(struct changer *changer, struct job *job, struct err *err)

@@ -99,7 +99,8 @@ static int add_identity(const struct evaluation *e, struct subject *subject, con
 	subject->read_count += !signs_in;
 	subject->present_count += !signs_in && missing_s == 0;
 	subject->told_gone |= !signs_in && missing_s != 0 && (missing_runs & MISSING_TOLD) != 0;
-	subject->kept_out |= signs_in && !e->setup->setup.sources[number]->enabled;
+	subject->kept_out |= signs_in && (size_t)number < e->setup->setup.source_count &&
+			     !e->setup->setup.sources[number]->enabled;
 	if (signs_in && read_s > subject->signed_in_s)
 		subject->signed_in_s = read_s;
 	return 0;

@@ -176,6 +176,9 @@ static void first_load(struct saml_service *service, struct configuration *confi
 		idp->kept = idp_accept(idp, &document, &changed, &err) == 0;
 		idp_document_finish(&document);
 	}
+	/* What was handed over is what it was. */
+	if (idp->stored && idp->arena && idp->settled)
+		return;
 	idp->next_s = now_s;
 	if (source->idp.metadata_url.text)
 		return;

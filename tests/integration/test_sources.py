@@ -1,23 +1,20 @@
 """Sources switched on and off, and SAML sources that administrators define: with a real IdP, nginx and an application."""
 import contextlib
 import hashlib
-import itertools
 import re
 import sqlite3
+import subprocess
 
 import pytest
 
 import idp
 import proxy
+from bridge import CTL
 from signin import SignIn
-from test_control import check
-from test_definitions import Api as DefinitionsApi
+from test_web import eventually
 
 pytestmark = pytest.mark.skipif(not (idp.is_installed() and proxy.is_installed()),
                                 reason="needs SimpleSAMLphp and nginx")
-
-
-COUNTER = itertools.count()
 
 
 @pytest.fixture(name="world", scope="module")
@@ -64,44 +61,6 @@ def test_source_of_a_file_that_is_switched_off(world):
 
 
 # --- SAML sources of the store ---
-
-class Api(DefinitionsApi):
-    def __init__(self, world):
-        super().__init__(world.bridge.folder / "control.sock")
-
-    def good(self, method, path, body=None, headers=None, status=None):
-        got, answer, self.headers = self.call(method, path, body, headers)
-        assert got in ([status] if status else [200, 201]), answer
-        parts = path.split("?")[0].split("/")
-        if len(parts) > 1:
-            parts[1] = "{source}"
-        return check(answer, "/api/v1/" + "/".join(parts), method.lower(), str(got))
-
-    def bad(self, method, path, body=None, headers=None):
-        """(status, code, field)"""
-        got, answer, _ = self.call(method, path, body, headers)
-        assert 400 <= got < 500, (got, answer)
-        return got, answer["code"], answer.get("field")
-
-
-@pytest.fixture(name="api")
-def _api(world):
-    with contextlib.closing(Api(world)) as api:
-        yield api
-
-
-@pytest.fixture(name="name")
-def _name(world):
-    """Of a source that is gone afterwards, unless people came through it."""
-    name = f"s{next(COUNTER)}"
-    yield name
-    world.bridge.run("sources", "disable", name)
-    world.bridge.run("sources", "delete", name)
-
-
-def body_of(world, name, **more):
-    return {"name": name, "type": "saml", "idp": {"metadata": world.idp.metadata().decode()}, **more}
-
 
 def sign_in_through(world, name, person):
     """The page at the end of a sign-in that begins at this source."""
@@ -178,3 +137,70 @@ def test_table(world):
 
 def fingerprint(xml):
     return "sha256:" + hashlib.sha256(xml).hexdigest()
+
+
+def test_rotation_by_update(world, tmp_path):
+    """The IdP has another key: nobody gets in until its new metadata is handed over; a refused document changes nothing."""
+    bridge = world.bridge
+    world.trust_us("turning")
+    path = tmp_path / "idp.xml"
+    path.write_bytes(world.idp.metadata())
+    bridge.ctl("sources", "create", "turning", "--metadata", path, "--just-in-time", "yes", "--may-grant", "profile:member")
+    bridge.ctl("sources", "enable", "turning")
+    bridge.ctl("users", "create", "emil", "--profile", "member")
+    world.idp.set_people({**world.people, "emil": {"uid": ["emil"], "mail": ["emil@acme.example"]}})
+    bridge.ctl("users", "link", "emil", "turning", "emil")
+    assert sign_in_through(world, "turning", "emil")[1].status_code == 200
+    world.idp.stop()
+    world.idp.new_key()
+    world.idp.start()
+    assert sign_in_through(world, "turning", "emil")[1].status_code == 403
+    version = bridge.ctl("sources", "show", "turning")["version"]
+    refused = bridge.human("sources", "update", "turning", "--metadata", __file__)
+    assert refused.returncode == 1 and "metadata-malformed" in refused.stderr, refused
+    assert bridge.ctl("sources", "show", "turning")["version"] == version
+    with subprocess.Popen([CTL, "--config", bridge.config, "sources", "update", "turning", "--metadata", "-", "--if-match",
+                           str(version)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as command:
+        said, _ = command.communicate(world.idp.metadata())
+        assert command.returncode == 0 and b"turning is changed: 1 person" in said, said
+    assert sign_in_through(world, "turning", "emil")[1].status_code == 200
+    rows = world.audit("source.update")
+    assert rows[-1]["detail"]["before"] != rows[-1]["detail"]["after"]
+    with contextlib.closing(sqlite3.connect(bridge.folder / "store.db")) as store:
+        assert store.execute("SELECT fingerprint FROM document").fetchall() == [(fingerprint(world.idp.metadata()),)]
+    bridge.ctl("sources", "disable", "turning")
+    bridge.ctl("users", "unlink", "emil", "turning", "emil")
+    bridge.ctl("sources", "delete", "turning")
+
+
+def test_metadata_by_address_and_a_link(world):
+    """People of another source are found by their address, as README has it."""
+    bridge = world.bridge
+    world.wait_for_metadata()
+    world.sign_in("anna")
+    before = bridge.ctl("users", "show", "anna")
+    world.trust_us("second")
+    bridge.ctl("sources", "create", "second", "--metadata-url", world.idp.metadata_url, "--link", "uid=acme:uid")
+    assert eventually(lambda: bridge.ctl("sources", "show", "second")["saml"]["ready"])
+    bridge.ctl("sources", "enable", "second")
+    _, page = sign_in_through(world, "second", "anna")
+    assert page.status_code == 200, page.text
+    after = bridge.ctl("users", "show", "anna")
+    assert after["id"] == before["id"] and after["profile"] == before["profile"]
+    assert bridge.ctl("sources", "show", "second")["people"] == 1
+    assert bridge.human("sources", "delete", "second").returncode == 1
+    bridge.ctl("sources", "disable", "second")
+    assert bridge.ctl("users", "show", "anna")["grants"] == after["grants"]
+
+
+@pytest.mark.parametrize("words", [
+    ("create", "x"), ("create", "x", "--metadata", "/nowhere"), ("create", "x", "--metadata", "/"),
+    ("create", "x", "--link", "uid"), ("create", "x", "--may-grant", "thing:x"), ("create", "x", "--just-in-time", "maybe"),
+    ("create", "x", "--metadata", __file__, "--metadata-url", "https://x.example"), ("update", "x"),
+    ("update", "x", "--just-in-time", "yes"), ("enable", "x"), ("disable", "x"), ("delete", "x"), ("show", "x"),
+    ("enable", "x", "--if-match", "none"),
+])
+def test_commands_that_fail(world, words):
+    failed = world.bridge.human("sources", *words)
+    assert failed.returncode in (1, 2) and failed.stderr, failed
+    assert "Traceback" not in failed.stderr

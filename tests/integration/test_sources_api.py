@@ -1,5 +1,4 @@
 """SAML sources that administrators define: what is refused and why, who may, what files and restarts do to them."""
-import base64
 import contextlib
 import json
 import time

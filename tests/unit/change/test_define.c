@@ -23,15 +23,17 @@
 
 extern void (*change_test_hook)(const char *step);
 
-#define PROFILES \
+#define BEFORE_SOURCES \
 	"profiles:\n" \
 	"  - {name: administrator, permissions: ['*:*@all']}\n" \
 	"  - {name: desk, permissions: ['roles:*@all', 'rules:*@all', 'notes:*@all']}\n" \
 	"  - {name: staff, permissions: ['notes:read@own']}\n" \
 	"segments: [Core]\n" \
 	"personas: [{name: lead, title: Lena}]\n" \
-	"policy: {default_profile: staff, limits: {new_administrators: 100}}\n" \
-	"sources: [{name: corp, type: ldif}, {name: far, type: ldif, organization: other}]\n"
+	"policy: {default_profile: staff, limits: {new_administrators: 100}}\n"
+#define SOURCES "{name: corp, type: ldif}, {name: far, type: ldif, organization: other}"
+#define PROFILES BEFORE_SOURCES "sources: [" SOURCES "]\n"
+#define WITH_SOURCE(source) BEFORE_SOURCES "sources: [" SOURCES ", " source "]\nroles:\n" FIXED
 #define ROLE(name, permission) \
 	"  - {name: " name \
 	", classifications: [Sales], segments: [Core], permissions: ['" permission "']}\n"
@@ -181,6 +183,41 @@ static const struct {
 	  "name-taken" },
 	{ "held", PROFILES, NULL, WRITE("role", "notes", false, NULL, 0, DEFINITION_MAYBE, "x"),
 	  "in-use" },
+	{ "a source",
+	  WITH_SOURCE("{name: idp, type: saml}"),
+	  "ada",
+	  { "source", "idp", false, BODY, 0, NEW, "source.create" },
+	  NULL },
+	{ "a source that gives nothing",
+	  WITH_SOURCE("{name: idp, type: saml, may_grant: {}}"),
+	  "desk",
+	  { "source", "idp", false, BODY, 0, NEW, "source.create" },
+	  "not-allowed" },
+	{ "a source of an administrator elsewhere",
+	  WITH_SOURCE("{name: idp, type: saml}"),
+	  "far",
+	  { "source", "idp", false, BODY, 0, NEW, "source.create" },
+	  "not-allowed" },
+	{ "a source that is switched off by somebody",
+	  WITH_SOURCE("{name: idp, type: saml, enabled: false}"),
+	  "desk",
+	  { "source", "idp", false, BODY, 0, DEFINITION_MAYBE, "source.disable" },
+	  "not-allowed" },
+	{ "a source whose people are there",
+	  BEFORE_SOURCES "sources: [{name: far, type: ldif, organization: other}]\n",
+	  NULL,
+	  { "source", "corp", false, NULL, 0, DEFINITION_MAYBE, "source.delete" },
+	  "in-use" },
+	{ "a source of nobody",
+	  BEFORE_SOURCES "sources: [{name: corp, type: ldif}]\n",
+	  NULL,
+	  { "source", "far", false, NULL, 0, DEFINITION_MAYBE, "source.delete" },
+	  NULL },
+	{ "a source whose document is gone",
+	  WITH_SOURCE("{name: idp, type: saml}"),
+	  NULL,
+	  { "source", "idp", false, BODY, 0, NEW, "source.create", "sha256:none", NULL },
+	  "stale-version" },
 };
 
 static void test_refusals(void **state)
@@ -222,6 +259,53 @@ static void test_refusals(void **state)
 		world_tear_down(state);
 		world_set_up(state);
 	}
+}
+
+static const char *document(struct world *w, const char *fingerprint)
+{
+	AUTO(store) struct store *store = world_read(w);
+	const char *body = NULL;
+	int found = store_document_get(store, fingerprint, w->arena, &body, &w->err);
+
+	assert_true(found >= 0);
+	return found ? body : "none";
+}
+
+/* It comes with the body that names it, and goes with the last. */
+static void test_documents(void **state)
+{
+	struct world *w = *state;
+	struct definition_write write = { .kind = "source",
+					  .name = "idp",
+					  .body = "{\"metadata\":\"sha256:a\"}",
+					  .version = NEW,
+					  .action = "source.create",
+					  .fingerprint = "sha256:a",
+					  .document = "<a/>" };
+	const char *yaml = WITH_SOURCE("{name: idp, type: saml}");
+
+	fill(w, BEFORE);
+	ok(w, define(w, yaml, &test_person, &write, 1, true, NULL, NULL));
+	assert_string_equal(document(w, "sha256:a"), "none");
+	ok(w, define(w, yaml, &test_person, &write, 1, false, NULL, NULL));
+	assert_string_equal(document(w, "sha256:a"), "<a/>");
+	write.version = DEFINITION_MAYBE;
+	write.document = NULL;
+	ok(w, define(w, yaml, &test_person, &write, 1, false, NULL, NULL));
+	assert_string_equal(document(w, "sha256:a"), "<a/>");
+	write.body = "{\"metadata\":\"sha256:b\"}";
+	write.fingerprint = "sha256:b";
+	write.document = "<b/>";
+	ok(w, define(w, yaml, &test_person, &write, 1, false, NULL, NULL));
+	assert_string_equal(document(w, "sha256:a"), "none");
+	assert_string_equal(document(w, "sha256:b"), "<b/>");
+	write = (struct definition_write){ .kind = "source",
+					   .name = "idp",
+					   .version = DEFINITION_MAYBE,
+					   .action = "source.delete" };
+	ok(w, define(w, BEFORE, &test_person, &write, 1, false, NULL, NULL));
+	assert_string_equal(document(w, "sha256:b"), "none");
+	world_check_audit(w);
 }
 
 /* An administrators' profile that lists nothing is everything: no way for one whose profile lists something. */
@@ -484,6 +568,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_refusals, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_documents, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_nothing_is_everything, world_set_up,
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_falling_to_the_next, world_set_up,

@@ -713,6 +713,33 @@ static void test_stale(void **state)
 	world_check_audit(w);
 }
 
+/* Switched off: nobody comes in, but for a test; what it gave stays, and nobody is called stale for it. */
+static void test_source_off(void **state)
+{
+	struct world *w = *state;
+	int64_t shift = NOW - change_now() + 31 * DAY;
+	struct sent sent;
+
+	world_open(w, SAML_RULES STALE WITH(IDP));
+	LOGIN_JIT(w, "n2 ben");
+	assert_string_equal(world_user(w, "ben"), "staff active");
+	world_reload(w, SAML_RULES STALE WITH("{name: idp, type: saml, enabled: false}"), NULL);
+	LOGIN_OUT(w, "n2 ben", true, "source-disabled");
+	LOGIN_OUT(w, "n9 dora", true, "source-disabled");
+	world_send(w, &sent, "n2 ben", "_test");
+	sent.login.test = true;
+	assert_string_equal(send_it(w, &sent).refused, "");
+	assert_int_equal(sessions(w), 1);
+	change_test_clock.passed_s += shift;
+	ok(w, change_stale(w->changer, change_now(), &w->err));
+	world_reload(w, SAML_RULES STALE WITH("{name: idp, type: saml, enabled: false}"), NULL);
+	assert_string_equal(world_user(w, "ben"), "staff active");
+	world_reload(w, SAML_RULES STALE WITH(IDP_ALONE), NULL);
+	assert_string_equal(world_user(w, "ben"), "staff disabled(stale)");
+	change_test_clock.passed_s -= shift;
+	world_check_audit(w);
+}
+
 /* A reload sees it the same way; a directory that knows them ends it. */
 static void test_stale_ends(void **state)
 {
@@ -1220,6 +1247,7 @@ int main(void)
 		TEST(test_record_of_an_older_configuration),
 		TEST(test_source_gone),
 		TEST(test_stale),
+		TEST(test_source_off),
 		TEST(test_stale_ends),
 		TEST(test_disable_ends_sessions),
 		TEST(test_only_what_is_committed_is_told),
