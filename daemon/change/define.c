@@ -477,6 +477,8 @@ static int check_present(const struct authority *authority, const struct setup *
 	if (check_version(store, write, arena, &row, &found, err) < 0)
 		return -1;
 	return check_owner(authority, setup, write, found ? &row : NULL, err);
+}
+
 /* It was looked at before: another change may have taken it away. */
 static int check_document(struct store *store, const struct definition_write *write,
 			  struct arena *arena, struct err *err)
