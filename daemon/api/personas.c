@@ -25,16 +25,27 @@
 
 /* ----------------------------------------------------------------- personas */
 
-static const struct persona_settings *find_persona(const struct reading_view *view,
-						   const char *name)
+/* Those of the caller's organization, and shared ones. */
+static const struct persona_settings *find_persona(const struct http_request *request,
+						   const struct reading_view *view)
 {
+	const char *name = http_parameter(request, "name");
 	const struct catalogue_settings *catalogue = view->setup->catalogue;
 	const struct persona_settings *personas = catalogue->personas.items;
 
 	for (size_t i = 0; i < catalogue->personas.count; i++)
-		if (strcmp(personas[i].name.text, name) == 0)
+		if (strcmp(personas[i].name.text, name) == 0 &&
+		    catalogue_is_for(personas[i].organization, api_organization(request)))
 			return &personas[i];
 	return NULL;
+}
+
+/* What people of 'default' noted of a persona that all share is theirs. */
+static bool is_outsider(const struct http_request *request, const struct persona_settings *persona)
+{
+	const char *organization = api_organization(request);
+
+	return organization && !persona->organization && strcmp(organization, "default") != 0;
 }
 
 static int absent(const char *name, struct err *err)
@@ -131,6 +142,7 @@ int show_persona(const struct reading_view *view, struct json *json, const void 
 		 struct err *err)
 {
 	const struct persona_settings *persona = item;
+	bool told = !is_outsider(view->request, persona);
 	struct persona_facts facts;
 	int64_t due_s;
 	bool overdue;
@@ -143,7 +155,7 @@ int show_persona(const struct reading_view *view, struct json *json, const void 
 	show_day(json, "review_due", due_s);
 	json_bool(json, "review_overdue", overdue);
 	json_time(json, "reviewed", facts.reviewed_s);
-	json_string(json, "reviewed_by", facts.reviewed_s ? facts.reviewed_by : NULL);
+	json_string(json, "reviewed_by", facts.reviewed_s && told ? facts.reviewed_by : NULL);
 	show_counts(json, &facts);
 	show_warnings(json, persona, &facts, overdue);
 	return 0;
@@ -439,6 +451,7 @@ static int records_get(struct http_request *request, struct http_response *respo
 	AUTO(reading_view) struct reading_view view = { 0 };
 	const char *name = http_parameter(request, "name");
 	struct json json = api_json(response);
+	const struct persona_settings *persona;
 	struct persona_query query;
 	struct persona_facts facts;
 	struct persona_record *records;
@@ -446,11 +459,17 @@ static int records_get(struct http_request *request, struct http_response *respo
 
 	if (read_query(request, type, &query, err) < 0 || view_open(request, &view, err) < 0)
 		return -1;
-	if (!find_persona(&view, name))
+	persona = find_persona(request, &view);
+	if (!persona)
 		return absent(name, err);
+	if (type != PERSONA_VALIDATION && is_outsider(request, persona))
+		return err_refuse(err, ERR_DENIED, "not-allowed",
+				  "what is noted of a persona that all organizations share is for "
+				  "people of 'default'");
 	if (store_persona_get(view.store, name, view.arena, &facts, err) < 0)
 		return -1;
 	query.persona = facts.id;
+	query.owner = persona->organization;
 	if (store_persona_list(view.store, &query, view.arena, &records, &count, err) < 0)
 		return -1;
 	json_object(&json);

@@ -76,16 +76,26 @@ static int find_since(struct store *store, const struct setup *setup,
 	return found;
 }
 
-/* In force, and known to the store from now on. */
-static int take_persona(struct changer *changer, struct noting *noting, struct err *err)
+/* In force for the actor's organization; NULL and said why. */
+static const struct persona_settings *visible_persona(const struct noting *noting, struct err *err)
+{
+	const struct persona_settings *persona =
+		find_persona(&noting->setup->setup, noting->persona);
+
+	if (persona && catalogue_is_for(persona->organization, noting->authority.organization))
+		return persona;
+	absent(noting->persona, err);
+	return NULL;
+}
+
+/* Known to the store from now on. */
+static int take_persona(struct changer *changer, struct noting *noting,
+			const struct persona_settings *persona, struct err *err)
 {
 	const struct setup *setup = &noting->setup->setup;
-	const struct persona_settings *persona = find_persona(setup, noting->persona);
 	int64_t since_s;
 	int found;
 
-	if (!persona)
-		return absent(noting->persona, err);
 	found = find_since(changer->store, setup, persona, noting->now_s, noting->arena, &since_s,
 			   err);
 	if (found <= 0)
@@ -100,14 +110,16 @@ static int take_persona(struct changer *changer, struct noting *noting, struct e
 
 /* --------------------------------------------------------------------- who */
 
-static int require_shared(const struct authority *authority, struct err *err)
+/* Of one that is an organization's alone, its people. */
+static int require_owner(const struct authority *authority, const struct persona_settings *persona,
+			 struct err *err)
 {
-	if (authority->unlimited || !authority->organization ||
+	if (authority->unlimited || !authority->organization || persona->organization ||
 	    strcmp(authority->organization, "default") == 0)
 		return 0;
 	return err_refuse(err, ERR_DENIED, "not-allowed",
-			  "personas are shared by all organizations: people of 'default' note what "
-			  "is known of them");
+			  "the persona is shared by all organizations: people of 'default' note "
+			  "what is known of it");
 }
 
 static int holds_persona(struct changer *changer, const struct noting *noting, bool *ret_holds,
@@ -146,6 +158,8 @@ static int require_own(struct changer *changer, const struct noting *noting, str
 
 static int begin(struct changer *changer, struct noting *noting, bool own, struct err *err)
 {
+	const struct persona_settings *persona;
+
 	noting->now_s = change_now_s();
 	noting->arena = arena_create(ARENA_MAX);
 	if (!noting->arena)
@@ -153,13 +167,13 @@ static int begin(struct changer *changer, struct noting *noting, bool own, struc
 	if (authority_of_actor(changer->store, &noting->setup->setup, noting->actor, noting->now_s,
 			       noting->arena, &noting->authority, err) < 0)
 		return -1;
-	if (own)
-		return require_own(changer, noting, err) < 0 ? -1
-							     : take_persona(changer, noting, err);
-	if (authority_require(&noting->authority, "personas:update@all", err) < 0 ||
-	    require_shared(&noting->authority, err) < 0)
+	if (own ? require_own(changer, noting, err) < 0
+		: authority_require(&noting->authority, "personas:update@all", err) < 0)
 		return -1;
-	return take_persona(changer, noting, err);
+	persona = visible_persona(noting, err);
+	if (!persona || (!own && require_owner(&noting->authority, persona, err) < 0))
+		return -1;
+	return take_persona(changer, noting, persona, err);
 }
 
 /* -------------------------------------------------------------------- what */

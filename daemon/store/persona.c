@@ -405,7 +405,7 @@ int store_persona_list(struct store *store, const struct persona_query *asked, s
 	int64_t organization, shared;
 
 	if (find_organization(store, asked->organization, &organization, err) < 0 ||
-	    find_organization(store, "default", &shared, err) < 0)
+	    find_organization(store, asked->owner ? asked->owner : "default", &shared, err) < 0)
 		return err_wrap(err, "cannot list records of a persona");
 
 	AUTO(query)

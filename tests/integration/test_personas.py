@@ -20,6 +20,7 @@ profiles:
   - {{name: member, permissions: ["accounts:read@own", "personas:validate@own", "tokens:create@own"]}}
   - {{name: researcher, permissions: ["personas:read@all", "personas:update@all", "personas:validate@own"]}}
   - {{name: reader, permissions: ["personas:read@all"]}}
+  - {{name: owner, permissions: ["personas:*@all"]}}
   - {{name: nothing, permissions: ["accounts:read@own"]}}
 segments: [All]
 organizations: [{{name: partners}}]
@@ -63,14 +64,13 @@ def bridge():
         for name in ("researcher", "reader", "nothing"):
             bridge.ctl("users", "create", name, "--profile", name)
         bridge.ctl("users", "create", "paula", "--organization", "partners", "--profile", "researcher")
+        bridge.ctl("users", "create", "petra", "--organization", "partners", "--profile", "owner")
         bridge.ctl("sync")
+        scopes = {"anna": "personas:validate@own", "ben": "personas:validate@own", "researcher": "personas:*@all",
+                  "reader": "personas:read@all", "nothing": "accounts:read@own", "paula": "personas:*@all",
+                  "petra": "personas:*@all"}
         bridge.tokens = {name: bridge.ctl("tokens", "create", "t", "--user", name, "--scope", scope)["token"]
-                         for name, scope in {"anna": "personas:*@own,accounts:*@own", "ben": "personas:validate@own",
-                                             "researcher": "personas:*@all", "reader": "personas:read@all",
-                                             "nothing": "accounts:read@own", "paula": "personas:*@all"}.items()
-                         if name not in ("anna",)}
-        bridge.tokens["anna"] = bridge.ctl("tokens", "create", "t", "--user", "anna", "--scope",
-                                           "personas:validate@own")["token"]
+                         for name, scope in scopes.items()}
         yield bridge
 
 
@@ -515,8 +515,10 @@ def test_permissions(bridge, person, api, lead):
         assert nothing.bad("POST", f"personas/lead/{kind}", body) == (403, "not-allowed")
         assert reader.good("GET", f"personas/lead/{kind}")[kind] == []
         assert reader.bad("POST", f"personas/lead/{kind}", body) == (403, "not-allowed")
-        # Personas are shared by all organizations: people of one of them do not note for all.
+        # This one all organizations share: people of one of them do not note for all, nor read what is noted.
         assert paula.bad("POST", f"personas/lead/{kind}", body) == (403, "not-allowed")
+        if kind != "validations":
+            assert paula.bad("GET", f"personas/lead/{kind}") == (403, "not-allowed")
         made = researcher.good("POST", f"personas/lead/{kind}", body, status=201)
         if kind != "reviews":
             assert reader.bad("DELETE", f"personas/lead/{kind}/{made['id']}") == (403, "not-allowed")
@@ -537,6 +539,32 @@ def test_answers_end_at_the_organization(bridge, person, api, lead):
     # Nobody is told who there is elsewhere.
     assert person("researcher").bad("POST", "personas/lead/validations", {"user": "paula", "answer": "no"}) == \
         (404, "not-found")
+
+
+def test_of_an_organization(bridge, person, api, lead):
+    """A persona that one organization has is its own, with all that is known of it."""
+    petra, paula, researcher = person("petra"), person("paula"), person("researcher")
+    made = petra.good("POST", "personas", dict(PERSONA, name="theirs"), status=201)
+    assert made["definition"]["organization"] == "partners"
+    assert codes(made["warnings"]) == ["insufficient-research"]
+    for kind, body in RECORDS.items():
+        record = paula.good("POST", f"personas/theirs/{kind}", body, status=201)
+        assert [r["id"] for r in petra.good("GET", f"personas/theirs/{kind}")[kind]] == [record["id"]]
+        assert researcher.bad("GET", f"personas/theirs/{kind}") == (404, "not-found")
+        assert researcher.bad("POST", f"personas/theirs/{kind}", body) == (404, "not-found")
+        if kind != "reviews":
+            assert researcher.bad("DELETE", f"personas/theirs/{kind}/{record['id']}") == (404, "not-found")
+    assert researcher.bad("PUT", "me/personas/theirs/validation", {"answer": "no"}) == (404, "not-found")
+    paula.good("PUT", "me/personas/theirs/validation", {"answer": "yes"}, status=201)
+    shown = petra.good("GET", "personas/theirs")
+    assert shown["validations"]["yes"] == 2 and shown["reviewed_by"].startswith("user:")
+    assert api.good("GET", "personas/theirs/validations")["validations"][1]["user"]["username"] == "paula"
+    # Of one that all share, who reviewed it is not theirs to know.
+    api.good("POST", "personas/lead/reviews", {})
+    assert paula.good("GET", "personas/lead")["reviewed_by"] is None
+    assert researcher.good("GET", "personas/lead")["reviewed_by"]
+    assert researcher.bad("DELETE", "personas/theirs")[0] in (403, 404)
+    petra.good("DELETE", "personas/theirs")
 
 
 # --- bad input ---

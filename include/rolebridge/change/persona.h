@@ -2,8 +2,8 @@
  * What people note of personas: research, answers to "does this sound like you", reviews, links. One audit row
  * each.
  *
- * By hand: personas:update@all, by people of 'default' or without an organization, for all share
- * personas. One's own answer: personas:validate@own, of those who hold the persona or may read all of them.
+ * By hand: personas:update@all, by people of the organization whose persona it is, of 'default' where all share
+ * it. One's own answer: personas:validate@own, of those who hold the persona or may read all of them.
  */
 #ifndef ROLEBRIDGE_CHANGE_PERSONA_H
 #define ROLEBRIDGE_CHANGE_PERSONA_H

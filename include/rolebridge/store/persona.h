@@ -49,8 +49,9 @@ struct persona_query {
 	int64_t persona;
 	enum persona_record_type type;
 	int kind; /* 0: any */
-	/* Answers of its people alone; those of no user belong to 'default'. NULL: all. */
+	/* Answers of its people alone; NULL: all. */
 	const char *organization;
+	const char *owner; /* whose answers of no user are; NULL: 'default' */
 	int64_t after_id;
 	size_t limit; /* 1 to 1,000 */
 };

@@ -256,15 +256,21 @@ static int define(struct world *w, const char *yaml, const struct definition_wri
 
 static void test_with_the_definition(void **state)
 {
-	static const struct definition_write made = {
-		"persona", "lead", false, BODY, 0, DEFINITION_NEW, "persona.create"
-	};
-	static const struct definition_write changed = {
-		"persona", "lead", false, BODY, 0, DEFINITION_MAYBE, "persona.update"
-	};
-	static const struct definition_write gone = {
-		"persona", "lead", false, NULL, 0, DEFINITION_MAYBE, "persona.delete"
-	};
+	static const struct definition_write made = { .kind = "persona",
+						      .name = "lead",
+						      .body = BODY,
+						      .version = DEFINITION_NEW,
+						      .action = "persona.create" };
+	static const struct definition_write changed = { .kind = "persona",
+							 .name = "lead",
+							 .body = BODY,
+							 .version = DEFINITION_MAYBE,
+							 .action = "persona.update" };
+	static const struct definition_write gone = { .kind = "persona",
+						      .name = "lead",
+						      .body = NULL,
+						      .version = DEFINITION_MAYBE,
+						      .action = "persona.delete" };
 	struct world *w = *state;
 	struct persona_facts before, after;
 
@@ -299,9 +305,11 @@ static void test_with_the_definition(void **state)
 
 static void test_upkeep(void **state)
 {
-	static const struct definition_write gone = {
-		"persona", "lead", false, BODY, 0, DEFINITION_MAYBE, "persona.create"
-	};
+	static const struct definition_write gone = { .kind = "persona",
+						      .name = "lead",
+						      .body = BODY,
+						      .version = DEFINITION_MAYBE,
+						      .action = "persona.create" };
 	struct definition_write end = gone;
 	struct world *w = *state;
 	AUTO(store) struct store *store = NULL;
