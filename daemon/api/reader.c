@@ -91,9 +91,11 @@ static void note_refusal(const struct reading *inner, void *item, size_t size)
 {
 	struct http_request *request = inner->request;
 	size_t where = strlen(inner->where);
+	const char *field = request->error_field;
 	struct field_refusal refusal = {
 		.message = arena_strdup(request->arena, inner->err->text),
-		.field = request->error_field ? request->error_field + where : NULL,
+		/* Of an item that is no object it is the item itself. */
+		.field = field && strncmp(field, inner->where, where) == 0 ? field + where : NULL,
 	};
 
 	memset(item, 0, size);

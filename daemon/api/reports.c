@@ -145,6 +145,22 @@ static int read_common(struct http_request *request, struct wish *wish, struct e
 	return 0;
 }
 
+/* A token of one application is told of no other one's events. */
+static int read_events(struct http_request *request, struct usage_query *query, struct err *err)
+{
+	const char *own = api_actor(request).application;
+
+	query->application = given(http_query(request, "application"));
+	query->feature = given(http_query(request, "feature"));
+	if (own && query->application && strcmp(own, query->application) != 0) {
+		request->error_field = "application";
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such application");
+	}
+	if (own)
+		query->application = arena_strdup(request->arena, own);
+	return own && !query->application ? err_set(err, ERR_MEMORY, "out of memory") : 0;
+}
+
 static int read_wish(struct http_request *request, struct wish *wish, struct err *err)
 {
 	static const char *const names[USAGE_LAST_SEEN][10] = {
@@ -161,9 +177,7 @@ static int read_wish(struct http_request *request, struct wish *wish, struct err
 	    read_common(request, wish, err) < 0 || read_by(request, allowed, &query->by, err) < 0 ||
 	    read_window(request, query, err) < 0 || read_every(request, &query->every, err) < 0)
 		return -1;
-	query->application = given(http_query(request, "application"));
-	query->feature = given(http_query(request, "feature"));
-	return 0;
+	return read_events(request, query, err);
 }
 
 /* --- running --- */

@@ -7,6 +7,7 @@
 #include <rolebridge/store/activity.h>
 
 #define PAGE_USERS 1000
+#define PAGE_BYTES ((size_t)64 * 1024 * 1024)
 
 struct looking {
 	const struct inactive_query *query;
@@ -16,21 +17,30 @@ struct looking {
 	size_t count;
 };
 
-/* 1: told. */
+/* Pages of people are let go; those who are told stay. */
+static int tell(struct looking *looking, const struct user *user, int64_t last_s, struct err *err)
+{
+	struct inactive *told = &looking->people[looking->count++];
+	struct arena *arena = looking->arena;
+
+	*told = (struct inactive){ .user = *user, .last_s = last_s };
+	told->user.organization = arena_strdup(arena, user->organization);
+	told->user.username = arena_strdup(arena, user->username);
+	told->user.email = arena_strdup(arena, user->email);
+	told->user.display_name = arena_strdup(arena, user->display_name);
+	told->user.profile = arena_strdup(arena, user->profile);
+	return arena_failed(arena) ? err_set(err, ERR_MEMORY, "no memory for a list") : 0;
+}
+
 static int look_at(struct looking *looking, const struct user *user, struct err *err)
 {
 	struct sign_ins_of found;
 
 	if (store_sign_ins_of(looking->sign_ins, user->id, 0, 0, &found, err) < 0)
 		return -1;
-	if (found.last_s >= looking->query->before_s)
-		return 0;
-	looking->people[looking->count++] =
-		(struct inactive){ .user = *user, .last_s = found.last_s };
-	return 1;
+	return found.last_s < looking->query->before_s ? tell(looking, user, found.last_s, err) : 0;
 }
 
-/* A page at a time; texts of a page with nobody in it are for nobody. */
 static int look_through(struct looking *looking, struct store *store, int64_t *ret_next,
 			struct err *err)
 {
@@ -38,12 +48,16 @@ static int look_through(struct looking *looking, struct store *store, int64_t *r
 				    .active = looking->query->with_disabled ? -1 : 1,
 				    .after_id = looking->query->after_id,
 				    .limit = PAGE_USERS };
+	AUTO(arena) struct arena *page = arena_create(PAGE_BYTES);
 	struct user *users;
 	size_t count = PAGE_USERS, looked_at = 0;
 
 	*ret_next = 0;
+	if (!page)
+		return err_set(err, ERR_MEMORY, "no memory for a list");
 	while (count == PAGE_USERS) {
-		if (store_user_list(store, &query, looking->arena, &users, &count, err) < 0)
+		arena_reset(page);
+		if (store_user_list(store, &query, page, &users, &count, err) < 0)
 			return -1;
 		for (size_t i = 0; i < count; i++) {
 			if (look_at(looking, &users[i], err) < 0)

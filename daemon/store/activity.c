@@ -13,6 +13,9 @@
 
 #include "db.h"
 
+/* Rows: a piece of pruning ends with who reaches it. */
+#define FORGOTTEN_AT_ONCE 2000
+
 /* --- sign-ins --- */
 
 struct late_sign_in {
@@ -442,19 +445,32 @@ int store_activity_totals(struct store *store, struct activity_totals *ret_total
 
 /* --- the end of days --- */
 
+/* How many were forgotten; -1. */
+static int64_t forget_days(struct store *store, int64_t user_id, int64_t before_day,
+			   struct err *err)
+{
+	int days = run_pair(store, STATEMENT_SIGN_INS_FORGET, user_id, before_day, err);
+	int uses =
+		days < 0 ? -1
+			 : run_pair(store, STATEMENT_FEATURE_USE_FORGET, user_id, before_day, err);
+
+	return uses < 0 ? -1 : (int64_t)days + uses;
+}
+
 int store_activity_prune(struct store *store, int64_t before_day, int64_t after_id, size_t limit,
 			 int64_t *ret_after_id, struct err *err)
 {
 	const struct horizon *horizon = store_horizon(store, err);
-	int64_t user_id = after_id;
+	int64_t user_id = after_id, forgotten = 0;
 
 	if (!horizon || store_may_write(store, err) < 0)
 		return err_wrap(err, "cannot forget what people did");
-	for (; limit > 0 && user_id < horizon->last; limit--) {
-		user_id++;
-		if (run_pair(store, STATEMENT_SIGN_INS_FORGET, user_id, before_day, err) < 0 ||
-		    run_pair(store, STATEMENT_FEATURE_USE_FORGET, user_id, before_day, err) < 0)
+	for (; limit > 0 && forgotten < FORGOTTEN_AT_ONCE && user_id < horizon->last; limit--) {
+		int64_t rows = forget_days(store, ++user_id, before_day, err);
+
+		if (rows < 0)
 			return err_wrap(err, "cannot forget what people did");
+		forgotten += rows;
 	}
 	*ret_after_id = user_id < horizon->last ? user_id : 0;
 	return 0;

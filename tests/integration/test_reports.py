@@ -2,6 +2,7 @@
 import datetime
 import json
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -10,6 +11,7 @@ import requests
 from access import Web
 from bridge import Bridge
 from control import Control
+from days import day, day_number, keep_off_midnight
 from ports import free_port
 from test_control import check
 
@@ -44,19 +46,11 @@ sources:
 """
 PARTNERS = "id,uid,mail,displayName\n1,far,far@y.example,Far\n"
 EVENTS = "/api/v1/events"
-TODAY = datetime.datetime.now(datetime.timezone.utc).date()
-
-
-def day(ago):
-    return (TODAY - datetime.timedelta(days=ago)).isoformat()
-
-
-def day_number(ago):
-    return (TODAY - datetime.date(1970, 1, 1)).days - ago
 
 
 @pytest.fixture(scope="module")
 def bridge():
+    keep_off_midnight()
     port = free_port()
     with Bridge(CONFIG.format(port=port), {"partners.csv": PARTNERS}) as bridge:
         bridge.port = port
@@ -182,6 +176,25 @@ def test_a_request_again(bridge, control):
     assert used(bridge, "anna")[0, "billing", "again"] == 700
 
 
+def test_two_at_once(bridge):
+    """The same request by two clients: counted once, and both are told the same."""
+    events = [{"user": "ben", "feature": f"two-{i % 5}"} for i in range(3000)]
+    answers = []
+
+    def send():
+        control = Control(bridge.folder / "control.sock")
+        answers.append(tell(control, *events, batch="two"))
+        control.close()
+
+    senders = [threading.Thread(target=send) for _ in range(4)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert [(answer["accepted"], answer["refused"]) for answer in answers] == [(3000, 0)] * 4
+    assert sum(count for (_, _, feature), count in used(bridge, "ben").items() if feature.startswith("two-")) == 3000
+
+
 def test_a_request_that_was_cut(bridge, control):
     """Killed in the middle of a long request, which is sent again: each event counts once."""
     events = [{"user": "carl", "feature": f"cut-{i % 7}"} for i in range(10000)]
@@ -247,7 +260,8 @@ def test_features_are_bounded(control):
 # --- reports ---
 
 # Days ago on which each signed in, and how often; ben's last two are not in the table yet.
-SIGN_INS = {"anna": {0: 2, 1: 1, 9: 3, 45: 7}, "ben": {0: 1, 20: 1}, "dora": {40: 1}, "far": {2: 5}}
+# … of gina nobody is told, for she is deleted.
+SIGN_INS = {"anna": {0: 2, 1: 1, 9: 3, 45: 7}, "gina": {0: 9}, "ben": {0: 1, 20: 1}, "dora": {40: 1}, "far": {2: 5}}
 NAMES = ("rita", "anna", "ben", "carl", "dora", "emil", "far")
 
 
@@ -271,12 +285,13 @@ def put_sign_ins(store):
 
 @pytest.fixture(scope="module", name="reported")
 def with_sign_ins():
+    keep_off_midnight()
     port = free_port()
     with Bridge(CONFIG.format(port=port), {"partners.csv": PARTNERS}) as bridge:
         bridge.port = port
         bridge.ctl("users", "create", "root-user", "--profile", "administrator")
         bridge.ctl("users", "create", "rita", "--profile", "reporter")
-        for name in ("anna", "ben", "carl", "dora", "emil"):
+        for name in ("anna", "ben", "carl", "dora", "emil", "gina"):
             bridge.ctl("users", "create", name, "--profile", "member")
         bridge.ctl("users", "create", "paul", "--profile", "reporter", "--organization", "partners")
         bridge.ctl("sync")
@@ -291,6 +306,8 @@ def with_sign_ins():
              {"user": "ben", "feature": "export", "at": day(8)}, {"user": "far", "feature": "export"})
         tell(control, {"user": "anna", "feature": "pay"}, application="billing")
         control.close()
+        bridge.ctl("users", "disable", "gina")
+        bridge.ctl("users", "delete", "gina")
         bridge.stop()
         with sqlite3.connect(bridge.folder / "store.db") as store:
             put_sign_ins(store)
@@ -469,6 +486,11 @@ def test_of_ones_own_organization(reported, asking):
         assert (status, answer["code"], answer["field"]) == (404, "not-found", "organization")
         status, answer = web.ask("GET", "reports/sign-ins?by=role", token=rita)
         assert status == 200 and answer["all"] == {"people": 2, "sign_ins": 8}
+        billing = token(asking, name="billing", service="billing", application="billing", scope=["reports:read@all"])
+        status, answer = web.ask("GET", "reports/feature-use?by=feature", token=billing)
+        assert status == 200 and groups(answer, "people", "uses") == {"billing/pay": (1, 1)}
+        status, answer = web.ask("GET", "reports/adoption?by=persona&application=crm", token=billing)
+        assert (status, answer["code"], answer["field"]) == (404, "not-found", "application")
         # People are for those who may read them.
         status, answer = web.ask("GET", "reports/inactive", token=rita)
         assert (status, answer["code"]) == (403, "not-allowed")

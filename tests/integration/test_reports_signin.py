@@ -1,11 +1,13 @@
 """Reports of people who signed in at a real IdP: each sign-in counts once, whatever becomes of its session."""
 import pytest
 
+from days import keep_off_midnight
 from signin import SignIn
 
 
 @pytest.fixture(scope="module", name="world")
 def _world():
+    keep_off_midnight()
     with SignIn() as world:
         yield world
 
