@@ -141,8 +141,8 @@ def people(bridge):
 
 @pytest.fixture(name="lead")
 def make_lead(bridge, api):
-    """A persona of the store, gone afterwards."""
-    api.good("POST", "personas", PERSONA, status=201)
+    """A persona of the store that all organizations share, gone afterwards."""
+    api.good("POST", "personas", dict(PERSONA, organization="*"), status=201)
     yield "lead"
     for user in bridge.ctl("users", "list", "--grant", "persona:lead")["users"]:
         bridge.ctl("users", "revoke", user["username"], "persona", "lead")
