@@ -213,6 +213,33 @@ static int run_between(struct store *store, enum statement_id id, int64_t a, int
 	return query_run(&query, err);
 }
 
+static int bind_column(struct query *to, const struct query *from, int column)
+{
+	return to->rc == SQLITE_OK
+		       ? sqlite3_bind_value(to->statement, column + 1,
+					    sqlite3_column_value(from->statement, column))
+		       : to->rc;
+}
+
+/* Key by key: of a condition over all of them SQLite would look through the whole index. */
+static int unindex(struct store *store, int64_t after, int64_t to, struct err *err)
+{
+	AUTO(query) struct query keys = query_open(store, STATEMENT_AUDIT_KEYS);
+	AUTO(query) struct query drop = query_open(store, STATEMENT_AUDIT_UNINDEX);
+	int row;
+
+	query_int(&keys, after);
+	query_int(&keys, to);
+	while ((row = query_row(&keys, err)) > 0) {
+		query_again(&drop);
+		drop.rc = bind_column(&drop, &keys, 0);
+		drop.rc = bind_column(&drop, &keys, 1);
+		if (query_run(&drop, err) < 0)
+			return -1;
+	}
+	return row;
+}
+
 int store_audit_prune(struct store *store, int64_t from, int64_t to, int64_t now_s, struct err *err)
 {
 	int gone;
@@ -221,7 +248,7 @@ int store_audit_prune(struct store *store, int64_t from, int64_t to, int64_t now
 		return -1;
 	/* The anchor first: no row behind it may go. */
 	if (run_between(store, STATEMENT_AUDIT_ANCHOR_SET, to, now_s, err) < 0 ||
-	    run_between(store, STATEMENT_AUDIT_UNINDEX, from - 1, to, err) < 0 ||
+	    unindex(store, from - 1, to, err) < 0 ||
 	    (gone = run_between(store, STATEMENT_AUDIT_PRUNE, from - 1, to, err)) < 0)
 		return err_wrap(err, "cannot remove old rows of the audit log");
 	if (gone != to - from + 1) {

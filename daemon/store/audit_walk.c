@@ -168,20 +168,22 @@ static void find_keys(struct store_audit_cursor *cursor)
 
 /* --- SQL --- */
 
-#define ROW_COLUMNS "a.seq, at_s, actor, action, a.object, request, detail, hash, request_uuid"
+#define ROW_COLUMNS "at_s, actor, action, a.object, request, detail, hash, request_uuid"
 #define FIRST_KEY 3
 
+/* Ordered by the column that the index is, and with one lower bound: else SQLite sorts, or walks through all. */
 static void write_sql(const struct store_audit_cursor *cursor, struct strbuf *sql)
 {
 	for (size_t i = 0; i < cursor->key_count; i++)
 		strbuf_printf(sql,
-			      "SELECT " ROW_COLUMNS " FROM audit_about o CROSS JOIN audit a "
-			      "ON a.seq = o.seq WHERE o.object = ?%zu AND o.seq > ?1 "
-			      "AND o.seq < ?2 AND o.seq <= " INDEXED_AUDIT " UNION ALL ",
+			      "SELECT o.seq, " ROW_COLUMNS
+			      " FROM audit_about o CROSS JOIN audit a ON a.seq = o.seq "
+			      "WHERE o.object = ?%zu AND o.seq > ?1 AND o.seq < ?2 "
+			      "AND o.seq <= " INDEXED_AUDIT " UNION ALL ",
 			      i + FIRST_KEY);
-	strbuf_puts(sql, "SELECT " ROW_COLUMNS " FROM audit a WHERE a.seq > ?1 AND a.seq < ?2");
-	if (cursor->key_count)
-		strbuf_puts(sql, " AND a.seq > " INDEXED_AUDIT);
+	strbuf_puts(sql,
+		    "SELECT a.seq, " ROW_COLUMNS " FROM audit a WHERE a.seq < ?2 AND a.seq > ");
+	strbuf_puts(sql, cursor->key_count ? "max(?1, " INDEXED_AUDIT ")" : "?1");
 	strbuf_puts(sql, cursor->wanted.newest_first ? " ORDER BY 1 DESC" : " ORDER BY 1");
 }
 

@@ -284,10 +284,9 @@ const char *const statement_texts[STATEMENTS] = {
 		"FROM waiting_audit",
 	[STATEMENT_AUDIT_HEAD] = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
 	/* Filled in the order of the index. */
-	[STATEMENT_AUDIT_INDEX] =
-		"INSERT OR IGNORE INTO audit_about (object, seq) " AUDIT_KEYS " ORDER BY 1, 2",
-	[STATEMENT_AUDIT_UNINDEX] =
-		"DELETE FROM audit_about WHERE (object, seq) IN (" AUDIT_KEYS ")",
+	[STATEMENT_AUDIT_INDEX] = "INSERT OR IGNORE INTO audit_about (object, seq) " AUDIT_KEYS,
+	[STATEMENT_AUDIT_KEYS] = AUDIT_KEYS,
+	[STATEMENT_AUDIT_UNINDEX] = "DELETE FROM audit_about WHERE object = ?1 AND seq = ?2",
 	[STATEMENT_AUDIT_ANCHOR] = "SELECT seq, hash, at_s, moved_s FROM audit_anchor",
 	[STATEMENT_AUDIT_ANCHOR_SET] = "UPDATE audit_anchor SET (seq, hash, at_s, moved_s) = "
 				       "(SELECT seq, hash, at_s, ?2 FROM audit WHERE seq = ?1)",

@@ -135,6 +135,7 @@ enum statement_id {
 	STATEMENT_AUDIT_APPEND,
 	STATEMENT_AUDIT_HEAD,
 	STATEMENT_AUDIT_INDEX,
+	STATEMENT_AUDIT_KEYS,
 	STATEMENT_AUDIT_UNINDEX,
 	STATEMENT_AUDIT_ANCHOR,
 	STATEMENT_AUDIT_ANCHOR_SET,
@@ -256,16 +257,15 @@ enum login_kind { LOGIN_USERNAME = 1, LOGIN_EMAIL = 2 };
 #define AUDIT_RANGE "a.seq > ?1 AND a.seq <= ?2"
 #define AUDIT_KEYS \
 	"SELECT a.object, a.seq FROM audit a WHERE " AUDIT_RANGE \
-	" UNION ALL SELECT a.actor, a.seq FROM audit a CROSS JOIN name n ON n.id = a.actor " \
-	"WHERE " AUDIT_RANGE " AND (n.text GLOB 'user:*' OR n.text GLOB 'unix:*')" \
-	" UNION ALL SELECT user_of(n.text), a.seq FROM audit a CROSS JOIN name n " \
-	"ON n.id = a.actor WHERE " AUDIT_RANGE \
-	" AND n.text GLOB 'user:*' AND user_of(n.text) IS NOT NULL" \
+	" UNION ALL SELECT iif(k.column1, user_of(n.text), a.actor), a.seq FROM audit a " \
+	"CROSS JOIN name n ON n.id = a.actor CROSS JOIN (VALUES (0), (1)) k WHERE " AUDIT_RANGE \
+	" AND (n.text GLOB 'user:*' OR n.text GLOB 'unix:*') " \
+	"AND (k.column1 = 0 OR user_of(n.text) IS NOT NULL)" \
 	" UNION ALL SELECT user_mention(a.detail, a.object, k.column1), a.seq FROM audit a " \
 	"CROSS JOIN (VALUES (0), (1), (2), (3)) k WHERE " AUDIT_RANGE \
 	" AND (typeof(a.object) = 'text' OR a.action = " \
 	"(SELECT id FROM name WHERE text = 'user.reassign')) " \
-	"AND user_mention(a.detail, a.object, k.column1) IS NOT NULL"
+	"AND user_mention(a.detail, a.object, k.column1) IS NOT NULL ORDER BY 1, 2"
 
 extern const char *const statement_texts[STATEMENTS];
 /* Does it see a table that rows wait for (batch.h)? people: of others than sessions and the like too. */
