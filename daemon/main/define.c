@@ -631,6 +631,19 @@ static int refuse_finding(const struct defining *defining, const struct definiti
 	return err_refuse(err, ERR_INVALID, "invalid-config", "%s", finding->message);
 }
 
+/* One of the organization that the changes are of, or one that all share. */
+static bool is_beside_changes(const struct definition_list *list,
+			      const struct placed_definition *about)
+{
+	if (!about || !about->organization)
+		return true;
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i].changing && list->items[i].organization &&
+		    strcmp(list->items[i].organization, about->organization) == 0)
+			return true;
+	return false;
+}
+
 static bool is_about_changes(const struct defining *defining, const struct diagnostic *finding,
 			     const struct definition_list *list)
 {
@@ -640,7 +653,8 @@ static bool is_about_changes(const struct defining *defining, const struct diagn
 		return true;
 	return strcmp(finding->code, "persona-proliferation") == 0 &&
 	       defining->request->count > 0 &&
-	       strcmp(defining->request->changes[0].kind, "persona") == 0;
+	       strcmp(defining->request->changes[0].kind, "persona") == 0 &&
+	       is_beside_changes(list, about);
 }
 
 static void write_warnings(const struct defining *defining, const struct definition_list *list,

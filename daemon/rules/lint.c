@@ -370,13 +370,25 @@ static void lint_description(const struct persona_settings *persona, struct diag
 				strbuf_text(&missing));
 }
 
+/* Primary ones up to this one of the same organization, those that all share among them; no more than are asked for. */
+static size_t count_primary(const struct persona_settings *items, size_t last, size_t enough)
+{
+	const char *owner = items[last].organization;
+	size_t count = 0;
+
+	for (size_t i = 0; i <= last && count < enough; i++)
+		count += items[i].primary && (!items[i].organization ||
+					      (owner && strcmp(owner, items[i].organization) == 0));
+	return count;
+}
+
 static void lint_personas(const struct struct_list *personas, struct diagnostics *list)
 {
 	const struct persona_settings *items = personas->items;
-	size_t primary = 0;
+	const size_t many = PRIMARY_PERSONAS_MAX + 1;
 
 	for (size_t i = 0; i < personas->count; i++)
-		if (items[i].primary && ++primary == PRIMARY_PERSONAS_MAX + 1)
+		if (items[i].primary && count_primary(items, i, many + 1) == many)
 			diagnostics_add(list, SEVERITY_WARNING, "persona-proliferation",
 					items[i].name.at,
 					"Design for few; make the others secondary.",

@@ -564,6 +564,14 @@ def test_of_an_organization(bridge, person, api, lead):
     assert paula.good("GET", "personas/lead")["reviewed_by"] is None
     assert researcher.good("GET", "personas/lead")["reviewed_by"]
     assert researcher.bad("DELETE", "personas/theirs")[0] in (403, 404)
+    # How many primary ones there are elsewhere is no concern of others.
+    for n in range(3):
+        api.good("POST", "personas", dict(PERSONA, name=f"ours-{n}", organization="default"))
+    more = [petra.good("POST", "personas", dict(PERSONA, name=f"theirs-{n}"), status=201) for n in range(2)]
+    assert [codes(m["warnings"]) for m in more] == [["insufficient-research"]] * 1 + [["insufficient-research"]] or         "persona-proliferation" not in codes(more[0]["warnings"])
+    assert "persona-proliferation" in codes(petra.good("POST", "personas", dict(PERSONA, name="theirs-2"))["warnings"])
+    for name in ("ours-0", "ours-1", "ours-2", "theirs-0", "theirs-1", "theirs-2"):
+        api.good("DELETE", "personas/" + name)
     petra.good("DELETE", "personas/theirs")
 
 
