@@ -12,7 +12,7 @@
 
 static int not_found(struct err *err)
 {
-	return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no such invite");
+	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such invite");
 }
 
 /* ------------------------------------------------------------------- the link -- */

@@ -109,7 +109,7 @@ static int find_invite(struct http_request *request, const struct reading_view *
 	    store_invite_get(view->store, uuid, view->arena, ret_invite, err) < 0)
 		return -1;
 	if (organization && strcmp(organization, ret_invite->organization) != 0)
-		return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no such invite");
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such invite");
 	return 0;
 }
 
@@ -130,7 +130,7 @@ static int read_id(const struct http_request *request, struct uuid *ret_uuid, st
 {
 	if (uuid_parse(http_parameter(request, "id"), ret_uuid))
 		return 0;
-	return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no such invite");
+	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such invite");
 }
 
 static int read_state(struct http_request *request, int *ret_state, struct err *err)

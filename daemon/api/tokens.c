@@ -84,31 +84,49 @@ static int show_token(const struct reading_view *view, struct json *json,
 
 /* --------------------------------------------------------------------- reading -- */
 
+/* Their own alone; a service has none. Whether somebody else is there at all is not told. */
+static int read_own(struct http_request *request, const struct reading_view *view,
+		    const struct authority *authority, struct token_query *query, struct err *err)
+{
+	const char *name = http_query(request, "user");
+	struct actor actor = api_actor(request);
+	struct user user = { .id = actor.user_id };
+	struct err missing = { 0 };
+
+	if (name && view_find_user(request, view, name, &user, &missing) < 0) {
+		if (missing.code != ERR_NOT_FOUND) {
+			*err = missing;
+			return -1;
+		}
+		user.id = 0;
+	}
+	if (actor.user_id == 0 || query->service || user.id != actor.user_id)
+		return authority_require(authority, "tokens:read@all", err);
+	query->user_id = actor.user_id;
+	return 0;
+}
+
 /* Whose tokens are asked for, and may be seen. */
 static int read_query(struct http_request *request, const struct reading_view *view,
 		      struct token_query *query, struct err *err)
 {
 	const char *name = http_query(request, "user");
-	struct actor actor = api_actor(request);
 	struct authority authority;
 	struct user user;
 
 	if (api_authority(request, view, &authority, err) < 0)
 		return -1;
-	if (name) {
-		if (view_find_user(request, view, name, &user, err) < 0)
-			return -1;
-		query->user_id = user.id;
-	}
 	query->organization = api_organization(request);
 	query->service = http_query(request, "service");
-	if (authority_allows(&authority, "tokens:read@all"))
+	if (!authority_allows(&authority, "tokens:read@all"))
+		return read_own(request, view, &authority, query, err);
+	if (!name)
 		return 0;
-	/* Their own: a service has none that it could look at. */
-	if (actor.user_id == 0 || query->service ||
-	    (query->user_id != 0 && query->user_id != actor.user_id))
-		return authority_require(&authority, "tokens:read@all", err);
-	query->user_id = actor.user_id;
+	if (view_find_user(request, view, name, &user, err) < 0) {
+		request->error_field = "user";
+		return -1;
+	}
+	query->user_id = user.id;
 	return 0;
 }
 

@@ -267,7 +267,7 @@ static int find_before(struct putting *putting, const char *application, struct 
 	if (store_resource_find(owning->changer->store, &key, owning->arena, &putting->before,
 				&missing) == 0)
 		return authority_require_organization(
-			&owning->authority, putting->before.organization, "resource", err);
+			&owning->authority, putting->before.organization, "such resource", err);
 	putting->before = (struct resource){ .parent_type = "", .parent_id = "" };
 	if (missing.code == ERR_NOT_FOUND)
 		return 0;
@@ -706,7 +706,7 @@ static int remove_job(struct changer *changer, struct job *job, struct err *err)
 	if (owning_begin(owning, "resources:write@all", err) < 0 ||
 	    owning_check_application(owning, removal->key->application, err) < 0 ||
 	    store_resource_find(changer->store, removal->key, arena, &resource, err) < 0 ||
-	    authority_require_organization(&owning->authority, resource.organization, "resource",
+	    authority_require_organization(&owning->authority, resource.organization, "such resource",
 					   err) < 0 ||
 	    owning_check_version(removal->version, resource.version, err) < 0 ||
 	    store_resource_subtree(changer->store, resource.row,

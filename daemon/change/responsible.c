@@ -15,7 +15,9 @@
 #include <rolebridge/base/util.h>
 
 #define DETAIL_MAX (1u << 20)
-#define PAGE 1000
+/* What one piece passes on, and how long it holds the writer for. */
+#define PIECE 500
+#define PIECE_US 20000
 #define ALARM_KIND "references-orphaned"
 #define ALARM_SUBJECT "references"
 
@@ -157,8 +159,8 @@ static int find_reference(struct owning *owning, const struct reference *key,
 		return 0;
 	if (store_user_get(owning->changer->store, ret_before->user, owning->arena, &user, err) < 0)
 		return -1;
-	return authority_require_organization(&owning->authority, user.organization, "reference",
-					      err);
+	return authority_require_organization(&owning->authority, user.organization,
+					      "such reference", err);
 }
 
 struct reference_job {
@@ -278,7 +280,8 @@ struct passing {
 	struct owning owning;
 	const char *user, *to, *application;
 	struct user from, target;
-	int64_t moved;
+	int64_t moved; /* by this piece */
+	bool ended;
 };
 
 static int pass_resource(struct passing *passing, const struct reference *owned, struct err *err)
@@ -304,33 +307,28 @@ static int pass_reference(struct passing *passing, const struct reference *befor
 	return reference_write(&passing->owning, &after, before, err);
 }
 
-/* What was passed on is not found again: each page begins at the start. */
-static int pass_all(struct passing *passing, struct err *err)
+/* What was passed on is not found again: each piece begins at the start. */
+static int pass_piece(struct passing *passing, struct err *err)
 {
-	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
 	const struct reference_query query = { .application = passing->application,
 					       .user = passing->from.id,
-					       .limit = PAGE };
+					       .limit = PIECE };
+	int64_t until_us = clock_monotonic_us() + PIECE_US;
 	struct reference *rows;
-	size_t count;
+	size_t count, i = 0;
 
-	if (!arena)
-		return err_set(err, ERR_MEMORY, "no memory for a request");
-	do {
-		arena_reset(arena);
-		passing->owning.arena = arena;
-		if (store_reference_list(passing->owning.changer->store, &query, arena, &rows,
-					 &count, err) < 0)
+	if (store_reference_list(passing->owning.changer->store, &query, passing->owning.arena,
+				 &rows, &count, err) < 0)
+		return -1;
+	for (; i < count && (i == 0 || clock_monotonic_us() < until_us); i++) {
+		bool owned = strcmp(rows[i].kind, REFERENCE_OWNER) == 0;
+
+		if ((owned ? pass_resource(passing, &rows[i], err)
+			   : pass_reference(passing, &rows[i], err)) < 0)
 			return -1;
-		for (size_t i = 0; i < count; i++) {
-			bool owned = strcmp(rows[i].kind, REFERENCE_OWNER) == 0;
-
-			if ((owned ? pass_resource(passing, &rows[i], err)
-				   : pass_reference(passing, &rows[i], err)) < 0)
-				return -1;
-		}
-		passing->moved += (int64_t)count;
-	} while (count == PAGE);
+	}
+	passing->moved = (int64_t)i;
+	passing->ended = i == count && count < PIECE;
 	return 0;
 }
 
@@ -364,8 +362,8 @@ static int find_both(struct passing *passing, struct err *err)
 		return -1;
 	if (passing->from.disabled & DISABLED_DELETED)
 		return no_such_user(err);
-	if (authority_require_organization(&owning->authority, passing->from.organization, "user",
-					   err) < 0 ||
+	if (authority_require_organization(&owning->authority, passing->from.organization,
+					   "such user", err) < 0 ||
 	    owning_find_user(owning, "to", passing->to, passing->from.organization, 0,
 			     &passing->target, err) < 0)
 		return -1;
@@ -393,7 +391,7 @@ static int pass_job(struct changer *changer, struct job *job, struct err *err)
 	if (passing->application &&
 	    owning_check_application(&passing->owning, passing->application, err) < 0)
 		return -1;
-	if (find_both(passing, err) < 0 || pass_all(passing, err) < 0)
+	if (find_both(passing, err) < 0 || pass_piece(passing, err) < 0)
 		return -1;
 	return passing->moved ? write_summary(passing, err) : 0;
 }
@@ -407,11 +405,16 @@ int change_reassign(struct changer *changer, const struct actor *actor, const ch
 				   .user = user,
 				   .to = to,
 				   .application = application };
-	int result = writer_bulk(changer, pass_job, &passing, err);
+	int64_t moved = 0;
+	int result;
 
+	do {
+		result = writer_bulk(changer, pass_job, &passing, err);
+		moved += result == 0 ? passing.moved : 0;
+	} while (result == 0 && !passing.ended);
 	setup_release(&setup->setup);
 	*ret_field = result < 0 ? passing.owning.refused : NULL;
 	if (result == 0)
-		*ret_moved = passing.moved;
+		*ret_moved = moved;
 	return result;
 }

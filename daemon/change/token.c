@@ -210,6 +210,19 @@ static int check_bounds(struct making *making, struct err *err)
 	return 0;
 }
 
+/* Each stands in memory, and somebody has to look through them. */
+static int check_room(struct changer *changer, const struct token_row *row, struct err *err)
+{
+	int64_t count;
+
+	if (store_token_living(changer->store, row, change_now_s(), &count, err) < 0)
+		return -1;
+	if (count < TOKENS_OF_OWNER_MAX)
+		return 0;
+	return err_refuse(err, ERR_CONFLICT, "too-many-tokens",
+			  "there are %d tokens already: revoke one first", TOKENS_OF_OWNER_MAX);
+}
+
 static int make_job(struct changer *changer, struct job *job, struct err *err)
 {
 	struct making *making = job->context;
@@ -239,6 +252,7 @@ static int make_job(struct changer *changer, struct job *job, struct err *err)
 	result = wanted->service ? check_service(making, &authority, err)
 				 : check_person(changer, making, &authority, arena, err);
 	if (result < 0 || check_scope(making, &authority, err) < 0 ||
+	    check_room(changer, &making->row, err) < 0 ||
 	    store_token_insert(changer->store, &making->row, err) < 0 ||
 	    write_row(changer, making->actor, "token.create", &making->row, arena, err) < 0)
 		return -1;

@@ -165,7 +165,7 @@ static int update(struct store *store, const struct invite_row *invite, struct e
 	query_int(&query, invite->user_id);
 	changed = query_run(&query, err);
 	if (changed == 0)
-		return err_set(err, ERR_NOT_FOUND, "there is no such invite");
+		return err_set(err, ERR_NOT_FOUND, "no such invite");
 	return changed < 0 ? -1 : set_scope(store, invite, err);
 }
 
@@ -300,7 +300,7 @@ int store_invite_get(struct store *store, const struct uuid *uuid, struct arena 
 	query_blob(&query, uuid->byte, sizeof(uuid->byte));
 	row = query_row(&query, err);
 	if (row == 0)
-		return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no such invite");
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such invite");
 	if (row < 0 || from_row(&query, arena, &invite, err) < 0 ||
 	    complete(store, &invite, arena, err) < 0)
 		return err_wrap(err, "cannot read an invite");

@@ -119,6 +119,25 @@ int store_token_insert(struct store *store, struct token_row *row, struct err *e
 	return 0;
 }
 
+int store_token_living(struct store *store, const struct token_row *row, int64_t now_s,
+		       int64_t *ret_count, struct err *err)
+{
+	AUTO(query)
+	struct query query = query_prepare(
+		store, "SELECT count(*) FROM token WHERE user = ?1 AND service = ?2 AND "
+		       "(user <> 0 OR organization = ?3) AND revoked_s = 0 AND expires_s > ?4");
+	int64_t service = 0, organization = 0;
+
+	if (names_find(store, NAMES_GENERAL, row->service, &service, err) < 0 ||
+	    names_find(store, NAMES_ORGANIZATION, row->organization, &organization, err) < 0)
+		return -1;
+	query_int(&query, row->user_id);
+	query_int(&query, service);
+	query_int(&query, organization);
+	query_int(&query, now_s);
+	return query_number(&query, ret_count, err);
+}
+
 int store_token_revoke(struct store *store, int64_t id, int64_t now_s, struct err *err)
 {
 	AUTO(query)

@@ -64,8 +64,9 @@ int change_reference_remove(struct changer *changer, const struct actor *actor,
 			    int64_t version, struct err *err);
 
 /*
- * All that a user is responsible for becomes somebody else's, in one transaction. application: only of this one;
- * NULL: of all. The other one must be active and of the same organization.
+ * All that a user is responsible for becomes somebody else's, in pieces of at most 500, each one transaction with its audit
+ * rows: where it is cut off, or refused on the way, each thing is still or already somebody's, and the same again passes on
+ * the rest. application: only of this one; NULL: of all. The other one must be active and of the same organization.
  */
 int change_reassign(struct changer *changer, const struct actor *actor, const char *user,
 		    const char *to, const char *application, int64_t *ret_moved,

@@ -13,6 +13,9 @@
 #include <rolebridge/change/login.h>
 #include <rolebridge/store/token.h>
 
+/* Of one person or service, neither revoked nor expired. */
+#define TOKENS_OF_OWNER_MAX 100
+
 struct new_token {
 	struct hash256 hash; /* of the text, which nobody else sees */
 	const char *name;
@@ -26,7 +29,7 @@ struct new_token {
 };
 
 /*
- * ERR_DENIED "not-allowed"; ERR_CONFLICT "name-taken"; ERR_INVALID with *ret_field (also on failure; NULL:
+ * ERR_DENIED "not-allowed"; ERR_CONFLICT "name-taken", "too-many-tokens"; ERR_INVALID with *ret_field (also on failure; NULL:
  * none). Valid from the moment this returns.
  */
 int change_token_create(struct changer *changer, const struct actor *actor,

@@ -28,6 +28,9 @@ struct token_row {
 /* Sets row->id. ERR_CONFLICT "name-taken": the owner has one of that name that is not revoked; nothing was written. */
 int store_token_insert(struct store *store, struct token_row *row, struct err *err);
 /* ERR_NOT_FOUND: unknown, or revoked already. */
+/* Of the row's owner, those that are neither revoked nor expired. */
+int store_token_living(struct store *store, const struct token_row *row, int64_t now_s,
+		       int64_t *ret_count, struct err *err);
 int store_token_revoke(struct store *store, int64_t id, int64_t now_s, struct err *err);
 int store_token_used(struct store *store, int64_t id, int64_t used_s, struct err *err);
 /* ERR_NOT_FOUND. */
