@@ -460,7 +460,8 @@ static int put_one(void *context, const struct user *user, struct arena *arena, 
 static int put_chosen(struct put *put, struct err *err)
 {
 	struct export *export = put->export;
-	struct selection_walk walk = { .query = export->query, .scan_max = SCAN_MAX };
+	struct selection_walk walk = { .query = export->query,
+				       .scan_max = selection_fair(export->selection, SCAN_MAX) };
 
 	if (selection_walk(export->selection, put->store, &walk, put_one, put, err) < 0)
 		return -1;

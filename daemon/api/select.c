@@ -170,12 +170,13 @@ static int show_all(const struct reading_view *view, struct json *json,
 int show_users(const struct reading_view *view, struct json *json, const struct user_query *query,
 	       const struct selection *selection, struct err *err)
 {
-	struct selection_walk walk = { .query = *query, .scan_max = SCAN_PAGE };
+	struct selection_walk walk = { .query = *query };
 	struct page page = { .json = json, .limit = query->limit };
 
 	json_object(json);
 	json_array_key(json, "users");
 	if (selection) {
+		walk.scan_max = selection_fair(selection, SCAN_PAGE);
 		if (selection_walk(selection, view->store, &walk, show_one, &page, err) < 0)
 			return -1;
 		json_end(json);
@@ -238,12 +239,12 @@ int show_filter_count(struct http_request *request, struct json *json, const cha
 	AUTO(reading_view) struct reading_view view = { 0 };
 	AUTO(selection) struct selection *selection = NULL;
 	struct selection_walk walk = { .query = { .active = -1,
-						  .organization = api_organization(request) },
-				       .scan_max = SCAN_COUNT };
+						  .organization = api_organization(request) } };
 
 	if (view_open(request, &view, err) < 0 ||
 	    compile(request, &view, filter, true, &selection, err) < 0)
 		return -1;
+	walk.scan_max = selection_fair(selection, SCAN_COUNT);
 	json_object_key(json, "count");
 	if (show_count(&view, json, selection, &walk, err) < 0)
 		return -1;
@@ -267,7 +268,7 @@ int segment_count_get(struct http_request *request, struct http_response *respon
 	    view_open(request, &view, err) < 0 ||
 	    segment_selection(request, &view, http_parameter(request, "name"), &selection, err) < 0)
 		return -1;
-	walk.scan_max = (size_t)limit;
+	walk.scan_max = selection_fair(selection, (size_t)limit);
 	json_object(&json);
 	if (show_count(&view, &json, selection, &walk, err) < 0)
 		return -1;

@@ -326,6 +326,17 @@ int selection_matches(const struct selection *selection, struct store *store,
 
 /* --- walking --- */
 
+/* Up to here a filter costs less than to read whom it is asked of. */
+#define USUAL_SIZE 32
+
+size_t selection_fair(const struct selection *selection, size_t people_max)
+{
+	size_t size = filter_size(selection->filter);
+	size_t people = size > USUAL_SIZE ? people_max / size * USUAL_SIZE : people_max;
+
+	return people > 0 ? people : 1;
+}
+
 /* One page: 1: go on, 0: done, or enough, -1. */
 static int walk_page(const struct selection *selection, struct store *store,
 		     struct sign_ins *sign_ins, struct selection_walk *walk, selection_each *each,

@@ -62,6 +62,11 @@ bool filter_reads_others(const struct filter *filter, uint16_t source)
 	return false;
 }
 
+size_t filter_size(const struct filter *filter)
+{
+	return filter->program.atom_count;
+}
+
 bool filter_next_group(const struct filter *filter, size_t *at, uint32_t *ret_group)
 {
 	while (*at < filter->program.atom_count) {

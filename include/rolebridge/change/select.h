@@ -69,6 +69,9 @@ static inline void selection_auto(struct selection **selection)
 	selection_free(*selection);
 }
 
+/* So many of people_max, fewer where the filter is long: what takes about the same time. At least 1. */
+size_t selection_fair(const struct selection *selection, size_t people_max);
+
 /*
  * Before many calls of selection_matches within one snapshot, and after, while it lasts: what they all need is read
  * once. selection_walk does so by itself.

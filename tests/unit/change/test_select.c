@@ -140,7 +140,26 @@ static void test_stops_when_it_is_enough(void **state)
 	names = (struct names){ .enough = 0 };
 	ok(w, selection_walk(selection, store, &walk, note_name, &names, &w->err));
 	assert_string_equal(names.text, "");
+	assert_int_equal(selection_fair(selection, 20000), 20000);
 	store_rollback(store);
+}
+
+static void test_a_long_filter_looks_at_few(void **state)
+{
+	struct world *w = *state;
+	AUTO(store) struct store *store = NULL;
+	AUTO(selection) struct selection *selection = NULL;
+	AUTO(strbuf) struct strbuf text = STRBUF(1 << 16);
+
+	open_with(w);
+	store = world_read(w);
+	strbuf_puts(&text, "(|");
+	for (int i = 0; i < 8000; i++)
+		strbuf_puts(&text, "(cn=a)");
+	strbuf_puts(&text, ")");
+	selection = compiled(w, store, strbuf_text(&text));
+	assert_int_equal(selection_fair(selection, 100000), 384);
+	assert_int_equal(selection_fair(selection, 100), 1);
 }
 
 /* --- sign-ins --- */
@@ -333,6 +352,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_walks_in_pieces, world_set_up,
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_stops_when_it_is_enough, world_set_up,
+						world_tear_down),
+		cmocka_unit_test_setup_teardown(test_a_long_filter_looks_at_few, world_set_up,
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_sign_ins, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_one_by_one, world_set_up, world_tear_down),

@@ -272,6 +272,50 @@ static void test_organizations(void **state)
 	assert_findings(list, codes, ARRAY_LEN(codes));
 }
 
+/* What the store says hides what sources say under the same name, but for `name;x-SOURCE`. */
+static void test_extended(void **state)
+{
+	static const struct schema_fact facts[] = { { "role", SYNTAX_STRING, false },
+						    { "born", SYNTAX_TIME, false },
+						    { "mail", SYNTAX_STRING, true },
+						    { "salary", SYNTAX_STRING, false } };
+	struct attribute_settings given[] = {
+		{ .name = LOCATED("Role"), .syntax = SYNTAX_INTEGER, .absent = 1 },
+		{ .name = LOCATED("salary"), .syntax = SYNTAX_INTEGER, .sensitive = true }
+	};
+	struct identity_settings identity = support_identity_settings();
+	struct source_settings a = support_source("a"), b = support_source("b");
+	const struct source_settings *sources[] = { &a, &b };
+	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
+	struct schema *base, *all, *plain;
+	const struct schema_attribute *role, *mail;
+
+	(void)state;
+	a.attributes = (struct struct_list){ ARRAY_LEN(given), given };
+	base = schema_create(&identity, sources, 2, list);
+	all = schema_extend(base, "(store)", facts, ARRAY_LEN(facts), true);
+	plain = schema_extend(base, "(store)", facts, ARRAY_LEN(facts), false);
+	assert_int_equal(schema_source_count(all), 3);
+	assert_int_equal(schema_count(all), schema_count(base) + 1);
+	role = schema_get(all, (uint16_t)schema_find(all, "role", 4));
+	assert_string_equal(role->name, "Role");
+	assert_int_equal(role->syntax, SYNTAX_STRING);
+	assert_int_equal(role->only, 3);
+	assert_true(role->elsewhere && role->absent_unknown == 0);
+	mail = schema_get(all, (uint16_t)schema_find(all, "mail", 4));
+	assert_int_equal(mail->only, 0);
+	assert_int_equal(mail->order[2], 2);
+	assert_true(schema_get(all, (uint16_t)schema_find(all, "salary", 6))->elsewhere);
+	/* Not even under its source's name is it there for who may not see it. */
+	assert_false(schema_get(plain, (uint16_t)schema_find(plain, "salary", 6))->elsewhere);
+	for (size_t i = 1; i < schema_count(all); i++)
+		assert_true(strcmp(schema_get(all, (uint16_t)(i - 1))->name,
+				   schema_get(all, (uint16_t)i)->name) < 0);
+	schema_destroy(plain);
+	schema_destroy(all);
+	schema_destroy(base);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,7 +323,7 @@ int main(void)
 		cmocka_unit_test(test_find),	      cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_declared),      cmocka_unit_test(test_findings),
 		cmocka_unit_test(test_bounds),	      cmocka_unit_test(test_settings_checks),
-		cmocka_unit_test(test_organizations),
+		cmocka_unit_test(test_organizations), cmocka_unit_test(test_extended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,6 +160,70 @@ static void test_matches(void **state)
 	}
 }
 
+/* --- over people --- */
+
+#define NOW INT64_C(1769860800) /* 20260131120000Z */
+
+static const struct people_case {
+	const char *filter;
+	enum match expected;
+	bool is_refused, in_rules; /* over people; does a rule take it? */
+} people_cases[] = {
+	{ "(hired>=-1s)", MATCH_YES, false, false },
+	{ "(hired<=-0d)", MATCH_YES, false, false },
+	{ "(hired>=+1s)", MATCH_NO, false, false },
+	{ "(hired>=-2w)", MATCH_YES, false, false },
+	{ "(hired<=-1m)", MATCH_NO, false, false },
+	{ "(hired<=+1h)", MATCH_YES, false, false },
+	{ "(hired=-0s)", MATCH_YES, false, false },
+	{ "(hired>=-1)", MATCH_NO, true, false },
+	{ "(hired>=-d)", MATCH_NO, true, false },
+	{ "(hired>=-1y)", MATCH_NO, true, false },
+	{ "(hired>=1d)", MATCH_NO, true, false },
+	{ "(hired>=-1d1h)", MATCH_NO, true, false },
+	{ "(hired>=-1234567890d)", MATCH_NO, true, false },
+	{ "(hired>=-999999999w)", MATCH_YES, false, false },
+	{ "(level>=-30d)", MATCH_NO, true, false },
+	{ "(groups=cn=sales,dc=acme)", MATCH_YES, false, false },
+	{ "(groups=CN=Sales, DC=acme)", MATCH_YES, false, false },
+	{ "(!(groups=cn=other,dc=acme))", MATCH_UNKNOWN, false, false },
+	{ "(groups=*)", MATCH_NO, true, false },
+	{ "(groups>=a)", MATCH_NO, true, false },
+	{ "(groups;x-nowhere=a)", MATCH_NO, true, false },
+	{ "(level=42)", MATCH_YES, false, true },
+};
+
+/* What a rule could not mean for good, it does not take. */
+static void test_people(void **state)
+{
+	struct state *made = *state;
+	struct group_states states = { 0 };
+	struct person person;
+
+	assert_true(group_registry_add(made->registry, "cn=sales,dc=acme", NULL) > 0);
+	support_person(made->schema, made->registry,
+		       "hr hired=20260131120000Z\nhr level=42\nhr group=cn=sales,dc=acme\n",
+		       made->arena, &person);
+	for (size_t i = 0; i < ARRAY_LEN(people_cases); i++) {
+		const struct people_case *given = &people_cases[i];
+		AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
+		AUTO(diagnostics) struct diagnostics *unheard = diagnostics_create();
+		struct located located = support_located(given->filter);
+		struct filter *filter =
+			filter_compile_people(&located, made->schema, made->registry, NOW, list);
+		struct filter *rule = compile(made, given->filter, unheard);
+
+		if ((filter == NULL) != given->is_refused || (rule != NULL) != given->in_rules)
+			fail_msg("%s: %s, and in rules %s", given->filter,
+				 filter ? "taken" : "refused", rule ? "taken" : "refused");
+		if (filter && filter_match_people(filter, &person, &states) != given->expected)
+			fail_msg("%s: %d, expected %d", given->filter,
+				 filter_match_people(filter, &person, &states), given->expected);
+		filter_destroy(filter);
+		filter_destroy(rule);
+	}
+}
+
 /* hr owes clearance; what corp says comes after it in precedence. */
 static const struct {
 	const char *name, *person, *filter;
@@ -387,7 +451,7 @@ int main(void)
 		cmocka_unit_test(test_matches),	      cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_refusals),      cmocka_unit_test(test_all_findings_at_once),
 		cmocka_unit_test(test_limits),	      cmocka_unit_test(test_depth),
-		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_people),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
