@@ -557,6 +557,29 @@ static int show_present(struct http_request *request, struct http_response *resp
 	return 0;
 }
 
+/* Among the people of whom it belongs to, or would. */
+static int count_segment(struct http_request *request, struct json *json,
+			 const struct definition_change *change, const char *filter,
+			 struct err *err)
+{
+	AUTO(reading_view) struct reading_view view = { 0 };
+	const char *own = api_organization(request), *owner = change->organization;
+	const struct struct_list *items;
+	size_t i;
+
+	if (view_open(request, &view, err) < 0)
+		return -1;
+	items = items_of(&view, segment_type);
+	i = find_item(request, segment_type, items, change->name);
+	if (i != SIZE_MAX)
+		owner = item_owner(segment_type, item_at(segment_type, items, i));
+	else if (!owner)
+		owner = own ? own : "default";
+	else if (strcmp(owner, DEFINITION_SHARED) == 0)
+		owner = NULL;
+	return show_filter_count(request, &view, json, filter, own ? own : owner, err);
+}
+
 static int change_one(struct http_request *request, struct http_response *response,
 		      const struct definition_type *type, const struct definition_change *change,
 		      const char *filter, struct err *err)
@@ -573,7 +596,7 @@ static int change_one(struct http_request *request, struct http_response *respon
 		json_object(&json);
 		done = show_present(request, response, &json, type, change->name, err);
 		if (filter && done == 0)
-			done = show_filter_count(request, &json, filter, err);
+			done = count_segment(request, &json, change, filter, err);
 		else if (type == segment_type)
 			json_null(&json, "count");
 		show_define_members(&json, &result, dry_run);

@@ -233,20 +233,18 @@ static int show_count(const struct reading_view *view, struct json *json,
 	return 0;
 }
 
-int show_filter_count(struct http_request *request, struct json *json, const char *filter,
+int show_filter_count(struct http_request *request, const struct reading_view *view,
+		      struct json *json, const char *filter, const char *organization,
 		      struct err *err)
 {
-	AUTO(reading_view) struct reading_view view = { 0 };
 	AUTO(selection) struct selection *selection = NULL;
-	struct selection_walk walk = { .query = { .active = -1,
-						  .organization = api_organization(request) } };
+	struct selection_walk walk = { .query = { .active = -1, .organization = organization } };
 
-	if (view_open(request, &view, err) < 0 ||
-	    compile(request, &view, filter, true, &selection, err) < 0)
+	if (compile(request, view, filter, true, &selection, err) < 0)
 		return -1;
 	walk.scan_max = selection_fair(selection, SCAN_COUNT);
 	json_object_key(json, "count");
-	if (show_count(&view, json, selection, &walk, err) < 0)
+	if (show_count(view, json, selection, &walk, err) < 0)
 		return -1;
 	json_end(json);
 	return 0;

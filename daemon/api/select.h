@@ -22,8 +22,9 @@ int segment_check(struct http_request *request, const char *filter, struct err *
 int show_segment(const struct reading_view *view, struct json *json, const void *item,
 		 struct err *err);
 
-/* Member "count": who is chosen by a filter that may not be in force. */
-int show_filter_count(struct http_request *request, struct json *json, const char *filter,
+/* Member "count": who is chosen by a filter that may not be in force, of an organization or (NULL) of all. */
+int show_filter_count(struct http_request *request, const struct reading_view *view,
+		      struct json *json, const char *filter, const char *organization,
 		      struct err *err);
 
 /* Users as a page of {"users", "next"}; selection NULL: all of the query. */

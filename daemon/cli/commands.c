@@ -458,6 +458,7 @@ static const struct cli_option roles_update_options[] = {
 static const struct cli_option segments_create_options[] = {
 	{ "filter", "FILTER", "who is in it: an RFC 4515 filter, such as '(department=Sales)'" },
 	{ "description", "TEXT", "for people" },
+	DEFINITION_OWNER,
 	DEFINITION_CHANGE,
 	{ NULL, NULL, NULL },
 };

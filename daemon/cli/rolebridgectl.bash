@@ -174,7 +174,7 @@ _rolebridgectl()
 		['segments list']='--limit --after'
 		['segments users']='--limit --after'
 		['segments export']='--format --organization'
-		['segments create']='--filter --description --file --dry-run'
+		['segments create']='--filter --description --organization --file --dry-run'
 		['segments update']='--filter --description --file --dry-run --if-match'
 		['segments delete']='--dry-run --if-match'
 		['personas list']='--overdue --limit --after'
