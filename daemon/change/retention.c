@@ -143,7 +143,11 @@ static int write_file(struct letting_go *letting, int64_t to, struct err *err)
 
 	if (verify_rows(letting, to, &lines, err) < 0 || check_lines(letting, &lines, err) < 0)
 		return -1;
-	return audit_archive_write(letting->retention->archive, &letting->file, &lines, err);
+	change_step("archive");
+	if (audit_archive_write(letting->retention->archive, &letting->file, &lines, err) < 0)
+		return -1;
+	change_step("archived");
+	return 0;
 }
 
 /* The rows of the file are those of the store. */
@@ -287,7 +291,9 @@ int change_audit_retain(struct changer *changer, const struct retention *retenti
 	struct letting_go letting = { .changer = changer, .retention = retention, .read = read };
 	struct audit_anchor before, after;
 
-	if (!read || store_audit_anchor(read, &before, err) < 0 || let_go(&letting, err) < 0 ||
+	/* A clock that was set just now has not been looked at yet. */
+	if (!read || changer_watch_clock(changer, err) < 0 ||
+	    store_audit_anchor(read, &before, err) < 0 || let_go(&letting, err) < 0 ||
 	    store_audit_anchor(read, &after, err) < 0)
 		return err_wrap(err, "cannot let old rows of the audit log go");
 	*ret_gone = after.seq - before.seq;
