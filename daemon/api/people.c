@@ -7,13 +7,14 @@
  */
 #include "people.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/csv.h>
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
+
+#include "elements.h"
 
 #define CELL_MAX ((size_t)4096)
 #define LIST_MAX 1000
@@ -46,14 +47,11 @@ static const struct {
 
 struct people_reader {
 	enum people_format format;
-	const char *body;
-	size_t size;
 	struct csv *csv;
 	enum people_column *header;
 	size_t header_count;
-	/* JSON: */
-	size_t at;
-	uint64_t number;
+	struct elements json;
+	uint64_t number; /* of JSON */
 	bool ended;
 };
 
@@ -295,24 +293,6 @@ static int next_csv(struct people_reader *reader, struct arena *arena, struct im
 
 /* --- JSON --- */
 
-static void skip_space(struct people_reader *reader)
-{
-	while (reader->at < reader->size && strchr(" \t\r\n", reader->body[reader->at]) &&
-	       reader->body[reader->at])
-		reader->at++;
-}
-
-static bool skip(struct people_reader *reader, const char *token)
-{
-	size_t size = strlen(token);
-
-	skip_space(reader);
-	if (reader->size - reader->at < size || memcmp(reader->body + reader->at, token, size) != 0)
-		return false;
-	reader->at += size;
-	return true;
-}
-
 static int not_ours(struct err *err)
 {
 	return err_set(err, ERR_INVALID, "the body must be {\"users\": [{…}, …]} and nothing else");
@@ -320,24 +300,23 @@ static int not_ours(struct err *err)
 
 static int begin_json(struct people_reader *reader, struct err *err)
 {
-	if (!skip(reader, "{") || !skip(reader, "\"users\"") || !skip(reader, ":") ||
-	    !skip(reader, "["))
+	if (!elements_skip(&reader->json, "{") || !elements_skip(&reader->json, "\"users\"") ||
+	    !elements_skip(&reader->json, ":") || !elements_skip(&reader->json, "["))
 		return not_ours(err);
-	if (skip(reader, "]"))
+	if (elements_skip(&reader->json, "]"))
 		reader->ended = true;
-	return reader->ended && !skip(reader, "}") ? not_ours(err) : 0;
+	return reader->ended && !elements_skip(&reader->json, "}") ? not_ours(err) : 0;
 }
 
 /* Behind an element. */
 static int end_element(struct people_reader *reader, struct err *err)
 {
-	if (skip(reader, ","))
+	if (elements_skip(&reader->json, ","))
 		return 0;
-	if (!skip(reader, "]") || !skip(reader, "}"))
+	if (!elements_skip(&reader->json, "]") || !elements_skip(&reader->json, "}"))
 		return not_ours(err);
-	skip_space(reader);
 	reader->ended = true;
-	return reader->at == reader->size ? 0 : not_ours(err);
+	return elements_ended(&reader->json) ? 0 : not_ours(err);
 }
 
 static int take_list(json_t *value, enum people_column column, struct import_row *row,
@@ -422,24 +401,19 @@ static int take_object(json_t *object, struct import_row *row, struct import_res
 static int next_json(struct people_reader *reader, struct arena *arena, struct import_row *row,
 		     struct import_result *result, struct err *err)
 {
-	json_error_t problem;
+	bool is_long = false;
 	json_t *object;
-	size_t left;
 	int taken;
 
 	if (reader->ended)
 		return 0;
 	row->number = ++reader->number;
-	skip_space(reader);
-	left = reader->size - reader->at;
-	object = json_loadb(reader->body + reader->at, left < ELEMENT_MAX ? left : ELEMENT_MAX,
-			    JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY,
-			    &problem);
+	object = elements_value(&reader->json, ELEMENT_MAX, &is_long, err);
+	if (!object && is_long)
+		return err_set(err, ERR_INVALID, "user %llu is longer than 1 MiB",
+			       (unsigned long long)reader->number);
 	if (!object)
-		return err_set(err, ERR_INVALID, "user %llu is not JSON%s: %s",
-			       (unsigned long long)reader->number,
-			       left > ELEMENT_MAX ? ", or longer than 1 MiB" : "", problem.text);
-	reader->at += (size_t)problem.position;
+		return err_wrap(err, "user %llu", (unsigned long long)reader->number);
 	taken = take_object(object, row, result, arena, err);
 	json_decref(object);
 	return taken > 0 && end_element(reader, err) < 0 ? -1 : taken;
@@ -462,8 +436,7 @@ struct people_reader *people_open(enum people_format format, const char *body, s
 		return NULL;
 	}
 	reader->format = format;
-	reader->body = body;
-	reader->size = size;
+	reader->json = (struct elements){ .body = body, .size = size };
 	result = format == PEOPLE_CSV ? read_header(reader, arena, ret_field, err)
 				      : begin_json(reader, err);
 	if (result == 0)
@@ -492,5 +465,5 @@ int people_next(struct people_reader *reader, struct arena *arena, struct import
 
 size_t people_offset(const struct people_reader *reader)
 {
-	return reader->format == PEOPLE_CSV ? csv_offset(reader->csv) : reader->at;
+	return reader->format == PEOPLE_CSV ? csv_offset(reader->csv) : reader->json.at;
 }

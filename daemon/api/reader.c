@@ -2,17 +2,25 @@
  * Reader of request bodies. Enters: hostile bytes, at most the route's cap.
  * Leaves: a struct, or an error that names the field. jansson bounds the
  * depth (2,048) and refuses what is not UTF-8, NUL and keys given twice.
+ *
+ * The body's own members are read one by one, and of its lists each item by itself: never is more of it a tree
+ * in memory than the longest item its fields allow.
  */
 #include "reader.h"
 
-#include <jansson.h>
 #include <strings.h>
 
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 
+#include "elements.h"
+
 #define FIELDS_MAX 32
+/* Spaces, braces, and names that are not known. */
+#define ITEM_MORE ((size_t)64 * 1024)
+#define ITEM_MAX ((size_t)64 * 1024 * 1024)
+#define LIST_FIRST 16
 #define DAY_S 86400
 
 struct reading {
@@ -295,25 +303,257 @@ int request_require_json(const struct http_request *request, struct err *err)
 	return 0;
 }
 
+/* ------------------------------------------------ the body, member by member */
+
+static size_t bounded(size_t count, size_t each)
+{
+	return each && count > ITEM_MAX / each ? ITEM_MAX : count * each;
+}
+
+static size_t longest_members(const struct field *fields);
+
+/* At most so many bytes of JSON: each byte of a text may be written as six. */
+static size_t longest(const struct field *field)
+{
+	switch (field->type) {
+	case FIELD_TEXT:
+	case FIELD_BLOB: return bounded(field->max, 6) + 1024;
+	case FIELD_LIST: return bounded(field->max, longest_members(field->items));
+	case FIELD_OBJECT: return longest_members(field->items);
+	case FIELD_TEXTS: return bounded(field->max, bounded(field->item_size, 6) + 64);
+	case FIELD_BOOL:
+	case FIELD_DATE:
+	case FIELD_INT: break;
+	}
+	return 1024;
+}
+
+static size_t longest_members(const struct field *fields)
+{
+	size_t sum = ITEM_MORE;
+
+	for (; fields->name && sum < ITEM_MAX; fields++)
+		sum += longest(fields);
+	return sum < ITEM_MAX ? sum : ITEM_MAX;
+}
+
+static size_t longest_item(const struct field *field)
+{
+	return field->type == FIELD_TEXTS ? bounded(field->item_size, 6) + 1024
+					  : longest_members(field->items);
+}
+
+struct body {
+	struct reading reading;
+	struct elements elements;
+};
+
+static json_t *next_value(struct body *body, const struct field *field, size_t max)
+{
+	bool is_long = false;
+	json_t *value = elements_value(&body->elements, max, &is_long, body->reading.err);
+
+	if (!value && is_long)
+		refuse(&body->reading, field->name, "is too long");
+	return value;
+}
+
+/* Behind an item. 1: another one comes. */
+static int next_item(struct body *body, char end)
+{
+	const char token[] = { end, '\0' };
+
+	if (elements_skip(&body->elements, ","))
+		return 1;
+	if (elements_skip(&body->elements, token))
+		return 0;
+	return elements_refuse(&body->elements, end == ']' ? "']' expected" : "'}' expected",
+			       body->reading.err);
+}
+
+/* Room for one more; those before are moved. */
+static int grow_list(struct body *body, struct field_list *list, size_t item_size, size_t *capacity)
+{
+	struct arena *arena = body->reading.request->arena;
+	size_t wanted = *capacity ? *capacity * 2 : LIST_FIRST;
+	void *grown;
+
+	if (list->count < *capacity)
+		return 0;
+	grown = arena_alloc_array(arena, wanted, item_size);
+	if (!grown)
+		return err_set(body->reading.err, ERR_MEMORY, "out of memory");
+	if (list->count)
+		memcpy(grown, list->items, list->count * item_size);
+	list->items = grown;
+	*capacity = wanted;
+	return 0;
+}
+
+/* One item of a list, by the functions that read a list as a whole. */
+static int read_item(struct body *body, const struct field *field, json_t *value, size_t at,
+		     char *place)
+{
+	struct reading inner = body->reading;
+	struct arena *arena = inner.request->arena;
+	const struct field text = { .name = arena_printf(arena, "%s[%zu]", field->name, at),
+				    .type = FIELD_TEXT,
+				    .max = field->item_size };
+	size_t fields = 0;
+
+	if (!text.name)
+		return err_set(inner.err, ERR_MEMORY, "out of memory");
+	if (field->type == FIELD_TEXTS)
+		return read_text(&inner, &text, value, (const char **)(void *)place);
+	while (field->items[fields].name)
+		fields++;
+	inner.where = arena_printf(arena, "%s.", text.name);
+	if (!inner.where)
+		return err_set(inner.err, ERR_MEMORY, "out of memory");
+	if (read_object(&inner, value, field->items, fields, place) == 0)
+		return 0;
+	if (!(field->flags & FIELD_EACH) || inner.err->code != ERR_INVALID)
+		return -1;
+	note_refusal(&inner, place, field->item_size);
+	return 0;
+}
+
+/* Behind '['. */
+static int read_items(struct body *body, const struct field *field, struct field_list *ret_list)
+{
+	size_t size = field->type == FIELD_TEXTS ? sizeof(const char *) : field->item_size;
+	struct field_list list = { 0 };
+	size_t capacity = 0;
+	int more = !elements_skip(&body->elements, "]");
+
+	while (more > 0) {
+		AUTO(json) json_t *value = NULL;
+
+		if (list.count == field->max)
+			return refuse(&body->reading, field->name,
+				      arena_printf(body->reading.request->arena,
+						   "has more than %zu items", field->max));
+		value = next_value(body, field, longest_item(field));
+		if (!value || grow_list(body, &list, size, &capacity) < 0 ||
+		    read_item(body, field, value, list.count,
+			      (char *)list.items + list.count * size) < 0)
+			return -1;
+		list.count++;
+		more = next_item(body, ']');
+	}
+	if (more < 0)
+		return -1;
+	/* Never NULL: a list that was given is told from one that was not. */
+	if (!list.items && grow_list(body, &list, size, &capacity) < 0)
+		return -1;
+	*ret_list = list;
+	return 0;
+}
+
+static int read_member(struct body *body, const struct field *field, bool *ret_null, char *target)
+{
+	bool is_list = field->type == FIELD_LIST || field->type == FIELD_TEXTS;
+	AUTO(json) json_t *value = NULL;
+
+	*ret_null = false;
+	if (is_list && elements_skip(&body->elements, "["))
+		return read_items(body, field,
+				  (struct field_list *)(void *)(target + field->offset));
+	value = next_value(body, field, is_list ? ITEM_MORE : longest(field) + ITEM_MORE);
+	if (!value)
+		return -1;
+	*ret_null = json_is_null(value);
+	/* Elsewhere null is "not given": the same as leaving it out. */
+	if (*ret_null && (field->flags & FIELD_NULL_REMOVES))
+		*(const char **)(void *)(target + field->offset) = "";
+	return *ret_null ? 0 : read_field(&body->reading, field, value, target);
+}
+
+/* Its name, and the field of that name. */
+static int find_member(struct body *body, const struct field *fields, size_t count,
+		       size_t *ret_field)
+{
+	static const struct field name_field = { .name = "" };
+	AUTO(json) json_t *name = NULL;
+	const char *text;
+	size_t i = 0;
+
+	if (elements_peek(&body->elements) != '"')
+		return elements_refuse(&body->elements, "string or '}' expected",
+				       body->reading.err);
+	name = next_value(body, &name_field, ITEM_MORE);
+	if (!name)
+		return -1;
+	if (!elements_skip(&body->elements, ":"))
+		return elements_refuse(&body->elements, "':' expected", body->reading.err);
+	text = json_string_value(name);
+	while (i < count && strcmp(fields[i].name, text) != 0)
+		i++;
+	if (i == count)
+		return refuse_unknown(&body->reading, fields, count, text);
+	*ret_field = i;
+	return 0;
+}
+
+static int read_members(struct body *body, const struct field *fields, size_t count, char *target)
+{
+	enum { ABSENT, NOTHING, GIVEN } given[FIELDS_MAX] = { ABSENT };
+	int more;
+
+	if (count > FIELDS_MAX)
+		return err_set(body->reading.err, ERR_INTERNAL, "more fields than can be read");
+	if (!elements_skip(&body->elements, "{"))
+		return -1;
+	more = !elements_skip(&body->elements, "}");
+	while (more > 0) {
+		size_t at = 0;
+		bool is_null;
+
+		if (find_member(body, fields, count, &at) < 0)
+			return -1;
+		if (given[at] != ABSENT)
+			return elements_refuse(&body->elements, "duplicate object key",
+					       body->reading.err);
+		if (read_member(body, &fields[at], &is_null, target) < 0)
+			return -1;
+		given[at] = is_null ? NOTHING : GIVEN;
+		more = next_item(body, '}');
+	}
+	if (more < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if ((fields[i].flags & FIELD_REQUIRED) && given[i] != GIVEN)
+			return refuse(&body->reading, fields[i].name, "is missing");
+	return 0;
+}
+
+/* No object: JSON of another kind, or none at all. */
+static int refuse_root(struct body *body)
+{
+	bool is_long = false;
+	AUTO(json)
+	json_t *value = elements_value(&body->elements, ITEM_MORE, &is_long, body->reading.err);
+
+	if (!value && !is_long)
+		return -1;
+	return refuse_shape(&body->reading);
+}
+
 int request_read(struct http_request *request, const struct field *fields, size_t count,
 		 void *target, struct err *err)
 {
-	struct reading reading = { request, err, "" };
-	AUTO(json) json_t *root = NULL;
-	json_error_t problem;
+	struct body body = { .reading = { request, err, "" },
+			     .elements = { .body = request->body, .size = request->body_size } };
 
-	if (request->body_size == 0) {
-		root = json_object();
-	} else {
-		if (request_require_json(request, err) < 0)
-			return -1;
-		root = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES,
-				  &problem);
-		if (!root)
-			return err_set(err, ERR_INVALID, "body is not JSON: line %d, column %d: %s",
-				       problem.line, problem.column, problem.text);
-	}
-	if (!root)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	return read_object(&reading, root, fields, count, target);
+	if (request->body_size == 0)
+		body.elements = (struct elements){ .body = "{}", .size = 2 };
+	else if (request_require_json(request, err) < 0)
+		return -1;
+	if (elements_peek(&body.elements) != '{')
+		return refuse_root(&body);
+	if (read_members(&body, fields, count, target) < 0)
+		return -1;
+	if (!elements_ended(&body.elements))
+		return elements_refuse(&body.elements, "end of file expected", err);
+	return 0;
 }
