@@ -152,6 +152,12 @@ static int check_source(const struct editing *editing, const struct user *user,
 				  adoption->source);
 	}
 	organization = settings->organization.text ? settings->organization.text : "default";
+	if (strcmp(user->organization, organization) != 0 && editing->actor->limited) {
+		/* Of another organization: it is not there. */
+		adoption->refused = "source";
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no source '%s'",
+				  adoption->source);
+	}
 	if (strcmp(user->organization, organization) != 0)
 		return err_set(err, ERR_CONFLICT,
 			       "'%s' belongs to another organization than source '%s'",

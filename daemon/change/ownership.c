@@ -706,8 +706,8 @@ static int remove_job(struct changer *changer, struct job *job, struct err *err)
 	if (owning_begin(owning, "resources:write@all", err) < 0 ||
 	    owning_check_application(owning, removal->key->application, err) < 0 ||
 	    store_resource_find(changer->store, removal->key, arena, &resource, err) < 0 ||
-	    authority_require_organization(&owning->authority, resource.organization, "such resource",
-					   err) < 0 ||
+	    authority_require_organization(&owning->authority, resource.organization,
+					   "such resource", err) < 0 ||
 	    owning_check_version(removal->version, resource.version, err) < 0 ||
 	    store_resource_subtree(changer->store, resource.row,
 				   removal->recursive ? RESOURCE_REMOVE_MAX : 1, arena, &rows,

@@ -131,9 +131,9 @@ static int find_owner(struct changer *changer, struct making *making, struct are
 	making->refused = "user";
 	if (user_resolve(changer->store, name, arena, ret_user, err) < 0)
 		return -1;
-	making->refused = NULL;
 	if (ret_user->disabled & DISABLED_DELETED)
 		return no_such_user(err);
+	making->refused = NULL;
 	return 0;
 }
 
@@ -146,6 +146,10 @@ static int check_other(struct changer *changer, struct making *making,
 
 	if (authority->unlimited)
 		return 0;
+	making->refused = "user";
+	if (authority_require_organization(authority, user->organization, "such user", err) < 0)
+		return -1;
+	making->refused = NULL;
 	if (authority_require_user(authority, changer->store, setup, user, change_now_s(), arena,
 				   err) < 0 ||
 	    authority_require(authority, "tokens:create@all", err) < 0)

@@ -576,10 +576,18 @@ static int compare_groups(const void *a, const void *b)
 	return x->by != y->by ? (x->by > y->by) - (x->by < y->by) : strcmp(x->name, y->name);
 }
 
+/* What applications tell of is no organization's: one sees what its own people used. */
+static bool is_told(const struct usage *usage, const struct usage_group *group)
+{
+	return !usage->query->organization || group->total.count > 0 ||
+	       (group->by != USAGE_BY_APPLICATION && group->by != USAGE_BY_FEATURE);
+}
+
 static int make_report(struct usage *usage, struct err *err)
 {
 	struct usage_report *report = usage->report;
 	struct usage_group *groups;
+	size_t told = 0;
 
 	if (make_periods(usage, err) < 0 ||
 	    group_init(usage, &report->all, USAGE_BYS, "", err) < 0 ||
@@ -589,12 +597,14 @@ static int make_report(struct usage *usage, struct err *err)
 	groups = arena_alloc_array(usage->arena, report->group_count + 1, sizeof(*groups));
 	if (!groups)
 		return no_memory(err);
-	if (report->group_count) {
-		memcpy(groups, report->groups, report->group_count * sizeof(*groups));
-		qsort(groups, report->group_count, sizeof(*groups), compare_groups);
-	}
+	for (size_t i = 0; i < report->group_count; i++)
+		if (is_told(usage, &report->groups[i]))
+			groups[told++] = report->groups[i];
+	if (told)
+		qsort(groups, told, sizeof(*groups), compare_groups);
 	free(report->groups);
 	report->groups = groups;
+	report->group_count = told;
 	return 0;
 }
 
