@@ -2,13 +2,14 @@
  * Reports. Enters: what to group by, which days. Leaves: JSON or CSV. Whoever is bound to an organization is told of its
  * people alone. Reports tell of groups; who has not signed in tells of people, and asks for the right to read them.
  */
+#include "reports.h"
+
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/csv.h>
 #include <rolebridge/change/usage.h>
 #include <rolebridge/store/activity.h>
 
 #include "access.h"
-#include "reports.h"
 
 #define REPORT_BYTES ((size_t)192 * 1024 * 1024)
 #define DAYS_DEFAULT 30

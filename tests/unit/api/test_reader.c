@@ -224,12 +224,78 @@ static void test_content_type(void **state)
 	}
 }
 
+/* --- items that stand for themselves --- */
+
+struct row {
+	struct field_refusal refusal;
+	const char *name;
+	int64_t count;
+};
+
+static const struct field row_fields[] = {
+	{ "name", FIELD_TEXT, FIELD_REQUIRED, offsetof(struct row, name), 5, NULL, 0 },
+	{ "count", FIELD_INT, FIELD_POSITIVE, offsetof(struct row, count), 9, NULL, 0 },
+	{ .name = NULL },
+};
+
+static const struct field rows_fields[] = {
+	{ "rows", FIELD_LIST, FIELD_EACH, 0, 9, row_fields, sizeof(struct row) },
+};
+
+static void test_each_by_itself(void **state)
+{
+	static const struct {
+		const char *row, *field, *says; /* says NULL: well */
+	} cases[] = {
+		{ "{\"name\":\"a\",\"count\":1}", NULL, NULL },
+		{ "{\"name\":\"a\"}", NULL, NULL },
+		{ "{\"name\":\"a\",\"count\":0}", "count", "from 1 to 9" },
+		{ "{\"name\":\"a\",\"count\":10}", "count", "from 1 to 9" },
+		{ "{\"name\":\"abcdef\",\"count\":1}", "name", "longer than 5" },
+		{ "{\"count\":1}", "name", "missing" },
+		{ "{\"name\":\"a\",\"x\":1}", "x", "not known" },
+		{ "7", NULL, "JSON object" },
+		{ "null", NULL, "JSON object" },
+		{ "[]", NULL, "JSON object" },
+	};
+	AUTO(arena) struct arena *arena = arena_create((size_t)1024 * 1024);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct http_request request = { .arena = arena,
+						.headers = &json_header,
+						.header_count = 1 };
+		struct field_list list = { 0 };
+		struct err err = { 0 };
+		const struct row *row;
+
+		request.body =
+			arena_printf(arena, "{\"rows\":[%s,{\"name\":\"good\"}]}", cases[i].row);
+		request.body_size = strlen(request.body);
+		if (request_read(&request, rows_fields, 1, &list, &err) < 0)
+			fail_msg("%s: %s", cases[i].row, err.text);
+		assert_int_equal(list.count, 2);
+		assert_null(request.error_field);
+		row = list.items;
+		if (!cases[i].says != !row->refusal.message ||
+		    (cases[i].says && !strstr(row->refusal.message, cases[i].says)))
+			fail_msg("%s: %s", cases[i].row, row->refusal.message);
+		if (cases[i].says) {
+			assert_true(!row->name && row->count == 0);
+			assert_true(!cases[i].field == !row->refusal.field);
+			if (cases[i].field)
+				assert_string_equal(row->refusal.field, cases[i].field);
+		}
+		assert_string_equal(row[1].name, "good");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad),	     cmocka_unit_test(test_good),
 		cmocka_unit_test(test_empty_body),   cmocka_unit_test(test_deep),
-		cmocka_unit_test(test_content_type),
+		cmocka_unit_test(test_content_type), cmocka_unit_test(test_each_by_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
