@@ -240,26 +240,33 @@ static int unindex(struct store *store, int64_t after, int64_t to, struct err *e
 	return row;
 }
 
+/* The transaction is of no use any more. */
+static int spoil_prune(struct store *store, int64_t from, int64_t to, struct err *err)
+{
+	struct err cause = { 0 };
+
+	err_refuse(&cause, ERR_IO, "store-damaged",
+		   "store '%s': rows %lld to %lld of the audit log are not the first, or not all "
+		   "there",
+		   store->path, (long long)from, (long long)to);
+	if (err)
+		*err = cause;
+	return store_spoil(store, &cause);
+}
+
 int store_audit_prune(struct store *store, int64_t from, int64_t to, int64_t now_s, struct err *err)
 {
+	struct audit_anchor anchor;
 	int gone;
 
-	if (store_may_write(store, err) < 0)
+	if (store_may_write(store, err) < 0 || store_audit_anchor(store, &anchor, err) < 0)
 		return -1;
+	if (from != anchor.seq + 1 || to < from)
+		return spoil_prune(store, from, to, err);
 	/* The anchor first: no row behind it may go. */
 	if (run_between(store, STATEMENT_AUDIT_ANCHOR_SET, to, now_s, err) < 0 ||
 	    unindex(store, from - 1, to, err) < 0 ||
 	    (gone = run_between(store, STATEMENT_AUDIT_PRUNE, from - 1, to, err)) < 0)
 		return err_wrap(err, "cannot remove old rows of the audit log");
-	if (gone != to - from + 1) {
-		struct err cause = { 0 };
-
-		err_refuse(&cause, ERR_IO, "store-damaged",
-			   "store '%s': rows %lld to %lld of the audit log are not all there",
-			   store->path, (long long)from, (long long)to);
-		if (err)
-			*err = cause;
-		return store_spoil(store, &cause);
-	}
-	return 0;
+	return gone == to - from + 1 ? 0 : spoil_prune(store, from, to, err);
 }
