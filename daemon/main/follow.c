@@ -69,25 +69,14 @@ static struct place *find_place(struct follow *follow, const char *name)
 
 /* --- configuration --- */
 
-static const struct source_settings *declared(const struct configuration *config, const char *name)
-{
-	for (size_t i = 0; i < config->setup.source_count; i++) {
-		const struct source_settings *source = config->setup.sources[i];
-
-		if (source_is_followed(source) && strcmp(source->name.text, name) == 0)
-			return source;
-	}
-	return NULL;
-}
-
 static bool stays(const struct place *place, struct configuration *config)
 {
 	const char *name = followed_name(place->followed);
-	const struct source_settings *source = declared(config, name);
+	const struct source_settings *source = setup_find_source(&config->setup, name);
 	struct err err = { 0 };
 	bool same = false;
 
-	if (!source)
+	if (!source || !source_is_followed(source))
 		return false;
 	if (followed_is_same(place->followed, config, source, &same, &err) < 0)
 		log_error("follow.failed", F_STR("source", name), F_ERR(&err));
