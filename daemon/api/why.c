@@ -303,7 +303,7 @@ static int show_candidates(const struct why *why, size_t *shown, struct err *err
 		bool gives = rule_names(why, rule->grants, rule->grant_count);
 		bool denies = rule_names(why, rule->denies, rule->deny_count);
 
-		if (!gives && !denies)
+		if ((!gives && !denies) || !rule_concerns(rule, why->user.organization))
 			continue;
 		++*shown;
 		if (show_rule(why, NULL, rule, err) < 0)

@@ -209,13 +209,18 @@ int ceiling_of_source(const struct authority *authority, const struct setup *set
 		      const char *source, struct arena *arena, struct err *err)
 {
 	const struct source_trust *trust = trust_of(setup, source);
+	const struct source_settings *settings = setup_find_source(setup, source);
+	const char *organization = settings ? source_organization(settings) : NULL;
 	const struct ruleset *rules = setup->decision.rules;
 
 	for (size_t i = 0; i < ruleset_count(rules); i++) {
 		const struct rule *rule = ruleset_rule(rules, i);
 
+		if (!rule_concerns(rule, organization))
+			continue;
 		for (size_t j = 0; j < rule->grant_count; j++)
 			if (may_cause(trust, &rule->grants[j]) &&
+			    catalogue_is_for(rule->grants[j].organization, organization) &&
 			    authority_require_grant(authority, setup, rule->grants[j].kind,
 						    rule->grants[j].name, arena, err) < 0)
 				return -1;

@@ -110,7 +110,8 @@ static int foresee_administrator(struct foresight *foresight, const struct perso
 {
 	struct administrator_question question = {
 		.before = is_administrator(foresight, &change->before),
-		.after = is_administrator(foresight, &change->after),
+		.after =
+			is_administrator(foresight, &change->after) && !person_change_moves(change),
 		.by_person = true,
 	};
 	enum administrator_verdict verdict;
@@ -159,13 +160,14 @@ static int foresee_disabling(struct foresight *foresight, const struct person_ch
 	const struct apply_context asking = { .setup = foresight->setup,
 					      .actor = foresight->actor,
 					      .refuse = true };
-	bool deleted = change->after.disabled & ~change->before.disabled & DISABLED_DELETED;
+	bool leaves = change->after.disabled & ~change->before.disabled & DISABLED_DELETED ||
+		      person_change_moves(change);
 	int any;
 
 	if (ceiling_self(&asking, change, err) < 0)
 		return -1;
 	if (change->before.id == 0 ||
-	    (!deleted && (!user_is_active(&change->before) || user_is_active(&change->after))))
+	    (!leaves && (!user_is_active(&change->before) || user_is_active(&change->after))))
 		return 0;
 	any = store_reference_any(foresight->store, change->before.id, err);
 	if (any <= 0)

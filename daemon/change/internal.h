@@ -644,9 +644,11 @@ int orphaning_follow(struct apply_context *context, const struct person_change *
 		     struct err *err);
 
 /* --- token.c --- */
-/* Inside the transaction: all of a user's tokens are revoked. dry_run: whoever watches is not told. */
+/* Inside the transaction: all of a user's tokens are revoked. */
 int tokens_end_of(struct changer *changer, const struct actor *actor, const struct user *user,
-		  bool dry_run, struct arena *arena, int64_t *ret_count, struct err *err);
+		  struct arena *arena, int64_t *ret_count, struct err *err);
+int tokens_count_of(struct changer *changer, const struct user *user, struct arena *arena,
+		    int64_t *ret_count, struct err *err);
 
 /* --- stale.c --- */
 /* Inside the transaction that lifts the reason: the user's sign-ins count from now on. */

@@ -7,8 +7,8 @@
  * that is left, an external id that is somebody else's there, the loss of the only profile. Fails: store, memory.
  *
  * What belongs to the organization that is left does not come along: grants of its own definitions, identities that
- * a person promised and nobody has read, the service that made the user. A dry run is the same up to the
- * commit: it is undone.
+ * a person promised and nobody has read, the service that made the user. A dry run asks the same on a handle that can
+ * only read.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +19,7 @@
 
 #include "ceiling.h"
 #include "edit.h"
-
-#define UNDONE "dry-run"
+#include "foresee.h"
 
 struct moving {
 	const struct user_move *move;
@@ -43,7 +42,8 @@ static int find_target(const struct editing *editing, struct changer *changer, s
 	    authority_require_organization(&authority, organization, "such organization", err) <
 		    0 ||
 	    change_check_organization(setup, organization, err) < 0 ||
-	    store_organization_ensure(changer->store, organization, err) < 0)
+	    (!moving->move->dry_run &&
+	     store_organization_ensure(changer->store, organization, err) < 0))
 		return -1;
 	moving->refused = NULL;
 	return 0;
@@ -128,15 +128,48 @@ static int carry_out(struct changer *changer, struct editing *editing, struct pe
 	struct moving *moving = editing->context;
 	const struct user *before = &change->before;
 
-	if (check_identities(editing, changer->store, before, arena, err) < 0 ||
-	    drop_grants(editing, changer->store, change, arena, err) < 0 ||
-	    edit_apply(changer, editing, change, arena, NULL, err) < 0 ||
+	if (edit_apply(changer, editing, change, arena, NULL, err) < 0 ||
 	    move_external(changer->store, change, arena, err) < 0 ||
 	    store_links_drop(changer->store, before->id, err) < 0 ||
 	    store_service_forget(changer->store, before->id, err) < 0)
 		return -1;
-	return tokens_end_of(changer, editing->actor, before, moving->move->dry_run, arena,
-			     &moving->outcome.tokens, err);
+	return tokens_end_of(changer, editing->actor, before, arena, &moving->outcome.tokens, err);
+}
+
+static int check_external(struct store *store, const struct person_change *change,
+			  struct arena *arena, struct err *err)
+{
+	int64_t owner = 0;
+	const char *id;
+
+	if (store_external_of(store, change->before.id, arena, &id, err) < 0 ||
+	    (id[0] && store_external_find(store, change->after.organization, id, &owner, err) < 0))
+		return -1;
+	if (owner == 0 || owner == change->before.id)
+		return 0;
+	return err_refuse(err, ERR_CONFLICT, "external-id-taken",
+			  "external id '%s' is somebody else's", id);
+}
+
+/* The same asked, and nothing done. */
+static int foresee(struct changer *changer, struct editing *editing, struct person_change *change,
+		   struct arena *arena, struct err *err)
+{
+	struct moving *moving = editing->context;
+	AUTO(hash_table) struct hash_table *claims = hash_table_create(4, 4);
+	struct foresight foresight = { .store = changer->store,
+				       .setup = editing->setup,
+				       .actor = editing->actor,
+				       .arena = arena,
+				       .claims = claims,
+				       .now_s = change_now_s() };
+
+	if (!claims)
+		return err_set(err, ERR_MEMORY, "no memory to look ahead");
+	if (foresee_change(&foresight, change, err) < 0 ||
+	    check_external(changer->store, change, arena, err) < 0)
+		return -1;
+	return tokens_count_of(changer, &change->before, arena, &moving->outcome.tokens, err);
 }
 
 static int keep_outcome(struct moving *moving, const struct person_change *change, struct err *err)
@@ -175,11 +208,32 @@ static int move_job(struct changer *changer, struct job *job, struct err *err)
 		return -1;
 	change.after = change.before;
 	change.after.organization = moving->move->organization;
-	if (person_change_moves(&change) && carry_out(changer, editing, &change, arena, err) < 0)
+	if (person_change_moves(&change) &&
+	    (check_identities(editing, changer->store, &change.before, arena, err) < 0 ||
+	     drop_grants(editing, changer->store, &change, arena, err) < 0 ||
+	     (moving->move->dry_run ? foresee(changer, editing, &change, arena, err)
+				    : carry_out(changer, editing, &change, arena, err)) < 0))
 		return -1;
-	if (keep_outcome(moving, &change, err) < 0)
+	return keep_outcome(moving, &change, err);
+}
+
+/* Reads alone. */
+static int look(struct changer *changer, struct editing *editing, struct err *err)
+{
+	AUTO(store) struct store *store = store_open(changer->path, STORE_READ, err);
+	struct changer reader = { .path = changer->path, .store = store };
+	struct live_setup *setup;
+	struct job job = { .context = editing };
+	int result;
+
+	if (!store || store_begin(store, err) < 0)
 		return -1;
-	return moving->move->dry_run ? err_refuse(err, ERR_CONFLICT, UNDONE, "a dry run") : 0;
+	setup = changer_live_setup(changer, NULL);
+	editing->setup = setup;
+	result = move_job(&reader, &job, err);
+	setup_release(&setup->setup);
+	store_rollback(store);
+	return result;
 }
 
 int change_user_move(struct changer *changer, const struct actor *actor,
@@ -190,18 +244,12 @@ int change_user_move(struct changer *changer, const struct actor *actor,
 	struct editing editing = {
 		.actor = actor, .user = move->user, .version = move->version, .context = &moving
 	};
-	struct err problem;
 	struct uuid uuid;
-	int result;
+	int result = move->dry_run ? look(changer, &editing, err)
+				   : edit_send(changer, &editing, move_job, &uuid, err);
 
-	err_clear(&problem);
-	result = edit_send(changer, &editing, move_job, &uuid, &problem);
-	if (result < 0 && move->dry_run && strcmp(err_reason(&problem), UNDONE) == 0)
-		result = 0;
 	*ret_field = result < 0 ? moving.refused : NULL;
 	if (result == 0)
 		*ret_outcome = moving.outcome;
-	else if (err)
-		*err = problem;
 	return result;
 }

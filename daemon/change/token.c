@@ -357,7 +357,7 @@ int change_token_revoke(struct changer *changer, const struct actor *actor, cons
 /* --- with the organization --- */
 
 int tokens_end_of(struct changer *changer, const struct actor *actor, const struct user *user,
-		  bool dry_run, struct arena *arena, int64_t *ret_count, struct err *err)
+		  struct arena *arena, int64_t *ret_count, struct err *err)
 {
 	struct token_query query = { .user_id = user->id,
 				     .now_s = change_now_s(),
@@ -372,8 +372,10 @@ int tokens_end_of(struct changer *changer, const struct actor *actor, const stru
 			return -1;
 		for (size_t i = 0; i < count; i++) {
 			query.after_id = rows[i].id;
-			if (!dry_run)
-				notice_token_ended(changer, rows[i].id);
+			/* A null actor only counts. */
+			if (!actor)
+				continue;
+			notice_token_ended(changer, rows[i].id);
 			if (store_token_revoke(changer->store, rows[i].id, query.now_s, err) < 0 ||
 			    write_row(changer, actor, "token.revoke", &rows[i], arena, err) < 0)
 				return -1;
@@ -382,6 +384,12 @@ int tokens_end_of(struct changer *changer, const struct actor *actor, const stru
 	}
 	*ret_count = ended;
 	return 0;
+}
+
+int tokens_count_of(struct changer *changer, const struct user *user, struct arena *arena,
+		    int64_t *ret_count, struct err *err)
+{
+	return tokens_end_of(changer, NULL, user, arena, ret_count, err);
 }
 
 /* --- the timer's --- */

@@ -65,7 +65,7 @@ class World:
         good("POST", "profiles", {"name": prefix + "profile", "permissions": ["notes:read@own"], **own})
         good("POST", "personas", dict(PERSONA, name=prefix + "persona", **own))
         good("POST", "segments", {"name": prefix + "segment", "filter": "(username=*)", **own})
-        good("POST", "rules", {"id": prefix + "rule", "when": "(title=*)", "grant": {"roles": [prefix + "role"]}, **own})
+        good("POST", "rules", {"id": prefix + "rule", "when": "(title=*)", "grant": {"roles": [prefix + "role", "both"]}, **own})
         plan = good("POST", f"rules/{prefix}rule/activate?dry_run=true", {})["plan"]
         good("POST", f"rules/{prefix}rule/activate", {"plan": plan})
         good("POST", "rules", {"id": prefix + "draft", "when": "(title=*)", "grant": {"roles": [prefix + "role"]}, **own})
@@ -135,6 +135,7 @@ def world():
         world.good("POST", "users", {"username": "boss", "profile": "administrator", "organization": "partners"})
         world.token = world.good("POST", "tokens", {"name": "t", "user": "boss"})["token"]
         bridge.ctl("sync")
+        world.good("POST", "roles", dict(ROLE, name="both", organization="*"))
         world.define("bb-", "partners")
         world.before = {str(o): look(world, o) for o in OPERATIONS if lists(o)}
         world.populate()
@@ -163,6 +164,17 @@ def test_lists_and_counts(world, operation):
     after = look(world, operation)
     assert "zz" not in after[1]
     assert after == world.before[str(operation)]
+
+
+OWN = ["users/bb-anna", "users/bb-anna/why", "users/bb-anna/why?grant=both", "users/far/why?grant=both", "users/bb-anna/accounts",
+       "roles/bb-role", "profiles/bb-profile", "personas/bb-persona", "personas/bb-persona/validations", "segments/bb-segment",
+       "segments/bb-segment/count", "segments/bb-segment/users", "rules/bb-rule", "rules/bb-draft", "roles/both", "me"]
+
+
+@pytest.mark.parametrize("path", OWN)
+def test_what_is_ones_own_tells_of_nobody_else(world, path):
+    status, answer = world.boss("GET", path)
+    assert status == 200 and "zz" not in json.dumps(answer), answer
 
 
 # --- by name ---

@@ -1,4 +1,6 @@
 """Two organizations: moving people between them, definitions of each, and nothing of one for people of the other."""
+import json
+
 import pytest
 
 from access import Web
@@ -352,3 +354,74 @@ def bridge_ask(bridge, *words):
         return control.ask(*words)
     finally:
         control.close()
+
+
+# --- whose work is changed ---
+
+
+def draft(bridge, body, *options):
+    bridge.write("draft.json", json.dumps(body))
+    return bridge.ctl("rules", "draft", bridge.folder / "draft.json", *options)
+
+
+def in_force(bridge, body):
+    draft(bridge, body)
+    bridge.ctl("rules", "activate", body["id"], bridge.ctl("rules", "preview", body["id"])["plan"])
+
+
+def test_a_draft_is_somebodys_work(bridge, two):
+    """Nobody writes over, or discards, what they could not have drafted."""
+    draft(bridge, {"id": "power", "when": "(title=Boss)", "grant": {"profile": "administrator"}})
+    harmless = {"id": "power", "when": "(title=Clerk)", "grant": {"roles": ["sales"]}}
+    for method, path, body in (("PUT", "rules/power", harmless), ("DELETE", "rules/power", None),
+                               ("DELETE", "rules/power?draft=true", None), ("PUT", "rules/power?dry_run=true", harmless)):
+        status, answer = two("ed", method, path, body)
+        assert (status, answer["code"]) == (403, "not-allowed"), (method, path, answer)
+    assert bridge.ctl("rules", "show", "power")["draft"]["body"]["grant"] == {"profile": "administrator"}
+    draft(bridge, harmless, "--change")
+    assert two("ed", "PUT", "rules/power", {**harmless, "description": "mine"})[0] == 200
+    assert two("ed", "DELETE", "rules/power")[0] == 200
+
+
+def test_services_define_nothing(bridge, web):
+    text = bridge.ctl("tokens", "create", "feed", "--service", "feed",
+                      "--scope", "roles:*@all,rules:*@all,profiles:*@all,personas:*@all,notes:*@all")["token"]
+    for path, body in (("roles", dict(ROLE, name="x")), ("rules", {"id": "x", "when": "(&)", "grant": {"roles": ["sales"]}}),
+                       ("profiles", dict(KINDS["profiles"], name="x")), ("personas", dict(PERSONA, name="x"))):
+        status, answer = web.ask("POST", path, body, token=text)
+        assert (status, answer["code"]) == (403, "not-allowed"), path
+    # What cannot be compiled is not looked at before: whoever may not is told so.
+    status, answer = web.ask("POST", "roles", dict(ROLE, name="x", segments=["Nowhere"]), token=text)
+    assert (status, answer["code"]) == (403, "not-allowed")
+
+
+def test_what_a_denied_profile_uncovers(bridge, two):
+    """Who loses the profile of a hand has the one of an import: whoever denies it answers for that, too."""
+    rule = {"id": "no-movers", "when": "(title=None)", "deny": {"profile": "viewer"}}
+    assert two("ed", "POST", "rules?dry_run=true", rule)[0] == 200
+    bridge.write("dual.csv", "username,profile\ndual,administrator\n")
+    bridge.ctl("import", "users", bridge.folder / "dual.csv")
+    bridge.ctl("users", "grant", "dual", "profile", "viewer")
+    assert user(bridge, "dual")["profile"] == "viewer"
+    status, answer = two("ed", "POST", "rules?dry_run=true", rule)
+    assert (status, answer["code"]) == (403, "not-allowed"), answer
+    bridge.ctl("users", "disable", "dual")
+    bridge.ctl("users", "delete", "dual")
+    assert two("ed", "POST", "rules?dry_run=true", rule)[0] == 200
+
+
+def test_whom_rules_are_ordered_past(bridge, two):
+    """A rule whose number stays decides otherwise all the same when others go past it."""
+    in_force(bridge, {"id": "one", "when": "(title=A)", "grant": {"roles": ["sales"]}})
+    in_force(bridge, {"id": "gap", "when": "(title=A)", "grant": {"roles": ["sales"]}})
+    in_force(bridge, {"id": "power", "when": "(title=A)", "grant": {"profile": "administrator"}})
+    in_force(bridge, {"id": "two", "when": "(title=A)", "grant": {"profile": "viewer"}})
+    in_force(bridge, {"id": "three", "when": "(title=A)", "grant": {"roles": ["sales"]}})
+    bridge.ctl("rules", "delete", "gap")
+    for order in (["two", "power", "one", "three"], ["power", "one", "two", "three"], ["three", "one", "power", "two"]):
+        status, answer = two("ed", "POST", "rules/order", {"rules": order})
+        assert (status, answer["code"]) == (403, "not-allowed"), order
+    assert two("ed", "POST", "rules/order", {"rules": ["one", "power", "three", "two"]})[0] == 200
+    bridge.ctl("rules", "order", "two,power,one,three")
+    for name in ("one", "power", "two", "three"):
+        bridge.ctl("rules", "delete", name)
