@@ -7,9 +7,8 @@
  */
 #include <rolebridge/audit/audit.h>
 
-#include <string.h>
-
 #include <rolebridge/base/clock.h>
+#include <rolebridge/base/csv.h>
 #include <rolebridge/base/json.h>
 #include <rolebridge/base/util.h>
 
@@ -37,23 +36,6 @@ static void format_json(const struct audit_row *row, const char *hash, struct st
 	strbuf_putc(out, '\n');
 }
 
-/*
- * A cell in quotes. Spreadsheets run a cell that begins with = + - @ or a
- * control character as a formula: an apostrophe before it makes it text.
- */
-static void put_cell(struct strbuf *out, const char *text)
-{
-	strbuf_putc(out, '"');
-	if (*text && strchr("=+-@\t\r\n|%", *text))
-		strbuf_putc(out, '\'');
-	for (const char *at = text; *at; at++) {
-		if (*at == '"')
-			strbuf_putc(out, '"');
-		strbuf_putc(out, *at);
-	}
-	strbuf_putc(out, '"');
-}
-
 static void format_csv(const struct audit_row *row, const char *hash, struct strbuf *out)
 {
 	const char *const cells[] = { row->actor,   row->action, row->object,
@@ -64,7 +46,7 @@ static void format_csv(const struct audit_row *row, const char *hash, struct str
 	strbuf_printf(out, "%lld,%s", (long long)row->seq, at);
 	for (size_t i = 0; i < ARRAY_LEN(cells); i++) {
 		strbuf_putc(out, ',');
-		put_cell(out, cells[i] ? cells[i] : "");
+		csv_put_text(out, cells[i] ? cells[i] : "", ',');
 	}
 	strbuf_puts(out, "\r\n");
 }
