@@ -197,6 +197,7 @@ static int run_report(struct http_request *request, struct wish *wish, struct ar
 	} else if (view_open(request, &view, err) == 0 &&
 		   api_authority(request, &view, &authority, err) == 0) {
 		wish->query.sensitive = authority_allows(&authority, "attributes:read@all");
+		wish->query.accounts_of = api_actor(request).application;
 		result = usage_run(&wish->query, view.store, view.setup, arena, ret_report, err);
 	}
 	atomic_fetch_sub(&api->reporting, 1);

@@ -244,7 +244,8 @@ static int list_declared(struct usage *usage, struct err *err)
 static int add_chooser(struct usage *usage, const struct segment_settings *segment, struct err *err)
 {
 	const struct selection_options options = { .now_s = usage->query->now_s,
-						   .sensitive = usage->query->sensitive };
+						   .sensitive = usage->query->sensitive,
+						   .application = usage->query->accounts_of };
 	struct chooser *chooser = &usage->choosers[usage->chooser_count];
 	struct err problem = { 0 };
 

@@ -32,6 +32,7 @@ segments: [Banking, Retail]
 segment_filters:
   - {{name: a-people, filter: "(username=*a*)"}}
   - {{name: sellers, filter: "(role=seller)"}}
+  - {{name: lately, filter: "(signIns7d>=1)"}}
 personas:
   - {{name: hunter, title: Hunter, primary: true, objectives: [a], frustrations: [b], watering_holes: [c],
       technical_sophistication: low}}
@@ -362,7 +363,7 @@ def test_sign_ins_by_what_people_hold(asking):
     assert groups(report(asking, "sign-ins", by="classification"), "people", "sign_ins") == \
         {"Sales": (2, 8), "Support": (2, 11)}
     assert groups(report(asking, "sign-ins", by="segment"), "people", "sign_ins") == \
-        {"Banking": (2, 8), "Retail": (3, 13), "a-people": (2, 11), "sellers": (2, 8)}
+        {"Banking": (2, 8), "Retail": (3, 13), "a-people": (2, 11), "sellers": (2, 8), "lately": (3, 13)}
 
 
 def test_sign_ins_over_time(asking):

@@ -44,6 +44,7 @@ struct usage_query {
 	const char *organization; /* people of this one alone; NULL: all */
 	int64_t now_s;
 	bool sensitive; /* segments whose filter reads what is sensitive are told of, too */
+	const char *accounts_of; /* whose accounts filters see; NULL: of any application */
 };
 
 struct usage_cell {
