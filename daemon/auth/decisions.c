@@ -22,6 +22,8 @@
 #define CLOCK_SLACK_S 300
 #define SESSIONS_MAX 1000
 
+size_t decisions_look_max = 10000, decisions_pieces_max = 200;
+
 const char *const decision_reason_names[] = {
 	[DECISION_GRANTED] = "granted",
 	[DECISION_UNKNOWN_USER] = "unknown-user",
@@ -323,41 +325,48 @@ struct listing {
 	struct holder holder;
 	void (*each)(void *context, const char *type, const char *id);
 	void *context;
-	size_t count;
-	int64_t next;
+	size_t count, looked;
+	int64_t after, next; /* 0: nothing more */
 };
 
-/* false: the page is full. */
+/*
+ * false: the page is full, or so many were looked at that whoever has something to change should not wait any longer: the next
+ * piece goes on from here.
+ */
 static bool list_node(struct listing *listing, const struct tree_node *node)
 {
 	const struct resource_key *key = &listing->wanted->question.resource;
 
+	if (listing->looked++ == decisions_look_max)
+		return false;
+	listing->next = node->row;
 	if (strcmp(node->kind->type, key->type) != 0 ||
 	    strcmp(node->kind->application, key->application) != 0 ||
 	    judge_resource(&listing->holder, listing->asked, node, NULL) != DECISION_GRANTED)
 		return true;
 	listing->each(listing->context, node->kind->type, node->id);
-	listing->next = node->row;
 	return ++listing->count < listing->wanted->limit;
 }
 
-static void list_below(struct listing *listing, const struct tree_node *parent)
+/* true: that was all. */
+static bool list_below(struct listing *listing, const struct tree_node *parent)
 {
-	const struct tree_node *node = parent ? parent->first : NULL;
+	const struct tree_node *node =
+		parent ? tree_child_after(parent, listing->after, NULL) : NULL;
 
-	while (node && node->row <= listing->wanted->after)
-		node = node->next;
 	while (node && list_node(listing, node))
-		node = node->next;
+		node = tree_child_after(parent, node->row, NULL);
+	return node == NULL;
 }
 
-static void list_all(struct listing *listing, const struct tree *tree)
+static bool list_all(struct listing *listing, const struct tree *tree)
 {
-	size_t at = tree_place_after(tree, listing->wanted->after);
+	size_t at = tree_place_after(tree, listing->after);
 
 	while (at < tree->places &&
 	       (!tree->order[at].node || list_node(listing, tree->order[at].node)))
 		at++;
+	return at >= tree->places;
 }
 
 static void list(struct decisions *decisions, struct listing *listing)
@@ -366,11 +375,8 @@ static void list(struct decisions *decisions, struct listing *listing)
 	const struct resource_key parent = { wanted->question.resource.application,
 					     wanted->parent_type, wanted->parent_id };
 
-	if (wanted->parent_id)
-		list_below(listing, tree_find(&decisions->tree, &parent));
-	else
-		list_all(listing, &decisions->tree);
-	if (listing->count < wanted->limit)
+	if (wanted->parent_id ? list_below(listing, tree_find(&decisions->tree, &parent))
+			      : list_all(listing, &decisions->tree))
 		listing->next = 0;
 }
 
@@ -400,8 +406,8 @@ static bool try_list(struct decisions *decisions, struct listing *listing, int64
 	return answered;
 }
 
-static int list_retrying(struct decisions *decisions, struct listing *listing, int64_t now_s,
-			 struct need *ret_need, bool allowed, struct err *err)
+static int list_piece(struct decisions *decisions, struct listing *listing, int64_t now_s,
+		      struct need *ret_need, bool allowed, struct err *err)
 {
 	int attempt = 0;
 
@@ -415,25 +421,45 @@ static int list_retrying(struct decisions *decisions, struct listing *listing, i
 	return 0;
 }
 
+/* Piece by piece, and between them others have their turn, until the page is full or there was enough of it. */
+static int list_page(struct decisions *decisions, struct listing *listing, int64_t now_s,
+		     struct need *ret_need, bool allowed, struct err *err)
+{
+	for (size_t piece = 0; piece < decisions_pieces_max; piece++) {
+		listing->looked = 0;
+		if (list_piece(decisions, listing, now_s, ret_need, allowed, err) < 0)
+			return -1;
+		if (ret_need->user || listing->next == 0 ||
+		    listing->count == listing->wanted->limit)
+			break;
+		listing->after = listing->next;
+	}
+	return 0;
+}
+
 int decisions_list(struct decisions *decisions, const struct listing_question *question,
 		   int64_t now_s, void (*each)(void *context, const char *type, const char *id),
 		   void *context, int64_t *ret_next, struct err *err)
 {
 	struct asked asked;
-	struct listing listing = {
-		.wanted = question, .asked = &asked, .each = each, .context = context
-	};
+	struct listing listing = { .wanted = question,
+				   .asked = &asked,
+				   .each = each,
+				   .context = context,
+				   .after = question->after };
 	struct need need = { 0 };
 	bool has;
 
 	if (asked_parse(question->question.permission, &asked, err) < 0)
 		return -1;
 	follow_configuration(decisions);
-	if (list_retrying(decisions, &listing, now_s, &need, false, err) < 0)
+	if (list_page(decisions, &listing, now_s, &need, false, err) < 0)
 		return -1;
 	if (need.user) {
-		if (has_factor(decisions, need.user, need.max_age_s, now_s, &has, err) < 0 ||
-		    (has && list_retrying(decisions, &listing, now_s, &need, true, err) < 0))
+		if (has_factor(decisions, need.user, need.max_age_s, now_s, &has, err) < 0)
+			return -1;
+		need.user = 0;
+		if (has && list_page(decisions, &listing, now_s, &need, true, err) < 0)
 			return -1;
 	}
 	*ret_next = listing.next;

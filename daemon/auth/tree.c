@@ -87,6 +87,7 @@ static struct tree_node *ensure_node(struct tree *tree, const struct resource_ke
 		return NULL;
 	memcpy(node->id, key->id, size);
 	node->organization = "";
+	node->weight = key_hash(key->application, key->type, key->id);
 	node->kind = kind_of(tree, key->application, key->type);
 	if (node->kind && map_add(&tree->nodes, &node->by_key,
 				  key_hash(key->application, key->type, key->id)) == 0)
@@ -95,41 +96,100 @@ static struct tree_node *ensure_node(struct tree *tree, const struct resource_ke
 	return NULL;
 }
 
-static void detach(struct tree_node *node)
-{
-	struct tree_node *parent = node->parent;
+/* ---------------------------------------------------------------- children */
 
-	if (!parent)
-		return;
-	if (node->prev)
-		node->prev->next = node->next;
-	else
-		parent->first = node->next;
-	if (node->next)
-		node->next->prev = node->prev;
-	else
-		parent->last = node->prev;
-	node->parent = node->next = node->prev = NULL;
+/* By row, which are all different as long as what is told is sound; by place in memory where it is not. */
+static bool comes_before(const struct tree_node *a, const struct tree_node *b)
+{
+	return a->row != b->row ? a->row < b->row : (uintptr_t)a < (uintptr_t)b;
 }
 
-/* Whoever comes new is the last one, so that the way is short. */
-static void attach(struct tree_node *node, struct tree_node *parent)
+/* Those before a node that is not among them, and those behind it. */
+static void split(struct tree *tree, struct tree_node *root, struct tree_node *node)
 {
-	struct tree_node *before = parent->last;
+	struct tree_node **low = &node->left, **high = &node->right;
 
-	while (before && before->row > node->row)
-		before = before->prev;
+	while (root) {
+		tree->steps++;
+		if (comes_before(root, node)) {
+			*low = root;
+			low = &root->right;
+			root = root->right;
+		} else {
+			*high = root;
+			high = &root->left;
+			root = root->left;
+		}
+	}
+	*low = *high = NULL;
+}
+
+/* All of low come before all of high. */
+static struct tree_node *merge(struct tree *tree, struct tree_node *low, struct tree_node *high)
+{
+	struct tree_node *root = NULL, **place = &root;
+
+	while (low && high) {
+		tree->steps++;
+		if (low->weight >= high->weight) {
+			*place = low;
+			place = &low->right;
+			low = low->right;
+		} else {
+			*place = high;
+			place = &high->left;
+			high = high->left;
+		}
+	}
+	*place = low ? low : high;
+	return root;
+}
+
+/* Before its row changes. */
+static void detach(struct tree *tree, struct tree_node *node)
+{
+	struct tree_node **place;
+
+	if (!node->parent)
+		return;
+	place = &node->parent->children;
+	while (*place != node) {
+		tree->steps++;
+		place = comes_before(node, *place) ? &(*place)->left : &(*place)->right;
+	}
+	*place = merge(tree, node->left, node->right);
+	node->parent = node->left = node->right = NULL;
+}
+
+static void attach(struct tree *tree, struct tree_node *node, struct tree_node *parent)
+{
+	struct tree_node **place = &parent->children;
+
+	while (*place && (*place)->weight > node->weight) {
+		tree->steps++;
+		place = comes_before(node, *place) ? &(*place)->left : &(*place)->right;
+	}
+	split(tree, *place, node);
+	*place = node;
 	node->parent = parent;
-	node->prev = before;
-	node->next = before ? before->next : parent->first;
-	if (node->next)
-		node->next->prev = node;
-	else
-		parent->last = node;
-	if (before)
-		before->next = node;
-	else
-		parent->first = node;
+}
+
+const struct tree_node *tree_child_after(const struct tree_node *parent, int64_t row,
+					 uint64_t *steps)
+{
+	const struct tree_node *found = NULL;
+
+	for (const struct tree_node *at = parent->children; at;) {
+		if (steps)
+			++*steps;
+		if (at->row > row) {
+			found = at;
+			at = at->left;
+		} else {
+			at = at->right;
+		}
+	}
+	return found;
 }
 
 /* ------------------------------------------------------------------- order */
@@ -201,9 +261,9 @@ static void order_remove(struct tree *tree, int64_t row)
 
 static void drop_if_unknown(struct tree *tree, struct tree_node *node)
 {
-	if (node->row || node->first)
+	if (node->row || node->children)
 		return;
-	detach(node);
+	detach(tree, node);
 	map_remove(&tree->nodes, &node->by_key);
 	free(node);
 }
@@ -217,6 +277,8 @@ static int place_node(struct tree *tree, struct tree_node *node, const struct re
 	if (resource->parent_row && !(parent = ensure_node(tree, &above)))
 		return -1;
 	if (node->row != resource->row) {
+		/* Its place among the others may be another. */
+		detach(tree, node);
 		if (node->row)
 			order_remove(tree, node->row);
 		node->row = resource->row;
@@ -224,13 +286,11 @@ static int place_node(struct tree *tree, struct tree_node *node, const struct re
 			node->row = 0;
 			return -1;
 		}
-		/* Its place among the others may be another. */
-		detach(node);
 	}
 	if (node->parent != parent) {
-		detach(node);
+		detach(tree, node);
 		if (parent)
-			attach(node, parent);
+			attach(tree, node, parent);
 	}
 	if (old && old != parent)
 		drop_if_unknown(tree, old);
@@ -258,7 +318,7 @@ void tree_remove(struct tree *tree, const struct resource_key *key)
 		return;
 	if (node->row)
 		order_remove(tree, node->row);
-	detach(node);
+	detach(tree, node);
 	node->row = node->owner = 0;
 	drop_if_unknown(tree, node);
 	if (parent)

@@ -69,11 +69,15 @@ struct listing_question {
 };
 /*
  * What the user may do that with, in order of registration. each must be short: the resources are locked. *ret_next: to go
- * on after; 0: that was all.
+ * on after; 0: that was all. Of millions that are not for them a page stops after a while, with fewer
+ * than limit, and is not the last.
  */
 int decisions_list(struct decisions *decisions, const struct listing_question *question,
 		   int64_t now_s, void (*each)(void *context, const char *type, const char *id),
 		   void *context, int64_t *ret_next, struct err *err);
+
+/* Resources that a list looks at before others have their turn: about a millisecond; how often. Smaller only in tests. */
+extern size_t decisions_look_max, decisions_pieces_max;
 
 struct decisions_counts {
 	uint64_t resources, people;

@@ -397,6 +397,34 @@ static void test_lists(void **state)
 	assert_string_equal(list(f, "anna", "tasks", "mine", 2), "tasks/1 tasks/2 / tasks/3 ");
 }
 
+/* Of many that are not for them a page looks at some, says where it stopped, and the next goes on there. */
+static void test_long_lists(void **state)
+{
+	struct fixture *f = *state;
+	size_t usual = decisions_look_max, pieces = decisions_pieces_max;
+	char id[16];
+
+	put(f, "accounts", "mine", NULL, "anna");
+	put(f, "accounts", "theirs", NULL, "ben");
+	for (int i = 0; i < 20; i++) {
+		snprintf(id, sizeof(id), "%d", i);
+		put(f, "tasks", id, i == 2 || i == 17 ? "mine" : "theirs", NULL);
+	}
+	decisions_look_max = 6;
+	assert_string_equal(list(f, "anna", "tasks", NULL, 100), "tasks/2 tasks/17 ");
+	assert_string_equal(list(f, "anna", "tasks", NULL, 1), "tasks/2 / tasks/17 / ");
+	decisions_pieces_max = 1;
+	/* Two accounts and twenty tasks: six, six, six and the rest. */
+	assert_string_equal(list(f, "anna", "tasks", NULL, 100), "tasks/2 / / / tasks/17 ");
+	assert_string_equal(list(f, "anna", "tasks", "theirs", 100), "/ / ");
+	assert_string_equal(list(f, "ben", "tasks", "theirs", 4),
+			    "tasks/0 tasks/1 tasks/3 tasks/4 / tasks/5 tasks/6 tasks/7 tasks/8 / "
+			    "tasks/9 tasks/10 tasks/11 tasks/12 / tasks/13 tasks/14 tasks/15 "
+			    "tasks/16 / tasks/18 tasks/19 ");
+	decisions_look_max = usual;
+	decisions_pieces_max = pieces;
+}
+
 /* --- what was told is what is read --- */
 
 static void test_same_after_start(void **state)
@@ -559,10 +587,12 @@ static void test_second_factor(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_told),	  TEST(test_people),	    TEST(test_disabled),
-		TEST(test_organizations), TEST(test_reload),	    TEST(test_reload_while_reading),
-		TEST(test_expiry),	  TEST(test_lists),	    TEST(test_same_after_start),
-		TEST(test_threads),	  TEST(test_second_factor),
+		TEST(test_told),       TEST(test_people),
+		TEST(test_disabled),   TEST(test_organizations),
+		TEST(test_reload),     TEST(test_reload_while_reading),
+		TEST(test_expiry),     TEST(test_lists),
+		TEST(test_long_lists), TEST(test_same_after_start),
+		TEST(test_threads),    TEST(test_second_factor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
