@@ -20,6 +20,7 @@
 #include <rolebridge/rules/permission.h>
 
 #include "ceiling.h"
+#include "define_ceiling.h"
 #include "persona.h"
 
 #define DETAIL_MAX ((size_t)2 * 1024 * 1024)
@@ -36,7 +37,7 @@ struct defining {
 
 /* ---------------------------------------------------------------- lookups */
 
-static bool kind_of(const char *kind, enum grant_kind *ret_kind)
+bool definition_grant(const char *kind, enum grant_kind *ret_kind)
 {
 	static const enum grant_kind kinds[] = { GRANT_PROFILE, GRANT_ROLE, GRANT_PERSONA };
 
@@ -66,7 +67,7 @@ static size_t segment_uses(const struct catalogue_settings *catalogue, const cha
 	return catalogue ? segment_roles(catalogue, name) : 0;
 }
 
-static bool is_source(const char *kind)
+bool definition_is_source(const char *kind)
 {
 	return strcmp(kind, "source") == 0;
 }
@@ -98,9 +99,9 @@ size_t definition_uses(const struct setup *setup, const char *kind, const char *
 
 	if (strcmp(kind, "segment") == 0)
 		return segment_uses(setup->catalogue, name);
-	if (is_source(kind))
+	if (definition_is_source(kind))
 		return source_uses(setup, name);
-	if (!kind_of(kind, &grant))
+	if (!definition_grant(kind, &grant))
 		return 0;
 	for (size_t i = 0; i < ruleset_count(decision->rules); i++) {
 		const struct rule *rule = ruleset_rule(decision->rules, i);
@@ -113,214 +114,6 @@ size_t definition_uses(const struct setup *setup, const char *kind, const char *
 	uses += strcmp(name, decision->default_profile) == 0;
 	uses += strcmp(name, decision->administrator_profile) == 0;
 	return uses;
-}
-
-/* ------------------------------------------------------------ the ceiling */
-
-static int require_grants(const struct authority *authority, const struct setup *setup,
-			  const struct rule_grant *grants, size_t count, struct arena *arena,
-			  struct err *err)
-{
-	for (size_t i = 0; i < count; i++)
-		if (authority_require_grant(authority, setup, grants[i].kind, grants[i].name, arena,
-					    err) < 0)
-			return -1;
-	return 0;
-}
-
-static bool has_profile(const struct rule_grant *grants, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (grants[i].kind == GRANT_PROFILE)
-			return true;
-	return false;
-}
-
-/* What somebody falls to who gets no profile by the rules before: by one of these, or the default. */
-static int require_profiles(const struct authority *authority, const struct setup *setup,
-			    size_t from, const char *organization, struct arena *arena,
-			    struct err *err)
-{
-	const struct decision_setup *decision = &setup->decision;
-
-	for (size_t i = from; i < ruleset_count(decision->rules); i++) {
-		const struct rule *rule = ruleset_rule(decision->rules, i);
-
-		for (size_t j = 0;
-		     !rule->trial && rule_concerns(rule, organization) && j < rule->grant_count;
-		     j++)
-			if (rule->grants[j].kind == GRANT_PROFILE &&
-			    catalogue_is_for(rule->grants[j].organization, organization) &&
-			    authority_require_grant(authority, setup, GRANT_PROFILE,
-						    rule->grants[j].name, arena, err) < 0)
-				return -1;
-	}
-	return authority_require_grant(authority, setup, GRANT_PROFILE, decision->default_profile,
-				       arena, err);
-}
-
-/*
- * What it gives, and what it keeps from everybody: both are done to people in the actor's name. So is what comes
- * through where a rule (present: as it is now) no longer gives its profile, or another denies one.
- */
-int define_require_rule(const struct authority *authority, const struct setup *setup,
-			const char *id, bool present, struct arena *arena, struct err *err)
-{
-	const struct rule *rule = ruleset_find(setup->decision.rules, id);
-
-	if (!rule)
-		return 0;
-	if (present && !rule->trial && has_profile(rule->grants, rule->grant_count) &&
-	    require_profiles(authority, setup, (size_t)rule->order + 1, rule->organization, arena,
-			     err) < 0)
-		return -1;
-	if (!present && has_profile(rule->denies, rule->deny_count) &&
-	    require_profiles(authority, setup, 0, rule->organization, arena, err) < 0)
-		return -1;
-	if (require_grants(authority, setup, rule->grants, rule->grant_count, arena, err) < 0)
-		return -1;
-	return require_grants(authority, setup, rule->denies, rule->deny_count, arena, err);
-}
-
-static int not_found(const struct definition_write *write, struct err *err)
-{
-	return err_refuse(err, ERR_NOT_FOUND, "not-found", "there is no %s '%s'", write->kind,
-			  write->name);
-}
-
-/* What all organizations share is for the people who run the daemon; what is another one's is not there. */
-static int check_owner(const struct authority *authority, const struct setup *setup,
-		       const struct definition_write *write, const struct definition *row,
-		       struct err *err)
-{
-	const char *owner = row ? row->organization : write->organization;
-	const char *own = authority->unlimited ? NULL : authority->organization;
-	const struct decision_setup *decision = &setup->decision;
-
-	if (owner && strcmp(write->kind, "profile") == 0 &&
-	    (strcmp(write->name, decision->default_profile) == 0 ||
-	     strcmp(write->name, decision->administrator_profile) == 0))
-		return err_set(
-			err, ERR_CONFLICT,
-			"profile '%s' is named by the policy, so that all organizations must "
-			"share it",
-			write->name);
-	if (!own)
-		return 0;
-	if (owner)
-		return strcmp(owner, own) == 0 ? 0 : not_found(write, err);
-	if (strcmp(own, "default") == 0)
-		return 0;
-	return err_refuse(err, ERR_DENIED, "not-allowed",
-			  "this is shared by all organizations: people of 'default' change it");
-}
-
-/*
- * Whoever is denied their profile, whatever gave it, falls to one that an import or an invite gave: it was theirs
- * all the time, and the rule brings it to light.
- */
-static int require_beneath(const struct authority *authority, const struct setup *setup,
-			   struct store *store, const struct rule *rule, struct arena *arena,
-			   struct err *err)
-{
-	const struct profile_settings *profiles =
-		setup->catalogue ? setup->catalogue->profiles.items : NULL;
-
-	for (size_t i = 0; profiles && i < setup->catalogue->profiles.count; i++) {
-		const char *name = profiles[i].name.text;
-		int both = 0;
-
-		if (!name || !catalogue_is_for(profiles[i].organization, rule->organization) ||
-		    authority_require_grant(authority, setup, GRANT_PROFILE, name, arena, NULL) ==
-			    0)
-			continue;
-		for (size_t j = 0; both == 0 && j < rule->deny_count; j++)
-			if (rule->denies[j].kind == GRANT_PROFILE &&
-			    strcmp(rule->denies[j].name, name) != 0)
-				both = store_grant_both(store, GRANT_PROFILE, rule->denies[j].name,
-							name, err);
-		if (both < 0)
-			return -1;
-		if (both > 0)
-			return authority_require_grant(authority, setup, GRANT_PROFILE, name, arena,
-						       err);
-	}
-	return 0;
-}
-
-static int check_rule(const struct authority *authority, const struct setup *setup,
-		      struct store *store, const char *id, bool present, struct arena *arena,
-		      struct err *err)
-{
-	const struct rule *rule = ruleset_find(setup->decision.rules, id);
-
-	if (!rule || authority->unlimited)
-		return 0;
-	if (define_require_rule(authority, setup, id, present, arena, err) < 0)
-		return -1;
-	return !present && has_profile(rule->denies, rule->deny_count)
-		       ? require_beneath(authority, setup, store, rule, arena, err)
-		       : 0;
-}
-
-/* A draft that is written over is somebody's work, and may give what the actor must not take. */
-static int check_drafted(const struct defining *defining, struct store *store,
-			 const struct authority *authority, const struct definition_write *write,
-			 struct arena *arena, struct err *err)
-{
-	if (!write->draft || authority->unlimited)
-		return 0;
-	if (defining->order->drafted)
-		return check_rule(authority, defining->order->drafted, store, write->name, false,
-				  arena, err);
-	if (!defining->order->drafted_unknown || authority->is_administrator)
-		return 0;
-	return err_refuse(err, ERR_DENIED, "not-allowed",
-			  "what the draft says is not known any more: an administrator may "
-			  "discard it");
-}
-
-/*
- * Whoever says who signs people in may be anybody whom it knows: that is for administrators, and for nobody whose
- * permissions rules could exceed.
- */
-static int require_source(const struct authority *authority, const struct setup *setup,
-			  const char *source, struct arena *arena, struct err *err)
-{
-	if (authority_require_grant(authority, setup, GRANT_PROFILE,
-				    setup->decision.administrator_profile, arena, err) < 0)
-		return -1;
-	return ceiling_of_source(authority, setup, source, arena, err);
-}
-
-/* Before and after lie within what the actor may do. */
-static int check_ceiling(const struct defining *defining, struct store *store,
-			 const struct authority *authority, const struct definition_write *write,
-			 struct arena *arena, struct err *err)
-{
-	const struct setup *setups[] = { &defining->before->setup, defining->order->setup };
-	enum grant_kind kind;
-
-	if (check_drafted(defining, store, authority, write, arena, err) < 0)
-		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(setups); i++) {
-		const struct setup *setup = setups[i];
-
-		if (strcmp(write->kind, "rule") == 0) {
-			if (check_rule(authority, setup, store, write->name, i == 0, arena, err) <
-			    0)
-				return -1;
-			continue;
-		}
-		if (is_source(write->kind) &&
-		    require_source(authority, setup, write->name, arena, err) < 0)
-			return -1;
-		/* As a grant of it counts: an administrators' profile that lists nothing is everything. */
-		if (kind_of(write->kind, &kind) &&
-		    authority_require_grant(authority, setup, kind, write->name, arena, err) < 0)
-			return -1;
-	}
-	return 0;
 }
 
 /* --------------------------------------------------- what stands against it */
@@ -416,10 +209,10 @@ static int check_unused(const struct defining *defining, struct store *store,
 
 	if (strcmp(write->kind, "segment") == 0)
 		return check_segment_unused(defining, write, err);
-	if (is_source(write->kind) && !write->body && !write->draft)
+	if (definition_is_source(write->kind) && !write->body && !write->draft)
 		return check_left(defining, store, write, err);
 
-	if (write->body || write->draft || !kind_of(write->kind, &kind) ||
+	if (write->body || write->draft || !definition_grant(write->kind, &kind) ||
 	    is_in_force(defining->order->setup, kind, write->name))
 		return 0;
 	uses = definition_uses(defining->order->setup, write->kind, write->name);
@@ -449,7 +242,7 @@ static int check_version(struct store *store, const struct definition_write *wri
 		return err_refuse(err, ERR_CONFLICT, "name-taken", "there is a %s '%s' already",
 				  write->kind, write->name);
 	if (!found && write->version >= DEFINITION_PRESENT)
-		return not_found(write, err);
+		return define_not_found(write, err);
 	if (found && write->version > 0 && write->version != ret_row->version)
 		return err_refuse(err, ERR_CONFLICT, "stale-version",
 				  "%s '%s' was changed meanwhile and has version %lld", write->kind,
@@ -476,7 +269,7 @@ static int check_present(const struct authority *authority, const struct setup *
 
 	if (check_version(store, write, arena, &row, &found, err) < 0)
 		return -1;
-	return check_owner(authority, setup, write, found ? &row : NULL, err);
+	return define_check_owner(authority, setup, write, found ? &row : NULL, err);
 }
 
 /* It was looked at before: another change may have taken it away. */
@@ -511,7 +304,8 @@ static int check_all(const struct defining *defining, struct store *store, struc
 		if (!write->only_asked &&
 		    check_present(&authority, setup, store, write, arena, err) < 0)
 			return -1;
-		if (check_ceiling(defining, store, &authority, write, arena, err) < 0 ||
+		if (define_check_ceiling(defining->order, setup, store, &authority, write, arena,
+					 err) < 0 ||
 		    check_administration(defining, write, err) < 0 ||
 		    check_document(store, write, arena, err) < 0 ||
 		    check_unused(defining, store, write, arena, err) < 0)
@@ -616,7 +410,7 @@ static int write_documents(struct changer *changer, const struct defining *defin
 	for (size_t i = 0; i < defining->order->count; i++) {
 		const struct definition_write *write = &defining->order->writes[i];
 
-		sources = sources || is_source(write->kind);
+		sources = sources || definition_is_source(write->kind);
 		if (write->document &&
 		    store_document_put(changer->store, write->fingerprint, write->document,
 				       defining->now_s, err) < 0)
@@ -701,9 +495,9 @@ static int count_of_one(struct store *read, const struct definition_write *write
 	enum grant_kind kind;
 
 	*ret_people = 0;
-	if (is_source(write->kind))
+	if (definition_is_source(write->kind))
 		return store_source_people(read, write->name, ret_people, err);
-	if (!kind_of(write->kind, &kind))
+	if (!definition_grant(write->kind, &kind))
 		return 0;
 	return store_grant_holders(read, kind, write->name, ret_people, err);
 }
@@ -790,8 +584,7 @@ int change_define(struct changer *changer, const struct actor *actor,
 				     .now_s = change_now_s() };
 	int result;
 
-	if (actor->limited && actor->organization &&
-	    strcmp(actor->organization, "default") != 0)
+	if (actor->limited && actor->organization && strcmp(actor->organization, "default") != 0)
 		defining.organization = ret_report->organization = actor->organization;
 	result = define_as_checked(changer, &defining, ret_outcome, ret_report, err);
 	run_report_narrow(ret_report);

@@ -262,6 +262,14 @@ struct ruleset {
 	struct hash128 digest;
 };
 
+/* --- whose what rules give is (owners.c) --- */
+
+/* -1: out of memory. */
+int owners_list(struct ruleset *rules, const struct catalogue_settings *settings);
+void owners_forget(struct ruleset *rules);
+/* NULL: everybody's. Between the two. */
+const char *owner_of(const struct ruleset *rules, enum grant_kind kind, const char *name);
+
 /* --- checks (check.c) and lint (lint.c) --- */
 
 void catalogue_check(const struct catalogue_settings *settings, const char *default_profile,
