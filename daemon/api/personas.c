@@ -486,24 +486,18 @@ static int records_get(struct http_request *request, struct http_response *respo
 	return 0;
 }
 
+/* As it was noted: somebody may have replaced it since. */
 static int answer_record(struct http_request *request, struct http_response *response,
-			 enum persona_record_type type, const struct persona_outcome *outcome,
-			 struct err *err)
+			 const struct persona_outcome *outcome, struct err *err)
 {
 	AUTO(reading_view) struct reading_view view = { 0 };
-	const char *name = http_parameter(request, "name");
 	struct json json = api_json(response);
-	struct persona_record record;
-	struct persona_facts facts;
 
-	if (view_open(request, &view, err) < 0 ||
-	    store_persona_get(view.store, name, view.arena, &facts, err) < 0 ||
-	    store_persona_find(view.store, facts.id, type, outcome->id, view.arena, &record, err) <
-		    0)
+	if (view_open(request, &view, err) < 0)
 		return -1;
 	response->status = outcome->replaced ? 200 : 201;
 	json_object(&json);
-	if (show_record(&view, &json, &record, err) < 0)
+	if (show_record(&view, &json, &outcome->record, err) < 0)
 		return -1;
 	json_end(&json);
 	return 0;
@@ -519,7 +513,7 @@ static int add(struct http_request *request, struct http_response *response,
 	if (change_persona_add(api->settings.changer, &actor, http_parameter(request, "name"), wish,
 			       &outcome, &request->error_field, err) < 0)
 		return -1;
-	return answer_record(request, response, wish->record.type, &outcome, err);
+	return answer_record(request, response, &outcome, err);
 }
 
 static int records_post(struct http_request *request, struct http_response *response,

@@ -389,7 +389,7 @@ static int add_record(struct changer *changer, struct noting *noting, struct err
 		noting->refused = record.type == PERSONA_LINK ? "url" : NULL;
 		return -1;
 	}
-	noting->outcome.id = record.id;
+	noting->outcome.record = record;
 	change_step("persona");
 	return write_audit(changer, noting, noting->outcome.replaced ? &before : NULL, &record,
 			   err);

@@ -25,8 +25,9 @@ struct persona_wish {
 };
 
 struct persona_outcome {
-	int64_t id;
-	bool replaced; /* an earlier answer of the same person */
+	struct persona_record
+		record; /* as it was noted; its texts are the wish's and the actor's */
+	bool replaced;	/* an earlier answer of the same person */
 };
 
 /*

@@ -155,7 +155,7 @@ static void test_answers(void **state)
 	answer.record.kind = 3;
 	ok(w, add(w, &test_person, answer, &second, NULL));
 	assert_true(second.replaced);
-	assert_true(second.id != first.id);
+	assert_true(second.record.id != first.record.id);
 	assert_int_equal(facts_of(w, "lead").counts[PERSONA_YES], 0);
 	assert_int_equal(facts_of(w, "lead").counts[PERSONA_NO], 1);
 	answer.record.title = "Kim";
@@ -171,14 +171,14 @@ static void test_answers(void **state)
 	refused(w, change_persona_remove(w->changer, &rose, "lead", PERSONA_VALIDATION, 0, &w->err),
 		"not-found");
 	refused(w,
-		change_persona_remove(w->changer, &rose, "lead", PERSONA_RESEARCH, first.id,
+		change_persona_remove(w->changer, &rose, "lead", PERSONA_RESEARCH, first.record.id,
 				      &w->err),
 		"not-found");
-	ok(w,
-	   change_persona_remove(w->changer, &rose, "lead", PERSONA_VALIDATION, first.id, &w->err));
+	ok(w, change_persona_remove(w->changer, &rose, "lead", PERSONA_VALIDATION, first.record.id,
+				    &w->err));
 	refused(w,
-		change_persona_remove(w->changer, &rose, "lead", PERSONA_VALIDATION, first.id,
-				      &w->err),
+		change_persona_remove(w->changer, &rose, "lead", PERSONA_VALIDATION,
+				      first.record.id, &w->err),
 		"not-found");
 	assert_int_equal(facts_of(w, "lead").counts[PERSONA_NO], 1);
 	world_check_audit(w);
