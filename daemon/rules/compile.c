@@ -246,30 +246,13 @@ static bool keep_prepared(struct compiler *c, const struct prepared *value, stru
 	return value->text == NULL || ret->text != NULL;
 }
 
-/* "-30d", "+12h": from now; units s, m, h, d, w. */
-static bool parse_relative(const char *text, int64_t now_s, struct prepared *ret)
-{
-	static const char units[] = "smhdw";
-	static const int64_t seconds[] = { 1, 60, 3600, 86400, 7 * 86400 };
-	size_t digits = text[0] == '-' || text[0] == '+' ? strspn(text + 1, "0123456789") : 0;
-	const char *unit = digits > 0 && digits <= 9 ? text + 1 + digits : "";
-	const char *found = unit[0] != '\0' && unit[1] == '\0' ? strchr(units, unit[0]) : NULL;
-	int64_t away;
-
-	if (found == NULL)
-		return false;
-	away = strtoll(text + 1, NULL, 10) * seconds[found - units];
-	*ret = (struct prepared){ .number = text[0] == '-' ? now_s - away : now_s + away };
-	return true;
-}
-
 static bool compile_value(struct compiler *c, enum comparison comparison,
 			  const struct filter_piece *piece, struct prepared *ret)
 {
 	struct prepared value;
 
 	if (comparison == COMPARE_TIME && c->program->now_s != 0 &&
-	    parse_relative(piece->data, c->program->now_s, ret))
+	    value_relative_time(piece->data, c->program->now_s, ret))
 		return true;
 	if (value_prepare(comparison, piece->data, &c->scratch, &value))
 		return keep_prepared(c, &value, ret);

@@ -148,6 +148,8 @@ void scratch_finish(struct scratch *scratch);
  */
 bool value_prepare(enum comparison comparison, const char *value, struct scratch *scratch,
 		   struct prepared *ret_prepared);
+/* "-30d", "+12h" as a time: units s, m, h, d, w. false: it is none. */
+bool value_relative_time(const char *text, int64_t now_s, struct prepared *ret_prepared);
 /* Replaces out; false: not a DN, or out of memory (scratch->failed). */
 bool value_normalize_dn(const char *value, struct strbuf *out, struct scratch *scratch);
 /* Does one prepared value pass the test of the atom? */

@@ -171,6 +171,22 @@ static bool prepare_dn(const char *value, struct scratch *scratch, struct prepar
 	return true;
 }
 
+bool value_relative_time(const char *text, int64_t now_s, struct prepared *ret)
+{
+	static const char units[] = "smhdw";
+	static const int64_t seconds[] = { 1, 60, 3600, 86400, 7 * 86400 };
+	size_t digits = text[0] == '-' || text[0] == '+' ? strspn(text + 1, "0123456789") : 0;
+	const char *unit = digits > 0 && digits <= 9 ? text + 1 + digits : "";
+	const char *found = unit[0] != '\0' && unit[1] == '\0' ? strchr(units, unit[0]) : NULL;
+	int64_t away;
+
+	if (found == NULL)
+		return false;
+	away = strtoll(text + 1, NULL, 10) * seconds[found - units];
+	*ret = (struct prepared){ .number = text[0] == '-' ? now_s - away : now_s + away };
+	return true;
+}
+
 bool value_prepare(enum comparison comparison, const char *value, struct scratch *scratch,
 		   struct prepared *ret)
 {

@@ -181,7 +181,7 @@ static const struct measured {
 } filters[] = {
 	{ "(state=active)", 2 },	{ "(&(username=*99)(created>=-30d))", 2 },
 	{ "(role=third)", 4 },		{ "(lastSignIn>=-30d)", 4 },
-	{ "(departmentNumber=0)", 10 }, { "(|(title=*9)(&(l=l 7*)(role=third)))", 12 },
+	{ "(departmentNumber=0)", 10 }, { "(|(title=*9)(&(l=l 7*)(role=third)))", 10 },
 };
 
 int main(int argc, char **argv)
