@@ -31,9 +31,9 @@ extern void (*change_test_hook)(const char *step);
 	"segments: [Core]\n" \
 	"personas: [{name: lead, title: Lena}]\n" \
 	"policy: {default_profile: staff, limits: {new_administrators: 100}}\n"
-#define SOURCES "{name: corp, type: ldif}, {name: far, type: ldif, organization: other}"
-#define PROFILES BEFORE_SOURCES "sources: [" SOURCES "]\n"
-#define WITH_SOURCE(source) BEFORE_SOURCES "sources: [" SOURCES ", " source "]\nroles:\n" FIXED
+#define DIRECTORIES "{name: corp, type: ldif}, {name: far, type: ldif, organization: other}"
+#define PROFILES BEFORE_SOURCES "sources: [" DIRECTORIES "]\n"
+#define WITH_SOURCE(source) BEFORE_SOURCES "sources: [" DIRECTORIES ", " source "]\nroles:\n" FIXED
 #define ROLE(name, permission) \
 	"  - {name: " name \
 	", classifications: [Sales], segments: [Core], permissions: ['" permission "']}\n"
@@ -183,40 +183,30 @@ static const struct {
 	  "name-taken" },
 	{ "held", PROFILES, NULL, WRITE("role", "notes", false, NULL, 0, DEFINITION_MAYBE, "x"),
 	  "in-use" },
-	{ "a source",
-	  WITH_SOURCE("{name: idp, type: saml}"),
-	  "ada",
-	  { "source", "idp", false, BODY, 0, NEW, "source.create" },
-	  NULL },
-	{ "a source that gives nothing",
-	  WITH_SOURCE("{name: idp, type: saml, may_grant: {}}"),
-	  "desk",
-	  { "source", "idp", false, BODY, 0, NEW, "source.create" },
-	  "not-allowed" },
-	{ "a source of an administrator elsewhere",
-	  WITH_SOURCE("{name: idp, type: saml}"),
-	  "far",
-	  { "source", "idp", false, BODY, 0, NEW, "source.create" },
-	  "not-allowed" },
+	{ "a source", WITH_SOURCE("{name: idp, type: saml}"), "ada",
+	  WRITE("source", "idp", false, BODY, 0, NEW, "source.create"), NULL },
+	{ "a source that gives nothing", WITH_SOURCE("{name: idp, type: saml, may_grant: {}}"),
+	  "desk", WRITE("source", "idp", false, BODY, 0, NEW, "source.create"), "not-allowed" },
+	{ "a source of an administrator elsewhere", WITH_SOURCE("{name: idp, type: saml}"), "far",
+	  WRITE("source", "idp", false, BODY, 0, NEW, "source.create"), "not-allowed" },
 	{ "a source that is switched off by somebody",
-	  WITH_SOURCE("{name: idp, type: saml, enabled: false}"),
-	  "desk",
-	  { "source", "idp", false, BODY, 0, DEFINITION_MAYBE, "source.disable" },
+	  WITH_SOURCE("{name: idp, type: saml, enabled: false}"), "desk",
+	  WRITE("source", "idp", false, BODY, 0, DEFINITION_MAYBE, "source.disable"),
 	  "not-allowed" },
 	{ "a source whose people are there",
-	  BEFORE_SOURCES "sources: [{name: far, type: ldif, organization: other}]\n",
-	  NULL,
-	  { "source", "corp", false, NULL, 0, DEFINITION_MAYBE, "source.delete" },
-	  "in-use" },
-	{ "a source of nobody",
-	  BEFORE_SOURCES "sources: [{name: corp, type: ldif}]\n",
-	  NULL,
-	  { "source", "far", false, NULL, 0, DEFINITION_MAYBE, "source.delete" },
-	  NULL },
+	  BEFORE_SOURCES "sources: [{name: far, type: ldif, organization: other}]\n", NULL,
+	  WRITE("source", "corp", false, NULL, 0, DEFINITION_MAYBE, "source.delete"), "in-use" },
+	{ "a source of nobody", BEFORE_SOURCES "sources: [{name: corp, type: ldif}]\n", NULL,
+	  WRITE("source", "far", false, NULL, 0, DEFINITION_MAYBE, "source.delete"), NULL },
 	{ "a source whose document is gone",
 	  WITH_SOURCE("{name: idp, type: saml}"),
 	  NULL,
-	  { "source", "idp", false, BODY, 0, NEW, "source.create", "sha256:none", NULL },
+	  { .kind = "source",
+	    .name = "idp",
+	    .body = BODY,
+	    .version = NEW,
+	    .action = "source.create",
+	    .fingerprint = "sha256:none" },
 	  "stale-version" },
 };
 
