@@ -11,6 +11,9 @@
 
 #include <string.h>
 
+/* Places in USER_COLUMNS, and behind them. */
+enum { USERNAME = 3, EMAIL = 4, CONDITION = 12 };
+
 enum name { NAME_NONE, NAME_USERNAME, NAME_EMAIL, NAME_DISPLAY };
 
 /* ?1, ?2: the text and the number after which to go on; ?7 to ?9 as in user_query.h, ?11 named. */
@@ -79,20 +82,20 @@ static bool comes_elsewhere(const struct search *search, const char *username, c
 	       (search->at > NAME_EMAIL && user_filter_begins(search->filter, email));
 }
 
-static int look_at(struct store *store, struct search *search, struct arena *arena, struct err *err)
+static int look_at(struct search *search, struct arena *arena, struct err *err)
 {
 	struct query *query = &search->conditions;
-	bool wanted;
+	struct user *user;
 	int row;
 
 	query_again(query);
 	user_filter_bind(search->filter, search->user, 0, query);
 	row = query_row(query, err);
-	if (row <= 0)
-		return row;
-	wanted = column_int(query, 0) &&
-		 !comes_elsewhere(search, column_text(query, 1), column_text(query, 2));
-	return wanted && user_add(store, search->user, &search->rows, arena, err) < 0 ? -1 : 0;
+	if (row <= 0 || !column_int(query, CONDITION) ||
+	    comes_elsewhere(search, column_text(query, USERNAME), column_text(query, EMAIL)))
+		return row < 0 ? -1 : 0;
+	user = rows_add(&search->rows);
+	return user ? user_from_row(query, arena, user, err) : 0;
 }
 
 /* after: the number that goes with the text. */
@@ -117,7 +120,7 @@ static int walk(struct store *store, struct search *search, const char *sql, int
 		search->left--;
 		search->user = column_int(&query, 0);
 		search->at = (enum name)column_int(&query, 1);
-		if (look_at(store, search, arena, err) < 0)
+		if (look_at(search, arena, err) < 0)
 			return -1;
 	}
 	search->ended = row == 0;
@@ -144,9 +147,9 @@ static int prepare(struct store *store, struct search *search, struct err *err)
 {
 	AUTO(strbuf) struct strbuf sql = STRBUF(8192);
 
-	strbuf_puts(&sql, "SELECT ");
+	strbuf_puts(&sql, "SELECT " USER_COLUMNS ", ");
 	user_filter_condition(search->filter, &sql);
-	strbuf_puts(&sql, ", u.username, u.email FROM user u WHERE u.id = ?1");
+	strbuf_puts(&sql, " FROM user u WHERE u.id = ?1");
 	if (strbuf_failed(&sql))
 		return err_set(err, ERR_MEMORY, "out of memory");
 	search->conditions = query_prepare(store, strbuf_text(&sql));
