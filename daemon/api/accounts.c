@@ -52,18 +52,6 @@ int show_accounts(const struct http_request *request, const struct reading_view 
 	return 0;
 }
 
-static int query_page(struct http_request *request, int64_t most, int64_t usual, int64_t *ret_after,
-		      size_t *ret_limit, struct err *err)
-{
-	int64_t limit;
-
-	if (http_query_int(request, "after", 0, INT64_MAX, 0, ret_after, err) < 0 ||
-	    http_query_int(request, "limit", 1, most, usual, &limit, err) < 0)
-		return -1;
-	*ret_limit = (size_t)limit;
-	return 0;
-}
-
 /* ------------------------------------------------------------------ of a user -- */
 
 int user_accounts_get(struct http_request *request, struct http_response *response, struct err *err)

@@ -61,6 +61,9 @@ struct json api_json(struct http_response *response);
 int grant_kind_parse(struct http_request *request, const char *field, const char *text,
 		     enum grant_kind *ret_kind, struct err *err);
 
+/* Query fields "after" and "limit" of a page. */
+int query_page(struct http_request *request, int64_t most, int64_t usual, int64_t *ret_after,
+	       size_t *ret_limit, struct err *err);
 /* Member "next" of a page: where the one behind it begins; 0: it was the last. */
 void show_next(struct json *json, int64_t cursor);
 /* Members of a user, without the braces. */

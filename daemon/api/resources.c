@@ -286,18 +286,6 @@ static void query_text_field(struct http_request *request, const char *name, con
 		*ret_value = value;
 }
 
-static int query_page(struct http_request *request, int64_t *ret_after, size_t *ret_limit,
-		      struct err *err)
-{
-	int64_t limit;
-
-	if (http_query_int(request, "after", 0, INT64_MAX / 4, 0, ret_after, err) < 0 ||
-	    http_query_int(request, "limit", 1, 10000, 100, &limit, err) < 0)
-		return -1;
-	*ret_limit = (size_t)limit;
-	return 0;
-}
-
 /* A user who is not there, or not to be seen, is a filter that nothing matches: -1 with the field. */
 static int query_user(struct http_request *request, const struct reading_view *view,
 		      const char *field, int64_t *ret_user, struct err *err)
@@ -351,7 +339,7 @@ int resources_get(struct http_request *request, struct http_response *response, 
 	struct sight sight = sight_of(request);
 
 	if (http_query_allow(request, names, err) < 0 ||
-	    query_page(request, &query.after, &query.limit, err) < 0 ||
+	    query_page(request, 10000, 100, &query.after, &query.limit, err) < 0 ||
 	    http_query_bool(request, "unassigned", false, &query.unassigned, err) < 0 ||
 	    view_open(request, &view, err) < 0 ||
 	    query_user(request, &view, "owner", &query.owner, err) < 0)
@@ -374,7 +362,7 @@ int resource_children_get(struct http_request *request, struct http_response *re
 	struct sight sight = sight_of(request);
 
 	if (http_query_allow(request, names, err) < 0 ||
-	    query_page(request, &query.after, &query.limit, err) < 0 ||
+	    query_page(request, 10000, 100, &query.after, &query.limit, err) < 0 ||
 	    view_open(request, &view, err) < 0 ||
 	    find_visible(&view, &sight, &key, &parent, err) < 0 ||
 	    check_readable(request, &view, &key, err) < 0)
@@ -612,7 +600,7 @@ int references_get(struct http_request *request, struct http_response *response,
 	struct sight sight = sight_of(request);
 
 	if (http_query_allow(request, names, err) < 0 ||
-	    query_page(request, &query.after, &query.limit, err) < 0 ||
+	    query_page(request, 10000, 100, &query.after, &query.limit, err) < 0 ||
 	    http_query_bool(request, "orphaned", false, &query.orphaned, err) < 0 ||
 	    view_open(request, &view, err) < 0 ||
 	    query_user(request, &view, "user", &query.user, err) < 0)

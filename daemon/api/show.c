@@ -25,6 +25,18 @@ void show_disabled(struct json *json, uint32_t disabled)
 	json_end(json);
 }
 
+int query_page(struct http_request *request, int64_t most, int64_t usual, int64_t *ret_after,
+	       size_t *ret_limit, struct err *err)
+{
+	int64_t limit;
+
+	if (http_query_int(request, "after", 0, INT64_MAX / 4, 0, ret_after, err) < 0 ||
+	    http_query_int(request, "limit", 1, most, usual, &limit, err) < 0)
+		return -1;
+	*ret_limit = (size_t)limit;
+	return 0;
+}
+
 void show_next(struct json *json, int64_t cursor)
 {
 	if (cursor)

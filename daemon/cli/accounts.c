@@ -67,13 +67,6 @@ static const char *join(struct cli *cli, const json_t *names)
 	return text ? text : "";
 }
 
-static void say_more(const json_t *answer)
-{
-	if (json_is_integer(json_object_get(answer, "next")))
-		fprintf(stderr, "There are more: --limit N, or --after %lld.\n",
-			(long long)member_int(answer, "next"));
-}
-
 int run_accounts_users(struct cli *cli)
 {
 	static const char *const headers[] = { "USERNAME",  "<NAME", "PROFILE", "<ROLES",

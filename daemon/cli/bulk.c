@@ -13,14 +13,6 @@ static bool takes_grant(const char *action)
 	return strcmp(action, "grant") == 0 || strcmp(action, "revoke") == 0;
 }
 
-static bool set_text(json_t *body, const char *name, const char *value)
-{
-	if (!value || json_object_set_new(body, name, json_string(value)) == 0)
-		return true;
-	complain("an argument is not valid UTF-8");
-	return false;
-}
-
 /* Between any of the separators, without blanks around; what is empty is left out. */
 static json_t *split(struct cli *cli, const char *text, const char *separators)
 {
@@ -71,8 +63,8 @@ static bool set_whom(struct cli *cli, json_t *body)
 		return false;
 	}
 	if (!users && !file)
-		return set_text(body, "segment", cli_value(cli, "segment")) &&
-		       set_text(body, "filter", cli_value(cli, "filter"));
+		return body_text(body, "segment", cli_value(cli, "segment")) &&
+		       body_text(body, "filter", cli_value(cli, "filter"));
 	list = users ? split(cli, users, ",") : read_users(cli, file);
 	return list && json_object_set_new(body, "users", list) == 0;
 }
@@ -90,10 +82,10 @@ static json_t *make_body(struct cli *cli)
 		return NULL;
 	}
 	body = json_object();
-	if (!set_text(body, "action", action) || !set_text(body, "kind", cli->arguments[1]) ||
-	    !set_text(body, "name", cli->arguments[2]) ||
-	    !set_text(body, "expires", cli_value(cli, "expires")) ||
-	    !set_text(body, "reason", cli_value(cli, "reason")) || !set_whom(cli, body)) {
+	if (!body_text(body, "action", action) || !body_text(body, "kind", cli->arguments[1]) ||
+	    !body_text(body, "name", cli->arguments[2]) ||
+	    !body_text(body, "expires", cli_value(cli, "expires")) ||
+	    !body_text(body, "reason", cli_value(cli, "reason")) || !set_whom(cli, body)) {
 		json_decref(body);
 		return NULL;
 	}

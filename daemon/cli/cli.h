@@ -107,6 +107,10 @@ bool member_bool(const json_t *object, const char *key);
  * printing is set.
  */
 json_t *ask(struct cli *cli, const char *method, const char *path, json_t *body, bool printing);
+/* With "next", on standard error: how to go on. */
+void say_more(const json_t *answer);
+/* value NULL: left out. An argument that is not UTF-8 makes all of the body fail: false after a message. */
+bool body_text(json_t *body, const char *name, const char *value);
 /* The same for commands whose answer is not shown but by --json. Returns the exit status. */
 int ask_done(struct cli *cli, const char *method, const char *path, json_t *body);
 /* "/api/v1/users/" and an escaped name and so on: format takes only %s, each escaped. */

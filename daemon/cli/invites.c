@@ -121,9 +121,7 @@ int run_invites_list(struct cli *cli)
 	table_print(table);
 	if (i == 0)
 		put(cli, PLAIN, "There are no such invites.\n");
-	if (json_is_integer(json_object_get(answer, "next")))
-		fprintf(stderr, "There are more: --limit N, or --after %lld.\n",
-			(long long)member_int(answer, "next"));
+	say_more(answer);
 	json_decref(answer);
 	return CLI_OK;
 }

@@ -11,18 +11,9 @@
 
 /* ------------------------------------------------------------------ bodies -- */
 
-/* An argument that is not UTF-8 makes all of the body fail. */
-static bool set_text(json_t *body, const char *name, const char *value)
-{
-	if (!value || json_object_set_new(body, name, json_string(value)) == 0)
-		return true;
-	complain("an argument is not valid UTF-8");
-	return false;
-}
-
 static bool set_option(struct cli *cli, json_t *body, const char *option)
 {
-	return set_text(body, option, cli_value(cli, option));
+	return body_text(body, option, cli_value(cli, option));
 }
 
 /* "accounts/42": the first '/' parts them, for an id may hold others. */
@@ -56,13 +47,11 @@ static const char *key_text(struct cli *cli, const json_t *key)
 	return text ? text : "";
 }
 
-static void say_more(const json_t *answer, bool none, struct cli *cli, const char *what)
+static void say_end(const json_t *answer, bool none, struct cli *cli, const char *what)
 {
 	if (none)
 		put(cli, PLAIN, "There are no such %s.\n", what);
-	if (json_is_integer(json_object_get(answer, "next")))
-		fprintf(stderr, "There are more: --limit N, or --after %lld.\n",
-			(long long)member_int(answer, "next"));
+	say_more(answer);
 }
 
 static int print_resources(struct cli *cli, const char *path)
@@ -87,7 +76,7 @@ static int print_resources(struct cli *cli, const char *path)
 		table_cell(table, PLAIN, key_text(cli, json_object_get(resource, "parent")));
 	}
 	table_print(table);
-	say_more(answer, i == 0, cli, "resources");
+	say_end(answer, i == 0, cli, "resources");
 	return CLI_OK;
 }
 
@@ -283,7 +272,7 @@ int run_references_list(struct cli *cli)
 		table_cell(table, orphaned ? RED : GREEN, orphaned ? "disabled" : "active");
 	}
 	table_print(table);
-	say_more(answer, i == 0, cli, "references");
+	say_end(answer, i == 0, cli, "references");
 	return CLI_OK;
 }
 
@@ -317,7 +306,7 @@ int run_references_put(struct cli *cli)
 {
 	json_t *body = json_object();
 
-	if (!cli_read_version(cli) || !set_text(body, "user", cli->arguments[3]) ||
+	if (!cli_read_version(cli) || !body_text(body, "user", cli->arguments[3]) ||
 	    !set_option(cli, body, "label")) {
 		json_decref(body);
 		return CLI_USAGE;
@@ -335,7 +324,7 @@ int run_users_reassign(struct cli *cli)
 	json_t *body = json_object();
 	AUTO(json) json_t *answer = NULL;
 
-	if (!set_text(body, "to", cli->arguments[1]) || !set_option(cli, body, "application")) {
+	if (!body_text(body, "to", cli->arguments[1]) || !set_option(cli, body, "application")) {
 		json_decref(body);
 		return CLI_USAGE;
 	}
@@ -376,8 +365,8 @@ int run_decide(struct cli *cli)
 	AUTO(json) json_t *answer = NULL;
 	bool allowed;
 
-	if (!set_text(body, "user", cli->arguments[0]) ||
-	    !set_text(body, "permission", cli->arguments[1]) ||
+	if (!body_text(body, "user", cli->arguments[0]) ||
+	    !body_text(body, "permission", cli->arguments[1]) ||
 	    !set_resource(body, cli->arguments[2])) {
 		json_decref(body);
 		return CLI_USAGE;
@@ -420,7 +409,7 @@ int run_resources_visible(struct cli *cli)
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(names); i++)
-		fine = fine && set_text(body, names[i], cli->arguments[i]);
+		fine = fine && body_text(body, names[i], cli->arguments[i]);
 	if (!fine) {
 		json_decref(body);
 		return CLI_USAGE;
@@ -435,6 +424,6 @@ int run_resources_visible(struct cli *cli)
 		table_cell(table, BOLD, member(resource, "id"));
 	}
 	table_print(table);
-	say_more(answer, i == 0, cli, "resources");
+	say_end(answer, i == 0, cli, "resources");
 	return CLI_OK;
 }

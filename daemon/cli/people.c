@@ -102,9 +102,7 @@ static int print_users(struct cli *cli, const char *path)
 	table_print(table);
 	if (i == 0)
 		put(cli, PLAIN, "There are no such users.\n");
-	if (json_is_integer(json_object_get(answer, "next")))
-		fprintf(stderr, "There are more: --limit N, or --after %lld.\n",
-			(long long)member_int(answer, "next"));
+	say_more(answer);
 	return CLI_OK;
 }
 

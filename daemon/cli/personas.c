@@ -102,9 +102,7 @@ static int run_list(struct cli *cli, const struct record_list *list)
 	json_array_foreach(json_object_get(answer, list->name), i, record)
 		print_record(cli, table, list, record);
 	table_print(table);
-	if (json_is_integer(json_object_get(answer, "next")))
-		fprintf(stderr, "There are more: --limit N, or --after %lld.\n",
-			(long long)member_int(answer, "next"));
+	say_more(answer);
 	return CLI_OK;
 }
 
@@ -131,14 +129,6 @@ int run_personas_links_list(struct cli *cli)
 /* ------------------------------------------------------------------ noting -- */
 
 /* Options into members of their name; false after a message. */
-static bool set_text(json_t *body, const char *name, const char *text)
-{
-	if (!text || json_object_set_new(body, name, json_string(text)) == 0)
-		return true;
-	complain("'%s' is not valid UTF-8", name);
-	return false;
-}
-
 static bool set_count(json_t *body, const char *text)
 {
 	char *end;
@@ -182,11 +172,11 @@ int run_personas_research_add(struct cli *cli)
 	json_t *body = json_object();
 
 	return note(cli, &research,
-		    checked(body, set_text(body, "kind", cli->arguments[1]) &&
-					  set_text(body, "at", cli_value(cli, "at")) &&
+		    checked(body, body_text(body, "kind", cli->arguments[1]) &&
+					  body_text(body, "at", cli_value(cli, "at")) &&
 					  set_count(body, cli_value(cli, "count")) &&
-					  set_text(body, "note", cli_value(cli, "note")) &&
-					  set_text(body, "link", cli_value(cli, "link"))));
+					  body_text(body, "note", cli_value(cli, "note")) &&
+					  body_text(body, "link", cli_value(cli, "link"))));
 }
 
 int run_personas_validations_add(struct cli *cli)
@@ -195,10 +185,10 @@ int run_personas_validations_add(struct cli *cli)
 
 	return note(
 		cli, &validations,
-		checked(body, set_text(body, "answer", cli->arguments[1]) &&
-				      set_text(body, "user", cli_value(cli, "user")) &&
-				      set_text(body, "respondent", cli_value(cli, "respondent")) &&
-				      set_text(body, "comment", cli_value(cli, "comment"))));
+		checked(body, body_text(body, "answer", cli->arguments[1]) &&
+				      body_text(body, "user", cli_value(cli, "user")) &&
+				      body_text(body, "respondent", cli_value(cli, "respondent")) &&
+				      body_text(body, "comment", cli_value(cli, "comment"))));
 }
 
 int run_personas_links_add(struct cli *cli)
@@ -206,9 +196,9 @@ int run_personas_links_add(struct cli *cli)
 	json_t *body = json_object();
 
 	return note(cli, &links,
-		    checked(body, set_text(body, "kind", cli->arguments[1]) &&
-					  set_text(body, "url", cli->arguments[2]) &&
-					  set_text(body, "title", cli->arguments[3])));
+		    checked(body, body_text(body, "kind", cli->arguments[1]) &&
+					  body_text(body, "url", cli->arguments[2]) &&
+					  body_text(body, "title", cli->arguments[3])));
 }
 
 int run_personas_review(struct cli *cli)
@@ -217,8 +207,8 @@ int run_personas_review(struct cli *cli)
 	AUTO(json) json_t *answer = NULL;
 	json_t *body = json_object();
 
-	if (!set_text(body, "note", cli_value(cli, "note")) ||
-	    !set_text(body, "next_due", cli_value(cli, "next-due"))) {
+	if (!body_text(body, "note", cli_value(cli, "note")) ||
+	    !body_text(body, "next_due", cli_value(cli, "next-due"))) {
 		json_decref(body);
 		return CLI_USAGE;
 	}

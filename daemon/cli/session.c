@@ -504,3 +504,18 @@ json_t *run_follow(struct cli *cli, const json_t *started)
 	progress_end(cli);
 	return run ? run_judge(cli, run) : NULL;
 }
+
+void say_more(const json_t *answer)
+{
+	if (json_is_integer(json_object_get(answer, "next")))
+		fprintf(stderr, "There are more: --limit N, or --after %lld.\n",
+			(long long)member_int(answer, "next"));
+}
+
+bool body_text(json_t *body, const char *name, const char *value)
+{
+	if (!value || json_object_set_new(body, name, json_string(value)) == 0)
+		return true;
+	complain("an argument is not valid UTF-8");
+	return false;
+}
