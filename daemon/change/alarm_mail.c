@@ -232,6 +232,27 @@ int change_alarms_note(struct changer *changer, const struct alarm_recipients *r
 	return result;
 }
 
+/* --- how often --- */
+
+#define US_PER_S INT64_C(1000000)
+#define PAUSE_US (60 * US_PER_S)
+#define HOUR_US (3600 * US_PER_S)
+
+bool alarm_pace_allows(const struct alarm_pace *pace, int64_t now_us)
+{
+	size_t last = (pace->next + ALARM_LETTERS_AN_HOUR - 1) % ALARM_LETTERS_AN_HOUR;
+	int64_t last_us = pace->noted_us[last], oldest_us = pace->noted_us[pace->next];
+
+	return (last_us == 0 || now_us - last_us >= PAUSE_US) &&
+	       (oldest_us == 0 || now_us - oldest_us >= HOUR_US);
+}
+
+void alarm_pace_note(struct alarm_pace *pace, int64_t now_us)
+{
+	pace->noted_us[pace->next] = now_us;
+	pace->next = (pace->next + 1) % ALARM_LETTERS_AN_HOUR;
+}
+
 /* --- the letter --- */
 
 /* 1 with who it is for, 0, -1. *ret_organization: whose alarms alone they see; NULL: all. */

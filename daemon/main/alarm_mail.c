@@ -14,27 +14,6 @@
 
 #include "configuration.h"
 
-#define US_PER_S INT64_C(1000000)
-#define PAUSE_US (60 * US_PER_S)
-#define HOUR_US (3600 * US_PER_S)
-
-/* --- when --- */
-
-static bool may_note(const struct alarm_pace *pace, int64_t now_us)
-{
-	size_t last = (pace->next + ALARM_LETTERS_AN_HOUR - 1) % ALARM_LETTERS_AN_HOUR;
-	int64_t last_us = pace->noted_us[last], oldest_us = pace->noted_us[pace->next];
-
-	return (last_us == 0 || now_us - last_us >= PAUSE_US) &&
-	       (oldest_us == 0 || now_us - oldest_us >= HOUR_US);
-}
-
-static void pace_note(struct alarm_pace *pace, int64_t now_us)
-{
-	pace->noted_us[pace->next] = now_us;
-	pace->next = (pace->next + 1) % ALARM_LETTERS_AN_HOUR;
-}
-
 /* --- who --- */
 
 static int read_recipients(const struct setup *setup, struct arena *arena,
@@ -72,7 +51,7 @@ int alarm_mail_collect(struct alarm_pace *pace, struct changer *changer, struct 
 
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	if (!may_note(pace, now_us))
+	if (!alarm_pace_allows(pace, now_us))
 		return 0;
 	result = change_alarms_new(store, err);
 	if (result <= 0)
@@ -83,7 +62,7 @@ int alarm_mail_collect(struct alarm_pace *pace, struct changer *changer, struct 
 		result = change_alarms_note(changer, &recipients, &letters, err);
 	setup_release(setup);
 	if (letters > 0)
-		pace_note(pace, now_us);
+		alarm_pace_note(pace, now_us);
 	return result;
 }
 

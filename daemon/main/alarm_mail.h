@@ -5,14 +5,6 @@
 #include <rolebridge/change/alarm_mail.h>
 #include <rolebridge/client/mail.h>
 
-#define ALARM_LETTERS_AN_HOUR 12
-
-/* When the last letters were noted, monotonic. Zeroed at first. */
-struct alarm_pace {
-	int64_t noted_us[ALARM_LETTERS_AN_HOUR];
-	size_t next;
-};
-
 int alarm_mail_collect(struct alarm_pace *pace, struct changer *changer, struct store *store,
 		       struct err *err);
 /* As outbox_ports.compose. */

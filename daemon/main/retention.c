@@ -98,8 +98,7 @@ static void let_go(struct retainer *retainer)
 
 	if (!read_settings(retainer, &retention.keep_s, &archive)) {
 		free(archive);
-		if (retainer->alarm)
-			set_alarm(retainer, NULL);
+		set_alarm(retainer, NULL);
 		return;
 	}
 	retention.archive = archive;

@@ -190,3 +190,13 @@ def test_verify(bridge):
         assert result.returncode == 1 and json.loads(result.stdout)["asked_head"] == "missing"
     for head in ("", "x", "1:", f"-1:{rows[0]['hash']}", f"99999999999999999999:{rows[0]['hash']}"):
         assert bridge.run("audit", "verify", "--head", head).returncode == 1
+
+
+def test_person_who_is_gone(bridge):
+    """A tombstone still has its history."""
+    made = bridge.ctl("users", "create", "gone", "--email", "gone@x.example")
+    bridge.ctl("users", "disable", "gone")
+    bridge.ctl("users", "delete", "gone")
+    uuid = made.get("id") or made["uuid"]
+    assert actions(bridge, "--person", uuid) == ["user.create", "user.disable", "user.delete"]
+    assert actions(bridge, "--object", f"user:{uuid}") == ["user.create", "user.disable", "user.delete"]

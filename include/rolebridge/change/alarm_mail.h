@@ -22,6 +22,17 @@ int change_alarms_new(struct store *store, struct err *err);
 int change_alarms_note(struct changer *changer, const struct alarm_recipients *recipients,
 		       size_t *ret_letters, struct err *err);
 
+/* --- how often --- */
+#define ALARM_LETTERS_AN_HOUR 12
+/* When the last letters were noted, monotonic. Zeroed at first. */
+struct alarm_pace {
+	int64_t noted_us[ALARM_LETTERS_AN_HOUR];
+	size_t next;
+};
+/* A minute after the last ones, and not the thirteenth time in an hour. */
+bool alarm_pace_allows(const struct alarm_pace *pace, int64_t now_us);
+void alarm_pace_note(struct alarm_pace *pace, int64_t now_us);
+
 /* --- rows of the outbox of kind "alarms" --- */
 #define OUTBOX_ALARMS "alarms"
 #define ALARMS_TOLD_MAX 50
