@@ -332,9 +332,13 @@ int selection_matches(const struct selection *selection, struct store *store,
 size_t selection_fair(const struct selection *selection, size_t people_max)
 {
 	size_t size = filter_size(selection->filter);
-	size_t people = size > USUAL_SIZE ? people_max / size * USUAL_SIZE : people_max;
+	size_t share;
 
-	return people > 0 ? people : 1;
+	if (size <= USUAL_SIZE)
+		return people_max;
+	share = people_max > SIZE_MAX / USUAL_SIZE ? people_max / size
+						   : people_max * USUAL_SIZE / size;
+	return share > 0 ? share : 1;
 }
 
 /* One page: 1: go on, 0: done, or enough, -1. */

@@ -460,3 +460,33 @@ def test_what_the_store_has_stops_no_daemon():
         bridge.ctl("reload")
         assert bridge.ctl("segments", "count", "towns")["people"] == 1
         assert bridge.ctl("segments", "show", "towns")["origin"] == "file"
+
+
+def test_pages_come_back_short():
+    """A long filter is asked of few people at a time: who follows "next" sees everybody once, whatever comes between."""
+    people = "id,uid,mail,department\n" + "".join(f"{i},u{i:03},u{i:03}@x.example,{'Last' if i > 145 else 'D'}\n"
+                                                  for i in range(150))
+    config = ("policy: {default_profile: developer}\nsources: [{name: corp, type: csv, path: corp.csv, key: id, interval: 0, "
+              "attributes: [uid, mail, department]}]\n")
+    with Bridge(config, {"corp.csv": people}) as bridge:
+        api = Api(bridge.folder / "control.sock")
+        text = "(|" + "(cn=a)" * 9000 + "(department=Last))"
+        assert api.good("POST", "segments", {"name": "long", "filter": text})["count"]["people"] == 0
+        bridge.ctl("sync")
+        names, pages, after = [], 0, ""
+        while after is not None:
+            page = api.good("GET", "segments/long/users?limit=3" + (f"&after={after}" if after else ""))
+            names += [user["username"] for user in page["users"]]
+            after, pages = page["next"], pages + 1
+        assert names == ["u146", "u147", "u148", "u149"] and pages > 3
+        first = api.good("GET", "segments/long/count?limit=1000")
+        assert first["looked_at"] < 150 and first["next"]
+        assert bridge.ctl("segments", "count", "long") == {"people": 4, "active": 4, "looked_at": 150}
+        rows = list(csv.DictReader(io.StringIO(bridge.run("segments", "export", "long").stdout)))
+        assert [row["username"] for row in rows] == names
+        # Who comes and goes meanwhile shifts nobody.
+        page = api.good("GET", "segments/long/users?limit=3")
+        bridge.ctl("users", "disable", "u149")
+        rest = api.good("GET", f"users?segment=long&state=active&after={page['next']}")
+        assert set(user["username"] for user in page["users"] + rest["users"]) <= {"u146", "u147", "u148"}
+        api.close()

@@ -158,7 +158,7 @@ static void test_a_long_filter_looks_at_few(void **state)
 		strbuf_puts(&text, "(cn=a)");
 	strbuf_puts(&text, ")");
 	selection = compiled(w, store, strbuf_text(&text));
-	assert_int_equal(selection_fair(selection, 100000), 384);
+	assert_int_equal(selection_fair(selection, 100000), 400);
 	assert_int_equal(selection_fair(selection, 100), 1);
 }
 
