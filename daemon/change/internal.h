@@ -275,6 +275,8 @@ struct changer {
 	pthread_mutex_t bulk;
 	pthread_mutex_t urgent; /* before nothing; see urgent.c */
 	uint64_t held_version;	/* atomic: grows when held plans change */
+	uint64_t tree_changes;	/* atomic: grows when a resource comes below another one */
+	bool tree_changed;	/* in what is committed next; writer thread only */
 	int64_t next_due_s; /* atomic: the next time at which some source disables somebody; 0: none */
 	bool leaving;	    /* atomic: begin nothing long any more */
 	bool unfinished;    /* a READY plan could not be applied to its end; by bulk */

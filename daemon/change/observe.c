@@ -197,6 +197,10 @@ void notices_tell(struct changer *changer)
 		__atomic_add_fetch(&changer->identity_version, 1, __ATOMIC_RELEASE);
 		changer->notices.links = false;
 	}
+	if (changer->tree_changed) {
+		__atomic_add_fetch(&changer->tree_changes, 1, __ATOMIC_RELEASE);
+		changer->tree_changed = false;
+	}
 	if (!changer->observed)
 		return;
 	for (size_t i = 0; i < OBSERVERS; i++)

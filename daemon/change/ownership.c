@@ -26,6 +26,11 @@
 #define DETAIL_MAX (1u << 20)
 /* Rows of a list in one transaction. */
 #define ROWS_AT_ONCE 500
+/* Times that a large tree is measured before it is moved. */
+#define MEASURES 3
+
+int64_t ownership_small_tree = 2000;
+uint64_t ownership_looked_at;
 
 const char *const ownership_outcome_names[] = { [OWNERSHIP_CREATED] = "created",
 						[OWNERSHIP_UPDATED] = "updated",
@@ -224,6 +229,16 @@ static int write_audit(struct owning *owning, const char *action, const struct r
 			    err);
 }
 
+/*
+ * Whatever was measured does not count any more: not for who comes later in this transaction, and, once it is
+ * committed, not for who has measured without it meanwhile.
+ */
+static void note_tree(struct changer *changer)
+{
+	__atomic_add_fetch(&changer->tree_changes, 1, __ATOMIC_RELEASE);
+	changer->tree_changed = true;
+}
+
 int resource_write(struct owning *owning, struct resource *after, const struct resource *before,
 		   struct err *err)
 {
@@ -236,6 +251,8 @@ int resource_write(struct owning *owning, struct resource *after, const struct r
 	    write_audit(owning, before ? "resource.update" : "resource.create", before, after, 0,
 			err) < 0)
 		return -1;
+	if (after->parent_row && (!before || before->parent_row != after->parent_row))
+		note_tree(owning->changer);
 	notice_resource(owning->changer, after, false);
 	return lost ? owning_follow(owning, lost, err) : 0;
 }
@@ -382,30 +399,77 @@ static int find_owner(struct putting *putting, struct err *err)
 				&putting->owner, err);
 }
 
-/* Nothing stands below itself, and no chain is longer than everybody relies on. */
-static int check_place(struct putting *putting, struct err *err)
+/* Levels from the root to what stands below `above`. *ret_itself: row is among those above. */
+static int find_depth(struct putting *putting, struct resource above, int64_t row,
+		      int64_t *ret_depth, bool *ret_itself, struct err *err)
 {
-	struct store *store = putting->owning->changer->store;
-	struct resource above = putting->parent;
-	int64_t depth = 1, height = 0;
+	struct owning *owning = putting->owning;
+	int64_t depth = 1;
 
+	*ret_itself = false;
 	while (above.row) {
-		if (above.row == putting->before.row)
-			return owning_refuse(putting->owning, "parent", "resource-cycle",
-					     "it would stand below itself", err);
+		*ret_itself |= above.row == row;
 		depth++;
 		if (depth > RESOURCE_DEPTH_MAX + 1)
 			return err_refuse(err, ERR_IO, "store-damaged", "a tree has no end");
 		if (!above.parent_row)
 			break;
-		if (store_resource_get(store, above.parent_row, putting->owning->arena, &above,
-				       err) < 0)
+		if (store_resource_get(owning->changer->store, above.parent_row, owning->arena,
+				       &above, err) < 0)
 			return -1;
 	}
-	if (putting->before.row &&
-	    store_resource_height(store, putting->before.row, RESOURCE_DEPTH_MAX, &height, err) < 0)
+	*ret_depth = depth;
+	return 0;
+}
+
+/*
+ * How many levels are below it. Of a large tree that is not counted where all wait for it: whoever asked is sent
+ * back once, to count it outside.
+ */
+static int find_height(struct owning *owning, int64_t row, int64_t *ret_height, struct err *err)
+{
+	struct changer *changer = owning->changer;
+	int64_t limit = owning->measures_all ? -1 : ownership_small_tree, count;
+
+	if (owning->measured.row == row &&
+	    owning->measured.tree_changes ==
+		    __atomic_load_n(&changer->tree_changes, __ATOMIC_ACQUIRE)) {
+		*ret_height = owning->measured.height;
+		return 0;
+	}
+	if (store_resource_height(changer->store, row, RESOURCE_DEPTH_MAX, limit, ret_height,
+				  &count, err) < 0)
 		return -1;
-	if (depth + height <= RESOURCE_DEPTH_MAX)
+	ownership_looked_at += (uint64_t)count;
+	if (count != limit)
+		return 0;
+	owning->unmeasured = row;
+	return err_set(err, ERR_UNAVAILABLE, "the tree has to be measured first");
+}
+
+/* Nothing stands below itself, and no chain is longer than everybody relies on. */
+static int check_place(struct putting *putting, struct err *err)
+{
+	struct resource above = { .row = 0 };
+	int64_t depth, depth_before = 0, height = 0;
+	bool itself;
+
+	if (find_depth(putting, putting->parent, putting->before.row, &depth, &itself, err) < 0)
+		return -1;
+	if (itself && putting->before.row)
+		return owning_refuse(putting->owning, "parent", "resource-cycle",
+				     "it would stand below itself", err);
+	if (putting->before.parent_row &&
+	    store_resource_get(putting->owning->changer->store, putting->before.parent_row,
+			       putting->owning->arena, &above, err) < 0)
+		return -1;
+	if (putting->before.row && find_depth(putting, above, 0, &depth_before, &itself, err) < 0)
+		return -1;
+	/* What stands no deeper than before has room below it. */
+	if (depth > depth_before && putting->before.row &&
+	    find_height(putting->owning, putting->before.row, &height, err) < 0)
+		return -1;
+	if (depth + height <= RESOURCE_DEPTH_MAX || (putting->before.row && depth <= depth_before))
 		return 0;
 	return owning_refuse(putting->owning, "parent", "resource-depth",
 			     "a tree has at most 32 levels", err);
@@ -494,6 +558,38 @@ static int put_job(struct changer *changer, struct job *job, struct err *err)
 	return put_one(&put->owning, put->application, put->wish, put->version, &put->outcome, err);
 }
 
+/* A large tree, as it is in a snapshot that nobody waits for. */
+static int measure(struct changer *changer, struct owning *owning, struct err *err)
+{
+	uint64_t changes = __atomic_load_n(&changer->tree_changes, __ATOMIC_ACQUIRE);
+	AUTO(store) struct store *store = store_open(changer->path, STORE_READ, err);
+	int64_t height, count;
+
+	if (!store || store_resource_height(store, owning->unmeasured, RESOURCE_DEPTH_MAX, -1,
+					    &height, &count, err) < 0)
+		return -1;
+	owning->measured = (struct measured){ owning->unmeasured, height, changes };
+	owning->unmeasured = 0;
+	return 0;
+}
+
+/* Where trees change without pause it is measured by the writer after all. */
+static int put_measured(struct changer *changer, struct put_job *put, struct err *err)
+{
+	int result = -1;
+
+	for (int attempt = 0; attempt < MEASURES; attempt++) {
+		put->owning.measures_all = attempt + 1 == MEASURES;
+		result = writer_request(changer, put_job, put, err);
+		if (result == 0 || !put->owning.unmeasured)
+			break;
+		err_clear(err);
+		if (measure(changer, &put->owning, err) < 0)
+			return -1;
+	}
+	return result;
+}
+
 int change_resource_put(struct changer *changer, const struct actor *actor, const char *application,
 			const struct resource_wish *wish, int64_t version,
 			enum ownership_outcome *ret_outcome, const char **ret_field,
@@ -504,7 +600,7 @@ int change_resource_put(struct changer *changer, const struct actor *actor, cons
 			       .application = application,
 			       .wish = wish,
 			       .version = version };
-	int result = writer_request(changer, put_job, &put, err);
+	int result = put_measured(changer, &put, err);
 
 	setup_release(&setup->setup);
 	*ret_field = result < 0 ? put.owning.refused : NULL;
@@ -629,7 +725,7 @@ int change_resources_put(struct changer *changer, const struct actor *actor,
 	setup = changer_live_setup(changer, NULL);
 	for (size_t i = 0; result == 0 && i < count; i += ROWS_AT_ONCE) {
 		struct listing listing = {
-			.owning = { .setup = setup, .actor = actor },
+			.owning = { .setup = setup, .actor = actor, .measures_all = true },
 			.application = application,
 			.wishes = wishes,
 			.order = order + i,

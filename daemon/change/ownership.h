@@ -17,7 +17,17 @@ struct owning {
 	struct authority authority;
 	int64_t now_s;
 	const char *refused; /* the field that a refusal is about */
+	/* Of a large tree that is moved: measured outside of the writer, good as long as no tree has changed since. */
+	struct measured {
+		int64_t row, height;
+		uint64_t tree_changes;
+	} measured;
+	bool measures_all; /* however large a tree is: nobody else does */
+	int64_t unmeasured; /* row of one that was too large: refused, to be asked again with its measure; 0: none */
 };
+/* Trees of so many are measured inside of the writer; smaller only in tests. What was looked at there is counted. */
+extern int64_t ownership_small_tree;
+extern uint64_t ownership_looked_at;
 /* Reads who asks; refuses who may not do this any more. */
 int owning_begin(struct owning *owning, const char *permission, struct err *err);
 /* ERR_NOT_FOUND: a token of another application sees none of this one. */

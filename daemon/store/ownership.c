@@ -170,14 +170,21 @@ int store_resource_has_children(struct store *store, int64_t row, struct err *er
 	return query_row(&query, err);
 }
 
-int store_resource_height(struct store *store, int64_t row, int64_t max, int64_t *ret_height,
-			  struct err *err)
+int store_resource_height(struct store *store, int64_t row, int64_t max, int64_t limit,
+			  int64_t *ret_height, int64_t *ret_count, struct err *err)
 {
 	AUTO(query) struct query query = query_open(store, STATEMENT_RESOURCE_HEIGHT);
+	int found;
 
 	query_int(&query, row);
 	query_int(&query, max);
-	return query_number(&query, ret_height, err);
+	query_int(&query, limit);
+	found = query_row(&query, err);
+	if (found <= 0)
+		return found < 0 ? -1 : err_set(err, ERR_INTERNAL, "no height of a resource");
+	*ret_height = column_int(&query, 0);
+	*ret_count = column_int(&query, 1);
+	return 0;
 }
 
 int store_resource_subtree(struct store *store, int64_t row, size_t limit, struct arena *arena,

@@ -471,7 +471,7 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_RESOURCE_HEIGHT] =
 		"WITH RECURSIVE below (row, level) AS (SELECT ?1, 0 UNION ALL "
 		"SELECT r.row, b.level + 1 FROM below b CROSS JOIN resource r ON r.parent = b.row "
-		"WHERE b.level < ?2) SELECT max(level) FROM below",
+		"WHERE b.level < ?2 LIMIT ?3) SELECT max(level), count(*) FROM below",
 	[STATEMENT_REFERENCE_FIND] =
 		"SELECT " REFERENCE_COLUMNS " FROM reference f JOIN user u ON u.id = f.user "
 		"WHERE f.application = ?1 AND f.kind = ?2 AND f.id = ?3",

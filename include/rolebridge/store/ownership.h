@@ -21,9 +21,12 @@ int store_resource_put(struct store *store, struct resource *resource, struct er
 int store_resource_remove(struct store *store, int64_t row, struct err *err);
 /* 1 it has children, 0, -1. */
 int store_resource_has_children(struct store *store, int64_t row, struct err *err);
-/* Levels below it, itself not counted, up to max; the tree is sound, so there is an end. */
-int store_resource_height(struct store *store, int64_t row, int64_t max, int64_t *ret_height,
-			  struct err *err);
+/*
+ * Levels below it, itself not counted, up to max; the tree is sound, so there is an end. It and at most limit - 1 below it are
+ * looked at: *ret_count, and when that is limit there may be more of both. limit -1: all.
+ */
+int store_resource_height(struct store *store, int64_t row, int64_t max, int64_t limit,
+			  int64_t *ret_height, int64_t *ret_count, struct err *err);
 /* Rows of it and all below, parents before children, at most limit and one. */
 int store_resource_subtree(struct store *store, int64_t row, size_t limit, struct arena *arena,
 			   int64_t **ret_rows, size_t *ret_count, struct err *err);

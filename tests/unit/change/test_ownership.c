@@ -8,6 +8,7 @@
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/store/ownership.h>
 
+#include "../../../daemon/change/ownership.h"
 #include "support.h"
 
 #define CONFIG RULES WIDE SOURCES
@@ -364,6 +365,57 @@ static void test_a_parent_elsewhere(void **state)
 	}
 }
 
+/* The root of a tree of many is moved: what all wait for looks at a few. */
+static void test_a_large_tree(void **state)
+{
+	enum { NODES = 200, SMALL = 10 };
+	struct world *w = *state;
+	uint64_t before;
+	char id[16], parent[16];
+
+	world_open(w, RULES WIDE SOURCES);
+	ownership_small_tree = SMALL;
+	ok(w, put(w, "top", NULL, NULL));
+	ok(w, put(w, "root", NULL, NULL));
+	for (int i = 0; i < NODES; i++) {
+		snprintf(id, sizeof(id), "n%d", i);
+		snprintf(parent, sizeof(parent), i < 10 ? "root" : "n%d", i / 10);
+		ok(w, put(w, id, parent, NULL));
+	}
+	before = ownership_looked_at;
+	/* Deeper than before: measured outside, once. */
+	ok(w, put(w, "root", "top", NULL));
+	assert_in_range(ownership_looked_at - before, 1, SMALL);
+	/* Back, or to the side: not measured at all. */
+	before = ownership_looked_at;
+	ok(w, put(w, "root", NULL, NULL));
+	ok(w, put(w, "other", NULL, NULL));
+	ok(w, put(w, "root", "top", NULL));
+	before = ownership_looked_at;
+	ok(w, put(w, "root", "other", NULL));
+	assert_int_equal(ownership_looked_at, before);
+	/* And too deep is too deep: three levels of it below thirty. */
+	snprintf(parent, sizeof(parent), "other");
+	for (int i = 0; i < 29; i++) {
+		snprintf(id, sizeof(id), "d%d", i);
+		ok(w, put(w, id, parent, NULL));
+		snprintf(parent, sizeof(parent), "d%d", i);
+	}
+	refused(w, put(w, "root", "d28", NULL), "resource-depth");
+	refused(w, put(w, "root", "d27", NULL), "resource-depth");
+	ok(w, put(w, "root", "d26", NULL));
+	refused(w, put(w, "other", "n150", NULL), "resource-cycle");
+	ownership_small_tree = 2000;
+}
+
+/* The same random trees, where almost each is a large one. */
+static void test_random_large_trees(void **state)
+{
+	ownership_small_tree = 2;
+	test_random_trees(state);
+	ownership_small_tree = 2000;
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, world_tear_down)
 
 int main(void)
@@ -372,6 +424,7 @@ int main(void)
 		TEST(test_random_trees),   TEST(test_list_order),
 		TEST(test_bad_rows),	   TEST(test_passed_on_whole),
 		TEST(test_without_memory), TEST(test_a_parent_elsewhere),
+		TEST(test_a_large_tree),   TEST(test_random_large_trees),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

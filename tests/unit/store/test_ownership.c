@@ -58,7 +58,7 @@ static void test_resources(void **state)
 {
 	struct fixture *f = *state;
 	struct resource root, child, found;
-	int64_t anna, height, *rows;
+	int64_t anna, height, *rows, looked;
 	size_t count;
 
 	ok(f, store_begin(f->store, &f->err));
@@ -85,10 +85,14 @@ static void test_resources(void **state)
 				    f->arena, &found, &f->err),
 		ERR_NOT_FOUND, "not-found");
 	assert_int_equal(store_resource_has_children(f->store, child.row, &f->err), 1);
-	ok(f, store_resource_height(f->store, root.row, 32, &height, &f->err));
+	ok(f, store_resource_height(f->store, root.row, 32, -1, &height, &looked, &f->err));
 	assert_int_equal(height, 2);
-	ok(f, store_resource_height(f->store, root.row, 1, &height, &f->err));
+	ok(f, store_resource_height(f->store, root.row, 1, -1, &height, &looked, &f->err));
 	assert_int_equal(height, 1);
+	assert_int_equal(looked, 2);
+	/* Cut: there may be more. */
+	ok(f, store_resource_height(f->store, root.row, 32, 2, &height, &looked, &f->err));
+	assert_int_equal(looked, 2);
 	ok(f, store_resource_subtree(f->store, root.row, 10, f->arena, &rows, &count, &f->err));
 	assert_int_equal(count, 3);
 	assert_int_equal(rows[0], root.row);
