@@ -83,6 +83,83 @@ static void test_undone(void **state)
 	ok(f, store_commit(f->store, &f->err));
 }
 
+/* Whose it is; 0 in the table is everybody's. */
+static void test_owner(void **state)
+{
+	static const char *const owners[] = { "default", NULL, "other" };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(owners); i++) {
+		struct definition read, row = { .kind = "role",
+						.name = "one",
+						.organization = owners[i],
+						.body = "{}",
+						.actor = "unix:root" };
+
+		ok(f, store_begin(f->store, &f->err));
+		ok(f, store_definition_put(f->store, &row, &f->err));
+		ok(f, store_commit(f->store, &f->err));
+		ok(f,
+		   store_definition_get(f->store, "role", "one", false, f->arena, &read, &f->err));
+		if (owners[i])
+			assert_string_equal(read.organization, owners[i]);
+		else
+			assert_null(read.organization);
+	}
+}
+
+static int64_t holders_of(struct fixture *f, const char *organization, enum grant_kind kind,
+			  const char *name)
+{
+	int64_t count = -1;
+
+	ok(f, store_grant_holders_of(f->store, organization, kind, name, &count, &f->err));
+	return count;
+}
+
+/* Who holds it in one organization, and who holds two things: before their index is written, and after. */
+static void test_holders(void **state)
+{
+	static const char *const organizations[] = { "default", "other", "other", "other" };
+	static const char *const names[] = { "anna", "bela", "cora", "dora" };
+	const struct grant role = make_grant(GRANT_ROLE, "sales", "r"),
+			   profile = make_grant(GRANT_PROFILE, "sales", "r"),
+			   second = make_grant(GRANT_PROFILE, "staff", "r");
+	struct fixture *f = *state;
+
+	ok(f, store_begin(f->store, &f->err));
+	ok(f, store_organization_ensure(f->store, "other", &f->err));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct user user = make_user(names[i], "");
+
+		user.organization = organizations[i];
+		user.disabled = i == 3 ? DISABLED_BY_HAND : 0;
+		ok(f, store_user_insert(f->store, &user, &f->err));
+		ok(f, store_grant_add(f->store, user.id, &role, &f->err));
+		ok(f, store_grant_add(f->store, user.id, i == 2 ? &second : &profile, &f->err));
+		if (i == 3)
+			ok(f, store_grant_add(f->store, user.id, &second, &f->err));
+	}
+	ok(f, store_commit(f->store, &f->err));
+	for (int tidied = 0; tidied < 2; tidied++) {
+		assert_int_equal(holders_of(f, NULL, GRANT_ROLE, "sales"), 3);
+		assert_int_equal(holders_of(f, "default", GRANT_ROLE, "sales"), 1);
+		assert_int_equal(holders_of(f, "other", GRANT_ROLE, "sales"), 2);
+		assert_int_equal(holders_of(f, "other", GRANT_PROFILE, "sales"), 1);
+		assert_int_equal(holders_of(f, "nowhere", GRANT_ROLE, "sales"), 0);
+		assert_int_equal(holders_of(f, "other", GRANT_ROLE, "nothing"), 0);
+		/* Somebody who is disabled holds it, too. */
+		assert_int_equal(
+			store_grant_both(f->store, GRANT_PROFILE, "sales", "staff", &f->err), 1);
+		assert_int_equal(store_grant_both(f->store, GRANT_ROLE, "sales", "staff", &f->err),
+				 0);
+		assert_int_equal(
+			store_grant_both(f->store, GRANT_PROFILE, "sales", "none", &f->err), 0);
+		for (int more = 1; more > 0;)
+			ok(f, more = store_tidy(f->store, &f->err));
+	}
+}
+
 /* What an invite that waits would give. */
 static void test_invites(void **state)
 {
@@ -133,6 +210,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_rows, fixture_set_up, fixture_tear_down),
+		cmocka_unit_test_setup_teardown(test_owner, fixture_set_up, fixture_tear_down),
+		cmocka_unit_test_setup_teardown(test_holders, fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(test_undone, fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(test_invites, fixture_set_up, fixture_tear_down),
 	};
