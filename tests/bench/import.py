@@ -3,8 +3,8 @@
 
     import.py BUILD ROWS [ROUNDS]
 
-Each round on a new store: a dry run, the import, the same file again, and the export, each as one command from its start
-to its end. Printed: rows a second by the wall, CPU of the daemon and of the command for each row.
+Each round on a new store: a dry run, the import, the same file again, one that ties each of them to two of 1,000 accounts,
+and the export, each as one command from its start to its end. Printed: rows a second by the wall, CPU of the daemon and of the command for each row.
 """
 import os
 import resource
@@ -18,6 +18,7 @@ ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 3
 os.environ["ROLEBRIDGE_BUILD"] = str(BUILD)
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
 from bridge import Bridge  # noqa: E402
+from control import Control  # noqa: E402
 
 CONFIG = """
 profiles:
@@ -54,10 +55,18 @@ def one_round():
     with Bridge(CONFIG) as bridge:
         path = bridge.write("people.csv",
                             "external_id,username,email,display_name,profile,role,state\n" + rows)
+        tied = bridge.write("tied.csv", "external_id,accounts\n" + "".join(
+            f"E{i:07d},crm/{i % 1000};crm/{i * 7 % 1000 if i % 1000 else 1}\n" for i in range(ROWS)))
+        control = Control(bridge.folder / "control.sock")
+        status, _ = control.ask("POST", "resources/crm", {"resources": [
+            {"type": "accounts", "id": str(i), "organization": "default"} for i in range(1000)]})
+        control.close()
+        assert status == 200
         return {
             "dry run": measure(bridge, "import", "users", path, "--dry-run"),
             "import": measure(bridge, "import", "users", path),
             "the same again": measure(bridge, "import", "users", path),
+            "with accounts": measure(bridge, "import", "users", tied),
             "export": measure(bridge, "export", "users"),
         }
 
