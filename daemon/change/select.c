@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/config/document.h>
 
@@ -227,7 +228,7 @@ int selection_compile(struct setup *setup, struct store *store, const char *filt
 		      const struct selection_options *options, struct selection **ret_selection,
 		      struct selection_fault *ret_fault, struct err *err)
 {
-	struct selection *selection = calloc(1, sizeof(*selection));
+	struct selection *selection = alloc_zeroed(1, sizeof(*selection));
 	struct selection_fault unseen, *fault = ret_fault ? ret_fault : &unseen;
 
 	memset(fault, 0, sizeof(*fault));

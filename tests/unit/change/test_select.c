@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <rolebridge/base/alloc.h>
 #include <rolebridge/change/select.h>
 #include <rolebridge/store/session.h>
 
@@ -344,6 +345,47 @@ static void test_segments(void **state)
 	setup_release(setup);
 }
 
+/* Whichever allocation fails: an error, or the right people. */
+static void test_out_of_memory(void **state)
+{
+	struct world *w = *state;
+	AUTO(store) struct store *store = NULL;
+	struct setup *setup;
+	bool failed = true;
+	int n = 0;
+
+	open_with(w);
+	/* No other thread may take the failure. */
+	world_close(w);
+	setup = world_setup(w, config);
+	store = store_open(w->path, STORE_READ, &w->err);
+	assert_non_null(store);
+	ok(w, store_begin(store, &w->err));
+	for (; failed; n++) {
+		struct selection *selection = NULL;
+		struct selection_walk walk = { .query = { .active = -1 }, .scan_max = 100 };
+		struct names names = { .enough = 0 };
+		int result;
+
+		alloc_fail_after(n);
+		result = selection_compile(setup, store,
+					   "(&(role=sales)(groups=cn=sales,dc=x)(title=ops*))",
+					   &all, &selection, NULL, &w->err);
+		if (result == 0)
+			result =
+				selection_walk(selection, store, &walk, note_name, &names, &w->err);
+		failed = alloc_fail_after(-1) < 0;
+		if (result == 0)
+			assert_string_equal(names.text, "anna cora");
+		else
+			assert_true(failed);
+		selection_free(selection);
+	}
+	assert_true(n > 20);
+	store_rollback(store);
+	setup_release(setup);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +402,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_what_nobody_reads, world_set_up,
 						world_tear_down),
+		cmocka_unit_test_setup_teardown(test_out_of_memory, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_segments, world_set_up, world_tear_down),
 	};
 
