@@ -3,7 +3,9 @@ nothing of it kept."""
 import json
 import socket
 import sqlite3
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,10 @@ from bridge import Bridge
 from control import Bearer, Control
 from ports import free_port
 from slapd import GROUPS, PEOPLE, ROOT_DN, SUFFIX, Authority, Slapd, group, people, person
+from test_control import check
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
+from live import Live, make_forge  # noqa: E402
 
 PROFILES = """
 profiles:
@@ -53,7 +59,7 @@ def bridge_of(*sources, rules=RULES, password="directory admin's secret"):
 def outcome(bridge, name="corp", *words):
     """The result, and whether the exit status says the same."""
     process = bridge.run("sources", "test", name, *words)
-    result = json.loads(process.stdout)["result"]
+    result = check(json.loads(process.stdout), "/api/v1/runs/{id}")["result"]
     assert process.returncode == (0 if result["ok"] else 1), process
     assert result["ok"] == all(step["ok"] for step in result["steps"]), result
     assert all(step["ok"] == (step["reason"] == "") for step in result["steps"]), result
@@ -236,6 +242,17 @@ def test_files():
         result = outcome(bridge, "gone")
         assert failed(result) and result["steps"][0]["count"] == 0
         assert dump(bridge) == before
+
+
+def test_idps(tmp_path):
+    """Whose people come by themselves: what is known of the IdP."""
+    with Live(make_forge(tmp_path)) as live:
+        result = outcome(live.bridge, "corp")
+        assert (result["type"], result["enabled"], result["ok"]) == ("saml", True, True), result
+        metadata, = result["steps"]
+        told = live.bridge.ctl("idp", "test", "corp")
+        assert metadata["step"] == "metadata" and metadata["idp"] == told["idp"] != ""
+        assert metadata["signing_keys"] == told["signing_keys"] > 0
 
 
 def test_who_may(directory):
