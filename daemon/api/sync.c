@@ -312,7 +312,8 @@ static int apply_check(struct http_request *request, const char *id, const char 
 	if (plan.state == PLAN_SUPERSEDED)
 		return err_refuse(err, ERR_CONFLICT, "plan-superseded",
 				  "plan '%s' was superseded by a later one", id);
-	if (user && user_resolve(view.store, user, view.arena, &found, err) < 0) {
+	/* Of another organization: as if they were not there. */
+	if (user && view_find_user(request, &view, user, &found, err) < 0) {
 		request->error_field = "user";
 		return -1;
 	}

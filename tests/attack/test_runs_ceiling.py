@@ -134,6 +134,9 @@ def test_other_organizations(world):
     before = state(world)
     for name in ("wim", "ada", "far"):
         refused(world.callers[name].run(f"plans/{plan}/apply", {}))
+    for name in ("wim", "ada"):
+        status, answer = world.callers[name].ask("POST", f"plans/{plan}/apply", {"user": "partner1"})
+        assert (status, answer["code"], answer["field"]) == (404, "not-found", "user"), answer
     assert state(world) == before
     status, answer = world.callers["ada"].run("sync", {"user": "far"})
     assert answer["error"]["code"] == "not-found" and "far" not in answer["error"]["message"], answer
