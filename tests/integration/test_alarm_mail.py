@@ -56,6 +56,14 @@ def told(bridge):
         return int(store.execute("SELECT value FROM meta WHERE name = 'alarm-mailed'").fetchone()[0])
 
 
+def settled(bridge):
+    """All that went out is noted: a daemon that is stopped before that sends it again."""
+    def waiting():
+        with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=30)) as store:
+            return store.execute("SELECT count(*) FROM outbox").fetchone()[0]
+    until(lambda: waiting() == 0)
+
+
 def recipients(server):
     return sorted(to for envelope in server.envelopes for to in envelope.rcpt_tos)
 
@@ -84,6 +92,7 @@ def test_one_letter_each():
         # Said again: no letter. The daemon does it so.
         with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=30)) as store, store:
             store.execute("UPDATE alarm SET text = 'again' WHERE subject = 'first'")
+        settled(bridge)
         # Others soon after the first wait, and come together, by another daemon too.
         numbers = raised(bridge, *(f"n{i}" for i in range(60)))
         bridge.stop()
@@ -187,6 +196,7 @@ def test_who_is_none_any_more():
         server.fail = None
         bridge.start()
         server.wait(1)
+        settled(bridge)
         raised(bridge, "second")
         bridge.stop()
         bridge.start()
