@@ -179,7 +179,8 @@ int personas_count(const struct reading_view *view, struct persona_figures *ret_
 {
 	const struct catalogue_settings *catalogue = view->setup->catalogue;
 	const struct persona_settings *personas = catalogue->personas.items;
-	struct persona_figures figures = { .total = (int64_t)catalogue->personas.count };
+	const char *organization = view->request ? api_organization(view->request) : NULL;
+	struct persona_figures figures = { 0 };
 	int64_t now_s = clock_now_s();
 	struct persona_facts *facts;
 	size_t count;
@@ -191,6 +192,9 @@ int personas_count(const struct reading_view *view, struct persona_figures *ret_
 		const struct persona_facts *known =
 			persona_facts_find(facts, count, persona->name.text);
 
+		if (!catalogue_is_for(persona->organization, organization))
+			continue;
+		figures.total++;
 		figures.primary += persona->primary;
 		figures.overdue +=
 			persona_is_overdue(persona_review_due(persona->review_due_s, known), now_s);

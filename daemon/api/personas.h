@@ -16,7 +16,7 @@ int show_persona(const struct reading_view *view, struct json *json, const void 
 int persona_overdue(const struct reading_view *view, const void *item, bool *ret_overdue,
 		    struct err *err);
 
-/* Of all in force. */
+/* Of all in force that the caller sees; where nobody asks, of all. */
 struct persona_figures {
 	int64_t total, primary, overdue, unresearched, validated;
 };
