@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <rolebridge/base/clock.h>
+#include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 
 #include "configuration.h"
@@ -68,11 +69,23 @@ int alarm_mail_collect(struct alarm_pace *pace, struct changer *changer, struct 
 
 /* --- what --- */
 
-/* Texts hold names that directories chose. */
+/* Texts hold names that directories chose, and what servers said: a letter must not fail for that. */
 static void put_line(struct strbuf *out, const char *text)
 {
-	for (; *text; text++)
-		strbuf_putc(out, (unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text);
+	size_t left = strlen(text);
+
+	while (left > 0) {
+		size_t size = text_next_char(text, left, NULL);
+		bool plain = size > 0 && (unsigned char)*text >= 0x20 && *text != 0x7f;
+
+		if (plain)
+			strbuf_append(out, text, size);
+		else
+			strbuf_putc(out, size > 0 ? ' ' : '?');
+		size += size == 0;
+		text += size;
+		left -= size;
+	}
 }
 
 static void put_alarm(struct strbuf *body, const struct alarm_row *alarm)
@@ -120,6 +133,6 @@ int alarm_mail_compose(struct changer *changer, struct store *store, const struc
 	write_letter(&letter, configuration_of(setup)->settings.web.public_url.text, subject, body);
 	setup_release(setup);
 	message->to = letter.address;
-	message->to_name = letter.name;
+	message->to_name = mail_check_text("name", letter.name, NULL) < 0 ? "" : letter.name;
 	return 1;
 }
