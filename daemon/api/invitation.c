@@ -137,7 +137,7 @@ static bool can_sign_in(struct web *web, struct arena *arena)
 	struct saml_source_view source;
 
 	for (size_t i = 0; saml->source(saml->context, i, arena, &source); i++)
-		if (source.ready)
+		if (source.ready && source.enabled)
 			return true;
 	return false;
 }

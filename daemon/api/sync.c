@@ -385,14 +385,13 @@ static void test_idp(const struct job *job, struct strbuf *result)
 	const struct saml_ports *saml = web_saml(job->api->settings.web);
 	struct json json = JSON(result);
 	struct saml_source_view view = { .name = NULL };
-	bool found = false;
+	struct err err;
+	bool found = saml_source_find(saml, job->test.source, job->arena, &view, &err) == 0;
 
-	for (size_t i = 0; !found && saml->source(saml->context, i, job->arena, &view); i++)
-		found = strcmp(view.name, job->test.source) == 0;
 	json_object(&json);
 	json_string(&json, "source", job->test.source);
 	json_string(&json, "type", "saml");
-	json_bool(&json, "enabled", found);
+	json_bool(&json, "enabled", found && view.enabled);
 	json_bool(&json, "ok", found && view.ready);
 	json_array_key(&json, "steps");
 	json_object(&json);

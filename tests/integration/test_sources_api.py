@@ -478,3 +478,9 @@ def test_files_that_drop_what_it_stands_on(world, taken):
     bridge.ctl("sources", "disable", "frail")
     bridge.ctl("sources", "delete", "frail")
     world.bridge.ctl("audit", "verify")
+
+
+def test_a_draft_is_tested_as_every_source(world, okta):
+    result = world.bridge.run("sources", "test", "okta")
+    assert result.returncode == 0, result
+    assert '"enabled":false' in result.stdout.replace(" ", "") and '"ok":true' in result.stdout.replace(" ", "")
