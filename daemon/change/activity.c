@@ -36,6 +36,7 @@ struct counting {
 	struct changer *changer;
 	struct arena *arena;
 	struct authority authority;
+	const char *batch; /* the request's name, within the organization; NULL: none */
 	int64_t now_s, accepted, refused;
 	bool any_new;
 };
@@ -125,19 +126,22 @@ static int find_user(struct counting *counting, const char *name, int64_t *ret_u
 	return -1;
 }
 
+/* A feature that is not there after an earlier request of this name was one too many then. */
 static int count_event(struct counting *counting, const struct event *event, size_t place,
-		       int64_t user_id, int64_t at_s, struct err *err)
+		       bool is_new, int64_t user_id, int64_t at_s, struct err *err)
 {
 	struct store *store = counting->changer->store;
 	struct err problem = { 0 };
 	int64_t feature;
 
-	if (store_feature_ensure(store, counting->application, event->feature, FEATURES_MAX,
-				 &feature, &problem) == 0)
-		return store_feature_use_add(store, user_id, at_s / DAY_S, feature,
-					     event->count ? event->count : 1, err);
+	if (store_feature_ensure(store, counting->application, event->feature,
+				 is_new ? FEATURES_MAX : 0, &feature, &problem) == 0)
+		return is_new ? store_feature_use_add(store, user_id, at_s / DAY_S, feature,
+						      event->count ? event->count : 1, err)
+			      : 0;
 	if (problem.code == ERR_CONFLICT)
-		return refuse(counting, place, "too-many-features", "feature", problem.text, err);
+		return refuse(counting, place, "too-many-features", "feature",
+			      "the application has as many features as it may", err);
 	if (err)
 		*err = problem;
 	return -1;
@@ -167,7 +171,7 @@ static int take_event(struct counting *counting, size_t place, bool is_new, stru
 		return found < 0 ? -1
 				 : refuse(counting, place, "not-found", "user",
 					  "there is no such user here", err);
-	return is_new ? count_event(counting, event, place, user_id, at_s, err) : 0;
+	return count_event(counting, event, place, is_new, user_id, at_s, err);
 }
 
 /* --- many --- */
@@ -184,9 +188,9 @@ static int find_batch(struct counting *counting, struct event_batch *ret_batch, 
 	const struct event_request *request = counting->request;
 
 	*ret_batch = (struct event_batch){ .row = 0 };
-	if (!request->batch)
+	if (!counting->batch)
 		return 0;
-	if (store_event_batch_find(counting->changer->store, counting->application, request->batch,
+	if (store_event_batch_find(counting->changer->store, counting->application, counting->batch,
 				   ret_batch, err) < 0)
 		return -1;
 	if (ret_batch->row &&
@@ -205,11 +209,11 @@ static int note_progress(struct counting *counting, struct event_batch *batch, i
 
 	if ((counted || refused) && store_events_count(store, counted, refused, err) < 0)
 		return -1;
-	if (!counting->request->batch || (batch->row && (size_t)batch->done >= end))
+	if (!counting->batch || (batch->row && (size_t)batch->done >= end))
 		return 0;
 	batch->done = (int64_t)end;
-	return store_event_batch_put(store, counting->application, counting->request->batch,
-				     counting->now_s, EVENT_BATCHES_KEPT, batch, err);
+	return store_event_batch_put(store, counting->application, counting->batch, counting->now_s,
+				     EVENT_BATCHES_KEPT, batch, err);
 }
 
 static int count_some(struct counting *counting, struct err *err)
@@ -238,6 +242,18 @@ static int count_some(struct counting *counting, struct err *err)
 	return 0;
 }
 
+/* Another organization's service may use the same names. */
+static int name_batch(struct counting *counting, struct err *err)
+{
+	const char *organization = counting->authority.organization;
+	const char *batch = counting->request->batch;
+
+	counting->batch = batch ? arena_printf(counting->arena, "%s\x1f%s",
+					       organization ? organization : "", batch)
+				: NULL;
+	return batch && !counting->batch ? err_set(err, ERR_MEMORY, "no memory for a request") : 0;
+}
+
 static int count_job(struct changer *changer, struct job *job, struct err *err)
 {
 	struct counting *counting = job->context;
@@ -250,7 +266,8 @@ static int count_job(struct changer *changer, struct job *job, struct err *err)
 	counting->now_s = change_now_s();
 	if (authority_of_actor(changer->store, &counting->setup->setup, counting->actor,
 			       counting->now_s, arena, &counting->authority, err) < 0 ||
-	    authority_require(&counting->authority, "events:create@all", err) < 0)
+	    authority_require(&counting->authority, "events:create@all", err) < 0 ||
+	    name_batch(counting, err) < 0)
 		return -1;
 	return count_some(counting, err);
 }

@@ -226,6 +226,14 @@ def test_of_ones_own_application_and_organization(control, web):
     assert (status, [p["field"] for p in answer["problems"]]) == (200, ["user"])
     status, answer = web.ask("POST", "events", own, far)
     assert (status, [p["row"] for p in answer["problems"]]) == (200, [0])
+    # Names of requests are the organization's.
+    for bearer, accepted in ((crm, 1), (far, 1)):
+        status, answer = web.ask("POST", "events", {**own, "batch": "same"}, bearer)
+        assert (status, answer["accepted"], answer["repeated"]) == (200, accepted, False)
+    status, answer = web.ask("POST", "events", {"events": [own["events"][1]], "batch": "far"}, far)
+    assert (status, answer["accepted"]) == (200, 1)
+    status, answer = web.ask("POST", "events", {**own, "batch": "far"}, crm)
+    assert (status, answer["repeated"]) == (200, False)
     status, answer = web.ask("POST", "events", {**own, "application": "billing"}, crm)
     assert (status, answer["code"]) == (404, "not-found")
     status, answer = web.ask("POST", "events", own, reader)
@@ -252,9 +260,10 @@ def test_metrics(bridge, control):
 
 def test_features_are_bounded(control):
     events = [{"user": "anna", "feature": f"f{i}"} for i in range(1001)]
-    answer = tell(control, *events, application="many")
+    answer = tell(control, *events, application="many", batch="many")
     assert (answer["accepted"], answer["refused"]) == (1000, 1)
     assert answer["problems"][0]["code"] == "too-many-features"
+    assert tell(control, *events, application="many", batch="many") == {**answer, "repeated": True}
     assert tell(control, events[5], application="many")["accepted"] == 1
 
 

@@ -16,6 +16,7 @@
 #include <sqlite3.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/store/activity.h>
 #include <rolebridge/store/invite.h>
 #include <rolebridge/store/persona.h>
 #include <rolebridge/store/session.h>
@@ -86,6 +87,22 @@ static int write_plan(struct store *store, struct err *err)
 	return store_plan_discard(store, plan.row, err);
 }
 
+static int write_events(struct store *store, int64_t user_id, struct err *err)
+{
+	struct event_batch batch = { .done = 1 };
+	int64_t feature, after;
+
+	TRY(store_feature_ensure(store, "crm", "export", 10, &feature, err));
+	TRY(store_feature_use_add(store, user_id, 3, feature, 2, err));
+	TRY(store_feature_use_add(store, user_id, 9, feature, 2, err));
+	TRY(store_event_batch_put(store, "crm", "batch", 5, 10, &batch, err));
+	batch.done = 2;
+	TRY(store_event_batch_put(store, "crm", "batch", 5, 10, &batch, err));
+	TRY(store_events_count(store, 2, 1, err));
+	TRY(store_activity_prune(store, 5, 0, 10, &after, err));
+	return store_event_batch_prune(store, 1, err) < 0 ? -1 : 0;
+}
+
 static int write_session(struct store *store, int64_t user_id, struct arena *arena, struct err *err)
 {
 	struct session session = { .uuid = { { 1 } },
@@ -127,7 +144,8 @@ static int write_sign_in(struct store *store, struct err *err)
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory for a test");
 	TRY(store_user_find(store, USER_BY_USERNAME, "person-100", arena, &user, err));
-	return write_session(store, user.id, arena, err);
+	TRY(write_session(store, user.id, arena, err));
+	return write_events(store, user.id, err);
 }
 
 static int write_invite(struct store *store, struct err *err)
