@@ -137,6 +137,8 @@ int change_definition(struct cli *cli, const char *method, const char *path, jso
 		      const char *what);
 /* signin.c: what is known of an IdP. */
 void print_idp(struct cli *cli, const json_t *saml);
+/* A line of what is shown of one thing; nothing when there is no value. */
+void print_fact(struct cli *cli, const char *name, const char *value);
 /* work.c: what a run did, or would do. */
 void print_report(struct cli *cli, const json_t *report, bool with_read);
 /* accounts.c: those of a user, when there are any. */

@@ -69,7 +69,7 @@ static void endpoints(struct cli *cli, const char *title, const json_t *list)
 	}
 }
 
-static void fact(struct cli *cli, const char *name, const char *value)
+void print_fact(struct cli *cli, const char *name, const char *value)
 {
 	if (value[0])
 		put(cli, PLAIN, "  %-14s %s\n", name, shown(cli, value));
@@ -77,16 +77,16 @@ static void fact(struct cli *cli, const char *name, const char *value)
 
 void print_idp(struct cli *cli, const json_t *saml)
 {
-	fact(cli, "problem", member(saml, "problem"));
-	fact(cli, "IdP", member(saml, "idp"));
+	print_fact(cli, "problem", member(saml, "problem"));
+	print_fact(cli, "IdP", member(saml, "idp"));
 	put(cli, PLAIN, "  %-14s %lld\n", "signing keys",
 	    (long long)member_int(saml, "signing_keys"));
-	fact(cli, "valid until", member(saml, "valid_until"));
-	fact(cli, "refreshed", member(saml, "refreshed"));
+	print_fact(cli, "valid until", member(saml, "valid_until"));
+	print_fact(cli, "refreshed", member(saml, "refreshed"));
 	endpoints(cli, "sign-in", json_object_get(saml, "sign_in"));
 	endpoints(cli, "logout", json_object_get(saml, "logout"));
-	fact(cli, "our metadata", member(saml, "metadata_url"));
-	fact(cli, "test login", member(saml, "test_url"));
+	print_fact(cli, "our metadata", member(saml, "metadata_url"));
+	print_fact(cli, "test login", member(saml, "test_url"));
 }
 
 int run_idp_test(struct cli *cli)

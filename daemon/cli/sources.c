@@ -244,12 +244,6 @@ int run_sources_list(struct cli *cli)
 	return CLI_OK;
 }
 
-static void fact(struct cli *cli, const char *name, const char *value)
-{
-	if (value[0])
-		put(cli, PLAIN, "  %-14s %s\n", name, shown(cli, value));
-}
-
 static void print_source(struct cli *cli, const json_t *source)
 {
 	const json_t *saml = json_object_get(source, "saml");
@@ -257,17 +251,17 @@ static void print_source(struct cli *cli, const json_t *source)
 
 	put(cli, BOLD, "%s", shown(cli, member(source, "name")));
 	put(cli, state_colour(state), "  %s\n", state);
-	fact(cli, "type", member(source, "type"));
-	fact(cli, "origin", member(source, "origin"));
-	fact(cli, "file", member(source, "file"));
-	fact(cli, "organization", member(source, "organization"));
+	print_fact(cli, "type", member(source, "type"));
+	print_fact(cli, "origin", member(source, "origin"));
+	print_fact(cli, "file", member(source, "file"));
+	print_fact(cli, "organization", member(source, "organization"));
 	put(cli, PLAIN, "  %-14s %lld\n", "people", (long long)member_int(source, "people"));
 	if (saml) {
 		print_idp(cli, saml);
 		return;
 	}
-	fact(cli, "last read", member(source, "last_complete"));
-	fact(cli, "problem", member(source, "problem"));
+	print_fact(cli, "last read", member(source, "last_complete"));
+	print_fact(cli, "problem", member(source, "problem"));
 }
 
 int run_sources_show(struct cli *cli)
