@@ -747,7 +747,7 @@ struct removal {
 	const struct resource_key *key;
 	int64_t version;
 	bool recursive, ties_left;
-	size_t removed;
+	size_t removed, untied;
 };
 
 /* *ret_people: who belonged to it. */
@@ -755,6 +755,7 @@ static int untie_people(struct removal *removal, const struct resource *resource
 			int64_t *ret_people, struct err *err)
 {
 	struct store *store = removal->owning.changer->store;
+	size_t limit;
 	int left;
 
 	*ret_people = 0;
@@ -764,7 +765,9 @@ static int untie_people(struct removal *removal, const struct resource *resource
 		return -1;
 	if (*ret_people == 0)
 		return 0;
-	left = store_account_clear(store, resource->row, ACCOUNT_TIES_AT_ONCE, err);
+	limit = ACCOUNT_TIES_AT_ONCE - removal->untied;
+	left = store_account_clear(store, resource->row, limit, err);
+	removal->untied += (size_t)*ret_people < limit ? (size_t)*ret_people : limit;
 	removal->ties_left |= left > 0;
 	return left < 0 ? -1 : 0;
 }
@@ -796,7 +799,7 @@ static int remove_job(struct changer *changer, struct job *job, struct err *err)
 
 	owning->changer = changer;
 	owning->arena = arena;
-	removal->removed = 0;
+	removal->removed = removal->untied = 0;
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory for a request");
 	if (owning_begin(owning, "resources:write@all", err) < 0 ||

@@ -372,6 +372,32 @@ def test_a_deleted_user(world):
     assert [row["detail"]["accounts"] for row in untied] == [[{"application": "crm", "id": "acme"}]]
 
 
+def test_a_moved_user(world):
+    world.ctl("users", "create", "mover")
+    tie(world, "mover", "acme")
+    moved = world.ctl("users", "move", "mover", "partners")
+    assert accounts(world, "mover") == [] and people(world, "acme")["users"] == []
+    rows = world.ctl("audit", "list", "--object", "user:" + moved["id"], "--action", "user.untie")["rows"]
+    assert [row["detail"]["accounts"] for row in rows] == [[{"application": "crm", "id": "acme"}]]
+    tie(world, "mover", "foreign", 201)
+    assert tie(world, "mover", "acme", 404)["code"] == "not-found"
+
+
+def test_many_accounts_removed_together(world):
+    """Ties of a whole tree go in pieces, too."""
+    put(world, "top", type_="things")
+    names = [f"below{i}" for i in range(4)]
+    for name in names:
+        put(world, name, parent={"type": "things", "id": "top"})
+    rows = "".join(f'tied{i},"{";".join("crm/" + name for name in names)}"\n' for i in range(400))
+    assert load(world, "username,accounts\n" + rows)["created"] == 400
+    status, answer = world.control.ask("DELETE", resource("top", type_="things") + "?recursive=true")
+    assert (status, answer) == (200, {"removed": 5})
+    assert accounts(world, "tied0") == accounts(world, "tied399") == []
+    told = [world.ctl("audit", "list", "--object", "resource:crm/accounts/" + name)["rows"][0] for name in names]
+    assert [(row["action"], row["detail"]["people"]) for row in told] == [("resource.delete", 400)] * 4
+
+
 # --- who may ---
 
 
