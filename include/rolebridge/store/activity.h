@@ -87,8 +87,9 @@ int store_events_count(struct store *store, int64_t events, int64_t refused, str
 int store_activity_totals(struct store *store, struct activity_totals *ret_totals, struct err *err);
 
 /*
- * Users after after_id, limit of them, or fewer when there is much: their days before before_day are forgotten, but for the last day on
- * which each signed in. *ret_after_id: the last user looked at, 0 when there is none after.
+ * Users after after_id, limit of them, or fewer when there is much: their days before before_day are
+ * forgotten, but for the last day on which each signed in. *ret_after_id: the last user looked at, 0 when there
+ * is none after.
  */
 int store_activity_prune(struct store *store, int64_t before_day, int64_t after_id, size_t limit,
 			 int64_t *ret_after_id, struct err *err);
