@@ -212,23 +212,20 @@ static int find_user(struct foresight *foresight, const char *name, struct user 
 	return foresee_user(foresight, ret_user, err);
 }
 
-static int foresee_one(struct piece *piece, struct foresight *foresight, const char *name,
-		       bool *ret_changed, struct err *err)
+static int foresee_change_of(struct piece *piece, struct foresight *foresight,
+			     const struct user *user, bool *ret_changed, struct err *err)
 {
 	struct person_change after;
 	struct hand_change change;
-	struct user user;
 
-	if (find_user(foresight, name, &user, err) < 0)
-		return -1;
 	if (piece->bulk->wish->action == BULK_DELETE) {
-		if (edit_deletion(foresight->store, foresight->arena, &user, &after, err) < 0)
+		if (edit_deletion(foresight->store, foresight->arena, user, &after, err) < 0)
 			return -1;
 	} else {
 		if (make_change(piece->bulk, &piece->setup->setup, &change, err) < 0)
 			return -1;
-		hand_begin(&change, piece->setup, name);
-		if (hand_evaluate(&change, foresight->store, foresight->arena, &user,
+		hand_begin(&change, piece->setup, user->username);
+		if (hand_evaluate(&change, foresight->store, foresight->arena, user,
 				  foresight->now_s, &after, err) < 0)
 			return -1;
 	}
@@ -236,20 +233,21 @@ static int foresee_one(struct piece *piece, struct foresight *foresight, const c
 	return *ret_changed ? foresee_change(foresight, &after, err) : 0;
 }
 
-/* Who stands there twice is changed once. */
-static int foresee_once(struct piece *piece, struct foresight *foresight, const char *name,
-			bool *ret_changed, struct err *err)
+/* Who stands there twice is changed once, and who would be deleted is not there any more. */
+static int foresee_one(struct piece *piece, struct foresight *foresight, const char *name,
+		       bool *ret_changed, struct err *err)
 {
 	char uuid[UUID_TEXT_SIZE];
 	struct user user;
 
-	if (foresee_one(piece, foresight, name, ret_changed, err) < 0)
+	if (find_user(foresight, name, &user, err) < 0)
 		return -1;
-	if (!*ret_changed || user_resolve(foresight->store, name, foresight->arena, &user, err) < 0)
-		return *ret_changed ? -1 : 0;
 	uuid_format(&user.uuid, uuid);
-	*ret_changed = foresight_claimed(foresight, 'i', uuid) == 0;
-	return foresight_claim(foresight, 'i', uuid, err);
+	if (foresight_claimed(foresight, 'i', uuid))
+		return piece->bulk->wish->action == BULK_DELETE ? no_such_user(err) : 0;
+	if (foresee_change_of(piece, foresight, &user, ret_changed, err) < 0)
+		return -1;
+	return *ret_changed ? foresight_claim(foresight, 'i', uuid, err) : 0;
 }
 
 static int dry_piece(struct piece *piece, struct err *err)
@@ -274,8 +272,8 @@ static int dry_piece(struct piece *piece, struct err *err)
 
 		arena_reset(arena);
 		err_clear(&problem);
-		result = foresee_once(piece, &foresight, piece->users[piece->done], &changed,
-				      &problem);
+		result = foresee_one(piece, &foresight, piece->users[piece->done], &changed,
+				     &problem);
 		result = note(piece, result, changed, &problem, err);
 	}
 	store_rollback(store);

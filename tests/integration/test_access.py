@@ -368,10 +368,13 @@ def test_the_organization_is_the_end(bridge, web):
                                ("PUT", "users/viv/identities/partners/9", None),
                                ("DELETE", "users/viv/identities/partners/1", None),
                                ("DELETE", "users/viv/sessions", None), ("GET", "sessions?user=viv", None),
-                               ("POST", "users", {"username": "new", "organization": "default"}),
-                               ("GET", "tokens?user=viv", None)):
+                               ("POST", "users", {"username": "new", "organization": "default"})):
         status, answer = web.ask(method, path, body, token=paula)
         assert (status, answer["code"]) == (404, "not-found"), (method, path, answer)
+    # Who may look at their own tokens alone does not learn who else is there.
+    told = {name: web.ask("GET", "tokens?user=" + name, token=paula) for name in ("viv", "far", "nobody")}
+    assert {(status, answer["code"], answer["message"]) for status, answer in told.values()} == {
+        (403, "not-allowed", "this needs the permission 'tokens:read@all'")}
     # What says nothing of an organization is of one's own.
     status, made = web.ask("POST", "users", {"username": "pete"}, token=paula)
     assert status == 201 and made["organization"] == "partners"
