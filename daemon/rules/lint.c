@@ -234,10 +234,11 @@ static void lint_title_only(const struct ruleset *rules, const struct rule *rule
 	if (!grants_kind(rule, GRANT_PERSONA))
 		return;
 	for (uint32_t at = root; at < program->nodes[root].end; at++) {
-		const struct atom *atom = &program->atoms[program->nodes[at].atom];
+		const struct atom *atom;
 
 		if (program->nodes[at].kind != NODE_ATOM)
 			continue;
+		atom = &program->atoms[program->nodes[at].atom];
 		if (atom->test == TEST_GROUP || atom->test == TEST_UNKNOWN ||
 		    !is_title(schema_get(program->schema, atom->attribute)->name))
 			return;

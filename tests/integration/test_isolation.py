@@ -112,8 +112,10 @@ class World:
             ("users?organization=default", "users"), ("tokens?all=true", "tokens"), ("invites?organization=default", "invites"),
             ("resources?application=zz-app", "resources"), ("references?application=zz-app", "references"))}
         made["tokens"] = [t for t in made["tokens"] if t["organization"] == "default"]
-        for token in made["tokens"]:
-            token.pop("used", None)
+        # What time alone changes.
+        for one in made["tokens"] + made["invites"]:
+            for member in ("used", "mailed", "mail_problem"):
+                one.pop(member, None)
         made["details"] = [self.good("GET", "users/" + u["id"]) for u in made["users"]]
         for plural in ("roles", "profiles", "personas", "segments"):
             made[plural] = [{k: v for k, v in d.items() if k != "holders"} for d in pages(plural, plural)
@@ -149,7 +151,7 @@ def lists(operation):
 
 QUERIES = {"/api/v1/sessions": "?user=boss", "/api/v1/reports/sign-ins": "?by=role", "/api/v1/reports/feature-use": "?by=feature",
            "/api/v1/reports/adoption": "?by=persona"}
-TIMES = re.compile(r'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[^"]*"|"request_id": ?"[^"]*"')
+TIMES = re.compile(r'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[^"]*"|"request_id": ?"[^"]*"|"used": ?(null|"[^"]*")')
 
 
 def look(world, operation):
