@@ -16,7 +16,8 @@
 #include "internal.h"
 
 #define PAGE_ROWS 500
-#define PAGE_BYTES ((size_t)1024 * 1024) /* a page ends with the row that reaches it */
+#define PAGE_BYTES ((size_t)1024 * 1024)     /* a page ends with the row that reaches it */
+#define LIST_BYTES ((size_t)8 * 1024 * 1024) /* so does a list, whose answer is one body */
 #define SCAN_ROWS 50000
 
 static const char *const query_names[] = { "after",  "before", "from",	  "to",	    "actor",
@@ -57,8 +58,9 @@ static int query_read(struct http_request *request, struct user *person,
 	    query_time(request, "from", &query.from_s, err) < 0 ||
 	    query_time(request, "to", &query.to_s, err) < 0)
 		return -1;
-	if (name && (view_open(request, &view, err) < 0 ||
-		     view_find_user(request, &view, name, person, err) < 0)) {
+	if (name && view_open(request, &view, err) < 0)
+		return -1;
+	if (name && view_find_user(request, &view, name, person, err) < 0) {
 		request->error_field = "person";
 		return -1;
 	}
@@ -81,13 +83,13 @@ static int rows_append(struct store *store, const struct audit_query *query, str
 	struct store_audit_cursor *cursor = store_audit_open(store, query, err);
 	struct audit_iterator rows;
 	struct audit_row row;
-	int more;
+	int more = 0;
 	bool first = true;
 
 	if (!cursor)
 		return -1;
 	rows = store_audit_iterator(cursor);
-	while ((more = rows.next(rows.context, &row, err)) > 0) {
+	while (out->size < LIST_BYTES && (more = rows.next(rows.context, &row, err)) > 0) {
 		if (!first)
 			strbuf_putc(out, ',');
 		first = false;
@@ -96,7 +98,7 @@ static int rows_append(struct store *store, const struct audit_query *query, str
 	}
 	*ret_next = store_audit_place(cursor);
 	store_audit_close(cursor);
-	return more;
+	return more < 0 ? -1 : 0;
 }
 
 int audit_get(struct http_request *request, struct http_response *response, struct err *err)
