@@ -63,8 +63,8 @@ struct selection {
 	size_t wanted_count;
 	bool wants_grants, wants_sign_ins;
 	struct sign_ins *sign_ins; /* from selection_begin to selection_end; NULL */
-	char *application;	  /* whose accounts are seen; NULL: of any */
-	const char *organization; /* of a segment that belongs to one; the setup's */
+	char *application;	   /* whose accounts are seen; NULL: of any */
+	const char *organization;  /* of a segment that belongs to one; the setup's */
 };
 
 /* One user's. */

@@ -36,7 +36,7 @@ struct rule {
 	int64_t expires_s; /* first second at which the grants no longer hold; 0: never */
 	bool trial;
 	const char *organization; /* for its people alone; NULL: for everybody's */
-	const char *when; /* filter text, "" when none */
+	const char *when;	  /* filter text, "" when none */
 	struct position at;
 };
 
