@@ -68,7 +68,8 @@ static int gather_one(struct gathering *gathering, const char *permission, struc
 static int gather(struct gathering *gathering, enum grant_kind kind, const char *name,
 		  struct err *err)
 {
-	const struct located_list *list = permissions_of(gathering->setup, kind, name, gathering->organization);
+	const struct located_list *list =
+		permissions_of(gathering->setup, kind, name, gathering->organization);
 	const char *administrator = gathering->setup->decision.administrator_profile;
 	bool is_administrator = kind == GRANT_PROFILE && administrator && name[0] != '\0' &&
 				strcmp(name, administrator) == 0;
@@ -105,7 +106,9 @@ int authority_of_names(const struct setup *setup, const char *organization, cons
 		       const char *const *roles, size_t role_count, struct arena *arena,
 		       struct authority *ret_authority, struct err *err)
 {
-	struct gathering gathering = { .setup = setup, .arena = arena, .organization = organization };
+	struct gathering gathering = { .setup = setup,
+				       .arena = arena,
+				       .organization = organization };
 
 	if (gather(&gathering, GRANT_PROFILE, profile, err) < 0)
 		return -1;
@@ -120,7 +123,9 @@ int authority_of_grants(const struct setup *setup, const struct user *user,
 			const struct grant *grants, size_t count, int64_t now_s,
 			struct arena *arena, struct authority *ret_authority, struct err *err)
 {
-	struct gathering gathering = { .setup = setup, .arena = arena, .organization = user->organization };
+	struct gathering gathering = { .setup = setup,
+				       .arena = arena,
+				       .organization = user->organization };
 
 	if (gather(&gathering, GRANT_PROFILE, user->profile, err) < 0)
 		return -1;
