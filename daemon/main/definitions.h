@@ -36,8 +36,8 @@ const char *definition_item_name(const struct definition_kind *kind, const void 
 struct placed_definition {
 	const char *kind, *name, *body;
 	const char *organization; /* NULL: all share it */
-	bool changing; /* about to be stored: no leniency */
-	bool shadowed; /* left out: a file declares the name */
+	bool changing;		  /* about to be stored: no leniency */
+	bool shadowed;		  /* left out: a file declares the name */
 	unsigned file, line;
 };
 

@@ -35,11 +35,9 @@ static const char *const migrations[] = {
 	,
 #include "sql/0013-accounts.sql.h"
 	,
-#include "sql/0014-segments.sql.h"
+#include "sql/0014-organizations.sql.h"
 	,
-#include "sql/0015-organizations.sql.h"
-	,
-#include "sql/0016-sources.sql.h"
+#include "sql/0015-sources.sql.h"
 };
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))

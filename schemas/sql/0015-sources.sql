@@ -1,4 +1,4 @@
--- Metadata of identity providers as administrators handed it over. Version 16.
+-- Metadata of identity providers as administrators handed it over. Version 15.
 --
 -- A source among the definitions names it by its fingerprint, so that body and audit log stay short. It is the text
 -- of others: nothing but a worker reads it. What no source names any more goes.
