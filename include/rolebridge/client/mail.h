@@ -21,7 +21,7 @@ struct mail_settings {
 	struct located from_name; /* NULL: none */
 	struct located username, password_file;
 	struct located ca_file;
-	int64_t timeout_s; /* 30 */
+	int64_t timeout_s;	    /* 30 */
 	struct located_list alarms; /* "administrators", "none" alone, addresses */
 };
 #define MAIL_ALARMS_ADMINISTRATORS "administrators"

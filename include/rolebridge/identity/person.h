@@ -14,7 +14,8 @@ struct person {
 	const struct schema *schema;
 	const struct identity *identities; /* at most one per source, ascending by source */
 	size_t identity_count;
-	const char *organization; /* theirs; NULL: none, so that rules of organizations are not for them */
+	const char *
+		organization; /* theirs; NULL: none, so that rules of organizations are not for them */
 	source_mask sources;		  /* sources that have an identity here */
 	source_mask groups_incomplete;	  /* of those, whose group lists may lack some */
 	const uint32_t *groups;		  /* union, ascending */

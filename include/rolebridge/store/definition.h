@@ -9,11 +9,11 @@
 struct definition {
 	const char *kind; /* "profile", "role", "persona", "rule" */
 	const char *name;
-	bool draft;	  /* kept, not in force */
-	int64_t version;  /* never given twice */
-	int64_t position; /* order of rules; else 0 */
+	bool draft;		  /* kept, not in force */
+	int64_t version;	  /* never given twice */
+	int64_t position;	  /* order of rules; else 0 */
 	const char *organization; /* whose it is; NULL: all share it */
-	const char *body; /* one line of JSON */
+	const char *body;	  /* one line of JSON */
 	int64_t created_s, updated_s;
 	const char *actor; /* of the last change */
 };

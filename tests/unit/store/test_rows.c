@@ -1083,7 +1083,8 @@ static void test_audit_notices_tampering(void **state)
 		reopen(fixture);
 		cursor = store_audit_open(fixture->store, NULL, &fixture->err);
 		rows = store_audit_iterator(cursor);
-		ok(fixture, audit_verify(&rows, &(struct audit_check){ 0 }, &verdict, &fixture->err));
+		ok(fixture,
+		   audit_verify(&rows, &(struct audit_check){ 0 }, &verdict, &fixture->err));
 		store_audit_close(cursor);
 		if (verdict.intact)
 			fail_msg("not noticed: %s", attacks[i]);
