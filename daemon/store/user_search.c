@@ -5,11 +5,17 @@
  *
  * Each user comes once: at the user name where it matches, else at the address, else at the display name. A cursor is four
  * times the number of the user last looked at, and which name of theirs it was. What it stands for is read from the
- * user: whoever was renamed meanwhile is no place to go on from, ERR_CONFLICT "stale-cursor".
+ * user: whoever was renamed meanwhile is no place to go on from, ERR_CONFLICT "stale-cursor". It may stand for somebody
+ * whom the search does not find, and is sealed for this search: others do not learn by it how a name begins.
  */
 #include "user_query.h"
 
 #include <string.h>
+
+#include <rolebridge/base/hash.h>
+
+/* What is guessed is one of some millions, and numbers up to half a thousand million users stay below 2^53. */
+#define SEAL_BITS 22
 
 /* Places in USER_COLUMNS, and behind them. */
 enum { USERNAME = 3, EMAIL = 4, CONDITION = 12 };
@@ -51,17 +57,38 @@ static int stale(struct err *err)
 			  "the name where the page before ended is gone: begin again");
 }
 
+static int64_t seal(const struct search *search, int64_t place)
+{
+	const struct user_filter *filter = search->filter;
+	const int64_t sealed[] = { filter->organization, place };
+	struct fingerprint_prefix prefix;
+
+	fingerprint_start(strbuf_text(&filter->from), filter->from.size, &prefix);
+	return (int64_t)(fingerprint_finish(&prefix, sealed, sizeof(sealed)).word[0] >>
+			 (64 - SEAL_BITS));
+}
+
+static int64_t make_cursor(const struct search *search)
+{
+	int64_t place = search->user * 4 + (int64_t)search->at;
+
+	return place << SEAL_BITS | seal(search, place);
+}
+
 static int read_cursor(struct store *store, struct search *search, int64_t cursor, struct err *err)
 {
 	AUTO(query)
 	struct query query = query_prepare(
 		store, "SELECT username, email, display_folded FROM user WHERE id = ?1");
+	int64_t place = cursor >> SEAL_BITS;
 	int row;
 
 	if (cursor == 0)
 		return 0;
-	search->at = (enum name)(cursor % 4);
-	search->user = cursor / 4;
+	if ((cursor & ((INT64_C(1) << SEAL_BITS) - 1)) != seal(search, place))
+		return stale(err);
+	search->at = (enum name)(place % 4);
+	search->user = place / 4;
 	query_int(&query, search->user);
 	row = search->at == NAME_NONE ? 0 : query_row(&query, err);
 	if (row < 0)
@@ -187,7 +214,7 @@ int store_user_search(struct store *store, const struct user_query *query, struc
 	if (result == 0)
 		result = rows_finish(&search.rows, arena, ret_users, ret_count, err);
 	if (result == 0)
-		*ret_next = search.ended ? 0 : search.user * 4 + (int64_t)search.at;
+		*ret_next = search.ended ? 0 : make_cursor(&search);
 	rows_auto(&search.rows);
 	strbuf_finish(&search.text);
 	user_filter_finish(&filter);

@@ -177,6 +177,47 @@ static void test_who_comes_and_is_renamed_meanwhile(void **state)
 		ERR_CONFLICT, "stale-cursor");
 }
 
+/* Whoever sees one organization learns by no cursor how names of another one begin. */
+static void test_cursors_are_of_one_search(void **state)
+{
+	struct fixture *f = *state;
+	struct user_query query = {
+		.prefix = "ann", .active = -1, .limit = 1, .organization = "acme"
+	};
+	struct user *users;
+	int64_t next, more;
+	size_t count;
+
+	add_people(f, 0, ARRAY_LEN(people));
+	ok(f, store_begin(f->store, &f->err));
+	ok(f, store_organization_ensure(f->store, "acme", &f->err));
+	new_user(f, "anna-lena", "", "Lena", "acme", "staff", 0);
+	new_user(f, "annegret", "", "Annegret", "acme", "staff", 0);
+	ok(f, store_commit(f->store, &f->err));
+	/* Numbers of users are no secret. */
+	for (int64_t place = 1; place < 4 * 20; place++) {
+		query.after_id = place;
+		refused(f,
+			store_user_search(f->store, &query, f->arena, &users, &count, &more,
+					  &f->err),
+			ERR_CONFLICT, "stale-cursor");
+	}
+	query.after_id = 0;
+	ok(f, store_user_search(f->store, &query, f->arena, &users, &count, &next, &f->err));
+	assert_int_equal(count, 1);
+	query.after_id = next;
+	ok(f, store_user_search(f->store, &query, f->arena, &users, &count, &more, &f->err));
+	assert_string_equal(users[0].username, "annegret");
+	for (int other = 0; other < 2; other++) {
+		query.prefix = other ? "ann" : "an";
+		query.organization = other ? NULL : "acme";
+		refused(f,
+			store_user_search(f->store, &query, f->arena, &users, &count, &more,
+					  &f->err),
+			ERR_CONFLICT, "stale-cursor");
+	}
+}
+
 static void test_nothing_to_search_for(void **state)
 {
 	struct fixture *f = *state;
@@ -355,6 +396,7 @@ int main(void)
 		TEST(test_order),
 		TEST(test_conditions),
 		TEST(test_who_comes_and_is_renamed_meanwhile),
+		TEST(test_cursors_are_of_one_search),
 		TEST(test_nothing_to_search_for),
 		TEST(test_a_page_costs_what_it_holds),
 		TEST(test_pages_are_all),
