@@ -114,17 +114,38 @@ int segments_compile(const struct catalogue_settings *catalogue, const struct sc
 	return result;
 }
 
+/* NULL: everybody's, or no filter at all. */
+static const char *segment_owner(const struct catalogue_settings *catalogue, const char *segment)
+{
+	const struct segment_settings *filters = catalogue->segment_filters.items;
+
+	for (size_t i = 0; i < catalogue->segment_filters.count; i++)
+		if (filters[i].name.text && strcmp(filters[i].name.text, segment) == 0)
+			return filters[i].organization;
+	return NULL;
+}
+
+static bool carries(const struct role_settings *role, const char *segment)
+{
+	for (size_t i = 0; i < role->segments.count; i++)
+		if (strcmp(role->segments.items[i].text, segment) == 0)
+			return true;
+	return false;
+}
+
+/* Others mean something else by the name of what is one organization's alone. */
 size_t segment_roles(const struct catalogue_settings *catalogue, const char *segment)
 {
 	const struct role_settings *roles = catalogue->roles.items;
+	const char *owner = segment_owner(catalogue, segment);
 	size_t count = 0;
 
-	for (size_t i = 0; i < catalogue->roles.count; i++)
-		for (size_t k = 0; k < roles[i].segments.count; k++)
-			if (strcmp(roles[i].segments.items[k].text, segment) == 0) {
-				count++;
-				break;
-			}
+	for (size_t i = 0; i < catalogue->roles.count; i++) {
+		const char *of = roles[i].organization;
+
+		if ((!owner || (of && strcmp(of, owner) == 0)) && carries(&roles[i], segment))
+			count++;
+	}
 	return count;
 }
 

@@ -142,16 +142,20 @@ static const struct located_list *plain_segments(const struct catalogue_settings
 	return &settings->segments;
 }
 
-/* Saved filters are segments of whoever has them. */
+/*
+ * Saved filters are segments of whoever has them. What one calls a filter of its own takes nothing away from others,
+ * whose list has the name.
+ */
 static bool has_segment(const struct catalogue_settings *settings, const char *organization,
 			const char *name)
 {
 	const struct segment_settings *filters = settings->segment_filters.items;
 
 	for (size_t i = 0; i < settings->segment_filters.count; i++)
-		if (filters[i].name.text && strcmp(filters[i].name.text, name) == 0)
-			return !filters[i].organization ||
-			       (organization && strcmp(filters[i].organization, organization) == 0);
+		if (filters[i].name.text && strcmp(filters[i].name.text, name) == 0 &&
+		    (!filters[i].organization ||
+		     (organization && strcmp(filters[i].organization, organization) == 0)))
+			return true;
 	return is_listed(plain_segments(settings, organization), name);
 }
 

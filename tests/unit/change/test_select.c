@@ -345,6 +345,28 @@ static void test_segments(void **state)
 	setup_release(setup);
 }
 
+/* Of what is one organization's alone, its roles: others may have the same name in their lists. */
+static void test_segment_roles(void **state)
+{
+	struct located gold = { .text = "gold" }, core = { .text = "Core" };
+	struct role_settings roles[] = {
+		{ .segments = { 1, &gold }, .organization = "a" },
+		{ .segments = { 1, &gold }, .organization = "b" },
+		{ .segments = { 1, &gold } },
+		{ .segments = { 1, &core }, .organization = "a" },
+	};
+	struct segment_settings filter = { .name = gold, .organization = "a" };
+	const struct catalogue_settings catalogue = {
+		.roles = { .items = roles, .count = ARRAY_LEN(roles) },
+		.segment_filters = { .items = &filter, .count = 1 },
+	};
+
+	(void)state;
+	assert_int_equal(segment_roles(&catalogue, "gold"), 1);
+	filter.organization = NULL;
+	assert_int_equal(segment_roles(&catalogue, "gold"), 3);
+}
+
 /* Whichever allocation fails: an error, or the right people. */
 static void test_out_of_memory(void **state)
 {
@@ -404,6 +426,7 @@ int main(void)
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_out_of_memory, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_segments, world_set_up, world_tear_down),
+		cmocka_unit_test(test_segment_roles),
 	};
 
 	return cmocka_run_group_tests_name("select", tests, NULL, NULL);

@@ -224,6 +224,42 @@ static void test_segments(void **state)
 	}
 }
 
+/* What one calls a filter of its own takes nothing away from those whose list has the name. */
+static void test_segment_names(void **state)
+{
+	static const struct {
+		const char *name, *organization;
+	} cases[] = {
+		{ "everybody's", NULL },
+		{ "whose filter it is", "a" },
+		{ "another one's", "b" },
+	};
+	static const char text[] =
+		"profiles: [{name: basic}]\nsegments: [Core, gold]\n"
+		"segment_filters: [{name: gold, filter: '(title=x)'}]\n"
+		"roles: [{name: sales, classifications: [Sales], segments: [gold]}]\n";
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct support_rules made;
+		struct role_settings *roles;
+		struct segment_settings *filters;
+		struct ruleset *rules;
+
+		support_rules_init(&made, text);
+		roles = made.settings.roles.items;
+		filters = made.settings.segment_filters.items;
+		filters[0].organization = "a";
+		roles[0].organization = cases[i].organization;
+		rules = ruleset_compile(&made.settings, made.schema, "basic", made.registry,
+					made.list);
+		if (!rules)
+			fail_msg("%s", cases[i].name);
+		ruleset_destroy(rules);
+		support_rules_finish(&made);
+	}
+}
+
 static void test_default_profile(void **state)
 {
 	struct support_rules made;
@@ -242,9 +278,10 @@ static void test_default_profile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_evaluate), cmocka_unit_test(test_owners),
-		cmocka_unit_test(test_digest),	 cmocka_unit_test(test_declared),
-		cmocka_unit_test(test_segments), cmocka_unit_test(test_default_profile),
+		cmocka_unit_test(test_evaluate),	cmocka_unit_test(test_owners),
+		cmocka_unit_test(test_digest),		cmocka_unit_test(test_declared),
+		cmocka_unit_test(test_segments),	cmocka_unit_test(test_segment_names),
+		cmocka_unit_test(test_default_profile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
