@@ -164,8 +164,21 @@ static int show_rule_groups(const struct reading_view *view, struct json *json,
 	return 0;
 }
 
+/* Among those that the caller sees: how many others have is not told. */
+static int64_t rule_place(const struct http_request *request, const struct reading_view *view,
+			  const struct rule *rule)
+{
+	const struct ruleset *rules = view->setup->decision.rules;
+	int64_t place = 0;
+
+	for (uint32_t i = 0; i < rule->order; i++)
+		place += rule_is_seen(request, ruleset_rule(rules, i)->organization);
+	return place;
+}
+
+/* place: see rule_place. */
 static int show_rule_members(const struct http_request *request, const struct reading_view *view,
-			     struct json *json, const struct rule *rule,
+			     struct json *json, const struct rule *rule, int64_t place,
 			     const struct known_groups *known, int64_t *ret_version,
 			     struct err *err)
 {
@@ -173,7 +186,7 @@ static int show_rule_members(const struct http_request *request, const struct re
 
 	json_string(json, "id", rule->id);
 	json_string(json, "description", rule->description);
-	json_int(json, "order", rule->order);
+	json_int(json, "order", place);
 	json_string(json, "when", rule->when);
 	show_rule_grants(json, "grants", rule->grants, rule->grant_count);
 	show_rule_grants(json, "denies", rule->denies, rule->deny_count);
@@ -193,7 +206,7 @@ int rules_get(struct http_request *request, struct http_response *response, stru
 	struct json json = api_json(response);
 	const struct ruleset *rules;
 	struct known_groups known;
-	int64_t version;
+	int64_t version, place = 0;
 
 	if (http_query_allow(request, names, err) < 0 || view_open(request, &view, err) < 0 ||
 	    load_known_groups(&view, &known, err) < 0)
@@ -207,7 +220,8 @@ int rules_get(struct http_request *request, struct http_response *response, stru
 		if (!rule_is_seen(request, rule->organization))
 			continue;
 		json_object(&json);
-		if (show_rule_members(request, &view, &json, rule, &known, &version, err) < 0)
+		if (show_rule_members(request, &view, &json, rule, place++, &known, &version, err) <
+		    0)
 			return -1;
 		json_end(&json);
 	}
@@ -242,7 +256,8 @@ int rule_get(struct http_request *request, struct http_response *response, struc
 	if (store_users_with_rule(view.store, id, 0, 10000, view.arena, &holders, &count, err) < 0)
 		return -1;
 	json_object(&json);
-	if (show_rule_members(request, &view, &json, rule, &known, &version, err) < 0)
+	if (show_rule_members(request, &view, &json, rule, rule_place(request, &view, rule), &known,
+			      &version, err) < 0)
 		return -1;
 	etag_set(request, response, version);
 	json_int(&json, "holders", (int64_t)count);

@@ -41,6 +41,17 @@ static void show_near(struct json *json, struct arena *arena, const char *filter
 	json_int(json, "near_position", (int64_t)from);
 }
 
+/* Names of sources are for those who run the daemon. */
+static const char *hint_of(const struct http_request *request, const struct selection_fault *fault)
+{
+	const char *organization = api_organization(request);
+	bool outsider = organization && strcmp(organization, "default") != 0;
+
+	if (fault->hint[0] == '\0' || (outsider && strcmp(fault->code, "unknown-source") == 0))
+		return NULL;
+	return fault->hint;
+}
+
 /* Where it is, for programs that point at it. */
 static void explain_fault(struct http_request *request, const char *filter,
 			  const struct selection_fault *fault)
@@ -54,7 +65,7 @@ static void explain_fault(struct http_request *request, const char *filter,
 	json_object(&json);
 	json_int(&json, "position", (int64_t)fault->offset);
 	json_int(&json, "width", (int64_t)fault->width);
-	json_string(&json, "hint", fault->hint[0] ? fault->hint : NULL);
+	json_string(&json, "hint", hint_of(request, fault));
 	show_near(&json, request->arena, filter, fault);
 	json_end(&json);
 	if (!strbuf_failed(&text))

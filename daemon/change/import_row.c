@@ -68,6 +68,11 @@ static int prepare_texts(struct import *import, struct prepared *prepared, const
 	*refused = "display_name";
 	if (import_normal(import, display_name_normalize, &row->display_name, err) < 0)
 		return -1;
+	*refused = "organization";
+	if (import->actor->limited && row->organization && row->organization[0] &&
+	    change_check_own_organization(&import->setup->setup, import->actor, row->organization,
+					  err) < 0)
+		return -1;
 	*refused = "state";
 	if (state && state[0] && strcmp(state, "active") != 0 && strcmp(state, "disabled") != 0)
 		return err_set(err, ERR_INVALID, "state '%s' is neither active nor disabled",

@@ -617,6 +617,9 @@ int change_check_grant(const struct setup *setup, enum grant_kind kind, const ch
 int change_check_given(const struct setup *setup, const struct person_change *change,
 		       struct err *err);
 int change_check_organization(const struct setup *setup, const char *name, struct err *err);
+/* The same for who asks: to a limited one any other than their own is not there, before anything of it is asked. */
+int change_check_own_organization(const struct setup *setup, const struct actor *actor,
+				  const char *name, struct err *err);
 
 /* --- session.c --- */
 /* May they sign in, and stay signed in? */

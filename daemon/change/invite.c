@@ -309,7 +309,7 @@ static int check_given(const struct setup *setup, struct inviting *inviting, str
 	const struct invite_row *invite = &inviting->invite;
 
 	inviting->refused = "organization";
-	if (change_check_organization(setup, invite->organization, err) < 0)
+	if (change_check_own_organization(setup, inviting->actor, invite->organization, err) < 0)
 		return -1;
 	for (size_t i = 0; i < invite->grant_count; i++) {
 		inviting->refused = grant_fields[invite->grants[i].kind];

@@ -430,6 +430,17 @@ int change_check_organization(const struct setup *setup, const char *name, struc
 	return err_refuse(err, ERR_NOT_FOUND, "not-found", "no organization '%s'", name);
 }
 
+int change_check_own_organization(const struct setup *setup, const struct actor *actor,
+				  const char *name, struct err *err)
+{
+	bool elsewhere =
+		actor->limited && actor->organization && strcmp(actor->organization, name) != 0;
+
+	if (elsewhere)
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no organization '%s'", name);
+	return change_check_organization(setup, name, err);
+}
+
 /* Normalised texts live in the two buffers. */
 static int fill_creation(struct creation *creation, const struct new_user *user,
 			 struct strbuf *username, struct strbuf *email, struct err *err)
@@ -450,7 +461,8 @@ static int fill_creation(struct creation *creation, const struct new_user *user,
 		return err_wrap(err, "username '%s'", user->username);
 	if (user->email && user->email[0] && email_normalize(user->email, email, err) < 0)
 		return err_wrap(err, "e-mail address '%s'", user->email);
-	if (change_check_organization(&creation->setup->setup, organization, err) < 0 ||
+	if (change_check_own_organization(&creation->setup->setup, creation->actor, organization,
+					  err) < 0 ||
 	    check_name(&creation->setup->setup, GRANT_PROFILE, profile, organization, err) < 0)
 		return -1;
 	creation->user = (struct user){

@@ -311,6 +311,52 @@ def test_every_operation_is_asked():
                     "POST /api/v1/sources", "POST /api/v1/invites/accept"}, free
 
 
+ELSEWHERE = [
+    ("users", {"username": "zz-new", "profile": "viewer"}), ("users", {"username": "zz-new", "profile": "zz-profile"}),
+    ("invites", {"email": "new@y.example", "profile": "viewer"}),
+    ("invites", {"email": "new@y.example", "profile": "zz-profile"}),
+    ("invites", {"email": "new@y.example", "profile": "viewer", "roles": ["zz-role"]}),
+    ("import/users", {"username": "zz-new"}), ("import/users", {"username": "zz-new", "profile": "zz-profile"}),
+    ("import/users", {"username": "zz-new", "roles": ["zz-role"]}), ("import/users", {"username": "bb-anna"}),
+    ("import/users", {"username": "zz-new", "external_id": "zz-ext"}),
+    ("import/users", {"username": "zz-new", "accounts": ["zz-app/zz-acct"]}),
+]
+
+
+@pytest.mark.parametrize("dry_run", ["", "?dry_run=true"])
+@pytest.mark.parametrize("path,body", ELSEWHERE, ids=str)
+def test_elsewhere(world, path, body, dry_run):
+    """To make somebody in another organization tells neither that it is there nor what it has."""
+    def ask(organization, body):
+        body = dict(body, organization=organization)
+        if path.startswith("import"):
+            body = {"users": [body]}
+        status, said = answer_of(world, "POST", path + (dry_run if path.startswith("import") else ""), body)
+        return status, said.replace(organization, "elsewhere").replace("zz-", "yy-")
+    before = world.snapshot()
+    there = ask("default", body)
+    assert "not-found" in there[1] and there == ask("nowhere", swapped(body))
+    assert world.snapshot() == before
+
+
+def test_places_of_rules(world):
+    """How many rules others have before one's own is not told."""
+    boss = world.boss
+    assert boss("POST", "rules", {"id": "bb-late", "when": "(title=x)", "grant": {"roles": ["bb-role"]}})[0] == 201
+    plan = boss("POST", "rules/bb-late/activate?dry_run=true", {})[1]["plan"]
+    assert boss("POST", "rules/bb-late/activate", {"plan": plan})[0] == 200
+    assert [rule["order"] for rule in boss("GET", "rules")[1]["rules"]] == [0, 1]
+    assert boss("GET", "rules/bb-late")[1]["order"] == 1
+    assert [rule["id"] for rule in world.good("GET", "rules")["rules"]] == ["bb-rule", "zz-rule", "bb-late"]
+    assert boss("DELETE", "rules/bb-late")[0] == 200
+
+
+def test_hints(world):
+    """What may have been meant is no way to learn what sources others have."""
+    status, answer = world.boss("GET", "users?filter=(title;x-zz-staf=a)")
+    assert (status, answer["code"], answer["details"]["hint"]) == (422, "unknown-source", None), answer
+
+
 def test_taken_names(world):
     """A name is taken for all; whose it is, is not told."""
     for path, body in (("roles", dict(ROLE, name="zz-role")), ("profiles", {"name": "zz-profile", "permissions": []}),
