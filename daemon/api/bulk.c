@@ -112,7 +112,8 @@ static int open_selection(const struct work *work, const struct reading_view *vi
 			  struct err *err)
 {
 	const struct selection_options options = { .now_s = clock_now_s(),
-						   .sensitive = work->sensitive };
+						   .sensitive = work->sensitive,
+						   .application = work->actor.application };
 
 	if (work->filter)
 		return selection_compile(view->setup, view->store, work->filter, &options,

@@ -361,9 +361,16 @@ def test_accounts_of_one_application(api, bridge, web):
     assert chosen(api, "(account=*)") == ["anna", "cora"]
     assert chosen(api, "(account=crm/crm-1)") == ["anna"]
     token = bridge.ctl("tokens", "create", "crm", "--service", "crm", "--application", "crm", "--scope",
-                       "users:read@all")["token"]
+                       "users:read@all,users:disable@all")["token"]
     answer = web.ask("GET", "users?filter=" + quote("(account=*)"), token=token)[1]
     assert [user["username"] for user in answer["users"]] == ["anna"]
+    seen = answer["users"][0]["id"]
+    status, answer = web.ask("POST", "users/bulk", {"action": "disable", "filter": "(account=*)", "dry_run": True}, token=token)
+    assert status == 202, answer
+    run = {"state": "running"}
+    while run["state"] == "running":
+        run = web.ask("GET", f"runs/{answer['run']}?wait_ms=10000", token=token)[1]
+    assert [row["user"] for row in run["result"]["users"]] == [seen]
 
 
 def test_commands(bridge):
