@@ -307,19 +307,45 @@ struct release {
 	bool any;
 };
 
+static bool is_among(uint32_t id, const uint32_t *ids, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
 /* What it gave is taken from people in the name of who releases it. */
 static int check_release(struct changer *changer, const struct release *release,
-			 struct arena *arena, struct err *err)
+			 struct arena *arena, struct authority *ret_authority, struct err *err)
 {
 	const struct setup *setup = &release->setup->setup;
-	struct authority authority;
 
-	if (!release->actor->limited)
-		return 0;
 	if (authority_of_actor(changer->store, setup, release->actor, change_now_s(), arena,
-			       &authority, err) < 0)
+			       ret_authority, err) < 0)
 		return -1;
-	return define_require_rule(&authority, setup, release->rule_id, true, arena, err);
+	return define_require_rule(ret_authority, setup, release->rule_id, true, arena, err);
+}
+
+/* So is what other rules gave by the group: it is gone for all of them. */
+static int check_group(const struct release *release, const struct authority *authority,
+		       uint32_t group, struct arena *arena, struct err *err)
+{
+	const struct setup *setup = &release->setup->setup;
+	const struct ruleset *rules = setup->decision.rules;
+
+	for (size_t i = 0; !authority->unlimited && i < ruleset_count(rules); i++) {
+		const struct rule *rule = ruleset_rule(rules, i);
+		const uint32_t *ids;
+		size_t count;
+
+		if (rule_groups(rules, rule, arena, &ids, &count, err) < 0)
+			return -1;
+		if (is_among(group, ids, count) &&
+		    define_require_rule(authority, setup, rule->id, true, arena, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int release_job(struct changer *changer, struct job *job, struct err *err)
@@ -330,6 +356,7 @@ static int release_job(struct changer *changer, struct job *job, struct err *err
 	const struct rule *rule =
 		ruleset_find(release->setup->setup.decision.rules, release->rule_id);
 	struct group_registry_row *rows;
+	struct authority authority;
 	size_t count, named;
 	const uint32_t *ids;
 	uint32_t next;
@@ -338,18 +365,16 @@ static int release_job(struct changer *changer, struct job *job, struct err *err
 		return err_set(err, ERR_MEMORY, "no memory to release a rule");
 	if (!rule)
 		return err_set(err, ERR_NOT_FOUND, "no rule '%s'", release->rule_id);
-	if (check_release(changer, release, arena, err) < 0)
+	if (check_release(changer, release, arena, &authority, err) < 0)
 		return -1;
 	if (rule_groups(release->setup->setup.decision.rules, rule, arena, &ids, &named, err) < 0 ||
 	    store_groups_load(changer->store, arena, &rows, &count, &next, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		bool of_rule = false;
-
-		for (size_t j = 0; j < named; j++)
-			of_rule |= ids[j] == rows[i].id;
-		if (!of_rule || !rows[i].vanished || rows[i].released)
+		if (!is_among(rows[i].id, ids, named) || !rows[i].vanished || rows[i].released)
 			continue;
+		if (check_group(release, &authority, rows[i].id, arena, err) < 0)
+			return -1;
 		rows[i].released = true;
 		release->any = true;
 		if (store_group_put(changer->store, &rows[i], err) < 0 ||

@@ -287,13 +287,54 @@ static void test_runs(void **state)
 	world_check_audit(w);
 }
 
+/* --- a group that is gone --- */
+
+#define SHARED_GROUP \
+	"profiles:\n" \
+	"  - {name: administrator}\n" \
+	"  - {name: desk, permissions: ['users:*@all', 'notes:read@own']}\n" \
+	"  - {name: staff, permissions: ['notes:read@own']}\n" \
+	"segments: [Core]\n" \
+	"roles:\n" \
+	"  - {name: mine, classifications: [Sales], segments: [Core], permissions: " \
+	"['notes:read@own']}\n" \
+	"  - {name: notes, classifications: [Sales], segments: [Core], permissions: " \
+	"['notes:*@all']}\n" \
+	"rules:\n" \
+	"  - {id: mine, groups: ['cn=shared,dc=x'], grant: {roles: [mine]}}\n" \
+	"  - {id: notes, groups: ['cn=shared,dc=x'], grant: {roles: [notes]}}\n" \
+	"policy: {default_profile: staff}\n" \
+	"sources: [{name: corp, type: ldif}]\n"
+
+/* Whoever releases one rule answers for all that the group froze. */
+static void test_release(void **state)
+{
+	struct world *w = *state;
+	struct actor desk;
+
+	world_open(w, SHARED_GROUP);
+	world_create(w, "ada", "administrator");
+	world_create(w, "desk", "desk");
+	world_sync(w, "corp", "k1 lea @shared\n", 0, NULL);
+	world_sync_lost(w, "corp", "k1 lea\n", "cn=shared", NULL);
+	assert_string_equal(world_user(w, "lea"), "staff active mine:rule notes:rule");
+	desk = as(w, "desk");
+	for (size_t i = 0; i < 2; i++)
+		refused(w,
+			change_rule_release(w->changer, &desk, i ? "notes" : "mine", NULL, &w->err),
+			"not-allowed");
+	assert_int_equal(world_alarms(w, "group-vanished"), 1);
+	ok(w, change_rule_release(w->changer, &test_person, "mine", NULL, &w->err));
+	assert_string_equal(world_user(w, "lea"), "staff active");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_self),   TEST(test_self_alone), TEST(test_lost), TEST(test_link),
-		TEST(test_tokens), TEST(test_services),	  TEST(test_runs),
+		TEST(test_tokens), TEST(test_services),	  TEST(test_runs), TEST(test_release),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
