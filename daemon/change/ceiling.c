@@ -22,14 +22,14 @@ static int refuse(struct err *err)
 /* --- whom --- */
 
 /* A service changes whom it made and nobody else, and administrators never. */
-static int check_service(struct changer *changer, const struct actor *actor,
-			 const struct user *user, struct arena *arena, struct err *err)
+int ceiling_service(struct store *store, const struct actor *actor, const struct user *user,
+		    struct arena *arena, struct err *err)
 {
 	const char *service;
 
 	if (!actor_is_service(actor) || user->id == 0)
 		return 0;
-	if (store_service_of(changer->store, user->id, arena, &service, err) < 0)
+	if (store_service_of(store, user->id, arena, &service, err) < 0)
 		return -1;
 	return strcmp(service, actor->name) == 0 ? 0 : refuse(err);
 }
@@ -45,7 +45,7 @@ int ceiling_user(struct changer *changer, const struct setup *setup, const struc
 	if (authority_of_actor(changer->store, setup, actor, now_s, arena, &authority, err) < 0 ||
 	    authority_require_user(&authority, changer->store, setup, user, now_s, arena, err) < 0)
 		return -1;
-	return check_service(changer, actor, user, arena, err);
+	return ceiling_service(changer->store, actor, user, arena, err);
 }
 
 /* --- what --- */
@@ -103,8 +103,8 @@ static int check_grants(struct store *store, const struct setup *setup,
 }
 
 /* Reads never disable whoever is protected: that is for administrators to give. */
-static int check_protection(const struct authority *authority, const struct person_change *change,
-			    struct err *err)
+int ceiling_protection(const struct authority *authority, const struct person_change *change,
+		       struct err *err)
 {
 	if (change->after.is_protected && !change->before.is_protected &&
 	    !authority->is_administrator)
@@ -129,18 +129,18 @@ int ceiling_planned(struct store *store, const struct setup *setup,
 		return refuse(err);
 	if (check_grants(store, setup, authority, change, now_s, arena, err) < 0)
 		return -1;
-	return check_protection(authority, change, err);
+	return ceiling_protection(authority, change, err);
 }
 
 /* A service takes back what it gave, and nothing that others did, unless it takes away whom it made. */
-static int check_own_grants(const struct apply_context *context, const struct person_change *change,
-			    struct err *err)
+int ceiling_own_grants(const struct actor *actor, const struct person_change *change,
+		       struct err *err)
 {
-	if (change->after.disabled & DISABLED_DELETED)
+	if (!actor_is_service(actor) || change->after.disabled & DISABLED_DELETED)
 		return 0;
 	for (size_t i = 0; i < change->removed_count; i++)
 		if (change->removed[i].origin == ORIGIN_HAND &&
-		    strcmp(change->removed[i].origin_id, context->actor->name) != 0)
+		    strcmp(change->removed[i].origin_id, actor->name) != 0)
 			return refuse(err);
 	return 0;
 }
@@ -163,10 +163,10 @@ int ceiling_change(struct apply_context *context, const struct person_change *ch
 					   "such organization", err) < 0 ||
 	    check_grants(changer->store, &context->setup->setup, &authority, change, context->now_s,
 			 context->arena, err) < 0 ||
-	    check_service(changer, actor, &change->before, context->arena, err) < 0 ||
-	    check_protection(&authority, change, err) < 0)
+	    ceiling_service(changer->store, actor, &change->before, context->arena, err) < 0 ||
+	    ceiling_protection(&authority, change, err) < 0)
 		return -1;
-	return actor_is_service(actor) ? check_own_grants(context, change, err) : 0;
+	return ceiling_own_grants(actor, change, err);
 }
 
 /* --- what others may come to say --- */

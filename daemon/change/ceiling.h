@@ -16,6 +16,13 @@ int ceiling_user(struct changer *changer, const struct setup *setup, const struc
 /* Of a change of a person as a whole: they before it, and what it makes of them. */
 int ceiling_change(struct apply_context *context, const struct person_change *change,
 		   struct err *err);
+/* Parts of these, which a dry run asks too, of a handle that can only read. */
+int ceiling_service(struct store *store, const struct actor *actor, const struct user *user,
+		    struct arena *arena, struct err *err);
+int ceiling_protection(const struct authority *authority, const struct person_change *change,
+		       struct err *err);
+int ceiling_own_grants(const struct actor *actor, const struct person_change *change,
+		       struct err *err);
 /*
  * The same of a change that waits, before it is planned for good: whoever applies it answers for it. In the
  * snapshot of this store; "not-allowed" also for people of other organizations.

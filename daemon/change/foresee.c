@@ -95,8 +95,10 @@ int foresee_user(struct foresight *foresight, const struct user *user, struct er
 	if (authority_of_actor(foresight->store, setup, foresight->actor, foresight->now_s,
 			       foresight->arena, &authority, err) < 0)
 		return -1;
-	return authority_require_user(&authority, foresight->store, setup, user, foresight->now_s,
-				      foresight->arena, err);
+	if (authority_require_user(&authority, foresight->store, setup, user, foresight->now_s,
+				   foresight->arena, err) < 0)
+		return -1;
+	return ceiling_service(foresight->store, foresight->actor, user, foresight->arena, err);
 }
 
 static bool is_administrator(const struct foresight *foresight, const struct user *user)
@@ -151,7 +153,10 @@ static int foresee_authority(struct foresight *foresight, const struct person_ch
 		if (authority_require_grant(&authority, setup, change->added[i].kind,
 					    change->added[i].name, foresight->arena, err) < 0)
 			return -1;
-	return 0;
+	if (ceiling_service(foresight->store, actor, &change->before, foresight->arena, err) < 0 ||
+	    ceiling_protection(&authority, change, err) < 0)
+		return -1;
+	return ceiling_own_grants(actor, change, err);
 }
 
 static int foresee_disabling(struct foresight *foresight, const struct person_change *change,

@@ -205,6 +205,54 @@ static void test_what_cannot_be_given(void **state)
 	assert_int_equal(bulk_action_find("promote"), BULK_ACTIONS);
 }
 
+/* A service changes whom it made, and takes back what it gave: its dry run says no more. */
+static void test_services(void **state)
+{
+	struct world *w = *state;
+	const char *const scope[] = { "users:*@all" };
+	const struct actor service = { .name = "service:feed",
+				       .request = "",
+				       .is_person = true,
+				       .limited = true,
+				       .organization = "default",
+				       .scope = scope,
+				       .scope_count = 1 };
+	const struct new_user made = { .username = "made", .profile = "staff" };
+	const struct {
+		struct bulk_wish wish;
+		enum bulk_status expected[2]; /* of whom it made, and of another one */
+	} cases[] = {
+		{ { .action = BULK_REVOKE, .kind = GRANT_ROLE, .name = "sales" },
+		  { BULK_FAILED, BULK_FAILED } },
+		{ { .action = BULK_DISABLE }, { BULK_DONE, BULK_FAILED } },
+	};
+	const char *const users[] = { "made", "user4" };
+
+	ok(w, change_user_create(w->changer, &service, &made, NULL, &w->err));
+	ok(w, change_grant_add(w->changer, &test_person, "made", GRANT_ROLE, "sales", 0, &w->err));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (int dry_run = 1; dry_run >= 0; dry_run--) {
+			struct bulk_wish wish = cases[i].wish;
+			struct bulk_result results[2];
+			size_t done;
+
+			wish.dry_run = dry_run;
+
+			AUTO(bulk)
+			struct bulk *bulk = bulk_begin(w->changer, &service, &wish, &w->err);
+
+			assert_non_null(bulk);
+			ok(w, bulk_users(bulk, users, 2, w->arena, results, &done, &w->err));
+			assert_int_equal(done, 2);
+			for (size_t k = 0; k < 2; k++)
+				if (results[k].status != cases[i].expected[k])
+					fail_msg("%s of '%s', %s: %s",
+						 bulk_action_name(wish.action), users[k],
+						 dry_run ? "dry run" : "for good",
+						 bulk_status_name(results[k].status));
+		}
+}
+
 static int set_up(void **state)
 {
 	if (world_set_up(state) < 0)
@@ -219,6 +267,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_as_one_by_one, set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_what_cannot_be_given, set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_services, set_up, world_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
