@@ -340,6 +340,9 @@ static int try_drafted(const struct defining *defining, const char *config_path,
 		struct definition_change change = defining->request->changes[i];
 
 		change.verb = DEFINITION_ACTIVATE;
+		/* Behind what a file declares it could never be in force. */
+		if (defining_is_of_file(&drafted, change.kind, change.name))
+			continue;
 		if (defining_see(&drafted, change.kind, change.name, true) &&
 		    defining_apply(&drafted, &change, err) < 0)
 			return -1;

@@ -383,6 +383,20 @@ def test_a_draft_is_somebodys_work(bridge, two):
     assert two("ed", "DELETE", "rules/power")[0] == 200
 
 
+def test_a_draft_behind_a_file(bridge, two):
+    """What a file declares by now keeps nobody from throwing the draft away."""
+    rule = {"id": "hidden", "when": "(title=Clerk)", "grant": {"roles": ["sales"]}}
+    draft(bridge, rule)
+    config = CONFIG.format(port=bridge.port)
+    bridge.write_config(config + f"rules: [{json.dumps(rule)}]\n")
+    bridge.ctl("reload")
+    try:
+        assert two("ed", "DELETE", "rules/hidden?draft=true")[0] == 200
+    finally:
+        bridge.write_config(config)
+        bridge.ctl("reload")
+
+
 def test_services_define_nothing(bridge, web):
     text = bridge.ctl("tokens", "create", "feed", "--service", "feed",
                       "--scope", "roles:*@all,rules:*@all,profiles:*@all,personas:*@all,notes:*@all")["token"]
