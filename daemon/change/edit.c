@@ -300,6 +300,7 @@ int edit_delete_job(struct changer *changer, struct job *job, struct err *err)
 	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
 	struct person_change change;
 	struct user user;
+	int64_t tokens;
 
 	if (!arena)
 		return err_set(err, ERR_MEMORY, "no memory for a request");
@@ -307,9 +308,10 @@ int edit_delete_job(struct changer *changer, struct job *job, struct err *err)
 	    edit_deletion(changer->store, arena, &user, &change, err) < 0)
 		return -1;
 	/* What was never read is not theirs, and may be somebody else's. */
-	if (store_links_drop(changer->store, user.id, err) < 0)
+	if (store_links_drop(changer->store, user.id, err) < 0 ||
+	    edit_apply(changer, editing, &change, arena, NULL, err) < 0)
 		return -1;
-	return edit_apply(changer, editing, &change, arena, NULL, err);
+	return tokens_end_of(changer, editing->actor, &user, arena, &tokens, err);
 }
 
 int change_user_delete(struct changer *changer, const struct actor *actor, const char *user,

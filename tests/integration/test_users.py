@@ -161,6 +161,7 @@ def test_set_usage(bridge):
 def test_delete(bridge, control):
     dora = bridge.ctl("users", "create", "dora", "--email", "dora@x.example", "--name", "Dora")
     bridge.ctl("users", "grant", "dora", "role", "night")
+    token = bridge.ctl("tokens", "create", "hers", "--user", "dora")["id"]
     answer = refusal(bridge, "users", "delete", "dora")
     assert answer["code"] == "conflict" and "active" in answer["message"]
     total = bridge.ctl("status")["users"]
@@ -183,6 +184,11 @@ def test_delete(bridge, control):
     text = bridge.human("users", "show", dora["id"]).stdout
     assert "state          deleted" in text and "Dora" in text
     assert check(bridge.ctl("why", dora["id"]), "/api/v1/users/{user}/why")["grants"] == []
+    # A token of theirs is good for nothing ever again, and is not listed as if it were.
+    assert bridge.ctl("tokens", "list", "--user", dora["id"])["tokens"] == []
+    assert [t["id"] for t in bridge.ctl("tokens", "list", "--user", dora["id"], "--all")["tokens"]] == [token]
+    revoked, = bridge.ctl("audit", "list", "--object", "token:" + token, "--action", "token.revoke")["rows"]
+    assert revoked["request"] == row["request"]
     # Nothing can be done with them any more, and the name is not given again; the address is.
     for words in (["delete"], ["enable"], ["disable"], ["set", "--name", "x"]):
         assert refusal(bridge, "users", words[0], dora["id"], *words[1:])["code"] == "not-found", words
