@@ -28,12 +28,13 @@ static const struct {
 	const char *reason;
 	int status;
 } reasons[] = {
-	{ "not-signed-in", 401 },  { "method-not-allowed", 405 },
-	{ "stale-version", 412 },  { "unsupported-media-type", 415 },
-	{ "invalid-config", 422 }, { "rule-test-failed", 422 },
-	{ "missing-key", 422 },	   { "rate-limited", 429 },
-	{ "invite-expired", 410 }, { "invite-superseded", 410 },
-	{ "invite-used", 410 },	   { "invite-revoked", 410 },
+	{ "not-signed-in", 401 },    { "method-not-allowed", 405 },
+	{ "stale-version", 412 },    { "unsupported-media-type", 415 },
+	{ "invalid-config", 422 },   { "rule-test-failed", 422 },
+	{ "missing-key", 422 },	     { "rate-limited", 429 },
+	{ "invite-expired", 410 },   { "invite-superseded", 410 },
+	{ "invite-used", 410 },	     { "invite-revoked", 410 },
+	{ "profile-required", 422 },
 };
 
 static const struct http_error_kind *error_kind(const struct err *err)
