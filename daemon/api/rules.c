@@ -5,6 +5,7 @@
  * changed and what waits. What lint, rule tests and the ceiling say comes back at the draft already.
  */
 #include "definitions.h"
+#include "select.h"
 
 #include <string.h>
 
@@ -152,7 +153,7 @@ int show_drafts(const struct http_request *request, const struct reading_view *v
 /* ------------------------------------------------------------------ reading */
 
 static int read_rule(struct http_request *request, struct definition_change *ret_change,
-		     struct err *err)
+		     const char **ret_when, struct err *err)
 {
 	AUTO(strbuf) struct strbuf text = STRBUF(RULE_BODY_MAX);
 	struct rule_body body = { 0 };
@@ -168,6 +169,7 @@ static int read_rule(struct http_request *request, struct definition_change *ret
 	ret_change->body = arena_strdup(request->arena, strbuf_text(&text));
 	ret_change->name = body.id;
 	ret_change->organization = body.organization;
+	*ret_when = body.when;
 	return ret_change->body ? 0 : err_set(err, ERR_MEMORY, "out of memory");
 }
 
@@ -210,20 +212,34 @@ static int answer(struct http_request *request, struct http_response *response,
 	return done;
 }
 
+/* A draft: what is wrong with its condition is told with its place. */
+static int answer_draft(struct http_request *request, struct http_response *response,
+			const struct definition_change *change, const char *when, bool dry_run,
+			struct err *err)
+{
+	if (answer(request, response, change, 1, NULL, dry_run, err) == 0)
+		return 0;
+	if (when && request->error_field && strcmp(request->error_field, "when") == 0)
+		filter_explain(request, when, err);
+	return -1;
+}
+
 int rules_post(struct http_request *request, struct http_response *response, struct err *err)
 {
 	struct definition_change change = { .verb = DEFINITION_DRAFT, .kind = KIND };
+	const char *when;
 	int64_t active, draft;
 	bool dry_run;
 
-	if (query_dry_run(request, &dry_run, err) < 0 || read_rule(request, &change, err) < 0 ||
+	if (query_dry_run(request, &dry_run, err) < 0 ||
+	    read_rule(request, &change, &when, err) < 0 ||
 	    rule_versions(request, change.name, &active, &draft, err) < 0)
 		return -1;
 	if (active || draft)
 		return err_refuse(err, ERR_CONFLICT, "name-taken", "there is a rule '%s' already",
 				  change.name);
 	change.version = DRAFT_NEW;
-	if (answer(request, response, &change, 1, NULL, dry_run, err) < 0)
+	if (answer_draft(request, response, &change, when, dry_run, err) < 0)
 		return -1;
 	if (dry_run)
 		return 0;
@@ -236,12 +252,13 @@ int rules_post(struct http_request *request, struct http_response *response, str
 int rule_put(struct http_request *request, struct http_response *response, struct err *err)
 {
 	struct definition_change change = { .verb = DEFINITION_DRAFT, .kind = KIND };
+	const char *when;
 	int64_t active, draft;
 	bool dry_run;
 
 	if (query_dry_run(request, &dry_run, err) < 0 ||
 	    if_match_read(request, &change.version, err) < 0 ||
-	    read_rule(request, &change, err) < 0)
+	    read_rule(request, &change, &when, err) < 0)
 		return -1;
 	if (strcmp(change.name, http_parameter(request, "id")) != 0) {
 		request->error_field = "id";
@@ -255,7 +272,7 @@ int rule_put(struct http_request *request, struct http_response *response, struc
 				  "rule '%s' was changed meanwhile", change.name);
 	change.version = draft ? draft : DRAFT_NEW;
 	change.must_exist = true;
-	return answer(request, response, &change, 1, NULL, dry_run, err);
+	return answer_draft(request, response, &change, when, dry_run, err);
 }
 
 struct activate_body {

@@ -128,6 +128,18 @@ int segment_check(struct http_request *request, const char *filter, struct err *
 	return compile(request, &view, filter, true, &selection, err);
 }
 
+void filter_explain(struct http_request *request, const char *filter, const struct err *err)
+{
+	const char *field = request->error_field;
+	struct err found;
+
+	err_clear(&found);
+	if (segment_check(request, filter, &found) == 0 ||
+	    strcmp(err_reason(&found), err_reason(err)) != 0)
+		request->error_details = NULL;
+	request->error_field = field;
+}
+
 /* ------------------------------------------------------------------ showing -- */
 
 int show_segment(const struct reading_view *view, struct json *json, const void *item,

@@ -17,6 +17,8 @@ int segment_selection(struct http_request *request, const struct reading_view *v
 		      const char *segment, struct selection **ret_selection, struct err *err);
 /* Could it be the filter of a segment, of whoever asks? */
 int segment_check(struct http_request *request, const char *filter, struct err *err);
+/* A condition was refused with this error: details as above, where a filter of people would be for the same reason. */
+void filter_explain(struct http_request *request, const char *filter, const struct err *err);
 
 /* Members of a segment with a filter, as definitions show it; the filter is null to whoever may not see what it names. */
 int show_segment(const struct reading_view *view, struct json *json, const void *item,

@@ -148,10 +148,14 @@ static const char *people_text(json_int_t people)
 static void print_outcome(struct cli *cli, const json_t *answer, const char *what, const char *name)
 {
 	const json_t *report = json_object_get(answer, "report");
+	bool many = json_array_size(json_object_get(answer, "roles")) > 1;
 	json_int_t people = member_int(answer, "people");
 
 	put(cli, BOLD, "%s", shown(cli, name));
-	put(cli, PLAIN, "%s%s: %lld %s\n", member_bool(answer, "dry_run") ? " would be " : " is ",
+	put(cli, PLAIN, " %s %s: %lld %s\n",
+	    member_bool(answer, "dry_run") ? "would be"
+	    : many			   ? "are"
+					   : "is",
 	    what, (long long)people, people_text(people));
 	if (json_is_object(report))
 		print_report(cli, report, false);
@@ -283,7 +287,7 @@ static int run_list(struct cli *cli, const struct kind *kind)
 		return answer ? CLI_OK : CLI_FAILED;
 	print_rows(cli, kind, json_object_get(answer, kind->plural));
 	if (member(answer, "next")[0])
-		fprintf(stderr, "There are more: --limit N, or --after %s.\n",
+		fprintf(stderr, "There may be more: --limit N, or --after %s.\n",
 			shown(cli, member(answer, "next")));
 	return CLI_OK;
 }

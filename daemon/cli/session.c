@@ -508,7 +508,7 @@ json_t *run_follow(struct cli *cli, const json_t *started)
 void say_more(const json_t *answer)
 {
 	if (json_is_integer(json_object_get(answer, "next")))
-		fprintf(stderr, "There are more: --limit N, or --after %lld.\n",
+		fprintf(stderr, "There may be more: --limit N, or --after %lld.\n",
 			(long long)member_int(answer, "next"));
 }
 

@@ -239,7 +239,7 @@ int run_sources_list(struct cli *cli)
 	}
 	table_print(table);
 	if (member(answer, "next")[0])
-		fprintf(stderr, "There are more: --limit N, or --after %s.\n",
+		fprintf(stderr, "There may be more: --limit N, or --after %s.\n",
 			shown(cli, member(answer, "next")));
 	return CLI_OK;
 }

@@ -103,7 +103,7 @@ static void print_counts(struct cli *cli, const json_t *report)
 	put(cli, PLAIN, "%s\n", any ? "" : " nothing changes");
 }
 
-/* plan: its id, where it can be applied. */
+/* plan: its id, where it can be applied. is_shown: as it is looked at, now or when it waits no more. */
 static void print_holds(struct cli *cli, const json_t *report, const char *plan, bool is_shown)
 {
 	const json_t *holds = json_object_get(report, "holds");
@@ -113,8 +113,11 @@ static void print_holds(struct cli *cli, const json_t *report, const char *plan,
 
 	if (held == 0 && json_array_size(holds) == 0)
 		return;
-	put(cli, YELLOW, "%s: %lld changes wait for a person\n",
-	    member_bool(report, "dry_run") ? "Would be held" : "Held", (long long)held);
+	if (is_shown && !plan[0])
+		put(cli, PLAIN, "Held were %lld changes:\n", (long long)held);
+	else
+		put(cli, YELLOW, "%s: %lld changes wait for a person\n",
+		    member_bool(report, "dry_run") ? "Would be held" : "Held", (long long)held);
 	json_array_foreach(holds, i, hold)
 		put(cli, PLAIN, "  - %s\n", shown(cli, member(hold, "text")));
 	if (plan[0] && !is_shown)

@@ -1,11 +1,14 @@
 """The control socket and rolebridgectl on a whole daemon: every answer as schemas/openapi.yaml says."""
+import http.server as http_server
 import json
 import os
 import pty
 import re
 import select
 import socket
+import socketserver
 import subprocess
+import threading
 import time
 
 import jsonschema
@@ -103,6 +106,9 @@ def test_held_administrator_is_shown_and_applied_alone(bridge):
         bridge.ctl("apply", plan["id"])
     assert json.loads(refused.value.output)["code"] in ("plan-superseded", "conflict", "not-found") and \
         refused.value.status == 1
+    # What waits no more is not said to wait.
+    text = bridge.human("plans", "show", plan["id"][:8]).stdout
+    assert "Held were 1 changes" in text and "wait" not in text and "rolebridgectl apply" not in text
 
 
 def test_answers_are_as_described(bridge):
@@ -243,6 +249,28 @@ def test_a_new_user_gets_the_default_profile():
         bridge.ctl("reload")
         status, answer = http(bridge, "POST", "/api/v1/users", {"username": "new"})
         assert (status, answer["code"], answer["field"]) == (422, "profile-required", "profile")
+        # Nor is anybody left without one.
+        bridge.ctl("users", "create", "hana", "--profile", "viewer")
+        status, answer = http(bridge, "DELETE", "/api/v1/users/hana/grants/profile/viewer")
+        assert (status, answer["code"]) == (422, "profile-required")
+        refused = bridge.human("users", "revoke", "hana", "profile", "viewer")
+        assert refused.returncode == 1 and "profile-required" in refused.stderr
+        assert bridge.ctl("users", "show", "hana")["profile"] == "viewer"
+
+
+def test_a_reload_leaves_an_administrator():
+    """A file that takes the last one's profile away: it waits for a person, and even then the last one stays."""
+    with Bridge(CONFIG, {"staff.csv": STAFF}) as bridge:
+        bridge.ctl("sync")
+        held, = bridge.ctl("plans", "list")["plans"]
+        bridge.ctl("apply", held["id"])
+        bridge.write_config("\n".join(line for line in CONFIG.splitlines() if "id: admins" not in line) + "\n")
+        report, = bridge.ctl("reload")["reports"]
+        assert [(hold["kind"], hold["count"]) for hold in report["holds"]] == [("administrators-lost", 1)]
+        assert bridge.ctl("users", "show", "boss")["profile"] == "administrator"
+        bridge.ctl("apply", report["plan"])
+        assert bridge.ctl("users", "show", "boss")["profile"] == "administrator"
+        assert "last-administrator" in [alarm["kind"] for alarm in bridge.ctl("alarms", "list", "--all")["alarms"]]
 
 
 def test_a_dry_run_names_what_is_taken():
@@ -320,13 +348,17 @@ def test_exit_status(bridge):
 
 
 def on_terminal(bridge, *words, env=None):
+    return at_terminal(["--config", bridge.config, *words], env)
+
+
+def at_terminal(words, env=None):
     """What a terminal of 60 columns gets."""
     parent, child = pty.openpty()
     import fcntl
     import struct
     import termios
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 60, 0, 0))
-    process = subprocess.Popen([CTL, "--config", bridge.config, *words], stdin=subprocess.DEVNULL, stdout=child,
+    process = subprocess.Popen([CTL, *words], stdin=subprocess.DEVNULL, stdout=child,
                                stderr=child, env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **(env or {})})
     os.close(child)
     output, end = b"", time.monotonic() + 60
@@ -355,6 +387,62 @@ def test_terminal(bridge):
     assert "\033" not in bridge.human("users", "list").stdout
     status, text = on_terminal(bridge, "why", "anna")
     assert "✓" in text
+
+
+class Slow(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Says of an import each time how far it is; the last time, that it is done."""
+    daemon_threads = True
+    steps = [{"phase": "applying", "done": 250, "total": 1000}, {"phase": "applying", "done": 1000, "total": 1000},
+             {"phase": "reading", "done": 7, "total": 0}]
+
+    def __init__(self, path):
+        super().__init__(str(path), SlowAnswer)
+        self.left = list(self.steps)
+
+
+class SlowAnswer(http_server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.left = list(self.server.steps)
+        self.answer(202, {"run": "01a00000-0000-7000-8000-000000000000"})
+
+    def do_GET(self):
+        told = {"id": "01a00000-0000-7000-8000-000000000000", "kind": "import"}
+        if self.server.left:
+            self.answer(200, {**told, "state": "running", **self.server.left.pop(0)})
+        else:
+            self.answer(200, {**told, "state": "done", "result": {"dry_run": False, "created": 1000, "updated": 0,
+                                                                  "unchanged": 0, "failed": 0, "rows": []}})
+
+    def answer(self, status, body):
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_progress_bar(tmp_path):
+    """Long work has a bar on a terminal, which goes when it is done; elsewhere none."""
+    (tmp_path / "people.csv").write_text("username\nanna\n")
+    with Slow(tmp_path / "slow.sock") as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        words = ["--socket", tmp_path / "slow.sock", "import", "users", tmp_path / "people.csv"]
+        status, text = at_terminal(words)
+        assert status == 0
+        *shown, end = text.split("\r\033[K")
+        assert shown == ["", "applying   [" + "#" * 7 + " " * 23 + "]  25 %  250 of 1000",
+                         "applying   [" + "#" * 30 + "] 100 %  1000 of 1000", "reading    | 7"], text
+        assert "1000 created, 0 updated, 0 unchanged, 0 failed." in end
+        quiet = subprocess.run([CTL, *words], capture_output=True, text=True, check=False, timeout=60)
+        assert (quiet.returncode, quiet.stderr) == (0, "") and quiet.stdout.startswith("1000 created")
+        server.shutdown()
 
 
 def test_nothing_of_a_stranger_reaches_the_terminal(bridge):

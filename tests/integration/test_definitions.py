@@ -113,6 +113,75 @@ def test_shipped(api):
     assert roles["fixed"]["line"] == 7
 
 
+SHIPPED = {
+    "profiles/administrator": ["*:*@all"],
+    "profiles/super-manager": ["accounts:*@all", "segments:*@all", "playbooks:*@all"],
+    "profiles/customer-success-manager": ["accounts:*@own", "accounts:*@unassigned"],
+    "profiles/developer": ["developer-console:read@all", "accounts:create@all", "accounts:read@all", "records:create@all",
+                           "records:read@all"],
+    "roles/admin": ["*:*@all"],
+    "roles/developer": ["integration:*@all", "api-configuration:*@all", "api-logs:*@all", "webhooks:*@all",
+                        "cases:read@all", "workflows:read@all"],
+    "roles/analyst": ["inquiries:read@all", "accounts:read@all", "lists:read@all", "cases:read@all", "workflows:read@all"],
+}
+NOT_OURS = ["metrics:read", "security-settings:read", "permissions:read", "users:invite", "settings:update"]
+# (what somebody has, what they may, what they may not)
+SHIPPED_MAY = [
+    (["profile", "administrator"], ["users:create", "settings:update", "billing:read"], []),
+    (["profile", "super-manager"], ["accounts:delete", "segments:create", "playbooks:update"],
+     ["settings:read", "users:read", "roles:update", *NOT_OURS]),
+    (["profile", "customer-success-manager"], ["accounts:update@own", "accounts:update@unassigned"],
+     ["accounts:update", "segments:read", "playbooks:read", *NOT_OURS]),
+    (["profile", "developer"], ["developer-console:read", "records:create", "records:read", "accounts:create", "accounts:read"],
+     ["developer-console:update", "records:update", "records:delete", "segments:read", *NOT_OURS]),
+    (["role", "admin"], ["users:create", "permissions:update", "billing:update", "sso:update", "second-factors:update"], []),
+    (["role", "developer"], ["integration:create", "api-configuration:update", "api-logs:read", "webhooks:delete",
+                             "cases:read", "workflows:read"], ["cases:update", "workflows:create", *NOT_OURS]),
+    (["role", "analyst"], ["inquiries:read", "accounts:read", "lists:read", "cases:read", "workflows:read"],
+     ["inquiries:redact", "cases:update", "workflows:create", "developer-console:read", "webhooks:read", "api-logs:read",
+      *NOT_OURS]),
+]
+
+
+def may(api, user, permission, resource=None):
+    body = {"user": user, "permission": permission, **({"resource": resource} if resource else {})}
+    return api.good("POST", "decide", body)["decision"]
+
+
+@pytest.mark.parametrize("have, allowed, denied", SHIPPED_MAY, ids=["-".join(have) for have, *_ in SHIPPED_MAY])
+def test_shipped_may(bridge, api, have, allowed, denied):
+    """What is shipped lets people do what its description says, and no more: by API and by command."""
+    kind, name = have
+    assert api.good("GET", f"{kind}s/{name}")["permissions"] == SHIPPED[f"{kind}s/{name}"]
+    bridge.ctl("profiles", "create", "bare", "--permissions", "")
+    bridge.ctl("users", "create", f"holder-{kind}-{name}", "--profile", "bare")
+    user = f"holder-{kind}-{name}"
+    assert [may(api, user, permission) for permission in allowed + denied] == ["deny"] * len(allowed + denied)
+    bridge.ctl("users", "grant", user, kind, name)
+    assert {permission: may(api, user, permission) for permission in allowed + denied} == \
+        dict.fromkeys(allowed, "allow") | dict.fromkeys(denied, "deny")
+    assert bridge.human("decide", user, allowed[0]).stdout.startswith("allow")
+    bridge.ctl("users", "disable", user)
+    bridge.ctl("users", "delete", user)
+    bridge.ctl("profiles", "delete", "bare")
+
+
+def test_shipped_managers_of_accounts(bridge, api):
+    """Own and unassigned accounts and their records, and nobody else's."""
+    bridge.ctl("users", "create", "casey", "--profile", "customer-success-manager")
+    for account, owner in (("hers", ["--owner", "casey"]), ("free", []), ("his", ["--owner", "ben"])):
+        bridge.ctl("resources", "put", "crm", "accounts", account, *owner)
+        bridge.ctl("resources", "put", "crm", "notes", "of-" + account, "--parent", "accounts/" + account)
+    for account, expected in (("hers", "allow"), ("free", "allow"), ("his", "deny")):
+        for type_, id_ in (("accounts", account), ("notes", "of-" + account)):
+            resource = {"application": "crm", "type": type_, "id": id_}
+            assert may(api, "casey", f"{type_}:update", resource) == expected, resource
+    for account in ("hers", "free", "his"):
+        bridge.ctl("resources", "delete", "crm", "accounts", account, "--recursive")
+    bridge.ctl("users", "disable", "casey")
+    bridge.ctl("users", "delete", "casey")
+
+
 def test_shipped_once():
     with Bridge("profiles: [{name: developer, permissions: [\"own:read@all\"]}]\n") as bridge:
         api = Api(bridge.folder / "control.sock")
@@ -314,6 +383,35 @@ def test_bulk_update(bridge, api):
     assert bridge.ctl("audit", "verify")["rows"] == before + 2
     for name in ("bulk-a", "bulk-b"):
         api.good("DELETE", "roles/" + name)
+
+
+CLASSIFICATIONS = ["Admin", "Sales", "Support", "Manager", "Automation Only", "Co-marketing Partner", "Compliance"]
+
+
+def test_labels_allow_nothing(bridge, api):
+    """Classifications and segments say where a role counts: whatever they are, its holders may the same."""
+    api.good("POST", "roles", dict(ROLE, name="labelled", permissions=["cases:read@all"]))
+    api.good("POST", "segments", {"name": "of-ben", "filter": "(username=ben)"})
+    bridge.ctl("users", "grant", "ben", "role", "labelled")
+    asked = ["cases:read", "cases:update", "users:create", "settings:read", "quotes:read"]
+
+    def all_may():
+        return {(user, permission): may(api, user, permission) for user in ("ben", "anna") for permission in asked}
+
+    before = all_may()
+    assert [permission for user, permission in before if (user, before[user, permission]) == ("ben", "allow")] == \
+        ["cases:read"]
+    labels = [{"classifications": [one]} for one in CLASSIFICATIONS] + [{"classifications": CLASSIFICATIONS}] + \
+             [{"segments": some} for some in (["Retail"], ["Banking", "Retail"], ["of-ben"])]
+    for label in labels:
+        api.good("POST", "roles/bulk-update", {"roles": [{"role": "labelled", **label}]})
+        assert {key: api.good("GET", "roles/labelled")[key] for key in label} == label
+        assert all_may() == before, label
+    bridge.ctl("roles", "update", "labelled", "--classifications", "Admin", "--segments", "Banking")
+    assert all_may() == before
+    bridge.ctl("users", "revoke", "ben", "role", "labelled")
+    api.good("DELETE", "roles/labelled")
+    api.good("DELETE", "segments/of-ben")
 
 
 # --- personas ---
@@ -521,6 +619,26 @@ def test_rule_refused(bridge, api, change, status, code, field):
     assert bridge.ctl("audit", "verify")["rows"] == before
 
 
+@pytest.mark.parametrize("when, code, position, width", [
+    ("(title=Clerk", "filter-syntax", 0, 1), ("(&(city=K\u00f6ln)(titel=Clerk))", "unknown-attribute", 15, 5),
+    ("(title=a\\0)", "filter-syntax", 8, None),
+    # What is known of people alone is none of a rule's, and nothing more can be said of it.
+    ("(state=active)", "unknown-attribute", None, None)])
+def test_where_a_condition_is_wrong(bridge, api, tmp_path, when, code, position, width):
+    """With its place, as for every other filter."""
+    body = dict(RULE, when=when)
+    status, answer, _ = api.call("POST", "rules", body)
+    assert (status, answer["code"], answer["field"]) == (422, code, "when")
+    details = answer.get("details") or {}
+    assert details.get("position") == position and details.get("width") == (width or details.get("width"))
+    (tmp_path / "rule.json").write_text(json.dumps(body))
+    told = bridge.human("rules", "draft", tmp_path / "rule.json")
+    assert told.returncode == 1 and code in told.stderr
+    if width == 5:
+        lines = told.stderr.splitlines()
+        assert lines[1:3] == ["  " + when, " " * 16 + "^~~~~"] and "Did you mean 'title'?" in lines[3]
+
+
 def test_rule_warnings(api):
     api.good("POST", "personas", PERSONA)
     answer = rule_good(api, "POST", "rules", {"id": "title", "when": "(title=Boss)", "grant": {"personas": ["lead"]}})
@@ -657,6 +775,7 @@ def test_commands(bridge, api, tmp_path):
     bulk.write_text(json.dumps([{"role": "by-hand", "segments": ["Retail"]}, {"role": "by-copy", "segments": ["Retail"]}]))
     assert ctl("roles", "bulk-update", bulk, "--dry-run")["dry_run"]
     assert ctl("roles", "bulk-update", bulk)["roles"] == ["by-hand", "by-copy"]
+    assert bridge.human("roles", "bulk-update", bulk).stdout == "by-hand, by-copy are changed: 0 people\n"
     assert ctl("roles", "show", "by-copy")["segments"] == ["Retail"]
     bulk.write_text("[{")
     assert bridge.run("roles", "bulk-update", bulk).returncode == 2
