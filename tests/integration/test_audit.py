@@ -113,6 +113,17 @@ def test_filters(bridge, words, expected):
     assert listed(bridge, *words) == [row for row in everything if expected(row)]
 
 
+def test_times(bridge):
+    """From a time on, that included; up to a time, that not."""
+    everything = listed(bridge)
+    for at in sorted({row["at"] for row in everything}):
+        later = [row for row in everything if row["at"] >= at]
+        before = [row for row in everything if row["at"] < at]
+        assert later and (listed(bridge, "--from", at), listed(bridge, "--to", at)) == (later, before)
+        for words, rows in (("--from", later), ("--to", before)):
+            assert [json.loads(line) for line in exported(bridge, words, at).splitlines()] == rows[::-1]
+
+
 def test_combined(bridge):
     """A person's rows, narrowed by all else."""
     rows = listed(bridge, "--person", "anna")

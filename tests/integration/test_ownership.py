@@ -384,6 +384,8 @@ def test_reassign_by_command(bridge, control):
     put(control, "accounts", "mias", owner="mia")
     put(control, "accounts", "shop", application="shop", owner="mia")
     assert bridge.ctl("references", "put", "crm", "account-manager", "m7", "mia", "--label", "Seven")["label"] == "Seven"
+    assert bridge.human("references", "show", "crm", "account-manager", "m7").stdout.splitlines()[:2] == [
+        "crm/account-manager/m7  Seven", "  user           mia"]
     text = bridge.human("users", "disable", "mia")
     assert text.returncode == 1 and "user-has-references" in text.stderr
     assert "crm account-manager m7  Seven" in text.stderr and "shop owner accounts/shop" in text.stderr
