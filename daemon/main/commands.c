@@ -102,6 +102,7 @@ static const char manual_tail[] = ".Sh FILES\n"
 				  ".Sh SEE ALSO\n"
 				  ".Xr rolebridgectl 1 ,\n"
 				  ".Xr rolebridge-rules 5 ,\n"
+				  ".Xr rolebridge-admin 7 ,\n"
 				  ".Xr rolebridged 8\n";
 
 static void print_manual(const struct option_table *root, struct strbuf *out)
