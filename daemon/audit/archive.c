@@ -140,6 +140,54 @@ int audit_archive_write(const char *folder, const struct audit_archive_file *fil
 
 /* --- reading --- */
 
+static bool hash_equal(const struct hash256 *a, const struct hash256 *b)
+{
+	return memcmp(a->byte, b->byte, sizeof(a->byte)) == 0;
+}
+
+/* 1, 0, -1: it cannot be known. */
+static int holds(const struct strbuf *text, const struct audit_archive_file *file, struct err *err)
+{
+	struct audit_lines lines = AUDIT_LINES(text->data ? text->data : "", text->size);
+	const struct audit_iterator rows = audit_lines_iterator(&lines);
+	const struct audit_check check = {
+		.anchor = { .seq = file->from - 1, .hash = file->before },
+		.is_archive = true,
+	};
+	struct audit_verdict verdict;
+	struct err problem = { 0 };
+	int result = audit_verify(&rows, &check, &verdict, &problem);
+
+	audit_lines_auto(&lines);
+	if (result < 0 && problem.code == ERR_PROTOCOL)
+		return 0;
+	if (result < 0) {
+		if (err)
+			*err = problem;
+		return -1;
+	}
+	return verdict.intact && verdict.last_seq == file->to &&
+	       hash_equal(&verdict.head, &file->hash);
+}
+
+int audit_archive_check(const char *folder, const struct audit_archive_file *file, struct err *err)
+{
+	AUTO(strbuf) struct strbuf text = STRBUF(AUDIT_ARCHIVE_FILE_MAX);
+	char path[PATH_SIZE];
+	int result;
+
+	if (make_path(folder, file, path, err) < 0 ||
+	    file_read(path, AUDIT_ARCHIVE_FILE_MAX, &text, err) < 0)
+		return -1;
+	result = holds(&text, file, err);
+	if (result != 0)
+		return result < 0 ? -1 : 0;
+	return err_refuse(err, ERR_PROTOCOL, "archive-differs",
+			  "the archive's file of rows %lld to %lld does not hold them: it is cut "
+			  "off, or was changed",
+			  (long long)file->from, (long long)file->to);
+}
+
 struct audit_archive {
 	char *folder;
 	struct audit_archive_file *files;
@@ -199,11 +247,6 @@ struct audit_archive_file audit_archive_last(const struct audit_archive *archive
 size_t audit_archive_count(const struct audit_archive *archive)
 {
 	return archive->count;
-}
-
-static bool hash_equal(const struct hash256 *a, const struct hash256 *b)
-{
-	return memcmp(a->byte, b->byte, sizeof(a->byte)) == 0;
 }
 
 static int open_file(struct audit_archive *archive, struct err *err)

@@ -8,7 +8,8 @@
  * went is known by the anchor alone.
  *
  * Old is what was written before by the clock that goes on evenly (steps.c): a clock that was set a year ahead
- * removes nothing. What a log is to prove is verified before it goes, or whoever changed a row would only have
+ * removes nothing. Of one that was set back the wall clock counts, for what is written since bears its times: it would
+ * be old at once by the other. What a log is to prove is verified before it goes, or whoever changed a row would only have
  * to wait.
  */
 #include <rolebridge/change/retention.h>
@@ -150,7 +151,7 @@ static int write_file(struct letting_go *letting, int64_t to, struct err *err)
 	return 0;
 }
 
-/* The rows of the file are those of the store. */
+/* The rows of the file are those of the store, and it holds them. */
 static int check_file(struct letting_go *letting, const struct audit_archive_file *file,
 		      struct err *err)
 {
@@ -158,7 +159,7 @@ static int check_file(struct letting_go *letting, const struct audit_archive_fil
 		return -1;
 	if (letting->file.to == file->to &&
 	    memcmp(&letting->file.hash, &file->hash, sizeof(file->hash)) == 0)
-		return 0;
+		return audit_archive_check(letting->retention->archive, file, err);
 	return err_refuse(err, ERR_CONFLICT, "archive-differs",
 			  "the archive's file of rows %lld to %lld is not of this log",
 			  (long long)file->from, (long long)file->to);
@@ -256,9 +257,11 @@ static int prune_rows(struct letting_go *letting, struct err *err)
 static int find_due(struct letting_go *letting, struct audit_due *ret_due, struct err *err)
 {
 	struct setup *setup = changer_setup(letting->changer);
-	struct audit_age age = { .now_s = change_now_s() - setup->clock_shift_s };
+	struct audit_age age = { .now_s = change_now_s() };
 	int64_t count;
 
+	if (setup->clock_shift_s > 0)
+		age.now_s -= setup->clock_shift_s;
 	setup_release(setup);
 	age.before_s = age.now_s - letting->retention->keep_s;
 	if (store_audit_anchor(letting->read, &letting->anchor, err) < 0 ||

@@ -38,6 +38,8 @@ void audit_archive_name(const struct audit_archive_file *file,
 /* By from; other names are left out. ERR_NOT_FOUND: no such folder. free() the list. */
 int audit_archive_list(const char *folder, struct audit_archive_file **ret_files, size_t *ret_count,
 		       struct err *err);
+/* Does it hold what its name says, to the last row? ERR_PROTOCOL "archive-differs". */
+int audit_archive_check(const char *folder, const struct audit_archive_file *file, struct err *err);
 /* Written whole and on disk, or not there. */
 int audit_archive_write(const char *folder, const struct audit_archive_file *file,
 			const struct strbuf *text, struct err *err);

@@ -108,7 +108,7 @@ static const struct age_case {
 	{ "few, for a day", 1, 5, 41 * DAY + 60, 0, 0, true },
 	{ "time passed", 2000, 5, 39 * DAY, 2 * DAY, 0, true },
 	{ "the clock set forward", 2000, 5, 39 * DAY, 0, 400 * DAY, false },
-	{ "the clock set back", 2000, 5, 41 * DAY, 0, -400 * DAY, true },
+	{ "the clock set back", 2000, 5, 41 * DAY, 0, -400 * DAY, false },
 	{ "the clock set back, too young", 2000, 5, 39 * DAY, 0, -400 * DAY, false },
 	{ "the clock set forward, and time passed", 2000, 5, 39 * DAY, 2 * DAY, 400 * DAY, true },
 	{ "from the future alone", 2000, 0, -400 * DAY, 0, 0, false },
@@ -151,6 +151,52 @@ static void test_rows_of_the_future(void **state)
 	fill(world, 10, DAY);
 	world_open(world, CONFIG);
 	assert_int_equal(retain(world, NULL), 1210);
+	check_store(world, NULL);
+}
+
+static size_t count_rows(struct world *world, const char *action)
+{
+	AUTO(store) struct store *store = world_read(world);
+	const struct audit_query query = { .action = action };
+	struct store_audit_cursor *cursor = store_audit_open(store, &query, &world->err);
+	struct audit_iterator rows = store_audit_iterator(cursor);
+	struct audit_row row;
+	size_t count = 0;
+
+	while (rows.next(rows.context, &row, &world->err) > 0)
+		count++;
+	store_audit_close(cursor);
+	return count;
+}
+
+/*
+ * What is written after the clock was set back bears times that are long ago: it is as young as it is, and what tells
+ * that rows went does not go at once.
+ */
+static void test_after_the_clock_was_set_back(void **state)
+{
+	const struct retention retention = { .keep_s = KEEP };
+	const struct new_user ada = { .username = "ada", .profile = "staff" };
+	struct world *world = *state;
+	struct uuid uuid;
+	int64_t gone = 1;
+	int rounds = 0;
+
+	fill(world, 2000, 39 * DAY);
+	world_open(world, CONFIG);
+	change_test_clock.step_s -= 400 * DAY;
+	assert_int_equal(retain(world, NULL), 0);
+	assert_int_equal(count_rows(world, "clock.step"), 1);
+	/* All of before goes, with the step; not what comes after it. */
+	change_test_clock.passed_s += 41 * DAY;
+	ok(world, change_user_create(world->changer, &test_person, &ada, &uuid, &world->err));
+	for (; gone > 0 && rounds < 10; rounds++)
+		ok(world, change_audit_retain(world->changer, &retention, &gone, &world->err));
+	assert_int_equal(gone, 0);
+	assert_int_equal(count_rows(world, "clock.step"), 0);
+	assert_int_equal(count_rows(world, "test.row"), 0);
+	assert_int_equal(count_rows(world, "user.create"), 1);
+	assert_true(count_rows(world, "audit.prune") > 0);
 	check_store(world, NULL);
 }
 
@@ -323,6 +369,44 @@ static void test_archive_of_another_log(void **state)
 	assert_int_equal(check_store(world, NULL).seq, 0);
 }
 
+/* Of the right name, but cut off, by whoever copied it elsewhere and back: no row goes until it is put right or away. */
+static void test_archive_that_is_cut_off(void **state)
+{
+	struct world *world = *state;
+	const char *folder = make_archive(world), *path;
+	const struct retention retention = { .keep_s = KEEP, .archive = folder };
+	struct audit_archive_file *files;
+	char name[AUDIT_ARCHIVE_NAME_SIZE];
+	struct stat status;
+	int64_t gone;
+	size_t count;
+
+	fill(world, 2500, 41 * DAY);
+	fill(world, 5, 0);
+	/* Dies with the file, before the first row goes. */
+	for (int step = 0; check_archive(world, folder) == 0; step++) {
+		assert_true(step < 20);
+		dies_at(world, folder, step);
+	}
+	ok(world, audit_archive_list(folder, &files, &count, &world->err));
+	assert_int_equal(count, 1);
+	audit_archive_name(&files[0], name);
+	free(files);
+	path = arena_printf(world->arena, "%s/%s", folder, name);
+	assert_int_equal(stat(path, &status), 0);
+	world_open(world, CONFIG);
+	for (int i = 0; i < 2; i++) {
+		/* Within a row; nothing at all. */
+		assert_int_equal(truncate(path, i ? 0 : status.st_size / 2), 0);
+		refused(world, change_audit_retain(world->changer, &retention, &gone, &world->err),
+			"archive-differs");
+		assert_int_equal(check_store(world, NULL).seq, 0);
+	}
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(retain(world, folder), 2500);
+	assert_int_equal(check_archive(world, folder), 2500);
+}
+
 /* Written under a shorter retention: what is young by the one in force stays. */
 static void test_archive_of_a_shorter_retention(void **state)
 {
@@ -353,11 +437,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ages),
 		cmocka_unit_test_setup_teardown(test_rows_of_the_future, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_after_the_clock_was_set_back, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_pieces, set_up, tear_down),
 		cmocka_unit_test(test_deaths),
 		cmocka_unit_test_setup_teardown(test_archive_that_cannot_be_written, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_archive_of_another_log, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_archive_that_is_cut_off, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_archive_of_a_shorter_retention, set_up,
 						tear_down),
 	};
