@@ -149,7 +149,7 @@ static int fill_bearer(struct arena *arena, const struct bearer_view *view, stru
 	struct actor *actor = &caller->actor;
 
 	caller->expires_s = view->expires_s;
-	caller->token = arena_strdup(arena, view->name);
+	caller->token = actor->token = arena_strdup(arena, view->name);
 	actor->user_id = principal ? principal->user_id : 0;
 	actor->organization =
 		arena_strdup(arena, principal ? principal->organization : view->organization);

@@ -24,8 +24,8 @@
 #define LIST_PAGE 1000
 #define ARENA_BYTES_MAX ((size_t)64 << 20)
 #define UPKEEP_PAUSE_S 300
-/* People look at what ended lately. */
-#define ENDED_KEPT_S (90 * (int64_t)86400)
+/* As long as an invite that one sent may be good (settings.c): of one that was revoked it is void. */
+#define ENDED_KEPT_S (366 * (int64_t)86400)
 #define USES_MAX 4096
 
 struct bearer_entry {

@@ -395,6 +395,7 @@ int actor_keep(struct arena *arena, const struct actor *actor, struct actor *ret
 	kept.permission = kept_text(arena, actor->permission);
 	kept.organization = kept_text(arena, actor->organization);
 	kept.application = kept_text(arena, actor->application);
+	kept.token = kept_text(arena, actor->token);
 	if (actor->scope) {
 		const char **scope =
 			arena_alloc_array(arena, actor->scope_count + 1, sizeof(*scope));

@@ -8,7 +8,7 @@
  *
  * The authority is read anew in each transaction. Whoever sent an invite and was disabled, or lost what it gives,
  * since then vouches for nothing any more: nobody comes by it until somebody else sends it anew. The same
- * goes for a service whose tokens have all ended.
+ * goes for a token that was revoked, and for a service whose tokens have all ended.
  */
 #include <rolebridge/change/invite.h>
 
@@ -19,6 +19,7 @@
 #include <rolebridge/identity/names.h>
 #include <rolebridge/store/token.h>
 
+#include "ceiling.h"
 #include "internal.h"
 
 #define PERMISSION "users:invite@all"
@@ -122,24 +123,43 @@ static int check_authority(struct changer *changer, const struct inviting *invit
 	return 0;
 }
 
-/* What a service may stands in its tokens alone: with the last of them it is gone. */
-static int check_service(struct changer *changer, const struct invite_row *invite,
-			 struct arena *arena, struct err *err)
+/* Owner and name: "user:UUID/NAME", "service:SERVICE/NAME". Name "": none, or one that was not noted. */
+static int find_token(const struct invite_row *invite, struct arena *arena,
+		      struct token_row *ret_token, struct err *err)
 {
 	static const char prefix[] = "service:";
-	struct token_query query = { .organization = invite->service,
-				     .now_s = change_now_s(),
-				     .limit = 1 };
+	const char *slash = strchr(invite->actor, '/'), *service = invite->actor;
+	struct token_row token = { .user_id = invite->inviter_id,
+				   .name = slash ? slash + 1 : "",
+				   .service = "",
+				   .organization = invite->service ? invite->service : "" };
+
+	if (token.user_id == 0 && strncmp(service, prefix, sizeof(prefix) - 1) == 0) {
+		service += sizeof(prefix) - 1;
+		token.service = arena_strndup(arena, service, strcspn(service, "/"));
+		if (!token.service)
+			return no_memory(err);
+	}
+	*ret_token = token;
+	return 0;
+}
+
+/* What a service may stands in its tokens alone: with the last of them it is gone. */
+static int check_service(struct changer *changer, const struct invite_row *invite,
+			 const struct token_row *token, struct arena *arena, struct err *err)
+{
+	const struct token_query query = { .organization = invite->service,
+					   .service = token->service,
+					   .now_s = change_now_s(),
+					   .limit = 1 };
 	struct token_row *tokens;
 	size_t count = 0;
 
 	if (!invite->limited || invite->inviter_id != 0)
 		return 0;
-	if (strncmp(invite->actor, prefix, sizeof(prefix) - 1) == 0) {
-		query.service = invite->actor + sizeof(prefix) - 1;
-		if (store_token_list(changer->store, &query, arena, &tokens, &count, err) < 0)
-			return -1;
-	}
+	if (token->service[0] &&
+	    store_token_list(changer->store, &query, arena, &tokens, &count, err) < 0)
+		return -1;
 	return count > 0 ? 0
 			 : err_refuse(err, ERR_DENIED, "not-allowed", "this service is no more");
 }
@@ -195,14 +215,21 @@ static int check_names(struct changer *changer, struct inviting *inviting,
 	return found;
 }
 
-static void vouch(struct invite_row *invite, const struct actor *actor)
+static int vouch(struct invite_row *invite, const struct actor *actor, struct arena *arena,
+		 struct err *err)
 {
-	invite->actor = actor->name;
+	/* The name of a person with a token says which. */
+	invite->actor = actor_is_service(actor) && actor->token
+				? arena_printf(arena, "%s/%s", actor->name, actor->token)
+				: actor->name;
+	if (!invite->actor)
+		return no_memory(err);
 	invite->inviter_id = actor->user_id;
 	invite->limited = actor->limited;
 	invite->service = actor->organization;
 	invite->scope = actor->scope;
 	invite->scope_count = actor->scope_count;
+	return 0;
 }
 
 static struct actor voucher(const struct invite_row *invite)
@@ -332,7 +359,8 @@ static int create(struct changer *changer, struct inviting *inviting,
 	int result;
 
 	inviting->invite.organization = organization ? organization : "default";
-	if (gather_grants(inviting, asked, arena, err) < 0 ||
+	if (vouch(&inviting->invite, inviting->actor, arena, err) < 0 ||
+	    gather_grants(inviting, asked, arena, err) < 0 ||
 	    normalise(inviting, asked, texts, err) < 0)
 		return -1;
 	setup = changer_setup(changer);
@@ -354,7 +382,6 @@ int change_invite_create(struct changer *changer, const struct actor *actor,
 						 .mail_problem = "" } };
 	int result;
 
-	vouch(&inviting.invite, actor);
 	result = arena ? create(changer, &inviting, asked, &texts, arena, err) : no_memory(err);
 	strbuf_finish(&texts.email);
 	strbuf_finish(&texts.username);
@@ -403,9 +430,9 @@ static int resend_job(struct changer *changer, struct job *job, struct err *err)
 	if (find_invite(changer, inviting, arena, &invite, err) < 0 ||
 	    check_ended(&invite, err) < 0 ||
 	    check_authority(changer, inviting, inviting->actor, &invite, arena, err) < 0 ||
-	    check_names(changer, inviting, &invite, arena, err) < 0)
+	    check_names(changer, inviting, &invite, arena, err) < 0 ||
+	    vouch(&invite, inviting->actor, arena, err) < 0)
 		return -1;
-	vouch(&invite, inviting->actor);
 	invite.generation++;
 	invite.sent_s = now_s;
 	invite.expires_s = now_s + inviting->lifetime_s;
@@ -481,12 +508,13 @@ int change_invite_check(const struct invite_row *invite, int64_t generation, int
 }
 
 /* Of a token that was revoked, nothing is good that it sent. The one that sent it is the last of its name before that. */
-static int check_token(struct changer *changer, const struct invite_row *invite, struct err *err)
+static int check_token(struct changer *changer, const struct invite_row *invite,
+		       const struct token_row *token, struct err *err)
 {
-	const char *slash = invite->inviter_id ? strchr(invite->actor, '/') : NULL;
-	int revoked = slash ? store_token_was_revoked(changer->store, invite->inviter_id, slash + 1,
-						      invite->sent_s, err)
-			    : 0;
+	bool has_owner = token->user_id != 0 || token->service[0];
+	int revoked = has_owner && token->name[0]
+			      ? store_token_was_revoked(changer->store, token, invite->sent_s, err)
+			      : 0;
 
 	return revoked > 0 ? err_refuse(err, ERR_DENIED, "not-allowed", "the token was revoked")
 			   : revoked;
@@ -498,6 +526,7 @@ static int check_voucher(struct changer *changer, const struct inviting *invitin
 {
 	const struct setup *setup = &inviting->setup->setup;
 	const struct actor actor = voucher(invite);
+	struct token_row token;
 	struct err problem;
 	int result;
 
@@ -509,9 +538,11 @@ static int check_voucher(struct changer *changer, const struct inviting *invitin
 	if (result == 0)
 		result = check_authority(changer, inviting, &actor, invite, arena, &problem);
 	if (result == 0)
-		result = check_service(changer, invite, arena, &problem);
+		result = find_token(invite, arena, &token, &problem);
 	if (result == 0)
-		result = check_token(changer, invite, &problem);
+		result = check_service(changer, invite, &token, arena, &problem);
+	if (result == 0)
+		result = check_token(changer, invite, &token, &problem);
 	if (result == 0)
 		return 0;
 	if (problem.code == ERR_DENIED || problem.code == ERR_NOT_FOUND)

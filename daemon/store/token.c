@@ -307,20 +307,27 @@ int store_token_prune(struct store *store, int64_t before_s, size_t limit, struc
 	return changed < 0 ? err_wrap(err, "cannot remove old tokens") : changed;
 }
 
-int store_token_was_revoked(struct store *store, int64_t user_id, const char *name, int64_t at_s,
+int store_token_was_revoked(struct store *store, const struct token_row *token, int64_t at_s,
 			    struct err *err)
 {
 	AUTO(query)
 	struct query query = query_prepare(
 		store, "SELECT 1 FROM token WHERE user = ?1 AND name = ?2 AND created_s <= ?3 "
-		       "AND revoked_s <> 0 AND revoked_s >= ?3 LIMIT 1");
+		       "AND revoked_s <> 0 AND revoked_s >= ?3 AND service = ?4 "
+		       "AND (user <> 0 OR organization = ?5) LIMIT 1");
+	int64_t service = 0, organization = 0;
 	int row;
 
-	query_int(&query, user_id);
-	query_text(&query, name);
+	if (names_find(store, NAMES_GENERAL, token->service, &service, err) < 0 ||
+	    names_find(store, NAMES_ORGANIZATION, token->organization, &organization, err) < 0)
+		return -1;
+	query_int(&query, token->user_id);
+	query_text(&query, token->name);
 	query_int(&query, at_s);
+	query_int(&query, service);
+	query_int(&query, organization);
 	row = query_row(&query, err);
-	return row < 0 ? err_wrap(err, "cannot look for token '%s'", name) : row;
+	return row < 0 ? err_wrap(err, "cannot look for token '%s'", token->name) : row;
 }
 
 /* --- whom services made --- */

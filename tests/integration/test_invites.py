@@ -490,6 +490,23 @@ def test_of_a_revoked_token_nothing_is_good(world):
     assert world.accept_json(link)[1]["code"] == "invite-not-allowed"
 
 
+def test_of_a_revoked_token_of_a_service_nothing_is_good(world):
+    """Though the service has another one, which vouches for what it sent itself."""
+    tokens = {name: world.bridge.ctl("tokens", "create", name, "--service", "feed", "--scope",
+                                     "users:invite@all,accounts:read@own") for name in ("one", "two")}
+    links = {}
+    for name, token in tokens.items():
+        answer = requests.post(f"http://127.0.0.1:{world.web}/api/v1/invites", timeout=30,
+                               json={"email": f"of-{name}@acme.example", "profile": "viewer"},
+                               headers={"Authorization": "Bearer " + token["token"]})
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["invited_by"] == f"service:feed/{name}"
+        links[name] = world.link()
+    world.bridge.ctl("tokens", "revoke", tokens["one"]["id"])
+    assert world.accept_json(links["one"])[1]["code"] == "invite-not-allowed"
+    assert world.accept_json(links["two"])[0] == 200
+
+
 # --- mail that does not go out ---
 
 

@@ -62,6 +62,7 @@ struct actor {
 	const char *organization; /* of a service (limited, user_id 0); else NULL */
 	const char
 		*application; /* a token bound to this application's resources alone; NULL: any */
+	const char *token;    /* the name of the token that it comes by; NULL: none */
 	/* What a token leaves of it, or all that a service may do: NULL: whatever the person may. */
 	const char *const *scope;
 	size_t scope_count;

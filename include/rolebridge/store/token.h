@@ -52,8 +52,8 @@ int store_token_list(struct store *store, const struct token_query *query, struc
 /* Tokens that expired, or were revoked, before are gone: at most so many; returns how many, -1. */
 int store_token_prune(struct store *store, int64_t before_s, size_t limit, struct err *err);
 
-/* Was a token of the person of that name, which was there at at_s, revoked then or since: 1, 0, -1. */
-int store_token_was_revoked(struct store *store, int64_t user_id, const char *name, int64_t at_s,
+/* Was a token of the same owner and name, which was there at at_s, revoked then or since: 1, 0, -1. */
+int store_token_was_revoked(struct store *store, const struct token_row *token, int64_t at_s,
 			    struct err *err);
 
 /* --- whom services made --- */

@@ -202,6 +202,65 @@ static void test_a_service_that_is_gone(void **state)
 		"invite-not-allowed");
 }
 
+/* Of a service's token that was revoked nothing is good, though another one of the service is. */
+static void test_tokens_of_a_service(void **state)
+{
+	static const char *const scope[] = { "users:invite@all" };
+	static const struct {
+		const char *email, *token;
+		bool is_good;
+	} cases[] = {
+		{ "a@x.example", "old", false },
+		{ "b@x.example", "other", true },
+		{ "c@x.example", NULL, true }, /* sent before it was noted which */
+	};
+	struct world *w = *state;
+	struct new_token token = {
+		.service = "feed", .scope = scope, .scope_count = 1, .expires_s = TEST_NOW
+	};
+	struct uuid made, other, invites[ARRAY_LEN(cases)], user;
+	const char *field;
+
+	open_desk(w);
+	token.name = "old";
+	ok(w, change_token_create(w->changer, &test_person, &token, &made, &field, &w->err));
+	token.name = "other";
+	token.hash.byte[0] = 1;
+	ok(w, change_token_create(w->changer, &test_person, &token, &other, &field, &w->err));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct actor service = { .name = "service:feed",
+					       .request = "",
+					       .is_person = true,
+					       .limited = true,
+					       .organization = "default",
+					       .token = cases[i].token,
+					       .scope = scope,
+					       .scope_count = 1 };
+		const struct new_invite asked = { .email = cases[i].email,
+						  .profile = "staff",
+						  .lifetime_s = 1000 };
+
+		ok(w, change_invite_create(w->changer, &service, &asked, &invites[i], &field,
+					   &w->err));
+		/* Sent anew by the same. */
+		ok(w, change_invite_resend(w->changer, &service, &invites[i], 1000, &w->err));
+	}
+	ok(w, change_token_revoke(w->changer, &test_person, &made, &w->err));
+	/* Another one of its name vouches for what it sends itself. */
+	token.name = "old";
+	token.hash.byte[0] = 2;
+	ok(w, change_token_create(w->changer, &test_person, &token, &made, &field, &w->err));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		if (cases[i].is_good)
+			ok(w, change_invite_accept(w->changer, "", &invites[i], 2, &user, &w->err));
+		else
+			refused(w,
+				change_invite_accept(w->changer, "", &invites[i], 2, &user,
+						     &w->err),
+				"invite-not-allowed");
+	}
+}
+
 /* --- imports --- */
 
 static void import_as(struct world *w, const struct actor *actor, const struct import_row *rows,
@@ -329,6 +388,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_profile_that_is_gone, world_set_up,
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_a_protected_name, world_set_up,
+						world_tear_down),
+		cmocka_unit_test_setup_teardown(test_tokens_of_a_service, world_set_up,
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_a_service_that_is_gone, world_set_up,
 						world_tear_down),
