@@ -16,7 +16,7 @@
 #include "internal.h"
 
 #define NOTED "alarm-mailed"
-#define BYTES_MAX (8u << 20)
+#define BYTES_MAX (32u << 20)
 /* Nobody has so many; more of them are not told. */
 #define RECIPIENTS_MAX 100
 #define RANGE_MAX 5000

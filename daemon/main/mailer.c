@@ -9,6 +9,7 @@
 
 #include <rolebridge/auth/invite.h>
 #include <rolebridge/base/clock.h>
+#include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/change/alarm_mail.h>
 #include <rolebridge/change/invite.h>
@@ -111,11 +112,16 @@ static int compose(void *context, struct store *store, const struct outbox_row *
 	return write_invite(mailer, store, &invite, arena, message, subject, body, err);
 }
 
+/* Alarms that cannot be told of keep no other letter. */
 static int collect(void *context, struct store *store, struct err *err)
 {
 	struct mailer *mailer = context;
 
-	return alarm_mail_collect(&mailer->pace, mailer->changer, store, err);
+	if (alarm_mail_collect(&mailer->pace, mailer->changer, store, err) < 0) {
+		log_error("mail.alarms.failed", F_ERR(err));
+		err_clear(err);
+	}
+	return 0;
 }
 
 struct mailer *mailer_start(struct changer *changer, struct tickets *tickets, struct err *err)

@@ -19,7 +19,8 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/change/invite.h>
 
-#define ARENA_MAX ((size_t)4 * 1024 * 1024)
+/* The alarms of an hour may be very many. */
+#define ARENA_MAX ((size_t)32 * 1024 * 1024)
 #define MESSAGE_MAX ((size_t)1024 * 1024)
 #define LOOK_S 1
 #define RETRY_MIN_S 30

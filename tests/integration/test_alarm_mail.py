@@ -106,6 +106,34 @@ def test_one_letter_each():
         assert len(server.envelopes) == 4
 
 
+def test_very_many():
+    """More than a letter holds: how many there are, and the first of them."""
+    with running() as (bridge, server):
+        administrators(bridge)
+        raised(bridge, *(f"n{i}" for i in range(5000)), text="x" * 1000)
+        server.wait(2)
+        letter = server.message()
+        assert letter["Subject"].startswith("5000 alarms of ")
+        assert letter.get_content().count("test-kind n") == 50 and "and 4950 more" in letter.get_content()
+
+
+def test_other_letters_while_alarms_cannot_be_noted():
+    with running() as (bridge, server):
+        administrators(bridge)
+        with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=30)) as store, store:
+            store.execute("CREATE TRIGGER full BEFORE UPDATE ON meta WHEN NEW.name = 'alarm-mailed' "
+                          "BEGIN SELECT RAISE(ABORT, 'full'); END")
+        raised(bridge, "first")
+        until(lambda: "full" in bridge.logged())
+        bridge.ctl("invites", "create", "somebody@x.example", "--profile", "viewer")
+        server.wait(1)
+        assert recipients(server) == ["somebody@x.example"]
+        with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=30)) as store, store:
+            store.execute("DROP TRIGGER full")
+        server.wait(3)
+        assert recipients(server) == ["root1@x.example", "root2@x.example", "somebody@x.example"]
+
+
 def test_within_a_minute():
     """What follows the first is not told at once."""
     with running() as (bridge, server):
