@@ -238,6 +238,12 @@ static int order_add(struct tree *tree, struct tree_node *node)
 		tree->capacity = capacity;
 	}
 	at = tree_place_after(tree, node->row);
+	/* Back at its place: of each row there is one, or the other would keep what is gone. */
+	if (at > 0 && tree->order[at - 1].row == node->row && !tree->order[at - 1].node) {
+		tree->order[at - 1].node = node;
+		tree->count++;
+		return 0;
+	}
 	memmove(tree->order + at + 1, tree->order + at, (tree->places - at) * sizeof(*tree->order));
 	tree->order[at] = (struct tree_place){ node->row, node };
 	tree->places++;

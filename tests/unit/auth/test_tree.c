@@ -113,6 +113,19 @@ static void test_many_children(void **state)
 	tree_finish(&tree);
 }
 
+/* Each row once, and no place that knows of what is gone. */
+static void check_order(const struct tree *tree, size_t count)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < tree->places; i++) {
+		assert_true(i == 0 || tree->order[i].row > tree->order[i - 1].row);
+		found += tree->order[i].node != NULL;
+	}
+	assert_int_equal(found, count);
+	assert_int_equal(tree->count, count);
+}
+
 /* Against a list of who is whose. */
 static void test_as_a_list(void **state)
 {
@@ -139,6 +152,11 @@ static void test_as_a_list(void **state)
 		owner[node] = to;
 		if (round % 500)
 			continue;
+		size_t there = ARRAY_LEN(accounts);
+
+		for (int i = 0; i < NODES; i++)
+			there += owner[i] != 0;
+		check_order(&tree, there);
 		for (int a = 1; a <= 3; a++) {
 			int64_t row = 0;
 			const struct tree_node *parent = account(&tree, accounts[a - 1]);
