@@ -30,19 +30,42 @@ static void show_url(const struct reading_view *view, struct json *json, const c
 		json_string(json, key, strbuf_text(&url));
 }
 
+/* Why a source that is declared is not in force, or signs nobody in. */
+static const char *saml_problem(const struct saml_ports *saml, struct arena *arena)
+{
+	const char *problem = saml->problem(saml->context, arena);
+
+	return problem ? problem : "the new configuration is not in force yet";
+}
+
+/* One that could not be put in force is as unknown to the SAML side as one that is not there. */
+static void show_not_in_force(const struct saml_ports *saml, struct arena *arena, struct json *json)
+{
+	json_bool(json, "ready", false);
+	json_string(json, "problem", saml_problem(saml, arena));
+	json_null(json, "refreshed");
+	json_null(json, "next");
+}
+
 /* Member "saml": what is known of the IdP, and our addresses for it. */
-static void show_saml(const struct reading_view *view, struct json *json, const char *source)
+static void show_saml(const struct reading_view *view, struct json *json,
+		      const struct source_settings *settings)
 {
 	const struct saml_ports *saml = web_saml(view->api->settings.web);
+	const char *source = settings->name.text;
 	struct saml_source_view known;
 	struct err err;
 
-	if (saml_source_find(saml, source, view->arena, &known, &err) < 0)
+	if (strcmp(settings->type.text, "saml") != 0 || settings->broken)
 		return;
 	json_object_key(json, "saml");
-	json_bool(json, "idp_initiated", known.idp_initiated);
-	json_bool(json, "just_in_time", known.just_in_time);
-	saml->status(saml->context, source, json);
+	if (saml_source_find(saml, source, view->arena, &known, &err) == 0) {
+		json_bool(json, "idp_initiated", known.idp_initiated);
+		json_bool(json, "just_in_time", known.just_in_time);
+		saml->status(saml->context, source, json);
+	} else {
+		show_not_in_force(saml, view->arena, json);
+	}
 	show_url(view, json, "metadata_url", source, "metadata");
 	show_url(view, json, "acs_url", source, "acs");
 	show_url(view, json, "test_url", source, "test");
@@ -82,7 +105,7 @@ static int show_members(const struct overview *overview, struct json *json,
 		show_row(json, &row);
 	else
 		show_position_members(view->api, json, source->at);
-	show_saml(view, json, name);
+	show_saml(view, json, source);
 	*ret_version = found ? row.version : 0;
 	return 0;
 }
@@ -160,6 +183,37 @@ int source_get(struct http_request *request, struct http_response *response, str
 	return 0;
 }
 
+/* What nobody but whoever may see sources is told. */
+static int refuse_saml(const struct saml_ports *saml, struct arena *arena, struct err *err)
+{
+	return err_refuse(err, ERR_UNAVAILABLE, "saml-unavailable", "SAML is not set up: %s",
+			  saml_problem(saml, arena));
+}
+
+/* In force; what is declared and is not says why. */
+static int find_in_force(struct http_request *request, const char *name,
+			 struct saml_source_view *ret_view, struct err *err)
+{
+	const struct api *api = request->context;
+	const struct saml_ports *saml = web_saml(api->settings.web);
+	struct setup *setup;
+	const struct source_settings *source;
+
+	if (saml_source_find(saml, name, request->arena, ret_view, err) == 0)
+		return 0;
+	setup = changer_setup(api->settings.changer);
+	source = setup_find_source(setup, name);
+	if (source && source->broken)
+		err_set(err, ERR_CONFLICT,
+			"source '%s' names what nothing declares any more: 'rolebridged --check' "
+			"says what",
+			name);
+	else if (source && strcmp(source->type.text, "saml") == 0)
+		refuse_saml(saml, request->arena, err);
+	setup_release(setup);
+	return -1;
+}
+
 int source_metadata_get(struct http_request *request, struct http_response *response,
 			struct err *err)
 {
@@ -169,10 +223,12 @@ int source_metadata_get(struct http_request *request, struct http_response *resp
 	const char *xml;
 	struct json json;
 
-	if (saml_source_find(saml, http_parameter(request, "source"), request->arena, &view, err) <
-		    0 ||
-	    saml->metadata(saml->context, view.name, request->arena, &xml, err) < 0)
+	if (find_in_force(request, http_parameter(request, "source"), &view, err) < 0)
 		return -1;
+	if (saml->metadata(saml->context, view.name, request->arena, &xml, err) < 0)
+		return strcmp(err_reason(err), "saml-unavailable") == 0
+			       ? refuse_saml(saml, request->arena, err)
+			       : -1;
 	json = api_json(response);
 	json_object(&json);
 	json_string(&json, "name", view.name);
@@ -479,14 +535,17 @@ int source_delete(struct http_request *request, struct http_response *response, 
 
 /* --------------------------------------------------------------- on and off */
 
-/* Nobody could sign in through it. */
+/* Nobody could sign in through it. While what is declared cannot be put in force, its being on could not be, either. */
 static int require_ready(struct http_request *request, const char *name, struct err *err)
 {
 	const struct api *api = request->context;
+	const struct saml_ports *saml = web_saml(api->settings.web);
 	struct saml_source_view view;
 
-	if (saml_source_find(web_saml(api->settings.web), name, request->arena, &view, err) < 0)
+	if (find_in_force(request, name, &view, err) < 0)
 		return -1;
+	if (saml->problem(saml->context, request->arena))
+		return refuse_saml(saml, request->arena, err);
 	if (view.ready)
 		return 0;
 	return err_refuse(err, ERR_CONFLICT, "idp-unavailable",

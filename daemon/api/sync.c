@@ -387,19 +387,25 @@ static void test_idp(const struct job *job, struct strbuf *result)
 	struct saml_source_view view = { .name = NULL };
 	struct err err;
 	bool found = saml_source_find(saml, job->test.source, job->arena, &view, &err) == 0;
+	const char *problem = saml->problem(saml->context, job->arena);
+	bool ready = found && view.ready;
 
 	json_object(&json);
 	json_string(&json, "source", job->test.source);
 	json_string(&json, "type", "saml");
 	json_bool(&json, "enabled", found && view.enabled);
-	json_bool(&json, "ok", found && view.ready);
+	json_bool(&json, "ok", ready);
 	json_array_key(&json, "steps");
 	json_object(&json);
 	json_string(&json, "step", "metadata");
 	json_string(&json, "server", "");
-	json_bool(&json, "ok", found && view.ready);
-	json_string(&json, "reason", !found ? "not-enabled" : view.ready ? "" : "not-ready");
-	json_string(&json, "detail", "");
+	json_bool(&json, "ok", ready);
+	json_string(&json, "reason",
+		    ready     ? ""
+		    : problem ? "saml-unavailable"
+		    : found   ? "not-ready"
+			      : "not-enabled");
+	json_string(&json, "detail", !ready && problem ? problem : "");
 	json_int(&json, "duration_us", 0);
 	if (found)
 		saml->status(saml->context, job->test.source, &json);

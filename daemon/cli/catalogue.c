@@ -139,6 +139,15 @@ static void print_warnings(const struct cli *cli, const json_t *answer)
 	}
 }
 
+/* A source of SAML that is defined well need not be in force: for lack of a key of ours, say. */
+static void print_problem(const struct cli *cli, const json_t *answer)
+{
+	const json_t *saml = json_object_get(json_object_get(answer, "definition"), "saml");
+
+	if (member(saml, "problem")[0])
+		fprintf(stderr, "warning: %s\n", shown(cli, member(saml, "problem")));
+}
+
 static const char *people_text(json_int_t people)
 {
 	return people == 1 ? "person" : "people";
@@ -189,6 +198,7 @@ int change_definition(struct cli *cli, const char *method, const char *path, jso
 	else
 		print_outcome(cli, answer, what, name[0] ? name : cli->arguments[0]);
 	print_warnings(cli, answer);
+	print_problem(cli, answer);
 	return CLI_OK;
 }
 

@@ -54,9 +54,15 @@ static void note_build(struct saml_service *service, const struct err *cause)
 		log_error("saml.alarm", F_ERR(&err));
 }
 
+/* building is held: one without a pool signs nobody in, so that another configuration's takes its place all the same. */
+static bool is_worth_keeping(const struct saml_state *state, const struct configuration *config)
+{
+	return state && (state->pool || state->setup == &config->setup);
+}
+
 /*
  * building is held: a pool for what the IdPs say now. -1: it cannot be had, what was in force stays; 1: where
- * nothing was, the sources are there and answer that they are not available.
+ * nothing was that works, the sources are there and answer that they are not available.
  */
 static int build(struct saml_service *service, struct configuration *config, struct idp **idps,
 		 struct err *err)
@@ -69,7 +75,7 @@ static int build(struct saml_service *service, struct configuration *config, str
 	service->retry_us = clock_monotonic_us() + (int64_t)BUILD_RETRY_S * 1000000;
 	if (result == 0) {
 		service->stale = false;
-	} else if (whole && !service->state) {
+	} else if (whole && !is_worth_keeping(service->state, config)) {
 		for (size_t i = 0; i < state->count; i++)
 			state->views[i].ready = false;
 		service->stale = true;

@@ -19,9 +19,9 @@ struct saml_service *saml_service_create(struct changer *changer, struct err *er
 /*
  * Sources, keys and rules of a configuration come into force: reads metadata (files, kept copies; URLs that
  * have no kept copy are fetched in the background) and starts workers. When they cannot be had (a bad
- * key) an alarm says so and the old pool stays in force: -1. Where there was none, at start-up, the sources answer
- * ERR_UNAVAILABLE, it is tried again by itself, and 0 is returned: directories are read all the same. Blocks for
- * as long as workers take to start.
+ * key) an alarm says so and the old pool stays in force: -1. Where there was none, as at start-up, the sources
+ * answer ERR_UNAVAILABLE, it is tried again by itself, and 0 is returned: directories are read all the same. Blocks
+ * for as long as workers take to start.
  */
 int saml_service_configure(struct saml_service *service, struct configuration *config,
 			   struct err *err);

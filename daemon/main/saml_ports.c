@@ -25,9 +25,9 @@ static struct saml_state *find(struct saml_service *service, const char *source,
 			return state;
 		}
 		saml_state_give(service, state);
-		err_set(err, ERR_UNAVAILABLE,
-			"there are no SAML workers: the service provider's key "
-			"cannot be used");
+		err_refuse(err, ERR_UNAVAILABLE, "saml-unavailable",
+			   "there are no SAML workers: the service provider's key "
+			   "cannot be used");
 		return NULL;
 	}
 	saml_state_give(service, state);
@@ -253,6 +253,20 @@ static void port_status(void *context, const char *source, struct json *json)
 	pthread_mutex_unlock(&service->building);
 }
 
+static const char *port_problem(void *context, struct arena *arena)
+{
+	struct saml_service *service = context;
+	const char *problem = NULL;
+
+	pthread_mutex_lock(&service->building);
+	if (service->problem[0]) {
+		problem = arena_strdup(arena, service->problem);
+		problem = problem ? problem : "out of memory";
+	}
+	pthread_mutex_unlock(&service->building);
+	return problem;
+}
+
 static void port_metrics(void *context, struct strbuf *out)
 {
 	struct saml_service *service = context;
@@ -297,6 +311,7 @@ struct saml_ports saml_service_ports(struct saml_service *service)
 		.logout_answer = port_logout_answer,
 		.metadata = port_metadata,
 		.status = port_status,
+		.problem = port_problem,
 		.metrics = port_metrics,
 	};
 }

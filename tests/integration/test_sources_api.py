@@ -10,7 +10,7 @@ from lxml import etree
 from access import Web
 from test_control import check
 from test_definitions import Api as DefinitionsApi
-from test_web import World, eventually, f, idp_metadata
+from test_web import PUBLIC, World, eventually, f, idp_metadata
 from web import Origin, answer
 
 PARTNERS = """
@@ -469,6 +469,9 @@ def test_files_that_drop_what_it_stands_on(world, taken):
         assert [one for one in world.alarms() if one["kind"] == "definitions-incomplete"]
         shown = bridge.ctl("sources", "show", "frail")
         assert shown["enabled"] is False and shown["body"]["organization"] == "partners"
+        with contextlib.closing(Api(world.folder / "control.sock")) as again:
+            assert again.bad("POST", "sources/frail/enable")[:2] == (409, "conflict")
+            assert again.bad("GET", "sources/frail/metadata")[:2] == (409, "conflict")
     finally:
         bridge.config.write_text(text)
         bridge.ctl("reload")
@@ -478,6 +481,85 @@ def test_files_that_drop_what_it_stands_on(world, taken):
     bridge.ctl("sources", "disable", "frail")
     bridge.ctl("sources", "delete", "frail")
     world.bridge.ctl("audit", "verify")
+
+
+# --- our own side of SAML ---
+
+def told_why(world, api, name, reason):
+    """Whoever may define sources hears why this one cannot be asked; nobody else does."""
+    for method, path in (("GET", f"sources/{name}/metadata"), ("POST", f"sources/{name}/enable")):
+        status, said, _ = api.call(method, path)
+        assert (status, said["code"]) == (503, "saml-unavailable") and reason in said["message"], (path, said)
+    for words in (["saml", "metadata", name], ["sources", "enable", name]):
+        said = world.bridge.human(*words)
+        assert said.returncode == 1 and reason in said.stderr + said.stdout, said
+    shown = api.good("GET", f"sources/{name}")
+    assert shown["enabled"] is False and shown["saml"]["ready"] is False and reason in shown["saml"]["problem"], shown
+    tested = world.bridge.run("sources", "test", name)
+    assert tested.returncode == 1 and "saml-unavailable" in tested.stdout and reason in tested.stdout, tested
+    for path in (f"/saml/{name}/metadata", f"/saml/{name}/login", f"/login?source={name}", "/login"):
+        for accept in ("text/html", "application/json"):
+            page = world.visitor().get(PUBLIC + path, headers={"Accept": accept})
+            assert page.status_code == 200 and path == "/login" or page.status_code in (302, 403, 404, 503), page
+            assert reason not in page.text, (path, page.text)
+
+
+def reason_of(world):
+    return [one for one in world.alarms() if one["kind"] == "saml-workers"][0]["text"]
+
+
+def test_no_key_from_the_beginning():
+    """Nothing was in force that could be kept: what is defined then waits for the key, and says so."""
+    world = World()
+    config = f"""
+public_url: {PUBLIC}
+listeners: [{{address: "127.0.0.1:{world.port}"}}]
+trusted_proxies: ["127.0.0.1"]
+saml: {{certificate: "{world.folder}/sp.pem", private_key: sp.key, workers: 1}}
+profiles: [{{name: administrator}}]
+"""
+    world.bridge.write_config(config)
+    with world, contextlib.closing(Api(world.folder / "control.sock")) as api:
+        assert not [one for one in world.alarms() if one["kind"] == "saml-workers"]
+        made = api.good("POST", "sources", body_of(world), status=201)["definition"]
+        assert made["saml"]["ready"] is False and "sp.key" in made["saml"]["problem"], made
+        assert "sp.key" in reason_of(world)
+        told_why(world, api, "okta", "sp.key")
+        # What is changed meanwhile counts all the same.
+        api.good("PATCH", "sources/okta", {"just_in_time": True})
+        assert api.good("GET", "sources/okta")["saml"]["just_in_time"] is True
+        world.bridge.write_config(config.replace("private_key: sp.key", f'private_key: "{world.folder}/sp.key"'))
+        world.bridge.ctl("reload")
+        assert "entityID" in api.good("GET", "sources/okta/metadata")["metadata"]
+        assert api.good("POST", "sources/okta/enable")["definition"]["enabled"] is True
+        assert not [one for one in world.alarms() if one["kind"] == "saml-workers"]
+
+
+def test_key_that_breaks_later():
+    """What was in force stays, without the source that is new: nobody says that there is none."""
+    with World() as world, contextlib.closing(Api(world.folder / "control.sock")) as api:
+        api.good("POST", "sources", body_of(world, "early"), status=201)
+        world.visitor().sign_in("anna")
+        key = (world.folder / "sp.key").read_bytes()
+        world.bridge.write("sp.key", "no key")
+        api.good("POST", "sources", body_of(world), status=201)
+        assert "sp.key" in reason_of(world)
+        told_why(world, api, "okta", "sp.key")
+        said = world.bridge.human("sources", "update", "early", "--just-in-time", "yes")
+        assert said.returncode == 0 and "sp.key" in said.stderr, said
+        # Nothing of it would come into force.
+        status, said, _ = api.call("POST", "sources/early/enable")
+        assert (status, said["code"]) == (503, "saml-unavailable"), said
+        assert api.good("GET", "sources/early")["enabled"] is False
+        for name in ("acme", "early"):
+            assert "entityID" in api.good("GET", f"sources/{name}/metadata")["metadata"]
+        world.visitor().sign_in("anna")
+        assert api.bad("GET", "sources/nobody/metadata")[:2] == (404, "not-found")
+        world.bridge.write("sp.key", key)
+        world.bridge.ctl("reload")
+        for name in ("okta", "early"):
+            assert "entityID" in api.good("GET", f"sources/{name}/metadata")["metadata"]
+            assert api.good("POST", f"sources/{name}/enable")["definition"]["enabled"] is True
 
 
 def test_a_draft_is_tested_as_every_source(world, okta):

@@ -59,6 +59,11 @@ struct saml_ports {
 			const char **ret_xml, struct err *err);
 	/* Members of one source's object: entity id, keys, validity, endpoints, last refresh. */
 	void (*status)(void *context, const char *source, struct json *json);
+	/*
+	 * Why sources are not in force as the configuration has them, from the arena; NULL: they are. It names files
+	 * and keys: for administrators, never for a page that everybody sees.
+	 */
+	const char *(*problem)(void *context, struct arena *arena);
 	/* Lines of /metrics in the text format of Prometheus. */
 	void (*metrics)(void *context, struct strbuf *out);
 };
