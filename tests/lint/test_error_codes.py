@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REFUSAL = re.compile(r'err_refuse\(\s*[^,]+,\s*ERR_\w+,\s*"([^"]+)"')
 # Workers, the configuration check, what refreshes metadata and what the timer does never answer a request.
 ELSEWHERE = ("daemon/source/ldap/", "daemon/source/saml/metadata.c", "daemon/main/idp.c", "daemon/client/fetch.c",
-             "daemon/change/retention.c")
+             "daemon/change/retention.c", "daemon/audit/archive.c")
 
 
 def reasons():
