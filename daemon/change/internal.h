@@ -49,7 +49,7 @@ static inline int64_t change_now_s(void)
 {
 	return clock_now_s() + change_test_clock.step_s + change_test_clock.passed_s;
 }
-/* The same without steps: for marks of missing identities and windows of limits, and nothing else. */
+/* The same without steps: for marks of missing identities, windows of limits and what goes by its age, and nothing else. */
 static inline int64_t setup_steady_s(const struct setup *setup, int64_t now_s)
 {
 	return now_s - setup->clock_shift_s;

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rolebridge/change/activity.h>
+#include <rolebridge/store/activity.h>
+
 #include "support.h"
 
 #define HOUR 3600
@@ -267,12 +270,62 @@ static void test_last_administrator_once(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* What people did goes when it is old, not when the clock is set. */
+static void test_days_stay(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t passed_s, step_s;
+		size_t left;
+	} cases[] = {
+		{ "set ahead", 0, 1000 * DAY, 1 },
+		{ "set back", 0, -2000 * DAY, 1 },
+		{ "time passed", 3 * DAY, 0, 0 },
+	};
+	struct world *w = *state;
+	const int64_t tomorrow = change_now_s() / DAY + 1;
+	int64_t user_id, feature;
+	struct store *store;
+
+	world_open(w, RULES GRACE SOURCES);
+	world_sync(w, "corp", ALL, 0, NULL);
+	user_id = world_find(w, "ben").id;
+	world_close(w);
+	store = store_open(w->path, STORE_WRITE, &w->err);
+	assert_non_null(store);
+	ok(w, store_begin(store, &w->err));
+	ok(w, store_feature_ensure(store, "crm", "export", 10, &feature, &w->err));
+	ok(w, store_feature_use_add(store, user_id, tomorrow, feature, 1, &w->err));
+	ok(w, store_commit(store, &w->err));
+	store_close(store);
+	world_open(w, RULES GRACE SOURCES);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct feature_day *days;
+		struct feature_use *use;
+		size_t count;
+
+		change_test_clock.passed_s += cases[i].passed_s;
+		change_test_clock.step_s += cases[i].step_s;
+		ok(w, changer_watch_clock(w->changer, &w->err));
+		ok(w, change_activity_prune(w->changer, change_now_s(), &w->err));
+		store = world_read(w);
+		use = store_feature_use_open(store, &w->err);
+		assert_non_null(use);
+		ok(w, store_feature_use_of(use, user_id, 0, INT64_MAX, &days, &count, &w->err));
+		if (count != cases[i].left)
+			fail_msg("%s: %zu days are left", cases[i].name, count);
+		store_feature_use_close(use);
+		store_close(store);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_steps), TEST(test_grace_goes_on),
 		TEST(test_everybody_knows),   TEST(test_limits_remember),
 		TEST(test_deny_expires),      TEST(test_last_administrator_once),
+		TEST(test_days_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
