@@ -487,6 +487,12 @@ static int forget(struct changer *changer, const char *name, int64_t *ret_record
 	return store_persona_forget(changer->store, name, err);
 }
 
+/* What was noted of one of this name, while a file declared it, is of the people of 'default'. */
+static bool is_of_others(const struct persona_settings *persona)
+{
+	return persona && persona->organization && strcmp(persona->organization, "default") != 0;
+}
+
 int persona_follow(struct changer *changer, const struct setup *before, const struct setup *after,
 		   const struct definition_write *write, bool found, int64_t *ret_records,
 		   struct err *err)
@@ -500,6 +506,9 @@ int persona_follow(struct changer *changer, const struct setup *before, const st
 	/* A row that a file's definition hides is not what records are about. */
 	if (!write->body)
 		return next ? 0 : forget(changer, write->name, ret_records, err);
+	if (!found && is_of_others(next) &&
+	    store_persona_forget(changer->store, write->name, err) < 0)
+		return -1;
 	if (!found)
 		return store_persona_note(changer->store, write->name, change_now_s(), NULL, err);
 	if (old && next && old->review_due_s != next->review_due_s)

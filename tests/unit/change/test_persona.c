@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <rolebridge/change/define.h>
+#include <rolebridge/rules/settings.h>
 
 #include "support.h"
 
@@ -236,20 +237,30 @@ static void test_fields(void **state)
 	}
 }
 
-static int define(struct world *w, const char *yaml, const struct definition_write *write)
+/* organization: of its personas; NULL: all share them. */
+static int define_for(struct world *w, const char *organization, const char *yaml,
+		      const struct definition_write *write)
 {
 	struct setup *setup = world_setup(w, yaml);
+	struct persona_settings *personas = setup->catalogue->personas.items;
 	const struct define_order order = { .setup = setup, .writes = write, .count = 1 };
 	struct define_outcome outcome;
 	struct run_report report;
 	int result;
 
+	for (size_t i = 0; i < setup->catalogue->personas.count; i++)
+		personas[i].organization = organization;
 	run_report_init(&report);
 	err_clear(&w->err);
 	result = change_define(w->changer, &test_person, &order, &outcome, &report, &w->err);
 	run_report_finish(&report);
 	setup_release(setup);
 	return result;
+}
+
+static int define(struct world *w, const char *yaml, const struct definition_write *write)
+{
+	return define_for(w, NULL, yaml, write);
 }
 
 #define BODY "{\"name\":\"lead\"}"
@@ -303,6 +314,41 @@ static void test_with_the_definition(void **state)
 	world_check_audit(w);
 }
 
+/* What was noted while a file declared it goes on with one of the store, but to no other organization. */
+static void test_from_a_file_to_the_store(void **state)
+{
+	static const struct {
+		const char *organization;
+		bool goes_on;
+	} cases[] = { { NULL, true }, { "default", true }, { "other", false } };
+	static const struct definition_write made = { .kind = "persona",
+						      .name = "lead",
+						      .body = BODY,
+						      .version = DEFINITION_NEW,
+						      .action = "persona.create" };
+	static const struct definition_write gone = { .kind = "persona",
+						      .name = "lead",
+						      .body = NULL,
+						      .version = DEFINITION_MAYBE,
+						      .action = "persona.delete" };
+	struct world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct persona_facts before, after;
+
+		world_reload(w, BASE LEAD, NULL);
+		ok(w, add(w, &test_person, wish(PERSONA_RESEARCH, 1), NULL, NULL));
+		before = facts_of(w, "lead");
+		world_reload(w, BASE, NULL);
+		ok(w, define_for(w, cases[i].organization, BASE LEAD, &made));
+		after = facts_of(w, "lead");
+		assert_int_equal(after.id == before.id, cases[i].goes_on);
+		assert_int_equal(after.counts[PERSONA_ENTRIES], cases[i].goes_on ? 1 : 0);
+		ok(w, define(w, BASE, &gone));
+	}
+	world_check_audit(w);
+}
+
 static void test_upkeep(void **state)
 {
 	static const struct definition_write gone = { .kind = "persona",
@@ -347,8 +393,11 @@ static void test_upkeep(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_who),	   TEST(test_answers),
-		TEST(test_fields), TEST(test_with_the_definition),
+		TEST(test_who),
+		TEST(test_answers),
+		TEST(test_fields),
+		TEST(test_with_the_definition),
+		TEST(test_from_a_file_to_the_store),
 		TEST(test_upkeep),
 	};
 
