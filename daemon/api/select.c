@@ -8,6 +8,8 @@
 
 #include <rolebridge/base/clock.h>
 
+#include "kinds.h"
+
 /* How many people a request looks at: some tenths of a second. */
 #define SCAN_PAGE 20000
 #define SCAN_COUNT 100000
@@ -142,15 +144,34 @@ void filter_explain(struct http_request *request, const char *filter, const stru
 
 /* ------------------------------------------------------------------ showing -- */
 
+static bool is_hidden(const struct reading_view *view, const struct segment_settings *segment)
+{
+	return segment->sensitive && !may_see_sensitive(view->request, view);
+}
+
+int segment_require_shown(struct http_request *request, const char *name, struct err *err)
+{
+	AUTO(reading_view) struct reading_view view = { 0 };
+	const struct segment_settings *segment;
+
+	if (view_open(request, &view, err) < 0)
+		return -1;
+	segment = definition_find(request, &view, segment_type, name);
+	if (!segment || !is_hidden(&view, segment))
+		return 0;
+	return err_refuse(err, ERR_DENIED, "not-allowed",
+			  "segment '%s' reads attributes that are sensitive: replace it as a whole",
+			  name);
+}
+
 int show_segment(const struct reading_view *view, struct json *json, const void *item,
 		 struct err *err UNUSED)
 {
 	const struct segment_settings *segment = item;
-	bool hidden = segment->sensitive && !may_see_sensitive(view->request, view);
 
 	json_string(json, "description",
 		    segment->description.text ? segment->description.text : "");
-	json_string(json, "filter", hidden ? NULL : segment->filter.text);
+	json_string(json, "filter", is_hidden(view, segment) ? NULL : segment->filter.text);
 	json_int(json, "roles", (int64_t)segment_roles(view->setup->catalogue, segment->name.text));
 	return 0;
 }

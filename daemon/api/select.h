@@ -20,6 +20,9 @@ int segment_check(struct http_request *request, const char *filter, struct err *
 /* A condition was refused with this error: details as above, where a filter of people would be for the same reason. */
 void filter_explain(struct http_request *request, const char *filter, const struct err *err);
 
+/* Whoever is not shown a segment's filter is told of no fault of it: ERR_DENIED. What is not there is for others to say. */
+int segment_require_shown(struct http_request *request, const char *name, struct err *err);
+
 /* Members of a segment with a filter, as definitions show it; the filter is null to whoever may not see what it names. */
 int show_segment(const struct reading_view *view, struct json *json, const void *item,
 		 struct err *err);

@@ -36,7 +36,8 @@ static int look_at(struct looking *looking, const struct user *user, struct err 
 {
 	struct sign_ins_of found;
 
-	if (store_sign_ins_of(looking->sign_ins, user->id, 0, 0, &found, err) < 0)
+	/* Of no day: the last one alone is read. */
+	if (store_sign_ins_of(looking->sign_ins, user->id, INT64_MAX, INT64_MAX, &found, err) < 0)
 		return -1;
 	return found.last_s < looking->query->before_s ? tell(looking, user, found.last_s, err) : 0;
 }
@@ -52,23 +53,25 @@ static int look_through(struct looking *looking, struct store *store, int64_t *r
 	struct user *users;
 	size_t count = PAGE_USERS, looked_at = 0;
 
-	*ret_next = 0;
 	if (!page)
 		return err_set(err, ERR_MEMORY, "no memory for a list");
+	/* A page that is not full has looked at many others, or at the last. */
 	while (count == PAGE_USERS) {
 		arena_reset(page);
-		if (store_user_list(store, &query, page, &users, &count, err) < 0)
+		if (store_user_scan(store, &query, page, &users, &count, ret_next, err) < 0)
 			return -1;
 		for (size_t i = 0; i < count; i++) {
 			if (look_at(looking, &users[i], err) < 0)
 				return -1;
-			query.after_id = users[i].id;
 			if (looking->count == looking->query->limit ||
 			    ++looked_at == looking->query->looked_at) {
-				*ret_next = query.after_id;
+				*ret_next = users[i].id;
 				return 0;
 			}
 		}
+		query.after_id = *ret_next;
+		if (*ret_next == 0)
+			return 0;
 	}
 	return 0;
 }

@@ -79,8 +79,11 @@ static int compile_segment(struct segment_settings *segment, const struct schema
 	filter = filter_compile_people(&segment->filter, extended, registry, 1, own ? own : list);
 	if (filter && note_needs(filter, schema, extended, arena, needs, &segment->sensitive) < 0)
 		result = out_of_memory(list);
-	if (!filter && own)
+	if (!filter && own) {
 		warn_of(segment, own, list);
+		/* Nobody can say what it names. */
+		segment->sensitive = true;
+	}
 	filter_destroy(filter);
 	return result;
 }

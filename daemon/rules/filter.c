@@ -64,7 +64,11 @@ bool filter_reads_others(const struct filter *filter, uint16_t source)
 
 size_t filter_size(const struct filter *filter)
 {
-	return filter->program.atom_count;
+	const struct program *program = &filter->program;
+
+	/* A condition of many parts and few atoms is walked, too. */
+	return program->node_count / 2 > program->atom_count ? program->node_count / 2
+							     : program->atom_count;
 }
 
 bool filter_next_group(const struct filter *filter, size_t *at, uint32_t *ret_group)

@@ -182,7 +182,7 @@ bool filter_reads(const struct filter *filter, uint16_t attribute);
 bool filter_reads_beyond(const struct filter *filter, uint16_t attribute, uint16_t source);
 /* Does it read anything but what this source alone says? */
 bool filter_reads_others(const struct filter *filter, uint16_t source);
-/* How many comparisons it has: what it costs at most to ask it of somebody. */
+/* How many comparisons it has, and half as many other parts, whichever are more: what it costs at most to ask it of somebody. */
 size_t filter_size(const struct filter *filter);
 /* Groups that it names, one a call, perhaps one of them twice; *at begins as 0. false: no more. */
 bool filter_next_group(const struct filter *filter, size_t *at, uint32_t *ret_group);

@@ -6,6 +6,8 @@
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/change/select.h>
+#include <rolebridge/change/usage.h>
+#include <rolebridge/config/document.h>
 #include <rolebridge/store/session.h>
 
 #define NOW INT64_C(1700000000)
@@ -161,6 +163,15 @@ static void test_a_long_filter_looks_at_few(void **state)
 	selection = compiled(w, store, strbuf_text(&text));
 	assert_int_equal(selection_fair(selection, 100000), 400);
 	assert_int_equal(selection_fair(selection, 100), 1);
+	/* Parts that compare nothing are walked, too. */
+	strbuf_clear(&text);
+	strbuf_puts(&text, "(&");
+	for (int i = 0; i < 7999; i++)
+		strbuf_puts(&text, "(&)");
+	strbuf_puts(&text, ")");
+	selection_free(selection);
+	selection = compiled(w, store, strbuf_text(&text));
+	assert_int_equal(selection_fair(selection, 100000), 800);
 }
 
 /* --- sign-ins --- */
@@ -213,6 +224,43 @@ static void test_sign_ins(void **state)
 	chooses(w, "(signIns30d=0)", "ben cora dora");
 	chooses(w, "(signIns90d>=1)", "anna ben cora");
 	chooses(w, "(&(signIns90d<=0)(username=*))", "dora");
+}
+
+/* Who signed in on many days costs as little as who did on one. */
+static void test_inactive_looks_at_last_days(void **state)
+{
+	const struct inactive_query query = { .before_s = NOW - DAY,
+					      .limit = 10,
+					      .looked_at = 100 };
+	struct world *w = *state;
+	int64_t steps[2], next;
+
+	open_with(w);
+	world_close(w);
+	for (int many = 0; many < 2; many++) {
+		struct store *store = store_open(w->path, STORE_WRITE, &w->err);
+		struct inactive *found;
+		size_t count;
+		int left = 1;
+
+		assert_non_null(store);
+		store_set_tidy_piece(store, 1000);
+		ok(w, store_begin(store, &w->err));
+		for (int i = 0; i < (many ? 100 : 1); i++)
+			signed_in(w, store, "anna", NOW - (2 + many + i) * DAY);
+		ok(w, store_commit(store, &w->err));
+		while (left > 0)
+			ok(w, left = store_tidy(store, &w->err));
+		steps[many] = store_steps(store);
+		ok(w, usage_inactive(&query, store, w->arena, &found, &count, &next, &w->err));
+		steps[many] = store_steps(store) - steps[many];
+		assert_int_equal(count, 4);
+		assert_int_equal(found[0].last_s, NOW - 2 * DAY);
+		assert_int_equal(next, 0);
+		store_close(store);
+	}
+	if (steps[1] > steps[0] + 50)
+		fail_msg("%ld steps, then %ld", (long)steps[0], (long)steps[1]);
 }
 
 static void test_one_by_one(void **state)
@@ -322,6 +370,35 @@ static void test_what_nobody_reads(void **state)
 	setup_release(setup);
 }
 
+/* What a filter names that does not compile any more is not known: it is shown to those who may see all. */
+static void test_broken_segments_are_hidden(void **state)
+{
+	struct segment_settings segments[] = {
+		{ .name = { .text = "clear" }, .filter = { .text = "(title=ops)" } },
+		{ .name = { .text = "hidden" }, .filter = { .text = "(salary>=5)" } },
+		{ .name = { .text = "broken" }, .filter = { .text = "(&(salary>=5)(gone=x))" } },
+	};
+	const struct catalogue_settings catalogue = { .segment_filters = { ARRAY_LEN(segments),
+									   segments } };
+	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
+	AUTO(arena) struct arena *arena = arena_create(1 << 20);
+	struct world *w = *state;
+	struct segments_needs needs;
+	struct setup *setup;
+
+	open_with(w);
+	setup = changer_setup(w->changer);
+	for (size_t i = 0; i < ARRAY_LEN(segments); i++)
+		segments[i].lenient = true;
+	assert_int_equal(segments_compile(&catalogue, setup->decision.schema, setup->registry,
+					  arena, &needs, list),
+			 0);
+	assert_false(segments[0].sensitive);
+	assert_true(segments[1].sensitive);
+	assert_true(segments[2].sensitive);
+	setup_release(setup);
+}
+
 static void test_segments(void **state)
 {
 	struct world *w = *state;
@@ -420,11 +497,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_long_filter_looks_at_few, world_set_up,
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_sign_ins, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_inactive_looks_at_last_days, world_set_up,
+						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_one_by_one, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_what_nobody_reads, world_set_up,
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_out_of_memory, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_broken_segments_are_hidden, world_set_up,
+						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_segments, world_set_up, world_tear_down),
 		cmocka_unit_test(test_segment_roles),
 	};
