@@ -242,10 +242,9 @@ static int count_segment(struct http_request *request, struct json *json,
 	return show_filter_count(request, &view, json, filter, own ? own : owner, err);
 }
 
-int definition_change_one(struct http_request *request, struct http_response *response,
-			  const struct definition_type *type,
-			  const struct definition_change *change, const char *filter,
-			  struct err *err)
+int definition_carry_out(struct http_request *request, struct http_response *response,
+			 const struct definition_change *change,
+			 const struct definition_answer *answer, struct err *err)
 {
 	AUTO(strbuf) struct strbuf warnings = STRBUF(DEFINITION_WARNINGS_BYTES);
 	struct define_result result = { .warnings = &warnings };
@@ -257,22 +256,49 @@ int definition_change_one(struct http_request *request, struct http_response *re
 	if (query_dry_run(request, &dry_run, err) == 0 &&
 	    definitions_change(request, change, 1, dry_run, NULL, &result, err) == 0) {
 		json_object(&json);
-		done = show_present(request, response, &json, type, change->name, err);
-		if (filter && done == 0)
-			done = count_segment(request, &json, change, filter, err);
-		else if (type == segment_type)
-			json_null(&json, "count");
+		done = answer->show(request, response, &json, change, answer->context, err);
 		show_define_members(&json, &result, dry_run);
 		json_end(&json);
 		if (change->verb == DEFINITION_CREATE && !dry_run && done == 0) {
 			response->status = 201;
 			http_response_header(response, "Location",
 					     arena_printf(request->arena, "/api/v1/%s/%s",
-							  type->plural, change->name));
+							  answer->plural, change->name));
 		}
 	}
 	run_report_finish(&result.report);
 	return done;
+}
+
+struct changed {
+	const struct definition_type *type;
+	const char *filter;
+};
+
+static int show_changed(struct http_request *request, struct http_response *response,
+			struct json *json, const struct definition_change *change,
+			const void *context, struct err *err)
+{
+	const struct changed *changed = context;
+
+	if (show_present(request, response, json, changed->type, change->name, err) < 0)
+		return -1;
+	if (changed->filter)
+		return count_segment(request, json, change, changed->filter, err);
+	if (changed->type == segment_type)
+		json_null(json, "count");
+	return 0;
+}
+
+int definition_change_one(struct http_request *request, struct http_response *response,
+			  const struct definition_type *type,
+			  const struct definition_change *change, const char *filter,
+			  struct err *err)
+{
+	const struct changed changed = { type, filter };
+	const struct definition_answer answer = { type->plural, show_changed, &changed };
+
+	return definition_carry_out(request, response, change, &answer, err);
 }
 
 static int item_post(struct http_request *request, struct http_response *response,
@@ -367,11 +393,13 @@ static int item_put(struct http_request *request, struct http_response *response
 static int item_patch(struct http_request *request, struct http_response *response,
 		      const struct definition_type *type, struct err *err)
 {
+	const char *name = http_parameter(request, "name");
 	struct definition row;
 	int64_t version;
 
 	if (if_match_read(request, &version, err) < 0 ||
-	    definition_load(request, type, http_parameter(request, "name"), &row, err) < 0 ||
+	    definition_load(request, type, name, &row, err) < 0 ||
+	    (type == segment_type && segment_require_shown(request, name, err) < 0) ||
 	    merge_body(request, row.body, err) < 0)
 		return -1;
 	/* What was merged with must still be there. */

@@ -15,6 +15,20 @@ int definitions_change(struct http_request *request, const struct definition_cha
 		       size_t count, bool dry_run, const char *plan,
 		       struct define_result *ret_result, struct err *err);
 
+/*
+ * One change, and the whole answer to it: show writes member "definition", and what else the kind has. plural: of its
+ * address.
+ */
+struct definition_answer {
+	const char *plural;
+	int (*show)(struct http_request *request, struct http_response *response, struct json *json,
+		    const struct definition_change *change, const void *context, struct err *err);
+	const void *context;
+};
+int definition_carry_out(struct http_request *request, struct http_response *response,
+			 const struct definition_change *change,
+			 const struct definition_answer *answer, struct err *err);
+
 /* Members of the answer that every change has: dry_run, people, plan, warnings, report. */
 void show_define_members(struct json *json, const struct define_result *result, bool dry_run);
 

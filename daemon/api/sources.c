@@ -14,7 +14,6 @@
 #include "source_body.h"
 
 #define KIND "source"
-#define WARNINGS_MAX ((size_t)1024 * 1024)
 #define LIST_MAX 1000
 
 /* ------------------------------------------------------------------ showing */
@@ -412,7 +411,8 @@ static int check_name(const struct source_change *source, struct err *err)
 }
 
 static int show_changed(struct http_request *request, struct http_response *response,
-			struct json *json, const char *name, struct err *err)
+			struct json *json, const struct definition_change *change,
+			const void *context UNUSED, struct err *err)
 {
 	AUTO(reading_view) struct reading_view view = { 0 };
 	const struct source_settings *source;
@@ -421,7 +421,7 @@ static int show_changed(struct http_request *request, struct http_response *resp
 
 	if (view_open(request, &view, err) < 0)
 		return -1;
-	source = setup_find_source(view.setup, name);
+	source = setup_find_source(view.setup, change->name);
 	if (!source) {
 		json_null(json, "definition");
 		return 0;
@@ -438,28 +438,9 @@ static int show_changed(struct http_request *request, struct http_response *resp
 static int carry_out(struct http_request *request, struct http_response *response,
 		     const struct definition_change *change, struct err *err)
 {
-	AUTO(strbuf) struct strbuf warnings = STRBUF(WARNINGS_MAX);
-	struct define_result result = { .warnings = &warnings };
-	struct json json = api_json(response);
-	int done = -1;
-	bool dry_run;
+	static const struct definition_answer answer = { "sources", show_changed, NULL };
 
-	run_report_init(&result.report);
-	if (query_dry_run(request, &dry_run, err) == 0 &&
-	    definitions_change(request, change, 1, dry_run, NULL, &result, err) == 0) {
-		json_object(&json);
-		done = show_changed(request, response, &json, change->name, err);
-		show_define_members(&json, &result, dry_run);
-		json_end(&json);
-		if (change->verb == DEFINITION_CREATE && !dry_run && done == 0) {
-			response->status = 201;
-			http_response_header(
-				response, "Location",
-				arena_printf(request->arena, "/api/v1/sources/%s", change->name));
-		}
-	}
-	run_report_finish(&result.report);
-	return done;
+	return definition_carry_out(request, response, change, &answer, err);
 }
 
 /* From a body that was read to what is stored. */
