@@ -11,6 +11,8 @@
 
 #include <rolebridge/base/clock.h>
 #include <rolebridge/change/login.h>
+#include <rolebridge/change/ownership.h>
+#include <rolebridge/store/ownership.h>
 #include <rolebridge/store/session.h>
 
 #define NOW TEST_NOW
@@ -713,6 +715,30 @@ static void test_stale(void **state)
 	world_check_audit(w);
 }
 
+/* What somebody is responsible for hinders no IdP: it waits for somebody else, and is counted. */
+static void test_stale_with_references(void **state)
+{
+	struct world *w = *state;
+	const struct reference_wish wish = { "crm", "account-manager", "a1", "ben", "Manages" };
+	struct orphaning_counts counts;
+	enum ownership_outcome outcome;
+	const char *field;
+
+	world_open(w, SAML_RULES STALE WITH(IDP));
+	LOGIN_JIT(w, "n2 ben");
+	ok(w, change_reference_put(w->changer, &test_person, &wish, 0, &outcome, &field, &w->err));
+	refused(w, change_user_disable(w->changer, &test_person, "ben", "", &w->err),
+		"user-has-references");
+	ok(w, store_orphaning_counts(world_read(w), &counts, &w->err));
+	assert_int_equal(counts.users, 0);
+	ok(w, change_stale(w->changer, NOW + 30 * DAY + 1, &w->err));
+	assert_string_equal(world_user(w, "ben"), "staff disabled(stale)");
+	ok(w, store_orphaning_counts(world_read(w), &counts, &w->err));
+	assert_int_equal(counts.users, 1);
+	assert_int_equal(counts.references, 1);
+	world_check_audit(w);
+}
+
 /* Switched off: nobody comes in, but for a test; what it gave stays, and nobody is called stale for it. */
 static void test_source_off(void **state)
 {
@@ -1247,6 +1273,7 @@ int main(void)
 		TEST(test_record_of_an_older_configuration),
 		TEST(test_source_gone),
 		TEST(test_stale),
+		TEST(test_stale_with_references),
 		TEST(test_source_off),
 		TEST(test_stale_ends),
 		TEST(test_disable_ends_sessions),
