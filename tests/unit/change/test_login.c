@@ -715,12 +715,20 @@ static void test_stale(void **state)
 	world_check_audit(w);
 }
 
+static struct orphaning_counts orphaned(struct world *w)
+{
+	AUTO(store) struct store *store = world_read(w);
+	struct orphaning_counts counts;
+
+	ok(w, store_orphaning_counts(store, &counts, &w->err));
+	return counts;
+}
+
 /* What somebody is responsible for hinders no IdP: it waits for somebody else, and is counted. */
 static void test_stale_with_references(void **state)
 {
 	struct world *w = *state;
 	const struct reference_wish wish = { "crm", "account-manager", "a1", "ben", "Manages" };
-	struct orphaning_counts counts;
 	enum ownership_outcome outcome;
 	const char *field;
 
@@ -729,13 +737,11 @@ static void test_stale_with_references(void **state)
 	ok(w, change_reference_put(w->changer, &test_person, &wish, 0, &outcome, &field, &w->err));
 	refused(w, change_user_disable(w->changer, &test_person, "ben", "", &w->err),
 		"user-has-references");
-	ok(w, store_orphaning_counts(world_read(w), &counts, &w->err));
-	assert_int_equal(counts.users, 0);
+	assert_int_equal(orphaned(w).users, 0);
 	ok(w, change_stale(w->changer, NOW + 30 * DAY + 1, &w->err));
 	assert_string_equal(world_user(w, "ben"), "staff disabled(stale)");
-	ok(w, store_orphaning_counts(world_read(w), &counts, &w->err));
-	assert_int_equal(counts.users, 1);
-	assert_int_equal(counts.references, 1);
+	assert_int_equal(orphaned(w).users, 1);
+	assert_int_equal(orphaned(w).references, 1);
 	world_check_audit(w);
 }
 
