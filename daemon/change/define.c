@@ -130,27 +130,32 @@ static bool is_covered(const struct located_list *held, const char *asked)
 	return false;
 }
 
+const char *administration_lacking(const struct located_list *permissions)
+{
+	/* No list at all is everything. */
+	for (size_t i = 0; permissions->count > 0 && i < ARRAY_LEN(administration); i++)
+		if (!is_covered(permissions, administration[i]))
+			return administration[i];
+	return NULL;
+}
+
 static int check_administration(const struct defining *defining,
 				const struct definition_write *write, struct err *err)
 {
 	const struct setup *setup = defining->order->setup;
 	const char *profile = setup->decision.administrator_profile;
-	const struct located_list *list;
+	const char *lacking = NULL;
 	struct catalogue_item item;
 
 	if (strcmp(write->kind, "profile") != 0 || strcmp(write->name, profile) != 0)
 		return 0;
-	list = setup->catalogue && catalogue_find(setup->catalogue, GRANT_PROFILE, profile, &item)
-		       ? item.permissions
-		       : NULL;
-	/* No list at all is everything. */
-	for (size_t i = 0; list && list->count > 0 && i < ARRAY_LEN(administration); i++)
-		if (!is_covered(list, administration[i]))
-			return err_refuse(err, ERR_CONFLICT, "last-administrator",
-					  "profile '%s' must keep %s: nobody could administer "
-					  "without it",
-					  profile, administration[i]);
-	return 0;
+	if (setup->catalogue && catalogue_find(setup->catalogue, GRANT_PROFILE, profile, &item))
+		lacking = administration_lacking(item.permissions);
+	if (!lacking)
+		return 0;
+	return err_refuse(err, ERR_CONFLICT, "last-administrator",
+			  "profile '%s' must keep %s: nobody could administer without it", profile,
+			  lacking);
 }
 
 static int count_holders(struct store *store, enum grant_kind kind, const char *name,

@@ -9,6 +9,7 @@
 
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/change/define.h>
 #include <rolebridge/rules/ruletest.h>
 #include <rolebridge/source/source.h>
 
@@ -173,6 +174,23 @@ static int build_needed(struct configuration *config, struct diagnostics *list)
 	return 0;
 }
 
+/* A file may say so, since root can write another one; the store may not. */
+static void warn_of_administrators(const struct configuration *config, struct diagnostics *list)
+{
+	const char *profile = text_or_empty(&config->settings.policy.administrator_profile);
+	struct catalogue_item item;
+	const char *lacking;
+
+	if (!catalogue_find(&config->settings.catalogue, GRANT_PROFILE, profile, &item))
+		return;
+	lacking = administration_lacking(item.permissions);
+	if (lacking)
+		diagnostics_add(list, SEVERITY_WARNING, "administrators-limited",
+				item.permissions->items[0].at,
+				"Only root, on the control socket, can then do what is missing.",
+				"profile '%s' of administrators lacks %s", profile, lacking);
+}
+
 static int compile_rules(struct configuration *config, struct diagnostics *list)
 {
 	const char *default_profile = text_or_empty(&config->settings.policy.default_profile);
@@ -184,6 +202,7 @@ static int compile_rules(struct configuration *config, struct diagnostics *list)
 		return diagnostics_errors(list) > 0 ? -1 : out_of_memory(list);
 	ruleset_lint(&config->settings.catalogue, &config->definitions.personas, clock_now_s(),
 		     list);
+	warn_of_administrators(config, list);
 	tests = rule_tests_run(&config->settings.catalogue, config->rules, config->schema,
 			       config->registry, default_profile, clock_now_s(), list);
 	if (tests < 0)

@@ -273,6 +273,18 @@ def test_a_reload_leaves_an_administrator():
         assert "last-administrator" in [alarm["kind"] for alarm in bridge.ctl("alarms", "list", "--all")["alarms"]]
 
 
+def test_a_file_that_leaves_administrators_without_something():
+    """Root may write so, and is told."""
+    with Bridge(CONFIG, {"staff.csv": STAFF}) as bridge:
+        text = bridge.config.read_text()
+        limited = text.replace('"*:*@all"', '"users:*@all"')
+        assert limited != text
+        assert not [w for w in bridge.ctl("reload")["diagnostics"] if w["code"] == "administrators-limited"]
+        bridge.config.write_text(limited)
+        warning, = [w for w in bridge.ctl("reload")["diagnostics"] if w["code"] == "administrators-limited"]
+        assert "profiles:*@all" in warning["message"] and warning["line"] > 0, warning
+
+
 def test_a_dry_run_names_what_is_taken():
     with Bridge(CONFIG, {"staff.csv": STAFF}) as bridge:
         bridge.ctl("users", "create", "ben", "--email", "elsewhere@x.example")

@@ -50,6 +50,8 @@ struct define_outcome {
 	char plan[65]; /* id of all that would change, and why; "" when nobody is evaluated */
 };
 
+/* What the administrators' profile must have and these permissions do not cover; NULL: nothing. Static. */
+const char *administration_lacking(const struct located_list *permissions);
 /* How many rules, policies among them, name it. */
 size_t definition_uses(const struct setup *setup, const char *kind, const char *name);
 
