@@ -211,17 +211,26 @@ static int apply_create(struct defining *defining, const struct definition_chang
 	return 0;
 }
 
+/* The row that a change is about; NULL: refused. */
+static struct definition *present(struct defining *defining, const struct definition_change *change,
+				  bool draft, struct err *err)
+{
+	struct definition *row = defining_see(defining, change->kind, change->name, draft);
+
+	if (refuse_of_file(defining, change, err) < 0)
+		return NULL;
+	if (!row)
+		absent(change, draft, err);
+	return row;
+}
+
 static int apply_replace(struct defining *defining, const struct definition_change *change,
 			 struct err *err)
 {
-	struct definition *row = defining_see(defining, change->kind, change->name, false);
+	struct definition *row = present(defining, change, false, err);
 	struct definition_write *write;
 
-	if (refuse_of_file(defining, change, err) < 0)
-		return -1;
-	if (!row)
-		return absent(change, false, err);
-	if (check_stays(defining, change, row, err) < 0)
+	if (!row || check_stays(defining, change, row, err) < 0)
 		return -1;
 	set_row(defining, row, change, false, change->body);
 	write = add_write(defining, change, false);
@@ -303,15 +312,13 @@ static int apply_delete(struct defining *defining, const struct definition_chang
 static int apply_activate(struct defining *defining, const struct definition_change *change,
 			  struct err *err)
 {
-	struct definition *draft = defining_see(defining, change->kind, change->name, true);
+	struct definition *draft = present(defining, change, true, err);
 	struct definition *row = find_row(defining, change->kind, change->name, false);
 	struct definition_write *write;
 	const char *body;
 
-	if (refuse_of_file(defining, change, err) < 0)
-		return -1;
 	if (!draft)
-		return absent(change, true, err);
+		return -1;
 	body = draft->body;
 	draft->body = NULL;
 	write = add_write(defining, change, true);
@@ -329,13 +336,11 @@ static int apply_activate(struct defining *defining, const struct definition_cha
 static int apply_place(struct defining *defining, const struct definition_change *change,
 		       struct err *err)
 {
-	struct definition *row = defining_see(defining, change->kind, change->name, false);
+	struct definition *row = present(defining, change, false, err);
 	struct definition_write *write;
 
-	if (refuse_of_file(defining, change, err) < 0)
-		return -1;
 	if (!row)
-		return absent(change, false, err);
+		return -1;
 	if (row->position == change->position)
 		return 0;
 	row->position = change->position;

@@ -265,23 +265,24 @@ static int define(struct world *w, const char *yaml, const struct definition_wri
 
 #define BODY "{\"name\":\"lead\"}"
 
+static const struct definition_write made = { .kind = "persona",
+					      .name = "lead",
+					      .body = BODY,
+					      .version = DEFINITION_NEW,
+					      .action = "persona.create" };
+static const struct definition_write gone = { .kind = "persona",
+					      .name = "lead",
+					      .body = NULL,
+					      .version = DEFINITION_MAYBE,
+					      .action = "persona.delete" };
+
 static void test_with_the_definition(void **state)
 {
-	static const struct definition_write made = { .kind = "persona",
-						      .name = "lead",
-						      .body = BODY,
-						      .version = DEFINITION_NEW,
-						      .action = "persona.create" };
 	static const struct definition_write changed = { .kind = "persona",
 							 .name = "lead",
 							 .body = BODY,
 							 .version = DEFINITION_MAYBE,
 							 .action = "persona.update" };
-	static const struct definition_write gone = { .kind = "persona",
-						      .name = "lead",
-						      .body = NULL,
-						      .version = DEFINITION_MAYBE,
-						      .action = "persona.delete" };
 	struct world *w = *state;
 	struct persona_facts before, after;
 
@@ -321,16 +322,6 @@ static void test_from_a_file_to_the_store(void **state)
 		const char *organization;
 		bool goes_on;
 	} cases[] = { { NULL, true }, { "default", true }, { "other", false } };
-	static const struct definition_write made = { .kind = "persona",
-						      .name = "lead",
-						      .body = BODY,
-						      .version = DEFINITION_NEW,
-						      .action = "persona.create" };
-	static const struct definition_write gone = { .kind = "persona",
-						      .name = "lead",
-						      .body = NULL,
-						      .version = DEFINITION_MAYBE,
-						      .action = "persona.delete" };
 	struct world *w = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -351,12 +342,12 @@ static void test_from_a_file_to_the_store(void **state)
 
 static void test_upkeep(void **state)
 {
-	static const struct definition_write gone = { .kind = "persona",
-						      .name = "lead",
-						      .body = BODY,
-						      .version = DEFINITION_MAYBE,
-						      .action = "persona.create" };
-	struct definition_write end = gone;
+	static const struct definition_write put = { .kind = "persona",
+						     .name = "lead",
+						     .body = BODY,
+						     .version = DEFINITION_MAYBE,
+						     .action = "persona.create" };
+	struct definition_write end = put;
 	struct world *w = *state;
 	AUTO(store) struct store *store = NULL;
 	struct persona_facts noted;
@@ -378,7 +369,7 @@ static void test_upkeep(void **state)
 	world_reload(w, BASE LEAD, NULL);
 	ok(w, add(w, &test_person, wish(PERSONA_RESEARCH, 2), NULL, NULL));
 	assert_int_equal(facts_of(w, "lead").counts[PERSONA_TICKETS], 601);
-	ok(w, define(w, BASE LEAD, &gone));
+	ok(w, define(w, BASE LEAD, &put));
 	end.body = NULL;
 	ok(w, define(w, BASE, &end));
 	ok(w, change_personas_upkeep(w->changer, &w->err));
