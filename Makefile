@@ -30,16 +30,18 @@ MAKEFLAGS += --no-builtin-rules
 BUILD_PACKAGES = gcc libc6-dev make pkg-config mandoc libsodium-dev libsystemd-dev \
 	libseccomp-dev libunistring-dev libfyaml-dev libldap-dev libsasl2-dev libsqlite3-dev \
 	libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjansson-dev libxml2-dev \
-	libxmlsec1-dev liblasso3-dev libglib2.0-dev zlib1g-dev
+	libxmlsec1-dev liblasso3-dev libglib2.0-dev zlib1g-dev libfido2-dev libcbor-dev \
+	liboath-dev libqrencode-dev libjs-bootstrap5
 TEST_PACKAGES = libcmocka-dev python3-pytest python3-pytest-xdist python3-requests python3-jsonschema python3-yaml \
 	slapd ldap-utils openssl sqlite3 clang llvm libclang-rt-14-dev clang-format \
 	valgrind git procps curl util-linux python3-lxml xmlsec1 nginx-light simplesamlphp \
 	php-cli php-xml chromium chromium-driver python3-selenium wrk caddy apache2-bin lua-socket \
 	389-ds-base samba samba-dsdb-modules samba-ad-provision iproute2 krb5-kdc krb5-admin-server \
-	libsasl2-modules-gssapi-mit python3-aiosmtpd
+	libsasl2-modules-gssapi-mit python3-aiosmtpd oathtool
 
 PKG_CONFIG_NAMES = libsodium libsystemd libseccomp libfyaml ldap lber libsasl2 sqlite3 libmicrohttpd \
-	gnutls libcurl jansson libxml-2.0 xmlsec1-openssl lasso gobject-2.0 glib-2.0 zlib
+	gnutls libcurl jansson libxml-2.0 xmlsec1-openssl lasso gobject-2.0 glib-2.0 zlib libfido2 libcbor \
+	liboath libqrencode
 
 # ------------------------------------------------------------------- flags --
 

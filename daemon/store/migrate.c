@@ -38,6 +38,12 @@ static const char *const migrations[] = {
 #include "sql/0014-organizations.sql.h"
 	,
 #include "sql/0015-sources.sql.h"
+	,
+#include "sql/0016-passwords.sql.h"
+	,
+#include "sql/0017-stages.sql.h"
+	,
+#include "sql/0018-factors.sql.h"
 };
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))

@@ -1,0 +1,1 @@
+-- Passwords of people who sign in here. Version 16.

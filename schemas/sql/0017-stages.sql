@@ -1,0 +1,1 @@
+-- Stages of signing in, remembered devices, and who must prove a second factor. Version 17.
