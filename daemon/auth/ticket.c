@@ -48,6 +48,7 @@ enum ticket_kind {
 	TICKET_LOGOUT = 2,
 	TICKET_CSRF = 3,
 	TICKET_INVITE = 4,
+	TICKET_LOGIN_LINK = 5,
 	TICKET_KINDS
 };
 #define TICKET_HANDOFF 0 /* drawn */
@@ -454,33 +455,33 @@ struct invite_link {
 	unsigned char mac[INVITE_MAC];
 };
 
-static void sign_invite(struct tickets *tickets, struct invite_link *link)
+static void sign_link(struct tickets *tickets, enum ticket_kind kind, struct invite_link *link)
 {
 	unsigned char key[crypto_secretbox_KEYBYTES];
 
-	copy_key(tickets, TICKET_INVITE, key);
+	copy_key(tickets, kind, key);
 	crypto_generichash(link->mac, sizeof(link->mac), (const unsigned char *)link,
 			   offsetof(struct invite_link, mac), key, sizeof(key));
 	sodium_memzero(key, sizeof(key));
 }
 
-void ticket_invite(struct tickets *tickets, const struct uuid *invite, int64_t generation,
-		   char ret_text[static TICKET_INVITE_SIZE])
+static void make_link(struct tickets *tickets, enum ticket_kind kind, const struct uuid *uuid,
+		      int64_t generation, char ret_text[static TICKET_INVITE_SIZE])
 {
 	struct invite_link link;
 
 	static_assert(sodium_base64_ENCODED_LEN(sizeof(link), BASE64) == TICKET_INVITE_SIZE,
 		      "the link's text");
-	memcpy(link.uuid, invite->byte, sizeof(link.uuid));
+	memcpy(link.uuid, uuid->byte, sizeof(link.uuid));
 	for (size_t i = 0; i < sizeof(link.generation); i++)
 		link.generation[i] = (unsigned char)(generation >> (24 - 8 * i));
-	sign_invite(tickets, &link);
+	sign_link(tickets, kind, &link);
 	sodium_bin2base64(ret_text, TICKET_INVITE_SIZE, (const unsigned char *)&link, sizeof(link),
 			  BASE64);
 }
 
-bool ticket_invite_open(struct tickets *tickets, const char *text, struct uuid *ret_invite,
-			int64_t *ret_generation)
+static bool open_link(struct tickets *tickets, enum ticket_kind kind, const char *text,
+		      struct uuid *ret_uuid, int64_t *ret_generation)
 {
 	struct invite_link link, ours;
 	size_t size, text_size = strnlen(text, TICKET_INVITE_SIZE);
@@ -492,12 +493,37 @@ bool ticket_invite_open(struct tickets *tickets, const char *text, struct uuid *
 	    end != text + text_size || size != sizeof(link))
 		return false;
 	ours = link;
-	sign_invite(tickets, &ours);
+	sign_link(tickets, kind, &ours);
 	if (sodium_memcmp(ours.mac, link.mac, sizeof(link.mac)) != 0)
 		return false;
-	memcpy(ret_invite->byte, link.uuid, sizeof(link.uuid));
+	memcpy(ret_uuid->byte, link.uuid, sizeof(link.uuid));
 	*ret_generation = 0;
 	for (size_t i = 0; i < sizeof(link.generation); i++)
 		*ret_generation = *ret_generation << 8 | link.generation[i];
 	return true;
+}
+
+void ticket_invite(struct tickets *tickets, const struct uuid *invite, int64_t generation,
+		   char ret_text[static TICKET_INVITE_SIZE])
+{
+	make_link(tickets, TICKET_INVITE, invite, generation, ret_text);
+}
+
+bool ticket_invite_open(struct tickets *tickets, const char *text, struct uuid *ret_invite,
+			int64_t *ret_generation)
+{
+	return open_link(tickets, TICKET_INVITE, text, ret_invite, ret_generation);
+}
+
+void ticket_login_link(struct tickets *tickets, const struct uuid *link,
+		       char ret_text[static TICKET_INVITE_SIZE])
+{
+	make_link(tickets, TICKET_LOGIN_LINK, link, 1, ret_text);
+}
+
+bool ticket_login_link_open(struct tickets *tickets, const char *text, struct uuid *ret_link)
+{
+	int64_t generation;
+
+	return open_link(tickets, TICKET_LOGIN_LINK, text, ret_link, &generation);
 }

@@ -44,6 +44,8 @@ static const char *const migrations[] = {
 #include "sql/0017-stages.sql.h"
 	,
 #include "sql/0018-factors.sql.h"
+	,
+#include "sql/0019-login-links.sql.h"
 };
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))

@@ -75,6 +75,10 @@ void ticket_invite(struct tickets *tickets, const struct uuid *invite, int64_t g
 /* false: not ours. */
 bool ticket_invite_open(struct tickets *tickets, const char *text, struct uuid *ret_invite,
 			int64_t *ret_generation);
+/* The same for a link that root makes for an administrator. */
+void ticket_login_link(struct tickets *tickets, const struct uuid *link,
+		       char ret_text[static TICKET_INVITE_SIZE]);
+bool ticket_login_link_open(struct tickets *tickets, const char *text, struct uuid *ret_link);
 
 /* CSRF token of a session for forms: keyed hash, compared in constant time. */
 void ticket_csrf(struct tickets *tickets, int64_t session_id, char ret_text[static 44]);
