@@ -125,7 +125,7 @@ LIBRARIES = $(PRESENT:%=$(BUILD)/lib%.a)
 
 # SQL as C string literals: schemas/sql/0001-first.sql → #include "sql/0001-first.sql.h"
 SQL_HEADERS := $(patsubst schemas/sql/%,$(BUILD)/generated/sql/%.h,$(wildcard schemas/sql/*.sql))
-GENERATED = $(SQL_HEADERS)
+GENERATED = $(SQL_HEADERS) $(BUILD)/generated/assets.h
 
 all: $(LIBRARIES) $(BINARIES) ## build the daemon and the control command
 
@@ -143,6 +143,24 @@ $(BUILD)/obj/%.o: daemon/%.c $(BUILD)/flags | $(GENERATED)
 $(BUILD)/generated/sql/%.sql.h: schemas/sql/%.sql
 	@mkdir -p $(@D)
 	@sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
+
+# Style sheets and scripts of pages as C arrays, compressed, each with the hash of its content. Without the names of
+# maps that are not there.
+BOOTSTRAP = /usr/share/bootstrap-html/css/bootstrap.min.css
+ASSETS := $(sort $(wildcard daemon/api/assets/*))
+
+$(BUILD)/generated/assets.h: $(BOOTSTRAP) $(ASSETS)
+	@mkdir -p $(@D)
+	@table=''; { for file in $^; do \
+		name=$$(basename $$file | sed 's/\.min//'); id=$$(echo $$name | tr -c 'a-z0-9\n' _); \
+		sed '/sourceMappingURL=/d' $$file > $@.text; \
+		hash=$$(sha256sum < $@.text | cut -c 1-16); \
+		printf 'static const unsigned char asset_%s[] = {\n' $$id; \
+		gzip -9nc < $@.text | od -An -v -tu1 | sed 's/[0-9]\+/&,/g'; \
+		printf '};\n'; \
+		table="$$table{ \"$$name\", \"$$hash\", asset_$$id, sizeof(asset_$$id), $$(wc -c < $@.text) },"; \
+	done; printf 'static const struct asset assets[] = { %s };\n' "$$table"; } > $@.new
+	@rm -f $@.text; mv $@.new $@
 
 # Other flags than the last time: everything is built again.
 FLAGS_TEXT = $(subst ','\'',$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(ALL_LDFLAGS))

@@ -124,7 +124,7 @@ int invitation_get(struct http_request *request, struct http_response *response,
 	page_text(response, "p",
 		  arena_printf(request->arena, "%s invites you to %s, as %s.", greeting.inviter,
 			       site->url, greeting.email));
-	strbuf_puts(&response->body, "<form method=\"post\"><button>Accept</button></form>\n");
+	page_button_form(response, NULL, NULL, PAGE_BUTTON_MAIN, "Accept", NULL);
 	page_text(response, "p", "The link is good once and for you alone.");
 	page_end(response);
 	return 0;
@@ -155,13 +155,14 @@ int invitation_post(struct http_request *request, struct http_response *response
 		return refuse(request, response, &problem, err);
 	page_begin(response, "Welcome");
 	page_text(response, "p", "Your account is ready.");
-	if (can_sign_in(web, request->arena))
-		strbuf_puts(&response->body,
-			    "<p>Sign in with the account of your organization that has the address "
-			    "this invite was sent to.</p>\n"
-			    "<p><a class=\"button\" href=\"/login\">Sign in</a></p>\n");
-	else
+	if (can_sign_in(web, request->arena)) {
+		page_text(response, "p",
+			  "Sign in with the account of your organization that has the address "
+			  "this invite was sent to.");
+		page_link_button(response, "/login", "Sign in");
+	} else {
 		page_text(response, "p", "Your administrator will tell you how to sign in.");
+	}
 	page_end(response);
 	return 0;
 }

@@ -19,8 +19,7 @@
 static int signed_out(struct http_response *response)
 {
 	page_begin(response, "You are signed out");
-	strbuf_puts(&response->body,
-		    "<p><a class=\"button\" href=\"/login\">Sign in again</a></p>\n");
+	page_link_button(response, "/login", "Sign in again");
 	page_end(response);
 	return 0;
 }
@@ -39,10 +38,7 @@ int logout_get(struct http_request *request, struct http_response *response, str
 		return found < 0 ? -1 : signed_out(response);
 	ticket_csrf(web->settings.tickets, view.session_id, csrf);
 	page_begin(response, "Sign out?");
-	strbuf_puts(&response->body, "<form method=\"post\" action=\"/logout\">"
-				     "<input type=\"hidden\" name=\"csrf\" value=\"");
-	http_html_escape(&response->body, csrf);
-	strbuf_puts(&response->body, "\"><button>Sign out</button></form>\n");
+	page_button_form(response, "/logout", csrf, PAGE_BUTTON_MAIN, "Sign out", NULL);
 	page_end(response);
 	session_view_release(&view);
 	return 0;

@@ -42,11 +42,7 @@ static int choose_source(struct http_request *request, struct http_response *res
 
 		if (!view.enabled)
 			continue;
-		strbuf_puts(&response->body, "<p><a class=\"button\" href=\"");
-		http_html_escape(&response->body, url ? url : "/login");
-		strbuf_puts(&response->body, "\">");
-		http_html_escape(&response->body, view.name);
-		strbuf_puts(&response->body, "</a></p>\n");
+		page_link_button(response, url ? url : "/login", view.name);
 		count++;
 	}
 	if (count == 0)

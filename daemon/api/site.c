@@ -32,9 +32,7 @@ static const struct http_route routes[] = {
 	  NULL },
 	{ "GET", "/", start_page, HTTP_ROUTE_NO_BODY, 0, NULL },
 	/* Where proxies hand them on to us from every host. */
-	{ "GET", "/.rolebridge/style.css", asset_style, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0,
-	  NULL },
-	{ "GET", "/.rolebridge/post.js", asset_post, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0,
+	{ "GET", "/.rolebridge/{asset}", asset_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0,
 	  NULL },
 	{ "GET", "/login", login_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0, NULL },
 	{ "GET", "/logout", logout_get, HTTP_ROUTE_NO_BODY, 0, NULL },

@@ -11,6 +11,7 @@
 #include <rolebridge/http/limit.h>
 
 #include "internal.h"
+#include "page.h"
 
 /* The options in force; immutable, counted: a request keeps the one it began with. */
 struct site {
@@ -100,26 +101,16 @@ const char *url_with(struct arena *arena, const char *base, const struct http_pa
  */
 const char *return_shorten(struct arena *arena, const struct site *site, const char *url);
 
-/* --- pages (page.c) --- */
-void page_begin(struct http_response *response, const char *title);
-void page_text(struct http_response *response, const char *tag, const char *text);
-void page_end(struct http_response *response);
+/* --- messages through the browser (signin/send.c) --- */
 /* A message to the IdP or an application: a redirect, or a form that posts itself. */
 int page_send(struct http_request *request, struct http_response *response,
 	      const struct saml_outgoing *outgoing, struct err *err);
 int page_send_after_form(struct http_request *request, struct http_response *response,
 			 const struct saml_outgoing *outgoing, struct err *err);
-/* A page for a person who is refused: title, text, what to tell the administrator. */
-void page_refused(struct http_request *request, struct http_response *response, int status,
-		  const char *title, const char *text);
-/* The same with a way on: where it leads, and its name. */
-void page_refused_with(struct http_request *request, struct http_response *response, int status,
-		       const char *title, const char *text, const char *url, const char *link);
 
 /* --- handlers, by file --- */
 int start_page(struct http_request *, struct http_response *, struct err *);
-int asset_style(struct http_request *, struct http_response *, struct err *);
-int asset_post(struct http_request *, struct http_response *, struct err *);
+int asset_get(struct http_request *, struct http_response *, struct err *);
 int login_get(struct http_request *, struct http_response *, struct err *);
 /* URL of saml_login that makes the IdP ask anew; NULL: out of memory. */
 const char *sign_in_anew(struct http_request *request, const char *source, const char *return_url);

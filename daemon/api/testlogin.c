@@ -9,7 +9,7 @@
 
 #include <rolebridge/decision/decide.h>
 
-static int post_again(struct http_response *response, const struct site *site,
+static int post_again(struct arena *arena, struct http_response *response, const struct site *site,
 		      const struct test_answer *answer)
 {
 	const struct {
@@ -18,17 +18,13 @@ static int post_again(struct http_response *response, const struct site *site,
 		       { "RelayState", answer->relay_state },
 		       { "again", "1" } };
 
-	page_begin(response, "One moment");
-	strbuf_printf(&response->body, "<form method=\"post\" action=\"%s/saml/%s/acs\">\n",
-		      site->url, answer->source);
-	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-		strbuf_printf(&response->body, "<input type=\"hidden\" name=\"%s\" value=\"",
-			      fields[i].name);
-		http_html_escape(&response->body, fields[i].value);
-		strbuf_puts(&response->body, "\">\n");
-	}
-	strbuf_puts(&response->body, "<button>Continue</button></form>\n"
-				     "<script src=\"/.rolebridge/post.js\"></script>\n");
+	page_begin_with(response, &(struct page){ .title = "One moment", .script = "post.js" });
+	page_form_begin(response, arena_printf(arena, "%s/saml/%s/acs", site->url, answer->source),
+			NULL);
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		page_hidden(response, fields[i].name, fields[i].value);
+	page_submit(response, "Continue");
+	page_form_end(response);
 	page_end(response);
 	return 0;
 }
@@ -239,7 +235,7 @@ int testlogin_show(struct http_request *request, struct http_response *response,
 		return -1;
 	if (found == 0) {
 		if (!answer->again)
-			return post_again(response, site, answer);
+			return post_again(request->arena, response, site, answer);
 		return err_refuse(err, ERR_DENIED, "not-allowed", "nobody is signed in");
 	}
 	allowed = session.principal->is_administrator &&
@@ -250,17 +246,15 @@ int testlogin_show(struct http_request *request, struct http_response *response,
 				  "this test belongs to another administrator");
 	if (use_up(web->settings.changer, &actor, &login, answer, request, &outcome, err) < 0)
 		return -1;
-	page_begin(response, "Test login");
+	page_begin_with(response, &(struct page){ .title = "Test login", .wide = true });
 	if (answer->refusal || outcome.refused[0]) {
 		const char *reason = answer->refusal ? answer->refusal->reason : outcome.refused;
 		const char *detail = answer->refusal ? answer->refusal->detail : outcome.detail;
 		const char *text = arena_printf(request->arena, "Refused: %s. %s", reason, detail);
 
-		strbuf_puts(&response->body, "<p class=\"bad\">");
-		http_html_escape(&response->body, text ? text : reason);
-		strbuf_puts(&response->body, "</p>\n");
+		page_notice(response, PAGE_BAD, text ? text : reason);
 	} else {
-		strbuf_puts(&response->body, "<p class=\"ok\">The answer was accepted.</p>\n");
+		page_notice(response, PAGE_GOOD, "The answer was accepted.");
 	}
 	show_checks(response, answer);
 	show_attributes(response, site->setup, answer);
