@@ -41,7 +41,7 @@ static int accept(struct web *web, struct http_request *request, const char *tok
 	if (open_link(web, request, token, &invitation, err) < 0)
 		return -1;
 	return change_invite_accept(web->settings.changer, request->id, &invitation.uuid,
-				    invitation.generation, ret_user, err);
+				    invitation.generation, NULL, ret_user, err);
 }
 
 /* ---------------------------------------------------------------------- pages -- */

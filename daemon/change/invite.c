@@ -21,6 +21,7 @@
 
 #include "ceiling.h"
 #include "internal.h"
+#include "password.h"
 
 #define PERMISSION "users:invite@all"
 #define DETAIL_MAX (1u << 20)
@@ -33,7 +34,8 @@ struct inviting {
 	struct invite_row invite; /* to be made */
 	struct uuid uuid;
 	int64_t generation, lifetime_s;
-	const char *refused; /* the field that a refusal is about */
+	const char *password_hash; /* of who accepts; NULL */
+	const char *refused;	   /* the field that a refusal is about */
 	struct uuid user;
 };
 
@@ -649,17 +651,22 @@ static int accept_job(struct changer *changer, struct job *job, struct err *err)
 	invite.ended_s = now_s;
 	invite.user_id = user.id;
 	if (store_invite_update(changer->store, &invite, err) < 0 ||
-	    drop_mail(changer, &invite.uuid, err) < 0)
+	    drop_mail(changer, &invite.uuid, err) < 0 ||
+	    (inviting->password_hash &&
+	     password_write(changer, &actor, &user, inviting->password_hash, PASSWORD_BY_INVITE,
+			    arena, err) < 0))
 		return -1;
 	return write_row(changer, &actor, "invite.accept", &invite, now_s, err);
 }
 
 int change_invite_accept(struct changer *changer, const char *request, const struct uuid *uuid,
-			 int64_t generation, struct uuid *ret_user, struct err *err)
+			 int64_t generation, const char *password_hash, struct uuid *ret_user,
+			 struct err *err)
 {
 	struct inviting inviting = { .request = request,
 				     .uuid = *uuid,
 				     .generation = generation,
+				     .password_hash = password_hash,
 				     .user = uuid_create(change_now_s() * 1000) };
 
 	if (send_job(changer, &inviting, accept_job, err) < 0)

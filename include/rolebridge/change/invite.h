@@ -46,9 +46,11 @@ int change_invite_check(const struct invite_row *invite, int64_t generation, int
 /*
  * Whoever holds the link comes: the user is made and the invite is used up. Errors as above, and as in making a
  * user; ERR_DENIED "invite-not-allowed": whoever sent it may not give this any more. request: for the audit rows.
+ * password_hash: of the password that they sign in with from now on (auth/hasher.h); NULL: none.
  */
 int change_invite_accept(struct changer *changer, const char *request, const struct uuid *uuid,
-			 int64_t generation, struct uuid *ret_user, struct err *err);
+			 int64_t generation, const char *password_hash, struct uuid *ret_user,
+			 struct err *err);
 
 /* --- delivery --- */
 /*

@@ -40,8 +40,8 @@ static void *come(void *context)
 	struct uuid user;
 
 	pthread_barrier_wait(comer->barrier);
-	comer->result = change_invite_accept(comer->changer, "request", &comer->invite, 1, &user,
-					     &comer->err);
+	comer->result = change_invite_accept(comer->changer, "request", &comer->invite, 1, NULL,
+					     &user, &comer->err);
 	return NULL;
 }
 
@@ -88,16 +88,16 @@ static void test_steps(void **state)
 
 	world_open(w, CONFIG);
 	first = invite(w, "ada@x.example", "manager");
-	refused(w, change_invite_accept(w->changer, "", &first, 2, &user, &w->err),
+	refused(w, change_invite_accept(w->changer, "", &first, 2, NULL, &user, &w->err),
 		"invite-superseded");
 	ok(w, change_invite_resend(w->changer, &test_person, &first, 1000, &w->err));
-	refused(w, change_invite_accept(w->changer, "", &first, 1, &user, &w->err),
+	refused(w, change_invite_accept(w->changer, "", &first, 1, NULL, &user, &w->err),
 		"invite-superseded");
 	ok(w, change_invite_resend(w->changer, &test_person, &first, -1, &w->err));
-	refused(w, change_invite_accept(w->changer, "", &first, 3, &user, &w->err),
+	refused(w, change_invite_accept(w->changer, "", &first, 3, NULL, &user, &w->err),
 		"invite-expired");
 	ok(w, change_invite_resend(w->changer, &test_person, &first, 1000, &w->err));
-	ok(w, change_invite_accept(w->changer, "", &first, 4, &user, &w->err));
+	ok(w, change_invite_accept(w->changer, "", &first, 4, NULL, &user, &w->err));
 	assert_string_equal(world_user(w, "ada@x.example"), "manager active");
 	refused(w, change_invite_revoke(w->changer, &test_person, &first, &w->err), "invite-used");
 	world_check_audit(w);
@@ -114,7 +114,7 @@ static void test_a_profile_that_is_gone(void **state)
 	first = invite(w, "ada@x.example", "brief");
 	world_reload(w, "profiles: [{name: administrator}, {name: staff}]\n" POLICY, &report);
 	run_report_finish(&report);
-	refused(w, change_invite_accept(w->changer, "", &first, 1, &user, &w->err),
+	refused(w, change_invite_accept(w->changer, "", &first, 1, NULL, &user, &w->err),
 		"invite-not-allowed");
 	assert_string_equal(world_user(w, "ada@x.example"), "");
 }
@@ -196,9 +196,9 @@ static void test_a_service_that_is_gone(void **state)
 	ok(w, change_token_create(w->changer, &test_person, &token, &made, &field, &w->err));
 	ok(w, change_invite_create(w->changer, &service, &first, &invites[0], &field, &w->err));
 	ok(w, change_invite_create(w->changer, &service, &second, &invites[1], &field, &w->err));
-	ok(w, change_invite_accept(w->changer, "", &invites[0], 1, &user, &w->err));
+	ok(w, change_invite_accept(w->changer, "", &invites[0], 1, NULL, &user, &w->err));
 	ok(w, change_token_revoke(w->changer, &test_person, &made, &w->err));
-	refused(w, change_invite_accept(w->changer, "", &invites[1], 1, &user, &w->err),
+	refused(w, change_invite_accept(w->changer, "", &invites[1], 1, NULL, &user, &w->err),
 		"invite-not-allowed");
 }
 
@@ -252,10 +252,11 @@ static void test_tokens_of_a_service(void **state)
 	ok(w, change_token_create(w->changer, &test_person, &token, &made, &field, &w->err));
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		if (cases[i].is_good)
-			ok(w, change_invite_accept(w->changer, "", &invites[i], 2, &user, &w->err));
+			ok(w, change_invite_accept(w->changer, "", &invites[i], 2, NULL, &user,
+						   &w->err));
 		else
 			refused(w,
-				change_invite_accept(w->changer, "", &invites[i], 2, &user,
+				change_invite_accept(w->changer, "", &invites[i], 2, NULL, &user,
 						     &w->err),
 				"invite-not-allowed");
 	}
