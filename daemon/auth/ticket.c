@@ -49,6 +49,7 @@ enum ticket_kind {
 	TICKET_CSRF = 3,
 	TICKET_INVITE = 4,
 	TICKET_LOGIN_LINK = 5,
+	TICKET_CHALLENGE = 10,
 	TICKET_KINDS
 };
 #define TICKET_HANDOFF 0 /* drawn */
@@ -526,4 +527,70 @@ bool ticket_login_link_open(struct tickets *tickets, const char *text, struct uu
 	int64_t generation;
 
 	return open_link(tickets, TICKET_LOGIN_LINK, text, ret_link, &generation);
+}
+
+/* ---------------------------------------------------------------- challenges */
+
+struct challenge {
+	unsigned char nonce[16];
+	unsigned char until[8];
+	unsigned char mac[24];
+};
+
+static void sign_challenge(struct tickets *tickets, struct challenge *challenge,
+			   enum challenge_purpose purpose, int64_t session_id)
+{
+	unsigned char key[crypto_secretbox_KEYBYTES];
+	struct {
+		uint64_t purpose, session_id;
+	} bound = { htole64((uint64_t)purpose), htole64((uint64_t)session_id) };
+	crypto_generichash_state state;
+
+	copy_key(tickets, TICKET_CHALLENGE, key);
+	crypto_generichash_init(&state, key, sizeof(key), sizeof(challenge->mac));
+	crypto_generichash_update(&state, (const unsigned char *)&bound, sizeof(bound));
+	crypto_generichash_update(&state, (const unsigned char *)challenge,
+				  offsetof(struct challenge, mac));
+	crypto_generichash_final(&state, challenge->mac, sizeof(challenge->mac));
+	sodium_memzero(key, sizeof(key));
+	sodium_memzero(&state, sizeof(state));
+}
+
+void ticket_challenge(struct tickets *tickets, enum challenge_purpose purpose, int64_t session_id,
+		      int64_t until_s, char ret_text[static TICKET_CHALLENGE_TEXT])
+{
+	uint64_t until = htobe64((uint64_t)until_s);
+	struct challenge challenge;
+
+	static_assert(sodium_base64_ENCODED_LEN(sizeof(challenge), BASE64) == TICKET_CHALLENGE_TEXT,
+		      "the challenge's text");
+	randombytes_buf(challenge.nonce, sizeof(challenge.nonce));
+	memcpy(challenge.until, &until, sizeof(challenge.until));
+	sign_challenge(tickets, &challenge, purpose, session_id);
+	sodium_bin2base64(ret_text, TICKET_CHALLENGE_TEXT, (const unsigned char *)&challenge,
+			  sizeof(challenge), BASE64);
+}
+
+int ticket_challenge_open(struct tickets *tickets, const char *text, enum challenge_purpose purpose,
+			  int64_t session_id, int64_t now_s, int64_t *ret_until_s, struct err *err)
+{
+	size_t size, text_size = strnlen(text, TICKET_CHALLENGE_TEXT);
+	struct challenge challenge, ours;
+	uint64_t until;
+	const char *end;
+
+	if (text_size != TICKET_CHALLENGE_TEXT - 1 || !alphabet_only(text, text_size) ||
+	    sodium_base642bin((unsigned char *)&challenge, sizeof(challenge), text, text_size, NULL,
+			      &size, &end, BASE64) != 0 ||
+	    end != text + text_size || size != sizeof(challenge))
+		return not_ours(err);
+	ours = challenge;
+	sign_challenge(tickets, &ours, purpose, session_id);
+	if (sodium_memcmp(ours.mac, challenge.mac, sizeof(ours.mac)) != 0)
+		return not_ours(err);
+	memcpy(&until, challenge.until, sizeof(until));
+	if (now_s >= (int64_t)be64toh(until))
+		return expired(err);
+	*ret_until_s = (int64_t)be64toh(until);
+	return 0;
 }

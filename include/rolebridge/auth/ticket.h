@@ -80,6 +80,18 @@ void ticket_login_link(struct tickets *tickets, const struct uuid *link,
 		       char ret_text[static TICKET_INVITE_SIZE]);
 bool ticket_login_link_open(struct tickets *tickets, const char *text, struct uuid *ret_link);
 
+/*
+ * A challenge for an authenticator to sign: for one purpose, one session and a time. Nothing of it is stored; its text is
+ * its name, by which the transaction that acts on the answer uses it up.
+ */
+#define TICKET_CHALLENGE_TEXT 65 /* base64url of 48 bytes, with NUL */
+enum challenge_purpose { CHALLENGE_ENROL = 1, CHALLENGE_PROVE = 2 };
+void ticket_challenge(struct tickets *tickets, enum challenge_purpose purpose, int64_t session_id,
+		      int64_t until_s, char ret_text[static TICKET_CHALLENGE_TEXT]);
+/* ERR_INVALID: not ours, for something or somebody else. ERR_DENIED "expired". */
+int ticket_challenge_open(struct tickets *tickets, const char *text, enum challenge_purpose purpose,
+			  int64_t session_id, int64_t now_s, int64_t *ret_until_s, struct err *err);
+
 /* CSRF token of a session for forms: keyed hash, compared in constant time. */
 void ticket_csrf(struct tickets *tickets, int64_t session_id, char ret_text[static 44]);
 bool ticket_csrf_check(struct tickets *tickets, int64_t session_id, const char *text);
