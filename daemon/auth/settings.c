@@ -320,6 +320,16 @@ static const struct option web_options[] = {
 	  .table = &tokens_table,
 	  .offset = WEB_FIELD(tokens),
 	  .help = "Tokens of the API." },
+	{ .name = "passwords",
+	  .type = OPTION_TABLE,
+	  .table = &passwords_table,
+	  .offset = WEB_FIELD(passwords),
+	  .help = "Signing in with a password." },
+	{ .name = "throttle",
+	  .type = OPTION_TABLE,
+	  .table = &throttle_table,
+	  .offset = WEB_FIELD(throttle),
+	  .help = "Guessing passwords and codes." },
 	{ .name = NULL },
 };
 

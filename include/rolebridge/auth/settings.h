@@ -72,6 +72,27 @@ struct invites_settings {
 	struct located_list authoritative_domains;
 };
 
+/* passwords: who has no IdP signs in with one kept here. */
+struct passwords_settings {
+	struct position at;
+	bool enabled;	    /* false: nobody signs in with one, nobody is sent a link to set one */
+	int64_t min_length; /* 12 characters */
+	struct located common_file; /* more words that are too common; NULL: none */
+	int64_t memory;		    /* of one hash, bytes */
+	int64_t operations;	    /* passes over it */
+	int64_t workers;	    /* hashes at once; 0: half of the cores, at least 1 */
+	int64_t waiting;	    /* requests that may wait for a hash */
+};
+
+/* throttle: guesses at passwords and codes. */
+struct throttle_settings {
+	struct position at;
+	int64_t attempts;	  /* wrong ones at an account before the first delay */
+	int64_t delay_s;	  /* the first delay; each is twice the one before */
+	int64_t delay_max_s;	  /* the longest */
+	int64_t address_attempts; /* wrong ones from an address before the first delay */
+};
+
 struct web_settings {
 	struct position at;
 	struct located public_url; /* "https://login.example.com"; needed with listeners */
@@ -85,6 +106,8 @@ struct web_settings {
 	struct mail_settings mail;
 	struct invites_settings invites;
 	struct tokens_settings tokens;
+	struct passwords_settings passwords;
+	struct throttle_settings throttle;
 };
 
 /*
@@ -96,6 +119,7 @@ struct web_root {
 	struct web_settings web;
 };
 extern const struct option_table web_table;
+extern const struct option_table passwords_table, throttle_table;
 
 /* What rows cannot say: unique names and urls, https, well-formed values. Known profiles are checked by main. */
 void web_settings_check(const struct web_settings *settings, struct diagnostics *list);
