@@ -49,6 +49,7 @@ enum ticket_kind {
 	TICKET_CSRF = 3,
 	TICKET_INVITE = 4,
 	TICKET_LOGIN_LINK = 5,
+	TICKET_RESET = 6,
 	TICKET_CHALLENGE = 10,
 	TICKET_KINDS
 };
@@ -527,6 +528,18 @@ bool ticket_login_link_open(struct tickets *tickets, const char *text, struct uu
 	int64_t generation;
 
 	return open_link(tickets, TICKET_LOGIN_LINK, text, ret_link, &generation);
+}
+
+void ticket_reset(struct tickets *tickets, const struct uuid *reset, int64_t generation,
+		  char ret_text[static TICKET_INVITE_SIZE])
+{
+	make_link(tickets, TICKET_RESET, reset, generation, ret_text);
+}
+
+bool ticket_reset_open(struct tickets *tickets, const char *text, struct uuid *ret_reset,
+		       int64_t *ret_generation)
+{
+	return open_link(tickets, TICKET_RESET, text, ret_reset, ret_generation);
 }
 
 /* ---------------------------------------------------------------- challenges */

@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include <rolebridge/auth/invite.h>
+#include <rolebridge/auth/reset.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/change/alarm_mail.h>
 #include <rolebridge/change/invite.h>
+#include <rolebridge/change/password.h>
 
 #include "alarm_mail.h"
 #include "configuration.h"
@@ -87,29 +89,85 @@ static int write_invite(struct mailer *mailer, struct store *store, const struct
 	return 1;
 }
 
-static int compose(void *context, struct store *store, const struct outbox_row *row,
-		   struct arena *arena, struct mail_message *message, struct strbuf *subject,
-		   struct strbuf *body, struct err *err)
+/* An error of what ended meanwhile: there is no letter. */
+static int ended_meanwhile(const struct err *problem, struct err *err)
 {
-	struct mailer *mailer = context;
+	if (problem->code == ERR_NOT_FOUND || problem->code == ERR_CONFLICT)
+		return 0;
+	*err = *problem;
+	return -1;
+}
+
+static int compose_invite(struct mailer *mailer, struct store *store, const struct outbox_row *row,
+			  struct arena *arena, struct mail_message *message, struct strbuf *subject,
+			  struct strbuf *body, struct err *err)
+{
 	struct invite_row invite;
 	struct err problem = { 0 };
 	struct uuid uuid;
 
-	if (strcmp(row->kind, OUTBOX_ALARMS) == 0)
-		return alarm_mail_compose(mailer->changer, store, row, arena, message, subject,
-					  body, err);
-	if (strcmp(row->kind, "invite") != 0 || !uuid_parse(row->subject, &uuid))
+	if (!uuid_parse(row->subject, &uuid))
 		return 0;
-	if (store_invite_get(store, &uuid, arena, &invite, &problem) < 0) {
-		if (problem.code == ERR_NOT_FOUND)
-			return 0;
-		*err = problem;
-		return -1;
-	}
-	if (change_invite_check(&invite, row->number, clock_now_s(), &problem) < 0)
-		return 0;
+	if (store_invite_get(store, &uuid, arena, &invite, &problem) < 0 ||
+	    change_invite_check(&invite, row->number, clock_now_s(), &problem) < 0)
+		return ended_meanwhile(&problem, err);
 	return write_invite(mailer, store, &invite, arena, message, subject, body, err);
+}
+
+static int compose_reset(struct mailer *mailer, struct store *store, const struct outbox_row *row,
+			 struct arena *arena, struct mail_message *message, struct strbuf *subject,
+			 struct strbuf *body, struct err *err)
+{
+	struct reset_letter letter = { .generation = row->number };
+	struct reset_row reset;
+	struct err problem = { 0 };
+	struct user user;
+
+	if (!uuid_parse(row->subject, &letter.reset))
+		return 0;
+	if (change_password_reset_check(mailer->changer, store, &letter.reset, row->number,
+					clock_now_s(), arena, &user, &problem) < 0 ||
+	    store_reset_get(store, &letter.reset, arena, &reset, &problem) < 0)
+		return ended_meanwhile(&problem, err);
+	if (copy_public_url(mailer, arena, &letter.public_url, err) < 0)
+		return -1;
+	letter.name = user.display_name;
+	letter.username = user.username;
+	letter.expires_s = reset.expires_s;
+	message->to = reset.email;
+	message->to_name = user.display_name;
+	reset_letter_write(mailer->tickets, &letter, subject, body);
+	return 1;
+}
+
+static int compose_alarms(struct mailer *mailer, struct store *store, const struct outbox_row *row,
+			  struct arena *arena, struct mail_message *message, struct strbuf *subject,
+			  struct strbuf *body, struct err *err)
+{
+	return alarm_mail_compose(mailer->changer, store, row, arena, message, subject, body, err);
+}
+
+/* 1 a letter, 0 there is none any more, -1. */
+static const struct {
+	const char *kind;
+	int (*compose)(struct mailer *mailer, struct store *store, const struct outbox_row *row,
+		       struct arena *arena, struct mail_message *message, struct strbuf *subject,
+		       struct strbuf *body, struct err *err);
+} letters[] = {
+	{ OUTBOX_ALARMS, compose_alarms },
+	{ "invite", compose_invite },
+	{ OUTBOX_RESET, compose_reset },
+};
+
+static int compose(void *context, struct store *store, const struct outbox_row *row,
+		   struct arena *arena, struct mail_message *message, struct strbuf *subject,
+		   struct strbuf *body, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(letters); i++)
+		if (strcmp(row->kind, letters[i].kind) == 0)
+			return letters[i].compose(context, store, row, arena, message, subject,
+						  body, err);
+	return 0;
 }
 
 /* Alarms that cannot be told of keep no other letter. */

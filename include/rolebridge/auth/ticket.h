@@ -79,6 +79,11 @@ bool ticket_invite_open(struct tickets *tickets, const char *text, struct uuid *
 void ticket_login_link(struct tickets *tickets, const struct uuid *link,
 		       char ret_text[static TICKET_INVITE_SIZE]);
 bool ticket_login_link_open(struct tickets *tickets, const char *text, struct uuid *ret_link);
+/* The same for the link of a mail that resets a password (change/password.h). */
+void ticket_reset(struct tickets *tickets, const struct uuid *reset, int64_t generation,
+		  char ret_text[static TICKET_INVITE_SIZE]);
+bool ticket_reset_open(struct tickets *tickets, const char *text, struct uuid *ret_reset,
+		       int64_t *ret_generation);
 
 /*
  * A challenge for an authenticator to sign: for one purpose, one session and a time. Nothing of it is stored; its text is

@@ -16,6 +16,8 @@
 #include <rolebridge/store/credential.h>
 
 #define PASSWORD_RESET_LIFETIME_S 3600
+/* Kind of the outbox's rows: subject the reset's uuid, number its generation. */
+#define OUTBOX_RESET "password-reset"
 
 /* *ret_source: which source says so; NULL: they are ours. Any handle. */
 int change_user_managed(struct changer *changer, struct store *store, int64_t user_id,
