@@ -12,7 +12,8 @@ int store_login_link_put(struct store *store, const struct login_link_row *row, 
 
 	AUTO(query)
 	struct query query = query_prepare(
-		store, "INSERT OR REPLACE INTO login_link (user, uuid, until_s) VALUES (?1, ?2, ?3)");
+		store,
+		"INSERT OR REPLACE INTO login_link (user, uuid, until_s) VALUES (?1, ?2, ?3)");
 
 	query_int(&query, row->user_id);
 	query_blob(&query, row->uuid.byte, sizeof(row->uuid.byte));
@@ -24,8 +25,8 @@ int store_login_link_get(struct store *store, const struct uuid *uuid,
 			 struct login_link_row *ret_row, struct err *err)
 {
 	AUTO(query)
-	struct query query = query_prepare(store,
-					   "SELECT user, until_s FROM login_link WHERE uuid = ?1");
+	struct query query =
+		query_prepare(store, "SELECT user, until_s FROM login_link WHERE uuid = ?1");
 	int row;
 
 	query_blob(&query, uuid->byte, sizeof(uuid->byte));
