@@ -56,6 +56,10 @@ static const struct http_route routes[] = {
 	{ "POST", "/invite/{token}", invitation_post, HTTP_ROUTE_SLOW | HTTP_ROUTE_SECRET_PATH,
 	  4096, NULL },
 	{ "POST", "/api/v1/invites/accept", invitation_accept_post, HTTP_ROUTE_SLOW, 4096, NULL },
+	{ "GET", "/login/link/{token}", login_link_get,
+	  HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW | HTTP_ROUTE_SECRET_PATH, 0, NULL },
+	{ "POST", "/login/link/{token}", login_link_post, HTTP_ROUTE_SLOW | HTTP_ROUTE_SECRET_PATH,
+	  4096, NULL },
 	{ "GET", "/healthz", health_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0, NULL },
 	{ "GET", "/readyz", ready_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0, NULL },
 	{ "GET", "/metrics", metrics_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0, NULL },
@@ -102,6 +106,7 @@ int web_configure(struct web *web, struct setup *setup, const struct web_setting
 		  const struct catalogue_settings *catalogue, struct err *err)
 {
 	struct site *site = alloc_zeroed(1, sizeof(*site)), *old;
+	const char *url;
 
 	if (!site)
 		return err_set(err, ERR_MEMORY, "out of memory");
@@ -109,13 +114,14 @@ int web_configure(struct web *web, struct setup *setup, const struct web_setting
 	site->setup = setup_acquire(setup);
 	site->options = options;
 	site->applications = applications_create(options, catalogue, err);
-	if (site->applications && options->public_url.text) {
-		site->url = without_slash(options->public_url.text);
-		site->secure = strncmp(options->public_url.text, "https:", 6) == 0;
+	url = web->door_url ? web->door_url : options->public_url.text;
+	if (site->applications && url) {
+		site->url = without_slash(url);
+		site->secure = strncmp(url, "https:", 6) == 0;
 		if (!site->url)
 			err_set(err, ERR_MEMORY, "out of memory");
 	}
-	if (!site->applications || (options->public_url.text && !site->url)) {
+	if (!site->applications || (url && !site->url)) {
 		site_give(site);
 		return -1;
 	}
@@ -133,6 +139,7 @@ struct web *web_create(const struct web_settings_in *settings, struct err *err)
 
 	if (web) {
 		web->settings = *settings;
+		web->door_url = settings->door_url ? strdup(settings->door_url) : NULL;
 		pthread_rwlock_init(&web->lock, NULL);
 		pthread_mutex_init(&web->lost_lock, NULL);
 		web->pool = store_pool_create(changer_store_path(settings->changer));
@@ -145,8 +152,8 @@ struct web *web_create(const struct web_settings_in *settings, struct err *err)
 		web->invite_limit =
 			http_limit_create(INVITES_PER_MINUTE, INVITES_BURST, ADDRESSES_MAX);
 	}
-	if (web && web->pool && web->login_limit && web->awaited_limit && web->answer_limit &&
-	    web->invite_limit)
+	if (web && web->pool && !web->door_url == !settings->door_url && web->login_limit &&
+	    web->awaited_limit && web->answer_limit && web->invite_limit)
 		return web;
 	web_destroy(web);
 	err_set(err, ERR_MEMORY, "out of memory");
@@ -165,12 +172,68 @@ void web_destroy(struct web *web)
 	store_pool_destroy(web->pool);
 	pthread_mutex_destroy(&web->lost_lock);
 	pthread_rwlock_destroy(&web->lock);
+	free(web->door_routes);
+	free(web->door_url);
 	free(web);
+}
+
+/* What is for proxies, IdPs and machines, and other ways to sign in, are not behind a door. */
+static bool is_behind_door(const struct http_route *route)
+{
+	static const char *const not_there[] = { "/auth",
+						 "/healthz",
+						 "/invite/",
+						 "/login",
+						 "/metrics",
+						 "/password/",
+						 "/readyz",
+						 "/saml/",
+						 "/.rolebridge/start",
+						 "/api/",
+						 "/.rolebridge/finish" };
+
+	if (strncmp(route->pattern, "/login/", strlen("/login/")) == 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(not_there); i++)
+		if (strncmp(route->pattern, not_there[i], strlen(not_there[i])) == 0)
+			return false;
+	return true;
+}
+
+static int add_door_routes(struct web *web, struct http_router *router, struct err *err)
+{
+	size_t count = 0;
+
+	if (!web->door_routes)
+		web->door_routes = alloc_zeroed(ARRAY_LEN(routes), sizeof(*web->door_routes));
+	if (!web->door_routes)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+		if (is_behind_door(&routes[i]))
+			web->door_routes[count++] = routes[i];
+	return http_router_add(router, web->door_routes, count, web, NULL, err);
 }
 
 int web_add_routes(struct web *web, struct http_router *router, struct err *err)
 {
-	return http_router_add(router, routes, ARRAY_LEN(routes), web, NULL, err);
+	return web->door_url ? add_door_routes(web, router, err)
+			     : http_router_add(router, routes, ARRAY_LEN(routes), web, NULL, err);
+}
+
+bool web_is_door(const struct web *web)
+{
+	return web->door_url != NULL;
+}
+
+void web_door_used(struct web *web, int64_t until_s)
+{
+	if (web->door_url)
+		atomic_store(&web->door_until_s, until_s);
+}
+
+int64_t web_door_until(const struct web *web)
+{
+	return atomic_load(&web->door_until_s);
 }
 
 const struct saml_ports *web_saml(const struct web *web)
@@ -220,18 +283,23 @@ static const struct {
 	[COOKIE_NONCE] = { "__Host-rolebridge-nonce", HTTP_SAME_SITE_LAX },
 };
 
-static const char *cookie_name(struct arena *arena, bool secure, enum cookie cookie,
+/* Cookies know no ports: those of a door have its port in their name. */
+static const char *cookie_name(const struct http_request *request, bool secure, enum cookie cookie,
 			       const char *suffix)
 {
 	const char *name = cookies[cookie].name + (secure ? 0 : strlen("__Host-"));
 
-	return suffix[0] ? arena_printf(arena, "%s%s", name, suffix) : name;
+	const struct web *web = request->listener_context;
+	if (web && web->door_url)
+		return arena_printf(request->arena, "%s-door%s%s", name,
+				    strrchr(web->door_url, ':') + 1, suffix);
+	return suffix[0] ? arena_printf(request->arena, "%s%s", name, suffix) : name;
 }
 
 const char *cookie_get(const struct http_request *request, bool secure, enum cookie cookie,
 		       const char *suffix)
 {
-	const char *name = cookie_name(request->arena, secure, cookie, suffix);
+	const char *name = cookie_name(request, secure, cookie, suffix);
 
 	return name ? http_cookie(request, name) : NULL;
 }
@@ -241,7 +309,7 @@ int cookie_set(struct http_request *request, struct http_response *response, boo
 	       struct err *err)
 {
 	const struct http_set_cookie set = {
-		.name = cookie_name(request->arena, secure, cookie, suffix),
+		.name = cookie_name(request, secure, cookie, suffix),
 		.value = value,
 		.max_age_s = max_age_s,
 		.insecure = !secure,
@@ -285,7 +353,7 @@ static size_t suffixes_in(const char *header, const char *prefix, struct arena *
 size_t cookie_suffixes(const struct http_request *request, bool secure, enum cookie cookie,
 		       const char **ret_suffixes, size_t max)
 {
-	const char *prefix = cookie_name(request->arena, secure, cookie, "");
+	const char *prefix = cookie_name(request, secure, cookie, "");
 	size_t count = 0;
 
 	for (size_t i = 0; prefix && i < request->header_count; i++) {

@@ -34,6 +34,9 @@ struct web {
 	/* By address: logins begun; messages of IdPs that a login of the browser waits for, and all others. */
 	struct http_limit *login_limit, *awaited_limit, *answer_limit;
 	struct http_limit *invite_limit; /* links of invites that are opened */
+	char *door_url;			 /* NULL: no door */
+	struct http_route *door_routes;	 /* those that are behind it */
+	_Atomic int64_t door_until_s;
 	pthread_mutex_t lost_lock;
 	int64_t lost[LOST_MAX]; /* sessions to be ended by web_tick; by lost_lock */
 	size_t lost_count;
@@ -85,6 +88,11 @@ bool worker_was_lost(struct http_request *request, struct http_limit *limit, con
 bool session_lost(struct web *web, int64_t session_id);
 
 /* --- addresses --- */
+/* --- doors: see web.h --- */
+bool web_is_door(const struct web *web);
+/* A session was opened through it; nothing happens where there is no door. */
+void web_door_used(struct web *web, int64_t until_s);
+
 #define REQUEST_ID_SIZE 34 /* "_", 32 hex digits, NUL */
 void request_id_make(char ret_id[static REQUEST_ID_SIZE]);
 /* The part of it that names its cookie and travels as RelayState. */
@@ -126,6 +134,8 @@ int invitation_get(struct http_request *, struct http_response *, struct err *);
 int invitation_post(struct http_request *, struct http_response *, struct err *);
 int invitation_accept_post(struct http_request *, struct http_response *, struct err *);
 int handoff_start(struct http_request *, struct http_response *, struct err *);
+int login_link_get(struct http_request *, struct http_response *, struct err *);
+int login_link_post(struct http_request *, struct http_response *, struct err *);
 int handoff_finish(struct http_request *, struct http_response *, struct err *);
 int forward_auth(struct http_request *, struct http_response *, struct err *);
 int health_get(struct http_request *, struct http_response *, struct err *);

@@ -78,6 +78,11 @@ struct web_settings_in {
 	/* More lines of /metrics; may be NULL. */
 	void (*metrics)(void *context, struct strbuf *out);
 	void *context;
+	/*
+	 * A door: the pages of somebody who is signed in, and the way in by a link of root's, at an address of its
+	 * own on loopback ("http://127.0.0.1:PORT") whatever public_url says; with cookies of its own. NULL: the web side.
+	 */
+	const char *door_url;
 };
 
 struct web;
@@ -92,6 +97,8 @@ void web_destroy(struct web *web);
 int web_configure(struct web *web, struct setup *setup, const struct web_settings *options,
 		  const struct catalogue_settings *catalogue, struct err *err);
 int web_add_routes(struct web *web, struct http_router *router, struct err *err);
+/* Of a door: until when whoever signed in through it may be at work; 0: nobody did. */
+int64_t web_door_until(const struct web *web);
 /* Timer, every few seconds: end sessions whose people lost what their application requires. */
 int web_tick(struct web *web, struct err *err);
 /* The page of an error for people, with the reference id: http_settings.error_page. */
