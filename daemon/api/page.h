@@ -85,7 +85,7 @@ void page_list_end(struct http_response *response);
 
 /* -------------------------------------------------------------------- forms -- */
 
-/* POST. action NULL: the page's own address. csrf NULL: none (see form_token of site.h for who is not signed in). */
+/* POST. action NULL: the page's own address. csrf NULL: none (signin/signin.h: form_token, for who is not signed in). */
 void page_form_begin(struct http_response *response, const char *action, const char *csrf);
 void page_form_end(struct http_response *response);
 

@@ -5,7 +5,7 @@
  * A login that waits lives sealed in a cookie named after its request; RelayState only says which cookie
  * that is. What is believed is the verified answer's InResponseTo alone, and it can be used once.
  */
-#include "site.h"
+#include "signin/signin.h"
 
 #include <stdio.h>
 
@@ -15,7 +15,6 @@
 
 /* People read mails and look for their phone meanwhile. */
 #define LOGIN_WAITS_S 900
-#define AGENT_MAX 200
 #define PATH_MAX_BYTES 1024
 /* Logins of one browser that wait; more cookies than proxies take (8 KiB) would lock it out. */
 #define WAITING_MAX 6
@@ -23,33 +22,6 @@
 #define FORGOTTEN_MAX 4 /* at a time: proxies have room for so many headers */
 
 /* ------------------------------------------------------------------- login -- */
-
-/* More than one IdP, and none was named: the person knows. */
-static int choose_source(struct http_request *request, struct http_response *response,
-			 const char *return_url, const char *nonce)
-{
-	const struct saml_ports *saml = web_saml(request->context);
-	struct saml_source_view view;
-
-	size_t count = 0;
-
-	page_begin(response, "Sign in");
-	for (size_t i = 0; saml->source(saml->context, i, request->arena, &view); i++) {
-		const struct http_pair pairs[] = { { "source", view.name },
-						   { "return", return_url },
-						   { "nonce", nonce } };
-		const char *url = url_with(request->arena, "/login", pairs, ARRAY_LEN(pairs));
-
-		if (!view.enabled)
-			continue;
-		page_link_button(response, url ? url : "/login", view.name);
-		count++;
-	}
-	if (count == 0)
-		page_text(response, "p", "There is no way to sign in yet.");
-	page_end(response);
-	return 0;
-}
 
 /* Tabs that were left at the IdP: the oldest make room. What cannot be opened is over. */
 static int forget_oldest(struct http_request *request, struct http_response *response,
@@ -146,97 +118,34 @@ static int begin_login(struct http_request *request, struct http_response *respo
 	return page_send(request, response, &outgoing, err);
 }
 
-/* The only source there is, or the one that was named. NULL: more than one, or none. */
-static const char *one_source(struct http_request *request, const char *named)
-{
-	const struct saml_ports *saml = web_saml(request->context);
-	struct saml_source_view view;
-	const char *only = NULL;
-
-	if (named)
-		return named;
-	for (size_t i = 0; saml->source(saml->context, i, request->arena, &view); i++) {
-		if (!view.enabled)
-			continue;
-		if (only)
-			return NULL;
-		only = view.name;
-	}
-	return only;
-}
-
 /* /login with the same return: where the browser comes back to when it has a session. */
 static const char *come_back(struct http_request *request, const struct site *site,
-			     const char *return_url, const char *nonce)
+			     const struct landing *landing)
 {
-	const struct http_pair pairs[] = { { "return", return_url }, { "nonce", nonce } };
 	const char *path;
 
-	if (!return_url)
+	if (!landing->return_url)
 		return "";
-	path = url_with(request->arena, "/login", pairs, ARRAY_LEN(pairs));
+	path = landing_path(request->arena, "/login", landing);
 	return path ? arena_printf(request->arena, "%s%s", site->url, path) : NULL;
 }
 
-/* Signed in already: on to where they wanted to go. */
-static int go_on(struct http_request *request, struct http_response *response, struct site *site,
-		 const struct session_view *view, const char *return_url, const char *nonce,
-		 struct err *err)
+static int begin_landing(struct http_request *request, struct http_response *response,
+			 const struct site *site, const char *source, const struct landing *landing,
+			 bool force, struct err *err)
 {
-	if (!return_url)
-		return http_redirect(response, 302, "/", err);
+	struct pending_login pending = { .source = source };
 
-	int sent = handoff_send(request, response, site, view, return_url, nonce, err);
-
-	if (sent != 0)
-		return sent < 0 ? -1 : 0;
-	return http_redirect(response, 302, return_url, err);
-}
-
-/* Where the request wants to return to, short enough to travel; NULL: nowhere in particular. */
-static int read_return(struct http_request *request, const struct site *site, const char **ret_url,
-		       struct err *err)
-{
-	const char *url = http_query(request, "return");
-
-	*ret_url = NULL;
-	if (url && applications_allow_return(site->applications, url))
-		*ret_url = return_shorten(request->arena, site, url);
-	if (!url || *ret_url)
-		return 0;
-	return err_refuse(err, ERR_INVALID, "return-not-allowed",
-			  "the address to return to belongs to no application");
-}
-
-int login_get(struct http_request *request, struct http_response *response, struct err *err)
-{
-	static const char *const names[] = { "return", "source", "nonce", NULL };
-	AUTO(site) struct site *site = site_take(request->context, err);
-	const char *nonce = http_query(request, "nonce");
-	struct pending_login pending = { 0 };
-	const char *return_url;
-	struct session_view view;
-	int found;
-
-	if (!site || http_query_allow(request, names, err) < 0 ||
-	    read_return(request, site, &return_url, err) < 0)
-		return -1;
-	found = site_session(request, site, &view, err);
-	if (found < 0)
-		return -1;
-	if (found > 0) {
-		int result = go_on(request, response, site, &view, return_url, nonce, err);
-
-		session_view_release(&view);
-		return result;
-	}
-	pending.source = one_source(request, http_query(request, "source"));
-	if (!pending.source)
-		return choose_source(request, response, return_url, nonce);
-	pending.return_url = come_back(request, site, return_url, nonce);
+	pending.return_url = come_back(request, site, landing);
 	if (!pending.return_url)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	return begin_login(request, response, site, &pending, false, err);
+	return begin_login(request, response, site, &pending, force, err);
+}
+
+int idp_begin(struct http_request *request, struct http_response *response, const struct site *site,
+	      const char *source, const struct landing *landing, struct err *err)
+{
+	return begin_landing(request, response, site, source, landing, false, err);
 }
 
 const char *sign_in_anew(struct http_request *request, const char *source, const char *return_url)
@@ -251,17 +160,13 @@ int saml_login(struct http_request *request, struct http_response *response, str
 {
 	static const char *const names[] = { "return", "fresh", NULL };
 	AUTO(site) struct site *site = site_take(request->context, err);
-	struct pending_login pending = { .source = http_parameter(request, "source") };
-	const char *return_url;
+	struct landing landing;
 
 	if (!site || http_query_allow(request, names, err) < 0 ||
-	    read_return(request, site, &return_url, err) < 0)
+	    landing_read(request, site, http_query(request, "return"), NULL, &landing, err) < 0)
 		return -1;
-	pending.return_url = come_back(request, site, return_url, NULL);
-	if (!pending.return_url)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	return begin_login(request, response, site, &pending, http_query(request, "fresh") != NULL,
-			   err);
+	return begin_landing(request, response, site, http_parameter(request, "source"), &landing,
+			     http_query(request, "fresh") != NULL, err);
 }
 
 int saml_metadata(struct http_request *request, struct http_response *response, struct err *err)
@@ -416,14 +321,6 @@ static const char *landing(const struct answer *answer)
 	return "/";
 }
 
-static const char *agent_of(const struct http_request *request)
-{
-	const char *agent = http_header(request, "User-Agent");
-
-	agent = agent ? arena_strndup(request->arena, agent, strnlen(agent, AGENT_MAX)) : "";
-	return agent ? agent : "";
-}
-
 /* The IdP said who it is; what is decided here said no. */
 static void show_no_access(struct http_request *request, struct http_response *response,
 			   const struct answer *answer, const struct login_outcome *outcome)
@@ -441,20 +338,6 @@ static void show_no_access(struct http_request *request, struct http_response *r
 	else
 		page_refused(request, response, 403, "No access",
 			     "You are known, but nothing here is open to you.");
-}
-
-/* In memory, and in the browser on its way. */
-static int give_session(struct http_request *request, struct http_response *response,
-			const struct answer *answer, const struct login_outcome *outcome,
-			const struct hash256 *hash, const char *token, struct err *err)
-{
-	const struct web *web = request->context;
-
-	if (sessions_add(web->settings.sessions, &outcome->session, hash, err) < 0 ||
-	    cookie_set(request, response, answer->site->secure, COOKIE_SESSION, "", token, -1,
-		       err) < 0)
-		return -1;
-	return http_redirect(response, 303, landing(answer), err);
 }
 
 /* Everything that is decided by the store: one transaction. A session that nobody gets is ended again. */
@@ -494,8 +377,8 @@ static int sign_in(struct http_request *request, struct http_response *response,
 	} else if (result == 0 && outcome.refused[0]) {
 		show_no_access(request, response, answer, &outcome);
 	} else if (result == 0) {
-		result =
-			give_session(request, response, answer, &outcome, &login.token, token, err);
+		result = session_give(request, response, answer->site, &outcome.session,
+				      &login.token, token, landing(answer), err);
 		if (result < 0)
 			change_sessions_end(web->settings.changer, &actor, &outcome.session.id, 1,
 					    "not-delivered", NULL, NULL);

@@ -281,6 +281,7 @@ static const struct {
 	[COOKIE_LOGIN] = { "__Host-rolebridge-login-", HTTP_SAME_SITE_NONE },
 	[COOKIE_LOGOUT] = { "__Host-rolebridge-logout", HTTP_SAME_SITE_NONE },
 	[COOKIE_NONCE] = { "__Host-rolebridge-nonce", HTTP_SAME_SITE_LAX },
+	[COOKIE_FORM] = { "__Host-rolebridge-form", HTTP_SAME_SITE_LAX },
 };
 
 /* Cookies know no ports: those of a door have its port in their name. */
@@ -288,8 +289,8 @@ static const char *cookie_name(const struct http_request *request, bool secure, 
 			       const char *suffix)
 {
 	const char *name = cookies[cookie].name + (secure ? 0 : strlen("__Host-"));
-
 	const struct web *web = request->listener_context;
+
 	if (web && web->door_url)
 		return arena_printf(request->arena, "%s-door%s%s", name,
 				    strrchr(web->door_url, ':') + 1, suffix);

@@ -57,6 +57,7 @@ enum cookie {
 	COOKIE_LOGIN,	    /* a login that waits for the IdP; named after the request */
 	COOKIE_LOGOUT,	    /* a logout that waits for the IdP */
 	COOKIE_NONCE,	    /* of an application's host, while a hand-off is under way */
+	COOKIE_FORM,	    /* of a page with a form, shown to whoever is not signed in */
 };
 /* suffix: of COOKIE_LOGIN, else "". */
 const char *cookie_get(const struct http_request *request, bool secure, enum cookie cookie,
@@ -87,12 +88,12 @@ bool worker_was_lost(struct http_request *request, struct http_limit *limit, con
  */
 bool session_lost(struct web *web, int64_t session_id);
 
-/* --- addresses --- */
 /* --- doors: see web.h --- */
 bool web_is_door(const struct web *web);
 /* A session was opened through it; nothing happens where there is no door. */
 void web_door_used(struct web *web, int64_t until_s);
 
+/* --- addresses --- */
 #define REQUEST_ID_SIZE 34 /* "_", 32 hex digits, NUL */
 void request_id_make(char ret_id[static REQUEST_ID_SIZE]);
 /* The part of it that names its cookie and travels as RelayState. */
@@ -133,9 +134,9 @@ int logout_post(struct http_request *, struct http_response *, struct err *);
 int invitation_get(struct http_request *, struct http_response *, struct err *);
 int invitation_post(struct http_request *, struct http_response *, struct err *);
 int invitation_accept_post(struct http_request *, struct http_response *, struct err *);
-int handoff_start(struct http_request *, struct http_response *, struct err *);
 int login_link_get(struct http_request *, struct http_response *, struct err *);
 int login_link_post(struct http_request *, struct http_response *, struct err *);
+int handoff_start(struct http_request *, struct http_response *, struct err *);
 int handoff_finish(struct http_request *, struct http_response *, struct err *);
 int forward_auth(struct http_request *, struct http_response *, struct err *);
 int health_get(struct http_request *, struct http_response *, struct err *);
