@@ -126,7 +126,7 @@ void table_person_drop_unused(struct sessions *sessions, struct person_entry *pe
 		drop_person(sessions, person);
 }
 
-void table_session_drop(struct sessions *sessions, struct session_entry *session)
+void table_tokens_drop(struct sessions *sessions, struct session_entry *session)
 {
 	while (session->tokens) {
 		struct token_entry *token = session->tokens;
@@ -136,6 +136,11 @@ void table_session_drop(struct sessions *sessions, struct session_entry *session
 		free(token);
 		sessions->freed++;
 	}
+}
+
+void table_session_drop(struct sessions *sessions, struct session_entry *session)
+{
+	table_tokens_drop(sessions, session);
 	map_remove(&sessions->entries, &session->by_id);
 	session->person->sessions--;
 	table_person_drop_unused(sessions, session->person);
@@ -178,6 +183,16 @@ static int add_token(struct sessions *sessions, struct session_entry *session,
 	return 0;
 }
 
+/* What a session may do, and until when: as it was opened, and again at each stage. */
+static void take_stage(struct session_entry *session, const struct session *from)
+{
+	session->until_s = from->until_s;
+	session->second_factor_s = from->second_factor_s;
+	session->signed_in_s = session_signed_in_s(from);
+	session->stage = (uint8_t)from->stage;
+	session->factor = (uint8_t)from->factor;
+}
+
 static int add_session(struct sessions *sessions, const struct session *from,
 		       struct session_entry **ret_session, struct err *err)
 {
@@ -201,8 +216,7 @@ static int add_session(struct sessions *sessions, const struct session *from,
 	session->person = person;
 	session->source = source;
 	session->created_s = from->created_s;
-	session->until_s = from->until_s;
-	session->second_factor_s = from->second_factor_s;
+	take_stage(session, from);
 	atomic_init(&session->seen_s, from->seen_s);
 	session->written_s = from->seen_s;
 	person->sessions++;
@@ -315,7 +329,8 @@ enum outcome { OUTCOME_FOUND, OUTCOME_NOBODY, OUTCOME_STALE };
 
 /* Callers hold the lock shared. */
 static enum outcome look_up(struct sessions *sessions, const struct hash256 *hash, const char *host,
-			    int64_t now_s, struct session_view *ret_view, int64_t *ret_user_id)
+			    bool any_stage, int64_t now_s, struct session_view *ret_view,
+			    int64_t *ret_user_id)
 {
 	const struct token_entry *token = find_token(sessions, hash);
 	struct session_entry *session;
@@ -332,7 +347,8 @@ static enum outcome look_up(struct sessions *sessions, const struct hash256 *has
 		return OUTCOME_NOBODY;
 	if (person->principal)
 		__builtin_prefetch(person->principal, 1);
-	if (table_session_is_over(sessions, session, now_s))
+	if (table_session_is_over(sessions, session, now_s) ||
+	    (session->stage != SESSION_FULL && !any_stage))
 		return OUTCOME_NOBODY;
 	*ret_user_id = person->id;
 	if (person->state == PERSON_STALE || person->change_all != sessions->change_all ||
@@ -351,12 +367,16 @@ static enum outcome look_up(struct sessions *sessions, const struct hash256 *has
 					   .source = session->source,
 					   .created_s = session->created_s,
 					   .until_s = session->until_s,
-					   .second_factor_s = session->second_factor_s };
+					   .second_factor_s = session->second_factor_s,
+					   .signed_in_s = session->signed_in_s,
+					   .stage = session->stage,
+					   .factor = session->factor };
 	return OUTCOME_FOUND;
 }
 
-int sessions_find(struct sessions *sessions, const char *token, const char *host, int64_t now_s,
-		  struct session_view *ret_view, struct err *err)
+static inline int find(struct sessions *sessions, const char *token, const char *host,
+		       bool any_stage, int64_t now_s, struct session_view *ret_view,
+		       struct err *err)
 {
 	struct hash256 hash;
 	int64_t user_id = 0;
@@ -367,7 +387,7 @@ int sessions_find(struct sessions *sessions, const char *token, const char *host
 		enum outcome outcome;
 
 		pthread_rwlock_rdlock(&sessions->lock);
-		outcome = look_up(sessions, &hash, host, now_s, ret_view, &user_id);
+		outcome = look_up(sessions, &hash, host, any_stage, now_s, ret_view, &user_id);
 		pthread_rwlock_unlock(&sessions->lock);
 		if (outcome == OUTCOME_FOUND)
 			return 0;
@@ -377,6 +397,18 @@ int sessions_find(struct sessions *sessions, const char *token, const char *host
 			return -1;
 	}
 	return err_set(err, ERR_UNAVAILABLE, "the person changes too often to be read");
+}
+
+int sessions_find(struct sessions *sessions, const char *token, const char *host, int64_t now_s,
+		  struct session_view *ret_view, struct err *err)
+{
+	return find(sessions, token, host, false, now_s, ret_view, err);
+}
+
+int sessions_find_any(struct sessions *sessions, const char *token, const char *host, int64_t now_s,
+		      struct session_view *ret_view, struct err *err)
+{
+	return find(sessions, token, host, true, now_s, ret_view, err);
 }
 
 /* Callers hold the lock shared. Nobody's entry is made by that: an absent one is stale. */
@@ -500,12 +532,29 @@ static void on_ended(void *context, int64_t session_id)
 	pthread_rwlock_unlock(&sessions->lock);
 }
 
+/* Without memory for its token the session stays without any: its person signs in again. */
+static void on_rotated(void *context, const struct session *from, const struct hash256 *token)
+{
+	struct sessions *sessions = context;
+	struct session_entry *session;
+
+	pthread_rwlock_wrlock(&sessions->lock);
+	session = table_session(sessions, from->id);
+	if (session) {
+		table_tokens_drop(sessions, session);
+		take_stage(session, from);
+		add_token(sessions, session, token, "", NULL);
+	}
+	pthread_rwlock_unlock(&sessions->lock);
+}
+
 struct change_observer table_observer(struct sessions *sessions)
 {
 	return (struct change_observer){ .context = sessions,
 					 .disabling = on_disabling,
 					 .changed = on_changed,
-					 .ended = on_ended };
+					 .ended = on_ended,
+					 .rotated = on_rotated };
 }
 
 /* Can it have ended before it was added? Then the store is asked. Callers hold the lock. */

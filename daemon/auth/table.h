@@ -53,7 +53,8 @@ struct session_entry {
 	struct person_entry *person;
 	struct token_entry *tokens;
 	const char *source; /* interned */
-	int64_t created_s, until_s, second_factor_s;
+	int64_t created_s, until_s, second_factor_s, signed_in_s;
+	uint8_t stage, factor; /* enum session_stage, enum factor_method */
 	_Atomic int64_t seen_s;
 	int64_t written_s; /* seen_s in the store; of the timer */
 };
@@ -92,6 +93,7 @@ bool table_session_is_over(const struct sessions *sessions, const struct session
 			   int64_t now_s);
 /* Callers hold the lock alone. With its tokens, and the person when it was the last. */
 void table_session_drop(struct sessions *sessions, struct session_entry *session);
+void table_tokens_drop(struct sessions *sessions, struct session_entry *session);
 /* Let go of a person nobody needs: no sessions, and nothing told that must be kept. */
 void table_person_drop_unused(struct sessions *sessions, struct person_entry *person);
 /* What change/ is given to tell of changes. */

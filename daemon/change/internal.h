@@ -149,8 +149,11 @@ struct notice_list {
 	size_t count, capacity;
 };
 struct noted_resource;
+struct rotation;
 struct notices {
 	struct notice_list changed, ended; /* users; sessions */
+	struct rotation *rotations;
+	size_t rotation_count, rotation_capacity;
 	struct noted_resource *resources, **resources_end;
 	size_t resource_count;
 	bool any_resource; /* one could not be noted */
@@ -158,7 +161,7 @@ struct notices {
 	bool links; /* identities that others may link to were written */
 };
 struct notice_mark {
-	size_t changed, ended, resources;
+	size_t changed, ended, rotations, resources;
 };
 /* Before the commit. */
 void notice_disabling(struct changer *changer, int64_t user_id);
@@ -168,6 +171,9 @@ void notice_token_ended(struct changer *changer, int64_t token_id);
 /* Inside the transaction; told after its commit. */
 void notice_changed(struct changer *changer, int64_t user_id);
 int notice_ended(struct changer *changer, int64_t session_id, struct err *err);
+/* As the session is stored now, without its texts; token is its only one. */
+int notice_rotated(struct changer *changer, const struct session *session,
+		   const struct hash256 *token, struct err *err);
 /* It was written so, or removed. */
 void notice_resource(struct changer *changer, const struct resource *resource, bool removed);
 /* For the writer: what a savepoint, or a transaction, that is undone has noted goes too. */

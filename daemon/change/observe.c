@@ -20,6 +20,11 @@ struct noted_resource {
 	char texts[];
 };
 
+struct rotation {
+	struct session session;
+	struct hash256 token;
+};
+
 void changer_observe_as(struct changer *changer, enum observer_kind kind,
 			const struct change_observer *observer)
 {
@@ -76,6 +81,31 @@ int notice_ended(struct changer *changer, int64_t session_id, struct err *err)
 {
 	if (changer->observed && !list_add(&changer->notices.ended, session_id))
 		return err_set(err, ERR_MEMORY, "no memory to end a session");
+	return 0;
+}
+
+int notice_rotated(struct changer *changer, const struct session *session,
+		   const struct hash256 *token, struct err *err)
+{
+	struct notices *notices = &changer->notices;
+	struct rotation *rotation;
+
+	if (!changer->observed)
+		return 0;
+	if (notices->rotation_count == notices->rotation_capacity) {
+		size_t capacity = notices->rotation_capacity ? notices->rotation_capacity * 2 : 16;
+		struct rotation *grown = reallocarray(notices->rotations, capacity, sizeof(*grown));
+
+		if (!grown)
+			return err_set(err, ERR_MEMORY, "no memory to change a session");
+		notices->rotations = grown;
+		notices->rotation_capacity = capacity;
+	}
+	rotation = &notices->rotations[notices->rotation_count++];
+	*rotation = (struct rotation){ .session = *session, .token = *token };
+	rotation->session.source = rotation->session.name_id = "";
+	rotation->session.name_id_format = rotation->session.session_index = "";
+	rotation->session.address = rotation->session.agent = "";
 	return 0;
 }
 
@@ -167,6 +197,7 @@ static void tell_resources(struct changer *changer)
 struct notice_mark notices_mark(const struct changer *changer)
 {
 	return (struct notice_mark){ changer->notices.changed.count, changer->notices.ended.count,
+				     changer->notices.rotation_count,
 				     changer->notices.resource_count };
 }
 
@@ -174,6 +205,7 @@ void notices_undo(struct changer *changer, struct notice_mark mark)
 {
 	changer->notices.changed.count = mark.changed;
 	changer->notices.ended.count = mark.ended;
+	changer->notices.rotation_count = mark.rotations;
 	resources_cut(&changer->notices, mark.resources);
 	if (mark.changed == 0)
 		changer->notices.anybody = false;
@@ -181,6 +213,10 @@ void notices_undo(struct changer *changer, struct notice_mark mark)
 
 static void tell(const struct change_observer *observer, const struct notices *notices)
 {
+	/* First: one that ended after it stays ended. */
+	for (size_t i = 0; observer->rotated && i < notices->rotation_count; i++)
+		observer->rotated(observer->context, &notices->rotations[i].session,
+				  &notices->rotations[i].token);
 	for (size_t i = 0; observer->ended && i < notices->ended.count; i++)
 		observer->ended(observer->context, notices->ended.ids[i]);
 	for (size_t i = 0; observer->changed && i < notices->changed.count; i++)
@@ -213,5 +249,6 @@ void notices_finish(struct changer *changer)
 {
 	free(changer->notices.changed.ids);
 	free(changer->notices.ended.ids);
+	free(changer->notices.rotations);
 	resources_cut(&changer->notices, 0);
 }

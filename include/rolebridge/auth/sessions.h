@@ -63,15 +63,24 @@ struct session_view {
 	struct uuid uuid;
 	const char *source; /* interned: lives as long as sessions */
 	int64_t created_s, until_s, second_factor_s;
+	int64_t signed_in_s;	   /* the first factor was last given */
+	enum session_stage stage;  /* SESSION_FULL, but from sessions_find_any */
+	enum factor_method factor; /* that proved the second one, or FACTOR_NONE */
 };
 
 /*
  * Who holds this token at host ("": own pages)? Counts as being seen. ERR_NOT_FOUND: nobody, ended,
- * idle for too long, disabled; these look alike. ERR_UNAVAILABLE: the person must be read anew, and
- * the store does not answer; nobody is let in then.
+ * idle for too long, disabled, not yet through all stages of signing in; these look alike. ERR_UNAVAILABLE: the
+ * person must be read anew, and the store does not answer; nobody is let in then.
  */
 int sessions_find(struct sessions *sessions, const char *token, const char *host, int64_t now_s,
 		  struct session_view *ret_view, struct err *err);
+/*
+ * The same, in whichever stage: for the pages of signing in alone, which look at view->stage. What they change goes
+ * through change/, whose transaction reads the stage anew.
+ */
+int sessions_find_any(struct sessions *sessions, const char *token, const char *host, int64_t now_s,
+		      struct session_view *ret_view, struct err *err);
 void session_view_release(struct session_view *view);
 /*
  * A person as they are now, signed in or not; give it back with principal_release. ERR_NOT_FOUND: nobody, or somebody
@@ -90,6 +99,11 @@ int sessions_add(struct sessions *sessions, const struct session *session,
 		 const struct hash256 *token, struct err *err);
 int sessions_add_token(struct sessions *sessions, const struct session_token *token,
 		       struct err *err);
+/*
+ * A stage that is reached and a step-up give a session a new token and end all of its old ones: in the transaction,
+ * and here when change/ tells of its commit, before whoever asked is answered. So nobody calls anything for it: send
+ * the cookie with the token whose hash was given to change/.
+ */
 
 /*
  * Timer, every few seconds; works once a minute: writes when sessions were seen, drops those past their

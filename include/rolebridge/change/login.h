@@ -27,6 +27,7 @@ struct login {
 	 * reload in between, groups that are not in the record count as unknown.
 	 */
 	const struct setup *setup;
+	struct uuid device; /* this browser is remembered as (change/device.h); all zero: it is not */
 	/* A test by an administrator: request and assertion are used up and audited, no user, no session. */
 	bool test;
 };
@@ -39,8 +40,8 @@ struct login_outcome {
 	 * "" when signed in; else why not: replayed, request-used, source-disabled, invalid-record,
 	 * not-provisioned (nobody known, and not just in time), no-profile, disabled, deleted, suspended,
 	 * quarantined, no-username, username-conflict, email-conflict, email-in-other-organization,
-	 * name-reserved, ambiguous-link, duplicate-link, other-organization; nothing but the audit row and
-	 * what was used up is written then.
+	 * name-reserved, ambiguous-link, duplicate-link, other-organization, 2fa-not-configured; nothing but the
+	 * audit row and what was used up is written then. The session's stage tells how far they are.
 	 */
 	char refused[48];
 	char detail[256]; /* for administrators */
@@ -107,6 +108,8 @@ struct change_observer {
 	/* After the commit: the user's row or grants are other ones. user_id 0: anybody's. */
 	void (*changed)(void *context, int64_t user_id);
 	void (*ended)(void *context, int64_t session_id);
+	/* After the commit: its stage, times and factor are other ones, and this is its only token. */
+	void (*rotated)(void *context, const struct session *session, const struct hash256 *token);
 	/* After the commit: resources as they are now, in the order of the changes. NULL: any may be another. */
 	void (*resources)(void *context, const struct resource_note *notes);
 	/*

@@ -11,6 +11,22 @@
 
 #include <rolebridge/base/hash.h>
 #include <rolebridge/base/ids.h>
+#include <rolebridge/model/factor.h>
+
+/*
+ * How far signing in has come. Only a full session is good for anything but the pages that lead to one. Stored:
+ * never renumber.
+ */
+enum session_stage {
+	SESSION_FULL = 0,
+	SESSION_FACTOR = 1, /* the first factor was given, a second one is to be proven */
+	SESSION_ENROL = 2,  /* may only enrol a factor */
+};
+const char *session_stage_name(enum session_stage stage); /* "full", "factor", "enrol" */
+/* A session that is not full ends so long after its stage began. */
+#define SESSION_STAGE_S 900
+/* So long after a first factor was given the sign-in is fresh, as enrolling a factor needs it. */
+#define SESSION_FRESH_S 300
 
 struct session {
 	int64_t id;	  /* row; 0: not stored yet */
@@ -25,7 +41,16 @@ struct session {
 	int64_t created_s, seen_s;
 	int64_t until_s;	 /* absolute end: own limit and the IdP's, whichever is first */
 	int64_t second_factor_s; /* proven at; 0: not */
+	enum session_stage stage;
+	enum factor_method factor; /* that proved it, or FACTOR_NONE */
+	int64_t full_until_s;	   /* the end that it will have once it is full; 0: until_s */
+	int64_t signed_in_s;	   /* the first factor was last given; 0: when it was created */
 };
+
+static inline int64_t session_signed_in_s(const struct session *session)
+{
+	return session->signed_in_s ? session->signed_in_s : session->created_s;
+}
 
 /* host "": the daemon's own pages; else the application host, as normalised in the configuration. */
 struct session_token {
