@@ -645,6 +645,10 @@ static inline bool person_change_moves(const struct person_change *change)
  */
 int sessions_follow(struct apply_context *context, const struct person_change *change,
 		    struct err *err);
+/* Inside a transaction: all of a user's but one (0: all), one audit row for many. ret_ended may be NULL. */
+int sessions_end_of(struct changer *changer, const struct actor *actor, const struct user *user,
+		    int64_t except_id, const char *why, struct arena *arena, size_t *ret_ended,
+		    struct err *err);
 
 /* --- responsible.c --- */
 /* Inside the same transaction: whoever is responsible for anything is not disabled, deleted or moved by hand. */

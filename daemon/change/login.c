@@ -111,7 +111,7 @@ static int apply(struct attempt *attempt, const struct person_change *change,
 					 .setup = attempt->setup,
 					 .arena = attempt->arena,
 					 .actor = attempt->actor,
-					 .source = attempt->login->source,
+					 .source = attempt_counts_as(attempt),
 					 .sign_in = true,
 					 .windows = windows,
 					 .now_s = attempt->login->now_s,
@@ -243,18 +243,10 @@ static int open_session(struct attempt *attempt, struct err *err)
 
 /* --- all of it --- */
 
-static int admit(struct attempt *attempt, struct err *err)
+int attempt_enter(struct attempt *attempt, struct err *err)
 {
 	struct person_change change;
 
-	if (attempt_decode(attempt, err) < 0)
-		return -1;
-	if (attempt_is_refused(attempt))
-		return 0;
-	if (attempt_find_user(attempt, err) < 0)
-		return -1;
-	if (attempt_is_refused(attempt))
-		return 0;
 	if (attempt_judge(attempt, err) < 0)
 		return -1;
 	if (attempt_is_refused(attempt))
@@ -272,6 +264,17 @@ static int admit(struct attempt *attempt, struct err *err)
 		return -1;
 	change_step("session");
 	return attempt_audit(attempt, err);
+}
+
+static int admit(struct attempt *attempt, struct err *err)
+{
+	if (attempt_decode(attempt, err) < 0)
+		return -1;
+	if (attempt_is_refused(attempt))
+		return 0;
+	if (attempt_find_user(attempt, err) < 0)
+		return -1;
+	return attempt_is_refused(attempt) ? 0 : attempt_enter(attempt, err);
 }
 
 int attempt_find_source(struct attempt *attempt)
@@ -301,8 +304,7 @@ static int keep_text(struct arena *arena, const char **text)
 	return *text ? 0 : -1;
 }
 
-/* What is told outlives the writer's memory. */
-static int keep_answer(struct attempt *attempt, struct err *err)
+int attempt_keep_answer(struct attempt *attempt, struct err *err)
 {
 	struct user *user = &attempt->outcome->user;
 	struct session *session = &attempt->outcome->session;
@@ -338,7 +340,7 @@ static int login_job(struct changer *changer, struct job *job, struct err *err)
 	attempt->setup = changer_coming_setup(changer, &attempt->generation);
 	result = sign_in(attempt, err);
 	if (result == 0)
-		result = keep_answer(attempt, err);
+		result = attempt_keep_answer(attempt, err);
 	setup_release(&attempt->setup->setup);
 	return result;
 }

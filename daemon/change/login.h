@@ -7,8 +7,12 @@
 #include "internal.h"
 #include "link.h"
 
+struct local_login;
+
 struct attempt {
 	const struct login *login;
+	/* A password was given here, or to a directory, instead of an assertion: what is known stands. NULL. */
+	const struct local_login *local;
 	const struct actor *actor;
 	struct login_outcome *outcome; /* texts in the arena of who asked */
 	struct arena *answer;
@@ -39,6 +43,12 @@ static inline bool attempt_is_refused(const struct attempt *attempt)
 	return attempt->outcome->refused[0] != '\0';
 }
 
+/* Whose limits and windows count what it takes away. */
+static inline const char *attempt_counts_as(const struct attempt *attempt)
+{
+	return attempt->login->source[0] ? attempt->login->source : "rules";
+}
+
 /* 0: the attempt goes no further, and says why. */
 int attempt_refuse(struct attempt *attempt, const char *reason, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -52,6 +62,14 @@ int attempt_find_user(struct attempt *attempt, struct err *err);
 /* login_may.c: refused when whoever is known may not sign in; the change that comes of it. */
 int attempt_judge(struct attempt *attempt, struct err *err);
 int attempt_evaluate(struct attempt *attempt, struct person_change *ret_change, struct err *err);
+
+/*
+ * From a user (or somebody new, with an identity) on: what they should have is written, the session opened, the row
+ * written; or refused.
+ */
+int attempt_enter(struct attempt *attempt, struct err *err);
+/* What is told outlives the writer's memory: in attempt->answer. */
+int attempt_keep_answer(struct attempt *attempt, struct err *err);
 
 /* login_audit.c: its row. */
 int attempt_audit(const struct attempt *attempt, struct err *err);

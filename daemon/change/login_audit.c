@@ -18,10 +18,14 @@ static void write_texts(const struct attempt *attempt, struct json *json)
 	const struct login *login = attempt->login;
 	const struct saml_assertion *assertion = login->assertion;
 
-	json_string(json, "source", login->source);
+	if (attempt->local)
+		json_string(json, "by", "password");
+	if (login->source[0])
+		json_string(json, "source", login->source);
 	if (login->request_id[0])
 		json_string(json, "request", login->request_id);
-	json_string(json, "assertion", assertion->assertion_id);
+	if (assertion->assertion_id[0])
+		json_string(json, "assertion", assertion->assertion_id);
 	if (assertion->name_id[0])
 		json_string(json, "name", assertion->name_id);
 	if (login->address[0])
@@ -37,7 +41,9 @@ static int audit_attempt(const struct attempt *attempt, const char *action, stru
 		memcpy(object, "user:", 5);
 		uuid_format(&attempt->outcome->user.uuid, object + 5);
 	} else {
-		snprintf(object, sizeof(object), "source:%.48s", attempt->login->source);
+		snprintf(object, sizeof(object),
+			 attempt->login->source[0] ? "source:%.48s" : "local",
+			 attempt->login->source);
 	}
 	if (strbuf_failed(detail))
 		return login_no_memory(err);

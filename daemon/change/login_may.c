@@ -96,7 +96,7 @@ static int ask_limits(struct attempt *attempt, struct person_change *change, str
 	struct draft draft = { .changer = attempt->changer,
 			       .setup = attempt->setup,
 			       .store = attempt->changer->store,
-			       .source = attempt->login->source,
+			       .source = attempt_counts_as(attempt),
 			       .now_s = attempt->login->now_s,
 			       .totals = plan_totals_create() };
 	struct plan_holds *holds = NULL;
@@ -146,19 +146,21 @@ static int restrain(struct attempt *attempt, struct person_change *change, struc
 
 int attempt_evaluate(struct attempt *attempt, struct person_change *ret_change, struct err *err)
 {
-	struct evaluation evaluation = { .setup = attempt->setup,
-					 .store = attempt->changer->store,
-					 .arena = attempt->arena,
-					 .now_s = attempt->login->now_s,
-					 .cause = arena_printf(attempt->arena, "login %s",
-							       attempt->login->source) };
+	struct evaluation evaluation = {
+		.setup = attempt->setup,
+		.store = attempt->changer->store,
+		.arena = attempt->arena,
+		.now_s = attempt->login->now_s,
+		.cause = arena_printf(attempt->arena, "login %s",
+				      attempt->login->source[0] ? attempt->login->source : "local")
+	};
 	enum evaluated outcome;
 	const char *problem = "";
 
 	if (!evaluation.cause)
 		return login_no_memory(err);
-	if (evaluate_user(&evaluation, attempt->user_id, &attempt->stored, ret_change, &outcome,
-			  &problem, err) < 0)
+	if (evaluate_user(&evaluation, attempt->user_id, attempt->local ? NULL : &attempt->stored,
+			  ret_change, &outcome, &problem, err) < 0)
 		return -1;
 	if (outcome == EVALUATED_OUT)
 		return attempt_refuse(attempt, "no-profile", "no rule gives a profile");

@@ -11,6 +11,7 @@
 #include <rolebridge/base/util.h>
 
 #include "internal.h"
+#include "password.h"
 
 #define ROW_BYTES_MAX (1u << 20)
 #define ALARM_KIND "mail-failing"
@@ -46,6 +47,15 @@ static int note_invite(struct changer *changer, const struct outbox_row *row,
 	invite.mailed_s = delivery->sent ? change_now_s() : 0;
 	invite.mail_problem = delivery->problem ? delivery->problem : "";
 	return store_invite_update(changer->store, &invite, err);
+}
+
+static int note_reset(struct changer *changer, const struct delivery *delivery, struct arena *arena,
+		      struct err *err)
+{
+	if (strcmp(delivery->row->kind, OUTBOX_RESET) != 0)
+		return 0;
+	return reset_note(changer, delivery->row, delivery->sent ? change_now_s() : 0,
+			  delivery->problem ? delivery->problem : "", arena, err);
 }
 
 static int note_alarm(struct changer *changer, const struct delivery *delivery, struct err *err)
@@ -94,6 +104,7 @@ static int delivery_job(struct changer *changer, struct job *job, struct err *er
 	if (!delivery->sent && !delivery->problem)
 		return 0;
 	return note_invite(changer, delivery->row, delivery, arena, err) < 0 ||
+			       note_reset(changer, delivery, arena, err) < 0 ||
 			       note_alarm(changer, delivery, err) < 0
 		       ? -1
 		       : 0;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <rolebridge/base/util.h>
+#include <rolebridge/store/credential.h>
 #include <rolebridge/store/session.h>
 
 #define ENDS_AT_ONCE 500
@@ -93,21 +94,18 @@ static int end_one(struct changer *changer, const struct actor *actor,
 	return notice_ended(changer, session->id, err);
 }
 
-/* --- those of a user who may not sign in any more --- */
+/* --- those of a user --- */
 
-static int audit_all(struct apply_context *context, const struct person_change *change,
-		     const struct session *sessions, size_t count, struct err *err)
+static int audit_all(struct changer *changer, const struct actor *actor, const struct user *user,
+		     const char *why, const struct session *sessions, size_t count, struct err *err)
 {
 	AUTO(strbuf) struct strbuf detail = STRBUF(DETAIL_MAX);
 	char object[UUID_TEXT_SIZE + 5] = "user:";
 	struct json json = JSON(&detail);
 
-	uuid_format(&change->after.uuid, object + 5);
+	uuid_format(&user->uuid, object + 5);
 	json_object(&json);
-	json_string(&json, "why",
-		    person_change_moves(change)	     ? "moved"
-		    : user_is_active(&change->after) ? "suspended"
-						     : "disabled");
+	json_string(&json, "why", why);
 	json_array_key(&json, "sessions");
 	for (size_t i = 0; i < count; i++) {
 		char uuid[UUID_TEXT_SIZE];
@@ -119,30 +117,47 @@ static int audit_all(struct apply_context *context, const struct person_change *
 	json_end(&json);
 	if (strbuf_failed(&detail))
 		return err_set(err, ERR_MEMORY, "no memory for an audit row");
-	return audit_write(context->changer->store, context->now_s, context->actor, "session.end",
-			   object, strbuf_text(&detail), err);
+	return audit_write(changer->store, change_now_s(), actor, "session.end", object,
+			   strbuf_text(&detail), err);
 }
 
-static int end_all(struct apply_context *context, const struct person_change *change,
-		   struct err *err)
+int sessions_end_of(struct changer *changer, const struct actor *actor, const struct user *user,
+		    int64_t except_id, const char *why, struct arena *arena, size_t *ret_ended,
+		    struct err *err)
 {
-	struct session_query query = { .user_id = change->after.id, .limit = ENDS_AT_ONCE };
-	size_t count = ENDS_AT_ONCE;
+	struct session_query query = { .user_id = user->id, .limit = ENDS_AT_ONCE };
+	size_t count = ENDS_AT_ONCE, all = 0;
 
 	while (count == ENDS_AT_ONCE) {
 		struct session *sessions;
+		size_t ended = 0;
 
-		if (store_session_list(context->changer->store, &query, context->arena, &sessions,
-				       &count, err) < 0)
+		if (store_session_list(changer->store, &query, arena, &sessions, &count, err) < 0)
 			return -1;
-		for (size_t i = 0; i < count; i++)
-			if (store_session_delete(context->changer->store, sessions[i].id, err) <
-				    0 ||
-			    notice_ended(context->changer, sessions[i].id, err) < 0)
+		for (size_t i = 0; i < count; i++) {
+			query.after_id = sessions[i].id;
+			if (sessions[i].id == except_id)
+				continue;
+			if (store_session_delete(changer->store, sessions[i].id, err) < 0 ||
+			    notice_ended(changer, sessions[i].id, err) < 0)
 				return -1;
-		if (count > 0 && audit_all(context, change, sessions, count, err) < 0)
+			sessions[ended++] = sessions[i];
+		}
+		if (ended > 0 && audit_all(changer, actor, user, why, sessions, ended, err) < 0)
 			return -1;
+		all += ended;
 	}
+	if (ret_ended)
+		*ret_ended = all;
+	return 0;
+}
+
+/* A name and a number may be given to nobody else, but what they signed in with goes. */
+static int follow_deletion(struct apply_context *context, const struct person_change *change,
+			   struct err *err)
+{
+	if (change->after.disabled & ~change->before.disabled & DISABLED_DELETED)
+		return store_credentials_drop(context->changer->store, change->after.id, err);
 	return 0;
 }
 
@@ -153,7 +168,13 @@ int sessions_follow(struct apply_context *context, const struct person_change *c
 	if (change->before.id == 0 ||
 	    (user_may_sign_in(&change->after) && !person_change_moves(change)))
 		return 0;
-	return end_all(context, change, err);
+	if (follow_deletion(context, change, err) < 0)
+		return -1;
+	return sessions_end_of(context->changer, context->actor, &change->after, 0,
+			       person_change_moves(change)	? "moved"
+			       : user_is_active(&change->after) ? "suspended"
+								: "disabled",
+			       context->arena, NULL, err);
 }
 
 /* --- by id --- */

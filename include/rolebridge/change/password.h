@@ -52,7 +52,8 @@ struct local_login {
 	const char *rehash;   /* of the same password, with today's parameters; NULL: stays */
 	struct hash256 token; /* of the session to open, for the daemon's own pages */
 	const char *address, *agent;
-	int64_t until_s; /* absolute end of the session at the latest */
+	struct uuid device; /* as struct login */
+	int64_t until_s;    /* absolute end of the session at the latest */
 	int64_t now_s;
 };
 /*

@@ -55,8 +55,9 @@ struct source_settings {
 	struct link_settings link;
 	struct located_list authoritative_domains;
 	struct may_grant_settings may_grant;
-	int64_t interval_s;  /* between scheduled reads; 0: only on demand */
-	bool interval_given; /* otherwise a type's check may set another one */
+	int64_t interval_s;   /* between scheduled reads; 0: only on demand */
+	bool interval_given;  /* otherwise a type's check may set another one */
+	bool takes_passwords; /* at sign-in: a directory that people bind to as themselves */
 	struct located_list
 		canaries; /* keys or DNs that must be present, else the read counts as incomplete */
 };
@@ -66,6 +67,12 @@ bool source_is_directory(const struct source_settings *source);
 
 /* Does it speak when somebody signs in, and is never read? Nobody is missing there. */
 bool source_signs_in(const struct source_settings *source);
+
+/* Is a password, given here, theirs there? */
+static inline bool source_takes_passwords(const struct source_settings *source)
+{
+	return source->takes_passwords && !source->broken;
+}
 
 /* Whose people it speaks of. */
 static inline const char *source_organization(const struct source_settings *source)

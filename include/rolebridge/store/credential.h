@@ -9,7 +9,7 @@
 
 struct password_row {
 	int64_t user_id;
-	char *hash; /* Argon2id with its parameters */
+	const char *hash; /* Argon2id with its parameters */
 	int64_t version; /* grows with each password of the user, from 1; a rehash is the same password */
 	/*
 	 * Set with a reset link, and no factor but the mailbox was proven since: a code by e-mail is no second
