@@ -10,7 +10,8 @@
 
 #define SESSION_COLUMNS \
 	"s.id, s.uuid, s.user, s.source, s.name_id, s.name_id_format, s.session_index, " \
-	"s.address, s.agent, s.created_s, s.seen_s, s.until_s, s.second_factor_s"
+	"s.address, s.agent, s.created_s, s.seen_s, s.until_s, s.second_factor_s, s.stage, " \
+	"s.factor, s.full_until_s, s.signed_in_s"
 #define SESSION_FILTER \
 	"id > ?5 AND (?2 IS NULL OR source = ?2) AND (?4 IS NULL OR session_index = ?4)"
 #define SIGN_IN_AGAIN \
@@ -312,8 +313,8 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_SESSION_INSERT] =
 		"INSERT OR FAIL INTO session (id, uuid, user, source, name_id, name_id_format, "
 		"session_index, address, agent, created_s, seen_s, until_s, second_factor_s, "
-		"identity) SELECT c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13 "
-		"FROM waiting_session",
+		"identity, stage, factor, full_until_s, signed_in_s) SELECT c0, c1, c2, c3, c4, c5, "
+		"c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17 FROM waiting_session",
 	[STATEMENT_SESSION_LAST] =
 		"SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'session'",
 	/* The identity that a session confirms was read when it was opened, if not later. */
@@ -329,16 +330,21 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_SESSIONS_INDEX] = "UPDATE session SET indexed = 1 WHERE id > ?1 AND id <= ?2",
 	[STATEMENT_INDEXED_SESSION_SET] =
 		"UPDATE counter SET value = ?1 WHERE name = 'indexed-session'",
-	/* In order of the table, and each of its rows once. */
+	/* In order of the table, and each of its rows once; of those that are full. */
 	[STATEMENT_SIGN_INS_COUNT] =
 		"INSERT INTO sign_in (user, day, n, last_s) SELECT user, created_s / 86400, "
 		"count(*), max(created_s) FROM session NOT INDEXED WHERE id > ?1 AND id <= ?2 "
-		"GROUP BY 1, 2 " SIGN_IN_AGAIN,
+		"AND stage = 0 GROUP BY 1, 2 " SIGN_IN_AGAIN,
 	[STATEMENT_SIGN_IN_COUNT] =
 		"INSERT INTO sign_in (user, day, n, last_s) SELECT user, created_s / 86400, 1, "
-		"created_s FROM session WHERE id = ?1 AND indexed = 0 " SIGN_IN_AGAIN,
-	[STATEMENT_SIGN_INS_LATE] = "SELECT user, created_s FROM session NOT INDEXED "
-				    "WHERE id > " INDEXED_SESSION " ORDER BY user, created_s",
+		"created_s FROM session WHERE id = ?1 AND indexed = 0 AND stage = 0 " SIGN_IN_AGAIN,
+	/* One that becomes full after the others of its time were counted. */
+	[STATEMENT_SIGN_IN_COUNT_LATE] =
+		"INSERT INTO sign_in (user, day, n, last_s) SELECT user, created_s / 86400, 1, "
+		"created_s FROM session WHERE id = ?1 AND indexed = 1 AND stage <> 0 " SIGN_IN_AGAIN,
+	[STATEMENT_SIGN_INS_LATE] =
+		"SELECT user, created_s FROM session NOT INDEXED "
+		"WHERE id > " INDEXED_SESSION " AND stage = 0 ORDER BY user, created_s",
 	[STATEMENT_SIGN_INS_OF] =
 		"SELECT day, n, last_s FROM sign_in WHERE user = ?1 ORDER BY day DESC",
 	[STATEMENT_SIGN_INS_FORGET] = "DELETE FROM sign_in WHERE user = ?1 AND day < ?2 AND "
@@ -370,7 +376,9 @@ const char *const statement_texts[STATEMENTS] = {
 		"WHERE name = 'session'), (SELECT value FROM counter WHERE name = 'events'), "
 		"(SELECT value FROM counter WHERE name = 'events-refused')",
 	[STATEMENT_SESSION_UPDATE] =
-		"UPDATE session SET seen_s = ?2, until_s = ?3, second_factor_s = ?4 WHERE id = ?1",
+		"UPDATE session SET until_s = ?2, second_factor_s = ?3, stage = ?4, factor = ?5, "
+		"full_until_s = ?6, signed_in_s = ?7 WHERE id = ?1",
+	[STATEMENT_SESSION_SEEN] = "UPDATE session SET seen_s = ?2 WHERE id = ?1",
 	[STATEMENT_SESSION_DELETE] = "DELETE FROM session WHERE id = ?1",
 	[STATEMENT_SESSION_GET] = "SELECT " SESSION_COLUMNS " FROM session s WHERE id = ?1",
 	[STATEMENT_SESSION_FIND] =
@@ -408,6 +416,7 @@ const char *const statement_texts[STATEMENTS] = {
 				  "created_s) SELECT c0, c1, c2, c3 FROM waiting_token",
 	[STATEMENT_TOKEN_ADD] =
 		"INSERT INTO session_token (session, hash, host, created_s) VALUES (?1, ?2, ?3, ?4)",
+	[STATEMENT_TOKENS_DROP] = "DELETE FROM session_token WHERE session = ?1",
 	[STATEMENT_TOKEN_EACH] =
 		"SELECT session, hash, host, created_s FROM session_token ORDER BY session",
 	[STATEMENT_USED_HAS] =
@@ -487,6 +496,11 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_ORPHANING_SET] =
 		"INSERT INTO orphaning (user, since_s) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
 	[STATEMENT_ORPHANING_CLEAR] = "DELETE FROM orphaning WHERE user = ?1",
+	/* Each bit is a method; of recovery codes those on paper. */
+	[STATEMENT_FACTOR_METHODS] =
+		"SELECT coalesce(sum(bit), 0) FROM (SELECT DISTINCT 1 << method AS bit FROM factor "
+		"WHERE user = ?1 AND confirmed_s <> 0 UNION ALL SELECT 1 << 5 WHERE EXISTS (SELECT 1 "
+		"FROM recovery_code WHERE user = ?1 AND slot < 10 AND used_s = 0))",
 };
 
 enum { SEES_ALL, SEES_PEOPLE, SEES_NONE };
@@ -531,6 +545,7 @@ bool statement_needs_flush(enum statement_id id, bool people)
 		[STATEMENT_REFERENCE_REMOVE] = SEES_NONE,
 		[STATEMENT_RESPONSIBLE_ANY] = SEES_NONE,
 		[STATEMENT_ORPHANING_CLEAR] = SEES_NONE,
+		[STATEMENT_FACTOR_METHODS] = SEES_NONE,
 		[STATEMENT_RESOURCE_FIND] = SEES_PEOPLE,
 		[STATEMENT_RESOURCE_GET] = SEES_PEOPLE,
 		[STATEMENT_RESOURCE_INSERT] = SEES_PEOPLE,
