@@ -90,6 +90,8 @@ static const struct http_route routes[] = {
 	{ "GET", "/api/v1/sessions", sessions_get, 0, 0, "sessions:read@all" },
 	{ "DELETE", "/api/v1/sessions/{id}", session_delete, HTTP_ROUTE_NO_BODY, 0,
 	  "sessions:end@all" },
+	/* For root alone: the handler asks. */
+	{ "POST", "/api/v1/login-links", login_links_post, 0, 0, NULL },
 	{ "GET", "/api/v1/sources", sources_get, 0, 0, "sources:read@all" },
 	{ "POST", "/api/v1/sources", sources_post, HTTP_ROUTE_QUERY, SOURCE_BODY_MAX,
 	  "sources:create@all" },

@@ -198,6 +198,7 @@ int token_delete(struct http_request *, struct http_response *, struct err *);
 int sessions_get(struct http_request *, struct http_response *, struct err *);
 int session_delete(struct http_request *, struct http_response *, struct err *);
 int user_sessions_delete(struct http_request *, struct http_response *, struct err *);
+int login_links_post(struct http_request *, struct http_response *, struct err *);
 int sources_get(struct http_request *, struct http_response *, struct err *);
 int sources_post(struct http_request *, struct http_response *, struct err *);
 int source_get(struct http_request *, struct http_response *, struct err *);

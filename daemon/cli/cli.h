@@ -267,6 +267,7 @@ int run_tokens_list(struct cli *);
 int run_tokens_revoke(struct cli *);
 int run_sessions_list(struct cli *);
 int run_sessions_end(struct cli *);
+int run_login_link(struct cli *);
 int run_idp_test(struct cli *);
 int run_saml_metadata(struct cli *);
 int run_sources_list(struct cli *);

@@ -226,6 +226,12 @@ static const struct cli_option tokens_create_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option login_link_options[] = {
+	{ "local", NULL, "at an address on loopback of its own, whatever the web side is like" },
+	{ "listen", "ADDRESS", "the same at this address, such as 127.0.0.1:8443" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option tokens_list_options[] = {
 	{ "user", "USER", "only tokens of this user" },
 	{ "service", "NAME", "only tokens of this service" },
@@ -810,6 +816,9 @@ static const struct cli_command commands[] = {
 	{ "sessions list", "", "list who is signed in", sessions_list_options, run_sessions_list },
 	{ "sessions end", "[SESSION]", "end a session, or all of a user", sessions_end_options,
 	  run_sessions_end },
+	{ "login-link", "USER",
+	  "make a link by which an administrator signs in once, and show it (root only)",
+	  login_link_options, run_login_link },
 	{ "sources test", "SOURCE",
 	  "try a source: connection, TLS, sign-in, what is found, some of its people",
 	  sources_test_options, run_sources_test },

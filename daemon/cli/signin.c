@@ -1,5 +1,7 @@
-/* Commands about signing in: sessions, and SAML sources. Enter: the daemon's answers. Leave: tables, XML. */
+/* Commands about signing in: links of root's, sessions, and SAML sources. Enter: the daemon's answers. Leave: tables, XML. */
 #include "cli.h"
+
+#include <string.h>
 
 #include <rolebridge/base/util.h>
 
@@ -123,4 +125,58 @@ int run_saml_metadata(struct cli *cli)
 		return answer ? CLI_OK : CLI_FAILED;
 	fputs(member(answer, "metadata"), cli->out);
 	return CLI_OK;
+}
+
+/* "127.0.0.1:8443" of "http://127.0.0.1:8443/…". */
+static const char *authority_of(struct cli *cli, const char *url)
+{
+	const char *at = strstr(url, "://");
+	const char *text = at ? arena_strndup(cli->arena, at + 3, strcspn(at + 3, "/")) : NULL;
+
+	return text ? text : "";
+}
+
+/* From another machine: both ends have the same port, so that the address is the same. */
+static void say_tunnel(struct cli *cli, const char *authority)
+{
+	const char *port = strrchr(authority, ':');
+
+	fprintf(stderr,
+		"It is served on this machine alone. From another one: ssh -L %s:%s "
+		"root@THIS-MACHINE\n",
+		shown(cli, port ? port + 1 : ""), shown(cli, authority));
+}
+
+/* The link alone goes to standard output. */
+static void say_link(struct cli *cli, const json_t *link)
+{
+	const char *url = member(link, "url");
+
+	put(cli, PLAIN, "%s\n", shown(cli, url));
+	fprintf(stderr, "It signs %s in, once, until %s.\n",
+		shown(cli, member(json_object_get(link, "user"), "username")),
+		shown(cli, member(link, "expires")));
+	if (member_bool(link, "local"))
+		say_tunnel(cli, authority_of(cli, url));
+	else
+		fprintf(stderr, "Where that address does not answer: rolebridgectl login-link "
+				"--local USER\n");
+}
+
+int run_login_link(struct cli *cli)
+{
+	json_t *body = json_object();
+	AUTO(json) json_t *answer = NULL;
+
+	if (!body_text(body, "user", cli->arguments[0]) ||
+	    !body_text(body, "listen", cli_value(cli, "listen"))) {
+		json_decref(body);
+		return CLI_FAILED;
+	}
+	if (cli_value(cli, "local"))
+		json_object_set_new(body, "local", json_true());
+	answer = ask(cli, "POST", "/api/v1/login-links", body, true);
+	if (answer && !cli->json)
+		say_link(cli, answer);
+	return answer ? CLI_OK : CLI_FAILED;
 }

@@ -747,6 +747,25 @@ static void warn_of_private_socket(const struct service *service, const char *gr
 			    F_STR("group", group));
 }
 
+static int port_door(void *context, const char *address, int64_t until_s, struct strbuf *url,
+		     struct err *err)
+{
+	struct service *service = context;
+	struct setup *setup = changer_setup(service->changer);
+	int result = website_open_door(service->website, configuration_of(setup), address, until_s,
+				       url, err);
+
+	setup_release(setup);
+	return result;
+}
+
+static bool port_is_served(void *context)
+{
+	struct service *service = context;
+
+	return website_is_served(service->website);
+}
+
 static int open_control(struct service *service, const struct settings *settings, struct err *err)
 {
 	const struct api_settings api_settings = {
@@ -761,7 +780,9 @@ static int open_control(struct service *service, const struct settings *settings
 			   .metadata = port_metadata,
 			   .status = port_status,
 			   .source_status = port_source_status,
-			   .config_path = port_config_path },
+			   .config_path = port_config_path,
+			   .door = port_door,
+			   .is_served = port_is_served },
 		.admin_group = settings->control_group.text,
 		.web = website_web(service->website),
 		.bearers = website_bearers(service->website),
@@ -778,6 +799,7 @@ static int open_control(struct service *service, const struct settings *settings
 		return service->api ? err_set(err, ERR_MEMORY, "out of memory") : -1;
 	if (api_add_control_routes(service->api, service->router, err) < 0 ||
 	    website_add_api(service->website, service->api, err) < 0 ||
+	    website_add_door(service->website, &api_settings, err) < 0 ||
 	    http_listen_unix(service->control_path.text, settings->control_group.text,
 			     &service->control_fd, err) < 0)
 		return -1;

@@ -22,6 +22,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/http/server.h>
 
+#include "door.h"
 #include "saml.h"
 
 #define TICK_S 5
@@ -43,6 +44,8 @@ struct website {
 	struct bearers *bearers;
 	struct saml_service *saml;
 	struct web *web;
+	struct web_settings_in web_settings;
+	struct door *door;
 	struct http_router *router;
 	struct listener *listeners;
 	size_t listener_count;
@@ -71,6 +74,23 @@ struct bearers *website_bearers(struct website *website)
 int website_add_api(struct website *website, struct api *api, struct err *err)
 {
 	return api_add_web_routes(api, website->router, err);
+}
+
+int website_add_door(struct website *website, const struct api_settings *settings, struct err *err)
+{
+	website->door = door_create(&website->web_settings, settings);
+	return website->door ? 0 : err_set(err, ERR_MEMORY, "out of memory");
+}
+
+int website_open_door(struct website *website, struct configuration *config, const char *address,
+		      int64_t until_s, struct strbuf *url, struct err *err)
+{
+	return door_open(website->door, config, address, until_s, url, err);
+}
+
+bool website_is_served(struct website *website)
+{
+	return website->listener_count > 0;
 }
 
 /* --- begin and end --- */
@@ -113,6 +133,7 @@ static int make_parts(struct website *website, struct configuration *config,
 	in.tickets = website->tickets;
 	in.sessions = website->sessions;
 	in.saml = saml_service_ports(website->saml);
+	website->web_settings = in;
 	website->web = web_create(&in, err);
 	website->router = website->web ? http_router_create() : NULL;
 	if (!website->router)
@@ -152,6 +173,7 @@ void website_destroy(struct website *website)
 	if (!website)
 		return;
 	website_stop(website, 0);
+	door_destroy(website->door);
 	web_destroy(website->web);
 	http_router_destroy(website->router);
 	saml_service_destroy(website->saml);
@@ -319,6 +341,8 @@ static void upkeep(struct website *website)
 	err_clear(&err);
 	if (web_tick(website->web, &err) < 0)
 		log_error("sessions.access-lost", F_ERR(&err));
+	if (website->door)
+		door_tick(website->door, clock_now_s());
 }
 
 static void *upkeep_thread(void *context)
@@ -403,6 +427,8 @@ void website_configure(struct website *website, struct configuration *config)
 	if (web_configure(website->web, &config->setup, &config->settings.web,
 			  &config->settings.catalogue, &err) < 0)
 		log_error("reload.web", F_ERR(&err));
+	if (website->door)
+		door_configure(website->door, config);
 	reload_certificates(website, &config->settings.web);
 	warn_of_fixed(website, &config->settings.web);
 }
@@ -413,6 +439,7 @@ void website_stop(struct website *website, int64_t drain_ms)
 		return;
 	/* First, as it may be waiting for a server far away. Sign-ins that have begun need the workers alone. */
 	saml_service_stop(website->saml);
+	door_close(website->door, drain_ms);
 	for (size_t i = 0; i < website->listener_count; i++) {
 		struct listener *listener = &website->listeners[i];
 

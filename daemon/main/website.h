@@ -35,5 +35,11 @@ struct tickets *website_tickets(struct website *website);
 struct bearers *website_bearers(struct website *website);
 /* The JSON API on the web listeners, too. Before website_start. */
 int website_add_api(struct website *website, struct api *api, struct err *err);
+/* A door (door.h) can be opened from now on. */
+int website_add_door(struct website *website, const struct api_settings *settings, struct err *err);
+int website_open_door(struct website *website, struct configuration *config, const char *address,
+		      int64_t until_s, struct strbuf *url, struct err *err);
+/* Is there any listener? */
+bool website_is_served(struct website *website);
 
 #endif

@@ -232,6 +232,7 @@ WHOLE = {
     "POST /api/v1/roles": [dict(ROLE, name="bb-x", segments=["zz-segment"])],
     "POST /api/v1/roles/bulk-update": [{"roles": [{"role": "zz-role", "classifications": ["Sales"]}]}],
     "POST /api/v1/tokens": [{"name": "x", "user": "zz-anna"}],
+    "POST /api/v1/login-links": [{"user": "zz-root"}, {"user": "zz-anna", "local": True}],
     "POST /api/v1/invites": [{"email": "new@y.example", "roles": ["zz-role"]}, {"email": "new@y.example", "profile": "zz-profile"}],
     "POST /api/v1/decide": [{"user": "zz-anna", "permission": "notes:read"},
                             {"user": "zz-anna", "permission": "accounts:read",

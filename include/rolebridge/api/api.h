@@ -137,6 +137,14 @@ struct ports {
 			struct arena *arena, struct metadata_answer *ret_answer, struct err *err);
 	/* Append the path of configuration file number n of the setup in force; false: unknown. */
 	bool (*config_path)(void *context, unsigned file, struct strbuf *out);
+	/*
+	 * Serve the pages of administrators on loopback, whatever the web side is like, until then at least.
+	 * address: NULL: any. Appends "http://127.0.0.1:PORT". ERR_INVALID "not-loopback", ERR_CONFLICT: the port is taken.
+	 */
+	int (*door)(void *context, const char *address, int64_t until_s, struct strbuf *url,
+		    struct err *err);
+	/* Is there any listener of the web side? */
+	bool (*is_served)(void *context);
 };
 
 struct bearers;
