@@ -3,7 +3,8 @@
  * waits for a hash, and no more memory is taken than workers times memory. The functions block until the hash is
  * made: for handlers in slow threads. Safe from any thread.
  *
- * Whoever is not there costs what everybody costs: hash NULL makes one hash that matches nothing.
+ * Whoever is not there costs what everybody costs: hash NULL makes one hash that matches nothing. Texts that differ
+ * only in how accents are composed are one secret (RFC 8265).
  */
 #ifndef ROLEBRIDGE_AUTH_HASHER_H
 #define ROLEBRIDGE_AUTH_HASHER_H
@@ -50,6 +51,9 @@ struct hasher_counts {
 void hasher_counts(struct hasher *hasher, struct hasher_counts *ret_counts);
 /* Lines of /metrics. */
 void hasher_metrics(struct hasher *hasher, struct strbuf *out);
+
+/* Tests only: jobs that wait are not begun. */
+void hasher_pause(struct hasher *hasher, bool paused);
 
 static inline void hasher_auto(struct hasher **hasher)
 {
