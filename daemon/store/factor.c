@@ -368,7 +368,7 @@ int store_factor_counts(struct store *store, int64_t now_s, struct factor_counts
 	while ((row = query_row(&query, err)) > 0) {
 		int64_t method = column_int(&query, 0), count = column_int(&query, 1);
 
-		if (method > 0 && method < FACTOR_SLOTS)
+		if (method > 0 && method < FACTOR_METHODS)
 			counts.by_method[method] = count;
 		else
 			counts.issued = count;

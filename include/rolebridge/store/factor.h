@@ -66,9 +66,8 @@ struct factor_holder {
 int store_factor_holders(struct store *store, int64_t after_user, size_t limit, struct arena *arena,
 			 struct factor_holder **ret_holders, size_t *ret_count, struct err *err);
 /* Confirmed ones by method, for status and metrics. */
-#define FACTOR_SLOTS (FACTOR_RECOVERY + 1)
 struct factor_counts {
-	int64_t by_method[FACTOR_SLOTS]; /* of FACTOR_RECOVERY: people who have codes left */
+	int64_t by_method[FACTOR_METHODS]; /* of FACTOR_RECOVERY: people who have codes left */
 	int64_t issued;			 /* administrators' codes that are good */
 };
 int store_factor_counts(struct store *store, int64_t now_s, struct factor_counts *ret_counts,
