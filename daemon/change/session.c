@@ -335,7 +335,8 @@ static int seen_job(struct changer *changer, struct job *job, struct err *err)
 		struct err missing;
 
 		err_clear(&missing);
-		if (store_session_update(changer->store, &seeing->sessions[i], &missing) < 0 &&
+		if (store_session_seen(changer->store, seeing->sessions[i].id,
+				       seeing->sessions[i].seen_s, &missing) < 0 &&
 		    gone_already(&missing, err) < 0)
 			return -1;
 	}

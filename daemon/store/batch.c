@@ -28,7 +28,7 @@ static const struct {
 	[BATCH_KEY] = { "waiting_key", STATEMENT_KEYS_FILL, 3 },
 	[BATCH_HOLDER] = { "waiting_holder", STATEMENT_HOLDERS_FILL, 3 },
 	[BATCH_AUDIT] = { "waiting_audit", STATEMENT_AUDIT_APPEND, 9 },
-	[BATCH_SESSION] = { "waiting_session", STATEMENT_SESSION_INSERT, 14 },
+	[BATCH_SESSION] = { "waiting_session", STATEMENT_SESSION_INSERT, 18 },
 	[BATCH_TOKEN] = { "waiting_token", STATEMENT_TOKEN_FIRST, 4 },
 	[BATCH_USED] = { "waiting_used", STATEMENT_USED_ADD, 4 },
 };
@@ -51,7 +51,8 @@ static int table_connect(sqlite3 *db, void *batch, int argc UNUSED, const char *
 {
 	struct table *table;
 	int rc = sqlite3_declare_vtab(
-		db, "CREATE TABLE x(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13)");
+		db, "CREATE TABLE x(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, "
+		    "c15, c16, c17)");
 
 	if (rc != SQLITE_OK)
 		return rc;

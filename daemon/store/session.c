@@ -39,6 +39,10 @@ static void bind_session(struct query *query, const struct session *session, int
 	query_int(query, session->until_s);
 	query_int(query, session->second_factor_s);
 	query_int(query, identity);
+	query_int(query, session->stage);
+	query_int(query, session->factor);
+	query_int(query, session->full_until_s);
+	query_int(query, session->signed_in_s);
 }
 
 /* The number after the last one that was ever given. */
@@ -118,17 +122,6 @@ static int session_changed(int changed, int64_t id, struct err *err)
 	return changed < 0 ? err_wrap(err, "cannot write session %lld", (long long)id) : 0;
 }
 
-int store_session_update(struct store *store, const struct session *session, struct err *err)
-{
-	AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_UPDATE);
-
-	query_int(&query, session->id);
-	query_int(&query, session->seen_s);
-	query_int(&query, session->until_s);
-	query_int(&query, session->second_factor_s);
-	return session_changed(query_run(&query, err), session->id, err);
-}
-
 /* What would be done with it in idle time is done now. */
 static int settle_now(struct store *store, enum statement_id what, int64_t id, struct err *err)
 {
@@ -136,6 +129,34 @@ static int settle_now(struct store *store, enum statement_id what, int64_t id, s
 
 	query_int(&query, id);
 	return query_run(&query, err);
+}
+
+/* A sign-in is counted once its session is full, whether or not its indexes were filled before. */
+int store_session_update(struct store *store, const struct session *session, struct err *err)
+{
+	if (session->stage == SESSION_FULL &&
+	    settle_now(store, STATEMENT_SIGN_IN_COUNT_LATE, session->id, err) < 0)
+		return err_wrap(err, "cannot write session %lld", (long long)session->id);
+
+	AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_UPDATE);
+
+	query_int(&query, session->id);
+	query_int(&query, session->until_s);
+	query_int(&query, session->second_factor_s);
+	query_int(&query, session->stage);
+	query_int(&query, session->factor);
+	query_int(&query, session->full_until_s);
+	query_int(&query, session->signed_in_s);
+	return session_changed(query_run(&query, err), session->id, err);
+}
+
+int store_session_seen(struct store *store, int64_t id, int64_t seen_s, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_SEEN);
+
+	query_int(&query, id);
+	query_int(&query, seen_s);
+	return session_changed(query_run(&query, err), id, err);
 }
 
 int store_session_delete(struct store *store, int64_t id, struct err *err)
@@ -175,6 +196,10 @@ static int session_from_row(const struct query *query, struct arena *arena,
 		.seen_s = column_int(query, 10),
 		.until_s = column_int(query, 11),
 		.second_factor_s = column_int(query, 12),
+		.stage = (enum session_stage)column_int(query, 13),
+		.factor = (enum factor_method)column_int(query, 14),
+		.full_until_s = column_int(query, 15),
+		.signed_in_s = column_int(query, 16),
 	};
 
 	if (!session.source || !session.name_id_format)
@@ -320,6 +345,14 @@ int store_session_token_add(struct store *store, const struct session_token *tok
 	int added = first ? token_first(store, token, err) : token_add(store, token, err);
 
 	return added < 0 ? err_wrap(err, "cannot store a token") : 0;
+}
+
+int store_session_tokens_drop(struct store *store, int64_t session_id, struct err *err)
+{
+	return settle_now(store, STATEMENT_TOKENS_DROP, session_id, err) < 0
+		       ? err_wrap(err, "cannot end the tokens of session %lld",
+				  (long long)session_id)
+		       : 0;
 }
 
 static int token_from_row(const struct query *query, struct session_token *ret_token,

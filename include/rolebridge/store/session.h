@@ -22,8 +22,12 @@ int store_session_token_add(struct store *store, const struct session_token *tok
 /* Which session has a uuid: as store_session_get. */
 int store_session_find(struct store *store, const struct uuid *uuid, struct arena *arena,
 		       struct session *ret_session, struct err *err);
-/* Write seen_s, until_s, second_factor_s. ERR_NOT_FOUND. */
+/* Write until_s, second_factor_s, stage, factor, full_until_s, signed_in_s. ERR_NOT_FOUND. */
 int store_session_update(struct store *store, const struct session *session, struct err *err);
+/* ERR_NOT_FOUND. */
+int store_session_seen(struct store *store, int64_t id, int64_t seen_s, struct err *err);
+/* All tokens of a session end. */
+int store_session_tokens_drop(struct store *store, int64_t session_id, struct err *err);
 /* With its tokens. ERR_NOT_FOUND. */
 int store_session_delete(struct store *store, int64_t id, struct err *err);
 int store_session_get(struct store *store, int64_t id, struct arena *arena,

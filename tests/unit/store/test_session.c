@@ -93,6 +93,21 @@ static void prepare(struct fixture *f)
 	add_user(f, "ben");
 }
 
+static int64_t number(const char *path, const char *sql)
+{
+	sqlite3_stmt *statement;
+	sqlite3 *db;
+	int64_t value;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	value = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	sqlite3_close(db);
+	return value;
+}
+
 static void test_round_trip(void **state)
 {
 	struct fixture *f = *state;
@@ -119,16 +134,161 @@ static void test_round_trip(void **state)
 	assert_int_equal(found.second_factor_s, NOW - 5);
 	ok(f, store_session_find(f->store, &session.uuid, f->arena, &found, &f->err));
 	assert_int_equal(found.id, session.id);
-	session.seen_s = NOW + 10;
+	assert_int_equal(found.stage, SESSION_FULL);
+	assert_int_equal(found.factor, FACTOR_NONE);
+	assert_int_equal(session_signed_in_s(&found), NOW);
 	session.until_s = NOW + 20;
 	session.second_factor_s = 0;
 	begin(f);
 	ok(f, store_session_update(f->store, &session, &f->err));
+	ok(f, store_session_seen(f->store, session.id, NOW + 10, &f->err));
 	commit(f);
 	ok(f, store_session_get(f->store, session.id, f->arena, &found, &f->err));
 	assert_int_equal(found.seen_s, NOW + 10);
 	assert_int_equal(found.until_s, NOW + 20);
 	assert_int_equal(found.second_factor_s, 0);
+}
+
+static void test_stages(void **state)
+{
+	struct fixture *f = *state;
+	struct session session, found;
+
+	prepare(f);
+	session = make_session(1, "idp", "name-1", "");
+	session.stage = SESSION_FACTOR;
+	session.factor = FACTOR_TOTP;
+	session.full_until_s = NOW + 36000;
+	session.signed_in_s = NOW - 7;
+	ok(f, store_session_insert(f->store, &session, &f->err));
+	commit(f);
+	reopen(f);
+	ok(f, store_session_get(f->store, session.id, f->arena, &found, &f->err));
+	assert_int_equal(found.stage, SESSION_FACTOR);
+	assert_int_equal(found.factor, FACTOR_TOTP);
+	assert_int_equal(found.full_until_s, NOW + 36000);
+	assert_int_equal(session_signed_in_s(&found), NOW - 7);
+	found.stage = SESSION_FULL;
+	found.factor = FACTOR_WEBAUTHN;
+	found.full_until_s = 0;
+	found.signed_in_s = NOW;
+	begin(f);
+	ok(f, store_session_update(f->store, &found, &f->err));
+	commit(f);
+	ok(f, store_session_get(f->store, session.id, f->arena, &session, &f->err));
+	assert_int_equal(session.stage, SESSION_FULL);
+	assert_int_equal(session.factor, FACTOR_WEBAUTHN);
+	assert_int_equal(session.full_until_s, 0);
+	assert_int_equal(session.signed_in_s, NOW);
+}
+
+/* Seeing one writes nothing else: another hand may have changed it since. */
+static void test_seen_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct session session, found;
+
+	prepare(f);
+	session = make_session(1, "idp", "name-1", "");
+	ok(f, store_session_insert(f->store, &session, &f->err));
+	ok(f, store_session_seen(f->store, session.id, NOW + 99, &f->err));
+	commit(f);
+	ok(f, store_session_get(f->store, session.id, f->arena, &found, &f->err));
+	assert_int_equal(found.seen_s, NOW + 99);
+	assert_int_equal(found.second_factor_s, session.second_factor_s);
+	assert_int_equal(found.until_s, session.until_s);
+	assert_int_equal(number(f->path, "SELECT count(*) FROM session WHERE stage <> 0"), 0);
+}
+
+static void add_token_of(struct fixture *f, int64_t session_id, unsigned char number,
+			 const char *host)
+{
+	struct session_token token = {
+		.hash = { { number } }, .session_id = session_id, .host = host, .created_s = NOW
+	};
+
+	ok(f, store_session_token_add(f->store, &token, &f->err));
+}
+
+static void test_tokens_drop(void **state)
+{
+	struct fixture *f = *state;
+	struct session session, other;
+
+	prepare(f);
+	session = make_session(1, "idp", "name-1", "");
+	other = make_session(2, "idp", "name-2", "");
+	ok(f, store_session_insert(f->store, &session, &f->err));
+	add_token_of(f, session.id, 1, "");
+	add_token_of(f, session.id, 2, "app.example");
+	ok(f, store_session_insert(f->store, &other, &f->err));
+	add_token_of(f, other.id, 3, "");
+	ok(f, store_session_tokens_drop(f->store, session.id, &f->err));
+	add_token_of(f, session.id, 4, "");
+	commit(f);
+	assert_int_equal(number(f->path, "SELECT count(*) FROM session_token"), 2);
+	assert_int_equal(number(f->path, "SELECT count(*) FROM session_token WHERE session = 1 "
+					 "AND host = ''"),
+			 1);
+}
+
+/* What is not full is no sign-in: it is counted once it is, and once, whenever its indexes were filled. */
+static void check_counted_once(struct fixture *f, bool index_before, bool index_after, bool ends)
+{
+	struct session session;
+
+	prepare(f);
+	session = make_session(1, "idp", "name-1", "");
+	session.stage = SESSION_FACTOR;
+	ok(f, store_session_insert(f->store, &session, &f->err));
+	commit(f);
+	store_set_tidy_piece(f->store, 1);
+	while (index_before && store_tidy(f->store, &f->err) > 0)
+		;
+	assert_int_equal(number(f->path, "SELECT count(*) FROM sign_in"), 0);
+	begin(f);
+	session.stage = SESSION_FULL;
+	ok(f, store_session_update(f->store, &session, &f->err));
+	/* A step-up. */
+	ok(f, store_session_update(f->store, &session, &f->err));
+	commit(f);
+	while (index_after && store_tidy(f->store, &f->err) > 0)
+		;
+	if (ends) {
+		begin(f);
+		ok(f, store_session_delete(f->store, session.id, &f->err));
+		commit(f);
+	}
+	assert_int_equal(number(f->path, "SELECT coalesce(sum(n), 0) FROM sign_in"), 1);
+}
+
+static void test_counted_after_indexes(void **state)
+{
+	check_counted_once(*state, true, true, true);
+}
+
+static void test_counted_by_indexes(void **state)
+{
+	check_counted_once(*state, false, true, true);
+}
+
+static void test_counted_at_end(void **state)
+{
+	check_counted_once(*state, false, false, true);
+}
+
+static void test_never_full_is_not_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct session session;
+
+	prepare(f);
+	session = make_session(1, "idp", "name-1", "");
+	session.stage = SESSION_ENROL;
+	ok(f, store_session_insert(f->store, &session, &f->err));
+	ok(f, store_session_delete(f->store, session.id, &f->err));
+	commit(f);
+	assert_int_equal(number(f->path, "SELECT count(*) FROM sign_in"), 0);
 }
 
 /* Codes and forms speak of a session by its number: a later one must not inherit it. */
@@ -775,21 +935,6 @@ static void make_version_1(const char *path)
 	sqlite3_close(db);
 }
 
-static int64_t number(const char *path, const char *sql)
-{
-	sqlite3_stmt *statement;
-	sqlite3 *db;
-	int64_t value;
-
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-	value = sqlite3_column_int64(statement, 0);
-	sqlite3_finalize(statement);
-	sqlite3_close(db);
-	return value;
-}
-
 static void test_migrates_from_version_1(void **state)
 {
 	struct fixture *f = *state;
@@ -918,6 +1063,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_round_trip),
+		TEST(test_stages),
+		TEST(test_seen_alone),
+		TEST(test_tokens_drop),
+		TEST(test_counted_after_indexes),
+		TEST(test_counted_by_indexes),
+		TEST(test_counted_at_end),
+		TEST(test_never_full_is_not_counted),
 		TEST(test_numbers_are_not_used_again),
 		TEST(test_not_there),
 		TEST(test_tokens),
