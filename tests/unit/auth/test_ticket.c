@@ -509,6 +509,27 @@ static void test_invite(void **state)
 	assert_false(ticket_invite_open(world->tickets, bad, &opened, &generation));
 }
 
+/* Links of resets look the same, and are never taken for those of invites. */
+static void test_reset(void **state)
+{
+	struct world *world = *state;
+	const struct uuid reset = { { 1, 2, 3 } };
+	char invite[TICKET_INVITE_SIZE], text[TICKET_INVITE_SIZE];
+	struct uuid opened;
+	int64_t generation;
+
+	ticket_invite(world->tickets, &reset, 1, invite);
+	ticket_reset(world->tickets, &reset, 1, text);
+	assert_true(ticket_reset_open(world->tickets, text, &opened, &generation));
+	assert_memory_equal(&opened, &reset, sizeof(reset));
+	assert_int_equal(generation, 1);
+	assert_false(ticket_reset_open(world->tickets, invite, &opened, &generation));
+	assert_false(ticket_invite_open(world->tickets, text, &opened, &generation));
+	assert_false(ticket_login_link_open(world->tickets, text, &opened));
+	text[20] = text[20] == 'A' ? 'B' : 'A';
+	assert_false(ticket_reset_open(world->tickets, text, &opened, &generation));
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -516,6 +537,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_login),
 		TEST(test_invite),
+		TEST(test_reset),
 		TEST(test_logout),
 		TEST(test_kinds_are_apart),
 		TEST(test_changed),

@@ -26,10 +26,18 @@ struct test_settings {
 	struct struct_list sources;
 };
 
+static const struct option test_source_options[] = {
+	{ .name = "login",
+	  .type = OPTION_BOOL,
+	  .offset = OPTION_FIELD(struct source_settings, takes_passwords),
+	  .default_text = "false" },
+	{ .name = NULL },
+};
+
 static const struct option_table test_sources = {
 	.name = "sources[]",
 	.struct_size = sizeof(struct source_settings),
-	.options = (const struct option[]){ { .name = NULL } },
+	.options = test_source_options,
 	.base = &source_base_table,
 };
 
