@@ -322,6 +322,17 @@ void page_field(struct http_response *response, const struct page_field *field)
 	strbuf_puts(out, "</div>\n");
 }
 
+void page_username(struct http_response *response, const char *username)
+{
+	struct strbuf *out = &response->body;
+
+	strbuf_puts(out,
+		    "<input type=\"text\" name=\"username\" autocomplete=\"username\" readonly "
+		    "hidden");
+	attribute_add(out, "value", username);
+	strbuf_puts(out, ">\n");
+}
+
 /* A box or a radio button: id is name and value. */
 static void tick_add(struct strbuf *out, const char *type, const char *name, const char *value,
 		     bool checked, bool described)

@@ -109,6 +109,9 @@ struct page_field {
 };
 void page_field(struct http_response *response, const struct page_field *field);
 
+/* Of a form with a new password alone: whose it is, for password managers; nobody sees it. */
+void page_username(struct http_response *response, const char *username);
+
 /* A box to tick. */
 void page_check(struct http_response *response, const char *name, const char *value,
 		const char *label, bool checked);

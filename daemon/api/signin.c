@@ -336,8 +336,7 @@ static void show_no_access(struct http_request *request, struct http_response *r
 				  "This answer of your identity provider was used before.",
 				  "/login", "Sign in");
 	else
-		page_refused(request, response, 403, "No access",
-			     "You are known, but nothing here is open to you.");
+		login_no_access(request, response, outcome->refused);
 }
 
 /* Everything that is decided by the store: one transaction. A session that nobody gets is ended again. */

@@ -16,6 +16,8 @@
 
 /* 256 KiB of message as base64, percent-encoded, and the form around it. */
 #define MESSAGE_BODY_MAX ((size_t)512 * 1024)
+/* A password, an address to return to and more, percent-encoded. */
+#define FORM_BODY_MAX ((size_t)16 * 1024)
 /* Per address: many people of one company may stand behind one. */
 #define LOGINS_PER_MINUTE 600
 #define LOGINS_BURST 1200
@@ -35,6 +37,13 @@ static const struct http_route routes[] = {
 	{ "GET", "/.rolebridge/{asset}", asset_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUIET, 0,
 	  NULL },
 	{ "GET", "/login", login_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0, NULL },
+	{ "POST", "/login", login_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX, NULL },
+	{ "GET", "/password/forgot", password_forgot_get, HTTP_ROUTE_NO_BODY, 0, NULL },
+	{ "POST", "/password/forgot", password_forgot_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX, NULL },
+	{ "GET", "/password/reset/{token}", password_reset_get,
+	  HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW | HTTP_ROUTE_SECRET_PATH, 0, NULL },
+	{ "POST", "/password/reset/{token}", password_reset_post,
+	  HTTP_ROUTE_SLOW | HTTP_ROUTE_SECRET_PATH, FORM_BODY_MAX, NULL },
 	{ "GET", "/logout", logout_get, HTTP_ROUTE_NO_BODY, 0, NULL },
 	{ "POST", "/logout", logout_post, HTTP_ROUTE_SLOW, 4096, NULL },
 	{ "GET", "/saml/{source}/metadata", saml_metadata, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0,

@@ -121,6 +121,11 @@ int page_send_after_form(struct http_request *request, struct http_response *res
 int start_page(struct http_request *, struct http_response *, struct err *);
 int asset_get(struct http_request *, struct http_response *, struct err *);
 int login_get(struct http_request *, struct http_response *, struct err *);
+int login_post(struct http_request *, struct http_response *, struct err *);
+int password_forgot_get(struct http_request *, struct http_response *, struct err *);
+int password_forgot_post(struct http_request *, struct http_response *, struct err *);
+int password_reset_get(struct http_request *, struct http_response *, struct err *);
+int password_reset_post(struct http_request *, struct http_response *, struct err *);
 /* URL of saml_login that makes the IdP ask anew; NULL: out of memory. */
 const char *sign_in_anew(struct http_request *request, const char *source, const char *return_url);
 int saml_login(struct http_request *, struct http_response *, struct err *);

@@ -42,6 +42,9 @@ struct website {
 	struct tickets *tickets;
 	struct sessions *sessions;
 	struct bearers *bearers;
+	struct hasher *hasher;
+	struct throttle *throttle;
+	struct password_policy *policy;
 	struct saml_service *saml;
 	struct web *web;
 	struct web_settings_in web_settings;
@@ -112,6 +115,18 @@ static struct tickets *open_tickets(const char *store_path, struct err *err)
 	return tickets;
 }
 
+/* What judges passwords and codes. */
+static int make_guards(struct website *website, const struct web_settings *settings,
+		       struct err *err)
+{
+	website->hasher = hasher_create(&settings->passwords, err);
+	if (website->hasher)
+		website->throttle = throttle_create(&settings->throttle, err);
+	if (website->throttle)
+		website->policy = password_policy_create(&settings->passwords, err);
+	return website->policy ? 0 : -1;
+}
+
 static int make_parts(struct website *website, struct configuration *config,
 		      bool (*ready)(void *context),
 		      void (*metrics)(void *context, struct strbuf *out), void *context,
@@ -130,6 +145,11 @@ static int make_parts(struct website *website, struct configuration *config,
 	website->saml = website->bearers ? saml_service_create(website->changer, err) : NULL;
 	if (!website->saml || saml_service_configure(website->saml, config, err) < 0)
 		return -1;
+	if (make_guards(website, &config->settings.web, err) < 0)
+		return -1;
+	in.hasher = website->hasher;
+	in.throttle = website->throttle;
+	in.policy = website->policy;
 	in.tickets = website->tickets;
 	in.sessions = website->sessions;
 	in.saml = saml_service_ports(website->saml);
@@ -179,6 +199,9 @@ void website_destroy(struct website *website)
 	saml_service_destroy(website->saml);
 	bearers_destroy(website->bearers);
 	sessions_destroy(website->sessions);
+	password_policy_destroy(website->policy);
+	throttle_destroy(website->throttle);
+	hasher_destroy(website->hasher);
 	tickets_destroy(website->tickets);
 	free(website->trusted);
 	pthread_cond_destroy(&website->wake);
@@ -424,6 +447,11 @@ void website_configure(struct website *website, struct configuration *config)
 		log_error("reload.saml", F_ERR(&err));
 	err_clear(&err);
 	sessions_configure(website->sessions, &config->settings.web.sessions);
+	hasher_configure(website->hasher, &config->settings.web.passwords);
+	throttle_configure(website->throttle, &config->settings.web.throttle);
+	if (password_policy_configure(website->policy, &config->settings.web.passwords, &err) < 0)
+		log_error("reload.passwords", F_ERR(&err));
+	err_clear(&err);
 	if (web_configure(website->web, &config->setup, &config->settings.web,
 			  &config->settings.catalogue, &err) < 0)
 		log_error("reload.web", F_ERR(&err));

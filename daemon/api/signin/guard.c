@@ -88,13 +88,12 @@ int form_check(struct http_request *request, const struct site *site, const stru
 	return 0;
 }
 
-void form_wipe(struct http_request *request, struct http_form *form)
+void form_wipe(struct http_request *request, const struct http_form *form, const char *name)
 {
-	for (size_t i = 0; i < form->count; i++) {
-		char *value = (char *)(uintptr_t)form->fields[i].value;
+	char *value = (char *)(uintptr_t)http_form_value(form, name);
 
+	if (value)
 		sodium_memzero(value, strlen(value));
-	}
 	if (request->body_size > 0)
 		sodium_memzero((char *)(uintptr_t)request->body, request->body_size);
 }

@@ -4,15 +4,25 @@
  */
 #include "signin.h"
 
-/* The only source there is, or the one that was named. NULL: more than one, or none. */
-static const char *one_source(struct http_request *request, const char *named)
+/* How many IdPs people may sign in through. */
+static size_t sources_on(struct http_request *request)
+{
+	const struct saml_ports *saml = web_saml(request->context);
+	struct saml_source_view view;
+	size_t count = 0;
+
+	for (size_t i = 0; saml->source(saml->context, i, request->arena, &view); i++)
+		count += view.enabled;
+	return count;
+}
+
+/* NULL: there is more than one, or none. */
+static const char *only_source(struct http_request *request)
 {
 	const struct saml_ports *saml = web_saml(request->context);
 	struct saml_source_view view;
 	const char *only = NULL;
 
-	if (named)
-		return named;
 	for (size_t i = 0; saml->source(saml->context, i, request->arena, &view); i++) {
 		if (!view.enabled)
 			continue;
@@ -23,13 +33,12 @@ static const char *one_source(struct http_request *request, const char *named)
 	return only;
 }
 
-/* A button for each IdP. Returns how many. */
-static size_t show_sources(struct http_request *request, struct http_response *response,
-			   const struct landing *landing)
+/* A button for each IdP. */
+static void show_sources(struct http_request *request, struct http_response *response,
+			 const struct landing *landing)
 {
 	const struct saml_ports *saml = web_saml(request->context);
 	struct saml_source_view view;
-	size_t count = 0;
 
 	for (size_t i = 0; saml->source(saml->context, i, request->arena, &view); i++) {
 		const struct http_pair pairs[] = { { "source", view.name },
@@ -37,20 +46,52 @@ static size_t show_sources(struct http_request *request, struct http_response *r
 						   { "nonce", landing->nonce } };
 		const char *url = url_with(request->arena, "/login", pairs, ARRAY_LEN(pairs));
 
-		if (!view.enabled)
-			continue;
-		page_link_button(response, url ? url : "/login", view.name);
-		count++;
+		if (view.enabled)
+			page_link_button(response, url ? url : "/login", view.name);
 	}
-	return count;
 }
 
-/* More than one IdP, and none was named: the person knows. */
-static int choose_source(struct http_request *request, struct http_response *response,
-			 const struct landing *landing)
+static void show_form(struct http_response *response, const struct landing *landing,
+		      const struct login_form *form, const char *token)
 {
-	page_begin(response, "Sign in");
-	if (show_sources(request, response, landing) == 0)
+	page_form_begin(response, "/login", token);
+	landing_hidden(response, landing);
+	page_field(response, &(struct page_field){ .name = "username",
+						   .label = "User name or e-mail address",
+						   .value = form->username,
+						   .autocomplete = "username",
+						   .focus = !form->username || !form->username[0],
+						   .code = true });
+	page_field(response, &(struct page_field){ .name = "password",
+						   .label = "Password",
+						   .type = "password",
+						   .autocomplete = "current-password",
+						   .focus = form->username && form->username[0] });
+	page_submit(response, "Sign in");
+	page_form_end(response);
+}
+
+int login_show(struct http_request *request, struct http_response *response,
+	       const struct site *site, const struct landing *landing,
+	       const struct login_form *form, struct err *err)
+{
+	const struct web *web = request->context;
+	bool passwords = passwords_on(web, site);
+	const char *token = passwords ? form_token(request, response, site, err) : NULL;
+	size_t sources = sources_on(request);
+
+	if (passwords && !token)
+		return -1;
+	page_begin_with(response, &(struct page){ .title = "Sign in", .problem = form->problem });
+	if (passwords)
+		show_form(response, landing, form, token);
+	if (passwords && site->options->mail.url.text)
+		page_link(response, landing_path(request->arena, "/password/forgot", landing),
+			  "Forgotten your password?");
+	if (passwords && sources > 0)
+		page_text(response, "h2", "With your organization's account");
+	show_sources(request, response, landing);
+	if (!passwords && sources == 0)
 		page_text(response, "p", "There is no way to sign in yet.");
 	page_end(response);
 	return 0;
@@ -78,7 +119,10 @@ int login_get(struct http_request *request, struct http_response *response, stru
 		session_view_release(&view);
 		return result;
 	}
-	source = one_source(request, http_query(request, "source"));
+	source = http_query(request, "source");
+	if (!source && !passwords_on(request->context, site))
+		source = only_source(request);
 	return source ? idp_begin(request, response, site, source, &landing, err)
-		      : choose_source(request, response, &landing);
+		      : login_show(request, response, site, &landing, &(struct login_form){ 0 },
+				   err);
 }

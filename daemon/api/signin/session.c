@@ -60,6 +60,23 @@ const char *agent_of(const struct http_request *request)
 	return agent ? agent : "";
 }
 
+/* The page of its stage, with the way on that it would have gone: as landing_path has it, for that is what those read. */
+static const char *stage_url(struct arena *arena, const struct site *site, enum session_stage stage,
+			     const char *url)
+{
+	const char *page = stage == SESSION_FACTOR ? "/login/factor" : "/login/enrol";
+	struct landing landing = { .return_url = url };
+	size_t own = strlen(site->url);
+
+	if (strcmp(url, "/") == 0)
+		return page;
+	if (url[0] == '/')
+		landing.return_url = arena_printf(arena, "%s%s", site->url, url);
+	else if (strncmp(url, site->url, own) == 0 && strncmp(url + own, "/login?", 7) == 0)
+		return arena_printf(arena, "%s%s", page, url + own + strlen("/login"));
+	return landing.return_url ? landing_path(arena, page, &landing) : NULL;
+}
+
 int session_give(struct http_request *request, struct http_response *response,
 		 const struct site *site, const struct session *session, const struct hash256 *hash,
 		 const char *token, const char *url, struct err *err)
@@ -69,5 +86,47 @@ int session_give(struct http_request *request, struct http_response *response,
 	if (sessions_add(web->settings.sessions, session, hash, err) < 0 ||
 	    cookie_set(request, response, site->secure, COOKIE_SESSION, "", token, -1, err) < 0)
 		return -1;
-	return http_redirect(response, 303, url, err);
+	if (session->stage != SESSION_FULL)
+		url = stage_url(request->arena, site, session->stage, url);
+	return url ? http_redirect(response, 303, url, err)
+		   : err_set(err, ERR_MEMORY, "out of memory");
+}
+
+int session_give_landing(struct http_request *request, struct http_response *response,
+			 const struct site *site, const struct session *session,
+			 const struct hash256 *hash, const char *token,
+			 const struct landing *landing, struct err *err)
+{
+	const char *url = "/";
+
+	/* Which hands them on. */
+	if (landing->return_url) {
+		url = landing_path(request->arena, "/login", landing);
+		url = url ? arena_printf(request->arena, "%s%s", site->url, url) : NULL;
+	}
+	return url ? session_give(request, response, site, session, hash, token, url, err)
+		   : err_set(err, ERR_MEMORY, "out of memory");
+}
+
+static const struct {
+	const char *reason, *title, *text;
+} refusals[] = {
+	{ "2fa-not-configured", "A second factor is required",
+	  "You have to prove a second factor to sign in, and none is set up for you. Your administrator can give "
+	  "you a code with which you set one up." },
+	{ "disabled", "No access", "This account is disabled." },
+	{ "suspended", "No access", "This account is suspended." },
+};
+
+void login_no_access(struct http_request *request, struct http_response *response,
+		     const char *reason)
+{
+	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+		if (strcmp(reason, refusals[i].reason) == 0) {
+			page_refused(request, response, 403, refusals[i].title, refusals[i].text);
+			return;
+		}
+	}
+	page_refused(request, response, 403, "No access",
+		     "You are known, but nothing here is open to you.");
 }

@@ -38,10 +38,11 @@ const char *form_token(struct http_request *request, struct http_response *respo
  */
 int form_check(struct http_request *request, const struct site *site, const struct http_form *form,
 	       struct err *err);
+#define FORM_TOO_OLD "This form was too old, or your browser keeps no cookies. Please try again."
 /* The browser's word alone, where it gives it: for forms whose address is a secret. ERR_DENIED "csrf". */
 int form_is_own(const struct http_request *request, const struct site *site, struct err *err);
-/* Of a form that holds secrets: its values and the body they came in, when nobody reads them any more. */
-void form_wipe(struct http_request *request, struct http_form *form);
+/* Of a form that holds a secret: that field and the body it came in, when nobody reads them any more. */
+void form_wipe(struct http_request *request, const struct http_form *form, const char *name);
 
 /* ------------------------------------------------------------------- sessions -- */
 
@@ -54,6 +55,42 @@ const char *agent_of(const struct http_request *request);
 int session_give(struct http_request *request, struct http_response *response,
 		 const struct site *site, const struct session *session, const struct hash256 *hash,
 		 const char *token, const char *url, struct err *err);
+
+/* The same, to where they wanted to go, or to the page of the stage that comes first. */
+int session_give_landing(struct http_request *request, struct http_response *response,
+			 const struct site *site, const struct session *session,
+			 const struct hash256 *hash, const char *token,
+			 const struct landing *landing, struct err *err);
+/* The page for whoever proved to be who they are, and may not sign in: reason as in struct login_outcome. */
+void login_no_access(struct http_request *request, struct http_response *response,
+		     const char *reason);
+
+/* ------------------------------------------------------------- choosing a password -- */
+
+/* Two fields, "new-password" and "repeat-password". wrong: what new_password_read said; NULL: nothing yet. */
+void new_password_fields(struct http_request *request, struct http_response *response,
+			 struct password_policy *policy, const char *username,
+			 const struct err *wrong);
+/*
+ * Their hash. ERR_INVALID: show the form again. ERR_UNAVAILABLE: the hasher is busy (retry_after_s is set).
+ */
+int new_password_read(struct http_request *request, const struct http_form *form,
+		      const struct password_owner *owner, char ret_hash[static HASH_TEXT],
+		      struct err *err);
+void new_password_wipe(struct http_request *request, const struct http_form *form);
+
+/* ---------------------------------------------------------------- the door (login.c) -- */
+
+/* Do people sign in with passwords kept here? */
+bool passwords_on(const struct web *web, const struct site *site);
+struct login_form {
+	const char *username; /* as typed before; NULL */
+	const char *problem;  /* NULL: the first time */
+};
+/* The page of /login: the form, where passwords are on, and the IdPs. */
+int login_show(struct http_request *request, struct http_response *response,
+	       const struct site *site, const struct landing *landing,
+	       const struct login_form *form, struct err *err);
 
 /* Send the browser to the IdP of a source; signin.c of the folder above. */
 int idp_begin(struct http_request *request, struct http_response *response, const struct site *site,

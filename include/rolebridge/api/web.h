@@ -9,7 +9,10 @@
 #define ROLEBRIDGE_API_WEB_H
 
 #include <rolebridge/auth/forward.h>
+#include <rolebridge/auth/hasher.h>
+#include <rolebridge/auth/password.h>
 #include <rolebridge/auth/sessions.h>
+#include <rolebridge/auth/throttle.h>
 #include <rolebridge/auth/ticket.h>
 #include <rolebridge/base/json.h>
 #include <rolebridge/http/router.h>
@@ -72,6 +75,9 @@ struct web_settings_in {
 	struct changer *changer;
 	struct sessions *sessions;
 	struct tickets *tickets;
+	struct hasher *hasher; /* these three may be NULL on a door: no passwords there */
+	struct throttle *throttle;
+	struct password_policy *policy;
 	struct saml_ports saml;
 	/* Is everything up that answers need? For /readyz. */
 	bool (*ready)(void *context);
