@@ -376,8 +376,10 @@ size_t cookie_suffixes(const struct http_request *request, bool secure, enum coo
 
 /* ------------------------------------------------------------------ sessions -- */
 
-int site_session(struct http_request *request, const struct site *site,
-		 struct session_view *ret_view, struct err *err)
+static int session_by(struct http_request *request, const struct site *site,
+		      int (*find)(struct sessions *sessions, const char *token, const char *host,
+				  int64_t now_s, struct session_view *ret_view, struct err *err),
+		      struct session_view *ret_view, struct err *err)
 {
 	const struct web *web = request->context;
 	const char *token = cookie_get(request, site->secure, COOKIE_SESSION, "");
@@ -385,13 +387,25 @@ int site_session(struct http_request *request, const struct site *site,
 
 	if (!token)
 		return 0;
-	if (sessions_find(web->settings.sessions, token, "", clock_now_s(), ret_view, &nobody) == 0)
+	if (find(web->settings.sessions, token, "", clock_now_s(), ret_view, &nobody) == 0)
 		return 1;
 	if (nobody.code == ERR_NOT_FOUND)
 		return 0;
 	if (err)
 		*err = nobody;
 	return -1;
+}
+
+int site_session(struct http_request *request, const struct site *site,
+		 struct session_view *ret_view, struct err *err)
+{
+	return session_by(request, site, sessions_find, ret_view, err);
+}
+
+int site_session_any(struct http_request *request, const struct site *site,
+		     struct session_view *ret_view, struct err *err)
+{
+	return session_by(request, site, sessions_find_any, ret_view, err);
 }
 
 bool session_lost(struct web *web, int64_t session_id)

@@ -74,6 +74,9 @@ size_t cookie_suffixes(const struct http_request *request, bool secure, enum coo
 /* Who is signed in at the daemon's own pages: 1, release the view; 0: nobody; -1: that cannot be told now. */
 int site_session(struct http_request *request, const struct site *site,
 		 struct session_view *ret_view, struct err *err);
+/* The same in whichever stage of signing in: for the pages of signing in alone, which look at view->stage. */
+int site_session_any(struct http_request *request, const struct site *site,
+		     struct session_view *ret_view, struct err *err);
 
 /* "saml:SOURCE", who acts in the audit log when an IdP speaks. */
 struct actor source_actor(const struct http_request *request, const char *source);
