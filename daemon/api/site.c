@@ -260,6 +260,18 @@ struct tickets *web_tickets(const struct web *web)
 	return web->settings.tickets;
 }
 
+struct factor_parts web_factor_parts(const struct web *web)
+{
+	const struct web_settings_in *in = &web->settings;
+
+	return (struct factor_parts){ .changer = in->changer,
+				      .seal = in->seal,
+				      .tickets = in->tickets,
+				      .hasher = in->hasher,
+				      .throttle = in->throttle,
+				      .courier = in->courier };
+}
+
 /* Also where there is no public_url. */
 void web_token_lifetimes(struct web *web, int64_t *ret_default_s, int64_t *ret_max_s)
 {

@@ -8,6 +8,7 @@
 #ifndef ROLEBRIDGE_API_WEB_H
 #define ROLEBRIDGE_API_WEB_H
 
+#include <rolebridge/auth/factor.h>
 #include <rolebridge/auth/forward.h>
 #include <rolebridge/auth/hasher.h>
 #include <rolebridge/auth/password.h>
@@ -78,6 +79,8 @@ struct web_settings_in {
 	struct hasher *hasher; /* these three may be NULL on a door: no passwords there */
 	struct throttle *throttle;
 	struct password_policy *policy;
+	struct seal *seal;
+	struct courier *courier; /* NULL: no codes are sent */
 	struct saml_ports saml;
 	/* Is everything up that answers need? For /readyz. */
 	bool (*ready)(void *context);
@@ -115,6 +118,8 @@ bool web_error_page(struct http_request *request, const struct err *err,
 const struct saml_ports *web_saml(const struct web *web);
 struct sessions *web_sessions(const struct web *web);
 struct tickets *web_tickets(const struct web *web);
+/* What second factors stand on. */
+struct factor_parts web_factor_parts(const struct web *web);
 /* How long a token of the API is good when nothing is said, and at most. */
 void web_token_lifetimes(struct web *web, int64_t *ret_default_s, int64_t *ret_max_s);
 /* Can people be invited? And how long is a link good? */
