@@ -221,6 +221,7 @@ static void fill_setup(struct configuration *config)
 	setup->decision.administrator_profile =
 		text_or_empty(&config->settings.policy.administrator_profile);
 	setup->policy = &config->settings.policy;
+	setup->second_factor = &config->settings.second_factor;
 	setup->catalogue = &config->settings.catalogue;
 	setup->organizations = config->settings.organizations.items;
 	setup->organization_count = config->settings.organizations.count;

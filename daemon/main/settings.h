@@ -22,6 +22,7 @@ struct settings {
 	int log_level;
 	struct identity_settings identity;
 	struct policy_settings policy;
+	struct second_factor_settings second_factor;
 	struct reports_settings reports;
 	struct struct_list organizations; /* struct organization_settings */
 	struct struct_list sources; /* struct source_settings *, embedded in each type's struct */

@@ -20,6 +20,7 @@
 struct setup {
 	struct decision_setup decision;
 	const struct policy_settings *policy;
+	const struct second_factor_settings *second_factor; /* NULL: no file says anything */
 	/* What exists to be given; NULL: what rules give, the default and the administrator's profile. */
 	const struct catalogue_settings *catalogue;
 	struct group_registry *registry;

@@ -6,6 +6,7 @@
 #define ROLEBRIDGE_IDENTITY_SETTINGS_H
 
 #include <rolebridge/config/options.h>
+#include <rolebridge/identity/factor.h>
 
 enum attribute_syntax {
 	SYNTAX_STRING,	     /* caseIgnoreMatch */
@@ -88,6 +89,7 @@ struct organization_settings {
 	struct located name;
 	struct located_list domains;
 	struct located_list segments; /* enabled for its own roles; none: those that are for all */
+	struct factor_settings second_factor;
 };
 extern const struct option_table organization_table;
 

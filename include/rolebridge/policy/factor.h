@@ -8,6 +8,7 @@
 #include <rolebridge/base/arena.h>
 #include <rolebridge/base/err.h>
 #include <rolebridge/base/json.h>
+#include <rolebridge/identity/factor.h>
 #include <rolebridge/model/factor.h>
 
 enum factor_required {
@@ -82,21 +83,17 @@ void factor_judge(const struct factor_policy *policy, const struct factor_questi
 /* Was it proven, no longer than max_age_s ago (0: whenever)? second_factor_s 0: never. */
 bool factor_is_fresh(int64_t second_factor_s, int64_t max_age_s, int64_t now_s);
 
-/* --- step-up: permissions that take a fresh proof --- */
-struct factor_step_up {
-	const char *const *permissions; /* as in profiles, "*" allowed */
-	size_t permission_count;
-	int64_t max_age_s; /* 0: any proof will do */
-};
-
-/* --- as text, for the store and the API --- */
-/* {"required": "all", "profiles": [], …}: the keys of the file's `second_factor:`; all of them. */
+/* --- as options, and as text for the store and the API --- */
+/* Names are borrowed from the settings, which say `required`. ERR_MEMORY. */
+int factor_policy_make(const struct factor_settings *settings, struct arena *arena,
+		       struct factor_policy *ret_policy, struct err *err);
+/* The members of an object, all of them: {"required": "all", "profiles": [], …}; times in seconds. */
 void factor_policy_write(const struct factor_policy *policy, struct json *json);
 /*
- * From such an object; keys that are missing have their defaults. Texts live in the arena. ERR_INVALID
- * "invalid-request", with *ret_field (may be NULL) the key.
+ * From such an object, in which anything but "required" may be missing. Texts live in the arena. ERR_INVALID
+ * "invalid-request" with what is wrong.
  */
 int factor_policy_read(const char *text, size_t size, struct arena *arena,
-		       struct factor_policy *ret_policy, const char **ret_field, struct err *err);
+		       struct factor_policy *ret_policy, struct err *err);
 
 #endif
