@@ -51,7 +51,8 @@ int guess_begin(struct guess *guess, const struct factor_parts *parts,
 	uuid_format(&user.uuid, guess->account);
 	guess->has_address = address_parse(asker->address, &guess->address, NULL) == 0;
 	attempt = attempt_of(guess);
-	if (throttle_take(parts->throttle, &attempt, clock_monotonic_us(), &refused, err) == 0)
+	if (!parts->throttle ||
+	    throttle_take(parts->throttle, &attempt, clock_monotonic_us(), &refused, err) == 0)
 		return 0;
 	if (ret_wait_s)
 		*ret_wait_s = refused.retry_after_s;
@@ -70,13 +71,14 @@ int guess_end(const struct guess *guess, const struct uuid *factor, int status,
 	      const struct err *problem, struct err *err)
 {
 	const struct throttle_attempt attempt = attempt_of(guess);
+	struct throttle *throttle = guess->parts->throttle;
 
-	if (status == 0)
-		throttle_right(guess->parts->throttle, &attempt, clock_monotonic_us());
-	else if (was_wrong(err_reason(problem)))
+	if (status < 0 && was_wrong(err_reason(problem)))
 		tell(guess, factor, err_reason(problem), 1);
-	else
-		throttle_return(guess->parts->throttle, &attempt, clock_monotonic_us());
+	else if (throttle && status == 0)
+		throttle_right(throttle, &attempt, clock_monotonic_us());
+	else if (throttle)
+		throttle_return(throttle, &attempt, clock_monotonic_us());
 	if (status < 0 && err)
 		*err = *problem;
 	return status;

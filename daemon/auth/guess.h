@@ -24,7 +24,7 @@ struct guess {
 };
 
 /*
- * Borrows parts and asker until guess_end. ERR_UNAVAILABLE "rate-limited": it may not be made now; told, and
+ * Borrows parts and asker until guess_end. Without a throttle, as at a door that root opened, nobody waits. ERR_UNAVAILABLE "rate-limited": it may not be made now; told, and
  * *ret_wait_s (may be NULL) says how long. It is 0 otherwise.
  */
 int guess_begin(struct guess *guess, const struct factor_parts *parts,
