@@ -97,9 +97,24 @@ int login_show(struct http_request *request, struct http_response *response,
 	return 0;
 }
 
+/* Somebody is here already: on to where they wanted to go, or to the page that their session belongs to. */
+static int go_on(struct http_request *request, struct http_response *response, struct site *site,
+		 const struct session_view *view, const struct landing *landing, struct err *err)
+{
+	const char *page = stage_page(view->stage);
+	const char *url;
+
+	if (!page)
+		return landing_go(request, response, site, view, landing, err);
+	url = landing_path(request->arena, page, landing);
+	return url ? http_redirect(response, 303, url, err)
+		   : err_set(err, ERR_MEMORY, "out of memory");
+}
+
+/* again: also whoever is signed in gives their first factor, for something that needs it to be fresh. */
 int login_get(struct http_request *request, struct http_response *response, struct err *err)
 {
-	static const char *const names[] = { "return", "source", "nonce", NULL };
+	static const char *const names[] = { "return", "source", "nonce", "again", NULL };
 	AUTO(site) struct site *site = site_take(request->context, err);
 	struct landing landing;
 	struct session_view view;
@@ -110,11 +125,11 @@ int login_get(struct http_request *request, struct http_response *response, stru
 	    landing_read(request, site, http_query(request, "return"), http_query(request, "nonce"),
 			 &landing, err) < 0)
 		return -1;
-	found = site_session(request, site, &view, err);
+	found = http_query(request, "again") ? 0 : site_session_any(request, site, &view, err);
 	if (found < 0)
 		return -1;
 	if (found > 0) {
-		int result = landing_go(request, response, site, &view, &landing, err);
+		int result = go_on(request, response, site, &view, &landing, err);
 
 		session_view_release(&view);
 		return result;

@@ -60,11 +60,24 @@ const char *agent_of(const struct http_request *request)
 	return agent ? agent : "";
 }
 
+const char *stage_page(enum session_stage stage)
+{
+	switch (stage) {
+	case SESSION_FACTOR:
+		return "/login/factor";
+	case SESSION_ENROL:
+		return "/login/enrol";
+	case SESSION_FULL:
+		break;
+	}
+	return NULL;
+}
+
 /* The page of its stage, with the way on that it would have gone: as landing_path has it, for that is what those read. */
 static const char *stage_url(struct arena *arena, const struct site *site, enum session_stage stage,
 			     const char *url)
 {
-	const char *page = stage == SESSION_FACTOR ? "/login/factor" : "/login/enrol";
+	const char *page = stage_page(stage);
 	struct landing landing = { .return_url = url };
 	size_t own = strlen(site->url);
 

@@ -92,6 +92,9 @@ int login_show(struct http_request *request, struct http_response *response,
 	       const struct site *site, const struct landing *landing,
 	       const struct login_form *form, struct err *err);
 
+/* The page that a session of this stage belongs to: "/login/factor" …; NULL: it is full. */
+const char *stage_page(enum session_stage stage);
+
 /* Send the browser to the IdP of a source; signin.c of the folder above. */
 int idp_begin(struct http_request *request, struct http_response *response, const struct site *site,
 	      const char *source, const struct landing *landing, struct err *err);
