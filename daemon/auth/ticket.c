@@ -51,6 +51,7 @@ enum ticket_kind {
 	TICKET_LOGIN_LINK = 5,
 	TICKET_RESET = 6,
 	TICKET_CHALLENGE = 10,
+	TICKET_CODE = 11,
 	TICKET_KINDS
 };
 #define TICKET_HANDOFF 0 /* drawn */
@@ -445,6 +446,18 @@ bool ticket_csrf_check(struct tickets *tickets, int64_t session_id, const char *
 	same = sodium_memcmp(wanted, text, sizeof(wanted) - 1) == 0;
 	sodium_memzero(wanted, sizeof(wanted));
 	return same;
+}
+
+/* --------------------------------------------------------------------- codes */
+
+void ticket_code_hash(struct tickets *tickets, const void *data, size_t size,
+		      struct hash256 *ret_hash)
+{
+	unsigned char key[crypto_secretbox_KEYBYTES];
+
+	copy_key(tickets, TICKET_CODE, key);
+	crypto_generichash(ret_hash->byte, sizeof(ret_hash->byte), data, size, key, sizeof(key));
+	sodium_memzero(key, sizeof(key));
 }
 
 /* ------------------------------------------------------------------- invites */

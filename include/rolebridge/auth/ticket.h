@@ -97,6 +97,11 @@ void ticket_challenge(struct tickets *tickets, enum challenge_purpose purpose, i
 int ticket_challenge_open(struct tickets *tickets, const char *text, enum challenge_purpose purpose,
 			  int64_t session_id, int64_t now_s, int64_t *ret_until_s, struct err *err);
 
+/* What codes that are sent are made of (auth/code.h). Wipe it after use. */
+struct hash256;
+void ticket_code_hash(struct tickets *tickets, const void *data, size_t size,
+		      struct hash256 *ret_hash);
+
 /* CSRF token of a session for forms: keyed hash, compared in constant time. */
 void ticket_csrf(struct tickets *tickets, int64_t session_id, char ret_text[static 44]);
 bool ticket_csrf_check(struct tickets *tickets, int64_t session_id, const char *text);
