@@ -159,21 +159,26 @@ int store_factors_drop(struct store *store, int64_t user_id, struct err *err)
 
 int store_factor_prune(struct store *store, int64_t now_s, size_t limit, struct err *err)
 {
-	int factors, codes = 0;
+	static const char *const statements[] = {
+		"DELETE FROM factor WHERE id IN (SELECT id FROM factor WHERE confirmed_s = 0 AND "
+		"until_s <= ?1 LIMIT ?2)",
+		"DELETE FROM recovery_code WHERE id IN (SELECT id FROM recovery_code WHERE "
+		"until_s <> 0 AND until_s <= ?1 LIMIT ?2)",
+		"DELETE FROM challenge_used WHERE id IN (SELECT id FROM challenge_used WHERE "
+		"until_s < ?1 LIMIT ?2)",
+	};
+	int gone = 0;
 
 	if (store_may_write(store, err) < 0)
 		return -1;
-	factors = delete_of(store,
-			    "DELETE FROM factor WHERE id IN (SELECT id FROM factor WHERE "
-			    "confirmed_s = 0 AND until_s <= ?1 LIMIT ?2)",
-			    now_s, (int64_t)limit, err);
-	if (factors >= 0)
-		codes = delete_of(store,
-				  "DELETE FROM recovery_code WHERE id IN (SELECT id FROM "
-				  "recovery_code WHERE until_s <> 0 AND until_s <= ?1 LIMIT ?2)",
-				  now_s, (int64_t)limit, err);
-	return factors < 0 || codes < 0 ? err_wrap(err, "cannot remove old factors")
-					: factors + codes;
+	for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
+		int changed = delete_of(store, statements[i], now_s, (int64_t)limit, err);
+
+		if (changed < 0)
+			return err_wrap(err, "cannot remove old factors");
+		gone += changed;
+	}
+	return gone;
 }
 
 /* --- reading --- */

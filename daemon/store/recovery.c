@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include <rolebridge/base/hash.h>
 #include <rolebridge/store/factor.h>
 
 #include "db.h"
@@ -59,6 +60,27 @@ int store_challenge_put(struct store *store, const struct challenge_row *row, st
 	query_int(&query, row->sends);
 	query_int(&query, row->used);
 	return query_run(&query, err) < 0 ? err_wrap(err, "cannot note a code to be sent") : 0;
+}
+
+int store_challenge_use(struct store *store, const char *name, int64_t until_s, struct err *err)
+{
+	struct hash128 digest = digest128(name, strlen(name));
+	int added;
+
+	if (store_may_write(store, err) < 0)
+		return -1;
+
+	AUTO(query)
+	struct query query =
+		query_prepare(store, "INSERT INTO challenge_used (id, until_s) VALUES (?1, ?2) "
+				     "ON CONFLICT DO NOTHING");
+
+	query_blob(&query, &digest, sizeof(digest));
+	query_int(&query, until_s);
+	added = query_run(&query, err);
+	if (added == 0)
+		return err_refuse(err, ERR_CONFLICT, "replayed", "this challenge was used before");
+	return added < 0 ? err_wrap(err, "cannot use up a challenge") : 0;
 }
 
 /* --- recovery codes --- */

@@ -62,3 +62,10 @@ CREATE TABLE recovery_code (
 	issuer INTEGER NOT NULL, -- of name
 	UNIQUE (user, slot)
 ) STRICT;
+
+-- Challenges that an authenticator signed: each is good once. id: a digest.
+CREATE TABLE challenge_used (
+	id BLOB PRIMARY KEY CHECK (length(id) = 16),
+	until_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX challenge_used_until ON challenge_used (until_s);

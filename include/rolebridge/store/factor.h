@@ -68,13 +68,13 @@ int store_factor_holders(struct store *store, int64_t after_user, size_t limit, 
 /* Confirmed ones by method, for status and metrics. */
 struct factor_counts {
 	int64_t by_method[FACTOR_METHODS]; /* of FACTOR_RECOVERY: people who have codes left */
-	int64_t issued;			 /* administrators' codes that are good */
+	int64_t issued;			   /* administrators' codes that are good */
 };
 int store_factor_counts(struct store *store, int64_t now_s, struct factor_counts *ret_counts,
 			struct err *err);
 /* All of a person: factors, challenges, recovery codes. For who is deleted. */
 int store_factors_drop(struct store *store, int64_t user_id, struct err *err);
-/* Unconfirmed ones, challenges and issued codes past their end, at most limit: how many, -1. */
+/* Unconfirmed ones, used challenges and issued codes past their end, at most limit of each: how many, -1. */
 int store_factor_prune(struct store *store, int64_t now_s, size_t limit, struct err *err);
 
 /* --- sealing keys --- */
@@ -104,6 +104,12 @@ struct challenge_row {
 int store_challenge_get(struct store *store, int64_t factor_id, struct challenge_row *ret_row,
 			struct err *err);
 int store_challenge_put(struct store *store, const struct challenge_row *row, struct err *err);
+
+/*
+ * A challenge that an authenticator signed is used up, by its name. ERR_CONFLICT "replayed": it was before; nothing is
+ * spoilt. After until_s nobody takes it any more, and its row goes.
+ */
+int store_challenge_use(struct store *store, const char *name, int64_t until_s, struct err *err);
 
 /* --- recovery codes --- */
 #define RECOVERY_PRINTED 10	/* slots 0 to 9 */

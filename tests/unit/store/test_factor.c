@@ -278,6 +278,23 @@ static void test_challenge(void **state)
 	assert_true(read.used);
 }
 
+static void test_challenge_once(void **state)
+{
+	struct fixture *fixture = *state;
+
+	ok(fixture, store_begin(fixture->store, &fixture->err));
+	ok(fixture, store_challenge_use(fixture->store, "one", 50, &fixture->err));
+	ok(fixture, store_challenge_use(fixture->store, "two", 60, &fixture->err));
+	refused(fixture, store_challenge_use(fixture->store, "one", 50, &fixture->err),
+		ERR_CONFLICT, "replayed");
+	/* Until its end, and at it. */
+	assert_int_equal(store_factor_prune(fixture->store, 50, 10, &fixture->err), 0);
+	assert_int_equal(store_factor_prune(fixture->store, 51, 10, &fixture->err), 1);
+	refused(fixture, store_challenge_use(fixture->store, "two", 60, &fixture->err),
+		ERR_CONFLICT, "replayed");
+	ok(fixture, store_commit(fixture->store, &fixture->err));
+}
+
 static void test_recovery(void **state)
 {
 	struct fixture *fixture = *state;
@@ -357,6 +374,7 @@ int main(void)
 		TEST(test_methods),
 		TEST(test_keys),
 		TEST(test_challenge),
+		TEST(test_challenge_once),
 		TEST(test_recovery),
 		TEST(test_prune_and_drop),
 	};
