@@ -312,6 +312,7 @@ static int enter(struct http_request *request, const struct site *site,
 	caller->session_id = view->session_id;
 	caller->expires_s = view->until_s;
 	caller->actor.user_id = principal->user_id;
+	caller->actor.by_link = view->by_link;
 	caller->actor.name = arena_printf(request->arena, "user:%s", principal->uuid);
 	caller->actor.organization = arena_strdup(request->arena, principal->organization);
 	if (arena_failed(request->arena))

@@ -367,7 +367,7 @@ static int read_principal(struct decisions *decisions, const struct setup *setup
 	int result;
 
 	if (principal_load(decisions->store, found->id, setup->policy->administrator_profile.text,
-			   now_s, decisions->arena, &principal, &found->until_s, err) < 0)
+			   now_s, decisions->arena, &principal, NULL, &found->until_s, err) < 0)
 		return -1;
 	result = principal ? fill_permissions(decisions, setup, principal, found, err)
 			   : print_of(NULL, 0, &found->print, err);

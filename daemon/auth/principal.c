@@ -211,7 +211,7 @@ static int64_t first_expiry(const struct grant *grants, size_t count, int64_t no
 
 int principal_load(struct store *store, int64_t user_id, const char *administrator_profile,
 		   int64_t now_s, struct arena *arena, const struct principal **ret_principal,
-		   int64_t *ret_until_s, struct err *err)
+		   bool *ret_suspended, int64_t *ret_until_s, struct err *err)
 {
 	AUTO(names) struct names roles = { .text = STRBUF(LIST_BYTES_MAX) };
 	AUTO(names) struct names personas = { .text = STRBUF(LIST_BYTES_MAX) };
@@ -221,14 +221,16 @@ int principal_load(struct store *store, int64_t user_id, const char *administrat
 	struct grant *grants;
 	size_t count;
 	struct err local = { 0 };
+	bool suspended;
 
 	if (load_rows(store, user_id, arena, &user, &grants, &count, &local) < 0) {
 		if (local.code != ERR_NOT_FOUND)
 			return err ? (*err = local, -1) : -1;
 		user.disabled = DISABLED_DELETED;
 	}
-	/* Any reason, also SUSPENDED_SIGN_IN: whoever may not sign in has no session that counts. */
-	if (user.disabled != 0 || user.profile[0] == 0) {
+	/* Any reason that is not known here, too. */
+	suspended = user.disabled == SUSPENDED_SIGN_IN;
+	if ((user.disabled != 0 && !(suspended && ret_suspended)) || user.profile[0] == 0) {
 		*ret_principal = NULL;
 		*ret_until_s = INT64_MAX;
 		return 0;
@@ -242,6 +244,8 @@ int principal_load(struct store *store, int64_t user_id, const char *administrat
 	if (!principal)
 		return err_set(err, ERR_MEMORY, "out of memory");
 	*ret_principal = principal;
+	if (ret_suspended)
+		*ret_suspended = suspended;
 	*ret_until_s = first_expiry(grants, count, now_s);
 	return 0;
 }

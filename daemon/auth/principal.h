@@ -9,11 +9,12 @@
 #include <rolebridge/store/store.h>
 
 /*
- * *ret_principal NULL: nobody of that id, disabled, or without a profile. *ret_until_s: when the first
- * of its grants expires, INT64_MAX for never. The arena is for scratch.
+ * *ret_principal NULL: nobody of that id, disabled, or without a profile. *ret_suspended: their sign-in is; only a session
+ * of root's link lets them in. Where it is NULL that is as good as disabled. *ret_until_s: when the first of its grants expires, INT64_MAX for never. The
+ * arena is for scratch.
  */
 int principal_load(struct store *store, int64_t user_id, const char *administrator_profile,
 		   int64_t now_s, struct arena *arena, const struct principal **ret_principal,
-		   int64_t *ret_until_s, struct err *err);
+		   bool *ret_suspended, int64_t *ret_until_s, struct err *err);
 
 #endif

@@ -216,6 +216,7 @@ static int add_session(struct sessions *sessions, const struct session *from,
 	session->person = person;
 	session->source = source;
 	session->created_s = from->created_s;
+	session->by_link = from->by_link;
 	take_stage(session, from);
 	atomic_init(&session->seen_s, from->seen_s);
 	session->written_s = from->seen_s;
@@ -267,7 +268,7 @@ static bool person_wants_reading(struct sessions *sessions, int64_t user_id, int
 
 /* Takes over principal (NULL: to be refused), unless something was told meanwhile. */
 static void person_put(struct sessions *sessions, int64_t user_id, const struct counters *counters,
-		       const struct principal *principal, int64_t until_s)
+		       const struct principal *principal, bool suspended, int64_t until_s)
 {
 	const struct principal *old = principal;
 	struct person_entry *person;
@@ -277,7 +278,9 @@ static void person_put(struct sessions *sessions, int64_t user_id, const struct 
 	if (person && person->change == counters->person && sessions->change_all == counters->all) {
 		old = person->principal;
 		person->principal = principal;
-		person->state = principal ? PERSON_KNOWN : PERSON_REFUSED;
+		person->state = !principal  ? PERSON_REFUSED
+				: suspended ? PERSON_SUSPENDED
+					    : PERSON_KNOWN;
 		person->told_to_refuse = false;
 		person->change_all = counters->all;
 		person->until_s = until_s;
@@ -291,6 +294,7 @@ static int read_person(struct sessions *sessions, int64_t user_id, int64_t now_s
 	struct setup *setup;
 	struct counters counters;
 	const struct principal *principal;
+	bool suspended = false;
 	int64_t until_s;
 	int status = -1;
 
@@ -301,12 +305,12 @@ static int read_person(struct sessions *sessions, int64_t user_id, int64_t now_s
 	setup = changer_setup(sessions->changer);
 	arena_reset(sessions->arena);
 	status = principal_load(sessions->store, user_id, setup->policy->administrator_profile.text,
-				now_s, sessions->arena, &principal, &until_s, err);
+				now_s, sessions->arena, &principal, &suspended, &until_s, err);
 	setup_release(setup);
 	if (status < 0)
 		reader_give_up(sessions);
 	else
-		person_put(sessions, user_id, &counters, principal, until_s);
+		person_put(sessions, user_id, &counters, principal, suspended, until_s);
 	return status;
 }
 
@@ -354,7 +358,9 @@ static enum outcome look_up(struct sessions *sessions, const struct hash256 *has
 	if (person->state == PERSON_STALE || person->change_all != sessions->change_all ||
 	    now_s >= person->until_s)
 		return OUTCOME_STALE;
-	if (person->state != PERSON_KNOWN)
+	/* Whose sign-in is suspended is at our own pages by root's link, and nowhere else. */
+	if (person->state != PERSON_KNOWN &&
+	    !(person->state == PERSON_SUSPENDED && session->by_link && host[0] == '\0'))
 		return OUTCOME_NOBODY;
 	/* Written only when it changes, so that cores do not pull the line from each other. */
 	if (atomic_load_explicit(&session->seen_s, memory_order_relaxed) != now_s) {
@@ -370,7 +376,8 @@ static enum outcome look_up(struct sessions *sessions, const struct hash256 *has
 					   .second_factor_s = session->second_factor_s,
 					   .signed_in_s = session->signed_in_s,
 					   .stage = session->stage,
-					   .factor = session->factor };
+					   .factor = session->factor,
+					   .by_link = session->by_link };
 	return OUTCOME_FOUND;
 }
 

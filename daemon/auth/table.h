@@ -22,12 +22,13 @@ enum person_state {
 	PERSON_STALE, /* to be read from the store */
 	PERSON_KNOWN,
 	PERSON_REFUSED,
+	PERSON_SUSPENDED, /* known, and let in by root's link alone */
 };
 
 struct person_entry {
 	struct map_link by_id;
 	int64_t id;
-	const struct principal *principal; /* PERSON_KNOWN; may be there when stale */
+	const struct principal *principal; /* PERSON_KNOWN, _SUSPENDED; may be there when stale */
 	enum person_state state;
 	bool told_to_refuse; /* by change/, before a commit */
 	uint32_t sessions;
@@ -55,6 +56,7 @@ struct session_entry {
 	const char *source; /* interned */
 	int64_t created_s, until_s, second_factor_s, signed_in_s;
 	uint8_t stage, factor; /* enum session_stage, enum factor_method */
+	bool by_link;
 	_Atomic int64_t seen_s;
 	int64_t written_s; /* seen_s in the store; of the timer */
 };

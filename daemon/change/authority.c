@@ -157,20 +157,20 @@ static int refuse(struct err *err)
 			  "this is beyond the permissions of who asks");
 }
 
-static int find_person(struct store *store, int64_t user_id, struct arena *arena,
+static int find_person(struct store *store, const struct actor *actor, struct arena *arena,
 		       struct user *ret_user, struct err *err)
 {
 	struct err missing;
 
 	err_clear(&missing);
-	if (store_user_get(store, user_id, arena, ret_user, &missing) < 0) {
+	if (store_user_get(store, actor->user_id, arena, ret_user, &missing) < 0) {
 		if (missing.code == ERR_NOT_FOUND)
 			return refuse(err);
 		if (err)
 			*err = missing;
 		return -1;
 	}
-	return user_may_sign_in(ret_user) ? 0 : refuse(err);
+	return user_may_stay(ret_user, actor->by_link) ? 0 : refuse(err);
 }
 
 /* Its grants but for profiles, of which one is in force. */
@@ -204,7 +204,7 @@ int authority_of_actor(struct store *store, const struct setup *setup, const str
 						.permissions = actor->scope,
 						.permission_count = actor->scope_count };
 	} else if (actor->limited) {
-		if (find_person(store, actor->user_id, arena, &user, err) < 0 ||
+		if (find_person(store, actor, arena, &user, err) < 0 ||
 		    in_force(store, setup, &user, now_s, arena, &authority, err) < 0)
 			return -1;
 		authority.scope = actor->scope;

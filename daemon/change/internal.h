@@ -633,6 +633,11 @@ static inline bool user_may_sign_in(const struct user *user)
 {
 	return (user->disabled & (DISABLED_ANY | (uint32_t)SUSPENDED_SIGN_IN)) == 0;
 }
+/* The same of a session that is there: root's link lets in also whose sign-in is suspended, and nobody else does. */
+static inline bool user_may_stay(const struct user *user, bool by_link)
+{
+	return user_may_sign_in(user) || (by_link && user_is_active(user));
+}
 /* Somebody who was there goes to another organization. */
 static inline bool person_change_moves(const struct person_change *change)
 {

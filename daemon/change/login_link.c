@@ -15,6 +15,7 @@
 #include <rolebridge/store/session.h>
 
 #include "internal.h"
+#include "stage.h"
 
 #define DETAIL_MAX (64u * 1024)
 #define ARENA_MAX (16u * 1024 * 1024)
@@ -135,7 +136,7 @@ int change_login_link_read(struct store *store, const struct setup *setup, const
 struct using_link {
 	const struct actor *actor;
 	const struct login_link_use *use;
-	const struct setup *setup;
+	const struct live_setup *setup;
 	struct arena *arena;
 	struct login_outcome outcome;
 };
@@ -193,9 +194,35 @@ static int audit_use(struct changer *changer, const struct using_link *using, st
 	json_object(&json);
 	json_string(&json, "session", uuid);
 	json_string(&json, "by", "login-link");
+	if (using->outcome.session.stage != SESSION_FULL)
+		json_string(&json, "stage", session_stage_name(using->outcome.session.stage));
 	json_string(&json, "address", using->use->address);
 	json_end(&json);
 	return audit(changer, using->actor, "login", &using->outcome.user, &detail, err);
+}
+
+/*
+ * The link is the first factor: one that is enrolled is asked for. Who has none, and must, comes in to enrol one: there is
+ * nobody else who could let the first administrator in.
+ */
+static int judge_stage(struct changer *changer, const struct using_link *using,
+		       struct session *session, struct err *err)
+{
+	const struct stage_sign_in sign_in = { .changer = changer,
+					       .setup = using->setup,
+					       .user = &using->outcome.user,
+					       .arena = using->arena,
+					       .now_s = using->use->now_s };
+	const char *refused;
+
+	if (stage_judge(&sign_in, session, &refused, err) < 0)
+		return -1;
+	if (!refused)
+		return 0;
+	session->stage = SESSION_ENROL;
+	session->full_until_s = using->use->until_s;
+	session->until_s = using->use->now_s + SESSION_STAGE_S;
+	return 0;
 }
 
 static int open_session(struct changer *changer, struct using_link *using, struct err *err)
@@ -214,8 +241,10 @@ static int open_session(struct changer *changer, struct using_link *using, struc
 				     .agent = use->agent,
 				     .created_s = use->now_s,
 				     .seen_s = use->now_s,
-				     .until_s = use->until_s };
-	if (store_session_insert(changer->store, session, err) < 0)
+				     .until_s = use->until_s,
+				     .by_link = true };
+	if (judge_stage(changer, using, session, err) < 0 ||
+	    store_session_insert(changer->store, session, err) < 0)
 		return -1;
 	token.session_id = session->id;
 	return store_session_token_add(changer->store, &token, err);
@@ -229,7 +258,7 @@ static int use_job(struct changer *changer, struct job *job, struct err *err)
 
 	err_clear(&why);
 	using->outcome = (struct login_outcome){ .created = false };
-	if (change_login_link_read(changer->store, using->setup, &use->link, use->now_s,
+	if (change_login_link_read(changer->store, &using->setup->setup, &use->link, use->now_s,
 				   using->arena, &using->outcome.user, &why) < 0) {
 		if (why.code == ERR_NOT_FOUND || why.code == ERR_DENIED || why.code == ERR_CONFLICT)
 			return refuse(changer, using, &why, err);
@@ -250,13 +279,13 @@ int change_login_link_use(struct changer *changer, const char *request,
 	char name[sizeof("login-link:") + UUID_TEXT_SIZE] = "login-link:";
 	const struct actor actor = { .name = name, .request = request, .is_person = true };
 	struct using_link using = { .actor = &actor, .use = use, .arena = arena };
-	struct setup *setup = changer_setup(changer);
+	struct live_setup *setup = changer_live_setup(changer, NULL);
 	int result;
 
 	uuid_format(&use->link, name + strlen(name));
 	using.setup = setup;
 	result = writer_request(changer, use_job, &using, err);
-	setup_release(setup);
+	setup_release(&setup->setup);
 	if (result == 0)
 		*ret_outcome = using.outcome;
 	return result;

@@ -161,11 +161,18 @@ static int follow_deletion(struct apply_context *context, const struct person_ch
 	return 0;
 }
 
+/* Suspended before and after: what there is was opened by root's link since, and stays. */
+static bool stays_suspended(const struct person_change *change)
+{
+	return change->before.disabled & change->after.disabled & SUSPENDED_SIGN_IN &&
+	       user_is_active(&change->after) && !person_change_moves(change);
+}
+
 int sessions_follow(struct apply_context *context, const struct person_change *change,
 		    struct err *err)
 {
 	notice_changed(context->changer, change->after.id);
-	if (change->before.id == 0 ||
+	if (change->before.id == 0 || stays_suspended(change) ||
 	    (user_may_sign_in(&change->after) && !person_change_moves(change)))
 		return 0;
 	if (follow_deletion(context, change, err) < 0)

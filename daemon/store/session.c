@@ -71,6 +71,14 @@ static int confirmed_identity(struct store *store, int64_t source, const char *k
 	return late_key_owner(store, source, key, ret_id, err) < 0 ? -1 : 0;
 }
 
+static int run_for(struct store *store, enum statement_id what, int64_t id, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, what);
+
+	query_int(&query, id);
+	return query_run(&query, err);
+}
+
 static int session_insert(struct store *store, struct session *session, const char *key,
 			  struct err *err)
 {
@@ -92,7 +100,8 @@ static int session_insert(struct store *store, struct session *session, const ch
 		return -1;
 	store->last_session = store->bare_session = session->id = numbered.id;
 	store->late_rows++;
-	return 0;
+	/* One in many: the others are not to carry a column more. */
+	return session->by_link ? run_for(store, STATEMENT_SESSION_BY_LINK, session->id, err) : 0;
 }
 
 static int insert_or_say(struct store *store, struct session *session, const char *key,
@@ -122,20 +131,11 @@ static int session_changed(int changed, int64_t id, struct err *err)
 	return changed < 0 ? err_wrap(err, "cannot write session %lld", (long long)id) : 0;
 }
 
-/* What would be done with it in idle time is done now. */
-static int settle_now(struct store *store, enum statement_id what, int64_t id, struct err *err)
-{
-	AUTO(query) struct query query = query_open(store, what);
-
-	query_int(&query, id);
-	return query_run(&query, err);
-}
-
 /* A sign-in is counted once its session is full, whether or not its indexes were filled before. */
 int store_session_update(struct store *store, const struct session *session, struct err *err)
 {
 	if (session->stage == SESSION_FULL &&
-	    settle_now(store, STATEMENT_SIGN_IN_COUNT_LATE, session->id, err) < 0)
+	    run_for(store, STATEMENT_SIGN_IN_COUNT_LATE, session->id, err) < 0)
 		return err_wrap(err, "cannot write session %lld", (long long)session->id);
 
 	AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_UPDATE);
@@ -159,10 +159,11 @@ int store_session_seen(struct store *store, int64_t id, int64_t seen_s, struct e
 	return session_changed(query_run(&query, err), id, err);
 }
 
+/* What would be done with it in idle time is done now. */
 int store_session_delete(struct store *store, int64_t id, struct err *err)
 {
-	if (settle_now(store, STATEMENT_SESSION_CONFIRM, id, err) < 0 ||
-	    settle_now(store, STATEMENT_SIGN_IN_COUNT, id, err) < 0)
+	if (run_for(store, STATEMENT_SESSION_CONFIRM, id, err) < 0 ||
+	    run_for(store, STATEMENT_SIGN_IN_COUNT, id, err) < 0)
 		return err_wrap(err, "cannot end session %lld", (long long)id);
 
 	AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_DELETE);
@@ -200,6 +201,7 @@ static int session_from_row(const struct query *query, struct arena *arena,
 		.factor = (enum factor_method)column_int(query, 14),
 		.full_until_s = column_int(query, 15),
 		.signed_in_s = column_int(query, 16),
+		.by_link = column_int(query, 17) != 0,
 	};
 
 	if (!session.source || !session.name_id_format)
@@ -349,7 +351,7 @@ int store_session_token_add(struct store *store, const struct session_token *tok
 
 int store_session_tokens_drop(struct store *store, int64_t session_id, struct err *err)
 {
-	return settle_now(store, STATEMENT_TOKENS_DROP, session_id, err) < 0
+	return run_for(store, STATEMENT_TOKENS_DROP, session_id, err) < 0
 		       ? err_wrap(err, "cannot end the tokens of session %lld",
 				  (long long)session_id)
 		       : 0;

@@ -9,9 +9,8 @@
 
 #include <rolebridge/base/log.h>
 
-#include "../site.h"
+#include "signin.h"
 
-#define AGENT_MAX 200
 /* Whoever repairs a server by an address of its own makes another link when that is over. */
 #define DOOR_SESSION_S 3600
 
@@ -95,28 +94,6 @@ int login_link_get(struct http_request *request, struct http_response *response,
 	return 0;
 }
 
-static const char *agent_of(const struct http_request *request)
-{
-	const char *agent = http_header(request, "User-Agent");
-
-	agent = agent ? arena_strndup(request->arena, agent, strnlen(agent, AGENT_MAX)) : "";
-	return agent ? agent : "";
-}
-
-/* In memory, and in the browser on its way. */
-static int give_session(struct http_request *request, struct http_response *response,
-			const struct site *site, const struct session *session,
-			const struct hash256 *hash, const char *token, struct err *err)
-{
-	struct web *web = request->context;
-
-	if (sessions_add(web->settings.sessions, session, hash, err) < 0 ||
-	    cookie_set(request, response, site->secure, COOKIE_SESSION, "", token, -1, err) < 0)
-		return -1;
-	web_door_used(web, session->until_s);
-	return http_redirect(response, 303, "/", err);
-}
-
 static int sign_in(struct http_request *request, struct http_response *response,
 		   const struct site *site, const struct uuid *link, struct err *err)
 {
@@ -143,11 +120,13 @@ static int sign_in(struct http_request *request, struct http_response *response,
 			    F_STR("address", http_client_text(request)));
 		show_refusal(request, response, outcome.refused);
 	} else if (result == 0) {
-		result = give_session(request, response, site, &outcome.session, &use.token, token,
-				      err);
+		result = session_give(request, response, site, &outcome.session, &use.token, token,
+				      "/", err);
 		if (result < 0)
 			change_sessions_end(web->settings.changer, &actor, &outcome.session.id, 1,
 					    "not-delivered", NULL, NULL);
+		else
+			web_door_used(web, use.until_s);
 	}
 	sodium_memzero(token, sizeof(token));
 	return result;

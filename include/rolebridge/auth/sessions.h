@@ -66,6 +66,7 @@ struct session_view {
 	int64_t signed_in_s;	   /* the first factor was last given */
 	enum session_stage stage;  /* SESSION_FULL, but from sessions_find_any */
 	enum factor_method factor; /* that proved the second one, or FACTOR_NONE */
+	bool by_link;		   /* root's: the person's sign-in may be suspended */
 };
 
 /*

@@ -60,6 +60,7 @@ struct actor {
 	const char *permission;
 	bool limited; /* false: whatever the daemon does by itself, and administrators on its socket */
 	int64_t user_id;	  /* who it is in the store; 0: nobody there */
+	bool by_link; /* in a session that root's link opened: their sign-in may be suspended */
 	const char *organization; /* of a service (limited, user_id 0); else NULL */
 	const char
 		*application; /* a token bound to this application's resources alone; NULL: any */

@@ -45,6 +45,7 @@ struct session {
 	enum factor_method factor; /* that proved it, or FACTOR_NONE */
 	int64_t full_until_s;	   /* the end that it will have once it is full; 0: until_s */
 	int64_t signed_in_s;	   /* the first factor was last given; 0: when it was created */
+	bool by_link; /* root's: good also while sign-in is suspended (SUSPENDED_SIGN_IN) */
 };
 
 static inline int64_t session_signed_in_s(const struct session *session)
