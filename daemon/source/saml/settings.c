@@ -81,7 +81,7 @@ static const struct option second_factor_options[] = {
 	{ 0 },
 };
 
-static const struct option_table second_factor_table = {
+static const struct option_table proof_table = {
 	.name = "sources[].second_factor",
 	.help = "What proves that the identity provider asked for a second factor. Not given: "
 		"nothing does.",
@@ -140,7 +140,7 @@ static const struct option saml_source_options[] = {
 	{ "sign_requests", OPTION_BOOL, 0, OPTION_FIELD(struct saml_source, sign_requests), 0, 0,
 	  "true", NULL, NULL, "Sign sign-in requests. Logout messages are always signed." },
 	{ "second_factor", OPTION_TABLE, 0, OPTION_FIELD(struct saml_source, second_factor), 0, 0,
-	  NULL, NULL, &second_factor_table, "What proves a second factor at the provider." },
+	  NULL, NULL, &proof_table, "What proves a second factor at the provider." },
 	{ "trace", OPTION_BOOL, 0, OPTION_FIELD(struct saml_source, trace), 0, 0, "false", NULL,
 	  NULL, "Log what was received, without secrets, for finding out why something fails." },
 	{ "allow_sha1", OPTION_BOOL, 0, OPTION_FIELD(struct saml_source, allow_sha1), 0, 0, "false",
