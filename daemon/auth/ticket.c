@@ -474,7 +474,7 @@ static void sign_link(struct tickets *tickets, enum ticket_kind kind, struct inv
 {
 	unsigned char key[crypto_secretbox_KEYBYTES];
 
-	copy_key(tickets, kind, key);
+	copy_key(tickets, (int)kind, key);
 	crypto_generichash(link->mac, sizeof(link->mac), (const unsigned char *)link,
 			   offsetof(struct invite_link, mac), key, sizeof(key));
 	sodium_memzero(key, sizeof(key));
