@@ -13,7 +13,6 @@
 #include "signin.h"
 
 #define USERNAME_MAX 320 /* an e-mail address */
-#define WAIT_SHOWN_MAX 120
 
 struct attempt {
 	struct site *site;
@@ -49,18 +48,8 @@ static int show_wait(struct http_request *request, struct http_response *respons
 		     const struct attempt *attempt, int status, unsigned wait_s, const char *what,
 		     struct err *err)
 {
-	const char *seconds = arena_printf(request->arena, "%u", wait_s);
-	const char *problem =
-		wait_s <= WAIT_SHOWN_MAX
-			? arena_printf(request->arena, "%s Please try again in %u second%s.", what,
-				       wait_s, wait_s == 1 ? "" : "s")
-			: arena_printf(request->arena, "%s Please try again in %u minutes.", what,
-				       (wait_s + 59) / 60);
-
-	if (!seconds || !problem)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	http_response_header(response, "Retry-After", seconds);
-	return show_again(request, response, attempt, status, problem, err);
+	return show_again(request, response, attempt, status,
+			  wait_shown(request, response, what, wait_s), err);
 }
 
 /* ------------------------------------------------------------------- refusals -- */

@@ -5,6 +5,7 @@
 #include "signin.h"
 
 #define AGENT_MAX 200
+#define WAIT_SHOWN_MAX 120
 
 int landing_read(struct http_request *request, const struct site *site, const char *return_url,
 		 const char *nonce, struct landing *ret_landing, struct err *err)
@@ -119,6 +120,17 @@ int session_give_landing(struct http_request *request, struct http_response *res
 	}
 	return url ? session_give(request, response, site, session, hash, token, url, err)
 		   : err_set(err, ERR_MEMORY, "out of memory");
+}
+
+const char *wait_shown(struct http_request *request, struct http_response *response,
+		       const char *what, unsigned wait_s)
+{
+	http_response_header(response, "Retry-After", arena_printf(request->arena, "%u", wait_s));
+	return wait_s <= WAIT_SHOWN_MAX
+		       ? arena_printf(request->arena, "%s Please try again in %u second%s.", what,
+				      wait_s, wait_s == 1 ? "" : "s")
+		       : arena_printf(request->arena, "%s Please try again in %u minutes.", what,
+				      (wait_s + 59) / 60);
 }
 
 static const struct {

@@ -92,6 +92,9 @@ int login_show(struct http_request *request, struct http_response *response,
 	       const struct site *site, const struct landing *landing,
 	       const struct login_form *form, struct err *err);
 
+/* "WHAT Please try again in 5 seconds.", and Retry-After to the response. NULL: out of memory, which fails it. */
+const char *wait_shown(struct http_request *request, struct http_response *response,
+		       const char *what, unsigned wait_s);
 /* The page that a session of this stage belongs to: "/login/factor" …; NULL: it is full. */
 const char *stage_page(enum session_stage stage);
 
