@@ -277,3 +277,80 @@ def test_what_a_person_sees(served):
     assert shown.returncode == 0
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/login/link/[A-Za-z0-9_-]+\n", shown.stdout)
     assert "ssh -L" in shown.stderr
+
+
+# --- whoever the source disabled ---
+
+STAFF = """
+public_url: "http://127.0.0.1:{port}"
+listeners: [{{address: "127.0.0.1:{port}"}}]
+sources:
+  - {{name: staff, type: csv, path: staff.csv, key: id, interval: 0, attributes: [uid, mail, displayName],
+      disabled: ["accountStatus=inactive"]}}
+rules: [{{id: admins, when: "(uid=anna)", grant: {{profile: administrator}}}}]
+"""
+PEOPLE = "id,uid,mail,displayName,accountStatus\n1,anna,anna@x.example,{name},{state}\n2,ben,ben@x.example,Ben,active\n"
+
+
+@pytest.fixture(name="company")
+def with_a_source():
+    port = free_port()
+    rules = RULES.replace("default_profile: member", "default_profile: member, limits: {first_sync_administrators: true}")
+    with Bridge(rules + STAFF.format(port=port), {"staff.csv": PEOPLE.format(name="Anna", state="active")}) as bridge:
+        bridge.ctl("sync")
+        assert bridge.ctl("users", "show", "anna")["profile"] == "administrator"
+        yield bridge
+
+
+def suspend(bridge, name="Anna"):
+    bridge.write("staff.csv", PEOPLE.format(name=name, state="inactive"))
+    bridge.run("sync")
+    for held in bridge.ctl("plans", "list")["plans"]:
+        bridge.ctl("apply", held["id"])
+
+
+def test_the_last_administrator_is_let_in_with_an_alarm(company):
+    token = company.ctl("tokens", "create", "own", "--user", "anna")["token"]
+    earlier = company.ctl("login-link", "anna")["url"]
+    cookie = sign_in(earlier)
+    suspend(company)
+    assert "sign-in-suspended" in company.ctl("users", "show", "anna")["disabled"]
+    # Sessions and tokens end, those by a link, too.
+    assert me(earlier, cookie)[0] == 401
+    web = Web(int(urllib.parse.urlsplit(earlier).port))
+    assert web.ask("GET", "me", token=token)[0] == 401
+    url = company.ctl("login-link", "anna")["url"]
+    cookie = sign_in(url)
+    (alarm,) = [a for a in company.ctl("alarms", "list")["alarms"] if a["kind"] == "login-link"]
+    assert "anna" in alarm["text"]
+    # They can do what they came for …
+    status, answer = me(url, cookie)
+    assert status == 200 and answer["administrator"] is True
+    status, answer = web.ask("POST", "users", {"username": "helper", "profile": "administrator"}, cookie=cookie,
+                             csrf=answer["csrf_token"])
+    assert status == 201, answer
+    # … their tokens and other ways in stay closed, …
+    assert web.ask("GET", "me", token=token)[0] == 401
+    web.close()
+    assert ask("GET", base_of(url) + "/auth", cookie, {"X-Forwarded-Uri": "/", "X-Forwarded-Host": "x"})[0] != 200
+    # … and a restart ends nothing.
+    company.stop()
+    company.start()
+    assert me(url, cookie)[0] == 200
+
+
+def test_a_read_ends_no_session_of_a_link(company):
+    suspend(company)
+    url = company.ctl("login-link", "anna")["url"]
+    cookie = sign_in(url)
+    suspend(company, "Annabel")
+    assert company.ctl("users", "show", "anna")["display_name"] == "Annabel"
+    assert me(url, cookie)[0] == 200
+    # With another administrator they are disabled like anybody.
+    company.ctl("users", "create", "boss", "--profile", "administrator")
+    suspend(company, "Anna")
+    assert "source" in company.ctl("users", "show", "anna")["disabled"]
+    assert me(url, cookie)[0] == 401
+    with pytest.raises(Refused) as refused:
+        company.ctl("login-link", "anna")
+    assert "user-disabled" in refused.value.output
