@@ -21,10 +21,13 @@ int webauthn_prove_form(struct http_request *request, struct http_response *resp
 			const struct site *site, const struct session_view *view, const char *csrf,
 			const struct http_pair *fields, size_t count, struct err *err);
 
-/* The form that enrols one: a name and a button; it posts to /security/webauthn. 1, or 0: not usable here. */
+/*
+ * The form that enrols one: a name and a button, at /security and /login/enrol; it posts to /security/webauthn. fields as
+ * above. 1, or 0: not usable here.
+ */
 int webauthn_enrol_form(struct http_request *request, struct http_response *response,
 			const struct site *site, const struct session_view *view, const char *csrf,
-			struct err *err);
+			const struct http_pair *fields, size_t count, struct err *err);
 
 /* --- handlers --- */
 int factor_webauthn_post(struct http_request *, struct http_response *, struct err *);

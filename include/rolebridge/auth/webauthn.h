@@ -43,7 +43,7 @@
 /* Our form of a public key: a version, the algorithm and the bare key. The longest is of RS256. */
 #define WEBAUTHN_KEY_MAX 272
 /* An answer as it comes: base64url of each part, and what surrounds them. */
-#define WEBAUTHN_BODY_MAX ((size_t)32 * 1024)
+#define WEBAUTHN_BODY_MAX ((size_t)40 * 1024)
 #define WEBAUTHN_CREDENTIALS_MAX 64 /* that one person may be asked for */
 
 /* Whose credentials these are. Borrowed from the arena that it was made in. */
