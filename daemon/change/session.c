@@ -12,6 +12,7 @@
 
 #include <rolebridge/base/util.h>
 #include <rolebridge/store/credential.h>
+#include <rolebridge/store/factor.h>
 #include <rolebridge/store/session.h>
 
 #define ENDS_AT_ONCE 500
@@ -156,9 +157,14 @@ int sessions_end_of(struct changer *changer, const struct actor *actor, const st
 static int follow_deletion(struct apply_context *context, const struct person_change *change,
 			   struct err *err)
 {
-	if (change->after.disabled & ~change->before.disabled & DISABLED_DELETED)
-		return store_credentials_drop(context->changer->store, change->after.id, err);
-	return 0;
+	struct store *store = context->changer->store;
+
+	if (!(change->after.disabled & ~change->before.disabled & DISABLED_DELETED))
+		return 0;
+	return store_credentials_drop(store, change->after.id, err) < 0 ||
+			       store_factors_drop(store, change->after.id, err) < 0
+		       ? -1
+		       : 0;
 }
 
 /* Suspended before and after: what there is was opened by root's link since, and stays. */
@@ -410,6 +416,9 @@ static int prune_job(struct changer *changer, struct job *job, struct err *err)
 		return -1;
 	gone = store_used_prune(changer->store, pruning->now_s, PRUNED_AT_ONCE, err);
 	pruning->more |= gone == PRUNED_AT_ONCE;
+	if (gone >= 0)
+		gone = store_factor_prune(changer->store, pruning->now_s, PRUNED_AT_ONCE, err);
+	pruning->more |= gone >= PRUNED_AT_ONCE;
 	return gone < 0 ? -1 : 0;
 }
 

@@ -120,6 +120,25 @@ int store_factor_update(struct store *store, const struct factor_row *row, struc
 	return changed < 0 ? err_wrap(err, "cannot change a factor") : 0;
 }
 
+int store_factor_reseal(struct store *store, int64_t id, const void *before, size_t before_size,
+			const void *after, size_t after_size, int64_t key_id, struct err *err)
+{
+	if (store_may_write(store, err) < 0)
+		return -1;
+
+	AUTO(query)
+	struct query query = query_prepare(
+		store, "UPDATE factor SET sealed = ?3, key = ?4 WHERE id = ?1 AND sealed = ?2");
+	int changed;
+
+	query_int(&query, id);
+	query_blob(&query, before, before_size);
+	query_blob(&query, after, after_size);
+	query_int(&query, key_id);
+	changed = query_run(&query, err);
+	return changed < 0 ? err_wrap(err, "cannot seal a factor anew") : changed > 0;
+}
+
 int store_factor_delete(struct store *store, int64_t id, struct err *err)
 {
 	if (store_may_write(store, err) < 0)

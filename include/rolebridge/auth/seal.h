@@ -33,13 +33,21 @@ struct seal *seal_create(const char *path, bool own, struct err *err);
 void seal_destroy(struct seal *seal); /* NULL is fine */
 /* The file again, or another one. On failure the keys stay as they are. Any thread. */
 int seal_reload(struct seal *seal, const char *path, bool own, struct err *err);
-/* A new key in front of the others, when the file is the daemon's own: ERR_CONFLICT "sealing-key-not-ours". */
-int seal_rotate(struct seal *seal, int64_t *ret_key_id, struct err *err);
+/* --- the daemon's own file; of any other: ERR_CONFLICT "sealing-key-not-ours" --- */
+/* A new key in front of the others. ERR_TOO_LARGE: SEAL_KEYS_MAX of them; forget some. */
+int seal_rotate(struct seal *seal, struct changer *changer, const struct actor *actor,
+		int64_t *ret_key_id, struct err *err);
+/* Keys that nothing is sealed under go, but for the first one. Copies of the store that are older need them. */
+int seal_forget_unused(struct seal *seal, struct changer *changer, const struct actor *actor,
+		       size_t *ret_forgotten, struct err *err);
 
 struct seal_key {
 	int64_t id;
 	bool seals; /* the first one */
 };
+/* How people name it: 16 hex digits. */
+#define SEAL_KEY_NAME 17
+void seal_key_name(int64_t id, char ret_name[static SEAL_KEY_NAME]);
 size_t seal_keys(struct seal *seal, struct seal_key ret_keys[static SEAL_KEYS_MAX]);
 bool seal_is_own(struct seal *seal);	/* the daemon's own file: seal_rotate works */
 int64_t seal_key_id(struct seal *seal); /* that seals now */

@@ -14,7 +14,7 @@
 #include <rolebridge/model/session.h>
 #include <rolebridge/store/factor.h>
 
-#define FACTOR_FRESH_S 300
+#define FACTOR_FRESH_S SESSION_FRESH_S
 #define FACTOR_PENDING_S 600 /* to confirm one that was begun */
 #define CHALLENGE_LIFE_S 600 /* a code by mail or SMS */
 #define CHALLENGE_TRIES 5    /* of one such code */
@@ -186,6 +186,10 @@ struct resealed {
 int change_factor_reseal(struct changer *changer, const struct actor *actor, int64_t key_id,
 			 const struct resealed *rows, size_t count, size_t *ret_count,
 			 struct err *err);
+
+/* Keys came or went: an audit row with this action ("sealing-key.rotate" …) and how many there are. */
+int change_sealing_key_note(struct changer *changer, const struct actor *actor, const char *action,
+			    int64_t key_id, size_t keys, struct err *err);
 
 /* --- letters --- */
 #define OUTBOX_FACTOR "factor"

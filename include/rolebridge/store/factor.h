@@ -89,6 +89,10 @@ int store_factor_sealed_otherwise(struct store *store, int64_t key_id, int64_t a
 				  size_t limit, struct arena *arena, struct factor_row **ret_rows,
 				  size_t *ret_count, struct err *err);
 
+/* Other bytes for the same secret, under this key, where the old ones still stand: 1; 0: they do not; -1. */
+int store_factor_reseal(struct store *store, int64_t id, const void *before, size_t before_size,
+			const void *after, size_t after_size, int64_t key_id, struct err *err);
+
 /* --- codes by mail and SMS --- */
 /* One for each factor: the last code that was sent, by its number; the code itself is kept nowhere. */
 struct challenge_row {
