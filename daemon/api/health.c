@@ -68,6 +68,9 @@ int metrics_get(struct http_request *request, struct http_response *response, st
 	metric_gauge(&response->body, "rolebridge_principals",
 		     "People of these sessions in memory.", (int64_t)counts.principals);
 	saml->metrics(saml->context, &response->body);
+	hasher_metrics(web->settings.hasher, &response->body);
+	throttle_metrics(web->settings.throttle, &response->body);
+	courier_metrics(web->settings.courier, &response->body);
 	if (web->settings.metrics)
 		web->settings.metrics(web->settings.context, &response->body);
 	if (store_view_open(web->settings.changer, web->pool, request->arena, &view, err) < 0)

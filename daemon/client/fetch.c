@@ -1,6 +1,6 @@
 /*
- * Requests to other servers. Enters: a URL out of the configuration or from an administrator, and what networks
- * may be asked. Leaves: status, ETag and body. Fails on all that is not plainly allowed.
+ * Requests to other servers. Enters: a URL out of the configuration or from an administrator, what is sent there, and
+ * what networks may be asked. Leaves: status, ETag and body. Fails on all that is not plainly allowed.
  *
  * The host is taken from the URL by libcurl's own parser, so that both of us mean the same one; it is
  * resolved here and every address must pass. libcurl is given these addresses and asks for none; the
@@ -24,6 +24,7 @@
 
 #define URL_MAX 4096
 #define ETAG_MAX 256
+#define HEADER_VALUE_MAX 4096
 #define HEADERS_MAX ((size_t)64 * 1024)
 #define ADDRESSES_MAX 32
 #define RESOLVE_MAX ((size_t)4096)
@@ -299,10 +300,33 @@ static int progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, cur
 	return request->cancelled && request->cancelled(request->context);
 }
 
+/* One header; its value is printable, and it is wiped. */
+static int header_add(struct transfer *transfer, const char *name, const char *value,
+		      struct err *err)
+{
+	AUTO(strbuf) struct strbuf line = STRBUF(HEADER_VALUE_MAX + 64);
+	struct curl_slist *longer = NULL;
+
+	for (const char *at = value; *at; at++) {
+		if (*at < 0x20 || *at >= 0x7f)
+			return err_set(err, ERR_INVALID, "%s holds a character it may not", name);
+	}
+	(void)strbuf_reserve(&line, HEADER_VALUE_MAX);
+	strbuf_printf(&line, "%s: %s", name, value);
+	if (!strbuf_failed(&line))
+		longer = curl_slist_append(transfer->headers, strbuf_text(&line));
+	if (line.data)
+		explicit_bzero(line.data, line.capacity);
+	if (!longer)
+		return strbuf_failed(&line) ? err_set(err, ERR_INVALID, "%s is too long", name)
+					    : err_set(err, ERR_MEMORY, "out of memory");
+	transfer->headers = longer;
+	return 0;
+}
+
 static int headers_make(struct transfer *transfer, struct err *err)
 {
-	AUTO(strbuf) struct strbuf line = STRBUF(ETAG_MAX + 64);
-	const char *etag = transfer->request->etag;
+	const struct fetch_request *request = transfer->request;
 
 	/* A host that is an address is not looked up by anybody; socket_open sees where it leads. */
 	if (!transfer->literal) {
@@ -310,16 +334,15 @@ static int headers_make(struct transfer *transfer, struct err *err)
 		if (!transfer->pins)
 			return err_set(err, ERR_MEMORY, "out of memory");
 	}
-	if (!etag || !etag[0])
-		return 0;
-	for (const char *at = etag; *at; at++) {
-		if (*at < 0x20 || *at >= 0x7f)
-			return err_set(err, ERR_INVALID, "the ETag holds a character it may not");
-	}
-	strbuf_printf(&line, "If-None-Match: %s", etag);
-	transfer->headers =
-		strbuf_failed(&line) ? NULL : curl_slist_append(NULL, strbuf_text(&line));
-	return transfer->headers ? 0 : err_set(err, ERR_INVALID, "the ETag is too long");
+	if (request->etag && request->etag[0] &&
+	    header_add(transfer, "If-None-Match", request->etag, err) < 0)
+		return -1;
+	if (request->body && request->content_type &&
+	    header_add(transfer, "Content-Type", request->content_type, err) < 0)
+		return -1;
+	return request->authorization
+		       ? header_add(transfer, "Authorization", request->authorization, err)
+		       : 0;
 }
 
 /* A list of what is asked for, and of what libcurl shall not do. */
@@ -352,6 +375,11 @@ static void transfer_configure(struct transfer *transfer, int64_t timeout_ms)
 	if (request->ca_file) {
 		curl_easy_setopt(curl, CURLOPT_CAINFO, request->ca_file);
 		curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+	}
+	if (request->body) {
+		curl_easy_setopt(curl, CURLOPT_POST, 1L);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
 	}
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, transfer->headers);
 	curl_easy_setopt(curl, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->size_max);
@@ -423,6 +451,8 @@ static int response_make(struct transfer *transfer, struct arena *arena,
 static void transfer_finish(struct transfer *transfer)
 {
 	curl_easy_cleanup(transfer->curl);
+	for (struct curl_slist *header = transfer->headers; header; header = header->next)
+		explicit_bzero(header->data, strlen(header->data));
 	curl_slist_free_all(transfer->headers);
 	curl_slist_free_all(transfer->pins);
 	curl_free(transfer->target.url);

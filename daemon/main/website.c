@@ -45,6 +45,7 @@ struct website {
 	struct hasher *hasher;
 	struct throttle *throttle;
 	struct password_policy *policy;
+	struct courier *courier;
 	struct saml_service *saml;
 	struct web *web;
 	struct web_settings_in web_settings;
@@ -124,7 +125,9 @@ static int make_guards(struct website *website, const struct web_settings *setti
 		website->throttle = throttle_create(&settings->throttle, err);
 	if (website->throttle)
 		website->policy = password_policy_create(&settings->passwords, err);
-	return website->policy ? 0 : -1;
+	if (website->policy)
+		website->courier = courier_create(err);
+	return website->courier ? 0 : -1;
 }
 
 static int make_parts(struct website *website, struct configuration *config,
@@ -147,9 +150,11 @@ static int make_parts(struct website *website, struct configuration *config,
 		return -1;
 	if (make_guards(website, &config->settings.web, err) < 0)
 		return -1;
+	courier_configure(website->courier, &config->setup, &config->settings.web);
 	in.hasher = website->hasher;
 	in.throttle = website->throttle;
 	in.policy = website->policy;
+	in.courier = website->courier;
 	in.tickets = website->tickets;
 	in.sessions = website->sessions;
 	in.saml = saml_service_ports(website->saml);
@@ -199,6 +204,7 @@ void website_destroy(struct website *website)
 	saml_service_destroy(website->saml);
 	bearers_destroy(website->bearers);
 	sessions_destroy(website->sessions);
+	courier_destroy(website->courier);
 	password_policy_destroy(website->policy);
 	throttle_destroy(website->throttle);
 	hasher_destroy(website->hasher);
@@ -449,6 +455,7 @@ void website_configure(struct website *website, struct configuration *config)
 	sessions_configure(website->sessions, &config->settings.web.sessions);
 	hasher_configure(website->hasher, &config->settings.web.passwords);
 	throttle_configure(website->throttle, &config->settings.web.throttle);
+	courier_configure(website->courier, &config->setup, &config->settings.web);
 	if (password_policy_configure(website->policy, &config->settings.web.passwords, &err) < 0)
 		log_error("reload.passwords", F_ERR(&err));
 	err_clear(&err);
@@ -465,7 +472,9 @@ void website_stop(struct website *website, int64_t drain_ms)
 {
 	if (!website)
 		return;
-	/* First, as it may be waiting for a server far away. Sign-ins that have begun need the workers alone. */
+	/* First, as they may be waiting for a server far away. Sign-ins that have begun need the workers alone. */
+	if (website->courier)
+		courier_stop(website->courier);
 	saml_service_stop(website->saml);
 	door_close(website->door, drain_ms);
 	for (size_t i = 0; i < website->listener_count; i++) {

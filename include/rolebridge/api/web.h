@@ -8,6 +8,7 @@
 #ifndef ROLEBRIDGE_API_WEB_H
 #define ROLEBRIDGE_API_WEB_H
 
+#include <rolebridge/auth/courier.h>
 #include <rolebridge/auth/factor.h>
 #include <rolebridge/auth/forward.h>
 #include <rolebridge/auth/hasher.h>

@@ -7,6 +7,7 @@
 #define ROLEBRIDGE_AUTH_SETTINGS_H
 
 #include <rolebridge/client/mail.h>
+#include <rolebridge/client/sms.h>
 #include <rolebridge/rules/settings.h>
 
 /* listeners[]: where the web side is served. */
@@ -104,6 +105,7 @@ struct web_settings {
 	struct struct_list applications; /* struct application_settings */
 	struct outgoing_settings outgoing;
 	struct mail_settings mail;
+	struct sms_settings sms;
 	struct invites_settings invites;
 	struct tokens_settings tokens;
 	struct passwords_settings passwords;

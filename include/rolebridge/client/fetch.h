@@ -22,6 +22,11 @@ struct fetch_request {
 	const char *const *allowed_networks; /* CIDR */
 	size_t allowed_network_count;
 	bool allow_http;    /* only within allowed networks */
+	/* What is sent; NULL: nothing, it is a GET, else a POST. */
+	const void *body;
+	size_t body_size;
+	const char *content_type;
+	const char *authorization; /* that header's value, a secret; NULL: none */
 	int64_t timeout_ms; /* for all of it */
 	size_t size_max;
 	/* Asked about once a second; true: give up, ERR_CANCELLED. May be NULL. */
@@ -33,7 +38,7 @@ struct fetch_response {
 	const char *etag; /* arena; "" */
 };
 /*
- * GET; the body is appended to out. ERR_INVALID: url. ERR_DENIED "address-refused". ERR_UNAVAILABLE: not
+ * The answer's body is appended to out. ERR_INVALID: url, or a header that cannot be one. ERR_DENIED "address-refused". ERR_UNAVAILABLE: not
  * reached, TLS, timeout. ERR_CANCELLED. ERR_TOO_LARGE: over size_max (also after decompression; none is asked for).
  */
 int fetch(const struct fetch_request *request, struct arena *arena,

@@ -1,0 +1,385 @@
+/*
+ * SMS. Enters: a number and a text, which are checked here once more; the configuration. Leaves: one request to the
+ * gateway. Fails as the gateway does.
+ *
+ * The body is JSON or a form made of the configured fields; what is put into them is escaped as that format wants it, so
+ * that neither number nor text can add a field. Of the gateway's answer the status alone is looked at: what
+ * else is in it is shown to nobody.
+ */
+#include <rolebridge/client/sms.h>
+
+#include <string.h>
+
+#include <sodium.h>
+
+#include <rolebridge/base/json.h>
+#include <rolebridge/base/secret.h>
+#include <rolebridge/base/text.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/client/client.h>
+#include <rolebridge/client/fetch.h>
+
+#define BODY_MAX ((size_t)16 * 1024)
+#define ANSWER_MAX ((size_t)64 * 1024)
+#define AUTHORIZATION_MAX ((size_t)4000)
+#define FIELDS_MAX 32
+#define NETWORKS_MAX 1000
+
+/* --- numbers --- */
+
+/* What people put between digits. */
+static bool is_between(char c)
+{
+	return c != '\0' && strchr(" \t-./()", c) != NULL;
+}
+
+int sms_number_read(const char *text, char ret_number[static SMS_NUMBER_SIZE], struct err *err)
+{
+	char number[SMS_NUMBER_SIZE] = "+";
+	size_t count = 0;
+	const char *at = text;
+
+	while (is_between(*at))
+		at++;
+	if (*at == '+')
+		at++;
+	else if (at[0] == '0' && at[1] == '0')
+		at += 2;
+	else
+		at = "";
+	for (; *at && count <= 15; at++) {
+		if (is_between(*at))
+			continue;
+		if (*at < '0' || *at > '9' || count == 15)
+			count = 16;
+		else
+			number[++count] = *at;
+	}
+	/* No country's code begins with 0. */
+	if (count < 7 || count > 15 || number[1] == '0')
+		return err_refuse(err, ERR_INVALID, "invalid-number",
+				  "not a telephone number with its country, as +49 170 1234567");
+	number[count + 1] = '\0';
+	memcpy(ret_number, number, count + 2);
+	return 0;
+}
+
+/* --- the request --- */
+
+struct sending {
+	const struct sms_delivery *delivery;
+	struct strbuf body, authorization;
+	const char *networks[NETWORKS_MAX];
+};
+
+static const struct pair default_fields[] = {
+	{ .name = { .text = "to" },
+	  .values = { 1, (const struct located[]){ { .text = "{to}" } } } },
+	{ .name = { .text = "text" },
+	  .values = { 1, (const struct located[]){ { .text = "{text}" } } } },
+	{ .name = { .text = "sender" },
+	  .values = { 1, (const struct located[]){ { .text = "{sender}" } } } },
+};
+
+static bool put_word(struct strbuf *out, const char **at, const char *word, const char *value)
+{
+	size_t size = strlen(word);
+
+	if (strncmp(*at, word, size) != 0)
+		return false;
+	strbuf_puts(out, value);
+	*at += size;
+	return true;
+}
+
+/* What is put in is not looked at again. */
+static void fill_in(struct strbuf *out, const char *pattern, const struct sms_delivery *delivery)
+{
+	const char *sender = delivery->gateway->sender.text;
+
+	while (*pattern) {
+		if (put_word(out, &pattern, "{to}", delivery->number) ||
+		    put_word(out, &pattern, "{text}", delivery->text) ||
+		    put_word(out, &pattern, "{sender}", sender ? sender : ""))
+			continue;
+		strbuf_putc(out, *pattern++);
+	}
+}
+
+static void put_form_field(struct strbuf *out, const char *name, const char *value)
+{
+	if (out->size > 0)
+		strbuf_putc(out, '&');
+	client_escape(out, name);
+	strbuf_putc(out, '=');
+	client_escape(out, value);
+}
+
+static void put_field(struct sending *sending, struct json *json, const struct pair *field)
+{
+	AUTO(strbuf) struct strbuf value = STRBUF(BODY_MAX);
+	bool is_json = sending->delivery->gateway->format == SMS_JSON;
+
+	for (size_t i = 0; i < field->values.count; i++) {
+		strbuf_clear(&value);
+		fill_in(&value, field->values.items[i].text, sending->delivery);
+		if (strbuf_failed(&value))
+			strbuf_fail(&sending->body);
+		else if (!is_json)
+			put_form_field(&sending->body, field->name.text, strbuf_text(&value));
+		else
+			/* The parts of a list have no names. */
+			json_string(json, field->values.count == 1 ? field->name.text : NULL,
+				    strbuf_text(&value));
+	}
+	if (value.data)
+		sodium_memzero(value.data, value.capacity);
+}
+
+static int body_make(struct sending *sending, struct err *err)
+{
+	const struct sms_settings *gateway = sending->delivery->gateway;
+	const struct pair *fields = gateway->fields.count ? gateway->fields.items : default_fields;
+	size_t count = gateway->fields.count ? gateway->fields.count : ARRAY_LEN(default_fields);
+	struct json json = JSON(&sending->body);
+
+	/* Nobody's name is no sender. */
+	if (!gateway->fields.count && !gateway->sender.text)
+		count--;
+	if (gateway->format == SMS_JSON)
+		json_object(&json);
+	for (size_t i = 0; i < count; i++) {
+		bool is_list = gateway->format == SMS_JSON && fields[i].values.count != 1;
+
+		if (is_list)
+			json_array_key(&json, fields[i].name.text);
+		put_field(sending, &json, &fields[i]);
+		if (is_list)
+			json_end(&json);
+	}
+	if (gateway->format == SMS_JSON)
+		json_end(&json);
+	return strbuf_failed(&sending->body) ? err_set(err, ERR_MEMORY, "no room for an SMS") : 0;
+}
+
+/* "Bearer TOKEN"; of Basic the file holds user:password. */
+static int authorization_make(struct sending *sending, struct err *err)
+{
+	const struct sms_settings *gateway = sending->delivery->gateway;
+	const char *scheme = gateway->scheme.text ? gateway->scheme.text : "Bearer";
+	AUTO(secret) struct secret token = { 0 };
+	struct err problem = { 0 };
+
+	if (!gateway->token_file.text)
+		return 0;
+	if (secret_read_file(gateway->token_file.text, &token, &problem) < 0)
+		return err_set(err, ERR_UNAVAILABLE, "token of the SMS gateway: %s", problem.text);
+	(void)strbuf_reserve(&sending->authorization, AUTHORIZATION_MAX - 1);
+	strbuf_printf(&sending->authorization, "%s ", scheme);
+	if (text_ascii_equal_caseless(scheme, "Basic")) {
+		size_t size = sodium_base64_ENCODED_LEN(token.size, sodium_base64_VARIANT_ORIGINAL);
+		char *room = strbuf_reserve(&sending->authorization, size);
+
+		if (room) {
+			sodium_bin2base64(room, size, (const unsigned char *)token.data, token.size,
+					  sodium_base64_VARIANT_ORIGINAL);
+			strbuf_advance(&sending->authorization, size - 1);
+		}
+	} else {
+		strbuf_append(&sending->authorization, token.data, token.size);
+	}
+	return strbuf_failed(&sending->authorization)
+		       ? err_set(err, ERR_UNAVAILABLE, "the token of the SMS gateway is too long")
+		       : 0;
+}
+
+static int ask(struct sending *sending, struct err *err)
+{
+	const struct sms_delivery *delivery = sending->delivery;
+	const struct sms_settings *gateway = delivery->gateway;
+	const struct located_list *networks = delivery->allowed_networks;
+	struct fetch_request request = {
+		.url = gateway->url.text,
+		.ca_file = gateway->ca_file.text,
+		.allowed_networks = sending->networks,
+		.allow_http = true,
+		.body = strbuf_text(&sending->body),
+		.body_size = sending->body.size,
+		.content_type = gateway->format == SMS_JSON ? "application/json"
+							    : "application/x-www-form-urlencoded",
+		.authorization =
+			sending->authorization.size ? strbuf_text(&sending->authorization) : NULL,
+		.timeout_ms = gateway->timeout_s * 1000,
+		.size_max = ANSWER_MAX,
+		.cancelled = delivery->cancelled,
+		.context = delivery->context,
+	};
+	AUTO(strbuf) struct strbuf answer = STRBUF(ANSWER_MAX);
+	AUTO(arena) struct arena *arena = arena_create(ANSWER_MAX);
+	struct fetch_response response;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	for (size_t i = 0; networks && i < networks->count && i < NETWORKS_MAX; i++)
+		sending->networks[request.allowed_network_count++] = networks->items[i].text;
+	if (fetch(&request, arena, &response, &answer, err) < 0)
+		return -1;
+	if (response.status >= 200 && response.status < 300)
+		return 0;
+	return err_set(err, ERR_UNAVAILABLE, "it answered with status %d", response.status);
+}
+
+static int check(const struct sms_delivery *delivery, struct err *err)
+{
+	char number[SMS_NUMBER_SIZE];
+	size_t size = strlen(delivery->text);
+
+	if (!delivery->gateway->url.text)
+		return err_set(err, ERR_UNAVAILABLE, "none is configured");
+	if (sms_number_read(delivery->number, number, err) < 0)
+		return -1;
+	if (size == 0 || size > SMS_TEXT_MAX || !text_is_utf8(delivery->text, size))
+		return err_set(err, ERR_INVALID, "a text that no SMS can hold");
+	return 0;
+}
+
+static void wipe(struct strbuf *buf)
+{
+	if (buf->data)
+		sodium_memzero(buf->data, buf->capacity);
+	strbuf_finish(buf);
+}
+
+int sms_send(const struct sms_delivery *delivery, struct err *err)
+{
+	struct sending sending = { .delivery = delivery,
+				   .body = STRBUF(BODY_MAX),
+				   .authorization = STRBUF(AUTHORIZATION_MAX) };
+	struct err problem = { 0 };
+	int status;
+
+	if (check(delivery, &problem) < 0 && problem.code == ERR_INVALID)
+		return err ? (*err = problem, -1) : -1;
+	if (problem.code != ERR_NONE)
+		return err_set(err, problem.code, "SMS gateway: %s", problem.text);
+	(void)strbuf_reserve(&sending.body, BODY_MAX - 1);
+	status = body_make(&sending, &problem) < 0 || authorization_make(&sending, &problem) < 0
+			 ? -1
+			 : ask(&sending, &problem);
+	wipe(&sending.body);
+	wipe(&sending.authorization);
+	if (status == 0)
+		return 0;
+	/* Whatever it was: not sent, perhaps later. */
+	return err_set(err, problem.code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE,
+		       "SMS gateway: %s", problem.text);
+}
+
+/* --- options --- */
+
+static void check_fields(const struct sms_settings *settings, struct diagnostics *list)
+{
+	bool has_to = false, has_text = false;
+
+	if (settings->fields.count == 0)
+		return;
+	for (size_t i = 0; i < settings->fields.count; i++) {
+		const struct located_list *values = &settings->fields.items[i].values;
+
+		for (size_t j = 0; j < values->count; j++) {
+			has_to = has_to || strstr(values->items[j].text, "{to}");
+			has_text = has_text || strstr(values->items[j].text, "{text}");
+		}
+	}
+	if (!has_to || !has_text)
+		diagnostics_add(list, SEVERITY_ERROR, "invalid-value", settings->fields.at,
+				"As {Body: \"{text}\", To: \"{to}\"}.", "no field holds '%s'",
+				has_to ? "{text}" : "{to}");
+	if (settings->fields.count > FIELDS_MAX)
+		diagnostics_add(list, SEVERITY_ERROR, "invalid-value", settings->fields.at, NULL,
+				"more than %d fields", FIELDS_MAX);
+}
+
+static void check_settings(void *item, struct diagnostics *list)
+{
+	const struct sms_settings *settings = item;
+	const struct located *url = &settings->url, *scheme = &settings->scheme;
+
+	check_fields(settings, list);
+	if (url->text && strncmp(url->text, "https://", 8) != 0 &&
+	    strncmp(url->text, "http://", 7) != 0)
+		diagnostics_add(list, SEVERITY_ERROR, "invalid-url", url->at,
+				"As https://sms.example.com/send.",
+				"the URL of the SMS gateway is not https");
+	for (const char *at = scheme->text ? scheme->text : ""; *at; at++) {
+		if (*at > 0x20 && *at < 0x7f)
+			continue;
+		diagnostics_add(list, SEVERITY_ERROR, "invalid-value", scheme->at, NULL,
+				"'authorization' is one word");
+		return;
+	}
+}
+
+static const char *const format_names[] = { "json", "form", NULL };
+
+static const struct option sms_options[] = {
+	{ .name = "url",
+	  .type = OPTION_STRING,
+	  .flags = OPTION_REQUIRED | OPTION_NOT_EMPTY,
+	  .max = 2048,
+	  .offset = OPTION_FIELD(struct sms_settings, url),
+	  .help = "Where the gateway takes messages, by POST: 'https://sms.example.com/send'. http only within "
+		  "'outgoing.allowed_networks'." },
+	{ .name = "format",
+	  .type = OPTION_ENUM,
+	  .choices = format_names,
+	  .offset = OPTION_FIELD(struct sms_settings, format),
+	  .default_text = "json",
+	  .help = "What is posted: one JSON object, or a form as browsers send it." },
+	{ .name = "fields",
+	  .type = OPTION_PAIRS,
+	  .offset = OPTION_FIELD(struct sms_settings, fields),
+	  .help = "Its members by name; {to}, {text} and {sender} stand for the number (+491701234567), the message and "
+		  "'sender'. A list of texts becomes an array, or several fields. Not given: to, text, and sender where "
+		  "there is one." },
+	{ .name = "sender",
+	  .type = OPTION_STRING,
+	  .flags = OPTION_NOT_EMPTY,
+	  .max = 100,
+	  .offset = OPTION_FIELD(struct sms_settings, sender),
+	  .help = "Whom messages come from: a number or a name, as the gateway allows it." },
+	{ .name = "authorization",
+	  .type = OPTION_STRING,
+	  .flags = OPTION_NOT_EMPTY,
+	  .max = 64,
+	  .offset = OPTION_FIELD(struct sms_settings, scheme),
+	  .default_text = "Bearer",
+	  .help = "What stands before the token in the header Authorization. 'Basic': the file holds user:password." },
+	{ .name = "token_file",
+	  .type = OPTION_STRING,
+	  .flags = OPTION_NOT_EMPTY,
+	  .max = 4096,
+	  .offset = OPTION_FIELD(struct sms_settings, token_file),
+	  .help = "File with the token alone, not readable by others; a name without '/' is a credential of systemd. "
+		  "Read at each message. Not given: no such header is sent." },
+	{ .name = "ca_file",
+	  .type = OPTION_PATH,
+	  .offset = OPTION_FIELD(struct sms_settings, ca_file),
+	  .help = "Certificates in PEM that vouch for the gateway, instead of the system's." },
+	{ .name = "timeout",
+	  .type = OPTION_SECONDS,
+	  .min = 1,
+	  .max = 60,
+	  .offset = OPTION_FIELD(struct sms_settings, timeout_s),
+	  .default_text = "10s",
+	  .help = "For one message. Of a code, which somebody waits for, it is at most 10 s." },
+	{ .name = NULL },
+};
+
+const struct option_table sms_table = {
+	.name = "sms",
+	.help = "An HTTP gateway that sends SMS: codes for signing in. Without it none are, and nobody can be asked for one.",
+	.struct_size = sizeof(struct sms_settings),
+	.options = sms_options,
+	.check = check_settings,
+};
