@@ -16,6 +16,7 @@
 #include "accounts.h"
 #include "internal.h"
 #include "link.h"
+#include "policies.h"
 
 void (*change_test_hook)(const char *step);
 
@@ -565,6 +566,7 @@ void changer_close(struct changer *changer)
 		setup_release(&changer->coming->setup);
 	link_indexes_drop(changer);
 	notices_finish(changer);
+	policies_forget(changer);
 	free(changer->waiting_ids);
 	store_close(changer->store);
 	free(changer->path);

@@ -278,6 +278,8 @@ struct changer {
 	int64_t *waiting_ids;
 	size_t waiting_count;
 	bool waiting_known;
+	struct policies *policies; /* on second factors, of one setup; writer thread only */
+	bool policies_changed;	   /* in what is committed next */
 	pthread_mutex_t bulk;
 	pthread_mutex_t urgent; /* before nothing; see urgent.c */
 	uint64_t held_version;	/* atomic: grows when held plans change */

@@ -23,6 +23,7 @@
 #include <rolebridge/store/session.h>
 
 #include "login.h"
+#include "stage.h"
 
 #define AGENT_MAX 200
 #define ATTEMPTS 3
@@ -206,6 +207,39 @@ static const char *cut_agent(const char *agent, struct arena *arena)
 	return arena_strndup(arena, agent, size);
 }
 
+/*
+ * How far the first factor leads. Refused: the person is written all the same, so that an administrator can help them, but
+ * gets no session.
+ */
+static int judge_stage(struct attempt *attempt, struct session *session, struct err *err)
+{
+	const struct login *login = attempt->login;
+	const struct stage_sign_in sign_in = { .changer = attempt->changer,
+					       .setup = attempt->setup,
+					       .user = &attempt->outcome->user,
+					       .idp_s = login->assertion->second_factor_s,
+					       .idp_asked = login->assertion->second_factor_asked,
+					       .device = login->device,
+					       .arena = attempt->arena,
+					       .now_s = login->now_s };
+	const char *refused;
+
+	if (stage_judge(&sign_in, session, &refused, err) < 0)
+		return -1;
+	return refused ? attempt_refuse(attempt, refused,
+					"a second factor is required, and none is enrolled")
+		       : 0;
+}
+
+/* No session will tell it later. */
+static int confirm_now(const struct attempt *attempt, struct err *err)
+{
+	return attempt->confirms
+		       ? store_identity_confirm(attempt->changer->store, attempt->login->source,
+						attempt->identity.key, attempt->login->now_s, err)
+		       : 0;
+}
+
 static int open_session(struct attempt *attempt, struct err *err)
 {
 	const struct login *login = attempt->login;
@@ -222,7 +256,6 @@ static int open_session(struct attempt *attempt, struct err *err)
 		.created_s = login->now_s,
 		.seen_s = login->now_s,
 		.until_s = login->until_s,
-		.second_factor_s = assertion->second_factor_s,
 	};
 	struct session_token token = { .hash = login->token,
 				       .host = "",
@@ -232,6 +265,10 @@ static int open_session(struct attempt *attempt, struct err *err)
 		session.until_s = assertion->session_until_s;
 	if (!session.agent)
 		return login_no_memory(err);
+	if (judge_stage(attempt, &session, err) < 0)
+		return -1;
+	if (attempt_is_refused(attempt))
+		return confirm_now(attempt, err);
 	if ((attempt->confirms ? store_session_insert_confirming(attempt->changer->store, &session,
 								 attempt->identity.key, err)
 			       : store_session_insert(attempt->changer->store, &session, err)) < 0)
@@ -262,6 +299,8 @@ int attempt_enter(struct attempt *attempt, struct err *err)
 	change_step("signed-in");
 	if (read_back(attempt, &change, err) < 0 || open_session(attempt, err) < 0)
 		return -1;
+	if (attempt_is_refused(attempt))
+		return 0;
 	change_step("session");
 	return attempt_audit(attempt, err);
 }

@@ -89,8 +89,12 @@ int attempt_audit(const struct attempt *attempt, struct err *err)
 	json_object(&json);
 	json_string(&json, "session", uuid);
 	write_texts(attempt, &json);
-	if (session->second_factor_s)
+	if (session->stage != SESSION_FULL)
+		json_string(&json, "stage", session_stage_name(session->stage));
+	if (session->second_factor_s) {
 		json_time(&json, "second_factor", session->second_factor_s);
+		json_string(&json, "factor", factor_method_name(session->factor));
+	}
 	if (attempt->linked)
 		json_bool(&json, "linked", true);
 	json_end(&json);

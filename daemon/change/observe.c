@@ -14,6 +14,8 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/change/login.h>
 
+#include "policies.h"
+
 struct noted_resource {
 	struct resource_note note;
 	struct noted_resource *next;
@@ -237,6 +239,8 @@ void notices_tell(struct changer *changer)
 		__atomic_add_fetch(&changer->tree_changes, 1, __ATOMIC_RELEASE);
 		changer->tree_changed = false;
 	}
+	if (changer->policies_changed)
+		policies_forget(changer);
 	if (!changer->observed)
 		return;
 	for (size_t i = 0; i < OBSERVERS; i++)

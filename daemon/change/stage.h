@@ -38,9 +38,10 @@ struct stage_step {
 /*
  * From SESSION_FACTOR; from SESSION_ENROL when a method was enrolled; from SESSION_FULL as a step-up. Sets
  * second_factor_s, factor, stage and token, and tells of it after the commit. The caller has verified the proof and
- * used it up, and writes the audit row. ERR_NOT_FOUND: the session has ended. ERR_DENIED "not-allowed": the user may
- * not sign in any more, or this does not lead on from the session's stage (a code of an administrator from a full
- * one). ERR_CONFLICT "token-taken". Texts of *ret_session live in the arena.
+ * used it up, and writes the audit row. What was enrolled and does not count leaves SESSION_ENROL as it is, with the new
+ * token. ERR_NOT_FOUND "sign-in-ended". ERR_DENIED "not-allowed": the user may not sign in any more, or a code of an
+ * administrator from another stage than SESSION_FACTOR; "method-not-allowed": by policy. Texts of *ret_session live in
+ * the arena.
  */
 int stage_complete(struct changer *changer, const struct stage_step *step, struct arena *arena,
 		   struct session *ret_session, struct err *err);
@@ -52,6 +53,10 @@ int stage_complete(struct changer *changer, const struct stage_step *step, struc
 int stage_ask(struct changer *changer, const struct live_setup *setup, const struct user *user,
 	      int64_t now_s, struct arena *arena, struct factor_answer *ret_answer,
 	      struct err *err);
+
+/* From SESSION_ENROL without a method, while grace lasts: counted. ERR_DENIED "2fa-not-configured". */
+int stage_later(struct changer *changer, const struct stage_step *step, struct arena *arena,
+		struct session *ret_session, struct user *ret_user, struct err *err);
 
 /* No browser of theirs is remembered any more: their factors were reset, their password is another one. */
 int stage_forget_devices(struct changer *changer, int64_t user_id, struct err *err);

@@ -446,6 +446,16 @@ static bool is_listed(struct text_list list, const char *text)
 	return false;
 }
 
+/* One of what was asked for is what proves a second factor. */
+static bool asks_for_factor(const struct judge_provider *provider)
+{
+	for (size_t i = 0; i < provider->authn_contexts.count; i++)
+		if (is_listed(provider->second_factor.contexts, provider->authn_contexts.items[i]))
+			return true;
+	return false;
+}
+
+/* Less than the second factor that was asked for is no refusal: the core asks for it here. */
 static int run_authn_context(struct checked *c, struct saml_refusal *refusal)
 {
 	const xmlNode *statement = authn_statement(c);
@@ -458,7 +468,9 @@ static int run_authn_context(struct checked *c, struct saml_refusal *refusal)
 	c->assertion_facts->authn_context = arena_strdup(c->arena, text);
 	if (c->provider->authn_contexts.count == 0)
 		return SKIPPED;
-	if (!is_listed(c->provider->authn_contexts, text))
+	c->assertion_facts->second_factor_asked = asks_for_factor(c->provider);
+	if (!is_listed(c->provider->authn_contexts, text) &&
+	    !c->assertion_facts->second_factor_asked)
 		return refuse(refusal, "authn-context-mismatch",
 			      "'%.200s' is not what was asked for", text);
 	return 0;

@@ -511,6 +511,7 @@ static void wire_assertion(struct wire *wire, struct saml_assertion *assertion)
 		wire_text(wire, texts[i]);
 	for (size_t i = 0; i < ARRAY_LEN(times); i++)
 		wire_i64(wire, times[i]);
+	wire_bool(wire, &assertion->second_factor_asked);
 	wire_blob(wire, &assertion->record, &assertion->record_size);
 	attributes = wire_array(wire, assertion->attributes, &assertion->attribute_count,
 				sizeof(*attributes));

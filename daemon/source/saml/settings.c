@@ -130,7 +130,9 @@ static const struct option saml_source_options[] = {
 	{ "authn_contexts", OPTION_STRINGS, OPTION_NOT_EMPTY,
 	  OPTION_FIELD(struct saml_source, authn_contexts), 0, 32, NULL, NULL, NULL,
 	  "Ask for exactly one of these ways of signing in (RequestedAuthnContext), and refuse "
-	  "any other. Not given: none is asked for; many providers refuse what they cannot serve." },
+	  "any other; but where one of them proves a second factor (second_factor.contexts), any "
+	  "other is taken, and the second factor is asked for here. Not given: none is asked for; "
+	  "many providers refuse what they cannot serve." },
 	{ "name_id_format", OPTION_STRING, OPTION_NOT_EMPTY,
 	  OPTION_FIELD(struct saml_source, name_id_format), 0, 255, NULL, NULL, NULL,
 	  "Ask for this format of name (NameIDPolicy). Not given: the provider chooses." },

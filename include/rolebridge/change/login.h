@@ -27,7 +27,8 @@ struct login {
 	 * reload in between, groups that are not in the record count as unknown.
 	 */
 	const struct setup *setup;
-	struct uuid device; /* this browser is remembered as (change/device.h); all zero: it is not */
+	struct uuid
+		device; /* this browser is remembered as (change/device.h); all zero: it is not */
 	/* A test by an administrator: request and assertion are used up and audited, no user, no session. */
 	bool test;
 };
@@ -40,8 +41,9 @@ struct login_outcome {
 	 * "" when signed in; else why not: replayed, request-used, source-disabled, invalid-record,
 	 * not-provisioned (nobody known, and not just in time), no-profile, disabled, deleted, suspended,
 	 * quarantined, no-username, username-conflict, email-conflict, email-in-other-organization,
-	 * name-reserved, ambiguous-link, duplicate-link, other-organization, 2fa-not-configured; nothing but the
-	 * audit row and what was used up is written then. The session's stage tells how far they are.
+	 * name-reserved, ambiguous-link, duplicate-link, other-organization; nothing but the audit row and what
+	 * was used up is written then. And 2fa-not-configured: the person is written, and has no session. Otherwise the
+	 * session's stage tells how far they are.
 	 */
 	char refused[48];
 	char detail[256]; /* for administrators */

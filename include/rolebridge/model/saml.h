@@ -57,6 +57,7 @@ struct saml_assertion {
 	const char *authn_context;
 	/* The IdP proved a second factor, at this time; 0: no. */
 	int64_t second_factor_s;
+	bool second_factor_asked; /* it was asked to prove one, whether or not it did */
 	const void *record; /* identity record (identity/record.h) */
 	size_t record_size;
 	/* For test logins only. */

@@ -882,7 +882,8 @@ static void test_sessions_end(void **state)
 	store = world_read(w);
 	ok(w, store_session_get(store, ids[3], w->arena, &found, &w->err));
 	assert_int_equal(found.seen_s, NOW + 5);
-	assert_int_equal(found.until_s, NOW + 50);
+	/* Nothing else of it: what was gathered may be older than what a stage wrote. */
+	assert_int_not_equal(found.until_s, NOW + 50);
 	told.text[0] = '\0';
 	ok(w, change_sessions_prune(w->changer, NOW + 49, NOW + 5, &w->err));
 	assert_int_equal(sessions(w), 1);

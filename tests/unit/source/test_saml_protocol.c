@@ -220,6 +220,7 @@ static void fill_verdict(union record *record)
 			       .authn_context = "c",
 			       .authn_instant_s = 1,
 			       .second_factor_s = 4,
+			       .second_factor_asked = true,
 			       .record = "r\0d",
 			       .record_size = 3,
 			       .attributes = attributes,
@@ -237,6 +238,7 @@ static void check_verdict(const union record *record)
 	assert_string_equal(assertion->assertion_id, "_a");
 	assert_string_equal(assertion->session_index, "");
 	assert_int_equal(assertion->second_factor_s, 4);
+	assert_true(assertion->second_factor_asked);
 	assert_memory_equal(assertion->record, "r\0d", 3);
 	assert_string_equal(assertion->attributes[0].values[1], "y");
 	assert_true(assertion->checks[1].skipped);
