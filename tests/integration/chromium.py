@@ -43,7 +43,10 @@ def missing():
 
 
 class Chromium:
-    def __init__(self):
+    """scripts: whether pages may run theirs; what tests ask of the browser runs all the same."""
+
+    def __init__(self, scripts=True):
+        self.scripts = scripts
         self._own = tempfile.TemporaryDirectory(prefix="rolebridge-chromium-", ignore_cleanup_errors=True)
         self.driver = None
 
@@ -62,6 +65,8 @@ class Chromium:
         try:
             self.driver = webdriver.Chrome(service=service, options=options)
             self.driver.set_page_load_timeout(WAIT_SECONDS)
+            if not self.scripts:
+                self.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
         except BaseException:
             self._own.cleanup()
             raise
@@ -99,6 +104,14 @@ class Chromium:
     def click(self, selector):
         self.wait_for(selector).click()
 
+    def fill(self, **fields):
+        """The page's fields by name (a "_" for each "-"), then the return key in the last one."""
+        for name, text in fields.items():
+            field = self.wait_for(f"[name='{name.replace('_', '-')}']")
+            field.clear()
+            field.send_keys(text)
+        field.send_keys(Keys.RETURN)
+
     def give_password(self, name):
         """On the IdP's page."""
         self.wait_for("input[name=username]").send_keys(name)
@@ -109,6 +122,11 @@ class Chromium:
         return {cookie["name"]: cookie for cookie in self.driver.get_cookies()}
 
     # --- what the browser says ---
+
+    def violations(self):
+        """What its own policy kept a page from doing, since the last call; [] is fine."""
+        return [line for line in self.log() if any(
+            word in line for word in ("Content Security Policy", "Refused to", "X-Frame-Options"))]
 
     def log(self):
         """Messages since the last call."""

@@ -21,15 +21,15 @@ profiles:
   - {{name: viewer, permissions: ["accounts:read@own"]}}
 policy: {{default_profile: viewer}}
 """
-RESET = re.compile(r"http://127\.0\.0\.1:\d+/password/reset/[A-Za-z0-9_-]+")
-INVITE = re.compile(r"http://127\.0\.0\.1:\d+/invite/[A-Za-z0-9_-]+")
+RESET = re.compile(r"http://[a-z0-9.]+:\d+/password/reset/[A-Za-z0-9_-]+")
+INVITE = re.compile(r"http://[a-z0-9.]+:\d+/invite/[A-Za-z0-9_-]+")
 GOOD = "seven quiet lanterns"
 WRONG = "The user name or the password is not right."
 
 
 class World:
-    def __init__(self, bridge, mail, web):
-        self.bridge, self.mail, self.url = bridge, mail, f"http://127.0.0.1:{web}"
+    def __init__(self, bridge, mail, web, host="127.0.0.1"):
+        self.bridge, self.mail, self.url = bridge, mail, f"http://{host}:{web}"
         self.application = f"http://app.localhost:{web}/"
         self.seen = 0
 
@@ -38,6 +38,12 @@ class World:
         self.seen += 1
         self.mail.wait(self.seen)
         return self.mail.message(self.seen - 1).get_content()
+
+    def link(self):
+        return RESET.search(self.letter())[0]
+
+    def get(self, url, headers=None):
+        return Browser().request("GET", url, headers=headers)
 
     def person(self, name, password=GOOD):
         """Somebody who set a password."""
@@ -51,7 +57,7 @@ class World:
         browser = Browser()
         page = browser.submit(browser.get(self.url + "/password/forgot"), username=name)
         assert page.status_code == 200 and "Look into your mailbox" in page.text
-        return RESET.search(self.letter())[0]
+        return self.link()
 
     def set_password(self, link, password, again=None):
         browser = Browser()
@@ -255,3 +261,48 @@ def test_no_other_site_sets_passwords(world):
     page = browser.post(form.url, form.fields, headers={"Sec-Fetch-Site": "cross-site"})
     assert page.status_code == 403
     assert "Your password is set" in world.set_password(link, GOOD).text
+
+
+# --- invites ---
+
+
+def invite(world, name):
+    world.bridge.ctl("invites", "create", f"{name}@acme.example", "--profile", "viewer")
+    return INVITE.search(world.letter())[0]
+
+
+def test_an_invite_brings_a_password(world):
+    link = invite(world, "mia")
+    page = world.set_password(link, "too short")
+    assert page.status_code == 422 and "12 characters" in page.text
+    assert world.bridge.run("users", "show", "mia@acme.example").returncode != 0
+    page = world.set_password(link, GOOD)
+    assert page.status_code == 200 and "Your account is ready" in page.text
+    assert "You are signed in" in world.sign_in("mia@acme.example", GOOD).text
+    assert "This invite was used" in Browser().get(link).text
+    assert GOOD not in world.bridge.logged()
+
+
+@pytest.mark.parametrize("fields", [{}, {"without": "password"}], ids=["nothing", "without"])
+def test_where_there_is_no_other_way_an_invite_needs_one(world, fields):
+    link = invite(world, "nora" + "-x" * len(fields))
+    page = Browser().post(link, fields)
+    assert page.status_code == 422 and "Please choose a password." in page.text
+
+
+def test_an_invite_brings_a_password_by_api(world):
+    url = world.url + "/api/v1/invites/accept"
+    token = invite(world, "olga").rsplit("/", 1)[1]
+    answer = Browser().session.post(url, json={"token": token, "password": "olga@acme.example"}, timeout=30)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "password-is-name", "password")
+    answer = Browser().session.post(url, json={"token": token, "password": GOOD}, timeout=30)
+    assert answer.status_code == 200 and answer.json()["sign_in"] is True
+    assert "You are signed in" in world.sign_in("olga@acme.example", GOOD).text
+
+
+def test_no_other_site_accepts(world):
+    link = invite(world, "pia")
+    page = Browser().post(link, {"new-password": GOOD, "repeat-password": GOOD},
+                          headers={"Origin": "https://evil.example"})
+    assert page.status_code == 403
+    assert world.bridge.run("users", "show", "pia@acme.example").returncode != 0

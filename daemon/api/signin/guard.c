@@ -88,12 +88,20 @@ int form_check(struct http_request *request, const struct site *site, const stru
 	return 0;
 }
 
-void form_wipe(struct http_request *request, const struct http_form *form, const char *name)
+void text_wipe(const char *text)
 {
-	char *value = (char *)(uintptr_t)http_form_value(form, name);
+	if (text)
+		sodium_memzero((char *)(uintptr_t)text, strlen(text));
+}
 
-	if (value)
-		sodium_memzero(value, strlen(value));
+void body_wipe(struct http_request *request)
+{
 	if (request->body_size > 0)
 		sodium_memzero((char *)(uintptr_t)request->body, request->body_size);
+}
+
+void form_wipe(struct http_request *request, const struct http_form *form, const char *name)
+{
+	text_wipe(http_form_value(form, name));
+	body_wipe(request);
 }

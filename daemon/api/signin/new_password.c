@@ -62,26 +62,32 @@ void new_password_fields(struct http_request *request, struct http_response *res
 						   .error = differ ? text : NULL });
 }
 
-int new_password_read(struct http_request *request, const struct http_form *form,
-		      const struct password_owner *owner, char ret_hash[static HASH_TEXT],
-		      struct err *err)
+int password_hash(struct web *web, struct http_request *request, const char *password,
+		  const struct password_owner *owner, char ret_hash[static HASH_TEXT],
+		  struct err *err)
 {
-	const struct web *web = request->context;
-	const char *password = http_form_value(form, "new-password");
-	const char *again = http_form_value(form, "repeat-password");
-
-	if (!password || !password[0])
-		return err_refuse(err, ERR_INVALID, "password-missing", "no password was given");
 	if (password_check(web->settings.policy, password, strlen(password), owner, err) < 0)
 		return -1;
-	if (!again || strcmp(password, again) != 0)
-		return err_refuse(err, ERR_INVALID, "passwords-differ",
-				  "the two passwords are not the same");
 	if (hasher_make(web->settings.hasher, password, strlen(password), ret_hash, err) == 0)
 		return 0;
 	if (err->code == ERR_UNAVAILABLE)
 		request->retry_after_s = HASHER_RETRY_S;
 	return -1;
+}
+
+int new_password_read(struct http_request *request, const struct http_form *form,
+		      const struct password_owner *owner, char ret_hash[static HASH_TEXT],
+		      struct err *err)
+{
+	const char *password = http_form_value(form, "new-password");
+	const char *again = http_form_value(form, "repeat-password");
+
+	if (!password || !password[0])
+		return err_refuse(err, ERR_INVALID, "password-missing", "no password was given");
+	if (!again || strcmp(password, again) != 0)
+		return err_refuse(err, ERR_INVALID, "passwords-differ",
+				  "the two passwords are not the same");
+	return password_hash(request->context, request, password, owner, ret_hash, err);
 }
 
 void new_password_wipe(struct http_request *request, const struct http_form *form)

@@ -43,6 +43,9 @@ int form_check(struct http_request *request, const struct site *site, const stru
 int form_is_own(const struct http_request *request, const struct site *site, struct err *err);
 /* Of a form that holds a secret: that field and the body it came in, when nobody reads them any more. */
 void form_wipe(struct http_request *request, const struct http_form *form, const char *name);
+/* A secret in memory of the request; NULL is fine. And the whole body it came in. */
+void text_wipe(const char *text);
+void body_wipe(struct http_request *request);
 
 /* ------------------------------------------------------------------- sessions -- */
 
@@ -77,6 +80,10 @@ void new_password_fields(struct http_request *request, struct http_response *res
 int new_password_read(struct http_request *request, const struct http_form *form,
 		      const struct password_owner *owner, char ret_hash[static HASH_TEXT],
 		      struct err *err);
+/* The same of a password that came otherwise: policy, then hash. */
+int password_hash(struct web *web, struct http_request *request, const char *password,
+		  const struct password_owner *owner, char ret_hash[static HASH_TEXT],
+		  struct err *err);
 void new_password_wipe(struct http_request *request, const struct http_form *form);
 
 /* ---------------------------------------------------------------- the door (login.c) -- */

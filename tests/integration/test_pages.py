@@ -1,0 +1,177 @@
+"""The pages of signing in as people meet them: in a real browser, with scripts and without, light and dark, on a
+narrow screen, by keyboard alone."""
+import pytest
+
+import accessible
+import chromium
+from bridge import Bridge
+from mail_server import MailServer
+from ports import free_port
+from test_password_pages import CONFIG, GOOD, INVITE, World
+
+
+@pytest.fixture(name="_runs", scope="module")
+def _runs_fixture():
+    problem = chromium.missing()
+    if problem:
+        pytest.skip(problem)
+
+
+@pytest.fixture(scope="module", name="world")
+def make_world(_runs):
+    web = free_port()
+    # Cookies and labels as with a name of its own.
+    config = CONFIG.replace("http://127.0.0.1:{web}", "http://localhost:{web}").replace("delay: 1h", "delay: 1s")
+    with MailServer() as mail, Bridge(config.format(web=web, mail=mail.port)) as bridge:
+        bridge.ctl("users", "create", "chief", "--profile", "administrator")
+        world = World(bridge, mail, web, "localhost")
+        world.person("anna")
+        yield world
+
+
+@pytest.fixture(scope="module", name="one", params=[True, False], ids=["scripts", "no scripts"])
+def _one(request, _runs):
+    with chromium.Chromium(scripts=request.param) as browser:
+        yield browser
+
+
+@pytest.fixture(name="browser")
+def _browser(one):
+    one.driver.delete_all_cookies()
+    one.violations()
+    yield one
+    # Whatever a test did: no page of ours asked for what its own policy forbids.
+    said = one.violations()
+    assert not said, said
+
+
+def look(browser):
+    problems = accessible.look(browser)
+    assert not problems, "\n".join(problems)
+
+
+def focused(browser):
+    return browser.driver.switch_to.active_element.get_attribute("name")
+
+
+def sign_in(world, browser, name="anna", password=GOOD):
+    browser.open(world.url + "/login")
+    browser.fill(username=name, password=password)
+
+
+def test_sign_in(world, browser):
+    browser.open(world.url + "/")
+    look(browser)
+    browser.click("a.btn")
+    browser.wait_for("[name=password]")
+    assert focused(browser) == "username"
+    look(browser)
+    browser.fill(username="anna", password="not this one")
+    assert "is not right" in browser.wait_for_text("is not right")
+    assert browser.driver.title == "Problem: Sign in" and focused(browser) == "password"
+    assert browser.wait_for("[name=username]").get_attribute("value") == "anna"
+    look(browser)
+    browser.fill(password=GOOD)
+    browser.wait_for_text("You are signed in")
+    look(browser)
+    browser.open(world.url + "/logout")
+    look(browser)
+    browser.click("button")
+    browser.wait_for_text("You are signed out")
+    look(browser)
+
+
+def test_keyboard_alone(world, browser):
+    browser.open(world.url + "/login")
+    keys = browser.driver.switch_to.active_element
+    keys.send_keys("anna", chromium.Keys.TAB)
+    browser.driver.switch_to.active_element.send_keys(GOOD, chromium.Keys.TAB)
+    button = browser.driver.switch_to.active_element
+    assert button.text == "Sign in"
+    button.send_keys(chromium.Keys.SPACE)
+    browser.wait_for_text("You are signed in")
+
+
+def test_forgotten(world, browser):
+    browser.open(world.url + "/login")
+    browser.driver.find_element(chromium.By.LINK_TEXT, "Forgotten your password?").click()
+    browser.wait_for_text("good for an hour")
+    look(browser)
+    browser.fill(username="anna")
+    browser.wait_for_text("Look into your mailbox")
+    look(browser)
+    link = world.link()
+    browser.open(link)
+    look(browser)
+    browser.fill(new_password=GOOD, repeat_password=GOOD + "!")
+    browser.wait_for_text("These two are not the same.")
+    assert focused(browser) == "repeat-password"
+    look(browser)
+    browser.fill(new_password=GOOD, repeat_password=GOOD)
+    browser.wait_for_text("Your password is set")
+    look(browser)
+    browser.open(link)
+    browser.wait_for_text("This link was used")
+    look(browser)
+
+
+def test_invited(world, browser):
+    name = "new-" + ("with" if browser.scripts else "without")
+    world.bridge.ctl("invites", "create", f"{name}@acme.example", "--profile", "viewer")
+    browser.open(INVITE.search(world.letter())[0])
+    browser.wait_for_text("You are invited")
+    look(browser)
+    browser.fill(new_password=GOOD, repeat_password=GOOD)
+    browser.wait_for_text("Your account is ready")
+    look(browser)
+    sign_in(world, browser, f"{name}@acme.example")
+    browser.wait_for_text("You are signed in")
+
+
+@pytest.mark.parametrize("path, text", [("/nothing", "There is nothing at this address"),
+                                        ("/login?return=https://evil.example/", "belongs to no application"),
+                                        ("/invite/xyz", "There is nothing"), ("/password/reset/xyz", "There is nothing")])
+def test_refusals(world, browser, path, text):
+    browser.open(world.url + path)
+    browser.wait_for_text(text)
+    browser.wait_for_text("tell your administrator this reference")
+    look(browser)
+
+
+def test_a_form_that_is_too_old(world, browser):
+    browser.open(world.url + "/login")
+    browser.driver.delete_all_cookies()
+    browser.fill(username="anna", password=GOOD)
+    browser.wait_for_text("This form was too old")
+    browser.fill(password=GOOD)
+    browser.wait_for_text("You are signed in")
+
+
+def test_two_tabs(world, browser):
+    browser.open(world.url + "/login")
+    first = browser.driver.current_window_handle
+    browser.driver.switch_to.new_window("tab")
+    if not browser.scripts:
+        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.open(world.url + "/login")
+    browser.driver.switch_to.window(first)
+    browser.fill(username="anna", password=GOOD)
+    browser.wait_for_text("You are signed in")
+
+
+def test_styles_are_fetched_once(world, browser):
+    """Their addresses say what is in them."""
+    browser.open(world.url + "/login")
+    styles = [link.get_attribute("href") for link in browser.driver.find_elements(chromium.By.CSS_SELECTOR,
+                                                                                 "link[rel=stylesheet]")]
+    assert len(styles) == 2
+    for url in styles:
+        page = world.get(url)
+        assert page.headers["Content-Type"].startswith("text/css") and "immutable" in page.headers["Cache-Control"]
+        assert page.headers["Content-Encoding"] == "gzip" and page.headers["Vary"] == "Accept-Encoding"
+        plain = world.get(url, {"Accept-Encoding": "gzip;q=0, br"})
+        assert "Content-Encoding" not in plain.headers and plain.content == page.content
+        stem, _, ending = url.rpartition("-")
+        old = world.get(stem + "-0123456789abcdef." + ending.rsplit(".", 1)[1])
+        assert old.status_code == 200 and old.headers["Cache-Control"] == "no-cache" and old.content == page.content
+    assert world.get(world.url + "/.rolebridge/other.css").status_code == 404
