@@ -11,7 +11,7 @@
 
 #include "../access.h"
 #include "../reader.h"
-#include "signin.h"
+#include "step.h"
 
 #define OPTIONS_MAX ((size_t)64 * 1024)
 #define FIELD_TEXT_MAX 24000
@@ -19,48 +19,27 @@
 /* Whoever asks, and what their keys stand on. */
 struct keyholder {
 	struct factor_parts parts;
-	struct actor actor;
 	struct factor_asker asker;
 	struct webauthn_site site;
-	char token[SESSION_TOKEN_TEXT]; /* of the session, when it goes on */
 };
 
-/* Borrowed: wipe keyholder->token at the end. */
+/* To ask for a key changes nothing: no actor, no other token. */
 static int keyholder_make(struct http_request *request, struct web *web, const struct site *site,
-			  const struct actor *actor, int64_t user_id, int64_t session_id,
-			  struct keyholder *ret_keyholder, struct err *err)
+			  int64_t user_id, int64_t session_id, struct keyholder *ret_keyholder,
+			  struct err *err)
 {
-	struct keyholder *keyholder = ret_keyholder;
+	struct keyholder keyholder = {
+		.parts = web_factor_parts(web),
+		.asker = { .user_id = user_id,
+			   .session_id = session_id,
+			   .address = http_client_text(request),
+			   .now_s = clock_now_s() },
+	};
 
-	if (webauthn_site_make(site->url, request->arena, &keyholder->site, err) < 0)
+	if (webauthn_site_make(site->url, request->arena, &keyholder.site, err) < 0)
 		return -1;
-	keyholder->parts = web_factor_parts(web);
-	keyholder->actor = *actor;
-	keyholder->asker = (struct factor_asker){
-		.actor = &keyholder->actor,
-		.user_id = user_id,
-		.session_id = session_id,
-		.address = http_client_text(request),
-		.now_s = clock_now_s(),
-	};
-	session_token_make(keyholder->token, &keyholder->asker.token);
+	*ret_keyholder = keyholder;
 	return 0;
-}
-
-static int keyholder_of_view(struct http_request *request, const struct site *site,
-			     const struct session_view *view, struct keyholder *ret_keyholder,
-			     struct err *err)
-{
-	const struct actor actor = {
-		.name = arena_printf(request->arena, "user:%s", view->principal->uuid),
-		.request = request->id,
-		.is_person = true,
-	};
-
-	if (!actor.name)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	return keyholder_make(request, request->context, site, &actor, view->principal->user_id,
-			      view->session_id, ret_keyholder, err);
 }
 
 bool webauthn_usable(struct http_request *request, const struct site *site)
@@ -109,7 +88,8 @@ int webauthn_prove_form(struct http_request *request, struct http_response *resp
 	struct err problem = { 0 };
 	struct keyholder keyholder;
 
-	if (keyholder_of_view(request, site, view, &keyholder, &problem) < 0 ||
+	if (keyholder_make(request, web, site, view->principal->user_id, view->session_id,
+			   &keyholder, &problem) < 0 ||
 	    store_view_open(web->settings.changer, web->pool, request->arena, &reading, &problem) <
 		    0 ||
 	    factor_ask_webauthn(&keyholder.parts, &keyholder.asker, &keyholder.site, reading.store,
@@ -120,7 +100,9 @@ int webauthn_prove_form(struct http_request *request, struct http_response *resp
 		*err = problem;
 		return -1;
 	}
-	form_begin(response, "get", "/login/factor/webauthn", csrf, &options);
+	form_begin(response, "get",
+		   view->stage == SESSION_FULL ? "/step-up/webauthn" : "/login/factor/webauthn",
+		   csrf, &options);
 	for (size_t i = 0; i < count; i++)
 		if (fields[i].value)
 			page_hidden(response, fields[i].name, fields[i].value);
@@ -139,7 +121,8 @@ int webauthn_enrol_form(struct http_request *request, struct http_response *resp
 
 	if (!webauthn_usable(request, site))
 		return 0;
-	if (keyholder_of_view(request, site, view, &keyholder, err) < 0 ||
+	if (keyholder_make(request, web, site, view->principal->user_id, view->session_id,
+			   &keyholder, err) < 0 ||
 	    store_view_open(web->settings.changer, web->pool, request->arena, &reading, err) < 0 ||
 	    factor_offer_webauthn(&keyholder.parts, &keyholder.asker, &keyholder.site,
 				  reading.store, request->arena, &options, err) < 0)
@@ -160,48 +143,51 @@ int webauthn_enrol_form(struct http_request *request, struct http_response *resp
 
 /* ------------------------------------------------------------------ what they post -- */
 
-static const struct refusal {
-	const char *reason, *title, *text;
-} refusals[] = {
-	{ "rate-limited", "Please wait a moment",
-	  "There were too many attempts. Please wait a moment, then try again." },
-	{ "csrf", "Please try again", FORM_TOO_OLD },
-	{ "webauthn-challenge", "Please try again", "That took too long. Please try again." },
-	{ "webauthn-counter", "This security key cannot be used",
-	  "It may have been copied. Please use another way, and tell your administrator." },
-	{ "webauthn-algorithm", "This security key cannot be used",
-	  "It is of a kind that is not supported here." },
-	{ "method-not-allowed", "This is not enough here",
-	  "Your organization asks for another way to prove that it is you." },
-	{ "fresh-sign-in-required", "Please sign in again",
-	  "Your sign-in is too long ago for this. Sign out and in again, then try once more." },
-	{ "factor-limit", "There are too many already", "Remove one that you no longer use." },
-	{ "name-taken", "Another name, please", "You call another one so already." },
-	{ "credential-taken", "This security key is known already",
-	  "It is set up already. Please use another one." },
-	{ "invalid-request", "Another name, please", "This cannot be a name." },
+static const struct {
+	const char *reason, *text;
+} problems[] = {
+	{ "replayed", "This was sent already. Please try again." },
+	{ "webauthn-challenge", "That took too long. Please try again." },
+	{ "webauthn-counter",
+	  "This security key may have been copied, so it cannot be used. Please "
+	  "use another method, and tell your administrator." },
+	{ "webauthn-algorithm", "This security key is of a kind that is not supported here." },
+	{ "credential-taken", "This security key is set up already. Please use another one." },
+	{ "invalid-request", "This cannot be a name. Please choose another one." },
 };
 
-/* 0 with a page where people can do something about it; else -1. back: the page of the form. */
-static int refuse(struct http_request *request, struct http_response *response,
-		  const struct err *problem, const char *back, struct err *err)
+/* What a person is told; NULL: it goes the way of all errors. */
+static const char *problem_text(struct http_request *request, struct http_response *response,
+				const struct err *problem, int64_t wait_s)
 {
-	const int status = http_error_status(problem, false);
+	const char *text = step_problem(request, response, problem, wait_s);
 
-	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
-		if (strcmp(err_reason(problem), refusals[i].reason) != 0)
-			continue;
-		page_refused_with(request, response, status, refusals[i].title, refusals[i].text,
-				  back, "Go back");
-		return 0;
-	}
-	if (problem->code != ERR_DENIED && problem->code != ERR_CONFLICT) {
+	for (size_t i = 0; !text && i < ARRAY_LEN(problems); i++)
+		if (strcmp(err_reason(problem), problems[i].reason) == 0)
+			text = problems[i].text;
+	if (!text && (problem->code == ERR_DENIED || problem->code == ERR_CONFLICT))
+		text = "Your security key could not be verified. Please try again.";
+	return text;
+}
+
+/* back: the page of the form. */
+static int refuse(struct http_request *request, struct http_response *response,
+		  const struct step *step, const struct err *problem, int64_t wait_s,
+		  const char *back, struct err *err)
+{
+	const char *text;
+
+	if (strcmp(err_reason(problem), "sign-in-ended") == 0)
+		return step_ended(request, response, step, err);
+	if (strcmp(err_reason(problem), "fresh-sign-in-required") == 0)
+		return step_not_fresh(request, response, step, back, err);
+	text = problem_text(request, response, problem, wait_s);
+	if (!text) {
 		*err = *problem;
 		return -1;
 	}
-	page_refused_with(request, response, status, "That did not work",
-			  "Your security key could not be verified. Please try again.", back,
-			  "Go back");
+	page_refused_with(request, response, http_error_status(problem, false), "That did not work",
+			  text, step_path(request, step, back), "Go back");
 	return 0;
 }
 
@@ -217,176 +203,103 @@ static struct webauthn_answer answer_of(const struct http_form *form)
 	};
 }
 
-/* A form of somebody whose sign-in has begun. */
-struct posted {
-	struct session_view view; /* release it when found */
-	struct http_form form;
-	struct landing landing;
-};
-
-/* 1: release posted->view; 0: nobody is there, and the browser is on its way; -1. */
-static int take_post(struct http_request *request, struct http_response *response,
-		     const struct site *site, struct posted *posted, struct err *err)
-{
-	const char *url;
-	int found;
-
-	if (http_form_read(request, &posted->form, err) < 0 ||
-	    landing_read(request, site, http_form_value(&posted->form, "return"),
-			 http_form_value(&posted->form, "nonce"), &posted->landing, err) < 0)
-		return -1;
-	found = site_session_any(request, site, &posted->view, err);
-	if (found < 0)
-		return -1;
-	if (found > 0)
-		return 1;
-	url = landing_path(request->arena, "/login", &posted->landing);
-	return url ? http_redirect(response, 303, url, err)
-		   : err_set(err, ERR_MEMORY, "out of memory");
-}
-
-static int check_csrf(const struct web *web, const struct posted *posted, struct err *err)
-{
-	const char *csrf = http_form_value(&posted->form, "csrf");
-
-	if (csrf && ticket_csrf_check(web->settings.tickets, posted->view.session_id, csrf))
-		return 0;
-	return err_refuse(err, ERR_DENIED, "csrf", "this form is too old; please try again");
-}
-
-/* The session has another token: to the browser with it, and on to where they wanted to go. */
-static int go_on(struct http_request *request, struct http_response *response,
-		 const struct site *site, const struct session *session, const char *token,
-		 const struct landing *landing, struct err *err)
-{
-	const char *page = session->stage == SESSION_FACTOR  ? "/login/factor"
-			   : session->stage == SESSION_ENROL ? "/login/enrol"
-			   : landing->return_url	     ? "/login"
-							     : "/";
-	const char *url = landing_path(request->arena, page, landing);
-
-	if (!url)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	if (cookie_set(request, response, site->secure, COOKIE_SESSION, "", token, -1, err) < 0)
-		return -1;
-	return http_redirect(response, 303, url, err);
-}
-
-static int prove(struct http_request *request, const struct site *site, const struct posted *posted,
-		 struct keyholder *keyholder, struct session *ret_session, struct err *err)
+static int prove(struct http_request *request, const struct step *step, struct session *ret_session,
+		 int64_t *ret_wait_s, struct err *err)
 {
 	struct web *web = request->context;
 	AUTO(reading_view) struct reading_view reading = { 0 };
-	const struct webauthn_answer answer = answer_of(&posted->form);
-	int64_t wait_s = 0;
-	int status;
+	const struct webauthn_answer answer = answer_of(&step->form);
+	struct webauthn_site site;
 
-	if (check_csrf(web, posted, err) < 0 ||
-	    keyholder_of_view(request, site, &posted->view, keyholder, err) < 0 ||
+	if (webauthn_site_make(step->site->url, request->arena, &site, err) < 0 ||
 	    store_view_open(web->settings.changer, web->pool, request->arena, &reading, err) < 0)
 		return -1;
-	status = factor_prove_webauthn(&keyholder->parts, &keyholder->asker, &keyholder->site,
-				       reading.store, &answer, request->arena, ret_session, &wait_s,
-				       err);
-	request->retry_after_s = (unsigned)wait_s;
-	return status;
+	return factor_prove_webauthn(&step->parts, &step->asker, &site, reading.store, &answer,
+				     request->arena, ret_session, ret_wait_s, err);
 }
 
-static int prove_post(struct http_request *request, struct http_response *response,
-		      const struct site *site, const struct posted *posted, struct err *err)
+static int post_proof(struct http_request *request, struct http_response *response,
+		      struct step *step, const char *back, struct err *err)
 {
-	struct keyholder keyholder = { .token = "" };
 	struct err problem = { 0 };
 	struct session session;
-	int status;
+	int64_t wait_s = 0;
 
-	status = prove(request, site, posted, &keyholder, &session, &problem);
-	if (status == 0)
-		status = go_on(request, response, site, &session, keyholder.token, &posted->landing,
-			       err);
-	else
-		status = refuse(request, response, &problem,
-				landing_path(request->arena,
-					     posted->view.stage == SESSION_FULL ? "/step-up"
-										: "/login/factor",
-					     &posted->landing),
-				err);
-	sodium_memzero(keyholder.token, sizeof(keyholder.token));
-	return status;
+	if (prove(request, step, &session, &wait_s, &problem) < 0)
+		return refuse(request, response, step, &problem, wait_s, back, err);
+	return factor_proven(request, response, step, &session, err);
+}
+
+static int take_proof(struct http_request *request, struct http_response *response,
+		      enum session_stage stage, const char *back, struct err *err)
+{
+	struct step step;
+	int result = step_begin(request, response, STAGE_BIT(stage), &step, err);
+
+	if (result > 0)
+		result = post_proof(request, response, &step, back, err);
+	step_finish(request, &step);
+	return result;
 }
 
 int factor_webauthn_post(struct http_request *request, struct http_response *response,
 			 struct err *err)
 {
-	AUTO(site) struct site *site = site_take(request->context, err);
-	struct posted posted;
-	int found = site ? take_post(request, response, site, &posted, err) : -1;
-
-	if (found <= 0)
-		return found;
-	found = prove_post(request, response, site, &posted, err);
-	session_view_release(&posted.view);
-	return found;
+	return take_proof(request, response, SESSION_FACTOR, "/login/factor?method=webauthn", err);
 }
 
-static int enrol(struct http_request *request, const struct site *site, const struct posted *posted,
-		 struct keyholder *keyholder, struct session *ret_session, struct err *err)
+int step_up_webauthn_post(struct http_request *request, struct http_response *response,
+			  struct err *err)
+{
+	return take_proof(request, response, SESSION_FULL, "/step-up?method=webauthn", err);
+}
+
+static int enrol(struct http_request *request, const struct step *step, struct session *ret_session,
+		 int64_t *ret_wait_s, struct err *err)
 {
 	struct web *web = request->context;
 	AUTO(reading_view) struct reading_view reading = { 0 };
-	const struct webauthn_answer answer = answer_of(&posted->form);
-	const char *name = http_form_value(&posted->form, "name");
+	const struct webauthn_answer answer = answer_of(&step->form);
+	const char *name = http_form_value(&step->form, "name");
+	struct webauthn_site site;
 	struct uuid uuid;
-	int64_t wait_s = 0;
-	int status;
 
-	if (check_csrf(web, posted, err) < 0 ||
-	    keyholder_of_view(request, site, &posted->view, keyholder, err) < 0 ||
+	if (webauthn_site_make(step->site->url, request->arena, &site, err) < 0 ||
 	    store_view_open(web->settings.changer, web->pool, request->arena, &reading, err) < 0)
 		return -1;
-	status = factor_enrol_webauthn(&keyholder->parts, &keyholder->asker, &keyholder->site,
-				       reading.store, name ? name : "", &answer, request->arena,
-				       &uuid, ret_session, &wait_s, err);
-	request->retry_after_s = (unsigned)wait_s;
-	return status;
+	return factor_enrol_webauthn(&step->parts, &step->asker, &site, reading.store,
+				     name ? name : "", &answer, request->arena, &uuid, ret_session,
+				     ret_wait_s, err);
 }
 
-static int enrol_post(struct http_request *request, struct http_response *response,
-		      const struct site *site, const struct posted *posted, struct err *err)
+static int post_key(struct http_request *request, struct http_response *response, struct step *step,
+		    struct err *err)
 {
-	const bool was_full = posted->view.stage == SESSION_FULL;
-	struct keyholder keyholder = { .token = "" };
 	struct err problem = { 0 };
 	struct session session;
-	int status;
+	int64_t wait_s = 0;
 
-	if (enrol(request, site, posted, &keyholder, &session, &problem) < 0)
-		status = refuse(
-			request, response, &problem,
-			was_full ? "/security"
-				 : landing_path(request->arena, "/login/enrol", &posted->landing),
-			err);
-	else if (was_full)
-		status = http_redirect(response, 303, "/security", err);
-	else
-		status = go_on(request, response, site, &session, keyholder.token, &posted->landing,
-			       err);
-	sodium_memzero(keyholder.token, sizeof(keyholder.token));
-	return status;
+	if (enrol(request, step, &session, &wait_s, &problem) < 0)
+		return refuse(request, response, step, &problem, wait_s, "/security/add/webauthn",
+			      err);
+	/* A session that was full keeps its token. */
+	if (step->view.stage != SESSION_FULL &&
+	    step_rotate(request, response, step, &session, err) < 0)
+		return -1;
+	return enrol_done(request, response, step, err);
 }
 
 int security_webauthn_post(struct http_request *request, struct http_response *response,
 			   struct err *err)
 {
-	AUTO(site) struct site *site = site_take(request->context, err);
-	struct posted posted;
-	int found = site ? take_post(request, response, site, &posted, err) : -1;
+	struct step step;
+	int result = step_begin(request, response,
+				STAGE_BIT(SESSION_FULL) | STAGE_BIT(SESSION_ENROL), &step, err);
 
-	if (found <= 0)
-		return found;
-	found = enrol_post(request, response, site, &posted, err);
-	session_view_release(&posted.view);
-	return found;
+	if (result > 0)
+		result = post_key(request, response, &step, err);
+	step_finish(request, &step);
+	return result;
 }
 
 /* ----------------------------------------------------------------------- JSON -- */
@@ -397,12 +310,11 @@ static int keyholder_of_caller(struct http_request *request, const struct site *
 {
 	const struct api *api = request->context;
 	const struct caller *caller = api_caller(request);
-	const struct actor actor = api_actor(request);
 
 	if (!caller || !caller->by_session)
 		return err_refuse(err, ERR_DENIED, "not-allowed",
 				  "security keys are set up in a session of the browser");
-	return keyholder_make(request, api->settings.web, site, &actor, actor.user_id,
+	return keyholder_make(request, api->settings.web, site, caller->actor.user_id,
 			      caller->session_id, ret_keyholder, err);
 }
 
@@ -441,9 +353,10 @@ int me_webauthn_post(struct http_request *request, struct http_response *respons
 	AUTO(site) struct site *site = site_take(api->settings.web, err);
 	AUTO(reading_view) struct reading_view reading = { 0 };
 	struct key_body body = { 0 };
-	struct keyholder keyholder;
+	const struct actor actor = api_actor(request);
 	struct json json = api_json(response);
-	char id[UUID_TEXT_SIZE];
+	struct keyholder keyholder;
+	char id[UUID_TEXT_SIZE], token[SESSION_TOKEN_TEXT];
 	struct session session;
 	struct uuid uuid;
 	int64_t wait_s = 0;
@@ -452,6 +365,10 @@ int me_webauthn_post(struct http_request *request, struct http_response *respons
 	    keyholder_of_caller(request, site, &keyholder, err) < 0 ||
 	    view_open(request, &reading, err) < 0)
 		return -1;
+	keyholder.asker.actor = &actor;
+	/* The session is complete and keeps its token. */
+	session_token_make(token, &keyholder.asker.token);
+	sodium_memzero(token, sizeof(token));
 	if (factor_enrol_webauthn(&keyholder.parts, &keyholder.asker, &keyholder.site,
 				  reading.store, body.name ? body.name : "",
 				  &(struct webauthn_answer){ .id = body.id,

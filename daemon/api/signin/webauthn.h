@@ -13,7 +13,7 @@
 bool webauthn_usable(struct http_request *request, const struct site *site);
 
 /*
- * The form that asks for a key of the person, at /login/factor and /step-up; it posts to /login/factor/webauthn. fields: what
+ * The form that asks for a key of the person, at /login/factor and /step-up; it posts to a path below the page's. fields: what
  * the page wants sent along as it is (where to go on, whether to remember the device).
  * 1: written; 0: nothing to ask for, nothing written.
  */
@@ -31,6 +31,7 @@ int webauthn_enrol_form(struct http_request *request, struct http_response *resp
 
 /* --- handlers --- */
 int factor_webauthn_post(struct http_request *, struct http_response *, struct err *);
+int step_up_webauthn_post(struct http_request *, struct http_response *, struct err *);
 int security_webauthn_post(struct http_request *, struct http_response *, struct err *);
 /* JSON, of whoever is signed in by a session: what the browser is to be asked; its answer. */
 int me_webauthn_options_post(struct http_request *, struct http_response *, struct err *);
