@@ -335,6 +335,15 @@ static const struct option web_options[] = {
 	  .table = &throttle_table,
 	  .offset = WEB_FIELD(throttle),
 	  .help = "Guessing passwords and codes." },
+	{ .name = "sealing_key",
+	  .type = OPTION_STRING,
+	  .flags = OPTION_NOT_EMPTY,
+	  .max = 4096,
+	  .offset = WEB_FIELD(sealing_key),
+	  .help = "File with the keys that secrets of second factors are sealed under, one of 32 bytes in base64 a "
+		  "line: the first seals, all open. A name without '/' is a credential of systemd. Not given: the "
+		  "credential 'sealing-key' where there is one, else seal.key beside the store, which the daemon "
+		  "makes." },
 	{ .name = NULL },
 };
 
@@ -599,6 +608,14 @@ static void check_networks(const struct located_list *networks, struct diagnosti
 	}
 }
 
+static void check_sealing_key(const struct located *key, struct diagnostics *list)
+{
+	if (key->text && strchr(key->text, '/') && key->text[0] != '/')
+		diagnostics_add(list, SEVERITY_ERROR, "invalid-path", key->at,
+				"Write an absolute path, or the name of a systemd credential.",
+				"sealing_key '%.200s' is a relative path", key->text);
+}
+
 void web_settings_check(const struct web_settings *settings, struct diagnostics *list)
 {
 	struct url public_url;
@@ -608,4 +625,5 @@ void web_settings_check(const struct web_settings *settings, struct diagnostics 
 	check_applications(settings, has_public_url ? &public_url : NULL, list);
 	check_networks(&settings->trusted_proxies, list);
 	check_networks(&settings->outgoing.allowed_networks, list);
+	check_sealing_key(&settings->sealing_key, list);
 }

@@ -24,6 +24,7 @@
 
 #include "door.h"
 #include "saml.h"
+#include "sealing.h"
 
 #define TICK_S 5
 #define UNIX_PREFIX "unix:"
@@ -46,6 +47,7 @@ struct website {
 	struct throttle *throttle;
 	struct password_policy *policy;
 	struct courier *courier;
+	struct seal *seal;
 	struct saml_service *saml;
 	struct web *web;
 	struct web_settings_in web_settings;
@@ -139,6 +141,9 @@ static int make_parts(struct website *website, struct configuration *config,
 		.changer = website->changer, .ready = ready, .metrics = metrics, .context = context
 	};
 
+	website->seal = sealing_open(website->changer, config, err);
+	if (!website->seal)
+		return -1;
 	website->tickets = open_tickets(changer_store_path(website->changer), err);
 	if (!website->tickets)
 		return -1;
@@ -155,6 +160,7 @@ static int make_parts(struct website *website, struct configuration *config,
 	in.throttle = website->throttle;
 	in.policy = website->policy;
 	in.courier = website->courier;
+	in.seal = website->seal;
 	in.tickets = website->tickets;
 	in.sessions = website->sessions;
 	in.saml = saml_service_ports(website->saml);
@@ -205,6 +211,7 @@ void website_destroy(struct website *website)
 	bearers_destroy(website->bearers);
 	sessions_destroy(website->sessions);
 	courier_destroy(website->courier);
+	seal_destroy(website->seal);
 	password_policy_destroy(website->policy);
 	throttle_destroy(website->throttle);
 	hasher_destroy(website->hasher);
@@ -456,6 +463,7 @@ void website_configure(struct website *website, struct configuration *config)
 	hasher_configure(website->hasher, &config->settings.web.passwords);
 	throttle_configure(website->throttle, &config->settings.web.throttle);
 	courier_configure(website->courier, &config->setup, &config->settings.web);
+	sealing_configure(website->seal, website->changer, config);
 	if (password_policy_configure(website->policy, &config->settings.web.passwords, &err) < 0)
 		log_error("reload.passwords", F_ERR(&err));
 	err_clear(&err);

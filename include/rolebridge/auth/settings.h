@@ -110,6 +110,7 @@ struct web_settings {
 	struct tokens_settings tokens;
 	struct passwords_settings passwords;
 	struct throttle_settings throttle;
+	struct located sealing_key; /* file, or credential of the service; NULL: the daemon's own */
 };
 
 /*
