@@ -24,6 +24,8 @@
 static const char *const reasons[COURIER_WAYS] = { "mail-unavailable", "sms-unavailable" };
 static const char *const way_names[COURIER_WAYS] = { "mail", "sms" };
 
+int64_t courier_timeout_s = 10;
+
 struct courier {
 	pthread_mutex_t lock;
 	struct setup *setup; /* a reference; NULL: not configured yet */
@@ -117,8 +119,8 @@ static bool is_cancelled(void *context)
 
 static int64_t short_time(int64_t configured_s)
 {
-	return configured_s > 0 && configured_s < COURIER_TIMEOUT_S ? configured_s
-								    : COURIER_TIMEOUT_S;
+	return configured_s > 0 && configured_s < courier_timeout_s ? configured_s
+								    : courier_timeout_s;
 }
 
 static void wipe(struct strbuf *buf)

@@ -13,10 +13,12 @@
 #include <rolebridge/base/strbuf.h>
 #include <rolebridge/change/changer.h>
 
-#define COURIER_AT_ONCE 8    /* of each way */
-#define COURIER_TIMEOUT_S 10 /* or less, where the configuration says less */
+#define COURIER_AT_ONCE 8 /* of each way */
 
 enum courier_way { COURIER_MAIL, COURIER_SMS, COURIER_WAYS };
+
+/* For one, or less where the configuration says less: 10. Longer only in tests. */
+extern int64_t courier_timeout_s;
 
 struct courier;
 
