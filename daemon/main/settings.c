@@ -11,6 +11,7 @@
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/names.h>
+#include <rolebridge/rules/permission.h>
 #include <rolebridge/source/file.h>
 #include <rolebridge/source/ldap.h>
 
@@ -257,8 +258,61 @@ static void check_applications(const struct settings *settings, struct diagnosti
 	}
 }
 
+static bool is_role(const struct settings *settings, const char *name)
+{
+	const struct role_settings *items = settings->catalogue.roles.items;
+
+	for (size_t i = 0; i < settings->catalogue.roles.count; i++)
+		if (items[i].name.text && strcmp(items[i].name.text, name) == 0)
+			return true;
+	return false;
+}
+
+/* A misspelt name would let people in without what was meant for them. */
+static void check_factor_names(const struct settings *settings,
+			       const struct factor_settings *factor, struct diagnostics *list)
+{
+	for (size_t i = 0; i < factor->profiles.count; i++)
+		if (!is_profile(settings, factor->profiles.items[i].text))
+			diagnostics_add(list, SEVERITY_ERROR, "unknown-profile",
+					factor->profiles.items[i].at, NULL,
+					"no profile '%s' is declared",
+					factor->profiles.items[i].text);
+	for (size_t i = 0; i < factor->roles.count; i++)
+		if (!is_role(settings, factor->roles.items[i].text))
+			diagnostics_add(list, SEVERITY_ERROR, "unknown-role",
+					factor->roles.items[i].at, NULL, "no role '%s' is declared",
+					factor->roles.items[i].text);
+}
+
+static void check_step_up(const struct settings *settings, struct diagnostics *list)
+{
+	const struct step_up_settings *items = settings->second_factor.step_up.items;
+
+	for (size_t i = 0; i < settings->second_factor.step_up.count; i++)
+		for (size_t j = 0; j < items[i].permissions.count; j++) {
+			const struct located *permission = &items[i].permissions.items[j];
+			struct err err = { 0 };
+
+			if (permission_check(permission->text, &err) < 0)
+				diagnostics_add(list, SEVERITY_ERROR, "invalid-permission",
+						permission->at, NULL, "%s", err.text);
+		}
+}
+
+static void check_second_factor(const struct settings *settings, struct diagnostics *list)
+{
+	const struct organization_settings *organizations = settings->organizations.items;
+
+	check_factor_names(settings, &settings->second_factor.policy, list);
+	for (size_t i = 0; i < settings->organizations.count; i++)
+		check_factor_names(settings, &organizations[i].second_factor, list);
+	check_step_up(settings, list);
+}
+
 void settings_check(const struct settings *settings, struct diagnostics *list)
 {
+	check_second_factor(settings, list);
 	web_settings_check(&settings->web, list);
 	check_saml(settings, list);
 	check_applications(settings, list);

@@ -277,9 +277,10 @@ static void check_uris(const struct located *items, size_t count, const char *co
 
 static void check_saml_source(void *item, struct diagnostics *list)
 {
-	const struct saml_source *source = item;
+	struct saml_source *source = item;
 	const struct position at = source->common.at;
 
+	source->common.proves_factor = source->second_factor.at.file != 0;
 	check_idp(source, list);
 	check_entity_id(&source->entity_id, list);
 	check_second_factor(&source->second_factor, list);
