@@ -69,6 +69,8 @@ int metrics_get(struct http_request *request, struct http_response *response, st
 		     "People of these sessions in memory.", (int64_t)counts.principals);
 	saml->metrics(saml->context, &response->body);
 	hasher_metrics(web->settings.hasher, &response->body);
+	if (web->settings.directory.metrics)
+		web->settings.directory.metrics(web->settings.directory.context, &response->body);
 	throttle_metrics(web->settings.throttle, &response->body);
 	courier_metrics(web->settings.courier, &response->body);
 	if (web->settings.metrics)

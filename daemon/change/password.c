@@ -112,6 +112,32 @@ static int find_password(struct store *store, int64_t user_id, struct arena *are
 	return found(store_password_get(store, user_id, arena, ret_row, &missing), &missing, err);
 }
 
+/* The identity of theirs that is bound as: present, of a source that takes passwords. */
+static int find_directory(struct changer *changer, struct store *store, struct arena *arena,
+			  struct password_candidate *candidate, struct err *err)
+{
+	struct setup *setup = changer_setup(changer);
+	size_t count, best = SIZE_MAX;
+	struct identity_row *rows;
+	int result = store_identities_of(store, candidate->user_id, arena, &rows, &count, err);
+
+	for (size_t i = 0; result == 0 && i < count; i++) {
+		for (size_t j = 0; rows[i].missing_s == 0 && j < setup->source_count && j < best;
+		     j++) {
+			const struct source_settings *source = setup->sources[j];
+
+			if (!source->enabled || !source_takes_passwords(source) ||
+			    strcmp(source->name.text, rows[i].source) != 0)
+				continue;
+			best = j;
+			candidate->source = rows[i].source;
+			candidate->key = rows[i].key;
+		}
+	}
+	setup_release(setup);
+	return result;
+}
+
 static int make_candidate(struct changer *changer, struct store *store, const struct user *user,
 			  struct arena *arena, struct password_candidate *ret_candidate,
 			  struct err *err)
@@ -131,6 +157,8 @@ static int make_candidate(struct changer *changer, struct store *store, const st
 		candidate.version = password.version;
 	}
 	uuid_format(&user->uuid, candidate.uuid);
+	if (source && find_directory(changer, store, arena, &candidate, err) < 0)
+		return -1;
 	*ret_candidate = candidate;
 	return 0;
 }

@@ -22,6 +22,7 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/http/server.h>
 
+#include "directory.h"
 #include "door.h"
 #include "saml.h"
 #include "sealing.h"
@@ -49,6 +50,7 @@ struct website {
 	struct courier *courier;
 	struct seal *seal;
 	struct saml_service *saml;
+	struct directory_service *directory;
 	struct web *web;
 	struct web_settings_in web_settings;
 	struct door *door;
@@ -150,7 +152,9 @@ static int make_parts(struct website *website, struct configuration *config,
 	website->sessions = sessions_create(website->changer, &config->settings.web.sessions, err);
 	if (website->sessions)
 		website->bearers = bearers_create(website->changer, website->sessions, err);
-	website->saml = website->bearers ? saml_service_create(website->changer, err) : NULL;
+	if (website->bearers)
+		website->directory = directory_service_create(website->changer, err);
+	website->saml = website->directory ? saml_service_create(website->changer, err) : NULL;
 	if (!website->saml || saml_service_configure(website->saml, config, err) < 0)
 		return -1;
 	if (make_guards(website, &config->settings.web, err) < 0)
@@ -164,6 +168,7 @@ static int make_parts(struct website *website, struct configuration *config,
 	in.tickets = website->tickets;
 	in.sessions = website->sessions;
 	in.saml = saml_service_ports(website->saml);
+	in.directory = directory_service_ports(website->directory);
 	website->web_settings = in;
 	website->web = web_create(&in, err);
 	website->router = website->web ? http_router_create() : NULL;
@@ -208,6 +213,7 @@ void website_destroy(struct website *website)
 	web_destroy(website->web);
 	http_router_destroy(website->router);
 	saml_service_destroy(website->saml);
+	directory_service_destroy(website->directory);
 	bearers_destroy(website->bearers);
 	sessions_destroy(website->sessions);
 	courier_destroy(website->courier);

@@ -47,7 +47,9 @@ static void check_following(uint16_t type, struct reader in, struct arena *arena
 	struct protocol_resume resume;
 	struct protocol_step step;
 	const char *key, *detail;
+	const void *password;
 	uint64_t changes;
+	bool right;
 
 	if (type == PROTOCOL_GROUPS && groups_decode(&in, arena, &groups, NULL) == 0) {
 		for (size_t i = 1; i < groups.count; i++)
@@ -69,6 +71,11 @@ static void check_following(uint16_t type, struct reader in, struct arena *arena
 	} else if (type == PROTOCOL_LOST && trouble_decode(&in, arena, &key, &detail, NULL) == 0) {
 		must(key[0] != '\0');
 		trouble_encode(PROTOCOL_LOST, key, detail, &again);
+	} else if (type == PROTOCOL_LOGIN && login_decode(&in, &password, &key_size, NULL) == 0) {
+		must(key_size > 0 && key_size <= PROTOCOL_PASSWORD_MAX);
+		login_encode(password, key_size, &again);
+	} else if (type == PROTOCOL_VERDICT && verdict_decode(&in, &right, NULL) == 0) {
+		verdict_encode(right, &again);
 	} else {
 		return;
 	}

@@ -82,6 +82,8 @@ static int take_identity(struct attempt *attempt, const struct message *message,
 	const char *key;
 	size_t key_size;
 
+	if (attempt->job->test == TEST_LOGIN)
+		return err_set(err, ERR_PROTOCOL, "the worker sent an identity unasked");
 	if (attempt->group_count > 0)
 		return err_set(err, ERR_PROTOCOL, "the worker sent an identity after the groups");
 	if (record_key(message->body.at, size, &key, &key_size, err) < 0)
@@ -98,6 +100,8 @@ static int take_quarantine(struct attempt *attempt, struct message *message, str
 	const struct intake *intake = attempt->intake;
 	struct quarantined entry;
 
+	if (attempt->job->test == TEST_LOGIN)
+		return err_set(err, ERR_PROTOCOL, "the worker sent an entry unasked");
 	if (quarantine_decode(&message->body, attempt->scratch, &entry, err) < 0)
 		return -1;
 	attempt->delivered = true;
@@ -150,6 +154,8 @@ static int take_end(struct attempt *attempt, struct message *message, struct err
 	    (end.entries != attempt->identities || end.quarantined != attempt->quarantined ||
 	     attempt->group_count != groups || attempt->step_failed))
 		return err_set(err, ERR_PROTOCOL, "the worker's counts do not add up");
+	if (end.complete && attempt->verdict_told != (attempt->job->test == TEST_LOGIN))
+		return err_set(err, ERR_PROTOCOL, "the worker gave no verdict");
 	if (end.complete && attempt->job->follow != FOLLOW_OFF && !attempt->mode_told)
 		return err_set(err, ERR_PROTOCOL, "the worker did not say how it follows");
 	attempt->result.complete = end.complete;
@@ -190,7 +196,7 @@ static int take_step(struct attempt *attempt, struct message *message, struct er
 {
 	struct protocol_step step;
 
-	if (attempt->job->test == TEST_NONE)
+	if (attempt->job->test == TEST_NONE || attempt->job->test == TEST_LOGIN)
 		return err_set(err, ERR_PROTOCOL, "the worker tests unasked");
 	if (step_decode(&message->body, attempt->scratch, &step, err) < 0)
 		return -1;
@@ -201,6 +207,14 @@ static int take_step(struct attempt *attempt, struct message *message, struct er
 	if (attempt->step(attempt->step_context, &step, err) < 0)
 		return own_failure(attempt);
 	return 0;
+}
+
+static int take_verdict(struct attempt *attempt, struct message *message, struct err *err)
+{
+	if (attempt->job->test != TEST_LOGIN || attempt->verdict_told)
+		return err_set(err, ERR_PROTOCOL, "the worker judges unasked");
+	attempt->verdict_told = true;
+	return verdict_decode(&message->body, &attempt->right, err);
 }
 
 static int take_message(struct attempt *attempt, struct message *message, struct err *err)
@@ -215,6 +229,7 @@ static int take_message(struct attempt *attempt, struct message *message, struct
 	case PROTOCOL_END: return take_end(attempt, message, err);
 	case PROTOCOL_MODE: return take_mode(attempt, message, err);
 	case PROTOCOL_STEP: return take_step(attempt, message, err);
+	case PROTOCOL_VERDICT: return take_verdict(attempt, message, err);
 	default:
 		return err_set(err, ERR_PROTOCOL, "the worker sent a message of unknown type %u",
 			       (unsigned)message->type);
@@ -361,6 +376,20 @@ static int send_job(struct attempt *attempt, int fd, struct err *err)
 	return message_send(attempt->worker.socket, &frame, fd, err);
 }
 
+/* A message of its own, so that it comes when the worker has locked itself up. */
+static int send_login(struct attempt *attempt, struct err *err)
+{
+	AUTO(strbuf) struct strbuf frame = STRBUF(2 * PROTOCOL_PASSWORD_MAX);
+	int status;
+
+	if (attempt->job->test != TEST_LOGIN)
+		return 0;
+	login_encode(attempt->password, attempt->password_size, &frame);
+	status = message_send(attempt->worker.socket, &frame, -1, err);
+	explicit_bzero(frame.data, frame.capacity);
+	return status;
+}
+
 static int run_worker(struct attempt *attempt, int fd, struct err *err)
 {
 	if (worker_start("ldap", &attempt->worker, err) < 0)
@@ -368,7 +397,7 @@ static int run_worker(struct attempt *attempt, int fd, struct err *err)
 	attempt->stream = message_stream_create(attempt->worker.socket, PROTOCOL_FRAME_MAX);
 	if (!attempt->stream)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	if (send_job(attempt, fd, err) < 0) {
+	if (send_job(attempt, fd, err) < 0 || send_login(attempt, err) < 0) {
 		if (err->code != ERR_UNAVAILABLE)
 			return -1;
 		worker_is_gone(attempt, err->text);
@@ -392,6 +421,7 @@ void attempt_reset(struct attempt *attempt)
 	attempt->stream = NULL;
 	attempt->phase = PHASE_SETUP;
 	attempt->ended = attempt->mode_told = false;
+	attempt->verdict_told = attempt->right = false;
 	attempt->group_count = attempt->next_wanted = 0;
 	attempt->last_step = -1;
 	attempt->step_failed = false;

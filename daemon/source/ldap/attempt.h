@@ -39,6 +39,10 @@ struct attempt {
 	void *step_context;
 	int last_step; /* -1: none was told */
 	bool step_failed;
+	/* Of a job that signs somebody in: sent after it, borrowed; and what came of it. */
+	const void *password;
+	size_t password_size;
+	bool verdict_told, right;
 	struct protocol_group *groups; /* job->wanted_count of them */
 	size_t group_count, next_wanted;
 	uint64_t identities, quarantined;

@@ -272,8 +272,8 @@ static bool guid_stored(const char *text, char ret_bytes[static sizeof(struct uu
 	return true;
 }
 
-/* (&FILTER(KEY=VALUE)); a key that is a GUID in text is looked for by its bytes. */
-static int one_filter(const struct job *job, const char *key, struct strbuf *out, struct err *err)
+/* A key that is a GUID in text is looked for by its bytes. */
+int client_filter_one(const struct job *job, const char *key, struct strbuf *out, struct err *err)
 {
 	const char *filter = job->users.filter;
 	bool bare = filter[0] != '(';
@@ -308,7 +308,7 @@ int ldap_source_read_one(const struct ldap_source *source, const char *key,
 	status = client_init(&client, source, attributes, attribute_count, groups, group_count,
 			     intake, err);
 	if (status == 0)
-		status = one_filter(&client.job, key, &filter, err);
+		status = client_filter_one(&client.job, key, &filter, err);
 	if (status == 0) {
 		client.job.users.filter = strbuf_text(&filter);
 		/* Others are not looked for. */

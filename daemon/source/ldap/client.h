@@ -24,6 +24,11 @@ int client_init(struct client *client, const struct ldap_source *source,
 /* As ldap_source_read; when the job follows and the read is complete the worker is still there. */
 int client_read(struct client *client, struct read_result *ret_result, struct err *err);
 void client_finish(struct client *client);
+/*
+ * (&FILTER(KEY=VALUE)) of the job's users: whoever has this key. ERR_INVALID: no entry can have it. The text is
+ * out's.
+ */
+int client_filter_one(const struct job *job, const char *key, struct strbuf *out, struct err *err);
 
 uint8_t client_transport(const struct ldap_source *source, const struct server *server);
 

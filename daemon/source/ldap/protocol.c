@@ -170,7 +170,7 @@ int job_decode(struct reader *in, struct arena *arena, struct job *ret_job, stru
 	job.page_size = get_u32(in);
 	job.answer_ms = get_u32(in);
 	job.ignore_referrals = get_bool(in);
-	job.test = get_choice(in, TEST_READ + 1);
+	job.test = get_choice(in, TEST_LOGIN + 1);
 	job.samples = get_u32(in);
 	job.follow = get_choice(in, FOLLOW_TIMESTAMP + 1);
 	if (job.test != TEST_NONE && job.follow != FOLLOW_OFF)
@@ -211,7 +211,47 @@ int resume_decode(struct reader *in, struct arena *arena, struct protocol_resume
 	return 0;
 }
 
+void login_encode(const void *password, size_t size, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_LOGIN);
+
+	put_bytes(out, password, size);
+	message_end(out, begin);
+}
+
+/* One without a password binds as nobody, and succeeds (RFC 4513 5.1.2): it is none. */
+int login_decode(struct reader *in, const void **ret_password, size_t *ret_size, struct err *err)
+{
+	size_t size;
+	const void *password = get_bytes(in, &size);
+
+	if (!reader_done(in) || size == 0 || size > PROTOCOL_PASSWORD_MAX ||
+	    memchr(password, '\0', size))
+		return err_set(err, ERR_PROTOCOL, "malformed login message");
+	*ret_password = password;
+	*ret_size = size;
+	return 0;
+}
+
 /* --- from the worker --- */
+
+void verdict_encode(bool right, struct strbuf *out)
+{
+	size_t begin = message_begin(out, PROTOCOL_VERDICT);
+
+	put_u8(out, right);
+	message_end(out, begin);
+}
+
+int verdict_decode(struct reader *in, bool *ret_right, struct err *err)
+{
+	bool right = get_bool(in);
+
+	if (!reader_done(in))
+		return err_set(err, ERR_PROTOCOL, "malformed verdict message");
+	*ret_right = right;
+	return 0;
+}
 
 /* At most PROTOCOL_TEXT_MAX bytes, cut between characters. */
 static void put_short_text(struct strbuf *out, const char *text)

@@ -17,6 +17,11 @@
  * A job that tests says STEP for each of its steps, in their order and each at most once; then a few
  * people as IDENTITY or QUARANTINE, no GROUP, and END, which says complete when every step went well.
  *
+ * A job that signs somebody in finds the one entry of its filter and binds as it:
+ *
+ *	core → worker	LOGIN, once
+ *	worker → core	VERDICT, once, before an END that says complete; nothing else but PHASE
+ *
  * The worker has met hostile bytes: the core takes nothing from it that is not
  * exactly of this form, and nothing after END or RESTART. Texts are UTF-8 without NUL.
  */
@@ -37,6 +42,7 @@ enum protocol_type {
 	PROTOCOL_JOB = 1,
 	PROTOCOL_RESUME, /* struct protocol_resume */
 	PROTOCOL_FETCH,	 /* text key: tell this person again, as a batch; unknown: an empty batch */
+	PROTOCOL_LOGIN,	 /* bytes password */
 	PROTOCOL_PHASE = 16, /* u8 enum protocol_phase */
 	PROTOCOL_PROGRESS,   /* u64 entries read so far */
 	PROTOCOL_QUARANTINE, /* text locator, key, reason, detail */
@@ -52,6 +58,7 @@ enum protocol_type {
 	PROTOCOL_LOST,	  /* text reason, text detail */
 	PROTOCOL_RESTART, /* text reason, text detail */
 	PROTOCOL_STEP,	  /* struct protocol_step */
+	PROTOCOL_VERDICT, /* u8: was the password that of the one entry? */
 };
 
 /* What a job is for, beside reading. */
@@ -59,7 +66,8 @@ enum job_test {
 	TEST_NONE,
 	TEST_CERTIFICATE, /* look at the server's certificate, whatever it is worth, and say nothing else to it */
 	TEST_SIGN_IN,
-	TEST_READ, /* and count, and read a few people */
+	TEST_READ,  /* and count, and read a few people */
+	TEST_LOGIN, /* is a password that of the one entry which the users' filter finds? */
 };
 
 /* How changes come. In a job: what is asked for; from the worker: what it does. */
@@ -87,6 +95,7 @@ enum protocol_phase {
 #define PROTOCOL_LIST_MAX 1024
 #define PROTOCOL_KEY_MAX 1024
 #define PROTOCOL_REASON_MAX 63
+#define PROTOCOL_PASSWORD_MAX 1024
 /* Of locators and details in quarantine and END; what is longer is cut by the sender. */
 #define PROTOCOL_TEXT_MAX 2048
 
@@ -227,6 +236,8 @@ void trouble_encode(enum protocol_type type /* LOST, RESTART */, const char *rea
 		    const char *detail, struct strbuf *out);
 void step_encode(const struct protocol_step *step, struct strbuf *out);
 void resume_encode(const struct protocol_resume *resume, struct strbuf *out);
+void login_encode(const void *password, size_t size, struct strbuf *out);
+void verdict_encode(bool right, struct strbuf *out);
 
 /* -1 with ERR_PROTOCOL on anything that is not exactly right. */
 int phase_decode(struct reader *in, enum protocol_phase *ret_phase, struct err *err);
@@ -247,6 +258,9 @@ int trouble_decode(struct reader *in, struct arena *arena, const char **ret_reas
 int step_decode(struct reader *in, struct arena *arena, struct protocol_step *ret_step,
 		struct err *err);
 int empty_decode(const struct reader *in, struct err *err); /* BEGIN, PULSE */
+/* Borrowed; 1 to PROTOCOL_PASSWORD_MAX bytes without NUL. */
+int login_decode(struct reader *in, const void **ret_password, size_t *ret_size, struct err *err);
+int verdict_decode(struct reader *in, bool *ret_right, struct err *err);
 int resume_decode(struct reader *in, struct arena *arena, struct protocol_resume *ret_resume,
 		  struct err *err);
 

@@ -285,18 +285,27 @@ int session_await(struct session *session, int message_id, LDAPMessage **ret_mes
 
 /* --- TLS and bind, behind the lock --- */
 
-/* The answer to a StartTLS or bind request: 0 when it says success. */
-static int await_success(struct session *session, int message_id, const char *doing)
+/* The answer to a StartTLS or bind request. text: free with ldap_memfree, whatever came. */
+static int await_code(struct session *session, int message_id, int *ret_code, char **ret_text)
 {
 	LDAPMessage *answer;
-	char *text = NULL;
 	int code = LDAP_OTHER, parsed;
 
 	if (session_await(session, message_id, &answer) < 0)
 		return -1;
-	parsed = ldap_parse_result(session->ld, answer, &code, NULL, &text, NULL, NULL, 1);
-	if (parsed != LDAP_SUCCESS)
-		code = parsed;
+	parsed = ldap_parse_result(session->ld, answer, &code, NULL, ret_text, NULL, NULL, 1);
+	*ret_code = parsed == LDAP_SUCCESS ? code : parsed;
+	return 0;
+}
+
+/* 0 when it says success. */
+static int await_success(struct session *session, int message_id, const char *doing)
+{
+	char *text = NULL;
+	int code = LDAP_OTHER;
+
+	if (await_code(session, message_id, &code, &text) < 0)
+		return -1;
 	if (code != LDAP_SUCCESS)
 		session_note(session, code, text, doing);
 	ldap_memfree(text);
@@ -382,6 +391,33 @@ int session_bind(struct session *session)
 		snprintf(session->outcome->reason, sizeof(session->outcome->reason),
 			 "bind-refused");
 	return -1;
+}
+
+int session_bind_as(struct session *session, const char *dn, const void *password, size_t size,
+		    int *ret_code)
+{
+	char text[PROTOCOL_PASSWORD_MAX + 1];
+	struct berval credentials = { .bv_val = text, .bv_len = size };
+	char *said = NULL;
+	int message_id = 0, status = -1;
+
+	/* Either of them empty, and the server would let in nobody, with success (RFC 4513 5.1). */
+	if (dn[0] == '\0' || size == 0 || size > PROTOCOL_PASSWORD_MAX) {
+		outcome_note(session->outcome, "invalid-settings", "a bind without a password");
+		return -1;
+	}
+	memcpy(text, password, size);
+	text[size] = '\0';
+	wipe_freed = true;
+	if (ldap_sasl_bind(session->ld, dn, LDAP_SASL_SIMPLE, &credentials, NULL, NULL,
+			   &message_id) != LDAP_SUCCESS)
+		session_note_last(session, "cannot ask to bind");
+	else
+		status = await_code(session, message_id, ret_code, &said);
+	wipe_freed = false;
+	explicit_bzero(text, sizeof(text));
+	ldap_memfree(said);
+	return status;
 }
 
 static void disconnect(struct session *session)

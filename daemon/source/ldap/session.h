@@ -32,6 +32,12 @@ int session_secure(struct session *session);
 /* Sign in, then wipe the password if it is not kept. -1: outcome says why. */
 int session_bind(struct session *session);
 /*
+ * Sign in as somebody else, who has a name and a password, neither empty. 0: the server answered, with this result
+ * code; -1: outcome says why not.
+ */
+int session_bind_as(struct session *session, const char *dn, const void *password, size_t size,
+		    int *ret_code);
+/*
  * The next message for this operation, within the job's time for an answer; what is gathered goes
  * out while waiting. -1: outcome says why, the session is broken.
  */

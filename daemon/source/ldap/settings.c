@@ -185,6 +185,18 @@ static const struct option ldap_options[] = {
 	  0, "false", NULL, NULL,
 	  "Count a read as complete although the server pointed to other servers, which are "
 	  "never followed. Active Directory does so when the base is the domain itself." },
+	{ "login", OPTION_BOOL, 0, OPTION_FIELD(struct ldap_source, common.takes_passwords), 0, 0,
+	  "false", NULL, NULL,
+	  "People of this source sign in on the login page with their password of the directory: the "
+	  "daemon binds as their entry. It needs TLS, or ldapi:// servers." },
+	{ "login_failures", OPTION_INT, 0, OPTION_FIELD(struct ldap_source, login_failures), 1,
+	  LDAP_LOGIN_FAILURES_MAX, "4", NULL, NULL,
+	  "So many wrong passwords of one person within `login_window` are passed on; then nobody is "
+	  "asked until the first of them is so old. Stay below what the directory locks people out "
+	  "for." },
+	{ "login_window", OPTION_SECONDS, 0, OPTION_FIELD(struct ldap_source, login_window_s), 1,
+	  24 * 60 * 60, "30m", NULL, NULL,
+	  "How long a wrong password counts: as long as the directory counts it." },
 	{ "timeouts", OPTION_TABLE, 0, OPTION_FIELD(struct ldap_source, timeouts), 0, 0, NULL, NULL,
 	  &timeout_table, "How long to wait." },
 	{ "follow", OPTION_TABLE, 0, OPTION_FIELD(struct ldap_source, follow), 0, 0, NULL, NULL,
@@ -312,6 +324,11 @@ static void check_servers(const struct ldap_source *source, struct diagnostics *
 		all_tls &= server_has_tls(source, &server) || server.scheme == SERVER_LDAPI;
 		all_remote_tls &= server_has_tls(source, &server);
 	}
+	if (source->common.takes_passwords && !all_tls)
+		diagnostics_add(list, SEVERITY_ERROR, "cleartext", source->common.at,
+				"Use tls: starttls, or ldaps:// or ldapi:// servers.",
+				"with 'login' people's passwords would cross the network without "
+				"TLS");
 	if (source->bind.method == LDAP_SOURCE_BIND_GSSAPI && !all_remote_tls)
 		diagnostics_add(list, SEVERITY_ERROR, "bind-incomplete", source->bind.at,
 				"Name servers by the host of their Kerberos principal, with TLS.",

@@ -15,6 +15,7 @@
 #include <rolebridge/base/worker.h>
 
 #include "follow.h"
+#include "login.h"
 #include "probe.h"
 #include "sasl.h"
 
@@ -123,6 +124,8 @@ static void run_job(struct job *job, int fd, struct output *out, struct message_
 		outcome_note(&outcome, "invalid-settings", "%s", err.text);
 		/* The lock may not be in place: this connection is not used. */
 		session.broken = true;
+	} else if (job->test == TEST_LOGIN) {
+		login_directory(&session, sign_in, commands);
 	} else if (job->test != TEST_NONE) {
 		probe_directory(&follow, sign_in);
 	} else {

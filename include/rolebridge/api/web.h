@@ -73,6 +73,25 @@ struct saml_ports {
 	void (*metrics)(void *context, struct strbuf *out);
 };
 
+/* Whose password, as the store knows them (change/password.h). */
+struct directory_question {
+	const char *source, *key; /* source NULL: nobody's; it takes as long */
+	const char *password;
+};
+struct directory_answer {
+	bool right;
+	bool limited; /* too many wrong ones lately: nobody was asked about them */
+};
+/* Directories that take passwords. Filled by main; any thread. */
+struct directory_ports {
+	void *context;
+	bool (*any)(void *context); /* NULL: never */
+	/* Blocks for up to 20 s. ERR_UNAVAILABLE "directory-unavailable", "busy". */
+	int (*sign_in)(void *context, const struct directory_question *question,
+		       struct directory_answer *ret_answer, struct err *err);
+	void (*metrics)(void *context, struct strbuf *out);
+};
+
 struct web_settings_in {
 	struct changer *changer;
 	struct sessions *sessions;
@@ -83,6 +102,7 @@ struct web_settings_in {
 	struct seal *seal;
 	struct courier *courier; /* NULL: no codes are sent */
 	struct saml_ports saml;
+	struct directory_ports directory;
 	/* Is everything up that answers need? For /readyz. */
 	bool (*ready)(void *context);
 	/* More lines of /metrics; may be NULL. */

@@ -35,6 +35,8 @@ struct password_candidate {
 	char uuid[UUID_TEXT_SIZE]; /* for the throttle; "" */
 	const char *hash;	   /* NULL: a decoy */
 	int64_t version;
+	/* Of the first directory, in the configuration's order, that takes their password; NULL: none does. */
+	const char *source, *key;
 };
 int change_password_find(struct changer *changer, struct store *store, const char *name,
 			 struct arena *arena, struct password_candidate *ret_candidate,

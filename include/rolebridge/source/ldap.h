@@ -80,6 +80,8 @@ struct ldap_follow_settings {
 	int64_t alarm_s;     /* no server answered for so long: a person should know */
 };
 
+#define LDAP_LOGIN_FAILURES_MAX 16
+
 struct ldap_source {
 	struct source_settings common;
 	struct located_list servers;
@@ -93,6 +95,7 @@ struct ldap_source {
 	bool ignore_referrals;
 	struct ldap_timeout_settings timeouts;
 	struct ldap_follow_settings follow;
+	int64_t login_failures, login_window_s;
 };
 
 extern const struct option_table ldap_source_table; /* variant "ldap" of sources[] */
@@ -151,6 +154,16 @@ int ldap_source_read_one(const struct ldap_source *source, const char *key,
 int ldap_source_test(const struct ldap_source *source, const struct wanted_attribute *attributes,
 		     size_t attribute_count, const struct wanted_group *groups, size_t group_count,
 		     uint32_t samples, const struct source_test_intake *intake, struct err *err);
+
+/*
+ * Is this the password of whoever has this key? The entry is looked up as reads find it, by key, and the worker binds as
+ * it (RFC 4513 5.1.3); referrals are not followed. key NULL: nobody's, for as long as it would take. An empty password
+ * is refused before anybody is asked. 0: *ret_right; false when there is not exactly one such entry. -1 with ERR_UNAVAILABLE
+ * "directory-unavailable": no server could say. Blocks for LDAP_SIGN_IN_S at most.
+ */
+#define LDAP_SIGN_IN_S 15
+int ldap_source_sign_in(const struct ldap_source *source, const char *key, const void *password,
+			size_t size, bool *ret_right, struct err *err);
 
 /* The worker's side: called by main for `--worker ldap`. Returns the exit status. */
 int ldap_worker_main(int socket);

@@ -198,12 +198,108 @@ static const struct script {
 	{ "silence after identities", play_cut, STAYS, "timeout", 1, 0 },
 };
 
+/* --- the same of sign-ins --- */
+
+#define SECRET "pa(ss)*w\\ord"
+
+static void play_right(struct strbuf *out)
+{
+	phase_encode(PHASE_BIND, out);
+	verdict_encode(true, out);
+	put_end(out, true, 0);
+}
+
+static void play_wrong(struct strbuf *out)
+{
+	verdict_encode(false, out);
+	put_end(out, true, 0);
+}
+
+static void play_no_verdict(struct strbuf *out)
+{
+	put_end(out, true, 0);
+}
+
+static void play_verdict_twice(struct strbuf *out)
+{
+	verdict_encode(false, out);
+	verdict_encode(true, out);
+	put_end(out, true, 0);
+}
+
+static void play_verdict_and_person(struct strbuf *out)
+{
+	put_identity(out, "k1");
+	play_right(out);
+}
+
+static void play_verdict_and_group(struct strbuf *out)
+{
+	put_group(out, 5);
+	play_right(out);
+}
+
+static void play_verdict_without_end(struct strbuf *out)
+{
+	verdict_encode(true, out);
+}
+
+static void play_verdict_of_two(struct strbuf *out)
+{
+	put_raw(out, PROTOCOL_VERDICT, "\2", 1);
+	put_end(out, true, 0);
+}
+
+static void play_right_but_busy(struct strbuf *out)
+{
+	verdict_encode(true, out);
+	put_end(out, false, 0);
+}
+
+static const struct login_script {
+	const char *name;
+	void (*play)(struct strbuf *out);
+	enum ending ending;
+	int right; /* -1: nobody could say */
+} login_scripts[] = {
+	{ "right", play_right, LEAVES, 1 },
+	{ "wrong", play_wrong, LEAVES, 0 },
+	{ "right, yet exit 1", play_right, FAILS, -1 },
+	{ "right, yet a crash", play_right, CRASHES, -1 },
+	{ "no verdict", play_no_verdict, LEAVES, -1 },
+	{ "two verdicts", play_verdict_twice, LEAVES, -1 },
+	{ "a person", play_verdict_and_person, LEAVES, -1 },
+	{ "a group", play_verdict_and_group, LEAVES, -1 },
+	{ "no end", play_verdict_without_end, LEAVES, -1 },
+	{ "neither yes nor no", play_verdict_of_two, LEAVES, -1 },
+	{ "right, but busy", play_right_but_busy, LEAVES, -1 },
+};
+
+/* What comes after the job is the password, and it is whole. */
+static const struct login_script *find_login(struct message_stream *stream, const char *name)
+{
+	const struct login_script *script = login_scripts;
+	struct message message;
+	const void *password;
+	size_t size;
+
+	if (message_receive(stream, 0, &message, NULL, NULL) != 1 ||
+	    message.type != PROTOCOL_LOGIN ||
+	    login_decode(&message.body, &password, &size, NULL) < 0 || size != strlen(SECRET) ||
+	    memcmp(password, SECRET, size) != 0)
+		_exit(3);
+	while (strcmp(script->name, name) != 0)
+		script++;
+	return script;
+}
+
 static int worker_main(void)
 {
 	struct message_stream *stream = message_stream_create(WORKER_SOCKET, PROTOCOL_JOB_MAX);
 	struct arena *arena = arena_create(1 << 20);
 	struct strbuf out = STRBUF(1 << 20);
 	const struct script *script = scripts;
+	enum ending ending;
 	struct message message;
 	struct job job;
 	int fd = -1;
@@ -211,18 +307,26 @@ static int worker_main(void)
 	if (message_receive(stream, 0, &message, &fd, NULL) != 1 ||
 	    job_decode(&message.body, arena, &job, NULL) < 0)
 		return 2;
-	while (strcmp(script->name, job.key) != 0)
-		script++;
-	script->play(&out);
+	if (job.test == TEST_LOGIN) {
+		const struct login_script *login = find_login(stream, job.key);
+
+		login->play(&out);
+		ending = login->ending;
+	} else {
+		while (strcmp(script->name, job.key) != 0)
+			script++;
+		script->play(&out);
+		ending = script->ending;
+	}
 	message_send(WORKER_SOCKET, &out, -1, NULL);
-	if (script->ending == CRASHES)
+	if (ending == CRASHES)
 		raise(SIGSEGV);
-	while (script->ending == STAYS)
+	while (ending == STAYS)
 		pause();
 	strbuf_finish(&out);
 	arena_destroy(arena);
 	message_stream_destroy(stream);
-	return script->ending == FAILS ? 1 : 0;
+	return ending == FAILS ? 1 : 0;
 }
 
 /* --- the core --- */
@@ -326,6 +430,59 @@ static int read_with(const char *script, const struct located *servers, size_t s
 	return ldap_source_read(&source, wanted, 1, groups, 2, &intake, ret_result, err);
 }
 
+static int sign_in_with(const char *script, const char *key, const char *password, bool *ret_right,
+			struct err *err)
+{
+	const struct located server = text(url);
+	const struct ldap_source source = {
+		.common.name = text("corp"),
+		.servers = { 1, &server },
+		.bind.method = LDAP_SOURCE_BIND_EXTERNAL,
+		.users = { .base = text("ou=p"), .filter = text("(a=*)"), .key = text(script) },
+		.groups.filter = text("(b=*)"),
+		.timeouts = { .connect_s = 5, .answer_s = 5, .total_s = 60 },
+	};
+
+	return ldap_source_sign_in(&source, key, password, strlen(password), ret_right, err);
+}
+
+static void test_sign_in(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(login_scripts); i++) {
+		const struct login_script *script = &login_scripts[i];
+		struct err err = { 0 };
+		bool right = !script->right;
+		int status = sign_in_with(script->name, "k1", SECRET, &right, &err);
+
+		if (status != (script->right < 0 ? -1 : 0))
+			fail_msg("%s: %d %s", script->name, status, err.text);
+		if (status == 0)
+			assert_int_equal(right, script->right);
+		else
+			assert_string_equal(err_reason(&err), "directory-unavailable");
+	}
+}
+
+/* Nobody's is never right, and nobody is asked about no password at all (no such script is there). */
+static void test_sign_in_of_nobody(void **state)
+{
+	char longest[PROTOCOL_PASSWORD_MAX + 2];
+	bool right = true;
+
+	(void)state;
+	assert_int_equal(sign_in_with("right", NULL, SECRET, &right, NULL), 0);
+	assert_false(right);
+	right = true;
+	assert_int_equal(sign_in_with("none", "k1", "", &right, NULL), 0);
+	assert_false(right);
+	memset(longest, 'x', sizeof(longest));
+	longest[sizeof(longest) - 1] = '\0';
+	right = true;
+	assert_int_equal(sign_in_with("none", "k1", longest, &right, NULL), 0);
+	assert_false(right);
+}
+
 static void test_scripts(void **state)
 {
 	const struct located server = text(url);
@@ -420,6 +577,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_server_that_is_not_there),
 		cmocka_unit_test(test_own_failures),
 		cmocka_unit_test(test_no_server),
+		cmocka_unit_test(test_sign_in),
+		cmocka_unit_test(test_sign_in_of_nobody),
 	};
 
 	if (argc == 3 && strcmp(argv[1], "--worker") == 0)

@@ -453,6 +453,54 @@ static void test_long_texts_are_cut_between_characters(void **state)
 	assert_int_equal(strlen(decoded.detail), PROTOCOL_TEXT_MAX - 1);
 }
 
+static void test_login_messages(void **state)
+{
+	static const struct {
+		const char *name, *password;
+		size_t size;
+		int result;
+	} cases[] = {
+		{ "one byte", "x", 1, 0 },
+		{ "not UTF-8", "\xff\xfe", 2, 0 },
+		{ "none", "", 0, -1 },
+		{ "with NUL", "a\0b", 3, -1 },
+	};
+	AUTO(strbuf) struct strbuf longest = STRBUF(1 << 16);
+	const void *password;
+	struct reader in;
+	size_t size;
+	bool right;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(strbuf) struct strbuf frame = STRBUF(1 << 16);
+
+		login_encode(cases[i].password, cases[i].size, &frame);
+		in = body_of(&frame, PROTOCOL_LOGIN);
+		if (login_decode(&in, &password, &size, NULL) != cases[i].result)
+			fail_msg("%s", cases[i].name);
+		if (cases[i].result == 0)
+			assert_memory_equal(password, cases[i].password, size);
+	}
+	for (size_t more = 0; more < 2; more++) {
+		AUTO(strbuf) struct strbuf frame = STRBUF(1 << 16);
+
+		for (strbuf_clear(&longest); longest.size < PROTOCOL_PASSWORD_MAX + more;)
+			strbuf_puts(&longest, "x");
+		login_encode(longest.data, longest.size, &frame);
+		in = body_of(&frame, PROTOCOL_LOGIN);
+		assert_int_equal(login_decode(&in, &password, &size, NULL), more ? -1 : 0);
+	}
+	for (unsigned char byte = 0; byte < 4; byte++) {
+		in = reader_init(&byte, 1);
+		assert_int_equal(verdict_decode(&in, &right, NULL), byte > 1 ? -1 : 0);
+		if (byte <= 1)
+			assert_int_equal(right, byte);
+	}
+	in = reader_init("\1\1", 2);
+	assert_int_equal(verdict_decode(&in, &right, NULL), -1);
+}
+
 static void test_display(void **state)
 {
 	static const struct {
@@ -504,6 +552,7 @@ int main(void)
 		cmocka_unit_test(test_keys_have_a_limit),
 		cmocka_unit_test(test_groups_round_trip),
 		cmocka_unit_test(test_long_texts_are_cut_between_characters),
+		cmocka_unit_test(test_login_messages),
 		cmocka_unit_test(test_display),
 		cmocka_unit_test(test_outcome_keeps_the_first_problem),
 	};

@@ -1,0 +1,245 @@
+/*
+ * Signing in with the password of a directory. Enters: whose, as the store knows them, and a password. Leaves: right or
+ * wrong. Fails when no server of the source could say, or too many ask at once.
+ *
+ * Each question is a process and a connection: so many at a time, others wait a little. Wrong ones of one person are
+ * counted for the source's window; past the limit nobody is asked about them, as if it were wrong, so that the
+ * directory never locks out anybody for what was typed here.
+ */
+#include "directory.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <rolebridge/base/alloc.h>
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/log.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/source/guesses.h>
+#include <rolebridge/source/ldap.h>
+
+_Static_assert(LDAP_LOGIN_FAILURES_MAX <= GUESSES_OF_ONE_MAX, "each of them is counted");
+
+#define AT_A_TIME 4
+#define WAIT_S 5
+
+struct directory_service {
+	struct changer *changer;
+	pthread_mutex_t lock;
+	pthread_cond_t freed; /* CLOCK_MONOTONIC */
+	unsigned asking;
+	struct guesses *guesses;
+	uint64_t right, wrong, limited, unavailable;
+};
+
+/* --- begin and end --- */
+
+struct directory_service *directory_service_create(struct changer *changer, struct err *err)
+{
+	struct directory_service *service = alloc_zeroed(1, sizeof(*service));
+	pthread_condattr_t attributes;
+
+	if (service)
+		service->guesses = guesses_create();
+	if (!service || !service->guesses) {
+		free(service);
+		err_set(err, ERR_MEMORY, "out of memory");
+		return NULL;
+	}
+	service->changer = changer;
+	pthread_mutex_init(&service->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&service->freed, &attributes);
+	pthread_condattr_destroy(&attributes);
+	return service;
+}
+
+void directory_service_destroy(struct directory_service *service)
+{
+	if (!service)
+		return;
+	guesses_destroy(service->guesses);
+	pthread_cond_destroy(&service->freed);
+	pthread_mutex_destroy(&service->lock);
+	free(service);
+}
+
+/* --- a turn --- */
+
+static int take_turn(struct directory_service *service, struct err *err)
+{
+	struct timespec end;
+	int status = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += WAIT_S;
+	pthread_mutex_lock(&service->lock);
+	while (service->asking >= AT_A_TIME && status != ETIMEDOUT)
+		status = pthread_cond_timedwait(&service->freed, &service->lock, &end);
+	if (service->asking >= AT_A_TIME) {
+		pthread_mutex_unlock(&service->lock);
+		return err_refuse(err, ERR_UNAVAILABLE, "busy", "too many people are signing in");
+	}
+	service->asking++;
+	pthread_mutex_unlock(&service->lock);
+	return 0;
+}
+
+static void end_turn(struct directory_service *service)
+{
+	pthread_mutex_lock(&service->lock);
+	service->asking--;
+	pthread_cond_signal(&service->freed);
+	pthread_mutex_unlock(&service->lock);
+}
+
+/* --- which source --- */
+
+static const struct ldap_source *as_ldap(const struct source_settings *source)
+{
+	if (!source || !source->enabled || !source_takes_passwords(source) || !source->type.text ||
+	    strcmp(source->type.text, "ldap") != 0)
+		return NULL;
+	return (const struct ldap_source *)(const void *)source;
+}
+
+/* name NULL: the first that takes passwords. */
+static const struct ldap_source *find_source(const struct setup *setup, const char *name)
+{
+	if (name)
+		return as_ldap(setup_find_source(setup, name));
+	for (size_t i = 0; i < setup->source_count; i++) {
+		const struct ldap_source *source = as_ldap(setup->sources[i]);
+
+		if (source)
+			return source;
+	}
+	return NULL;
+}
+
+static bool has_any(void *context)
+{
+	struct directory_service *service = context;
+	struct setup *setup = changer_setup(service->changer);
+	bool found = find_source(setup, NULL) != NULL;
+
+	setup_release(setup);
+	return found;
+}
+
+/* --- asking --- */
+
+static struct hash128 who(const char *source, const char *key)
+{
+	const struct hash128 parts[] = { digest128(source, strlen(source)),
+					 digest128(key, strlen(key)) };
+
+	return digest128(parts, sizeof(parts));
+}
+
+static bool may_ask(struct directory_service *service, const struct ldap_source *source,
+		    struct hash128 person, int64_t now_s)
+{
+	bool may;
+
+	pthread_mutex_lock(&service->lock);
+	may = guesses_take(service->guesses, person, (size_t)source->login_failures,
+			   source->login_window_s, now_s);
+	service->limited += !may;
+	pthread_mutex_unlock(&service->lock);
+	return may;
+}
+
+static void note(struct directory_service *service, const struct hash128 *person, int64_t now_s,
+		 int status, bool right)
+{
+	pthread_mutex_lock(&service->lock);
+	service->unavailable += status < 0;
+	service->right += status == 0 && right;
+	service->wrong += status == 0 && !right;
+	if (person && status < 0)
+		guesses_return(service->guesses, *person, now_s);
+	else if (person && right)
+		guesses_right(service->guesses, *person);
+	pthread_mutex_unlock(&service->lock);
+}
+
+static int ask(struct directory_service *service, const struct ldap_source *source,
+	       const struct directory_question *question, struct directory_answer *ret_answer,
+	       struct err *err)
+{
+	int64_t now_s = clock_monotonic_us() / 1000000 + 1;
+	struct directory_answer answer = { .right = false };
+	struct hash128 person = { 0 };
+	const char *key = question->source ? question->key : NULL;
+	int status;
+
+	if (key) {
+		person = who(question->source, key);
+		answer.limited = !may_ask(service, source, person, now_s);
+		key = answer.limited ? NULL : key;
+	}
+	status = ldap_source_sign_in(source, key, question->password, strlen(question->password),
+				     &answer.right, err);
+	note(service, key ? &person : NULL, now_s, status, answer.right);
+	if (status < 0) {
+		log_warning("login.directory.failed", F_STR("source", source->common.name.text),
+			    F_ERR(err));
+		return -1;
+	}
+	*ret_answer = answer;
+	return 0;
+}
+
+static int sign_in(void *context, const struct directory_question *question,
+		   struct directory_answer *ret_answer, struct err *err)
+{
+	struct directory_service *service = context;
+	struct setup *setup = changer_setup(service->changer);
+	const struct ldap_source *source = find_source(setup, question->source);
+	int result;
+
+	if (!source)
+		result = err_refuse(err, ERR_UNAVAILABLE, "directory-unavailable",
+				    "no directory takes passwords");
+	else
+		result = take_turn(service, err);
+	if (result == 0) {
+		result = ask(service, source, question, ret_answer, err);
+		end_turn(service);
+	}
+	setup_release(setup);
+	return result;
+}
+
+static void tell_metrics(void *context, struct strbuf *out)
+{
+	static const char name[] = "rolebridge_directory_sign_ins_total";
+	struct directory_service *service = context;
+
+	pthread_mutex_lock(&service->lock);
+	strbuf_printf(out, "# HELP %s Passwords that directories were asked about, by answer.\n",
+		      name);
+	strbuf_printf(out, "# TYPE %s counter\n", name);
+	strbuf_printf(out, "%s{answer=\"right\"} %llu\n", name, (unsigned long long)service->right);
+	strbuf_printf(out, "%s{answer=\"wrong\"} %llu\n", name, (unsigned long long)service->wrong);
+	strbuf_printf(out, "%s{answer=\"unavailable\"} %llu\n", name,
+		      (unsigned long long)service->unavailable);
+	strbuf_puts(out, "# HELP rolebridge_directory_sign_ins_held_total Passwords that no "
+			 "directory was asked about, for too many wrong ones.\n"
+			 "# TYPE rolebridge_directory_sign_ins_held_total counter\n");
+	strbuf_printf(out, "rolebridge_directory_sign_ins_held_total %llu\n",
+		      (unsigned long long)service->limited);
+	pthread_mutex_unlock(&service->lock);
+}
+
+struct directory_ports directory_service_ports(struct directory_service *service)
+{
+	return (struct directory_ports){
+		.context = service, .any = has_any, .sign_in = sign_in, .metrics = tell_metrics
+	};
+}
