@@ -12,14 +12,23 @@ def settings(name):
     return [value for key, value in UNIT if key == name]
 
 
+def named_after_bars():
+    filters = settings("SystemCallFilter")
+    barred = max(i for i, text in enumerate(filters) if text.startswith("~"))
+    return " ".join(filters[barred + 1:]).split()
+
+
 def test_control_socket_can_be_given_to_its_group():
     """Without the group chown() is refused; without the call in the filter the daemon is killed for it."""
     group = DEFAULTS["control_group"]["default"]
     assert group in " ".join(settings("SupplementaryGroups")).split()
     assert f"g {group} -" in (ROOT / "systemd/sysusers.d/rolebridge.conf").read_text().splitlines()
-    filters = settings("SystemCallFilter")
-    barred = max(i for i, text in enumerate(filters) if text.startswith("~"))
-    assert "chown" in " ".join(filters[barred + 1:]).split(), "@privileged bars it: it must be named after that"
+    assert "chown" in named_after_bars(), "@privileged bars it: it must be named after that"
+
+
+def test_hashing_can_step_back():
+    assert "setpriority" in (ROOT / "daemon/auth/hasher.c").read_text()
+    assert "setpriority" in named_after_bars(), "@resources bars it: the daemon would be killed for it"
 
 
 def test_default_paths_are_the_units():
