@@ -441,6 +441,23 @@ void page_button_form(struct http_response *response, const char *action, const 
 	page_form_end(response);
 }
 
+void page_go_on(struct http_response *response, const char *url)
+{
+	struct strbuf *out = &response->body;
+
+	response->content_type = "text/html; charset=utf-8";
+	strbuf_puts(out,
+		    "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+		    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+		    "<meta name=\"color-scheme\" content=\"light dark\">\n"
+		    "<meta http-equiv=\"refresh\" content=\"0;url=");
+	text_add(out, url);
+	strbuf_puts(out,
+		    "\">\n<title>One moment</title></head><body><main><h1>One moment</h1><p><a");
+	attribute_add(out, "href", url);
+	strbuf_puts(out, ">Continue</a></p></main></body></html>\n");
+}
+
 /* ------------------------------------------------------------------ refusals -- */
 
 void page_refused(struct http_request *request, struct http_response *response, int status,

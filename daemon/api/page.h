@@ -137,6 +137,12 @@ void page_button(struct http_response *response, enum page_button kind, const ch
 void page_button_form(struct http_response *response, const char *action, const char *csrf,
 		      enum page_button kind, const char *label, const char *what);
 
+/*
+ * A page that goes on to url by itself, without a script. After a form of ours browsers hold a redirect, and all that
+ * follow, to the form's policy (CSP 3, form-action), and where a way leads to is not always known.
+ */
+void page_go_on(struct http_response *response, const char *url);
+
 /* ------------------------------------------------------------------ refusals -- */
 
 /* A page for a person who is refused: title, text, what to tell the administrator. */

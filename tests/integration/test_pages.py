@@ -1,9 +1,13 @@
 """The pages of signing in as people meet them: in a real browser, with scripts and without, light and dark, on a
 narrow screen, by keyboard alone."""
+import contextlib
+import os
+
 import pytest
 
 import accessible
 import chromium
+import proxy
 from bridge import Bridge
 from mail_server import MailServer
 from ports import free_port
@@ -79,6 +83,40 @@ def test_sign_in(world, browser):
     browser.click("button")
     browser.wait_for_text("You are signed out")
     look(browser)
+
+
+@pytest.fixture(scope="module", name="proxied")
+def make_proxied(_runs):
+    """The same behind nginx, with an application on a host of its own."""
+    if not proxy.is_installed():
+        pytest.skip("needs nginx")
+    with contextlib.ExitStack() as stack:
+        mail = stack.enter_context(MailServer())
+        bridge = Bridge("")
+        stack.callback(bridge.close)
+        os.chmod(bridge.folder, 0o711)
+        socket = bridge.folder / "web.sock"
+        nginx = stack.enter_context(proxy.Nginx(socket, ["app.localhost"], login_host="localhost"))
+        group = ", group: www-data" if os.geteuid() == 0 else ""
+        config = CONFIG.replace("http://127.0.0.1:{web}", "http://localhost:{web}").replace(
+            'listeners: ["127.0.0.1:{web}"]', f'listeners: [{{{{address: "unix:{socket}"{group}}}}}]')
+        bridge.write_config(config.format(web=nginx.port, mail=mail.port))
+        bridge.start()
+        bridge.ctl("users", "create", "chief", "--profile", "administrator")
+        world = World(bridge, mail, nginx.port, "localhost")
+        world.person("anna")
+        yield world
+
+
+def test_on_to_an_application(proxied, browser):
+    """Of another site: browsers hold what follows a form to the form's policy."""
+    browser.open(proxied.application + "there")
+    browser.wait_for("[name=username]")
+    browser.fill(username="anna", password="not this one")
+    browser.wait_for_text("is not right")
+    browser.fill(password=GOOD)
+    assert '["Remote-User", "anna"]' in browser.wait_for_text('"Remote-User"')
+    assert browser.driver.current_url == proxied.application + "there"
 
 
 def test_keyboard_alone(world, browser):

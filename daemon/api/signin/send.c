@@ -30,27 +30,12 @@ int page_send(struct http_request *request, struct http_response *response,
 	return 0;
 }
 
-/*
- * As page_send, where a form of ours was posted: browsers hold a redirect after it, and all that follow, to the
- * form's policy (CSP 3, form-action), and where an IdP redirects to is not known. So the page goes on by itself.
- */
+/* As page_send, where a form of ours was posted: where an IdP redirects to is not known. */
 int page_send_after_form(struct http_request *request, struct http_response *response,
 			 const struct saml_outgoing *outgoing, struct err *err)
 {
-	struct strbuf *out = &response->body;
-
 	if (outgoing->binding != SAML_REDIRECT)
 		return page_send(request, response, outgoing, err);
-	response->content_type = "text/html; charset=utf-8";
-	strbuf_puts(
-		out,
-		"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-		"<meta name=\"color-scheme\" content=\"light dark\"><meta http-equiv=\"refresh\" content=\"0;url=");
-	http_html_escape(out, outgoing->url);
-	strbuf_puts(
-		out,
-		"\"><title>One moment</title></head><body><main><h1>One moment</h1><p><a href=\"");
-	http_html_escape(out, outgoing->url);
-	strbuf_puts(out, "\">Continue</a></p></main></body></html>\n");
+	page_go_on(response, outgoing->url);
 	return 0;
 }

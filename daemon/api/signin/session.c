@@ -64,12 +64,9 @@ const char *agent_of(const struct http_request *request)
 const char *stage_page(enum session_stage stage)
 {
 	switch (stage) {
-	case SESSION_FACTOR:
-		return "/login/factor";
-	case SESSION_ENROL:
-		return "/login/enrol";
-	case SESSION_FULL:
-		break;
+	case SESSION_FACTOR: return "/login/factor";
+	case SESSION_ENROL: return "/login/enrol";
+	case SESSION_FULL: break;
 	}
 	return NULL;
 }
@@ -91,19 +88,29 @@ static const char *stage_url(struct arena *arena, const struct site *site, enum 
 	return landing.return_url ? landing_path(arena, page, &landing) : NULL;
 }
 
+static int keep_session(struct http_request *request, struct http_response *response,
+			const struct site *site, const struct session *session,
+			const struct hash256 *hash, const char *token, struct err *err)
+{
+	const struct web *web = request->context;
+
+	return sessions_add(web->settings.sessions, session, hash, err) < 0
+		       ? -1
+		       : cookie_set(request, response, site->secure, COOKIE_SESSION, "", token, -1,
+				    err);
+}
+
 int session_give(struct http_request *request, struct http_response *response,
 		 const struct site *site, const struct session *session, const struct hash256 *hash,
 		 const char *token, const char *url, struct err *err)
 {
-	const struct web *web = request->context;
-
-	if (sessions_add(web->settings.sessions, session, hash, err) < 0 ||
-	    cookie_set(request, response, site->secure, COOKIE_SESSION, "", token, -1, err) < 0)
-		return -1;
 	if (session->stage != SESSION_FULL)
 		url = stage_url(request->arena, site, session->stage, url);
-	return url ? http_redirect(response, 303, url, err)
-		   : err_set(err, ERR_MEMORY, "out of memory");
+	if (!url)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (keep_session(request, response, site, session, hash, token, err) < 0)
+		return -1;
+	return http_redirect(response, 303, url, err);
 }
 
 int session_give_landing(struct http_request *request, struct http_response *response,
@@ -111,15 +118,18 @@ int session_give_landing(struct http_request *request, struct http_response *res
 			 const struct hash256 *hash, const char *token,
 			 const struct landing *landing, struct err *err)
 {
-	const char *url = "/";
+	const char *page = stage_page(session->stage);
+	const char *url = landing_path(request->arena, page ? page : "/login", landing);
 
-	/* Which hands them on. */
-	if (landing->return_url) {
-		url = landing_path(request->arena, "/login", landing);
-		url = url ? arena_printf(request->arena, "%s%s", site->url, url) : NULL;
-	}
-	return url ? session_give(request, response, site, session, hash, token, url, err)
-		   : err_set(err, ERR_MEMORY, "out of memory");
+	if (!url)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (keep_session(request, response, site, session, hash, token, err) < 0)
+		return -1;
+	if (page || !landing->return_url)
+		return http_redirect(response, 303, page ? url : "/", err);
+	/* Which hands them on, maybe to another site. */
+	page_go_on(response, url);
+	return 0;
 }
 
 const char *wait_shown(struct http_request *request, struct http_response *response,
