@@ -1,6 +1,7 @@
 /*
  * Signing in with a password. Enters: a form, from anybody. Leaves: a session and its cookie, or the form again. Whatever
- * was wrong with name and password, the answer is the same, and costs the same: one hash and one audit row.
+ * was wrong with name and password, the answer is the same, and costs the same: one hash, one question to a directory
+ * where one takes passwords, and one audit row.
  *
  * Before anything is looked up or hashed the throttle is asked; what the hasher has no room for was no attempt.
  */
@@ -13,6 +14,9 @@
 #include "signin.h"
 
 #define USERNAME_MAX 320 /* an e-mail address */
+#define WRONG "The user name or the password is not right."
+/* Said to everybody, whether or not it was so. */
+#define WRONG_OR_HELD WRONG " After several wrong ones even the right one is not taken for a while."
 
 struct attempt {
 	struct site *site;
@@ -22,11 +26,25 @@ struct attempt {
 	struct throttle_attempt throttle;
 	struct password_candidate candidate;
 	char hash[HASH_TEXT]; /* of the same password, made anew; "" */
+	bool by_directory;    /* it was right there */
+	bool limited;	      /* wrong, since no directory was asked any more */
 };
 
 bool passwords_on(const struct web *web, const struct site *site)
 {
 	return web->settings.hasher && site->options->passwords.enabled;
+}
+
+bool directories_on(const struct web *web)
+{
+	const struct directory_ports *directory = &web->settings.directory;
+
+	return directory->any && directory->any(directory->context);
+}
+
+bool login_form_on(const struct web *web, const struct site *site)
+{
+	return passwords_on(web, site) || directories_on(web);
 }
 
 static struct actor local_actor(const struct http_request *request)
@@ -102,10 +120,11 @@ static int refuse_early(struct http_request *request, struct http_response *resp
 static int refuse_wrong(struct http_request *request, struct http_response *response,
 			struct attempt *attempt, struct err *err)
 {
-	if (tell_refusal(request, attempt, "wrong-password", err) < 0)
+	if (tell_refusal(request, attempt, attempt->limited ? "directory-limit" : "wrong-password",
+			 err) < 0)
 		return -1;
 	return show_again(request, response, attempt, 403,
-			  "The user name or the password is not right.", err);
+			  directories_on(request->context) ? WRONG_OR_HELD : WRONG, err);
 }
 
 /* The password was right; what is decided by the store said no. Audited there. */
@@ -124,7 +143,7 @@ static int refuse_outcome(struct http_request *request, struct http_response *re
 /* -------------------------------------------------------------------- judging -- */
 
 /* The hash and, where it is due, a new one. 1 right, 0 wrong; -1. */
-static int judge(struct http_request *request, struct attempt *attempt, struct err *err)
+static int judge_hash(struct http_request *request, struct attempt *attempt, struct err *err)
 {
 	const struct web *web = request->context;
 	size_t size = strlen(attempt->password);
@@ -138,6 +157,33 @@ static int judge(struct http_request *request, struct attempt *attempt, struct e
 	    hasher_make(web->settings.hasher, attempt->password, size, attempt->hash, NULL) < 0)
 		attempt->hash[0] = '\0';
 	return good;
+}
+
+/* Nobody's is asked about, too: where a directory takes passwords all names cost the same. */
+static int judge_directory(struct http_request *request, struct attempt *attempt, struct err *err)
+{
+	const struct directory_ports *directory =
+		&((const struct web *)request->context)->settings.directory;
+	const struct directory_question question = { .source = attempt->candidate.source,
+						     .key = attempt->candidate.key,
+						     .password = attempt->password };
+	struct directory_answer answer;
+
+	if (directory->sign_in(directory->context, &question, &answer, err) < 0)
+		return -1;
+	attempt->limited = answer.limited;
+	attempt->by_directory = answer.right && question.source;
+	return attempt->by_directory;
+}
+
+static int judge(struct http_request *request, struct attempt *attempt, struct err *err)
+{
+	const struct web *web = request->context;
+	int right = passwords_on(web, attempt->site) ? judge_hash(request, attempt, err) : 0;
+
+	if (right != 0 || !directories_on(web))
+		return right;
+	return judge_directory(request, attempt, err);
 }
 
 /* One transaction opens the session. One that nobody gets is ended again. */
@@ -158,6 +204,10 @@ static int sign_in(struct http_request *request, struct http_response *response,
 	struct login_outcome outcome;
 	int result;
 
+	if (attempt->by_directory) {
+		login.source = attempt->candidate.source;
+		login.key = attempt->candidate.key;
+	}
 	login.until_s = login.now_s + attempt->site->options->sessions.absolute_s;
 	session_token_make(token, &login.token);
 	result = change_login_local(web->settings.changer, &actor, &login, request->arena, &outcome,
@@ -192,7 +242,10 @@ static int attempt_make(struct http_request *request, struct http_response *resp
 		throttle_return(web->settings.throttle, &attempt->throttle, clock_monotonic_us());
 	if (right < 0 && problem.code == ERR_UNAVAILABLE)
 		return show_wait(request, response, attempt, 503, HASHER_RETRY_S,
-				 "Too many people are signing in.", err);
+				 strcmp(err_reason(&problem), "directory-unavailable") == 0
+					 ? "Passwords cannot be checked at the moment."
+					 : "Too many people are signing in.",
+				 err);
 	if (right < 0) {
 		*err = problem;
 		return -1;
@@ -236,7 +289,7 @@ static int judge_form(struct http_request *request, struct http_response *respon
 	/* Nobody's, and nothing worth a hash. */
 	if (strlen(attempt->username) > USERNAME_MAX || strlen(attempt->password) > PASSWORD_MAX)
 		return show_again(request, response, attempt, 403,
-				  "The user name or the password is not right.", err);
+				  directories_on(request->context) ? WRONG_OR_HELD : WRONG, err);
 	return attempt_make(request, response, attempt, err);
 }
 
@@ -249,7 +302,7 @@ int login_post(struct http_request *request, struct http_response *response, str
 
 	if (!site || http_form_read(request, &form, err) < 0)
 		return -1;
-	if (!passwords_on(request->context, site))
+	if (!login_form_on(request->context, site))
 		return err_refuse(err, ERR_NOT_FOUND, "not-found", "nobody signs in here so");
 	result = read_attempt(request, &form, &attempt, err) < 0
 			 ? -1

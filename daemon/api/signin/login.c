@@ -76,22 +76,22 @@ int login_show(struct http_request *request, struct http_response *response,
 	       const struct login_form *form, struct err *err)
 {
 	const struct web *web = request->context;
-	bool passwords = passwords_on(web, site);
-	const char *token = passwords ? form_token(request, response, site, err) : NULL;
+	bool form_on = login_form_on(web, site);
+	const char *token = form_on ? form_token(request, response, site, err) : NULL;
 	size_t sources = sources_on(request);
 
-	if (passwords && !token)
+	if (form_on && !token)
 		return -1;
 	page_begin_with(response, &(struct page){ .title = "Sign in", .problem = form->problem });
-	if (passwords)
+	if (form_on)
 		show_form(response, landing, form, token);
-	if (passwords && site->options->mail.url.text)
+	if (passwords_on(web, site) && site->options->mail.url.text)
 		page_link(response, landing_path(request->arena, "/password/forgot", landing),
 			  "Forgotten your password?");
-	if (passwords && sources > 0)
+	if (form_on && sources > 0)
 		page_text(response, "h2", "With your organization's account");
 	show_sources(request, response, landing);
-	if (!passwords && sources == 0)
+	if (!form_on && sources == 0)
 		page_text(response, "p", "There is no way to sign in yet.");
 	page_end(response);
 	return 0;
@@ -135,7 +135,7 @@ int login_get(struct http_request *request, struct http_response *response, stru
 		return result;
 	}
 	source = http_query(request, "source");
-	if (!source && !passwords_on(request->context, site))
+	if (!source && !login_form_on(request->context, site))
 		source = only_source(request);
 	return source ? idp_begin(request, response, site, source, &landing, err)
 		      : login_show(request, response, site, &landing, &(struct login_form){ 0 },

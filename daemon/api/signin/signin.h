@@ -90,6 +90,10 @@ void new_password_wipe(struct http_request *request, const struct http_form *for
 
 /* Do people sign in with passwords kept here? */
 bool passwords_on(const struct web *web, const struct site *site);
+/* Does any directory take its people's? */
+bool directories_on(const struct web *web);
+/* Is there a form for a name and a password, whoever judges it? */
+bool login_form_on(const struct web *web, const struct site *site);
 struct login_form {
 	const char *username; /* as typed before; NULL */
 	const char *problem;  /* NULL: the first time */
