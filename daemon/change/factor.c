@@ -248,20 +248,6 @@ int factoring_complete(struct changer *changer, struct factoring *work, enum fac
 	return 0;
 }
 
-/* Does policy take it of this person? An administrator's code is taken always, and opens little. */
-static int check_policy(struct changer *changer, const struct factoring *work, struct err *err)
-{
-	struct factor_answer answer;
-
-	if (stage_ask(changer, work->setup, &work->user, work->now_s, work->arena, &answer, err) <
-	    0)
-		return -1;
-	if (answer.methods & FACTOR_BIT(work->proof->method))
-		return 0;
-	return err_refuse(err, ERR_DENIED, "method-not-allowed",
-			  "this method is not taken: use another one");
-}
-
 /* --- audit and letters --- */
 
 static void write_factor(struct json *json, const struct factor_audit *what)
@@ -332,7 +318,6 @@ static int prove_by_code(struct changer *changer, struct factoring *work, struct
 	struct factor_audit what = { .action = "factor.prove" };
 
 	if (use_code(changer, work, &what.method, err) < 0 ||
-	    (what.method == FACTOR_RECOVERY && check_policy(changer, work, err) < 0) ||
 	    factoring_complete(changer, work, what.method, err) < 0 ||
 	    factoring_mail(changer, work, FACTOR_CODE_USED, FACTOR_RECOVERY, err) < 0)
 		return -1;
@@ -355,7 +340,7 @@ static int prove_by_factor(struct changer *changer, struct factoring *work, stru
 	if (work->row.confirmed_s == 0)
 		return changed_meanwhile(err);
 	if ((work->row.method == FACTOR_EMAIL && factoring_check_mail(changer, work, err) < 0) ||
-	    factoring_use(changer, work, err) < 0 || check_policy(changer, work, err) < 0 ||
+	    factoring_use(changer, work, err) < 0 ||
 	    store_factor_update(changer->store, &work->row, err) < 0 ||
 	    factoring_complete(changer, work, work->row.method, err) < 0)
 		return -1;

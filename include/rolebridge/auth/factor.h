@@ -32,7 +32,7 @@ struct factor_parts {
 struct factor_asker {
 	const struct actor *actor; /* the person */
 	int64_t user_id, session_id;
-	const char *address;  /* of the browser */
+	const char *address;  /* of the browser, as text; "" */
 	struct hash256 token; /* of the session from now on, when it changes (session_token_make) */
 	int64_t now_s;
 };
@@ -91,7 +91,7 @@ int factor_pending_totp(const struct factor_parts *parts, const struct factor_as
 int factor_enrol_address(const struct factor_parts *parts, const struct factor_asker *asker,
 			 struct store *store, enum factor_method method, const char *name,
 			 const char *address, struct uuid *ret_uuid, int64_t *ret_until_s,
-			 struct err *err);
+			 int64_t *ret_wait_s, struct err *err);
 /* The first code of one that was begun: TOTP, EMAIL, SMS. */
 int factor_confirm(const struct factor_parts *parts, const struct factor_asker *asker,
 		   struct store *store, const struct uuid *factor, const char *code,

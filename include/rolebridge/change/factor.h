@@ -63,8 +63,9 @@ struct new_factor {
 int change_factor_begin(struct changer *changer, const struct actor *actor,
 			const struct new_factor *factor, struct err *err);
 /*
- * WEBAUTHN: at once. *ret_session: as it is now (texts in the arena); one that may only enrol, or was to prove a
- * factor that nobody had, is complete then and has the token that is given.
+ * WEBAUTHN: at once. A session that may only enrol, or one of somebody who had no factor yet, gets on by it, and has the
+ * token that is given: *ret_session (texts in the arena) is how it is now. Its id is 0 when nothing of the session has
+ * changed: then its token is the one it had.
  */
 int change_factor_add(struct changer *changer, const struct actor *actor,
 		      const struct new_factor *factor, struct arena *arena,
