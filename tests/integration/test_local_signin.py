@@ -1,0 +1,323 @@
+"""People who sign in with a password of ours: from an invite to an application and out again; links that set a new one."""
+import contextlib
+import os
+import re
+import sqlite3
+
+import pytest
+
+from bridge import Bridge, Refused
+from browser import Browser
+from mail_server import MailServer
+from proxy import Nginx
+
+CONFIG = """
+public_url: {url}
+listeners:
+  - {{address: "unix:{socket}"{group}}}
+mail: {{url: "smtp://127.0.0.1:{mail}", from: bridge@acme.example}}
+passwords: {{enabled: true, memory: 8MiB, operations: 1}}
+throttle: {{attempts: 100, address_attempts: 1000}}
+applications:
+  - {{name: crm, urls: ["{application}"], require: {{profiles: [administrator, viewer]}}}}
+profiles:
+  - {{name: administrator, permissions: ["*:*@all"]}}
+  - {{name: viewer, permissions: ["accounts:read@own"]}}
+policy: {{default_profile: viewer}}
+"""
+PASSWORD = "twelve brown horses"
+OTHER = "eleven pink elephants"
+INVITE = re.compile(r"/invite/([A-Za-z0-9_-]+)")
+RESET = re.compile(r"/password/reset/([A-Za-z0-9_-]+)")
+
+
+class World:
+    def __init__(self, bridge, proxy, mail):
+        self.bridge, self.proxy, self.mail, self.seen = bridge, proxy, mail, 0
+        self.application = proxy.url("app.localhost", "/")
+
+    def url(self, path):
+        return self.proxy.url("localhost", path)
+
+    def link(self, name, pattern):
+        """Of the next such message to them. Others are passed over: what was on its way in a crash comes twice."""
+        while True:
+            self.seen += 1
+            envelope = self.mail.wait(self.seen)[self.seen - 1]
+            found = pattern.search(self.mail.message(self.seen - 1).get_content())
+            if found and envelope.rcpt_tos == [f"{name}@acme.example"]:
+                return found[1]
+
+    def invited(self, name, password=PASSWORD):
+        """Somebody who came by an invite and has a password."""
+        self.bridge.ctl("invites", "create", f"{name}@acme.example", "--username", name, "--profile", "viewer")
+        token = self.link(name, INVITE)
+        browser = Browser()
+        page = browser.get(self.url(f"/invite/{token}"))
+        page = browser.submit(page, **{"new-password": password, "repeat-password": password})
+        assert page.status_code == 200 and "Your account is ready" in page.text, page.text
+        return token
+
+    def forgotten(self, name):
+        browser = Browser()
+        return browser.submit(browser.get(self.url("/password/forgot")), username=name)
+
+    def reset_token(self, name):
+        page = self.forgotten(name)
+        assert page.status_code == 200 and "Look into your mailbox" in page.text
+        return self.link(name, RESET)
+
+    def set_new(self, token, password):
+        browser = Browser()
+        page = browser.get(self.url(f"/password/reset/{token}"))
+        if page.status_code != 200:
+            return page
+        return browser.submit(page, **{"new-password": password, "repeat-password": password})
+
+    def sign_in(self, name, password, start=None):
+        browser = Browser()
+        page = browser.get(start or self.application)
+        return browser, browser.submit(page, username=name, password=password)
+
+    def has(self, name, password):
+        """Does this password let them in, as far as the application?"""
+        browser, page = self.sign_in(name, password)
+        if page.url == self.application and page.status_code == 200:
+            return True
+        assert page.status_code == 403 and "is not right" in page.text, (page.url, page.text)
+        assert browser.request("GET", self.application).status_code in (302, 303)
+        return False
+
+    def rows(self, action):
+        rows = self.bridge.ctl("audit", "list", "--action", action, "--limit", "1000")["rows"]
+        return sorted(rows, key=lambda row: row["seq"])
+
+    def sql(self, *statement):
+        with contextlib.closing(sqlite3.connect(self.bridge.folder / "store.db", timeout=60)) as store, store:
+            return store.execute(*statement).fetchall()
+
+
+@pytest.fixture(scope="module", name="world")
+def make_world():
+    with contextlib.ExitStack() as stack:
+        mail = stack.enter_context(MailServer())
+        bridge = Bridge("")
+        stack.callback(bridge.close)
+        os.chmod(bridge.folder, 0o711)
+        socket = bridge.folder / "web.sock"
+        proxy = stack.enter_context(Nginx(socket, ["app.localhost"], login_host="localhost"))
+        bridge.write_config(CONFIG.format(
+            url=proxy.url("localhost", "").rstrip("/"), socket=socket, mail=mail.port,
+            application=proxy.url("app.localhost", "/"), group=", group: www-data" if os.geteuid() == 0 else ""))
+        bridge.start()
+        bridge.ctl("users", "create", "boss", "--profile", "administrator", "--email", "boss@acme.example")
+        yield World(bridge, proxy, mail)
+
+
+def seen_by_application(page):
+    return {name.lower(): value for name, value in page.json()["headers"]}
+
+
+# --- the road ---
+
+
+def test_from_an_invite_to_an_application_and_out_again(world):
+    token = world.invited("ada")
+    browser, page = world.sign_in("ada", PASSWORD)
+    assert page.url == world.application and page.status_code == 200
+    headers = seen_by_application(page)
+    assert (headers["remote-user"], headers["remote-profile"]) == ("ada", "viewer")
+    # the same session serves our own pages
+    assert "ada" in browser.get(world.url("/")).text
+    login = world.rows("login")[-1]
+    assert login["actor"] == "local" and login["object"].startswith("user:")
+    assert "password" in str(login["detail"]) and PASSWORD not in str(login["detail"])
+    out = browser.submit(browser.get(world.url("/logout")))
+    assert out.status_code == 200
+    page = browser.request("GET", world.application)
+    assert page.status_code in (302, 303)
+    assert world.rows("session.end")[-1]["object"] == login["object"]
+    # the invite is used up, and sets nobody's password any more
+    page = world.set_new(token, OTHER)
+    assert page.status_code == 404
+    page = Browser().request("GET", world.url(f"/invite/{token}"))
+    assert "This invite was used" in page.text
+
+
+def test_by_address_and_in_other_letters(world):
+    world.invited("bert")
+    for name in ("bert", "BERT", "Bert@ACME.example"):
+        assert world.has(name, PASSWORD)
+
+
+def test_wrong_passwords_and_unknown_names_look_alike(world):
+    world.invited("carl")
+    pages = []
+    for name, password in (("carl", OTHER), ("nobody", PASSWORD), ("boss", PASSWORD)):
+        _, page = world.sign_in(name, password)
+        assert page.status_code == 403
+        pages.append(re.sub(r'value="[^"]*"|nonce=[0-9a-f]+', "", page.text))
+    assert pages[0] == pages[1] == pages[2]
+    rows = world.rows("login.refused")[-3:]
+    assert [row["object"].split(":")[0] for row in rows] == ["user", "local", "user"]
+    assert "nobody" not in str(rows) and PASSWORD not in str(rows)
+
+
+# --- links that set a new one ---
+
+
+def test_a_link_sets_a_new_password_once(world):
+    world.invited("dora")
+    browser, page = world.sign_in("dora", PASSWORD)
+    assert page.status_code == 200
+    token = world.reset_token("dora")
+    # whoever looks, a scanner perhaps, uses nothing up; and the old one is good until then
+    assert Browser().get(world.url(f"/password/reset/{token}")).status_code == 200
+    assert world.has("dora", PASSWORD)
+    page = world.set_new(token, OTHER)
+    assert page.status_code == 200, page.text
+    # nobody is signed in by it, and whoever was is not any more
+    assert browser.request("GET", world.application).status_code in (302, 303)
+    assert world.has("dora", OTHER) and not world.has("dora", PASSWORD)
+    page = world.set_new(token, PASSWORD)
+    assert page.status_code == 409
+    assert world.has("dora", OTHER)
+    assert [row["actor"].split(":")[0] for row in world.rows("password.reset")[-1:]] == ["local"]
+    assert world.rows("password.set")[-1]["object"] == world.rows("password.set")[-1]["actor"]
+
+
+def test_a_newer_link_voids_the_one_before(world):
+    world.invited("emil")
+    first = world.reset_token("emil")
+    second = world.reset_token("emil")
+    assert world.set_new(first, OTHER).status_code == 409
+    assert world.set_new(second, OTHER).status_code == 200
+    assert world.has("emil", OTHER)
+
+
+def test_a_link_ends_after_an_hour(world):
+    world.invited("fred")
+    token = world.reset_token("fred")
+    world.sql("UPDATE password_reset SET sent_s = sent_s - 3601, expires_s = expires_s - 3601 WHERE user = "
+              "(SELECT max(user) FROM password_reset)")
+    page = world.set_new(token, OTHER)
+    assert page.status_code == 409 and "expired" in page.text.lower()
+    assert world.has("fred", PASSWORD)
+
+
+def test_links_of_others_are_nobodys(world):
+    world.invited("gert")
+    token = world.reset_token("gert")
+    changed = token[:-2] + ("AA" if not token.endswith("AA") else "BB")
+    for path in (f"/password/reset/{changed}", f"/password/reset/{token}x", "/password/reset/x", f"/invite/{token}"):
+        assert Browser().request("GET", world.url(path)).status_code == 404
+    assert world.set_new(token, OTHER).status_code == 200
+
+
+def test_whoever_has_no_account_learns_nothing(world):
+    """The same page for a name that nobody has, and no letter."""
+    world.invited("hugo")
+    before = len(world.mail.envelopes)
+    unknown = world.forgotten("nobody at all")
+    assert len(world.mail.envelopes) == before
+    known = world.forgotten("hugo")
+    assert unknown.text == known.text and unknown.status_code == known.status_code == 200
+    world.link("hugo", RESET)
+    assert "nobody at all" not in str(world.rows("password.reset.refused")[-1])
+    assert world.rows("password.reset.refused")[-1]["detail"]["reason"] == "unknown"
+
+
+def test_who_is_disabled_has_no_way_in(world):
+    world.invited("ida")
+    browser, page = world.sign_in("ida", PASSWORD)
+    assert page.status_code == 200
+    token = world.reset_token("ida")
+    world.bridge.ctl("users", "disable", "ida")
+    assert browser.request("GET", world.application).status_code in (302, 303, 401, 403)
+    _, page = world.sign_in("ida", PASSWORD)
+    assert page.status_code == 403 and "is not right" not in page.text
+    assert world.set_new(token, OTHER).status_code == 409
+    assert "disabled" in str(world.rows("login.refused")[-1]["detail"])
+    world.bridge.ctl("users", "enable", "ida")
+    assert world.has("ida", PASSWORD)
+
+
+def test_an_account_that_was_made_by_hand_gets_its_password_by_mail(world):
+    world.bridge.ctl("users", "create", "jana", "--profile", "viewer", "--email", "jana@acme.example")
+    assert not world.has("jana", PASSWORD)
+    token = world.reset_token("jana")
+    assert world.set_new(token, PASSWORD).status_code == 200
+    assert world.has("jana", PASSWORD)
+
+
+# --- what stays where ---
+
+
+def test_no_password_is_kept_or_told_anywhere(world):
+    secret = "purple umbrella telescope"
+    world.invited("kurt", secret)
+    assert world.has("kurt", secret)
+    assert not world.has("kurt", "yellow umbrella telescope")
+    hashes = world.sql("SELECT hash FROM password")
+    assert hashes and all(text.startswith("$argon2id$") for (text,) in hashes)
+    kept = b"".join(path.read_bytes() for path in world.bridge.folder.iterdir() if path.is_file())
+    assert b"umbrella" not in kept
+    assert "$argon2id$" not in world.bridge.logged()
+
+
+def test_passwords_outlive_the_daemon(world):
+    world.invited("lena")
+    token = world.reset_token("lena")
+    world.bridge.kill()
+    world.bridge.start()
+    assert world.has("lena", PASSWORD)
+    assert world.set_new(token, OTHER).status_code == 200
+    assert world.has("lena", OTHER)
+
+
+def test_other_parameters_are_taken_at_the_next_sign_in(world):
+    world.invited("mona")
+    before = dict(world.sql("SELECT user, hash FROM password"))
+    text = world.bridge.config.read_text()
+    world.bridge.config.write_text(text.replace("memory: 8MiB, operations: 1", "memory: 8MiB, operations: 2"))
+    try:
+        world.bridge.stop()
+        world.bridge.start()
+        assert world.has("mona", PASSWORD)
+        after = dict(world.sql("SELECT user, hash FROM password"))
+        changed = [user for user in before if before[user] != after[user]]
+        assert len(changed) == 1 and ",t=2," in after[changed[0]]
+        assert world.has("mona", PASSWORD)
+        assert dict(world.sql("SELECT user, hash FROM password")) == after
+    finally:
+        world.bridge.stop()
+        world.bridge.config.write_text(text)
+        world.bridge.start()
+
+
+def test_without_passwords_there_is_no_way(world):
+    """Switched off, nobody signs in with one, and no link sets one."""
+    world.invited("nina")
+    token = world.reset_token("nina")
+    text = world.bridge.config.read_text()
+    world.bridge.config.write_text(text.replace("enabled: true", "enabled: false"))
+    try:
+        world.bridge.stop()
+        world.bridge.start()
+        browser = Browser()
+        assert 'type="password"' not in browser.get(world.url("/login")).text
+        for path in ("/login", "/password/forgot", f"/password/reset/{token}"):
+            page = browser.request("POST", world.url(path), data={"username": "nina", "password": PASSWORD},
+                                   headers={"Origin": world.url("").rstrip("/")})
+            assert page.status_code == 404, (path, page.status_code)
+    finally:
+        world.bridge.stop()
+        world.bridge.config.write_text(text)
+        world.bridge.start()
+    assert world.has("nina", PASSWORD)
+
+
+def test_the_chain_is_whole(world):
+    assert world.bridge.run("audit", "verify").returncode == 0
+    with pytest.raises(Refused):
+        world.bridge.ctl("users", "show", "nobody at all")
