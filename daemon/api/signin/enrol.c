@@ -349,7 +349,7 @@ static int begin(struct http_request *request, struct step *step, enum factor_me
 		return -1;
 	return factor_enrol_address(&step->parts, &step->asker, view.store, method,
 				    name ? name : "", address ? address : "", ret_factor, &until_s,
-				    err);
+				    NULL, err);
 }
 
 static const char *confirm_path(const struct http_request *request, const struct uuid *factor,
