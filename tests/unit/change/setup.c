@@ -23,13 +23,18 @@ struct test_settings {
 	struct catalogue_settings catalogue;
 	struct identity_settings identity;
 	struct policy_settings policy;
-	struct struct_list sources;
+	struct second_factor_settings second_factor;
+	struct struct_list organizations, sources;
 };
 
 static const struct option test_source_options[] = {
 	{ .name = "login",
 	  .type = OPTION_BOOL,
 	  .offset = OPTION_FIELD(struct source_settings, takes_passwords),
+	  .default_text = "false" },
+	{ .name = "proves_factor",
+	  .type = OPTION_BOOL,
+	  .offset = OPTION_FIELD(struct source_settings, proves_factor),
 	  .default_text = "false" },
 	{ .name = NULL },
 };
@@ -50,6 +55,14 @@ static const struct option test_options[] = {
 	  .type = OPTION_TABLE,
 	  .table = &policy_table,
 	  .offset = OPTION_FIELD(struct test_settings, policy) },
+	{ .name = "second_factor",
+	  .type = OPTION_TABLE,
+	  .table = &second_factor_table,
+	  .offset = OPTION_FIELD(struct test_settings, second_factor) },
+	{ .name = "organizations",
+	  .type = OPTION_LIST,
+	  .table = &organization_table,
+	  .offset = OPTION_FIELD(struct test_settings, organizations) },
 	{ .name = "sources",
 	  .type = OPTION_LIST,
 	  .table = &test_sources,
@@ -202,6 +215,9 @@ struct setup *test_setup_create(const char *path, const char *yaml)
 	fill_trust(test);
 	setup->decision.trust = test->trust;
 	setup->policy = &test->settings.policy;
+	setup->second_factor = &test->settings.second_factor;
+	setup->organizations = test->settings.organizations.items;
+	setup->organization_count = test->settings.organizations.count;
 	setup->catalogue = &test->settings.catalogue;
 	setup->destroy = destroy_setup;
 	setup->owner = test;
