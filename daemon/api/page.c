@@ -219,6 +219,41 @@ void page_list_end(struct http_response *response)
 	strbuf_puts(&response->body, "</ul>\n");
 }
 
+void page_table_begin(struct http_response *response, const char *const *columns, size_t count)
+{
+	struct strbuf *out = &response->body;
+
+	strbuf_puts(out, "<table>\n<thead><tr>");
+	for (size_t i = 0; i < count; i++) {
+		strbuf_puts(out, "<th scope=\"col\">");
+		text_add(out, columns[i]);
+		strbuf_puts(out, "</th>");
+	}
+	strbuf_puts(out, "</tr></thead>\n<tbody>\n");
+}
+
+void page_table_row(struct http_response *response, const char *tone, const char *const *cells,
+		    size_t count)
+{
+	struct strbuf *out = &response->body;
+
+	strbuf_puts(out, "<tr>");
+	for (size_t i = 0; i < count; i++) {
+		strbuf_puts(out, "<td");
+		if (tone && i == 0)
+			attribute_add(out, "class", tone);
+		strbuf_putc(out, '>');
+		text_add(out, cells[i]);
+		strbuf_puts(out, "</td>");
+	}
+	strbuf_puts(out, "</tr>\n");
+}
+
+void page_table_end(struct http_response *response)
+{
+	strbuf_puts(&response->body, "</tbody></table>\n");
+}
+
 /* -------------------------------------------------------------------- forms -- */
 
 void page_form_begin(struct http_response *response, const char *action, const char *csrf)

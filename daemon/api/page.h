@@ -83,6 +83,13 @@ void page_item_begin(struct http_response *response, const char *name, const cha
 void page_item_end(struct http_response *response);
 void page_list_end(struct http_response *response);
 
+/* What is alike, in columns with names. A line break in a cell stays one. NULL: an empty cell. */
+void page_table_begin(struct http_response *response, const char *const *columns, size_t count);
+/* tone: "ok", "bad", "quiet" of the first cell, which says it in words, too; NULL: none. */
+void page_table_row(struct http_response *response, const char *tone, const char *const *cells,
+		    size_t count);
+void page_table_end(struct http_response *response);
+
 /* -------------------------------------------------------------------- forms -- */
 
 /* POST. action NULL: the page's own address. csrf NULL: none (signin/signin.h: form_token, for who is not signed in). */

@@ -29,34 +29,23 @@ static int post_again(struct arena *arena, struct http_response *response, const
 	return 0;
 }
 
-static void cell(struct strbuf *out, const char *text)
-{
-	strbuf_puts(out, "<td>");
-	http_html_escape(out, text);
-	strbuf_puts(out, "</td>");
-}
-
 static void show_checks(struct http_response *response, const struct test_answer *answer)
 {
-	struct strbuf *out = &response->body;
+	static const char *const columns[] = { "result", "check", "detail" };
 
 	page_text(response, "h2", "Checks");
-	strbuf_puts(out, "<table>\n");
+	page_table_begin(response, columns, ARRAY_LEN(columns));
 	for (size_t i = 0; i < answer->assertion->check_count; i++) {
 		const struct saml_check *check = &answer->assertion->checks[i];
+		const char *result = check->skipped  ? "not reached"
+				     : check->passed ? "passed"
+						     : "failed";
+		const char *tone = check->skipped ? "quiet" : check->passed ? "ok" : "bad";
 
-		strbuf_printf(out, "<tr><td class=\"%s\">%s</td>",
-			      check->skipped  ? "quiet"
-			      : check->passed ? "ok"
-					      : "bad",
-			      check->skipped  ? "not reached"
-			      : check->passed ? "passed"
-					      : "failed");
-		cell(out, check->name);
-		cell(out, check->detail ? check->detail : "");
-		strbuf_puts(out, "</tr>\n");
+		page_table_row(response, tone,
+			       (const char *const[]){ result, check->name, check->detail }, 3);
 	}
-	strbuf_puts(out, "</table>\n");
+	page_table_end(response);
 }
 
 /* A source that is gone meanwhile cannot say what it hides. */
@@ -69,37 +58,54 @@ static bool is_hidden(const struct setup *setup, const char *source,
 	return !settings || schema_hides(setup->decision.schema, settings, names, ARRAY_LEN(names));
 }
 
-static void show_attributes(struct http_response *response, const struct setup *setup,
-			    const struct test_answer *answer)
+/* One below the other. NULL: out of memory. */
+static const char *join_values(struct arena *arena, const struct saml_attribute *attribute)
 {
-	struct strbuf *out = &response->body;
+	AUTO(strbuf) struct strbuf out = STRBUF(HTTP_RESPONSE_MAX);
+
+	strbuf_puts(&out, "");
+	for (size_t i = 0; i < attribute->count; i++) {
+		strbuf_puts(&out, i > 0 ? "\n" : "");
+		strbuf_puts(&out, attribute->values[i]);
+	}
+	return strbuf_failed(&out) ? NULL : arena_strdup(arena, strbuf_text(&out));
+}
+
+static void show_attributes(struct http_request *request, struct http_response *response,
+			    const struct setup *setup, const struct test_answer *answer)
+{
+	static const char *const columns[] = { "received", "in rules", "values" };
 
 	page_text(response, "h2", "Attributes");
-	strbuf_puts(out, "<table>\n<tr><th>received</th><th>in rules</th><th>values</th></tr>\n");
+	page_table_begin(response, columns, ARRAY_LEN(columns));
 	for (size_t i = 0; i < answer->assertion->attribute_count; i++) {
 		const struct saml_attribute *attribute = &answer->assertion->attributes[i];
+		const char *values = is_hidden(setup, answer->source, attribute)
+					     ? "(hidden)"
+					     : join_values(request->arena, attribute);
 
-		strbuf_puts(out, "<tr>");
-		cell(out, attribute->received);
-		cell(out, attribute->name);
-		strbuf_puts(out, "<td>");
-		for (size_t v = 0; v < attribute->count; v++) {
-			if (v > 0)
-				strbuf_puts(out, "<br>");
-			http_html_escape(out, is_hidden(setup, answer->source, attribute)
-						      ? "(hidden)"
-						      : attribute->values[v]);
-		}
-		strbuf_puts(out, "</td></tr>\n");
+		page_table_row(
+			response, NULL,
+			(const char *const[]){ attribute->received, attribute->name, values }, 3);
 	}
-	strbuf_puts(out, "</table>\n");
+	page_table_end(response);
+}
+
+static void show_trace(struct http_response *response, const struct trace_node *nodes, size_t count)
+{
+	static const char *const columns[] = { "condition", "because" };
+
+	page_table_begin(response, columns, ARRAY_LEN(columns));
+	for (size_t i = 0; i < count; i++)
+		page_table_row(response, NULL,
+			       (const char *const[]){ nodes[i].text, nodes[i].because }, 2);
+	page_table_end(response);
 }
 
 static int show_rules(struct http_request *request, struct http_response *response,
 		      const struct setup *setup, const struct person *person, struct err *err)
 {
 	const struct decision_setup *decision = &setup->decision;
-	struct strbuf *out = &response->body;
 	size_t matched = 0;
 
 	page_text(response, "h2", "Rules that matched");
@@ -116,14 +122,7 @@ static int show_rules(struct http_request *request, struct http_response *respon
 			continue;
 		matched++;
 		page_text(response, "h3", rule->id);
-		strbuf_puts(out, "<table>\n");
-		for (size_t n = 0; n < count; n++) {
-			strbuf_puts(out, "<tr>");
-			cell(out, nodes[n].text);
-			cell(out, nodes[n].because ? nodes[n].because : "");
-			strbuf_puts(out, "</tr>\n");
-		}
-		strbuf_puts(out, "</table>\n");
+		show_trace(response, nodes, count);
 	}
 	if (matched == 0)
 		page_text(response, "p", "None.");
@@ -135,7 +134,7 @@ static int show_decision(struct http_request *request, struct http_response *res
 			 const struct person *person, int64_t user_id, struct err *err)
 {
 	struct decide_input input = { .person = person, .now_s = clock_now_s() };
-	struct strbuf *out = &response->body;
+	static const char *const columns[] = { "kind", "name" };
 	struct decision decision;
 	struct grant *grants = NULL;
 	struct user user;
@@ -154,18 +153,21 @@ static int show_decision(struct http_request *request, struct http_response *res
 	page_text(response, "p",
 		  user_id != 0 ? arena_printf(request->arena, "Known as '%s'.", user.username)
 			       : "Nobody who is known.");
-	strbuf_puts(out, "<table>\n<tr><td>profile</td>");
-	cell(out, decision.profile[0] ? decision.profile : "none: no access");
-	strbuf_puts(out, "</tr>\n");
+	page_table_begin(response, columns, ARRAY_LEN(columns));
+	page_table_row(response, NULL,
+		       (const char *const[]){ "profile", decision.profile[0] ? decision.profile
+									     : "none: no access" },
+		       2);
 	for (size_t i = 0; i < decision.grant_count; i++) {
-		if (decision.grants[i].kind == GRANT_PROFILE)
-			continue;
-		strbuf_puts(out, "<tr>");
-		cell(out, grant_kind_name(decision.grants[i].kind));
-		cell(out, decision.grants[i].name);
-		strbuf_puts(out, "</tr>\n");
+		const struct grant *grant = &decision.grants[i];
+
+		if (grant->kind != GRANT_PROFILE)
+			page_table_row(
+				response, NULL,
+				(const char *const[]){ grant_kind_name(grant->kind), grant->name },
+				2);
 	}
-	strbuf_puts(out, "</table>\n");
+	page_table_end(response);
 	return 0;
 }
 
@@ -257,7 +259,7 @@ int testlogin_show(struct http_request *request, struct http_response *response,
 		page_notice(response, PAGE_GOOD, "The answer was accepted.");
 	}
 	show_checks(response, answer);
-	show_attributes(response, site->setup, answer);
+	show_attributes(request, response, site->setup, answer);
 	if (!answer->refusal && show_outcome(request, response, &login, err) < 0)
 		return -1;
 	page_end(response);

@@ -1,6 +1,7 @@
 """Signing in and out as people do it: a real browser, over http on loopback and over TLS between three sites."""
 import pytest
 
+import accessible
 import chromium
 import idp
 import proxy
@@ -102,11 +103,13 @@ def test_person_without_access(world, browser):
     browser.open(world.application_url)
     browser.give_password("cleo")
     assert "reference" in browser.wait_for_text("No access")
+    assert not accessible.look(browser)
 
 
 def test_sign_out_here(world, browser):
     sign_in(world, browser, "bert")
     browser.open(world.public_url + "/logout")
+    assert not accessible.look(browser)
     browser.click("form button")
     browser.wait_for_text("You are signed out")
     assert browser.driver.current_url.startswith(world.public_url)
@@ -144,6 +147,7 @@ def test_test_login(world, browser):
     for part in ("audience", "destination", "acme:admins", "root@acme.example", "Known as 'root'"):
         assert part in text, part
     assert len(world.bridge.ctl("sessions", "list")["sessions"]) == before
+    assert not accessible.look(browser)
     # Its form went on by the script that the policy allows.
     assert browser.driver.current_url == world.acs
 
