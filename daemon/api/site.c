@@ -10,11 +10,15 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include <rolebridge/auth/webauthn.h>
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/http/limit.h>
 
 /* 256 KiB of message as base64, percent-encoded, and the form around it. */
+#include "signin/step.h"
+#include "signin/webauthn.h"
+
 #define MESSAGE_BODY_MAX ((size_t)512 * 1024)
 /* A password, an address to return to and more, percent-encoded. */
 #define FORM_BODY_MAX ((size_t)16 * 1024)
@@ -44,6 +48,53 @@ static const struct http_route routes[] = {
 	  HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW | HTTP_ROUTE_SECRET_PATH, 0, NULL },
 	{ "POST", "/password/reset/{token}", password_reset_post,
 	  HTTP_ROUTE_SLOW | HTTP_ROUTE_SECRET_PATH, FORM_BODY_MAX, NULL },
+	{ "GET", "/login/factor", factor_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0, NULL },
+	{ "POST", "/login/factor", factor_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX, NULL },
+	{ "POST", "/login/factor/send", factor_send_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX, NULL },
+	{ "POST", "/login/factor/webauthn", factor_webauthn_post, HTTP_ROUTE_SLOW,
+	  WEBAUTHN_BODY_MAX, NULL },
+	{ "POST", "/login/factor/cancel", factor_cancel_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX,
+	  NULL },
+	{ "GET", "/login/enrol", enrol_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0, NULL },
+	{ "POST", "/login/enrol/later", enrol_later_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX, NULL },
+	{ "GET", "/step-up", step_up_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0, NULL },
+	{ "POST", "/step-up", factor_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX, NULL },
+	{ "POST", "/step-up/send", factor_send_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX, NULL },
+	{ "POST", "/step-up/webauthn", step_up_webauthn_post, HTTP_ROUTE_SLOW, WEBAUTHN_BODY_MAX,
+	  NULL },
+	{ "GET", "/security", security_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0, NULL },
+	{ "GET", "/security/add/{method}", factor_add_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0,
+	  NULL },
+	{ "POST", "/security/add/{method}", factor_add_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX, NULL },
+	{ "GET", "/security/confirm/{factor}", factor_confirm_get,
+	  HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0, NULL },
+	{ "POST", "/security/confirm/{factor}", factor_confirm_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX,
+	  NULL },
+	{ "POST", "/security/confirm/{factor}/send", factor_confirm_send_post, HTTP_ROUTE_SLOW,
+	  FORM_BODY_MAX, NULL },
+	{ "POST", "/security/webauthn", security_webauthn_post, HTTP_ROUTE_SLOW, WEBAUTHN_BODY_MAX,
+	  NULL },
+	{ "GET", "/security/factors/{factor}", own_factor_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW,
+	  0, NULL },
+	{ "POST", "/security/factors/{factor}/rename", factor_rename_post, HTTP_ROUTE_SLOW,
+	  FORM_BODY_MAX, NULL },
+	{ "POST", "/security/factors/{factor}/remove", factor_remove_post, HTTP_ROUTE_SLOW,
+	  FORM_BODY_MAX, NULL },
+	{ "GET", "/security/recovery-codes", recovery_codes_get,
+	  HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0, NULL },
+	{ "POST", "/security/recovery-codes", recovery_codes_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX,
+	  NULL },
+	{ "POST", "/security/devices/forget", device_forget_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX,
+	  NULL },
+	{ "POST", "/security/devices/{device}/forget", device_forget_post, HTTP_ROUTE_SLOW,
+	  FORM_BODY_MAX, NULL },
+	{ "POST", "/security/sessions/end", session_end_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX,
+	  NULL },
+	{ "POST", "/security/sessions/{session}/end", session_end_post, HTTP_ROUTE_SLOW,
+	  FORM_BODY_MAX, NULL },
+	{ "GET", "/security/password", own_password_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0,
+	  NULL },
+	{ "POST", "/security/password", own_password_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX, NULL },
 	{ "GET", "/logout", logout_get, HTTP_ROUTE_NO_BODY, 0, NULL },
 	{ "POST", "/logout", logout_post, HTTP_ROUTE_SLOW, 4096, NULL },
 	{ "GET", "/saml/{source}/metadata", saml_metadata, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0,

@@ -171,7 +171,7 @@ static int go_later(struct http_request *request, struct http_response *response
 	if (change_enrol_later(web->settings.changer, &step->actor, step->asker.session_id,
 			       &step->asker.token, step->asker.now_s, request->arena, &session,
 			       &problem) == 0)
-		return factor_proven(request, response, step, &session, err);
+		return factor_proven(request, response, step, err);
 	if (problem.code == ERR_NOT_FOUND)
 		return step_ended(request, response, step, err);
 	if (strcmp(err_reason(&problem), "2fa-not-configured") != 0) {
@@ -553,6 +553,9 @@ int enrol_done(struct http_request *request, struct http_response *response, str
 	AUTO(reading_view) struct reading_view view = { 0 };
 	unsigned methods;
 
+	/* Theirs, but another one is asked for. */
+	if (step->view.stage != SESSION_FULL)
+		return step_elsewhere(request, response, step, err);
 	if (store_view_open(web->settings.changer, web->pool, request->arena, &view, err) < 0 ||
 	    store_factor_methods(view.store, step->asker.user_id, &methods, err) < 0)
 		return -1;
@@ -581,9 +584,7 @@ static int confirm(struct http_request *request, struct http_response *response,
 	if (factor_confirm(&step->parts, &step->asker, view.store, &factor, code ? code : "",
 			   request->arena, &session, &wait_s, &problem) < 0)
 		return refuse_confirm(request, response, step, &problem, wait_s, err);
-	/* A session that was full keeps its token. */
-	if (step->view.stage != SESSION_FULL &&
-	    step_rotate(request, response, step, &session, err) < 0)
+	if (step_rotate(request, response, step, err) < 0)
 		return -1;
 	return enrol_done(request, response, step, err);
 }

@@ -448,16 +448,13 @@ static int post_code(struct http_request *request, struct http_response *respons
 
 	if (prove(request, step, &session, &wait_s, &problem) < 0)
 		return refuse(request, response, step, &problem, wait_s, err);
-	return factor_proven(request, response, step, &session, err);
+	return factor_proven(request, response, step, err);
 }
 
 int factor_proven(struct http_request *request, struct http_response *response, struct step *step,
-		  const struct session *session, struct err *err)
+		  struct err *err)
 {
-	if (step_rotate(request, response, step, session, err) < 0)
-		return -1;
-	if (session->stage == SESSION_FULL && step_value(request, step, "remember") &&
-	    step_remember(request, response, step, err) < 0)
+	if (step_rotate(request, response, step, err) < 0)
 		return -1;
 	return step_elsewhere(request, response, step, err);
 }

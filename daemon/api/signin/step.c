@@ -54,9 +54,8 @@ int step_leave(struct http_request *request, struct http_response *response, str
 	url = landing_path(request->arena, "/login", &step->landing);
 	if (!url)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	return page_send_after_form(request, response,
-				    &(struct saml_outgoing){ .binding = SAML_REDIRECT, .url = url },
-				    err);
+	page_go_on(response, url);
+	return 0;
 }
 
 int step_elsewhere(struct http_request *request, struct http_response *response, struct step *step,
@@ -69,11 +68,23 @@ int step_elsewhere(struct http_request *request, struct http_response *response,
 }
 
 int step_rotate(struct http_request *request, struct http_response *response, struct step *step,
-		const struct session *session, struct err *err)
+		struct err *err)
 {
-	step->view.stage = session->stage;
-	step->view.second_factor_s = session->second_factor_s;
-	step->view.signed_in_s = session_signed_in_s(session);
+	const struct web *web = request->context;
+	struct err unknown = { 0 };
+	struct session_view now;
+
+	if (sessions_find_any(web->settings.sessions, step->token, "", clock_now_s(), &now,
+			      &unknown) < 0) {
+		/* It has the one that it had. */
+		if (unknown.code == ERR_NOT_FOUND)
+			return 0;
+		if (err)
+			*err = unknown;
+		return -1;
+	}
+	session_view_release(&step->view);
+	step->view = now;
 	return cookie_set(request, response, step->site->secure, COOKIE_SESSION, "", step->token,
 			  -1, err);
 }

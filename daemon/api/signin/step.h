@@ -64,9 +64,12 @@ int step_elsewhere(struct http_request *request, struct http_response *response,
 /* This browser is remembered, as they asked; where policy does not want that it is not. */
 int step_remember(struct http_request *request, struct http_response *response, struct step *step,
 		  struct err *err);
-/* change/ has given the session another token: it goes to the browser, and the stage is the new one. */
+/*
+ * change/ may have given the session another token and stage: then the token goes to the browser, and view tells what
+ * they are now.
+ */
 int step_rotate(struct http_request *request, struct http_response *response, struct step *step,
-		const struct session *session, struct err *err);
+		struct err *err);
 
 /*
  * What a person is told of a refusal, in their words; from the arena. NULL: it is none that a person can do
@@ -95,7 +98,7 @@ const char *method_shown(enum factor_method method);
 /* --- factor.c: the code of a method is asked for --- */
 /* What was asked for was proven: the new token to the browser, which goes on to where its stage belongs. */
 int factor_proven(struct http_request *request, struct http_response *response, struct step *step,
-		  const struct session *session, struct err *err);
+		  struct err *err);
 int factor_get(struct http_request *, struct http_response *, struct err *);
 int factor_post(struct http_request *, struct http_response *, struct err *);
 int factor_send_post(struct http_request *, struct http_response *, struct err *);

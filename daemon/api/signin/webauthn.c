@@ -5,12 +5,9 @@
  */
 #include "webauthn.h"
 
-#include <sodium.h>
-
 #include <rolebridge/auth/webauthn_factor.h>
 
-#include "../access.h"
-#include "../reader.h"
+#include "../factors.h"
 #include "step.h"
 
 #define OPTIONS_MAX ((size_t)64 * 1024)
@@ -24,14 +21,14 @@ struct keyholder {
 };
 
 /* To ask for a key changes nothing: no actor, no other token. */
-static int keyholder_make(struct http_request *request, struct web *web, const struct site *site,
-			  int64_t user_id, int64_t session_id, struct keyholder *ret_keyholder,
+static int keyholder_make(struct http_request *request, const struct site *site,
+			  const struct session_view *view, struct keyholder *ret_keyholder,
 			  struct err *err)
 {
 	struct keyholder keyholder = {
-		.parts = web_factor_parts(web),
-		.asker = { .user_id = user_id,
-			   .session_id = session_id,
+		.parts = web_factor_parts(request->context),
+		.asker = { .user_id = view->principal->user_id,
+			   .session_id = view->session_id,
 			   .address = http_client_text(request),
 			   .now_s = clock_now_s() },
 	};
@@ -88,8 +85,7 @@ int webauthn_prove_form(struct http_request *request, struct http_response *resp
 	struct err problem = { 0 };
 	struct keyholder keyholder;
 
-	if (keyholder_make(request, web, site, view->principal->user_id, view->session_id,
-			   &keyholder, &problem) < 0 ||
+	if (keyholder_make(request, site, view, &keyholder, &problem) < 0 ||
 	    store_view_open(web->settings.changer, web->pool, request->arena, &reading, &problem) <
 		    0 ||
 	    factor_ask_webauthn(&keyholder.parts, &keyholder.asker, &keyholder.site, reading.store,
@@ -121,8 +117,7 @@ int webauthn_enrol_form(struct http_request *request, struct http_response *resp
 
 	if (!webauthn_usable(request, site))
 		return 0;
-	if (keyholder_make(request, web, site, view->principal->user_id, view->session_id,
-			   &keyholder, err) < 0 ||
+	if (keyholder_make(request, site, view, &keyholder, err) < 0 ||
 	    store_view_open(web->settings.changer, web->pool, request->arena, &reading, err) < 0 ||
 	    factor_offer_webauthn(&keyholder.parts, &keyholder.asker, &keyholder.site,
 				  reading.store, request->arena, &options, err) < 0)
@@ -227,7 +222,7 @@ static int post_proof(struct http_request *request, struct http_response *respon
 
 	if (prove(request, step, &session, &wait_s, &problem) < 0)
 		return refuse(request, response, step, &problem, wait_s, back, err);
-	return factor_proven(request, response, step, &session, err);
+	return factor_proven(request, response, step, err);
 }
 
 static int take_proof(struct http_request *request, struct http_response *response,
@@ -282,9 +277,7 @@ static int post_key(struct http_request *request, struct http_response *response
 	if (enrol(request, step, &session, &wait_s, &problem) < 0)
 		return refuse(request, response, step, &problem, wait_s, "/security/add/webauthn",
 			      err);
-	/* A session that was full keeps its token. */
-	if (step->view.stage != SESSION_FULL &&
-	    step_rotate(request, response, step, &session, err) < 0)
+	if (step_rotate(request, response, step, err) < 0)
 		return -1;
 	return enrol_done(request, response, step, err);
 }
@@ -304,33 +297,23 @@ int security_webauthn_post(struct http_request *request, struct http_response *r
 
 /* ----------------------------------------------------------------------- JSON -- */
 
-/* Of a session: a token has no keys. */
-static int keyholder_of_caller(struct http_request *request, const struct site *site,
-			       struct keyholder *ret_keyholder, struct err *err)
-{
-	const struct api *api = request->context;
-	const struct caller *caller = api_caller(request);
-
-	if (!caller || !caller->by_session)
-		return err_refuse(err, ERR_DENIED, "not-allowed",
-				  "security keys are set up in a session of the browser");
-	return keyholder_make(request, api->settings.web, site, caller->actor.user_id,
-			      caller->session_id, ret_keyholder, err);
-}
-
 int me_webauthn_options_post(struct http_request *request, struct http_response *response,
 			     struct err *err)
 {
-	const struct api *api = request->context;
-	AUTO(site) struct site *site = site_take(api->settings.web, err);
 	AUTO(reading_view) struct reading_view reading = { 0 };
-	struct keyholder keyholder;
+	struct webauthn_site site;
+	struct own own;
+	int result = own_begin(request, &own, err);
 
-	if (!site || keyholder_of_caller(request, site, &keyholder, err) < 0 ||
-	    view_open(request, &reading, err) < 0)
-		return -1;
-	return factor_offer_webauthn(&keyholder.parts, &keyholder.asker, &keyholder.site,
-				     reading.store, request->arena, &response->body, err);
+	if (result == 0)
+		result = webauthn_site_make(own.site->url, request->arena, &site, err);
+	if (result == 0)
+		result = view_open(request, &reading, err);
+	if (result == 0)
+		result = factor_offer_webauthn(&own.parts, &own.asker, &site, reading.store,
+					       request->arena, &response->body, err);
+	own_finish(&own);
+	return result;
 }
 
 struct key_body {
@@ -347,41 +330,50 @@ static const struct field key_fields[] = {
 	  FIELD_TEXT_MAX, NULL, 0 },
 };
 
-int me_webauthn_post(struct http_request *request, struct http_response *response, struct err *err)
+static int enrol_json(struct http_request *request, struct http_response *response,
+		      const struct own *own, struct err *err)
 {
-	const struct api *api = request->context;
-	AUTO(site) struct site *site = site_take(api->settings.web, err);
 	AUTO(reading_view) struct reading_view reading = { 0 };
-	struct key_body body = { 0 };
-	const struct actor actor = api_actor(request);
 	struct json json = api_json(response);
-	struct keyholder keyholder;
-	char id[UUID_TEXT_SIZE], token[SESSION_TOKEN_TEXT];
+	struct key_body body = { .name = "" };
+	struct webauthn_site site;
 	struct session session;
+	char id[UUID_TEXT_SIZE];
 	struct uuid uuid;
 	int64_t wait_s = 0;
 
-	if (!site || request_read(request, key_fields, ARRAY_LEN(key_fields), &body, err) < 0 ||
-	    keyholder_of_caller(request, site, &keyholder, err) < 0 ||
+	if (request_read(request, key_fields, ARRAY_LEN(key_fields), &body, err) < 0 ||
+	    webauthn_site_make(own->site->url, request->arena, &site, err) < 0 ||
 	    view_open(request, &reading, err) < 0)
 		return -1;
-	keyholder.asker.actor = &actor;
-	/* The session is complete and keeps its token. */
-	session_token_make(token, &keyholder.asker.token);
-	sodium_memzero(token, sizeof(token));
-	if (factor_enrol_webauthn(&keyholder.parts, &keyholder.asker, &keyholder.site,
-				  reading.store, body.name ? body.name : "",
-				  &(struct webauthn_answer){ .id = body.id,
-							     .client_data = body.client_data,
-							     .attestation = body.attestation },
-				  request->arena, &uuid, &session, &wait_s, err) < 0) {
-		request->retry_after_s = (unsigned)wait_s;
+
+	const struct webauthn_answer answer = { .id = body.id,
+						.client_data = body.client_data,
+						.attestation = body.attestation };
+
+	if (factor_enrol_webauthn(&own->parts, &own->asker, &site, reading.store, body.name,
+				  &answer, request->arena, &uuid, &session, &wait_s, err) < 0) {
+		factor_wait(request, wait_s);
 		return -1;
 	}
+	/* The first one that they have gives the session another token. */
+	if (session.id != 0 && own_rotate(request, response, own, err) < 0)
+		return -1;
 	uuid_format(&uuid, id);
 	response->status = 201;
 	json_object(&json);
 	json_string(&json, "id", id);
 	json_end(&json);
 	return 0;
+}
+
+int me_webauthn_post(struct http_request *request, struct http_response *response, struct err *err)
+{
+	struct own own;
+	int result = own_begin(request, &own, err);
+
+	if (result == 0)
+		result = enrol_json(request, response, &own, err);
+	own_finish(&own);
+	return result;
 }
