@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rolebridge/auth/factor_letter.h>
 #include <rolebridge/auth/invite.h>
 #include <rolebridge/auth/reset.h>
 #include <rolebridge/base/clock.h>
@@ -140,6 +141,35 @@ static int compose_reset(struct mailer *mailer, struct store *store, const struc
 	return 1;
 }
 
+/* Somebody should know at once; after so long it is no news, and the audit log has it. */
+#define FACTOR_NEWS_S (7 * (int64_t)86400)
+
+static int compose_factor(struct mailer *mailer, struct store *store, const struct outbox_row *row,
+			  struct arena *arena, struct mail_message *message, struct strbuf *subject,
+			  struct strbuf *body, struct err *err)
+{
+	struct factor_letter letter = { .at_s = row->created_s };
+	struct err problem = { 0 };
+	struct user user;
+	int method;
+
+	if (clock_now_s() - row->created_s > FACTOR_NEWS_S)
+		return 0;
+	if (user_resolve(store, row->subject, arena, &user, &problem) < 0)
+		return ended_meanwhile(&problem, err);
+	if (user.email[0] == '\0')
+		return 0;
+	if (copy_public_url(mailer, arena, &letter.public_url, err) < 0)
+		return -1;
+	letter.name = user.display_name;
+	letter.username = user.username;
+	letter.event = factor_event_of(row->number, &method);
+	letter.method = (enum factor_method)method;
+	message->to = user.email;
+	message->to_name = user.display_name;
+	return factor_letter_write(&letter, subject, body);
+}
+
 static int compose_alarms(struct mailer *mailer, struct store *store, const struct outbox_row *row,
 			  struct arena *arena, struct mail_message *message, struct strbuf *subject,
 			  struct strbuf *body, struct err *err)
@@ -157,6 +187,7 @@ static const struct {
 	{ OUTBOX_ALARMS, compose_alarms },
 	{ "invite", compose_invite },
 	{ OUTBOX_RESET, compose_reset },
+	{ OUTBOX_FACTOR, compose_factor },
 };
 
 static int compose(void *context, struct store *store, const struct outbox_row *row,

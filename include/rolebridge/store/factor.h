@@ -74,7 +74,10 @@ int store_factor_counts(struct store *store, int64_t now_s, struct factor_counts
 			struct err *err);
 /* All of a person: factors, challenges, recovery codes. For who is deleted. */
 int store_factors_drop(struct store *store, int64_t user_id, struct err *err);
-/* Unconfirmed ones, used challenges and issued codes past their end, at most limit of each: how many, -1. */
+/*
+ * Unconfirmed ones, used challenges and issued codes past their end, letters of theirs that could not be sent for a week;
+ * at most limit of each: how many, -1.
+ */
 int store_factor_prune(struct store *store, int64_t now_s, size_t limit, struct err *err);
 
 /* --- sealing keys --- */
