@@ -46,8 +46,10 @@ static struct caller *caller_make(struct http_request *request, struct err *err)
 /* What concerns the daemon as a whole. Rules do, but an organization has its own; those of files are released. */
 static bool is_whole(const char *permission)
 {
-	static const char *const parts[] = { "alarms:",	       "audit:",   "config:", "plans:",
-					     "rules:release@", "sources:", "status:" };
+	static const char *const parts[] = {
+		"alarms:",	  "audit:",	  "config:",  "plans:",
+		"rules:release@", "sealing-key:", "sources:", "status:"
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		if (strncmp(permission, parts[i], strlen(parts[i])) == 0)
@@ -310,6 +312,8 @@ static int enter(struct http_request *request, const struct site *site,
 		return -1;
 	caller->by_session = true;
 	caller->session_id = view->session_id;
+	caller->signed_in_s = view->signed_in_s;
+	caller->second_factor_s = view->second_factor_s;
 	caller->expires_s = view->until_s;
 	caller->actor.user_id = principal->user_id;
 	caller->actor.by_link = view->by_link;

@@ -12,13 +12,15 @@
 
 /* request->caller; texts in the request's arena. */
 struct caller {
-	struct actor actor;  /* without the request's id */
-	bool by_session;     /* a cookie: what changes anything needs the CSRF token */
-	int64_t session_id;  /* by_session */
-	int64_t expires_s;   /* a token's, a session's; 0: never */
-	const char *token;   /* its name; NULL */
-	const char *service; /* a service's name; NULL */
-	bool explains;	     /* where decisions are asked for: may know why, too */
+	struct actor actor;	 /* without the request's id */
+	bool by_session;	 /* a cookie: what changes anything needs the CSRF token */
+	int64_t session_id;	 /* by_session */
+	int64_t signed_in_s;	 /* the same: the first factor was last given */
+	int64_t second_factor_s; /* the same: 0: none was proven */
+	int64_t expires_s;	 /* a token's, a session's; 0: never */
+	const char *token;	 /* its name; NULL */
+	const char *service;	 /* a service's name; NULL */
+	bool explains;		 /* where decisions are asked for: may know why, too */
 	bool sees_all; /* where resources are read: all, not only what decisions let them read */
 };
 

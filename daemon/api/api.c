@@ -21,6 +21,7 @@
 #define DEFINITION_BODY_MAX ((size_t)512 * 1024)
 /* Metadata of 1 MiB, every character of it escaped. */
 #define SOURCE_BODY_MAX ((size_t)7 * 1024 * 1024)
+#define SECURITY_KEY_BODY_MAX ((size_t)64 * 1024)
 #define POOL_KEPT 4
 /* Per address: many people of one company may stand behind one. */
 #define REFUSED_PER_MINUTE 600
@@ -68,6 +69,15 @@ static const struct http_route routes[] = {
 	  HTTP_ROUTE_NO_BODY, 0, "users:update@all" },
 	{ "DELETE", "/api/v1/users/{user}/accounts/{application}/{id}", user_account_delete,
 	  HTTP_ROUTE_NO_BODY, 0, "users:update@all" },
+	{ "GET", "/api/v1/users/{user}/factors", user_factors_get, 0, 0, "factors:read@all" },
+	{ "DELETE", "/api/v1/users/{user}/factors", user_factors_delete, HTTP_ROUTE_NO_BODY, 0,
+	  "factors:reset@all" },
+	{ "DELETE", "/api/v1/users/{user}/factors/{factor}", user_factor_delete, HTTP_ROUTE_NO_BODY,
+	  0, "factors:reset@all" },
+	{ "POST", "/api/v1/users/{user}/recovery-code", user_recovery_code_post, 0, 0,
+	  "recovery-codes:issue@all" },
+	{ "POST", "/api/v1/users/{user}/password-reset", user_password_reset_post,
+	  HTTP_ROUTE_NO_BODY, 0, "users:reset@all" },
 	{ "GET", "/api/v1/invites", invites_get, 0, 0, "users:invite@all" },
 	{ "POST", "/api/v1/invites", invites_post, 0, 0, "users:invite@all" },
 	/* Whoever holds the link may: it is the permission. */
@@ -79,6 +89,23 @@ static const struct http_route routes[] = {
 	  "users:invite@all" },
 	/* Whose they are decides: the handlers ask. */
 	{ "GET", "/api/v1/me", me_get, 0, 0, NULL },
+	/* Of a person alone, most of it in a session of theirs: the handlers ask. */
+	{ "GET", "/api/v1/me/factors", me_factors_get, 0, 0, NULL },
+	{ "POST", "/api/v1/me/factors", me_factors_post, 0, 0, NULL },
+	{ "PATCH", "/api/v1/me/factors/{factor}", me_factor_patch, 0, 0, NULL },
+	{ "DELETE", "/api/v1/me/factors/{factor}", me_factor_delete, HTTP_ROUTE_NO_BODY, 0, NULL },
+	{ "POST", "/api/v1/me/factors/{factor}/confirm", me_factor_confirm_post, 0, 0, NULL },
+	{ "POST", "/api/v1/me/factors/{factor}/send", me_factor_send_post, HTTP_ROUTE_NO_BODY, 0,
+	  NULL },
+	{ "POST", "/api/v1/me/security-keys/options", me_webauthn_options_post, HTTP_ROUTE_NO_BODY,
+	  0, NULL },
+	{ "POST", "/api/v1/me/security-keys", me_webauthn_post, 0, SECURITY_KEY_BODY_MAX, NULL },
+	{ "POST", "/api/v1/me/recovery-codes", me_recovery_codes_post, HTTP_ROUTE_NO_BODY, 0,
+	  NULL },
+	{ "PUT", "/api/v1/me/password", me_password_put, 0, 0, NULL },
+	{ "GET", "/api/v1/me/devices", me_devices_get, 0, 0, NULL },
+	{ "DELETE", "/api/v1/me/devices", me_devices_delete, HTTP_ROUTE_NO_BODY, 0, NULL },
+	{ "DELETE", "/api/v1/me/devices/{device}", me_device_delete, HTTP_ROUTE_NO_BODY, 0, NULL },
 	{ "GET", "/api/v1/tokens", tokens_get, 0, 0, NULL },
 	{ "POST", "/api/v1/tokens", tokens_post, 0, 0, NULL },
 	{ "DELETE", "/api/v1/tokens/{id}", token_delete, HTTP_ROUTE_NO_BODY, 0, NULL },
@@ -233,6 +260,19 @@ static const struct http_route routes[] = {
 	  HTTP_ROUTE_NO_BODY | HTTP_ROUTE_QUERY, 0, "segments:delete@all" },
 	{ "GET", "/api/v1/segments/{name}/count", segment_count_get, 0, 0, "segments:read@all" },
 	{ "GET", "/api/v1/segments/{name}/users", segment_users_get, 0, 0, "users:read@all" },
+	{ "GET", "/api/v1/second-factor/{organization}", second_factor_get, 0, 0,
+	  "second-factor:read@all" },
+	{ "PUT", "/api/v1/second-factor/{organization}", second_factor_put, HTTP_ROUTE_QUERY,
+	  DEFINITION_BODY_MAX, "second-factor:update@all" },
+	{ "GET", "/api/v1/second-factor/{organization}/locked-out", second_factor_locked_out_get, 0,
+	  0, "second-factor:read@all" },
+	{ "GET", "/api/v1/sealing-key", sealing_key_get, 0, 0, "sealing-key:read@all" },
+	{ "POST", "/api/v1/sealing-key/rotate", sealing_key_rotate_post, HTTP_ROUTE_NO_BODY, 0,
+	  "sealing-key:update@all" },
+	{ "POST", "/api/v1/sealing-key/reseal", sealing_key_reseal_post, HTTP_ROUTE_NO_BODY, 0,
+	  "sealing-key:update@all" },
+	{ "POST", "/api/v1/sealing-key/forget-unused", sealing_key_forget_post, HTTP_ROUTE_NO_BODY,
+	  0, "sealing-key:update@all" },
 	{ "GET", "/api/v1/quarantine", quarantine_get, 0, 0, "sources:read@all" },
 };
 

@@ -226,6 +226,42 @@ static const struct cli_option tokens_create_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option recovery_code_issue_options[] = {
+	{ "lifetime", "TIME", "how long it is good: 10m to 30d (default 1h)" },
+	{ NULL, NULL, NULL },
+};
+
+#define POLICY_OPTIONS \
+	{ "required", "WHOM", "nobody, administrators, chosen or all" }, \
+		{ "profiles", "NAMES", "profiles that are chosen, separated by commas" }, \
+		{ "roles", "NAMES", "roles that are chosen" }, \
+		{ "groups", "NAMES", "local groups that are chosen" }, \
+		{ "methods", "NAMES", \
+		  "methods that count: totp, webauthn, email, sms ('' for all)" }, \
+		{ "administrator-methods", "NAMES", \
+		  "methods that count for administrators, also recovery and idp" }, \
+		{ "grace-until", "DATE", \
+		  "last day on which people without a method come in to enrol one; '' for none" }, \
+		{ "grace-sign-ins", "N", "how often they do" }, \
+		{ "remember", "TIME", \
+		  "how long a browser is remembered, such as 30d; 0 for never" }, \
+	{ \
+		"devices", "N", "how many browsers of one person are" \
+	}
+
+static const struct cli_option second_factor_set_options[] = {
+	POLICY_OPTIONS,
+	{ "if-match", "VERSION", "only if this is still the policy's version" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option second_factor_preview_options[] = {
+	POLICY_OPTIONS,
+	{ "limit", "N", "list at most so many people (default 100)" },
+	{ "after", "ID", "go on after the place where the last list ended" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option login_link_options[] = {
 	{ "local", NULL, "at an address on loopback of its own, whatever the web side is like" },
 	{ "listen", "ADDRESS", "the same at this address, such as 127.0.0.1:8443" },
@@ -816,6 +852,29 @@ static const struct cli_command commands[] = {
 	{ "sessions list", "", "list who is signed in", sessions_list_options, run_sessions_list },
 	{ "sessions end", "[SESSION]", "end a session, or all of a user", sessions_end_options,
 	  run_sessions_end },
+	{ "factors list", "USER", "list somebody's second factors", NULL, run_factors_list },
+	{ "factors reset", "USER [FACTOR]", "reset one of somebody's second factors, or all", NULL,
+	  run_factors_reset },
+	{ "recovery-code issue", "USER",
+	  "make a code for somebody who lost their second factor, and show it this once",
+	  recovery_code_issue_options, run_recovery_code_issue },
+	{ "users password-reset", "USER", "mail somebody a link that sets a new password", NULL,
+	  run_users_password_reset },
+	{ "second-factor show", "[ORGANIZATION]", "show of whom a second factor is required", NULL,
+	  run_second_factor_show },
+	{ "second-factor preview", "[ORGANIZATION]",
+	  "show who would be locked out, and change nothing", second_factor_preview_options,
+	  run_second_factor_preview },
+	{ "second-factor set", "[ORGANIZATION]", "say of whom a second factor is required",
+	  second_factor_set_options, run_second_factor_set },
+	{ "sealing-key status", "", "show which keys seal the secrets of second factors", NULL,
+	  run_sealing_key_status },
+	{ "sealing-key rotate", "", "make a new key, which seals from now on", NULL,
+	  run_sealing_key_rotate },
+	{ "sealing-key reseal", "", "seal everything under the newest key", NULL,
+	  run_sealing_key_reseal },
+	{ "sealing-key forget-unused", "", "remove keys that nothing is sealed under", NULL,
+	  run_sealing_key_forget },
 	{ "login-link", "USER",
 	  "make a link by which an administrator signs in once, and show it (root only)",
 	  login_link_options, run_login_link },

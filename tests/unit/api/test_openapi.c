@@ -95,8 +95,12 @@ static bool is_for_anybody(const struct http_route *route)
 {
 	static const char *const patterns[] = { "/api/v1/me",	       "/api/v1/tokens",
 						"/api/v1/tokens/{id}", "/api/v1/invites/accept",
-						"/api/v1/runs/{id}",   "/api/v1/users/bulk" };
+						"/api/v1/runs/{id}",   "/api/v1/users/bulk",
+						"/api/v1/login-links" };
 
+	/* Of a person, about themselves. */
+	if (strncmp(route->pattern, "/api/v1/me/", 11) == 0 && !route->permission)
+		return true;
 	for (size_t i = 0; i < ARRAY_LEN(patterns); i++)
 		if (strcmp(patterns[i], route->pattern) == 0)
 			return true;
