@@ -282,15 +282,18 @@ static bool is_at_most(const struct limits *limits, uint32_t wrong)
 static void count_wrong(const struct throttle *throttle, struct place *place, int64_t now_us)
 {
 	const struct limits *limits = limits_of(throttle, place);
+	int64_t delay_us;
 
 	if (place->wrong == 0)
 		place->forgot_us = now_us;
 	if (!is_at_most(limits, place->wrong))
 		place->wrong++;
 	place->seen_us = now_us > 0 ? now_us : 1;
-	place->until_us = now_us + delay_of(limits, place->wrong);
+	delay_us = delay_of(limits, place->wrong);
+	/* Without a delay no time at all: somebody else's now may be a little older. */
+	place->until_us = delay_us > 0 ? now_us + delay_us : 0;
 	/* While it waits nothing is forgotten. */
-	if (place->until_us > now_us)
+	if (delay_us > 0)
 		place->forgot_us = place->until_us;
 	place->told = false;
 }
@@ -303,8 +306,7 @@ static void uncount(const struct throttle *throttle, struct place *place, int64_
 	forget(throttle, place, now_us);
 	if (place->wrong > 0)
 		place->wrong--;
-	if (place->until_us > now_us)
-		place->until_us = now_us;
+	place->until_us = 0;
 	if (place->forgot_us > now_us)
 		place->forgot_us = now_us;
 }
@@ -395,7 +397,8 @@ static void begin_afresh(struct place *place, int64_t now_us)
 	if (!place)
 		return;
 	place->wrong = 0;
-	place->until_us = place->forgot_us = now_us;
+	place->until_us = 0;
+	place->forgot_us = now_us;
 	place->untold = 0;
 	place->told = false;
 }

@@ -404,6 +404,29 @@ static void test_at_the_same_moment(void **state)
 	assert_int_equal(atomic_load(&crowd.passed), ATTEMPTS);
 }
 
+/* Of two at the same moment one asked the clock first and comes second. */
+static void test_older_now(void **state)
+{
+	AUTO(throttle) struct throttle *throttle = make_throttle();
+	struct address address = address_of("192.0.2.1");
+	struct throttle_attempt attempt = { THROTTLE_PASSWORD, "anna", &address };
+	char name[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 15; i++) {
+		snprintf(name, sizeof(name), "name%u", i);
+		assert_int_equal(guess(throttle, name, "192.0.2.1", START - i), 0);
+		if (i % 2)
+			right(throttle, name, "192.0.2.1", START - i);
+	}
+	for (unsigned n = 0; n < ATTEMPTS; n++)
+		assert_int_equal(guess(throttle, "anna", "192.0.2.1", START - 100 - n), 0);
+	throttle_return(throttle, &attempt, START);
+	assert_int_equal(guess(throttle, "anna", "192.0.2.1", START - 200), 0);
+	throttle_right(throttle, &attempt, START);
+	assert_int_equal(guess(throttle, "anna", "192.0.2.1", START - 200), 0);
+}
+
 /* Longest names, broken ones, none. */
 static void test_odd_names(void **state)
 {
@@ -487,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_ten_thousand),
 		cmocka_unit_test(test_told_is_bounded),
 		cmocka_unit_test(test_at_the_same_moment),
+		cmocka_unit_test(test_older_now),
 		cmocka_unit_test(test_odd_names),
 		cmocka_unit_test(test_configure),
 		cmocka_unit_test(test_no_memory),
