@@ -126,6 +126,8 @@ class World:
         made["persona"] = {part: self.good("GET", "personas/zz-persona/" + part)
                            for part in ("research", "links", "validations", "reviews")}
         made["accounts"] = self.good("GET", "users/zz-anna/accounts")
+        made["factors"] = self.good("GET", "users/zz-anna/factors")
+        made["second factor"] = self.good("GET", "second-factor/default")
         return made
 
 
@@ -143,6 +145,12 @@ def world():
         world.populate()
         yield world
         world.close()
+
+
+@pytest.mark.parametrize("path", ["rotate", "reseal", "forget-unused"])
+def test_of_the_daemon_as_a_whole(world, path):
+    status, answer = world.boss("POST", "sealing-key/" + path)
+    assert (status, answer["code"]) == (403, "not-allowed")
 
 
 def lists(operation):
@@ -170,7 +178,8 @@ def test_lists_and_counts(world, operation):
 
 OWN = ["users/bb-anna", "users/bb-anna/why", "users/bb-anna/why?grant=both", "users/far/why?grant=both", "users/bb-anna/accounts",
        "roles/bb-role", "profiles/bb-profile", "personas/bb-persona", "personas/bb-persona/validations", "segments/bb-segment",
-       "segments/bb-segment/count", "segments/bb-segment/users", "rules/bb-rule", "rules/bb-draft", "roles/both", "me"]
+       "segments/bb-segment/count", "segments/bb-segment/users", "rules/bb-rule", "rules/bb-draft", "roles/both", "me",
+       "users/bb-anna/factors", "second-factor/partners", "second-factor/partners/locked-out", "me/factors", "me/devices"]
 
 
 @pytest.mark.parametrize("path", OWN)
@@ -190,6 +199,9 @@ def targets(world, operation):
     """Paths of things of the other organization, and of what is not there."""
     path, ids = operation.path.removeprefix("/api/v1/"), world.ids
     first = path.split("/")[0]
+    if first == "second-factor":
+        yield path.replace("{organization}", "default"), path.replace("{organization}", "nowhere")
+        return
     if "{id}" in path and first in ("tokens", "invites", "runs", "plans", "alarms", "sessions"):
         real = ids.get(first[:-1], NOBODY if first != "alarms" and first != "sessions" else "999999")
         yield path.replace("{id}", real), path.replace("{id}", NOBODY if "-" in real else "999998")
@@ -199,7 +211,8 @@ def targets(world, operation):
         path = path.replace("{id}", str(ids[{"research": "research", "links": "link", "validations": "validation"}[kind]]))
     whole = (path.replace("{user}", "zz-anna").replace("{name}", NAMES.get(first, "zz-role")).replace("{kind}", "role"
              if first == "users" else "zz-kind").replace("{source}", "zz-staff").replace("{key}", "zz-1")
-             .replace("{application}", "zz-app").replace("{type}", "accounts"))
+             .replace("{application}", "zz-app").replace("{type}", "accounts").replace("{factor}", NOBODY)
+             .replace("{device}", NOBODY))
     whole = whole.replace("{id}", {"rules": "zz-rule", "references": "zz-ref"}.get(first, "zz-acct"))
     if first == "me":
         whole = whole.replace("zz-role", "zz-persona")
@@ -307,7 +320,9 @@ def test_by_name(world, operation):
 def test_every_operation_is_asked():
     """What stands in the document and names something of an organization is asked for above."""
     free = {str(o) for o in OPERATIONS if not is_named(o) and not lists(o)}
-    assert free == {"POST /api/v1/check", "POST /api/v1/reload", "POST /api/v1/sync", "POST /api/v1/plan", "GET /api/v1/me",
+    # About oneself; of the daemon as a whole, which is not for whoever belongs to another organization than "default".
+    free = {one for one in free if " /api/v1/me" not in one and " /api/v1/sealing-key/" not in one}
+    assert free == {"POST /api/v1/check", "POST /api/v1/reload", "POST /api/v1/sync", "POST /api/v1/plan",
                     "POST /api/v1/users", "POST /api/v1/profiles", "POST /api/v1/personas", "POST /api/v1/segments",
                     "POST /api/v1/sources", "POST /api/v1/invites/accept"}, free
 
