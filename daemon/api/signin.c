@@ -356,6 +356,7 @@ static int sign_in(struct http_request *request, struct http_response *response,
 		.request_until_s = answer->waits ? answer->pending.until_s : 0,
 		.address = http_client_text(request),
 		.agent = agent_of(request),
+		.device = browser_device(request, answer->site),
 		.now_s = clock_now_s(),
 		.setup = answer->setup,
 	};

@@ -354,6 +354,7 @@ static const struct {
 	[COOKIE_LOGOUT] = { "__Host-rolebridge-logout", HTTP_SAME_SITE_NONE },
 	[COOKIE_NONCE] = { "__Host-rolebridge-nonce", HTTP_SAME_SITE_LAX },
 	[COOKIE_FORM] = { "__Host-rolebridge-form", HTTP_SAME_SITE_LAX },
+	[COOKIE_DEVICE] = { "__Host-rolebridge-device", HTTP_SAME_SITE_NONE },
 };
 
 /* Cookies know no ports: those of a door have its port in their name. */

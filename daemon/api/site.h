@@ -58,6 +58,7 @@ enum cookie {
 	COOKIE_LOGOUT,	    /* a logout that waits for the IdP */
 	COOKIE_NONCE,	    /* of an application's host, while a hand-off is under way */
 	COOKIE_FORM,	    /* of a page with a form, shown to whoever is not signed in */
+	COOKIE_DEVICE,	    /* of a browser that is remembered; answers of IdPs bring it, too */
 };
 /* suffix: of COOKIE_LOGIN, else "". */
 const char *cookie_get(const struct http_request *request, bool secure, enum cookie cookie,

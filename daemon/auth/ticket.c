@@ -50,6 +50,7 @@ enum ticket_kind {
 	TICKET_INVITE = 4,
 	TICKET_LOGIN_LINK = 5,
 	TICKET_RESET = 6,
+	TICKET_DEVICE = 7,
 	TICKET_CHALLENGE = 10,
 	TICKET_CODE = 11,
 	TICKET_KINDS
@@ -553,6 +554,19 @@ bool ticket_reset_open(struct tickets *tickets, const char *text, struct uuid *r
 		       int64_t *ret_generation)
 {
 	return open_link(tickets, TICKET_RESET, text, ret_reset, ret_generation);
+}
+
+void ticket_device(struct tickets *tickets, const struct uuid *device,
+		   char ret_text[static TICKET_INVITE_SIZE])
+{
+	make_link(tickets, TICKET_DEVICE, device, 1, ret_text);
+}
+
+bool ticket_device_open(struct tickets *tickets, const char *text, struct uuid *ret_device)
+{
+	int64_t generation;
+
+	return open_link(tickets, TICKET_DEVICE, text, ret_device, &generation);
 }
 
 /* ---------------------------------------------------------------- challenges */

@@ -455,6 +455,8 @@ int factor_proven(struct http_request *request, struct http_response *response, 
 		  struct err *err)
 {
 	if (step_rotate(request, response, step, err) < 0)
+	if (step->view.stage == SESSION_FULL && step_remember(request, response, step, err) < 0)
+		return -1;
 		return -1;
 	return step_elsewhere(request, response, step, err);
 }

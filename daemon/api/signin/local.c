@@ -198,6 +198,7 @@ static int sign_in(struct http_request *request, struct http_response *response,
 		.rehash = attempt->hash[0] ? attempt->hash : NULL,
 		.address = http_client_text(request),
 		.agent = agent_of(request),
+		.device = browser_device(request, attempt->site),
 		.now_s = clock_now_s(),
 	};
 	char token[SESSION_TOKEN_TEXT];

@@ -49,6 +49,8 @@ void body_wipe(struct http_request *request);
 
 /* ------------------------------------------------------------------- sessions -- */
 
+/* The browser is remembered as; all zero: it is not. For struct login. device.c. */
+struct uuid browser_device(struct http_request *request, const struct site *site);
 /* User-Agent, cut. */
 const char *agent_of(const struct http_request *request);
 /*

@@ -84,6 +84,10 @@ void ticket_reset(struct tickets *tickets, const struct uuid *reset, int64_t gen
 		  char ret_text[static TICKET_INVITE_SIZE]);
 bool ticket_reset_open(struct tickets *tickets, const char *text, struct uuid *ret_reset,
 		       int64_t *ret_generation);
+/* The same in a cookie, for a browser that is remembered (change/device.h). */
+void ticket_device(struct tickets *tickets, const struct uuid *device,
+		   char ret_text[static TICKET_INVITE_SIZE]);
+bool ticket_device_open(struct tickets *tickets, const char *text, struct uuid *ret_device);
 
 /*
  * A challenge for an authenticator to sign: for one purpose, one session and a time. Nothing of it is stored; its text is
