@@ -744,20 +744,26 @@ struct sessions *sessions_create(struct changer *changer, const struct sessions_
 	return sessions;
 }
 
-/* From the front each time round, since a map that shrinks puts its things elsewhere. */
+/* NULL: none is left. A map that gets smaller puts its links elsewhere: *at begins anew then. */
+static struct map_link *any_link(const struct map *map, size_t *at)
+{
+	if (map->count == 0)
+		return NULL;
+	for (*at = *at < map->size ? *at : 0; !map->buckets[*at];)
+		*at = (*at + 1) & (map->size - 1);
+	return map->buckets[*at];
+}
+
 static void drop_all(struct sessions *sessions)
 {
-	while (sessions->entries.count)
-		for (size_t i = 0; i < sessions->entries.size; i++)
-			while (sessions->entries.buckets[i])
-				table_session_drop(sessions,
-						   MAP_THING(sessions->entries.buckets[i],
-							     struct session_entry, by_id));
-	while (sessions->persons.count)
-		for (size_t i = 0; i < sessions->persons.size; i++)
-			while (sessions->persons.buckets[i])
-				drop_person(sessions, MAP_THING(sessions->persons.buckets[i],
-								struct person_entry, by_id));
+	struct map_link *link;
+	size_t at = 0;
+
+	while ((link = any_link(&sessions->entries, &at)))
+		table_session_drop(sessions, MAP_THING(link, struct session_entry, by_id));
+	at = 0;
+	while ((link = any_link(&sessions->persons, &at)))
+		drop_person(sessions, MAP_THING(link, struct person_entry, by_id));
 }
 
 void sessions_destroy(struct sessions *sessions)

@@ -572,6 +572,27 @@ static void test_threads(void **state)
 	assert_string_equal(world_find(world, crowd.tokens[7], "", NOW), BOB);
 }
 
+/* However many there are at the end: the table gets smaller while they go. */
+static void test_many_at_the_end(void **state)
+{
+	struct world *world = *state;
+	char token[SESSION_TOKEN_TEXT];
+	struct session session = world_sign_in(world, "bob", NOW, token);
+	struct hash256 hash;
+
+	for (int64_t n = 10; n < 20000; n *= 3) {
+		for (int64_t i = 0; i < n; i++) {
+			struct session other = session;
+
+			other.id = 1000 + i;
+			other.user_id = 1000 + i;
+			session_token_make(token, &hash);
+			ok(world, sessions_add(world->sessions, &other, &hash, &world->err));
+		}
+		world_restart(world);
+	}
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, world_set_up, world_tear_down)
 
 int main(void)
@@ -597,6 +618,7 @@ int main(void)
 		TEST(test_short_idle),
 		TEST(test_memory),
 		TEST(test_threads),
+		TEST(test_many_at_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
