@@ -61,6 +61,7 @@ class Ds389(LdapServer):
         self.config = self.folder / f"config-{self.folder.name}"
         self.port = free_port()
         self.url = f"ldap://127.0.0.1:{self.port}"
+        self.ldapi_url = self.socket_url(self.folder / "ldapi")
         self.password_file = self.write_password(self.password)
         self._write_instance(memberof)
         self._load(entries)
@@ -90,7 +91,7 @@ class Ds389(LdapServer):
                 "cert_dir": self.config, "ldif_dir": folder / "ldif", "bak_dir": folder / "bak",
                 "run_dir": folder / "run", "inst_dir": folder, "log_dir": folder / "log", "fqdn": "localhost",
                 "ds_port": self.port, "ds_user": pwd.getpwuid(os.geteuid()).pw_name, "rootdn": self.root_dn,
-                "ds_passwd": hashed(self.password), "ldapi_enabled": "off", "ldapi": folder / "ldapi",
+                "ds_passwd": hashed(self.password), "ldapi_enabled": "on", "ldapi": folder / "ldapi",
                 "ldapi_autobind": "off", "ds_suffix": SUFFIX, "config_dir": self.config,
                 "db_dir": folder / "db", "db_home_dir": folder / "db", "db_lib": "bdb",
                 "ds_bename": "userRoot", "instance_name": "test"}
