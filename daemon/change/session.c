@@ -7,11 +7,13 @@
  */
 #include "ceiling.h"
 #include "link.h"
+#include "stage.h"
 
 #include <string.h>
 
 #include <rolebridge/base/util.h>
 #include <rolebridge/store/credential.h>
+#include <rolebridge/store/device.h>
 #include <rolebridge/store/factor.h>
 #include <rolebridge/store/session.h>
 
@@ -181,7 +183,8 @@ int sessions_follow(struct apply_context *context, const struct person_change *c
 	if (change->before.id == 0 || stays_suspended(change) ||
 	    (user_may_sign_in(&change->after) && !person_change_moves(change)))
 		return 0;
-	if (follow_deletion(context, change, err) < 0)
+	if (follow_deletion(context, change, err) < 0 ||
+	    stage_forget_devices(context->changer, change->after.id, err) < 0)
 		return -1;
 	return sessions_end_of(context->changer, context->actor, &change->after, 0,
 			       person_change_moves(change)	? "moved"
@@ -418,6 +421,9 @@ static int prune_job(struct changer *changer, struct job *job, struct err *err)
 	pruning->more |= gone == PRUNED_AT_ONCE;
 	if (gone >= 0)
 		gone = store_factor_prune(changer->store, pruning->now_s, PRUNED_AT_ONCE, err);
+	pruning->more |= gone >= PRUNED_AT_ONCE;
+	if (gone >= 0)
+		gone = store_device_prune(changer->store, pruning->now_s, PRUNED_AT_ONCE, err);
 	pruning->more |= gone >= PRUNED_AT_ONCE;
 	return gone < 0 ? -1 : 0;
 }

@@ -141,6 +141,95 @@ static void test_hosts(void **state)
 	assert_int_equal(world->err.code, ERR_NOT_FOUND);
 }
 
+/* In whichever stage: its number, or the reason why not. */
+static const char *find_any(struct world *world, const char *token, int64_t now_s)
+{
+	struct session_view view;
+	const char *text;
+
+	err_clear(&world->err);
+	if (sessions_find_any(world->sessions, token, "", now_s, &view, &world->err) < 0)
+		return err_reason(&world->err);
+	text = arena_printf(world->arena, "%s %s %s", view.principal->username,
+			    session_stage_name(view.stage), factor_method_name(view.factor));
+	session_view_release(&view);
+	return text;
+}
+
+/* What is not full is nobody's, but for the pages that lead on from it. */
+static void test_stages(void **state)
+{
+	static const struct {
+		enum session_stage stage;
+		const char *any;
+	} stages[] = { { SESSION_FACTOR, "bob factor " }, { SESSION_ENROL, "bob enrol " } };
+	struct world *world = *state;
+	char token[SESSION_TOKEN_TEXT], bob[SESSION_TOKEN_TEXT];
+
+	world_sign_in(world, "bob", NOW, bob);
+	assert_string_equal(find_any(world, bob, NOW), "bob full ");
+	for (size_t i = 0; i < ARRAY_LEN(stages); i++) {
+		struct session session;
+		struct hash256 hash;
+
+		session_token_make(token, &hash);
+		session = world_store_session(world, "bob", NOW, &hash);
+		session.stage = stages[i].stage;
+		session.until_s = NOW + SESSION_STAGE_S;
+		session.full_until_s = NOW + 36000;
+		ok(world, store_begin(world->store, &world->err));
+		ok(world, store_session_update(world->store, &session, &world->err));
+		ok(world, store_commit(world->store, &world->err));
+		ok(world, sessions_add(world->sessions, &session, &hash, &world->err));
+		assert_string_equal(world_find(world, token, "", NOW), MISSING);
+		assert_string_equal(find_any(world, token, NOW), stages[i].any);
+		assert_string_equal(find_any(world, token, NOW + SESSION_STAGE_S), MISSING);
+		/* A start reads it as it was. */
+		world_restart(world);
+		assert_string_equal(world_find(world, token, "", NOW), MISSING);
+		assert_string_equal(find_any(world, token, NOW), stages[i].any);
+	}
+	assert_string_equal(world_find(world, bob, "", NOW), BOB);
+}
+
+/* The tokens of before are void, also those of applications; what the session may do is what was told. */
+static void test_rotated(void **state)
+{
+	struct world *world = *state;
+	const struct change_observer observer = table_observer(world->sessions);
+	char old[SESSION_TOKEN_TEXT], host[SESSION_TOKEN_TEXT], fresh[SESSION_TOKEN_TEXT];
+	struct session session = world_sign_in(world, "bob", NOW, old);
+	struct session_token token = { .session_id = session.id, .host = "a.example" };
+	struct sessions_counts counts;
+	struct session_view view;
+	struct hash256 hash;
+
+	session_token_make(host, &token.hash);
+	ok(world, sessions_add_token(world->sessions, &token, &world->err));
+	session.factor = FACTOR_TOTP;
+	session.second_factor_s = NOW + 5;
+	session.until_s = NOW + 50;
+	session.signed_in_s = NOW + 4;
+	session_token_make(fresh, &hash);
+	observer.rotated(observer.context, &session, &hash);
+	assert_string_equal(world_find(world, old, "", NOW), MISSING);
+	assert_string_equal(world_find(world, host, "a.example", NOW), MISSING);
+	ok(world, sessions_find(world->sessions, fresh, "", NOW + 6, &view, &world->err));
+	assert_int_equal(view.session_id, session.id);
+	assert_int_equal(view.factor, FACTOR_TOTP);
+	assert_int_equal(view.second_factor_s, NOW + 5);
+	assert_int_equal(view.signed_in_s, NOW + 4);
+	assert_int_equal(view.until_s, NOW + 50);
+	session_view_release(&view);
+	sessions_counts(world->sessions, &counts);
+	assert_int_equal(counts.sessions, 1);
+	assert_int_equal(counts.tokens, 1);
+	/* One that ended is not there again. */
+	observer.ended(observer.context, session.id);
+	observer.rotated(observer.context, &session, &hash);
+	assert_string_equal(world_find(world, fresh, "", NOW + 6), MISSING);
+}
+
 static void test_time(void **state)
 {
 	struct world *world = *state;
@@ -602,6 +691,8 @@ int main(void)
 		TEST(test_find),
 		TEST(test_kept),
 		TEST(test_hosts),
+		TEST(test_stages),
+		TEST(test_rotated),
 		TEST(test_time),
 		TEST(test_grants),
 		TEST(test_expiring_grant),

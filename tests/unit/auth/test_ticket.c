@@ -526,6 +526,11 @@ static void test_reset(void **state)
 	assert_false(ticket_reset_open(world->tickets, invite, &opened, &generation));
 	assert_false(ticket_invite_open(world->tickets, text, &opened, &generation));
 	assert_false(ticket_login_link_open(world->tickets, text, &opened));
+	assert_false(ticket_device_open(world->tickets, text, &opened));
+	ticket_device(world->tickets, &reset, invite);
+	assert_true(ticket_device_open(world->tickets, invite, &opened));
+	assert_memory_equal(&opened, &reset, sizeof(reset));
+	assert_false(ticket_login_link_open(world->tickets, invite, &opened));
 	text[20] = text[20] == 'A' ? 'B' : 'A';
 	assert_false(ticket_reset_open(world->tickets, text, &opened, &generation));
 }

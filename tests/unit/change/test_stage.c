@@ -581,6 +581,46 @@ static void test_devices(void **state)
 	world_check_audit(w);
 }
 
+static size_t devices_of(struct world *w, int64_t user_id)
+{
+	AUTO(store) struct store *store = world_read(w);
+	struct device_row *rows;
+	size_t count;
+
+	ok(w, store_device_list(store, user_id, w->arena, &rows, &count, &w->err));
+	return count;
+}
+
+/* Past their end they go by the timer; of whoever may not sign in, at once. */
+static void test_devices_end(void **state)
+{
+	struct world *w = *state;
+	struct device_row row;
+	struct login_outcome in;
+	struct session session;
+
+	open_world(w, BASE "second_factor: {required: all, remember: {time: 1d}}\n");
+	world_sync(w, "corp", PEOPLE, 0, NULL);
+	enrol(w, 2, FACTOR_TOTP);
+	in = HERE(w, "n2 ben");
+	ok(w, complete(w, in.session.id, FACTOR_TOTP, NOW, "a", &session));
+	ok(w, change_device_remember(w->changer, &test_person, session.id, NOW, w->arena, &row,
+				     &w->err));
+	ok(w, change_device_remember(w->changer, &test_person, session.id, NOW, w->arena, &row,
+				     &w->err));
+	assert_int_equal(devices_of(w, 2), 2);
+	ok(w, change_sessions_prune(w->changer, NOW + DAY - 1, 0, &w->err));
+	assert_int_equal(devices_of(w, 2), 2);
+	ok(w, change_sessions_prune(w->changer, NOW + DAY, 0, &w->err));
+	assert_int_equal(devices_of(w, 2), 0);
+	in = HERE(w, "n2 ben");
+	ok(w, complete(w, in.session.id, FACTOR_TOTP, NOW, "a", &session));
+	ok(w, change_device_remember(w->changer, &test_person, session.id, NOW, w->arena, &row,
+				     &w->err));
+	ok(w, change_user_disable(w->changer, &test_person, "ben", "", &w->err));
+	assert_int_equal(devices_of(w, 2), 0);
+}
+
 static void test_no_devices_by_policy(void **state)
 {
 	struct world *w = *state;
@@ -819,6 +859,7 @@ int main(void)
 		TEST(test_grace),
 		TEST(test_grace_by_date),
 		TEST(test_devices),
+		TEST(test_devices_end),
 		TEST(test_no_devices_by_policy),
 		TEST(test_set),
 		TEST(test_file_says),
