@@ -54,8 +54,10 @@ def look(browser):
     assert not problems, "\n".join(problems)
 
 
-def focused(browser):
-    return browser.driver.switch_to.active_element.get_attribute("name")
+def wait_for_focus(browser, name):
+    """A field has it once the page is drawn."""
+    browser.wait(lambda driver: driver.switch_to.active_element.get_attribute("name") == name, f"the focus on {name}")
+    return browser.driver.switch_to.active_element
 
 
 def sign_in(world, browser, name="anna", password=GOOD):
@@ -68,11 +70,12 @@ def test_sign_in(world, browser):
     look(browser)
     browser.click("a.btn")
     browser.wait_for("[name=password]")
-    assert focused(browser) == "username"
+    wait_for_focus(browser, "username")
     look(browser)
     browser.fill(username="anna", password="not this one")
     assert "is not right" in browser.wait_for_text("is not right")
-    assert browser.driver.title == "Problem: Sign in" and focused(browser) == "password"
+    assert browser.driver.title == "Problem: Sign in"
+    wait_for_focus(browser, "password")
     assert browser.wait_for("[name=username]").get_attribute("value") == "anna"
     look(browser)
     browser.fill(password=GOOD)
@@ -121,9 +124,8 @@ def test_on_to_an_application(proxied, browser):
 
 def test_keyboard_alone(world, browser):
     browser.open(world.url + "/login")
-    keys = browser.driver.switch_to.active_element
-    keys.send_keys("anna", chromium.Keys.TAB)
-    browser.driver.switch_to.active_element.send_keys(GOOD, chromium.Keys.TAB)
+    wait_for_focus(browser, "username").send_keys("anna", chromium.Keys.TAB)
+    wait_for_focus(browser, "password").send_keys(GOOD, chromium.Keys.TAB)
     button = browser.driver.switch_to.active_element
     assert button.text == "Sign in"
     button.send_keys(chromium.Keys.SPACE)
@@ -143,7 +145,7 @@ def test_forgotten(world, browser):
     look(browser)
     browser.fill(new_password=GOOD, repeat_password=GOOD + "!")
     browser.wait_for_text("These two are not the same.")
-    assert focused(browser) == "repeat-password"
+    wait_for_focus(browser, "repeat-password")
     look(browser)
     browser.fill(new_password=GOOD, repeat_password=GOOD)
     browser.wait_for_text("Your password is set")

@@ -16,6 +16,7 @@ passwords: {{enabled: true, memory: 8MiB, operations: 1}}
 throttle: {{attempts: 3, delay: 1h, delay_max: 1h}}
 applications:
   - {{name: crm, urls: ["http://app.localhost:{web}"]}}
+  - {{name: vault, urls: ["http://vault.localhost:{web}/admin/"], require: {{profiles: [administrator]}}}}
 profiles:
   - {{name: administrator, permissions: ["*:*@all"]}}
   - {{name: viewer, permissions: ["accounts:read@own"]}}
@@ -113,6 +114,13 @@ def test_what_was_typed_comes_back_but_for_the_password(world):
     page = world.sign_in('<"x">', "hidden-from-all")
     assert "&lt;&quot;x&quot;&gt;" in page.text and "hidden-from-all" not in page.text
     assert "hidden-from-all" not in world.bridge.logged() and '<"x">' not in world.bridge.logged()
+
+
+def test_the_start_page_names_what_is_open_to_them(world):
+    world.person("dave")
+    page = world.sign_in("dave", GOOD).text
+    assert "Open crm" in page and world.application.rstrip("/") in page
+    assert "vault" not in page
 
 
 def test_where_they_wanted_to_go(world):

@@ -1,7 +1,67 @@
 /*
- * The start page of the daemon itself. Enters: a browser. Leaves: who it is signed in as, or the way to sign in.
+ * The start page of the daemon itself. Enters: a browser. Leaves: who it is signed in as and where they may go, or the way
+ * to sign in.
  */
 #include "signin.h"
+
+/* Those that are open to them, maybe after a second factor. */
+static bool is_open(struct arena *arena, const struct site *site, const struct session_view *view,
+		    const struct application_settings *settings, const char *url)
+{
+	const struct application *application = application_at(arena, site, url);
+	const char *lacking;
+
+	/* Another one's, where one lies within the other. */
+	if (!application || application_settings(application) != settings)
+		return false;
+	return application_judge(application, view, clock_now_s(), &lacking) != FORWARD_DENIED;
+}
+
+static void show_applications(struct http_request *request, struct http_response *response,
+			      const struct site *site, const struct session_view *view)
+{
+	const struct application_settings *all = site->options->applications.items;
+	bool any = false;
+
+	for (size_t i = 0; i < site->options->applications.count; i++) {
+		const char *url = all[i].urls.count > 0 ? all[i].urls.items[0].text : NULL;
+
+		if (!url || !is_open(request->arena, site, view, &all[i], url))
+			continue;
+		if (!any) {
+			page_section_begin(response, "Applications");
+			page_list_begin(response, "Applications");
+		}
+		any = true;
+		page_item_begin(response, all[i].name.text, url);
+		page_link_button(response, url,
+				 arena_printf(request->arena, "Open %s", all[i].name.text));
+		page_item_end(response);
+	}
+	if (any) {
+		page_list_end(response);
+		page_section_end(response);
+	}
+}
+
+static void show_person(struct http_request *request, struct http_response *response,
+			const struct site *site, const struct session_view *view)
+{
+	const char *name = view->principal->display_name[0] ? view->principal->display_name
+							    : view->principal->username;
+
+	page_begin_with(response, &(struct page){ .title = "You are signed in", .user = name });
+	page_facts_begin(response);
+	page_fact(response, "Name", name);
+	page_fact(response, "User name", view->principal->username);
+	if (view->principal->email[0])
+		page_fact(response, "E-mail address", view->principal->email);
+	page_facts_end(response);
+	show_applications(request, response, site, view);
+	page_link(response, "/security", "Password and second factors");
+	page_link_button(response, "/logout", "Sign out");
+	page_end(response);
+}
 
 int start_page(struct http_request *request, struct http_response *response, struct err *err)
 {
@@ -17,18 +77,11 @@ int start_page(struct http_request *request, struct http_response *response, str
 		page_end(response);
 		return 0;
 	}
-	if (view.stage != SESSION_FULL) {
+	found = 0;
+	if (view.stage == SESSION_FULL)
+		show_person(request, response, site, &view);
+	else
 		found = http_redirect(response, 303, stage_page(view.stage), err);
-		session_view_release(&view);
-		return found;
-	}
-	page_begin(response, "You are signed in");
-	page_text(response, "p",
-		  view.principal->display_name[0] ? view.principal->display_name
-						  : view.principal->username);
-	page_link(response, "/security", "Password and second factors");
-	page_link_button(response, "/logout", "Sign out");
-	page_end(response);
 	session_view_release(&view);
-	return 0;
+	return found;
 }
