@@ -20,7 +20,7 @@ from ports import free_port
 PAGE = ROOT / "daemon/cli/rolebridge-admin.7"
 DEMO = ROOT / "config/demo"
 FILES = ("directory.ldif", "hr.csv", "rules.yaml")
-OPERATORS = {"apply", "check", "plan", "plans", "quarantine", "reload", "runs", "sessions", "sync"}
+OPERATORS = {"apply", "check", "login-link", "plan", "plans", "quarantine", "reload", "runs", "sessions", "sync"}
 COPIED = {"ID": "id", "PLAN": "plan", "TOKEN": "token"}
 
 
@@ -84,6 +84,7 @@ MORE = """
 public_url: http://127.0.0.1:{web}
 listeners: ["127.0.0.1:{web}"]
 mail: {{url: "smtp://127.0.0.1:{mail}", from: bridge@nordwind.example}}
+passwords: {{enabled: true}}
 saml: {{certificate: "{folder}/sp.crt", private_key: "{folder}/sp.key"}}
 organizations: [{{name: partners}}]
 """
