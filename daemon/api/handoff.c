@@ -8,7 +8,7 @@
  * The token is good for /auth on that host and for nothing else, so what the application or its scripts
  * get hold of opens neither this daemon nor another application.
  */
-#include "site.h"
+#include "signin/signin.h"
 
 #include <sodium.h>
 #include <strings.h>
@@ -101,25 +101,25 @@ static int send_code(struct http_request *request, struct http_response *respons
 		   : err_set(err, ERR_MEMORY, "out of memory");
 }
 
-/* Signed in, and not let in. A second factor can be made up for, by a click, so that nobody goes round in circles. */
-static int show_denied(struct http_request *request, struct http_response *response,
-		       const struct application *application, const struct session_view *view,
-		       const char *return_url, enum forward_verdict verdict, const char *lacking)
+/* Signed in, and not let in. A second factor can be made up for, at a page that asks for it. */
+static int deny(struct http_request *request, struct http_response *response,
+		const struct application *application, const struct session_view *view,
+		const struct landing *landing, enum forward_verdict verdict, const char *lacking,
+		struct err *err)
 {
-	const char *anew = NULL;
+	const char *url;
 
 	log_info("application.denied", F_STR("application", application_name(application)),
 		 F_STR("user", view->principal->username), F_STR("lacking", lacking),
 		 F_STR("request", request->id));
-	if (verdict == FORWARD_SECOND_FACTOR && view->source[0])
-		anew = sign_in_anew(request, view->source, return_url);
-	if (anew)
-		page_refused_with(request, response, 403, "Please sign in again",
-				  "This application asks for a second factor.", anew, "Sign in");
-	else
+	if (verdict != FORWARD_SECOND_FACTOR) {
 		page_refused(request, response, 403, "No access",
 			     "You are signed in, but this application is not open to you.");
-	return 1;
+		return 0;
+	}
+	url = landing_path(request->arena, "/step-up", landing);
+	return url ? http_redirect(response, 302, url, err)
+		   : err_set(err, ERR_MEMORY, "out of memory");
 }
 
 int handoff_send(struct http_request *request, struct http_response *response, struct site *site,
@@ -140,9 +140,13 @@ int handoff_send(struct http_request *request, struct http_response *response, s
 	if (!application)
 		return 0;
 	verdict = application_judge(application, view, clock_now_s(), &lacking);
-	if (verdict != FORWARD_ALLOWED)
-		return show_denied(request, response, application, view, return_url, verdict,
-				   lacking);
+	if (verdict != FORWARD_ALLOWED) {
+		const struct landing landing = { .return_url = return_url, .nonce = nonce };
+
+		result =
+			deny(request, response, application, view, &landing, verdict, lacking, err);
+		return result < 0 ? -1 : 1;
+	}
 	handoff.host = application_host(application);
 	if (!is_hash(nonce)) {
 		/* It has to begin at the application's host, where the nonce is kept. */

@@ -39,9 +39,11 @@ profiles:
   - {{name: viewer, permissions: ["accounts:read@own"]}}
 {more}
 """
+NOBODY = "second_factor: {required: nobody}"
 POLICY = "policy: {default_profile: viewer}\n"
 PASSWORD = "seven quiet lanterns"
 RESET = re.compile(r"http://[a-z0-9.]+:\d+/password/reset/[A-Za-z0-9_-]+")
+INVITE = re.compile(r"http://[a-z0-9.]+:\d+/invite/[A-Za-z0-9_-]+")
 CODE = re.compile(r"\b(\d{6})\b")
 STEP = 30
 
@@ -83,7 +85,7 @@ class Gateway:
 
 
 class SecondFactor:
-    def __init__(self, policy="", more=POLICY, config=CONFIG):
+    def __init__(self, policy=NOBODY, more=POLICY, config=CONFIG):
         self.policy, self.more, self.config = policy, more, config
         self.stack, self.seen = contextlib.ExitStack(), 0
 
@@ -115,9 +117,9 @@ class SecondFactor:
             more=f'{self.more}sms: {{url: "{self.gateway.url}"}}\n{policy}',
             group=", group: www-data" if os.geteuid() == 0 else ""))
 
-    def enforce(self, policy):
-        """Another policy, put in force by a reload."""
-        self.write(policy)
+    def enforce(self, policy=None):
+        """Another policy, put in force by a reload; None: the first one."""
+        self.write(self.policy if policy is None else policy)
         self.bridge.ctl("reload")
 
     def restart(self):
@@ -145,19 +147,23 @@ class SecondFactor:
         return pattern.search(found[-1])
 
     def person(self, name, profile="viewer"):
-        """Somebody who set a password by the link that was mailed."""
-        if name != "chief":
-            self.bridge.ctl("users", "create", name, "--email", f"{name}@acme.example", "--profile", profile)
+        """Somebody who came by an invite and has a password."""
+        self.bridge.ctl("invites", "create", f"{name}@acme.example", "--username", name, "--profile", profile)
+        browser = Browser()
+        page = browser.get(self.letter(name, INVITE)[0])
+        page = browser.submit(page, **{"new-password": PASSWORD, "repeat-password": PASSWORD})
+        assert page.status_code == 200 and "Your account is ready" in page.text, page.text
+        return name
+
+    def reset(self, name):
+        """They forgot it, and set one by the link that was mailed."""
         before = len(self.letters(name, RESET))
-        page = Browser().get(self.url + "/password/forgot")
         browser = Browser()
         page = browser.submit(browser.get(self.url + "/password/forgot"), username=name)
         assert page.status_code == 200, page.text
-        link = self.letter(name, RESET, before)[0]
-        browser = Browser()
-        page = browser.submit(browser.get(link), **{"new-password": PASSWORD, "repeat-password": PASSWORD})
+        page = browser.get(self.letter(name, RESET, before)[0])
+        page = browser.submit(page, **{"new-password": PASSWORD, "repeat-password": PASSWORD})
         assert page.status_code == 200, page.text
-        return name
 
     def sign_in(self, name, url=None, browser=None):
         """The browser, and the page it came to after the password."""

@@ -327,9 +327,7 @@ static const char *issuer_of(const struct http_request *request, const struct si
 static int begin(struct http_request *request, struct step *step, enum factor_method method,
 		 struct uuid *ret_factor, struct err *err)
 {
-	struct web *web = request->context;
-	AUTO(reading_view) struct reading_view view = { 0 };
-	const char *name = http_form_value(&step->form, "name");
+	const char *name = step_name(request, step);
 	const char *address = http_form_value(&step->form, "address");
 	const char *issuer = issuer_of(request, step->site);
 	struct totp_enrolment enrolment;
@@ -338,18 +336,17 @@ static int begin(struct http_request *request, struct step *step, enum factor_me
 	if (!issuer)
 		return err_set(err, ERR_MEMORY, "out of memory");
 	if (method == FACTOR_TOTP) {
-		if (factor_enrol_totp(&step->parts, &step->asker, name ? name : "", issuer,
+		if (factor_enrol_totp(&step->parts, &step->asker, name, issuer,
 				      step->view.principal->username, request->arena, &enrolment,
 				      err) < 0)
 			return -1;
 		*ret_factor = enrolment.uuid;
 		return 0;
 	}
-	if (store_view_open(web->settings.changer, web->pool, request->arena, &view, err) < 0)
+	if (!step_store(request, step, err))
 		return -1;
-	return factor_enrol_address(&step->parts, &step->asker, view.store, method,
-				    name ? name : "", address ? address : "", ret_factor, &until_s,
-				    NULL, err);
+	return factor_enrol_address(&step->parts, &step->asker, step->store, method, name,
+				    address ? address : "", ret_factor, &until_s, NULL, err);
 }
 
 static const char *confirm_path(const struct http_request *request, const struct uuid *factor,
@@ -380,7 +377,7 @@ static int refuse_add(struct http_request *request, struct http_response *respon
 		*err = *problem;
 		return -1;
 	}
-	response->status = http_error_status(problem, false);
+	response->status = step_status(problem);
 	return show_add(request, response, step, method, text, err);
 }
 
@@ -542,7 +539,7 @@ static int refuse_confirm(struct http_request *request, struct http_response *re
 		*err = *problem;
 		return -1;
 	}
-	response->status = http_error_status(problem, false);
+	response->status = step_status(problem);
 	return show_confirm(request, response, step, text, err);
 }
 
@@ -569,8 +566,6 @@ int enrol_done(struct http_request *request, struct http_response *response, str
 static int confirm(struct http_request *request, struct http_response *response, struct step *step,
 		   struct err *err)
 {
-	struct web *web = request->context;
-	AUTO(reading_view) struct reading_view view = { 0 };
 	const char *code = http_form_value(&step->form, "code");
 	struct err problem = { 0 };
 	struct session session;
@@ -579,9 +574,9 @@ static int confirm(struct http_request *request, struct http_response *response,
 
 	if (!uuid_parse(http_parameter(request, "factor"), &factor))
 		return err_refuse(err, ERR_NOT_FOUND, "not-found", "nothing like that was begun");
-	if (store_view_open(web->settings.changer, web->pool, request->arena, &view, err) < 0)
+	if (!step_store(request, step, err))
 		return -1;
-	if (factor_confirm(&step->parts, &step->asker, view.store, &factor, code ? code : "",
+	if (factor_confirm(&step->parts, &step->asker, step->store, &factor, code ? code : "",
 			   request->arena, &session, &wait_s, &problem) < 0)
 		return refuse_confirm(request, response, step, &problem, wait_s, err);
 	if (step_rotate(request, response, step, err) < 0)
@@ -604,17 +599,15 @@ int factor_confirm_post(struct http_request *request, struct http_response *resp
 static int send_again(struct http_request *request, struct http_response *response,
 		      struct step *step, struct err *err)
 {
-	struct web *web = request->context;
-	AUTO(reading_view) struct reading_view view = { 0 };
 	struct err problem = { 0 };
 	int64_t until_s, wait_s = 0;
 	struct uuid factor;
 
 	if (!uuid_parse(http_parameter(request, "factor"), &factor))
 		return err_refuse(err, ERR_NOT_FOUND, "not-found", "nothing like that was begun");
-	if (store_view_open(web->settings.changer, web->pool, request->arena, &view, err) < 0)
+	if (!step_store(request, step, err))
 		return -1;
-	if (factor_send(&step->parts, &step->asker, view.store, &factor, &until_s, &wait_s,
+	if (factor_send(&step->parts, &step->asker, step->store, &factor, &until_s, &wait_s,
 			&problem) < 0)
 		return refuse_confirm(request, response, step, &problem, wait_s, err);
 	return step_to(request, response, step, confirm_path(request, &factor, ""), err);

@@ -377,35 +377,47 @@ static int refuse(struct http_request *request, struct http_response *response, 
 		*err = *problem;
 		return -1;
 	}
-	response->status = http_error_status(problem, false);
+	response->status = step_status(problem);
 	return show(request, response, step, text, err);
 }
 
 static int prove(struct http_request *request, struct step *step, struct session *ret_session,
 		 int64_t *ret_wait_s, struct err *err)
 {
-	struct web *web = request->context;
-	AUTO(reading_view) struct reading_view view = { 0 };
 	const char *code = http_form_value(&step->form, "code");
 	const char *name = http_form_value(&step->form, "method");
 	const char *id = http_form_value(&step->form, "factor");
 	enum factor_method method = name ? factor_method_find(name) : FACTOR_NONE;
+	struct store *store = step_store(request, step, err);
 	struct uuid factor;
 
+	if (!store)
+		return -1;
 	if (!code)
 		return err_refuse(err, ERR_DENIED, "code-wrong", "no code was given");
-	if (store_view_open(web->settings.changer, web->pool, request->arena, &view, err) < 0)
-		return -1;
 	if (method == FACTOR_TOTP)
-		return factor_prove_totp(&step->parts, &step->asker, view.store, code,
-					 request->arena, ret_session, ret_wait_s, err);
+		return factor_prove_totp(&step->parts, &step->asker, store, code, request->arena,
+					 ret_session, ret_wait_s, err);
 	if (method == FACTOR_RECOVERY)
-		return factor_prove_recovery(&step->parts, &step->asker, view.store, code,
+		return factor_prove_recovery(&step->parts, &step->asker, store, code,
 					     request->arena, ret_session, ret_wait_s, err);
 	if ((method == FACTOR_EMAIL || method == FACTOR_SMS) && id && uuid_parse(id, &factor))
-		return factor_prove_sent(&step->parts, &step->asker, view.store, &factor, code,
+		return factor_prove_sent(&step->parts, &step->asker, store, &factor, code,
 					 request->arena, ret_session, ret_wait_s, err);
 	return err_refuse(err, ERR_CONFLICT, "factor-changed", "no such method");
+}
+
+/* Is it still asked for where they want to go? Whoever comes back to this page is asked for nothing again. */
+static bool is_asked_for(const struct http_request *request, const struct step *step)
+{
+	const struct application *application =
+		step->landing.return_url
+			? application_at(request->arena, step->site, step->landing.return_url)
+			: NULL;
+	const char *lacking;
+
+	return !application || application_judge(application, &step->view, clock_now_s(),
+						 &lacking) == FORWARD_SECOND_FACTOR;
 }
 
 static int show_page(struct http_request *request, struct http_response *response, unsigned stages,
@@ -418,7 +430,9 @@ static int show_page(struct http_request *request, struct http_response *respons
 	if (result < 0)
 		return -1;
 	result = step_begin(request, response, stages, &step, err);
-	if (result > 0)
+	if (result > 0 && step.view.stage == SESSION_FULL && !is_asked_for(request, &step))
+		result = step_leave(request, response, &step, err);
+	else if (result > 0)
 		result = show(request, response, &step, NULL, err);
 	step_finish(request, &step);
 	return result;
@@ -455,8 +469,8 @@ int factor_proven(struct http_request *request, struct http_response *response, 
 		  struct err *err)
 {
 	if (step_rotate(request, response, step, err) < 0)
-	if (step->view.stage == SESSION_FULL && step_remember(request, response, step, err) < 0)
 		return -1;
+	if (step->view.stage == SESSION_FULL && step_remember(request, response, step, err) < 0)
 		return -1;
 	return step_elsewhere(request, response, step, err);
 }
@@ -475,8 +489,6 @@ int factor_post(struct http_request *request, struct http_response *response, st
 static int send_code(struct http_request *request, struct http_response *response,
 		     struct step *step, struct err *err)
 {
-	struct web *web = request->context;
-	AUTO(reading_view) struct reading_view view = { 0 };
 	const char *method = http_form_value(&step->form, "method");
 	const char *id = http_form_value(&step->form, "factor");
 	const struct http_pair pairs[] = { { "method", method },
@@ -488,9 +500,9 @@ static int send_code(struct http_request *request, struct http_response *respons
 
 	if (!method || !id || !uuid_parse(id, &factor))
 		return err_set(err, ERR_INVALID, "no method was chosen");
-	if (store_view_open(web->settings.changer, web->pool, request->arena, &view, err) < 0)
+	if (!step_store(request, step, err))
 		return -1;
-	if (factor_send(&step->parts, &step->asker, view.store, &factor, &until_s, &wait_s,
+	if (factor_send(&step->parts, &step->asker, step->store, &factor, &until_s, &wait_s,
 			&problem) < 0)
 		return refuse(request, response, step, &problem, wait_s, err);
 	return step_to(request, response, step,

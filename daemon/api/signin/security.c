@@ -84,18 +84,6 @@ static const char *id_path(const struct http_request *request, const char *folde
 	return arena_printf(request->arena, "/security/%s/%s%s", folder, text, more);
 }
 
-static const char *factor_name(const struct factor_row *row)
-{
-	static const char *const names[FACTOR_METHODS] = {
-		[FACTOR_TOTP] = "Authenticator app",
-		[FACTOR_WEBAUTHN] = "Security key or passkey",
-		[FACTOR_EMAIL] = "Code by e-mail",
-		[FACTOR_SMS] = "Code by text message",
-	};
-
-	return row->name[0] ? row->name : names[row->method];
-}
-
 static const char *factor_detail(const struct http_request *request, const struct factor_row *row)
 {
 	const char *used = row->used_s > 0 ? arena_printf(request->arena, "last used %s",
@@ -141,9 +129,9 @@ static int show_factors(struct http_request *request, struct http_response *resp
 	for (size_t i = 0; i < own->factor_count; i++) {
 		const struct factor_row *row = &own->factors[i];
 
-		page_item_begin(response, factor_name(row), factor_detail(request, row));
+		page_item_begin(response, row->name, factor_detail(request, row));
 		page_link(response, id_path(request, "factors", &row->uuid, ""),
-			  arena_printf(request->arena, "Change %s", factor_name(row)));
+			  arena_printf(request->arena, "Change %s", row->name));
 		page_item_end(response);
 	}
 	page_list_end(response);
@@ -297,9 +285,9 @@ static int show_factor(struct http_request *request, struct http_response *respo
 
 	if (read_own_factor(request, step, &row, err) < 0)
 		return -1;
-	page_begin_with(response, &(struct page){ .title = factor_name(&row),
-						  .problem = problem,
-						  .user = step_person(step) });
+	page_begin_with(
+		response,
+		&(struct page){ .title = row.name, .problem = problem, .user = step_person(step) });
 	page_text(response, "p", factor_detail(request, &row));
 	step_form_begin(response, step, id_path(request, "factors", &row.uuid, "/rename"));
 	page_field(response, &(struct page_field){ .name = "name",
@@ -313,7 +301,7 @@ static int show_factor(struct http_request *request, struct http_response *respo
 	page_text(response, "p",
 		  "It cannot be used to sign in any more, and you are told by mail.");
 	page_button_form(response, id_path(request, "factors", &row.uuid, "/remove"), step->csrf,
-			 PAGE_BUTTON_DANGER, "Remove", factor_name(&row));
+			 PAGE_BUTTON_DANGER, "Remove", row.name);
 	page_section_end(response);
 	page_link(response, "/security", "Back");
 	page_end(response);
@@ -351,7 +339,7 @@ static int refuse_factor(struct http_request *request, struct http_response *res
 		*err = *problem;
 		return -1;
 	}
-	response->status = http_error_status(problem, false);
+	response->status = step_status(problem);
 	return show_factor(request, response, step, text, err);
 }
 
@@ -359,14 +347,13 @@ static int rename_factor(struct http_request *request, struct http_response *res
 			 struct step *step, struct err *err)
 {
 	const struct web *web = request->context;
-	const char *name = http_form_value(&step->form, "name");
 	struct err problem = { 0 };
 	struct factor_row row;
 
 	if (read_own_factor(request, step, &row, err) < 0)
 		return -1;
 	if (change_factor_rename(web->settings.changer, &step->actor, step->asker.user_id,
-				 &row.uuid, name ? name : "", &problem) < 0)
+				 &row.uuid, step_name(request, step), &problem) < 0)
 		return refuse_factor(request, response, step, &row, &problem, err);
 	return step_to(request, response, step, "/security?done=renamed", err);
 }
@@ -507,8 +494,8 @@ static int make_codes(struct http_request *request, struct http_response *respon
 		*err = problem;
 		return -1;
 	}
-	page_refused_with(request, response, http_error_status(&problem, false),
-			  "No codes were made", text, onward(request, step), "Back");
+	page_refused_with(request, response, step_status(&problem), "No codes were made", text,
+			  onward(request, step), "Back");
 	return 0;
 }
 

@@ -162,8 +162,9 @@ static const struct {
 	{ "code-superseded", "A newer code was sent. Please enter that one." },
 	{ "code-tries", "This code was tried too often. Please have a new one sent." },
 	{ "no-code-sent", "No code was sent yet. Please have one sent." },
-	{ "email-after-reset", "Your password was just reset by e-mail, so a code by e-mail would "
-			       "prove nothing more. Please use another method." },
+	{ "email-after-reset",
+	  "Your password was set by a link in an e-mail, so a code by e-mail would prove nothing "
+	  "more. Please use another method, or ask your administrator for a code." },
 	{ "method-not-allowed", "This method does not count here. Please use another one." },
 	{ "factor-changed", "This method was changed or removed meanwhile." },
 	{ "sealing-key-missing",
@@ -197,6 +198,14 @@ const char *step_problem(struct http_request *request, struct http_response *res
 		if (strcmp(reason, problems[i].reason) == 0)
 			return problems[i].text;
 	return NULL;
+}
+
+int step_status(const struct err *problem)
+{
+	/* The page is there. */
+	return problem->code == ERR_NOT_FOUND
+		       ? 403
+		       : http_error_status(problem, problem->code == ERR_INVALID);
 }
 
 /* ------------------------------------------------------------------ the request -- */
@@ -311,8 +320,36 @@ int step_begin(struct http_request *request, struct http_response *response, uns
 	return 1;
 }
 
+const char *step_name(const struct http_request *request, const struct step *step)
+{
+	const char *name = http_form_value(&step->form, "name");
+	size_t size;
+
+	if (!name)
+		return "";
+	name += strspn(name, " \t");
+	size = strlen(name);
+	while (size > 0 && (name[size - 1] == ' ' || name[size - 1] == '\t'))
+		size--;
+	name = arena_strndup(request->arena, name, size);
+	return name ? name : "";
+}
+
+struct store *step_store(const struct http_request *request, struct step *step, struct err *err)
+{
+	struct web *web = request->context;
+
+	if (!step->store)
+		step->store = store_pool_take(web->pool, err);
+	return step->store;
+}
+
 void step_finish(struct http_request *request, struct step *step)
 {
+	struct web *web = request->context;
+
+	if (step->store)
+		store_pool_give(web->pool, step->store);
 	if (step->found)
 		session_view_release(&step->view);
 	if (step->posted)

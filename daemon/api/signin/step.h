@@ -23,6 +23,7 @@ struct step {
 	char token[SESSION_TOKEN_TEXT]; /* for the session, when its stage is another one */
 	struct factor_asker asker;	/* with that token's hash */
 	struct factor_parts parts;
+	struct store *store; /* step_store */
 };
 
 #define STAGE_BIT(stage) (1u << (stage))
@@ -37,9 +38,13 @@ int step_begin(struct http_request *request, struct http_response *response, uns
 	       struct step *ret_step, struct err *err);
 void step_finish(struct http_request *request, struct step *step);
 
+/* A handle to read with, outside of any snapshot: what was written meanwhile is seen. NULL with err. */
+struct store *step_store(const struct http_request *request, struct step *step, struct err *err);
 /* A value of the form or, of a GET, of the query. NULL: not given. */
 const char *step_value(const struct http_request *request, const struct step *step,
 		       const char *name);
+/* What they want to call a factor, without spaces around it; "": nothing. */
+const char *step_name(const struct http_request *request, const struct step *step);
 /* path with where they want to go, for links and redirects. NULL: out of memory. */
 const char *step_path(const struct http_request *request, const struct step *step,
 		      const char *path);
@@ -77,6 +82,8 @@ int step_rotate(struct http_request *request, struct http_response *response, st
  */
 const char *step_problem(struct http_request *request, struct http_response *response,
 			 const struct err *problem, int64_t wait_s);
+/* The status of a page that tells it. */
+int step_status(const struct err *problem);
 /* They are to give their first factor again: a page that says so, leads there and then to landing. */
 int step_sign_in_again(struct http_request *request, struct http_response *response,
 		       const struct step *step, const struct landing *landing, const char *text,

@@ -179,7 +179,7 @@ static int refuse(struct http_request *request, struct http_response *response,
 		*err = *problem;
 		return -1;
 	}
-	page_refused_with(request, response, http_error_status(problem, false), "That did not work",
+	page_refused_with(request, response, step_status(problem), "That did not work",
 			  text, step_path(request, step, back), "Go back");
 	return 0;
 }
