@@ -37,7 +37,7 @@ TEST_PACKAGES = libcmocka-dev python3-pytest python3-pytest-xdist python3-reques
 	valgrind git procps curl util-linux python3-lxml xmlsec1 nginx-light simplesamlphp \
 	php-cli php-xml chromium chromium-driver python3-selenium wrk caddy apache2-bin lua-socket \
 	389-ds-base samba samba-dsdb-modules samba-ad-provision iproute2 krb5-kdc krb5-admin-server \
-	libsasl2-modules-gssapi-mit python3-aiosmtpd oathtool
+	libsasl2-modules-gssapi-mit python3-aiosmtpd python3-cryptography oathtool
 
 PKG_CONFIG_NAMES = libsodium libsystemd libseccomp libfyaml ldap lber libsasl2 sqlite3 libmicrohttpd \
 	gnutls libcurl jansson libxml-2.0 xmlsec1-openssl lasso gobject-2.0 glib-2.0 zlib libfido2 libcbor \
