@@ -7,10 +7,12 @@ import pytest
 
 import accessible
 import chromium
+import idp
 import proxy
 from bridge import Bridge
 from mail_server import MailServer
 from ports import free_port
+from signin import SignIn
 from test_password_pages import CONFIG, GOOD, INVITE, World
 
 
@@ -120,6 +122,60 @@ def test_on_to_an_application(proxied, browser):
     browser.fill(password=GOOD)
     assert '["Remote-User", "anna"]' in browser.wait_for_text('"Remote-User"')
     assert browser.driver.current_url == proxied.application + "there"
+
+
+@pytest.fixture(scope="module", name="mixed")
+def make_mixed(_runs):
+    """An identity provider beside passwords."""
+    if not (idp.is_installed() and proxy.is_installed()):
+        pytest.skip("needs SimpleSAMLphp and nginx")
+    with MailServer() as mail:
+        web = f"""
+mail: {{url: "smtp://127.0.0.1:{mail.port}", from: bridge@acme.example}}
+passwords: {{enabled: true, memory: 8MiB, operations: 1}}
+"""
+        with SignIn(web=web) as world:
+            world.letters = World(world.bridge, mail, 0)
+            yield world
+
+
+def test_the_identity_provider_beside_passwords(mixed, browser):
+    browser.open(mixed.application_url + "there")
+    browser.wait_for_text("With your organization's account")
+    look(browser)
+    browser.fill(username="anna", password="not a password of ours")
+    browser.wait_for_text("is not right")
+    browser.driver.find_element(chromium.By.LINK_TEXT, "acme").click()
+    browser.give_password("anna")
+    if not browser.scripts:
+        # The provider's own page asks for a click then.
+        browser.wait_for_text("does not support JavaScript")
+        next(button for button in browser.driver.find_elements(chromium.By.CSS_SELECTOR, "[type=submit]")
+             if button.is_displayed()).click()
+    assert '["Remote-User", "anna"]' in browser.wait_for_text('"Remote-User"')
+    assert browser.driver.current_url == mixed.application_url + "there"
+
+
+def test_an_invite_needs_no_password_where_there_is_an_identity_provider(mixed, browser):
+    name = "mixed-" + ("with" if browser.scripts else "without")
+    mixed.bridge.ctl("invites", "create", f"{name}@acme.example", "--profile", "member")
+    browser.open(INVITE.search(mixed.letters.letter())[0])
+    browser.wait_for_text("Without a password")
+    look(browser)
+    browser.click("button[name=without]")
+    browser.wait_for_text("Your account is ready")
+    look(browser)
+    assert mixed.bridge.ctl("users", "show", f"{name}@acme.example")["active"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone makes such links")
+def test_a_link_of_roots(world, browser):
+    browser.open(world.bridge.ctl("login-link", "chief")["url"])
+    browser.wait_for_text("You are about to sign in as chief")
+    look(browser)
+    browser.click("button")
+    browser.wait_for_text("You are signed in")
+    look(browser)
 
 
 def test_keyboard_alone(world, browser):
