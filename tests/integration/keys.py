@@ -1,7 +1,8 @@
-"""People with passwords and security keys, at a daemon whose pages know them.
+"""People with security keys, at a daemon whose pages know them.
 
-    with World() as world:
+    with Keys() as world:
         anna = world.person("anna")
+        anna.sign_in()
         anna.enrol()
         page = anna.sign_in()            # the page that asks for her key
         page = anna.prove(page)
@@ -11,72 +12,19 @@ from urllib.parse import urljoin
 
 import lxml.html
 
+import second_factor
 from authenticator import Authenticator
-from bridge import Bridge
 from browser import Browser
-from mail_server import MailServer
-from ports import free_port
 
-CONFIG = """
-public_url: http://localhost:{web}
-listeners: ["127.0.0.1:{web}"]
-mail: {{url: "smtp://127.0.0.1:{mail}", from: bridge@acme.example}}
-passwords: {{enabled: true, memory: 8MiB, operations: 1}}
-throttle: {{attempts: 100, address_attempts: 1000}}
-profiles:
-  - {{name: administrator, permissions: ["*:*@all"]}}
-  - {{name: viewer, permissions: ["accounts:read@own"]}}
-policy: {{default_profile: viewer}}
-{more}
-"""
-PASSWORD = "seven quiet lanterns"
+MISSING = "" if second_factor.is_installed() else "needs nginx and oathtool"
 
 
-class World:
-    def __init__(self, more=""):
-        self.more, self.seen = more, 0
-
-    def __enter__(self):
-        web = free_port()
-        self.url = f"http://localhost:{web}"
-        self.mail = MailServer().__enter__()
-        self.bridge = Bridge(CONFIG.format(web=web, mail=self.mail.port, more=self.more))
-        try:
-            self.bridge.__enter__()
-            self.bridge.ctl("users", "create", "chief", "--profile", "administrator")
-        except BaseException:
-            self.mail.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.bridge.__exit__(*_)
-        self.mail.__exit__(*_)
-
-    def _reset_link(self):
-        """In the next letter that has one: others tell of factors that came."""
-        while True:
-            self.seen += 1
-            self.mail.wait(self.seen)
-            words = self.mail.message(self.seen - 1).get_content().split()
-            found = [word for word in words if "/password/reset/" in word]
-            if found:
-                return found[0]
-
+class Keys(second_factor.SecondFactor):
     def person(self, name, profile="viewer"):
-        """Somebody with a password."""
-        self.bridge.ctl("users", "create", name, "--email", f"{name}@acme.example", "--profile", profile)
-        browser = Browser()
-        browser.submit(browser.get(self.url + "/password/forgot"), username=name)
-        browser = Browser()
-        page = browser.submit(browser.get(self._reset_link()),
-                              **{"new-password": PASSWORD, "repeat-password": PASSWORD})
-        assert page.status_code == 200, page.text
-        return Person(self, name)
+        return Person(self, super().person(name, profile))
 
-    def audit(self, action):
-        rows = self.bridge.ctl("audit", "list", "--action", action, "--limit", "1000")["rows"]
-        return sorted(rows, key=lambda row: row["seq"])
+    def refusals(self):
+        return [str(row["detail"]) for row in self.rows("factor.refused")]
 
 
 def key_form(page):
@@ -94,10 +42,10 @@ class Person:
         self.browser = Browser()
         self.key = Authenticator(world.url)
 
-    def sign_in(self, browser=None):
-        browser = browser or self.browser
-        page = browser.get(self.world.url + "/login")
-        return browser.submit(page, username=self.name, password=PASSWORD)
+    def sign_in(self):
+        """In a browser that knows nothing: the page after the password."""
+        self.browser.session.cookies.clear()
+        return self.world.sign_in(self.name, browser=self.browser)[1]
 
     def enrol(self, key=None, name="blue", **said):
         """The page that comes of it."""
@@ -111,6 +59,6 @@ class Person:
         answer = {**fields, **(key or self.key).get(options, **said), **(change or {})}
         return self.browser.post(url, answer)
 
-    def is_signed_in(self, browser=None):
+    def is_signed_in(self):
         """Through all that is asked."""
-        return (browser or self.browser).get(self.world.url + "/api/v1/me").status_code == 200
+        return self.browser.get(self.world.url + "/api/v1/me").status_code == 200

@@ -2,7 +2,8 @@
 import pytest
 
 import chromium
-from keys import PASSWORD, World
+from keys import MISSING, Keys
+from second_factor import PASSWORD
 
 if chromium.webdriver:
     from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
@@ -12,10 +13,10 @@ CANCELLED = "It was cancelled, or took too long."
 
 @pytest.fixture(name="world", scope="module")
 def _world():
-    problem = chromium.missing()
+    problem = MISSING or chromium.missing()
     if problem:
         pytest.skip(problem)
-    with World() as world:
+    with Keys() as world:
         yield world
 
 
@@ -76,7 +77,7 @@ def enrolled(world, browser, name, **options):
 def test_enrolled_and_asked_for(world, browser, verified, transport):
     name = f"anna-{verified}-{transport}".lower()
     enrolled(world, browser, name, verified=verified, transport=transport)
-    assert "webauthn" in str(world.audit("factor.enrol")[-1]["detail"])
+    assert "webauthn" in str(world.rows("factor.enrol")[-1]["detail"])
     sign_out(world, browser)
     sign_in(world, browser, name)
     browser.wait_for_text("One more step")
@@ -137,7 +138,7 @@ def test_a_copied_key(world, browser):
     sign_in(world, browser, "fred")
     press(browser)
     browser.wait_for_text("may have been copied")
-    assert "webauthn-counter" in str(world.audit("factor.refused")[-1]["detail"])
+    assert "webauthn-counter" in str(world.rows("factor.refused")[-1]["detail"])
 
 
 def test_without_scripts(world):
