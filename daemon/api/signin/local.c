@@ -243,9 +243,9 @@ static int attempt_make(struct http_request *request, struct http_response *resp
 		throttle_return(web->settings.throttle, &attempt->throttle, clock_monotonic_us());
 	if (right < 0 && problem.code == ERR_UNAVAILABLE)
 		return show_wait(request, response, attempt, 503, HASHER_RETRY_S,
-				 strcmp(err_reason(&problem), "directory-unavailable") == 0
-					 ? "Passwords cannot be checked at the moment."
-					 : "Too many people are signing in.",
+				 strcmp(err_reason(&problem), "busy") == 0
+					 ? "Too many people are signing in."
+					 : "Passwords cannot be checked at the moment.",
 				 err);
 	if (right < 0) {
 		*err = problem;
