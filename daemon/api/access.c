@@ -15,8 +15,12 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include <rolebridge/change/enforce.h>
+
 #include "permit.h"
 #include "site.h"
+
+#define STEP_UP_MAX 4096 /* what is told of where to prove it */
 
 static int not_signed_in(struct http_request *request, struct err *err)
 {
@@ -78,6 +82,36 @@ static int allows(const struct http_request *request, const struct caller *calle
 	return answer;
 }
 
+/* Some permissions are only used with a fresh second factor: whoever has a session is told where to prove it. */
+static int check_step_up(struct http_request *request, const struct caller *caller,
+			 const char *permission, struct err *err)
+{
+	const struct api *api = request->context;
+	struct setup *setup = changer_setup(api->settings.changer);
+	AUTO(site) struct site *site = NULL;
+	AUTO(strbuf) struct strbuf details = STRBUF(STEP_UP_MAX);
+	struct json json = JSON(&details);
+	int64_t max_age_s = 0;
+	bool asked = change_step_up_max_age(setup, permission, &max_age_s);
+
+	setup_release(setup);
+	if (!asked || factor_is_fresh(caller->second_factor_s, max_age_s, clock_now_s()))
+		return 0;
+	site = site_take(api->settings.web, err);
+	if (!site)
+		return -1;
+	json_object(&json);
+	json_string(&json, "step_up", arena_printf(request->arena, "%s/step-up", site->url));
+	json_int(&json, "max_age", max_age_s);
+	json_end(&json);
+	request->error_details = strbuf_failed(&details)
+					 ? NULL
+					 : arena_strdup(request->arena, strbuf_text(&details));
+	return err_refuse(err, ERR_DENIED, "second-factor-required",
+			  "this needs a second factor that was proven within %lld seconds",
+			  (long long)max_age_s);
+}
+
 /* "?dry_run=true" where there is no dry run must not be carried out. Handlers that read a query know their own. */
 static int check_query(struct http_request *request, struct err *err)
 {
@@ -108,6 +142,9 @@ static int let_in(struct http_request *request, struct caller *caller,
 	if (answer == 0)
 		return err_refuse(err, ERR_DENIED, "not-allowed", "this needs the permission '%s'",
 				  permission);
+	if (answer > 0 && permission && caller->by_session &&
+	    check_step_up(request, caller, permission, err) < 0)
+		return -1;
 	return answer < 0 ? -1 : check_query(request, err);
 }
 

@@ -61,6 +61,7 @@ struct decisions {
 	_Atomic uint64_t generation; /* of the configuration that permissions are of */
 	struct factor *factors;
 	size_t factor_count;
+	_Atomic bool steps_up; /* some permissions take a fresh second factor */
 
 	pthread_mutex_t reading;
 	struct store *store; /* NULL: to be opened */

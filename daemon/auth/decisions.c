@@ -11,6 +11,7 @@
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/change/enforce.h>
 #include <rolebridge/store/ownership.h>
 #include <rolebridge/store/session.h>
 
@@ -19,7 +20,6 @@
 
 #define ATTEMPTS 8
 #define ARENA_BYTES_MAX ((size_t)64 << 20)
-#define CLOCK_SLACK_S 300
 #define SESSIONS_MAX 1000
 
 size_t decisions_look_max = 10000, decisions_pieces_max = 200;
@@ -131,6 +131,16 @@ static int refresh(struct decisions *decisions, const char *name, int64_t now_s,
 			  : 0;
 }
 
+/* Does any permission take a fresh second factor? */
+static bool steps_up(const struct decisions *decisions)
+{
+	struct setup *setup = changer_setup(decisions->changer);
+	bool any = setup->second_factor && setup->second_factor->step_up.count > 0;
+
+	setup_release(setup);
+	return any;
+}
+
 /* Permissions are of one configuration: after a reload all are worked out anew. */
 static void follow_configuration(struct decisions *decisions)
 {
@@ -142,6 +152,8 @@ static void follow_configuration(struct decisions *decisions)
 	if (decisions->generation != generation) {
 		askers_forget(decisions);
 		decisions->generation = generation;
+		atomic_store_explicit(&decisions->steps_up, steps_up(decisions),
+				      memory_order_relaxed);
 	}
 	pthread_rwlock_unlock(&decisions->lock);
 }
@@ -159,10 +171,8 @@ static const struct factor *factor_of(const struct decisions *decisions, const c
 
 static bool proves(const struct session *session, int64_t max_age_s, int64_t now_s)
 {
-	int64_t age_s = now_s - session->second_factor_s;
-
-	return session->second_factor_s > 0 && session->until_s > now_s &&
-	       age_s >= -CLOCK_SLACK_S && (max_age_s == 0 || age_s <= max_age_s);
+	return session->stage == SESSION_FULL && session->until_s > now_s &&
+	       factor_is_fresh(session->second_factor_s, max_age_s, now_s);
 }
 
 /* Is any session of theirs one with a second factor that is fresh enough? Asks the store: few applications want it. */
@@ -236,10 +246,38 @@ static void explain_ground(const struct ground *ground, struct verdict *verdict)
 		 scope_names[bit]);
 }
 
+/* A second factor that must have been proven; max_age_s 0: whenever. */
 struct need {
-	int64_t user; /* 0: no second factor is wanted */
+	int64_t user; /* 0: nothing is needed, for nothing is allowed */
+	bool wanted;
 	int64_t max_age_s;
 };
+
+static void need_add(struct need *need, int64_t max_age_s)
+{
+	if (!need->wanted || need->max_age_s == 0 || (max_age_s && max_age_s < need->max_age_s))
+		need->max_age_s = max_age_s;
+	need->wanted = true;
+}
+
+/* The permission may want one, whatever the application does. */
+static void need_step_up(struct decisions *decisions, const struct question *question,
+			 struct need *need)
+{
+	struct setup *setup;
+	char permission[256];
+	int64_t max_age_s = 0;
+
+	if (!atomic_load_explicit(&decisions->steps_up, memory_order_relaxed))
+		return;
+	/* Of any scope where none is named: what is listed for all is for one's own, too. */
+	snprintf(permission, sizeof(permission), "%s%s", question->permission,
+		 strchr(question->permission, '@') ? "" : "@own");
+	setup = changer_setup(decisions->changer);
+	if (change_step_up_max_age(setup, permission, &max_age_s))
+		need_add(need, max_age_s);
+	setup_release(setup);
+}
 
 /* With the lock. */
 static void answer(const struct decisions *decisions, const struct question *question,
@@ -265,8 +303,9 @@ static void answer(const struct decisions *decisions, const struct question *que
 	factor = verdict.allowed && decisions->factor_count && question->resource.application
 			 ? factor_of(decisions, question->resource.application)
 			 : NULL;
+	*ret_need = (struct need){ .user = verdict.allowed ? asker->id : 0 };
 	if (factor)
-		*ret_need = (struct need){ asker->id, factor->max_age_s };
+		need_add(ret_need, factor->max_age_s);
 	*ret_verdict = verdict;
 }
 
@@ -307,7 +346,9 @@ int decisions_ask(struct decisions *decisions, const struct question *question, 
 		if (refresh(decisions, question->user, now_s, err) < 0)
 			return -1;
 	}
-	if (need.user) {
+	if (need.user)
+		need_step_up(decisions, question, &need);
+	if (need.wanted) {
 		if (has_factor(decisions, need.user, need.max_age_s, now_s, &has, err) < 0)
 			return -1;
 		if (!has)
@@ -327,6 +368,7 @@ struct listing {
 	void *context;
 	size_t count, looked;
 	int64_t after, next; /* 0: nothing more */
+	struct need need;    /* what the permission wants */
 };
 
 /*
@@ -396,9 +438,11 @@ static bool try_list(struct decisions *decisions, struct listing *listing, int64
 		if (listing->holder.user && !may_be_asked(question, alias->asker))
 			listing->holder = holder_of(NULL);
 		factor = factor_of(decisions, question->resource.application);
-		if (listing->holder.user && factor && !allowed)
-			*ret_need = (struct need){ listing->holder.user, factor->max_age_s };
-		else
+		*ret_need = listing->need;
+		ret_need->user = listing->holder.user;
+		if (factor)
+			need_add(ret_need, factor->max_age_s);
+		if (!ret_need->user || !ret_need->wanted || allowed)
 			list(decisions, listing);
 		answered = true;
 	}
@@ -429,7 +473,7 @@ static int list_page(struct decisions *decisions, struct listing *listing, int64
 		listing->looked = 0;
 		if (list_piece(decisions, listing, now_s, ret_need, allowed, err) < 0)
 			return -1;
-		if (ret_need->user || listing->next == 0 ||
+		if ((ret_need->user && ret_need->wanted && !allowed) || listing->next == 0 ||
 		    listing->count == listing->wanted->limit)
 			break;
 		listing->after = listing->next;
@@ -453,12 +497,12 @@ int decisions_list(struct decisions *decisions, const struct listing_question *q
 	if (asked_parse(question->question.permission, &asked, err) < 0)
 		return -1;
 	follow_configuration(decisions);
+	need_step_up(decisions, &question->question, &listing.need);
 	if (list_page(decisions, &listing, now_s, &need, false, err) < 0)
 		return -1;
-	if (need.user) {
+	if (need.user && need.wanted) {
 		if (has_factor(decisions, need.user, need.max_age_s, now_s, &has, err) < 0)
 			return -1;
-		need.user = 0;
 		if (has && list_page(decisions, &listing, now_s, &need, true, err) < 0)
 			return -1;
 	}
@@ -529,6 +573,7 @@ struct decisions *decisions_create(struct changer *changer, const struct web_set
 	hash_prepare();
 	decisions->changer = changer;
 	decisions->generation = changer_generation(changer);
+	decisions->steps_up = steps_up(decisions);
 	decisions->arena = arena_create(ARENA_BYTES_MAX);
 	/* From now on changes are told; the tree is read after that, so that none is missed. */
 	changer_observe_as(changer, OBSERVER_DECISIONS,

@@ -13,13 +13,13 @@
 
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/policy/factor.h>
 #include <rolebridge/rules/permission.h>
 
 #include "path.h"
 #include "url.h"
 
 #define ARENA_BYTES_MAX ((size_t)256 << 20)
-#define CLOCK_SLACK_S 300
 
 struct names {
 	const char **items;
@@ -480,12 +480,8 @@ static const struct {
 static bool has_second_factor(const struct require_settings *require,
 			      const struct session_view *view, int64_t now_s)
 {
-	int64_t age_s = now_s - view->second_factor_s;
-
-	if (!require->second_factor)
-		return true;
-	return view->second_factor_s > 0 && age_s >= -CLOCK_SLACK_S &&
-	       (require->second_factor_max_age_s == 0 || age_s <= require->second_factor_max_age_s);
+	return !require->second_factor ||
+	       factor_is_fresh(view->second_factor_s, require->second_factor_max_age_s, now_s);
 }
 
 enum forward_verdict application_judge(const struct application *application,

@@ -582,6 +582,42 @@ static void test_second_factor(void **state)
 	EXPECT("granted", f, "ben", "accounts:read", "accounts", "a");
 }
 
+/* Some permissions want a fresher one than others, wherever they are asked about. */
+static void test_step_up(void **state)
+{
+	struct fixture *f = *state;
+	struct setup *setup = test_setup_create(
+		f->path,
+		CONFIG(PERMISSIONS) "second_factor: {step_up: [{permissions: "
+				    "['accounts:update@all', 'tasks:read@all'], max_age: 10m}]}\n");
+	struct run_report report;
+	char tasks[64];
+
+	put(f, "accounts", "a", NULL, "anna");
+	put(f, "tasks", "t", "a", NULL);
+	EXPECT("granted", f, "anna", "accounts:update", "accounts", "a");
+	snprintf(tasks, sizeof(tasks), "%s", list(f, "anna", "tasks", NULL, 10));
+	assert_string_not_equal(tasks, "");
+	run_report_init(&report);
+	ok(f, changer_reload(f->changer, setup, &test_person, &report, &f->err));
+	setup_release(setup);
+	run_report_finish(&report);
+	EXPECT("granted", f, "anna", "accounts:read", "accounts", "a");
+	EXPECT("second-factor", f, "anna", "accounts:update", "accounts", "a");
+	EXPECT("second-factor", f, "anna", "accounts:update@own", "accounts", "a");
+	assert_string_equal(list(f, "anna", "tasks", NULL, 10), "");
+	EXPECT("not-granted", f, "stan", "accounts:update", "accounts", "a");
+	add_session(f, "anna", clock_now_s() - 700);
+	EXPECT("second-factor", f, "anna", "accounts:update", "accounts", "a");
+	add_session(f, "anna", clock_now_s() - 5);
+	EXPECT("granted", f, "anna", "accounts:update", "accounts", "a");
+	assert_string_equal(list(f, "anna", "tasks", NULL, 10), tasks);
+	/* Also when it is the first configuration that says so. */
+	open_decisions(f);
+	EXPECT("granted", f, "anna", "accounts:update", "accounts", "a");
+	EXPECT("second-factor", f, "root", "accounts:update", "accounts", "a");
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -593,6 +629,7 @@ int main(void)
 		TEST(test_expiry),     TEST(test_lists),
 		TEST(test_long_lists), TEST(test_same_after_start),
 		TEST(test_threads),    TEST(test_second_factor),
+		TEST(test_step_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
