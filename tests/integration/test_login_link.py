@@ -3,13 +3,18 @@ import http.client
 import json
 import os
 import re
+import shutil
 import socket
+import subprocess
+import time
 import urllib.parse
 
+import lxml.html
 import pytest
 
 from access import Web
 from bridge import Bridge, Refused
+from browser import Browser
 from control import Bearer, Control
 from ports import free_port
 
@@ -354,3 +359,77 @@ def test_a_read_ends_no_session_of_a_link(company):
     with pytest.raises(Refused) as refused:
         company.ctl("login-link", "anna")
     assert "user-disabled" in refused.value.output
+
+
+# --- the link is the first factor alone ---
+
+
+def app_code(secret, ahead):
+    now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time.time() + ahead * 30))
+    return subprocess.run(["oathtool", "--totp", "--base32", "--now", now, secret.replace(" ", "")],
+                          capture_output=True, text=True, check=True).stdout.strip()
+
+
+def by_link(url):
+    """Browser and page after the link's form."""
+    browser = Browser()
+    return browser, browser.submit(browser.get(url))
+
+
+def who(browser, url):
+    page = browser.request("GET", base_of(url) + "/api/v1/me")
+    return page.status_code, page.json()
+
+
+needs_oathtool = pytest.mark.skipif(not shutil.which("oathtool"), reason="needs oathtool")
+
+
+@needs_oathtool
+@pytest.mark.parametrize("words", [(), ("--local",)], ids=["web side", "door"])
+def test_who_must_and_has_none_comes_in_to_enrol(words):
+    with Place(WEB) as place:
+        place.bridge.ctl("second-factor", "set", "--required", "administrators")
+        url = place.link("anna", *words)["url"]
+        browser, page = by_link(url)
+        assert page.status_code == 200 and page.url.startswith(base_of(url) + "/login/enrol"), (page.url, page.text)
+        # Nothing else is open.
+        assert who(browser, url)[0] == 401
+        page = browser.get(base_of(url) + "/security/add/totp")
+        page = browser.submit(page, name="phone")
+        secret = lxml.html.fromstring(page.content).find(".//code").text
+        page = browser.submit(page, code=app_code(secret, 0))
+        assert page.status_code == 200, page.text
+        status, answer = who(browser, url)
+        assert status == 200 and answer["user"]["username"] == "anna"
+        # And is asked for it the next time, wherever that is.
+        for more in ((), ("--local",)):
+            url = place.link("anna", *more)["url"]
+            browser, page = by_link(url)
+            assert page.url.startswith(base_of(url) + "/login/factor"), page.url
+            assert who(browser, url)[0] == 401
+        page = browser.submit(page, code=app_code(secret, 1))
+        assert who(browser, url)[0] == 200, page.text
+        # One that is lost is reset by root; the link then is enough to enrol another one.
+        place.bridge.ctl("factors", "reset", "anna")
+        url = place.link("anna", *words)["url"]
+        browser, page = by_link(url)
+        assert page.url.startswith(base_of(url) + "/login/enrol"), page.url
+
+
+@needs_oathtool
+def test_the_last_administrator_is_asked_for_their_factor(company):
+    url = company.ctl("login-link", "anna")["url"]
+    browser, _ = by_link(url)
+    page = browser.submit(browser.get(base_of(url) + "/security/add/totp"), name="phone")
+    secret = lxml.html.fromstring(page.content).find(".//code").text
+    page = browser.submit(page, code=app_code(secret, 0))
+    suspend(company)
+    assert who(browser, url)[0] == 401
+    url = company.ctl("login-link", "anna")["url"]
+    browser, page = by_link(url)
+    assert page.url.startswith(base_of(url) + "/login/factor"), (page.url, page.text)
+    page = browser.submit(page, code=app_code(secret, 1))
+    status, answer = who(browser, url)
+    assert status == 200 and answer["administrator"] is True, page.text
+    # What they do from here on is theirs: their own page, too.
+    assert browser.get(base_of(url) + "/security").status_code == 200
