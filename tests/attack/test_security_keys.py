@@ -257,3 +257,19 @@ def test_administrators_by_keys_alone():
         staff = world.person("gabi")
         staff.sign_in()
         assert staff.is_signed_in()
+
+
+def test_remembered(world):
+    """This browser is not asked again, another one is."""
+    hugo = world.person("hugo")
+    hugo.sign_in()
+    assert hugo.enrol().status_code == 200
+    assert hugo.prove(hugo.sign_in(), change={"remember": "1"}).status_code == 200 and hugo.is_signed_in()
+    kept = {name: value for name, value in hugo.browser.cookies(world.url).items() if "device" in name}
+    assert kept
+    page = hugo.browser.submit(hugo.browser.get(world.url + "/logout"))
+    assert not hugo.is_signed_in()
+    world.sign_in("hugo", browser=hugo.browser)
+    assert hugo.is_signed_in()
+    page = hugo.sign_in()
+    assert "/login/factor" in page.url and not hugo.is_signed_in()

@@ -247,7 +247,7 @@ static void code_form(struct http_request *request, struct http_response *respon
 	form_begin(request, response, step, way, base_path(request));
 	page_field(response, &field);
 	if (ways->remember && way->method != FACTOR_RECOVERY)
-		page_check(response, "remember", "1", "Do not ask again on this device for a while",
+		page_check(response, "remember", "1", REMEMBER_LABEL,
 			   step_value(request, step, "remember") != NULL);
 	page_submit(response, "Continue");
 	page_form_end(response);
@@ -267,12 +267,12 @@ static void send_form(struct http_request *request, struct http_response *respon
 }
 
 static int key_form(struct http_request *request, struct http_response *response,
-		    const struct step *step, struct err *err)
+		    const struct step *step, const struct ways *ways, struct err *err)
 {
 	struct http_pair fields[STEP_FIELDS];
 
 	return webauthn_prove_form(request, response, step->site, &step->view, step->csrf, fields,
-				   step_fields(step, fields), err) < 0
+				   step_fields(step, fields), ways->remember, err) < 0
 		       ? -1
 		       : 0;
 }
@@ -284,7 +284,7 @@ static int way_form(struct http_request *request, struct http_response *response
 	bool is_sent = way->method == FACTOR_EMAIL || way->method == FACTOR_SMS;
 
 	if (way->method == FACTOR_WEBAUTHN)
-		return key_form(request, response, step, err);
+		return key_form(request, response, step, ways, err);
 	/* Whoever was sent one sees where to type it; a code that was wrong brings them back here. */
 	if (!is_sent || step_value(request, step, "sent") || step_value(request, step, "code"))
 		code_form(request, response, step, ways);

@@ -66,6 +66,7 @@ int step_leave(struct http_request *request, struct http_response *response, str
 /* To the page that their stage belongs to; FULL: step_leave. */
 int step_elsewhere(struct http_request *request, struct http_response *response, struct step *step,
 		   struct err *err);
+#define REMEMBER_LABEL "Do not ask again on this device for a while"
 /* This browser is remembered, as they asked; where policy does not want that it is not. */
 int step_remember(struct http_request *request, struct http_response *response, struct step *step,
 		  struct err *err);

@@ -75,7 +75,8 @@ static void form_end(struct http_response *response, const char *const *answers,
 
 int webauthn_prove_form(struct http_request *request, struct http_response *response,
 			const struct site *site, const struct session_view *view, const char *csrf,
-			const struct http_pair *fields, size_t count, struct err *err)
+			const struct http_pair *fields, size_t count, bool remember,
+			struct err *err)
 {
 	struct web *web = request->context;
 	AUTO(reading_view) struct reading_view reading = { 0 };
@@ -100,6 +101,8 @@ int webauthn_prove_form(struct http_request *request, struct http_response *resp
 	for (size_t i = 0; i < count; i++)
 		if (fields[i].value)
 			page_hidden(response, fields[i].name, fields[i].value);
+	if (remember)
+		page_check(response, "remember", "1", REMEMBER_LABEL, false);
 	form_end(response, proven, ARRAY_LEN(proven), "Use a security key or passkey");
 	return 1;
 }
@@ -179,8 +182,8 @@ static int refuse(struct http_request *request, struct http_response *response,
 		*err = *problem;
 		return -1;
 	}
-	page_refused_with(request, response, step_status(problem), "That did not work",
-			  text, step_path(request, step, back), "Go back");
+	page_refused_with(request, response, step_status(problem), "That did not work", text,
+			  step_path(request, step, back), "Go back");
 	return 0;
 }
 

@@ -14,12 +14,13 @@ bool webauthn_usable(struct http_request *request, const struct site *site);
 
 /*
  * The form that asks for a key of the person, at /login/factor and /step-up; it posts to a path below the page's. fields: what
- * the page wants sent along as it is (where to go on, whether to remember the device).
+ * the page wants sent along as it is. remember: they may tick that this browser is to be remembered.
  * 1: written; 0: nothing to ask for, nothing written.
  */
 int webauthn_prove_form(struct http_request *request, struct http_response *response,
 			const struct site *site, const struct session_view *view, const char *csrf,
-			const struct http_pair *fields, size_t count, struct err *err);
+			const struct http_pair *fields, size_t count, bool remember,
+			struct err *err);
 
 /*
  * The form that enrols one: a name and a button, at /security and /login/enrol; it posts to /security/webauthn. fields as
