@@ -24,7 +24,9 @@ except ImportError:
     webdriver = None
 
 OPTIONS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
-           "--disable-dev-shm-usage", "--disable-component-update", "--disable-sync", "--no-proxy-server"]
+           "--disable-dev-shm-usage", "--disable-component-update", "--disable-sync", "--no-proxy-server",
+           # Pages scroll at once: what is to be clicked stays where it is.
+           "--force-prefers-reduced-motion"]
 
 
 def missing():
