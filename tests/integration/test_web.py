@@ -519,6 +519,8 @@ def test_second_factor_that_is_lacking_can_be_made_up(world):
     page = dora.auth("https://safe.example.com/")
     assert page.status_code == 401
     page = dora.get(dora.get(page.headers["Location"]).headers["Location"])
+    assert page.status_code == 302 and page.headers["Location"].startswith("/step-up?")
+    page = dora.get(PUBLIC + page.headers["Location"])
     assert page.status_code == 403
     link = re.search(r'href="(/saml/acme/login\?[^"]*)"', page.text)
     assert link, page.text
