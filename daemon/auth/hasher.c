@@ -132,8 +132,8 @@ static void *worker(void *context)
 	struct hasher *hasher = context;
 	struct job *job;
 
-	/* Of this thread alone. Where that may not be, it works all the same. */
-	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+	/* Of this thread alone (0 is itself on Linux). Where that may not be, it works all the same. */
+	(void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICE);
 	pthread_mutex_lock(&hasher->lock);
 	while ((job = take(hasher))) {
 		int64_t start_us;

@@ -21,6 +21,12 @@ static void test_defaults(void **state)
 	assert_int_equal(web->sessions.idle_s, 3600);
 	assert_int_equal(web->sessions.absolute_s, 12 * 3600);
 	assert_int_equal(web->outgoing.timeout_s, 10);
+	/* No second door for those who did not ask for one. */
+	assert_false(web->passwords.enabled);
+	assert_int_equal(web->passwords.min_length, 12);
+	assert_int_equal(web->passwords.memory, 64 << 20);
+	assert_int_equal(web->throttle.attempts, 5);
+	assert_null(web->sms.url.text);
 	web_config_finish(&config);
 }
 
@@ -98,6 +104,23 @@ static const struct {
 	  "2:46 invalid-value\n" },
 	{ "network with host bits", "trusted_proxies: [10.0.0.1/8]\n", "1:19 invalid-network\n" },
 	{ "no network", "outgoing: {allowed_networks: [intranet]}\n", "1:31 invalid-network\n" },
+	{ "hashes that are cheap", "passwords: {memory: 16MiB, operations: 2}\n",
+	  "1:12 weak-hashing (warning)\n" },
+	{ "hashes as OWASP has them", "passwords: {memory: 19MiB, operations: 2}\n", "" },
+	{ "passwords of seven", "passwords: {min_length: 7}\n", "1:25 out-of-range\n" },
+	{ "a queue that takes all threads", "passwords: {waiting: 25}\n", "1:22 out-of-range\n" },
+	{ "delays that shrink", "throttle: {delay: 2m, delay_max: 1m}\n", "1:11 invalid-value\n" },
+	{ "no attempts at all", "throttle: {attempts: 0}\n", "1:22 out-of-range\n" },
+	{ "gateway without URL", "sms: {sender: Acme}\n", "1:6 missing-key\n" },
+	{ "gateway by mail", "sms: {url: 'mailto:sms@example.com'}\n", "1:13 invalid-url\n" },
+	{ "gateway that is told no number",
+	  "sms: {url: 'https://s.example', fields: {text: '{text}'}}\n", "1:41 invalid-value\n" },
+	{ "gateway that is told no text",
+	  "sms: {url: 'https://s.example', fields: {a: ['{to}']}}\n", "1:41 invalid-value\n" },
+	{ "gateway with fields",
+	  "sms: {url: 'https://s.example', fields: {To: '{to}', m: 'x{text}'}}\n", "" },
+	{ "two words of authorization",
+	  "sms: {url: 'https://s.example', authorization: 'Bearer x'}\n", "1:49 invalid-value\n" },
 	{ "application name twice",
 	  "applications:\n- {name: a, urls: ['https://a.example']}\n"
 	  "- {name: a, urls: ['https://b.example']}\n",
