@@ -2,7 +2,8 @@
  * Signing in with the password of a directory. Enters: whose, as the store knows them, and a password. Leaves: right or
  * wrong. Fails when no server of the source could say, or too many ask at once.
  *
- * Each question is a process and a connection: so many at a time, others wait a little. Wrong ones of one person are
+ * Each question is a process and a connection: so many at a time, some others wait a little. Where one had to wait long
+ * for no answer, none is asked for a while: requests that wait are threads that others need. Wrong ones of one person are
  * counted for the source's window; past the limit nobody is asked about them, as if it were wrong, so that the
  * directory never locks out anybody for what was typed here.
  */
@@ -24,13 +25,18 @@
 _Static_assert(LDAP_LOGIN_FAILURES_MAX <= GUESSES_OF_ONE_MAX, "each of them is counted");
 
 #define AT_A_TIME 4
+#define WAITING_MAX 12
 #define WAIT_S 5
+/* No answer after so long, and nobody is asked for so long. */
+#define SILENT_US 1000000
+#define REST_US 10000000
 
 struct directory_service {
 	struct changer *changer;
 	pthread_mutex_t lock;
 	pthread_cond_t freed; /* CLOCK_MONOTONIC */
-	unsigned asking;
+	unsigned asking, waiting;
+	int64_t rest_until_us;
 	struct guesses *guesses;
 	uint64_t right, wrong, limited, unavailable;
 };
@@ -70,23 +76,36 @@ void directory_service_destroy(struct directory_service *service)
 
 /* --- a turn --- */
 
-static int take_turn(struct directory_service *service, struct err *err)
+/* Under the lock. */
+static void wait_turn(struct directory_service *service)
 {
 	struct timespec end;
 	int status = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += WAIT_S;
-	pthread_mutex_lock(&service->lock);
+	service->waiting++;
 	while (service->asking >= AT_A_TIME && status != ETIMEDOUT)
 		status = pthread_cond_timedwait(&service->freed, &service->lock, &end);
-	if (service->asking >= AT_A_TIME) {
-		pthread_mutex_unlock(&service->lock);
-		return err_refuse(err, ERR_UNAVAILABLE, "busy", "too many people are signing in");
-	}
-	service->asking++;
+	service->waiting--;
+}
+
+static int take_turn(struct directory_service *service, struct err *err)
+{
+	bool rests, turn;
+
+	pthread_mutex_lock(&service->lock);
+	if (service->asking >= AT_A_TIME && service->waiting < WAITING_MAX)
+		wait_turn(service);
+	rests = clock_monotonic_us() < service->rest_until_us;
+	turn = !rests && service->asking < AT_A_TIME;
+	service->asking += turn;
 	pthread_mutex_unlock(&service->lock);
-	return 0;
+	if (rests)
+		return err_refuse(err, ERR_UNAVAILABLE, "directory-unavailable",
+				  "the directory did not answer a moment ago");
+	return turn ? 0
+		    : err_refuse(err, ERR_UNAVAILABLE, "busy", "too many people are signing in");
 }
 
 static void end_turn(struct directory_service *service)
@@ -154,10 +173,14 @@ static bool may_ask(struct directory_service *service, const struct ldap_source 
 	return may;
 }
 
-static void note(struct directory_service *service, const struct hash128 *person, int64_t now_s,
+static void note(struct directory_service *service, const struct hash128 *person, int64_t begun_us,
 		 int status, bool right)
 {
+	int64_t now_us = clock_monotonic_us(), now_s = begun_us / 1000000 + 1;
+
 	pthread_mutex_lock(&service->lock);
+	if (status < 0 && now_us - begun_us > SILENT_US)
+		service->rest_until_us = now_us + REST_US;
 	service->unavailable += status < 0;
 	service->right += status == 0 && right;
 	service->wrong += status == 0 && !right;
@@ -172,7 +195,7 @@ static int ask(struct directory_service *service, const struct ldap_source *sour
 	       const struct directory_question *question, struct directory_answer *ret_answer,
 	       struct err *err)
 {
-	int64_t now_s = clock_monotonic_us() / 1000000 + 1;
+	int64_t begun_us = clock_monotonic_us();
 	struct directory_answer answer = { .right = false };
 	struct hash128 person = { 0 };
 	const char *key = question->source ? question->key : NULL;
@@ -180,12 +203,12 @@ static int ask(struct directory_service *service, const struct ldap_source *sour
 
 	if (key) {
 		person = who(question->source, key);
-		answer.limited = !may_ask(service, source, person, now_s);
+		answer.limited = !may_ask(service, source, person, begun_us / 1000000 + 1);
 		key = answer.limited ? NULL : key;
 	}
 	status = ldap_source_sign_in(source, key, question->password, strlen(question->password),
 				     &answer.right, err);
-	note(service, key ? &person : NULL, now_s, status, answer.right);
+	note(service, key ? &person : NULL, begun_us, status, answer.right);
 	if (status < 0) {
 		log_warning("login.directory.failed", F_STR("source", source->common.name.text),
 			    F_ERR(err));

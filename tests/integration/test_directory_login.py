@@ -8,6 +8,8 @@ import passwords
 import slapd
 import vendors
 from browser import Browser
+from fake_directory import SilentServer
+from slapd import Authority
 
 PASSWORD = "Blue.Whale-77 (deep) *sea"
 OTHER = "Green.Whale-78"
@@ -259,6 +261,27 @@ def test_a_directory_that_does_not_answer():
         assert page.url == world.application
         real.start()
         assert world.has("anna", PASSWORD)
+
+
+def test_a_directory_that_is_silent():
+    """Whoever waited for it tells the others: none of them is made to wait."""
+    with slapd.Slapd([person("anna", "employeeNumber: 1")]) as real, SilentServer() as silent, \
+            passwords.world(source(real)) as world:
+        world.bridge.ctl("sync")
+        text = world.bridge.config.read_text()
+        url = f'"ldap://127.0.0.1:{silent.port}"'
+        ca = Authority(world.bridge.folder).certificate
+        world.bridge.config.write_text(text.replace(f"servers: {[real.ldapi_url]}", f"servers: [{url}]") +
+                                       f"    ca: {ca}\n    timeouts: {{answer: 2s}}\n")
+        world.bridge.stop()
+        world.bridge.start()
+        for _ in range(20):
+            before = len(silent.connections)
+            _, page = world.sign_in("anna", PASSWORD)
+            assert page.status_code == 503 and "cannot be checked" in page.text
+            if len(silent.connections) == before:
+                return
+        pytest.fail("each of them was made to wait")
 
 
 def test_the_next_server_is_asked():

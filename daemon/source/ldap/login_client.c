@@ -39,8 +39,15 @@ static int ask(struct client *client, const char *key, struct read_result *ret_r
 	       struct err *err)
 {
 	AUTO(strbuf) struct strbuf filter = STRBUF(FILTER_MAX);
+	char nobody[UUID_TEXT_SIZE];
 
-	if (client_filter_one(&client->job, key, &filter, err) < 0)
+	make_key(nobody);
+	/* Of before another attribute was made the key: no entry can have it. */
+	if (key && client_filter_one(&client->job, key, &filter, NULL) < 0) {
+		strbuf_clear(&filter);
+		key = NULL;
+	}
+	if (!key && client_filter_one(&client->job, nobody, &filter, err) < 0)
 		return -1;
 	client->job.users.filter = strbuf_text(&filter);
 	client->job.canaries.count = 0;
@@ -53,7 +60,6 @@ int ldap_source_sign_in(const struct ldap_source *source, const char *key, const
 {
 	const struct intake intake = { .context = NULL };
 	struct ldap_source hasty = *source;
-	char nobody[UUID_TEXT_SIZE];
 	struct read_result result;
 	struct err own_err = { 0 };
 	struct client client;
@@ -65,13 +71,12 @@ int ldap_source_sign_in(const struct ldap_source *source, const char *key, const
 		*ret_right = false;
 		return 0;
 	}
-	make_key(nobody);
 	limit_time(&hasty);
 	status = client_init(&client, &hasty, NULL, 0, NULL, 0, &intake, err);
 	client.attempt.password = password;
 	client.attempt.password_size = size;
 	if (status == 0)
-		status = ask(&client, key ? key : nobody, &result, err);
+		status = ask(&client, key, &result, err);
 	if (status == 0 && result.complete)
 		*ret_right = client.attempt.right && key != NULL;
 	client_finish(&client);

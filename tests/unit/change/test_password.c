@@ -1,8 +1,10 @@
 /* Passwords of our own: who has one, who signs in with it, what sets it, and what each of these ends. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <rolebridge/base/clock.h>
 #include <rolebridge/change/invite.h>
@@ -784,6 +786,51 @@ static void test_invite(void **state)
 	world_check_audit(w);
 }
 
+/* --- a full disk --- */
+
+#define ROOM_STEP 2048
+
+/* A link in little room: the password is set, sessions ended and all of it told, or nothing is; then it does with room. */
+static void test_full(void **state)
+{
+	struct world *w = *state;
+	int refusals = 0, successes = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	world_open(w, CONFIG);
+	create(w, "ada", "manager");
+	give(w, "ada", "$first");
+	for (rlim_t room = 0; successes < 2; room += ROOM_STEP) {
+		struct reset_row row;
+		size_t opened;
+		int result, told;
+
+		assert_string_equal(sign_in(w, "ada").refused, "");
+		row = send_reset(w, "ada");
+		opened = sessions(w);
+		told = lines(audit(w, "password.set"));
+		test_limit_files(test_largest_file(w->path) + room);
+		err_clear(&w->err);
+		result = use(w, &row, row.generation, "$mail");
+		test_limit_files(RLIM_INFINITY);
+		successes += result == 0;
+		if (result < 0) {
+			refusals++;
+			assert_int_equal(w->err.code, ERR_IO);
+			assert_int_equal(sessions(w), opened);
+			assert_int_equal(lines(audit(w, "password.set")), told);
+			assert_int_equal(reset_of(w, "ada").ended, RESET_OPEN);
+			ok(w, use(w, &row, row.generation, "$mail"));
+		}
+		assert_int_equal(sessions(w), 0);
+		assert_int_equal(lines(audit(w, "password.set")), told + 1);
+		assert_int_equal(reset_of(w, "ada").ended, RESET_USED);
+	}
+	print_message("%d refusals\n", refusals);
+	assert_true(refusals > 0);
+	world_check_audit(w);
+}
+
 /* --- refused, told --- */
 
 static void test_refusals_are_told(void **state)
@@ -824,6 +871,7 @@ int main(void)
 		TEST(test_who_may_send),
 		TEST(test_delivery_is_noted),
 		TEST(test_invite),
+		TEST(test_full),
 		TEST(test_refusals_are_told),
 	};
 

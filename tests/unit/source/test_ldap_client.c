@@ -288,9 +288,10 @@ static const struct login_script *find_login(struct message_stream *stream, cons
 	    login_decode(&message.body, &password, &size, NULL) < 0 || size != strlen(SECRET) ||
 	    memcmp(password, SECRET, size) != 0)
 		_exit(3);
-	while (strcmp(script->name, name) != 0)
-		script++;
-	return script;
+	for (size_t i = 0; i < ARRAY_LEN(login_scripts); i++, script++)
+		if (strcmp(script->name, name) == 0)
+			return script;
+	_exit(4);
 }
 
 static int worker_main(void)
@@ -464,6 +465,18 @@ static void test_sign_in(void **state)
 	}
 }
 
+/* What cannot be a GUID is nobody's. */
+static void test_sign_in_by_another_key(void **state)
+{
+	struct err err = { 0 };
+	bool right = false;
+
+	(void)state;
+	/* No script has this name: the worker leaves without a word. */
+	assert_int_equal(sign_in_with("objectGUID", "k1", SECRET, &right, &err), -1);
+	assert_string_equal(err_reason(&err), "directory-unavailable");
+}
+
 /* Nobody's is never right, and nobody is asked about no password at all (no such script is there). */
 static void test_sign_in_of_nobody(void **state)
 {
@@ -578,6 +591,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_own_failures),
 		cmocka_unit_test(test_no_server),
 		cmocka_unit_test(test_sign_in),
+		cmocka_unit_test(test_sign_in_by_another_key),
 		cmocka_unit_test(test_sign_in_of_nobody),
 	};
 
