@@ -26,6 +26,7 @@ struct door {
 	struct web_settings_in web_settings;
 	struct api_settings api_settings;
 	pthread_mutex_t lock;
+	bool stopped;  /* not to be opened any more */
 	char *address; /* as it was asked for */
 	char *url;
 	int64_t until_s;
@@ -162,6 +163,8 @@ static int open_locked(struct door *door, struct configuration *config, const ch
 {
 	bool stays = door->server && (!address || strcmp(address, door->address) == 0);
 
+	if (door->stopped)
+		return err_set(err, ERR_UNAVAILABLE, "the daemon is about to end");
 	if (!stays && open_at(door, config, address ? address : ANY_ADDRESS, err) < 0)
 		return err_wrap(err, "cannot open a door");
 	if (door->until_s < until_s)
@@ -207,6 +210,7 @@ void door_close(struct door *door, int64_t drain_ms)
 	if (!door)
 		return;
 	pthread_mutex_lock(&door->lock);
+	door->stopped = true;
 	shut(door, drain_ms);
 	pthread_mutex_unlock(&door->lock);
 }

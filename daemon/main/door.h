@@ -27,6 +27,7 @@ int door_open(struct door *door, struct configuration *config, const char *addre
 void door_configure(struct door *door, struct configuration *config);
 /* Timer, every few seconds: close it when it is time. */
 void door_tick(struct door *door, int64_t now_s);
+/* For good: the daemon ends. */
 void door_close(struct door *door, int64_t drain_ms);
 
 #endif

@@ -1,43 +1,29 @@
 /*
- * Wiring of the web side. Enters: configurations. Leaves: listeners that answer. Fails at start when something
- * cannot be had; later, what was there before stays.
+ * Wiring of the web side. Enters: configurations. Leaves: sessions, sign-in, routes, and where they are served. Fails at start
+ * when something but a listener cannot be had; later, what was there before stays.
  */
 #include "website.h"
 
 #include <libgen.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <rolebridge/api/api.h>
 #include <rolebridge/auth/bearers.h>
-#include <rolebridge/base/address.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
-#include <rolebridge/http/server.h>
 
 #include "directory.h"
 #include "door.h"
+#include "listeners.h"
 #include "saml.h"
 #include "sealing.h"
 
 #define TICK_S 5
-#define UNIX_PREFIX "unix:"
-#define SYSTEMD_PREFIX "systemd:"
-
-struct listener {
-	struct http_server *server;
-	char *address;
-	char *unix_path; /* NULL: not ours to remove */
-	int fd;
-	bool tls;
-};
 
 struct website {
 	struct changer *changer;
@@ -55,13 +41,11 @@ struct website {
 	struct web_settings_in web_settings;
 	struct door *door;
 	struct http_router *router;
-	struct listener *listeners;
-	size_t listener_count;
+	struct listeners *listeners;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	pthread_t thread;
 	bool started, stopping; /* by lock */
-	char *trusted;		/* networks that the listeners trust, joined */
 };
 
 struct web *website_web(struct website *website)
@@ -98,7 +82,7 @@ int website_open_door(struct website *website, struct configuration *config, con
 
 bool website_is_served(struct website *website)
 {
-	return website->listener_count > 0;
+	return listeners_any(website->listeners);
 }
 
 /* --- begin and end --- */
@@ -174,6 +158,9 @@ static int make_parts(struct website *website, struct configuration *config,
 	website->router = website->web ? http_router_create() : NULL;
 	if (!website->router)
 		return website->web ? err_set(err, ERR_MEMORY, "out of memory") : -1;
+	website->listeners = listeners_create(website->changer, website->web, website->router);
+	if (!website->listeners)
+		return err_set(err, ERR_MEMORY, "out of memory");
 	if (web_add_routes(website->web, website->router, err) < 0)
 		return -1;
 	return web_configure(website->web, &config->setup, &config->settings.web,
@@ -210,6 +197,7 @@ void website_destroy(struct website *website)
 		return;
 	website_stop(website, 0);
 	door_destroy(website->door);
+	listeners_destroy(website->listeners);
 	web_destroy(website->web);
 	http_router_destroy(website->router);
 	saml_service_destroy(website->saml);
@@ -222,151 +210,9 @@ void website_destroy(struct website *website)
 	throttle_destroy(website->throttle);
 	hasher_destroy(website->hasher);
 	tickets_destroy(website->tickets);
-	free(website->trusted);
 	pthread_cond_destroy(&website->wake);
 	pthread_mutex_destroy(&website->lock);
 	free(website);
-}
-
-/* --- listeners --- */
-
-/* A socket that systemd opened for us (FileDescriptorName=). */
-static int inherited(const char *name, int *ret_fd, struct err *err)
-{
-	char **names = NULL;
-	int count = sd_listen_fds_with_names(0, &names), found = -1;
-
-	for (int i = 0; i < count; i++) {
-		if (found < 0 && strcmp(names[i], name) == 0)
-			found = SD_LISTEN_FDS_START + i;
-		free(names[i]);
-	}
-	free(names);
-	if (found < 0)
-		return err_set(err, ERR_NOT_FOUND, "systemd passed no socket named '%s'", name);
-	*ret_fd = found;
-	return 0;
-}
-
-static bool begins(const char *text, const char *prefix)
-{
-	return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-static int open_listener(const struct listener_settings *settings, struct listener *listener,
-			 struct err *err)
-{
-	const char *address = settings->address.text;
-
-	listener->fd = -1;
-	listener->address = strdup(address);
-	if (!listener->address)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	if (begins(address, SYSTEMD_PREFIX))
-		return inherited(address + strlen(SYSTEMD_PREFIX), &listener->fd, err);
-	if (!begins(address, UNIX_PREFIX))
-		return http_listen_tcp(address, &listener->fd, err);
-	listener->unix_path = strdup(address + strlen(UNIX_PREFIX));
-	if (!listener->unix_path)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	return http_listen_unix(listener->unix_path, settings->group.text, &listener->fd, err);
-}
-
-static int read_networks(const struct located_list *list, struct cidr **ret_networks,
-			 struct err *err)
-{
-	struct cidr *networks = calloc(list->count + 1, sizeof(*networks));
-
-	if (!networks)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	for (size_t i = 0; i < list->count; i++) {
-		if (cidr_parse(list->items[i].text, &networks[i], err) == 0)
-			continue;
-		free(networks);
-		return -1;
-	}
-	*ret_networks = networks;
-	return 0;
-}
-
-/* To be compared. */
-static char *join(const struct located_list *list)
-{
-	AUTO(strbuf) struct strbuf out = STRBUF(1024 * 1024);
-
-	strbuf_puts(&out, "");
-	for (size_t i = 0; i < list->count; i++)
-		strbuf_printf(&out, "%s ", list->items[i].text);
-	return strbuf_failed(&out) ? NULL : strdup(strbuf_text(&out));
-}
-
-/*
- * The others are for the proxy that asks and for handlers that wait. With as many threads as cores each sleeps more
- * often and is woken from another core: /auth on two cores took a quarter more CPU with two than with one.
- */
-static unsigned default_threads(void)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return cores < 4 ? 1 : cores > 128 ? 64 : (unsigned)cores / 2;
-}
-
-static int start_listener(struct website *website, const struct web_settings *web,
-			  const struct listener_settings *settings, struct err *err)
-{
-	struct listener *listener = &website->listeners[website->listener_count];
-	struct cidr *networks = NULL;
-	struct http_settings http = {
-		.name = "web",
-		.threading = HTTP_POOL,
-		.threads = settings->threads ? (unsigned)settings->threads : default_threads(),
-		.connections_max = (unsigned)settings->connections_max,
-		/* Longer than nginx keeps one (60 s): the side that asks is the one to close. */
-		.idle_deadline_ms = 75000,
-		/* They wait more than they work, and logins that wait together share a commit. */
-		.slow_threads = 48,
-		.router = website->router,
-		.listener_context = website->web,
-		.certificate_path = settings->certificate.text,
-		.key_path = settings->private_key.text,
-		.web = true,
-		.hsts = web->public_url.text && begins(web->public_url.text, "https:"),
-		.error_page = web_error_page,
-		.trusted_count = web->trusted_proxies.count,
-	};
-
-	/* From here on it is ended by website_stop, whatever there is of it. */
-	website->listener_count++;
-	if (read_networks(&web->trusted_proxies, &networks, err) < 0)
-		return -1;
-	if (open_listener(settings, listener, err) < 0) {
-		free(networks);
-		return err_wrap(err, "listener '%s'", settings->address.text);
-	}
-	http.trusted = networks;
-	http.listen_fd = listener->fd;
-	listener->tls = settings->certificate.text != NULL;
-	listener->server = http_server_start(&http, err);
-	free(networks);
-	if (!listener->server)
-		return err_wrap(err, "listener '%s'", settings->address.text);
-	log_info("listen", F_STR("address", settings->address.text),
-		 F_INT("port", http_listen_port(listener->fd)));
-	return 0;
-}
-
-static int start_listeners(struct website *website, const struct web_settings *web, struct err *err)
-{
-	const struct listener_settings *settings = web->listeners.items;
-
-	website->listeners = calloc(web->listeners.count + 1, sizeof(*website->listeners));
-	if (!website->listeners)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	for (size_t i = 0; i < web->listeners.count; i++) {
-		if (start_listener(website, web, &settings[i], err) < 0)
-			return -1;
-	}
-	return 0;
 }
 
 /* --- upkeep --- */
@@ -385,6 +231,7 @@ static void upkeep(struct website *website)
 		log_error("sessions.access-lost", F_ERR(&err));
 	if (website->door)
 		door_tick(website->door, clock_now_s());
+	listeners_tick(website->listeners);
 }
 
 static void *upkeep_thread(void *context)
@@ -416,46 +263,7 @@ int website_start(struct website *website, struct configuration *config, struct 
 	if (failed)
 		return err_set_errno(err, ERR_IO, failed, "cannot start a thread");
 	website->started = true;
-	website->trusted = join(&config->settings.web.trusted_proxies);
-	if (!website->trusted)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	return start_listeners(website, &config->settings.web, err);
-}
-
-static void reload_certificates(struct website *website, const struct web_settings *web)
-{
-	const struct listener_settings *settings = web->listeners.items;
-
-	for (size_t i = 0; i < website->listener_count; i++) {
-		struct listener *listener = &website->listeners[i];
-		struct err err = { 0 };
-		bool found = false;
-
-		for (size_t j = 0; !found && j < web->listeners.count; j++) {
-			if (strcmp(settings[j].address.text, listener->address) != 0)
-				continue;
-			found = listener->tls == (settings[j].certificate.text != NULL);
-			if (found && listener->tls &&
-			    http_server_reload_tls(listener->server, settings[j].certificate.text,
-						   settings[j].private_key.text, &err) < 0)
-				log_error("reload.certificate", F_STR("address", listener->address),
-					  F_ERR(&err));
-		}
-		if (!found)
-			log_warning("reload.needs-restart", F_STR("option", "listeners"));
-	}
-	if (web->listeners.count > website->listener_count)
-		log_warning("reload.needs-restart", F_STR("option", "listeners"));
-}
-
-/* Whom a listener believes is fixed when it begins: a proxy that is trusted no more must not be so in silence. */
-static void warn_of_fixed(const struct website *website, const struct web_settings *web)
-{
-	char *trusted = join(&web->trusted_proxies);
-
-	if (!trusted || !website->trusted || strcmp(trusted, website->trusted) != 0)
-		log_warning("reload.needs-restart", F_STR("option", "trusted_proxies"));
-	free(trusted);
+	return listeners_start(website->listeners, config, err);
 }
 
 void website_configure(struct website *website, struct configuration *config)
@@ -478,8 +286,7 @@ void website_configure(struct website *website, struct configuration *config)
 		log_error("reload.web", F_ERR(&err));
 	if (website->door)
 		door_configure(website->door, config);
-	reload_certificates(website, &config->settings.web);
-	warn_of_fixed(website, &config->settings.web);
+	listeners_configure(website->listeners, config);
 }
 
 void website_stop(struct website *website, int64_t drain_ms)
@@ -491,18 +298,8 @@ void website_stop(struct website *website, int64_t drain_ms)
 		courier_stop(website->courier);
 	saml_service_stop(website->saml);
 	door_close(website->door, drain_ms);
-	for (size_t i = 0; i < website->listener_count; i++) {
-		struct listener *listener = &website->listeners[i];
-
-		if (listener->unix_path && listener->server)
-			http_unlisten_unix(listener->unix_path, listener->fd);
-		http_server_stop(listener->server, drain_ms);
-		free(listener->address);
-		free(listener->unix_path);
-	}
-	free(website->listeners);
-	website->listeners = NULL;
-	website->listener_count = 0;
+	if (website->listeners)
+		listeners_stop(website->listeners, drain_ms);
 	if (!website->started)
 		return;
 	pthread_mutex_lock(&website->lock);
