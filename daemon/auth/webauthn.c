@@ -3,7 +3,7 @@
  * Enters: who is asked, answers of browsers, stored credentials. Leaves: options as JSON, credentials, proofs. Fails
  * as webauthn.h says; nothing changes state.
  */
-#include "webauthn_parts.h"
+#include <rolebridge/auth/webauthn.h>
 
 #include <string.h>
 
@@ -15,6 +15,7 @@
 
 #include "alphabet.h"
 #include "url.h"
+#include "webauthn_parts.h"
 
 #define BASE64 sodium_base64_VARIANT_URLSAFE_NO_PADDING
 #define CHALLENGE_LIFE_S 900	/* as long as a sign-in may take */

@@ -127,12 +127,16 @@ int webauthn_enrol_form(struct http_request *request, struct http_response *resp
 	for (size_t i = 0; i < count; i++)
 		if (fields[i].value)
 			page_hidden(response, fields[i].name, fields[i].value);
-	page_field(response, &(struct page_field){ .name = "name",
-						   .id = "webauthn-name",
-						   .label = "Name of the security key or passkey",
-						   .hint = "Such as \"blue key\" or \"phone\".",
-						   .autocomplete = "off",
-						   .max = FACTOR_NAME_MAX });
+	page_field(
+		response,
+		&(struct page_field){
+			.name = "name",
+			.label = "Name",
+			.autocomplete = "off",
+			.max = FACTOR_NAME_MAX,
+			.optional = true,
+			.focus = true,
+			.hint = "By which you know it again, such as \"Blue key\". May stay empty." });
 	form_end(response, created, ARRAY_LEN(created), "Set up a security key or passkey");
 	return 1;
 }
