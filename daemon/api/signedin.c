@@ -32,6 +32,9 @@ static int show_session(const struct reading_view *view, struct json *json,
 	json_time(json, "seen", session->seen_s);
 	json_time(json, "until", session->until_s);
 	json_time(json, "second_factor", session->second_factor_s);
+	json_string(json, "factor",
+		    session->factor == FACTOR_NONE ? NULL : factor_method_name(session->factor));
+	json_string(json, "stage", session_stage_name(session->stage));
 	json_end(json);
 	return 0;
 }
