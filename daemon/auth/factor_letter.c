@@ -19,17 +19,17 @@ static const struct {
 	const char *subject, *text, *advice;
 } events[] = {
 	{ FACTOR_ENROLLED, "A second factor was added",
-	  "%s was added to the ways in which you prove that it is you.",
+	  "one more way in which you prove that it is you was added: %s.",
 	  "If this was not you, somebody else can sign in as you: tell your administrator at once." },
 	{ FACTOR_REMOVED, "A second factor was removed",
-	  "%s was removed from the ways in which you prove that it is you.",
+	  "one of the ways in which you prove that it is you was removed: %s.",
 	  "If this was not you, tell your administrator at once." },
 	{ FACTOR_RESET, "Your second factor was reset",
 	  "an administrator reset: %s. It can prove nothing any more; you may be asked to add a "
 	  "new one.",
 	  "If you did not ask for this, tell your administrator." },
 	{ FACTOR_CODES_MADE, "New recovery codes were made",
-	  "%s were made for you. Those that you had before are void.",
+	  "new %s were made for you. Those that you had before are void.",
 	  "If this was not you, tell your administrator at once." },
 	{ FACTOR_CODE_ISSUED, "An administrator issued a recovery code for you",
 	  "an administrator issued a recovery code with which you can add a new second factor "

@@ -6,12 +6,14 @@
  * memory. Whatever a proof stood on is read again here: two requests with one code are answered one after
  * the other, and the second finds it used.
  */
-#include "factors.h"
+#include <rolebridge/change/factor.h>
 
 #include <rolebridge/base/util.h>
 #include <rolebridge/store/credential.h>
 #include <rolebridge/store/invite.h>
 #include <rolebridge/store/session.h>
+
+#include "factors.h"
 
 #define DETAIL_MAX (64u * 1024)
 #define CLOCK_SLACK_S 60

@@ -45,7 +45,7 @@ def wait_for_letter(world, name, text):
 def test_letters(world):
     """Of each change the person is told, with no code and no secret in it."""
     browser, secret = with_app(world, "lena")
-    letters = [wait_for_letter(world, "lena", "an authenticator app was added.*'lena'")]
+    letters = [wait_for_letter(world, "lena", "was added: an authenticator app.*'lena'")]
     issued = world.bridge.ctl("recovery-code", "issue", "lena")["code"]
     letters.append(wait_for_letter(world, "lena", "an administrator issued a recovery code"))
     fresh, page = world.sign_in("lena")
