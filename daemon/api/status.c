@@ -4,11 +4,10 @@
  */
 #include <string.h>
 
-#include <rolebridge/store/invite.h>
-
-#include <rolebridge/store/ownership.h>
-
 #include <rolebridge/store/audit.h>
+#include <rolebridge/store/factor.h>
+#include <rolebridge/store/invite.h>
+#include <rolebridge/store/ownership.h>
 
 #include "internal.h"
 #include "personas.h"
@@ -320,6 +319,17 @@ static int read_figures(const struct overview *overview, struct source_figures *
 	return 0;
 }
 
+static void factor_metric(struct strbuf *out, const int64_t counts[static FACTOR_METHODS])
+{
+	static const char name[] = "rolebridge_factors";
+
+	strbuf_printf(out, "# HELP %s Second factors that people have enrolled.\n# TYPE %s gauge\n",
+		      name, name);
+	for (enum factor_method method = FACTOR_TOTP; method < FACTOR_RECOVERY; method++)
+		strbuf_printf(out, "%s{method=\"%s\"} %lld\n", name, factor_method_name(method),
+			      (long long)counts[method]);
+}
+
 int status_metrics(const struct reading_view *view, struct strbuf *out, struct err *err)
 {
 	struct overview overview;
@@ -330,8 +340,10 @@ int status_metrics(const struct reading_view *view, struct strbuf *out, struct e
 	struct alarm_row *alarms;
 	size_t count = 0, alarm_count;
 	struct outbox_counts outbox;
+	int64_t factors[FACTOR_METHODS];
 
 	if (overview_read(view, &overview, err) < 0 ||
+	    store_factor_totals(view->store, factors, err) < 0 ||
 	    store_user_counts(view->store, NULL, &users, err) < 0 ||
 	    store_orphaning_counts(view->store, &orphaned, err) < 0 ||
 	    personas_count(view, &personas, err) < 0 ||
@@ -354,6 +366,7 @@ int status_metrics(const struct reading_view *view, struct strbuf *out, struct e
 		     outbox.waiting);
 	metric_gauge(out, "rolebridge_outbox_failing",
 		     "Messages that wait since an attempt to send them failed.", outbox.failing);
+	factor_metric(out, factors);
 	for (size_t i = 0; i < ARRAY_LEN(source_metrics); i++)
 		source_metric(out, figures, count, source_metrics[i].name, source_metrics[i].help,
 			      source_metrics[i].value);

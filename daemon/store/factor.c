@@ -406,6 +406,28 @@ int store_factor_counts(struct store *store, int64_t now_s, struct factor_counts
 	return 0;
 }
 
+int store_factor_totals(struct store *store, int64_t ret_counts[static FACTOR_METHODS],
+			struct err *err)
+{
+	AUTO(query)
+	struct query query =
+		query_prepare(store, "SELECT method, count(*) FROM factor INDEXED BY factor_method "
+				     "WHERE confirmed_s <> 0 GROUP BY method");
+	int64_t counts[FACTOR_METHODS] = { 0 };
+	int row;
+
+	while ((row = query_row(&query, err)) > 0) {
+		int64_t method = column_int(&query, 0);
+
+		if (method > 0 && method < FACTOR_METHODS)
+			counts[method] = column_int(&query, 1);
+	}
+	if (row < 0)
+		return err_wrap(err, "cannot count factors");
+	memcpy(ret_counts, counts, sizeof(counts));
+	return 0;
+}
+
 int store_factor_keys(struct store *store, struct arena *arena, struct sealed_count **ret_counts,
 		      size_t *ret_count, struct err *err)
 {

@@ -11,3 +11,6 @@ CREATE TABLE login_link (
 
 -- Opened by such a link: good also for the last administrator, whom the source disabled.
 ALTER TABLE session ADD COLUMN by_link INTEGER NOT NULL DEFAULT 0 CHECK (by_link IN (0, 1));
+
+-- How many there are of each method, without a look at each.
+CREATE INDEX factor_method ON factor (method) WHERE confirmed_s <> 0;

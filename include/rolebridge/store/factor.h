@@ -70,6 +70,9 @@ struct factor_counts {
 	int64_t by_method[FACTOR_METHODS]; /* of FACTOR_RECOVERY: people who have codes left */
 	int64_t issued;			   /* administrators' codes that are good */
 };
+/* The first alone, without a look at each row; ret_counts by method. */
+int store_factor_totals(struct store *store, int64_t ret_counts[static FACTOR_METHODS],
+			struct err *err);
 int store_factor_counts(struct store *store, int64_t now_s, struct factor_counts *ret_counts,
 			struct err *err);
 /* All of a person: factors, challenges, recovery codes. For who is deleted. */
