@@ -62,8 +62,9 @@ def test_refused(world, anna, asked, case):
     assert page.status_code == 403 and not anna.is_signed_in(), page.text
     told = world.refusals()[len(before):]
     assert len(told) == 1 and reason in told[0], told
-    # and the right answer still works
-    assert anna.prove(anna.browser.get(asked.url)).status_code == 200 and anna.is_signed_in()
+    # The page says that it did not work, asks anew, and the right answer still works.
+    assert "alert" in page.text
+    assert anna.prove(page).status_code == 200 and anna.is_signed_in()
 
 
 def test_another_key_under_her_name(world, anna, asked):
@@ -151,6 +152,7 @@ def test_enrolling_refused(world, anna, asked, case):
     keys = world.rows("factor.enrol")
     page = anna.enrol(key=Authenticator(world.url), name=case, **said)
     assert page.status_code == 403, page.text
+    assert "alert" in page.text and key_form(page)
     assert reason in world.refusals()[-1] and world.rows("factor.enrol") == keys != []
 
 

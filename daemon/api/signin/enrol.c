@@ -239,7 +239,7 @@ static void address_fields(const struct http_request *request, struct http_respo
 					   "+49 170 1234567. A code is sent there now." });
 }
 
-static int show_add(struct http_request *request, struct http_response *response, struct step *step,
+int factor_add_show(struct http_request *request, struct http_response *response, struct step *step,
 		    enum factor_method method, const char *problem, struct err *err)
 {
 	const char *title = arena_printf(request->arena, "Add %s", method_shown(method));
@@ -310,7 +310,7 @@ int factor_add_get(struct http_request *request, struct http_response *response,
 	if (result > 0)
 		result = read_method(request, response, &step, &method, err);
 	if (result > 0)
-		result = show_add(request, response, &step, method, NULL, err);
+		result = factor_add_show(request, response, &step, method, NULL, err);
 	step_finish(request, &step);
 	return result;
 }
@@ -378,7 +378,7 @@ static int refuse_add(struct http_request *request, struct http_response *respon
 		return -1;
 	}
 	response->status = step_status(problem);
-	return show_add(request, response, step, method, text, err);
+	return factor_add_show(request, response, step, method, text, err);
 }
 
 static int add(struct http_request *request, struct http_response *response, struct step *step,

@@ -327,7 +327,7 @@ static int show_nothing(struct http_request *request, struct http_response *resp
 	return 0;
 }
 
-static int show(struct http_request *request, struct http_response *response, struct step *step,
+int factor_show(struct http_request *request, struct http_response *response, struct step *step,
 		const char *problem, struct err *err)
 {
 	bool step_up = is_step_up(request);
@@ -378,7 +378,7 @@ static int refuse(struct http_request *request, struct http_response *response, 
 		return -1;
 	}
 	response->status = step_status(problem);
-	return show(request, response, step, text, err);
+	return factor_show(request, response, step, text, err);
 }
 
 static int prove(struct http_request *request, struct step *step, struct session *ret_session,
@@ -433,7 +433,7 @@ static int show_page(struct http_request *request, struct http_response *respons
 	if (result > 0 && step.view.stage == SESSION_FULL && !is_asked_for(request, &step))
 		result = step_leave(request, response, &step, err);
 	else if (result > 0)
-		result = show(request, response, &step, NULL, err);
+		result = factor_show(request, response, &step, NULL, err);
 	step_finish(request, &step);
 	return result;
 }

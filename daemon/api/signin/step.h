@@ -107,6 +107,9 @@ const char *method_shown(enum factor_method method);
 /* What was asked for was proven: the new token to the browser, which goes on to where its stage belongs. */
 int factor_proven(struct http_request *request, struct http_response *response, struct step *step,
 		  struct err *err);
+/* The page of /login/factor or /step-up, by the request's path; problem: what was wrong, or NULL. */
+int factor_show(struct http_request *request, struct http_response *response, struct step *step,
+		const char *problem, struct err *err);
 int factor_get(struct http_request *, struct http_response *, struct err *);
 int factor_post(struct http_request *, struct http_response *, struct err *);
 int factor_send_post(struct http_request *, struct http_response *, struct err *);
@@ -115,6 +118,9 @@ int step_up_get(struct http_request *, struct http_response *, struct err *);
 /* --- enrol.c --- */
 int enrol_get(struct http_request *, struct http_response *, struct err *);
 int enrol_later_post(struct http_request *, struct http_response *, struct err *);
+/* The page on which a method is added, with what was wrong, or NULL. */
+int factor_add_show(struct http_request *request, struct http_response *response, struct step *step,
+		    enum factor_method method, const char *problem, struct err *err);
 int factor_add_get(struct http_request *, struct http_response *, struct err *);
 int factor_add_post(struct http_request *, struct http_response *, struct err *);
 int factor_confirm_get(struct http_request *, struct http_response *, struct err *);

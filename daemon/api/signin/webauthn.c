@@ -101,6 +101,7 @@ int webauthn_prove_form(struct http_request *request, struct http_response *resp
 	for (size_t i = 0; i < count; i++)
 		if (fields[i].value)
 			page_hidden(response, fields[i].name, fields[i].value);
+	page_hidden(response, "method", factor_method_name(FACTOR_WEBAUTHN));
 	if (remember)
 		page_check(response, "remember", "1", REMEMBER_LABEL, false);
 	form_end(response, proven, ARRAY_LEN(proven), "Use a security key or passkey");
@@ -170,25 +171,22 @@ static const char *problem_text(struct http_request *request, struct http_respon
 	return text;
 }
 
-/* back: the page of the form. */
+/* 1: *ret_text is for the page of the form, which is shown again; 0: told otherwise; -1. */
 static int refuse(struct http_request *request, struct http_response *response,
 		  const struct step *step, const struct err *problem, int64_t wait_s,
-		  const char *back, struct err *err)
+		  const char **ret_text, struct err *err)
 {
-	const char *text;
-
 	if (strcmp(err_reason(problem), "sign-in-ended") == 0)
 		return step_ended(request, response, step, err);
 	if (strcmp(err_reason(problem), "fresh-sign-in-required") == 0)
-		return step_not_fresh(request, response, step, back, err);
-	text = problem_text(request, response, problem, wait_s);
-	if (!text) {
+		return step_not_fresh(request, response, step, "/security/add/webauthn", err);
+	*ret_text = problem_text(request, response, problem, wait_s);
+	if (!*ret_text) {
 		*err = *problem;
 		return -1;
 	}
-	page_refused_with(request, response, step_status(problem), "That did not work", text,
-			  step_path(request, step, back), "Go back");
-	return 0;
+	response->status = http_error_status(problem, false);
+	return 1;
 }
 
 static struct webauthn_answer answer_of(const struct http_form *form)
@@ -219,25 +217,29 @@ static int prove(struct http_request *request, const struct step *step, struct s
 }
 
 static int post_proof(struct http_request *request, struct http_response *response,
-		      struct step *step, const char *back, struct err *err)
+		      struct step *step, struct err *err)
 {
 	struct err problem = { 0 };
 	struct session session;
+	const char *text;
 	int64_t wait_s = 0;
+	int result;
 
-	if (prove(request, step, &session, &wait_s, &problem) < 0)
-		return refuse(request, response, step, &problem, wait_s, back, err);
+	if (prove(request, step, &session, &wait_s, &problem) < 0) {
+		result = refuse(request, response, step, &problem, wait_s, &text, err);
+		return result > 0 ? factor_show(request, response, step, text, err) : result;
+	}
 	return factor_proven(request, response, step, err);
 }
 
 static int take_proof(struct http_request *request, struct http_response *response,
-		      enum session_stage stage, const char *back, struct err *err)
+		      enum session_stage stage, struct err *err)
 {
 	struct step step;
 	int result = step_begin(request, response, STAGE_BIT(stage), &step, err);
 
 	if (result > 0)
-		result = post_proof(request, response, &step, back, err);
+		result = post_proof(request, response, &step, err);
 	step_finish(request, &step);
 	return result;
 }
@@ -245,13 +247,13 @@ static int take_proof(struct http_request *request, struct http_response *respon
 int factor_webauthn_post(struct http_request *request, struct http_response *response,
 			 struct err *err)
 {
-	return take_proof(request, response, SESSION_FACTOR, "/login/factor?method=webauthn", err);
+	return take_proof(request, response, SESSION_FACTOR, err);
 }
 
 int step_up_webauthn_post(struct http_request *request, struct http_response *response,
 			  struct err *err)
 {
-	return take_proof(request, response, SESSION_FULL, "/step-up?method=webauthn", err);
+	return take_proof(request, response, SESSION_FULL, err);
 }
 
 static int enrol(struct http_request *request, const struct step *step, struct session *ret_session,
@@ -277,11 +279,16 @@ static int post_key(struct http_request *request, struct http_response *response
 {
 	struct err problem = { 0 };
 	struct session session;
+	const char *text;
 	int64_t wait_s = 0;
+	int result;
 
-	if (enrol(request, step, &session, &wait_s, &problem) < 0)
-		return refuse(request, response, step, &problem, wait_s, "/security/add/webauthn",
-			      err);
+	if (enrol(request, step, &session, &wait_s, &problem) < 0) {
+		result = refuse(request, response, step, &problem, wait_s, &text, err);
+		return result > 0 ? factor_add_show(request, response, step, FACTOR_WEBAUTHN, text,
+						    err)
+				  : result;
+	}
 	if (step_rotate(request, response, step, err) < 0)
 		return -1;
 	return enrol_done(request, response, step, err);
