@@ -39,7 +39,7 @@ profiles:
   - {{name: viewer, permissions: ["accounts:read@own"]}}
 {more}
 """
-NOBODY = "second_factor: {required: nobody}"
+NOBODY = "second_factor: {required: nobody, remember: {time: 30d}}"
 POLICY = "policy: {default_profile: viewer}\n"
 PASSWORD = "seven quiet lanterns"
 RESET = re.compile(r"http://[a-z0-9.]+:\d+/password/reset/[A-Za-z0-9_-]+")
