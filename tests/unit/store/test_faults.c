@@ -17,6 +17,7 @@
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/store/activity.h>
+#include <rolebridge/store/factor.h>
 #include <rolebridge/store/invite.h>
 #include <rolebridge/store/persona.h>
 #include <rolebridge/store/session.h>
@@ -136,6 +137,47 @@ static int write_session(struct store *store, int64_t user_id, struct arena *are
 	return store_used_prune(store, 10, 10, err) < 0 ? -1 : 0;
 }
 
+static int write_factors(struct store *store, int64_t user_id, struct err *err)
+{
+	struct factor_row app = { .uuid = { { 1 } },
+				  .user_id = user_id,
+				  .method = FACTOR_TOTP,
+				  .name = "app",
+				  .version = 1,
+				  .sealed = "sealed",
+				  .sealed_size = 6,
+				  .key_id = 7,
+				  .until_s = 5 };
+	struct factor_row key = { .uuid = { { 2 } },
+				  .user_id = user_id,
+				  .method = FACTOR_WEBAUTHN,
+				  .name = "key",
+				  .version = 1,
+				  .confirmed_s = 5,
+				  .credential = "id",
+				  .credential_size = 2,
+				  .public_key = "key",
+				  .public_key_size = 3 };
+	struct challenge_row sent = { .session_id = 1, .generation = 1 };
+	struct recovery_row code = { .user_id = user_id, .hash = "hash", .issuer = "user:x" };
+
+	TRY(store_factor_insert(store, &app, err));
+	TRY(store_factor_insert(store, &key, err));
+	key.counter = 6;
+	TRY(store_factor_update(store, &key, err));
+	sent.factor_id = app.id;
+	TRY(store_challenge_put(store, &sent, err));
+	sent.tries = 1;
+	TRY(store_challenge_put(store, &sent, err));
+	TRY(store_challenge_use(store, "name", 100, err));
+	TRY(store_recovery_put(store, &code, err));
+	TRY(store_recovery_use(store, code.id, 5, err));
+	TRY(store_recovery_put(store, &code, err));
+	TRY(store_factor_reseal(store, app.id, "sealed", 6, "anew", 4, 8, err));
+	TRY(store_factor_prune(store, 10, 10, err));
+	return store_recovery_drop(store, user_id, 5, 10, err);
+}
+
 static int write_sign_in(struct store *store, struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(1 << 20);
@@ -145,6 +187,7 @@ static int write_sign_in(struct store *store, struct err *err)
 		return err_set(err, ERR_MEMORY, "no memory for a test");
 	TRY(store_user_find(store, USER_BY_USERNAME, "person-100", arena, &user, err));
 	TRY(write_session(store, user.id, arena, err));
+	TRY(write_factors(store, user.id, err));
 	return write_events(store, user.id, err);
 }
 
