@@ -51,6 +51,11 @@ static const struct http_route routes[] = {
 	{ "GET", "/login/factor", factor_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0, NULL },
 	{ "POST", "/login/factor", factor_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX, NULL },
 	{ "POST", "/login/factor/send", factor_send_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX, NULL },
+	/* Where a refused key leaves the browser, whose address may be asked for again. */
+	{ "GET", "/login/factor/webauthn", factor_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0,
+	  NULL },
+	{ "GET", "/step-up/webauthn", step_up_get, HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW, 0, NULL },
+	{ "GET", "/security/webauthn", security_webauthn_get, HTTP_ROUTE_NO_BODY, 0, NULL },
 	{ "POST", "/login/factor/webauthn", factor_webauthn_post, HTTP_ROUTE_SLOW,
 	  WEBAUTHN_BODY_MAX, NULL },
 	{ "POST", "/login/factor/cancel", factor_cancel_post, HTTP_ROUTE_SLOW, FORM_BODY_MAX,

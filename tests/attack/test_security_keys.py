@@ -10,6 +10,7 @@ import authenticator  # noqa: E402
 from authenticator import Authenticator  # noqa: E402
 from browser import Browser  # noqa: E402
 from keys import MISSING, Keys, key_form  # noqa: E402
+from second_factor import CONFIG  # noqa: E402
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
@@ -64,6 +65,7 @@ def test_refused(world, anna, asked, case):
     assert len(told) == 1 and reason in told[0], told
     # The page says that it did not work, asks anew, and the right answer still works.
     assert "alert" in page.text
+    page = anna.browser.get(page.url)
     assert anna.prove(page).status_code == 200 and anna.is_signed_in()
 
 
@@ -152,7 +154,7 @@ def test_enrolling_refused(world, anna, asked, case):
     keys = world.rows("factor.enrol")
     page = anna.enrol(key=Authenticator(world.url), name=case, **said)
     assert page.status_code == 403, page.text
-    assert "alert" in page.text and key_form(page)
+    assert "alert" in page.text and key_form(page) and key_form(anna.browser.get(page.url))
     assert reason in world.refusals()[-1] and world.rows("factor.enrol") == keys != []
 
 
@@ -275,3 +277,26 @@ def test_remembered(world):
     assert hugo.is_signed_in()
     page = hugo.sign_in()
     assert "/login/factor" in page.url and not hugo.is_signed_in()
+
+
+def test_many_wrong_answers():
+    """After some they must wait, and nothing is looked at; the log does not grow with them; then the right one is taken."""
+    config = CONFIG.replace("{{attempts: 100, address_attempts: 1000}}", "{{attempts: 3, delay: 1h, delay_max: 1h}}")
+    assert config != CONFIG
+    with Keys(config=config) as world:
+        ida = world.person("ida")
+        ida.sign_in()
+        assert ida.enrol().status_code == 200
+        page = ida.sign_in()
+        url, fields, _ = key_form(page)
+        wrong = [ida.browser.post(url, fields) for _ in range(100)]
+        statuses = [page.status_code for page in wrong]
+        looked_at = statuses.count(403)
+        assert looked_at < 10 and statuses == [403] * looked_at + [429] * (100 - looked_at)
+        assert all(1 <= int(page.headers["Retry-After"]) <= 3600 for page in wrong[looked_at:])
+        told = world.refusals()
+        assert len(told) == looked_at + 1 and "rate-limited" in told[-1]
+        assert ida.prove(page).status_code == 429 and not ida.is_signed_in()
+        # What waits is in memory alone.
+        world.restart()
+        assert ida.prove(ida.browser.get(page.url)).status_code == 200 and ida.is_signed_in()

@@ -294,6 +294,14 @@ static int post_key(struct http_request *request, struct http_response *response
 	return enrol_done(request, response, step, err);
 }
 
+/* The address that a refused key leaves the browser at: the page's own. */
+int security_webauthn_get(struct http_request *request, struct http_response *response,
+			  struct err *err)
+{
+	(void)request;
+	return http_redirect(response, 303, "/security/add/webauthn", err);
+}
+
 int security_webauthn_post(struct http_request *request, struct http_response *response,
 			   struct err *err)
 {

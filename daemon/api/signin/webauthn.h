@@ -33,6 +33,7 @@ int webauthn_enrol_form(struct http_request *request, struct http_response *resp
 /* --- handlers --- */
 int factor_webauthn_post(struct http_request *, struct http_response *, struct err *);
 int step_up_webauthn_post(struct http_request *, struct http_response *, struct err *);
+int security_webauthn_get(struct http_request *, struct http_response *, struct err *);
 int security_webauthn_post(struct http_request *, struct http_response *, struct err *);
 /* JSON, of whoever is signed in by a session: what the browser is to be asked; its answer. */
 int me_webauthn_options_post(struct http_request *, struct http_response *, struct err *);
