@@ -18,7 +18,7 @@
 #include "stage.h"
 
 #define DETAIL_MAX (64u * 1024)
-#define ARENA_MAX (16u * 1024 * 1024)
+#define CLOCK_SLACK_S 60
 
 static int no_memory(struct err *err)
 {
@@ -123,8 +123,8 @@ int change_login_link_read(struct store *store, const struct setup *setup, const
 
 	if (store_login_link_get(store, link, &row, err) < 0)
 		return -1;
-	/* The clock was set back: what was good for minutes is not good for longer. */
-	if (now_s >= row.until_s || row.until_s - now_s > LOGIN_LINK_LIFETIME_S)
+	/* The clock was set back: what was good for minutes is not good for hours. */
+	if (now_s >= row.until_s || row.until_s - now_s > LOGIN_LINK_LIFETIME_S + CLOCK_SLACK_S)
 		return err_refuse(err, ERR_NOT_FOUND, "not-found", "the link has expired");
 	if (store_user_get(store, row.user_id, arena, &user, err) < 0 ||
 	    check_user(setup, &user, err) < 0)

@@ -531,6 +531,14 @@ static void test_reset(void **state)
 	assert_true(ticket_device_open(world->tickets, invite, &opened));
 	assert_memory_equal(&opened, &reset, sizeof(reset));
 	assert_false(ticket_login_link_open(world->tickets, invite, &opened));
+	ticket_login_link(world->tickets, &reset, invite);
+	assert_true(ticket_login_link_open(world->tickets, invite, &opened));
+	assert_memory_equal(&opened, &reset, sizeof(reset));
+	assert_false(ticket_invite_open(world->tickets, invite, &opened, &generation));
+	assert_false(ticket_reset_open(world->tickets, invite, &opened, &generation));
+	assert_false(ticket_device_open(world->tickets, invite, &opened));
+	invite[30] = invite[30] == 'A' ? 'B' : 'A';
+	assert_false(ticket_login_link_open(world->tickets, invite, &opened));
 	text[20] = text[20] == 'A' ? 'B' : 'A';
 	assert_false(ticket_reset_open(world->tickets, text, &opened, &generation));
 }
