@@ -339,16 +339,28 @@ int store_factor_sealed_otherwise(struct store *store, int64_t key_id, int64_t a
 
 /* --- who has what --- */
 
+static int add_methods(struct store *store, enum statement_id what, int64_t user_id,
+		       unsigned *methods, struct err *err)
+{
+	AUTO(query) struct query query = query_open(store, what);
+	int row;
+
+	query_int(&query, user_id);
+	while ((row = query_row(&query, err)) > 0)
+		*methods |= FACTOR_BIT(column_int(&query, 0) & 31);
+	return row;
+}
+
+/* Each sign-in asks: of most people there is nothing, which one look says. */
 int store_factor_methods(struct store *store, int64_t user_id, unsigned *ret_methods,
 			 struct err *err)
 {
-	AUTO(query) struct query query = query_open(store, STATEMENT_FACTOR_METHODS);
-	int64_t methods;
+	unsigned methods = 0;
 
-	query_int(&query, user_id);
-	if (query_number(&query, &methods, err) < 0)
+	if (add_methods(store, STATEMENT_FACTOR_METHODS, user_id, &methods, err) < 0 ||
+	    (methods && add_methods(store, STATEMENT_RECOVERY_LEFT, user_id, &methods, err) < 0))
 		return err_wrap(err, "cannot read factors");
-	*ret_methods = (unsigned)methods;
+	*ret_methods = methods;
 	return 0;
 }
 

@@ -499,9 +499,9 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_ORPHANING_CLEAR] = "DELETE FROM orphaning WHERE user = ?1",
 	/* Each bit is a method; of recovery codes those on paper. */
 	[STATEMENT_FACTOR_METHODS] =
-		"SELECT coalesce(sum(bit), 0) FROM (SELECT DISTINCT 1 << method AS bit FROM factor "
-		"WHERE user = ?1 AND confirmed_s <> 0 UNION ALL SELECT 1 << 5 WHERE EXISTS (SELECT 1 "
-		"FROM recovery_code WHERE user = ?1 AND slot < 10 AND used_s = 0))",
+		"SELECT method FROM factor WHERE user = ?1 AND confirmed_s <> 0",
+	[STATEMENT_RECOVERY_LEFT] = "SELECT 5 FROM recovery_code WHERE user = ?1 AND slot < 10 "
+				    "AND used_s = 0 LIMIT 1",
 };
 
 enum { SEES_ALL, SEES_PEOPLE, SEES_NONE };
@@ -547,6 +547,7 @@ bool statement_needs_flush(enum statement_id id, bool people)
 		[STATEMENT_RESPONSIBLE_ANY] = SEES_NONE,
 		[STATEMENT_ORPHANING_CLEAR] = SEES_NONE,
 		[STATEMENT_FACTOR_METHODS] = SEES_NONE,
+		[STATEMENT_RECOVERY_LEFT] = SEES_NONE,
 		[STATEMENT_RESOURCE_FIND] = SEES_PEOPLE,
 		[STATEMENT_RESOURCE_GET] = SEES_PEOPLE,
 		[STATEMENT_RESOURCE_INSERT] = SEES_PEOPLE,

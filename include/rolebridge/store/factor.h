@@ -55,7 +55,7 @@ int store_factor_by_credential(struct store *store, const void *credential, size
 /* All of one person, in order of id; unconfirmed ones when asked for. */
 int store_factor_list(struct store *store, int64_t user_id, bool unconfirmed, struct arena *arena,
 		      struct factor_row **ret_rows, size_t *ret_count, struct err *err);
-/* Which methods somebody has confirmed: 1 << method of each; 1 << FACTOR_RECOVERY: printed codes are left. */
+/* Which methods somebody has confirmed: 1 << method of each; and beside one 1 << FACTOR_RECOVERY: printed codes are left. */
 int store_factor_methods(struct store *store, int64_t user_id, unsigned *ret_methods,
 			 struct err *err);
 /* The same of many: those after a user, in order, who have any, at most limit. */
