@@ -1,11 +1,17 @@
 """Second factors on the pages, without scripts: asked for, added, lost and replaced; what is refused, and what is told."""
 import re
 
+import contextlib
+import sqlite3
+import time
+
 import lxml.html
 import pytest
 
-from browser import Browser, Form
-from second_factor import CODE, PASSWORD, SecondFactor, is_installed, text_of
+import idp
+from browser import Form
+from second_factor import CODE, CONFIG, PASSWORD, SecondFactor, is_installed, text_of
+from signin import APPLICATIONS, SignIn
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="needs oathtool and nginx")
 
@@ -444,6 +450,90 @@ def test_remembered(world):
     assert "asked for a second factor again" in page.text
     browser.post(world.url + "/logout", Form(browser.get(world.url + "/logout")).fields)
     assert "/login/factor" in world.sign_in("yara", browser=browser)[1].url
+
+
+# --- guesses ---
+
+
+def test_guesses_wait(world):
+    """Too many wrong codes: the page says how long to wait, and the right code is good afterwards."""
+    config = CONFIG.replace("{{attempts: 100,", "{{attempts: 3, delay: 1s, delay_max: 1s,")
+    with SecondFactor(config=config) as small:
+        secret = small.with_totp("zoe")
+        browser, page = small.sign_in("zoe")
+        for _ in range(20):
+            page = browser.submit(page, code="000000")
+            if page.status_code == 429:
+                break
+            assert page.status_code == 403 and WRONG in page.text
+        assert page.status_code == 429 and "Too many attempts. Please try again in" in page.text
+        assert int(page.headers["Retry-After"]) >= 1 and not signed_in(small, browser)
+        end = time.monotonic() + 60
+        while page.status_code == 429:
+            assert time.monotonic() < end
+            page = browser.submit(page, code=small.code(secret))
+        assert "You are signed in" in page.text
+
+
+# --- after the identity provider ---
+
+
+@pytest.fixture(scope="module", name="idp_world")
+def make_idp_world():
+    if not idp.is_installed():
+        pytest.skip("needs SimpleSAMLphp")
+    web = "second_factor: {required: nobody}\n"
+    vault = APPLICATIONS + """
+  - {{name: vault, urls: ["{application}vault/"], require: {{second_factor: true}}}}
+"""
+    with SignIn(web=web, applications=vault) as world:
+        yield world
+
+
+def code_of(world, secret):
+    with contextlib.closing(sqlite3.connect(world.bridge.folder / "store.db", timeout=60)) as store, store:
+        store.execute("UPDATE factor SET counter = 0")
+    return SecondFactor.code_again(secret)
+
+
+def test_after_the_identity_provider(idp_world):
+    """It proved who they are; what they enrolled here is asked for all the same."""
+    world = idp_world
+    browser, page = world.sign_in("anna")
+    assert page.status_code == 200 and page.url == world.application_url
+    # An application that wants a second factor, and none is there: the identity provider may be asked for it.
+    page = browser.get(world.application_url + "vault/")
+    assert page.status_code == 403 and "Please sign in again" in page.text
+    assert "/saml/acme/login?" in links(page)["Sign in again"]
+
+    page = browser.submit(browser.get(world.public_url + "/security/add/totp"))
+    secret = lxml.html.fromstring(page.content).find(".//code").text
+    page = browser.submit(page, code=code_of(world, secret))
+    assert page.url.startswith(world.public_url + "/security/recovery-codes")
+    # That was one: the application is open.
+    assert browser.get(world.application_url + "vault/").status_code == 200
+
+    browser = world.browser()
+    page = browser.sign_in(world.application_url + "vault/", "anna")
+    assert page.url.startswith(world.public_url + "/login/factor") and "Anna" in page.text
+    assert browser.submit(page, code=code_of(world, secret)).url == world.application_url + "vault/"
+
+
+def test_fresh_sign_in_at_the_identity_provider(idp_world):
+    world = idp_world
+    browser, _ = world.sign_in("bert")
+    assert world.bridge.stop() == 0
+    with contextlib.closing(sqlite3.connect(world.bridge.folder / "store.db", timeout=60)) as store, store:
+        store.execute("UPDATE session SET created_s = created_s - 400, signed_in_s = signed_in_s - 400")
+    world.bridge.start()
+    world.wait_for_metadata()
+    page = browser.get(world.public_url + "/security/add/totp")
+    assert page.status_code == 403 and "within five minutes" in page.text
+    page = browser.get(links(page)["Sign in again"])
+    # Asked anew, though the provider knows them still.
+    while "/security/add/totp" not in page.url:
+        page = browser.submit(page, **({"username": "bert", "password": "treb"} if "username" in page.text else {}))
+    assert page.status_code == 200 and "Add authenticator app" in page.text
 
 
 def test_the_audit_log_holds(world):
