@@ -35,6 +35,7 @@ static int show_session(const struct reading_view *view, struct json *json,
 	json_string(json, "factor",
 		    session->factor == FACTOR_NONE ? NULL : factor_method_name(session->factor));
 	json_string(json, "stage", session_stage_name(session->stage));
+	json_bool(json, "by_link", session->by_link);
 	json_end(json);
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/http/limit.h>
+#include <rolebridge/store/session.h>
 
 /* 256 KiB of message as base64, percent-encoded, and the form around it. */
 #include "signin/step.h"
@@ -290,15 +291,45 @@ bool web_is_door(const struct web *web)
 	return web->door_url != NULL;
 }
 
-void web_door_used(struct web *web, int64_t until_s)
+void web_door_used(struct web *web, int64_t session_id, int64_t until_s)
 {
-	if (web->door_url)
-		atomic_store(&web->door_until_s, until_s);
+	if (!web->door_url)
+		return;
+	pthread_rwlock_wrlock(&web->lock);
+	web->door_sessions[web->door_session_next++ % DOOR_SESSIONS] = session_id;
+	if (web->door_until_s < until_s)
+		web->door_until_s = until_s;
+	pthread_rwlock_unlock(&web->lock);
 }
 
-int64_t web_door_until(const struct web *web)
+/* What cannot be read now may be there. */
+static bool any_session(struct web *web, const int64_t ids[static DOOR_SESSIONS])
 {
-	return atomic_load(&web->door_until_s);
+	AUTO(arena) struct arena *arena = arena_create(1u << 20);
+	struct store *store = arena ? store_pool_take(web->pool, NULL) : NULL;
+	bool any = !store;
+
+	for (size_t i = 0; !any && i < DOOR_SESSIONS; i++) {
+		struct err err = { 0 };
+		struct session session;
+
+		any = ids[i] != 0 &&
+		      (store_session_get(store, ids[i], arena, &session, &err) == 0 ||
+		       err.code != ERR_NOT_FOUND);
+	}
+	store_pool_give(web->pool, store);
+	return any;
+}
+
+bool web_door_is_idle(struct web *web, int64_t now_s)
+{
+	int64_t ids[DOOR_SESSIONS], until_s;
+
+	pthread_rwlock_rdlock(&web->lock);
+	memcpy(ids, web->door_sessions, sizeof(ids));
+	until_s = web->door_until_s;
+	pthread_rwlock_unlock(&web->lock);
+	return now_s >= until_s || !any_session(web, ids);
 }
 
 const struct saml_ports *web_saml(const struct web *web)

@@ -23,6 +23,8 @@ struct site {
 	bool secure;	 /* it is https, for the browser at least */
 };
 
+/* Of those that were opened through a door, so many are known; it is few people's. */
+#define DOOR_SESSIONS 16
 /* Those that do not fit are noticed again at their next request. */
 #define LOST_MAX 256
 
@@ -36,7 +38,10 @@ struct web {
 	struct http_limit *invite_limit; /* links of invites that are opened */
 	char *door_url;			 /* NULL: no door */
 	struct http_route *door_routes;	 /* those that are behind it */
-	_Atomic int64_t door_until_s;
+	/* Of a door, by lock: until when somebody may be at work there, and the sessions that were opened last. */
+	int64_t door_until_s;
+	int64_t door_sessions[DOOR_SESSIONS];
+	size_t door_session_next;
 	pthread_mutex_t lost_lock;
 	int64_t lost[LOST_MAX]; /* sessions to be ended by web_tick; by lost_lock */
 	size_t lost_count;
@@ -95,7 +100,7 @@ bool session_lost(struct web *web, int64_t session_id);
 /* --- doors: see web.h --- */
 bool web_is_door(const struct web *web);
 /* A session was opened through it; nothing happens where there is no door. */
-void web_door_used(struct web *web, int64_t until_s);
+void web_door_used(struct web *web, int64_t session_id, int64_t until_s);
 
 /* --- addresses --- */
 #define REQUEST_ID_SIZE 34 /* "_", 32 hex digits, NUL */

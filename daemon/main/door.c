@@ -200,7 +200,7 @@ void door_configure(struct door *door, struct configuration *config)
 void door_tick(struct door *door, int64_t now_s)
 {
 	pthread_mutex_lock(&door->lock);
-	if (door->server && now_s >= door->until_s && now_s >= web_door_until(door->web))
+	if (door->server && now_s >= door->until_s && web_door_is_idle(door->web, now_s))
 		shut(door, CLOSE_DRAIN_MS);
 	pthread_mutex_unlock(&door->lock);
 }

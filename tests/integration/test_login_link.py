@@ -277,6 +277,11 @@ def test_door_beside_a_web_side_that_answers(served):
     sign_in(made["url"])
 
 
+def test_session_is_told(served):
+    sign_in(served.link("anna")["url"])
+    assert [s["by_link"] for s in served.bridge.ctl("sessions", "list", "--user", "anna")["sessions"]][-1] is True
+
+
 def test_what_a_person_sees(served):
     shown = served.bridge.human("login-link", "anna", "--local")
     assert shown.returncode == 0

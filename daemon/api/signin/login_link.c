@@ -126,7 +126,7 @@ static int sign_in(struct http_request *request, struct http_response *response,
 			change_sessions_end(web->settings.changer, &actor, &outcome.session.id, 1,
 					    "not-delivered", NULL, NULL);
 		else
-			web_door_used(web, use.until_s);
+			web_door_used(web, outcome.session.id, use.until_s);
 	}
 	sodium_memzero(token, sizeof(token));
 	return result;

@@ -127,8 +127,8 @@ void web_destroy(struct web *web);
 int web_configure(struct web *web, struct setup *setup, const struct web_settings *options,
 		  const struct catalogue_settings *catalogue, struct err *err);
 int web_add_routes(struct web *web, struct http_router *router, struct err *err);
-/* Of a door: until when whoever signed in through it may be at work; 0: nobody did. */
-int64_t web_door_until(const struct web *web);
+/* Of a door: is nobody signed in who came through it? Also when nobody did so far. */
+bool web_door_is_idle(struct web *web, int64_t now_s);
 /* Timer, every few seconds: end sessions whose people lost what their application requires. */
 int web_tick(struct web *web, struct err *err);
 /* The page of an error for people, with the reference id: http_settings.error_page. */
