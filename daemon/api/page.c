@@ -298,7 +298,7 @@ static void field_attributes(struct strbuf *out, const struct page_field *field)
 		strbuf_printf(out, " maxlength=\"%zu\"", field->max);
 	if (!field->optional)
 		strbuf_puts(out, " required");
-	if (field->code)
+	if (field->code || field->exact)
 		strbuf_puts(out, " autocapitalize=\"none\" spellcheck=\"false\"");
 	if (field->error)
 		strbuf_puts(out, " aria-invalid=\"true\"");

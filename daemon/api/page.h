@@ -113,6 +113,7 @@ struct page_field {
 	bool optional;
 	bool focus; /* where the page begins, when nothing is wrong */
 	bool code;  /* digits or letters to be copied: wide letters, no correction */
+	bool exact; /* of an account: no correction either */
 };
 void page_field(struct http_response *response, const struct page_field *field);
 

@@ -119,6 +119,12 @@ class Chromium:
         self.wait_for("input[name=username]").send_keys(name)
         self.wait_for("input[name=password]").send_keys(name[::-1] + Keys.RETURN)
 
+    def press_on(self):
+        """The button of a page of the IdP that would go on by a script, had the browser any."""
+        self.wait_for_text("does not support JavaScript")
+        next(button for button in self.driver.find_elements(By.CSS_SELECTOR, "[type=submit]")
+             if button.is_displayed()).click()
+
     def cookies(self):
         """Of the present page's host, by name."""
         return {cookie["name"]: cookie for cookie in self.driver.get_cookies()}

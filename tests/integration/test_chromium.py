@@ -138,6 +138,26 @@ def test_sign_out_at_the_idp(world, browser):
     browser.wait_for("input[name=password]")
 
 
+def test_without_scripts(world, _runs):
+    """What would go on by itself has a button then."""
+    with chromium.Chromium(scripts=False) as browser:
+        browser.open(world.application_url)
+        browser.give_password("root")
+        browser.press_on()
+        assert '["Remote-User", "root"]' in browser.wait_for_text('"Remote-User"')
+        browser.open(world.public_url + "/saml/acme/test")
+        browser.give_password("root")
+        browser.press_on()
+        if is_secure(world):
+            # From another site without cookies: the page posts it once more.
+            browser.wait_for_text("One moment")
+            assert not accessible.look(browser)
+            browser.click("button")
+        browser.wait_for_text("The answer was accepted")
+        assert not accessible.look(browser)
+        assert not browser.violations()
+
+
 def test_test_login(world, browser):
     sign_in(world, browser, "root")
     before = len(world.bridge.ctl("sessions", "list")["sessions"])

@@ -43,7 +43,7 @@ static int show_forgot(struct http_request *request, struct http_response *respo
 						   .value = name,
 						   .autocomplete = "username",
 						   .focus = true,
-						   .code = true });
+						   .exact = true });
 	page_submit(response, "Send the link");
 	page_form_end(response);
 	page_link(response, landing_path(request->arena, "/login", landing), "Back to sign in");

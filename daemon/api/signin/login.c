@@ -61,7 +61,7 @@ static void show_form(struct http_response *response, const struct landing *land
 						   .value = form->username,
 						   .autocomplete = "username",
 						   .focus = !form->username || !form->username[0],
-						   .code = true });
+						   .exact = true });
 	page_field(response, &(struct page_field){ .name = "password",
 						   .label = "Password",
 						   .type = "password",
