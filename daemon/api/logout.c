@@ -31,7 +31,7 @@ int logout_get(struct http_request *request, struct http_response *response, str
 	const struct web *web = request->context;
 	AUTO(site) struct site *site = site_take(request->context, err);
 	struct session_view view;
-	int found = site ? site_session(request, site, &view, err) : -1;
+	int found = site ? site_session_any(request, site, &view, err) : -1;
 	char csrf[44];
 
 	if (found <= 0)
@@ -97,7 +97,7 @@ int logout_post(struct http_request *request, struct http_response *response, st
 	if (!site || http_form_read(request, &form, err) < 0)
 		return -1;
 	/* Nobody is told they are signed out while that is not known. */
-	found = site_session(request, site, &view, err);
+	found = site_session_any(request, site, &view, err);
 	if (found <= 0)
 		return found < 0 ? -1 : signed_out(response);
 

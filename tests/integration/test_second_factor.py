@@ -2,6 +2,7 @@
 import re
 
 import contextlib
+import re
 import sqlite3
 import time
 
@@ -181,6 +182,47 @@ def test_sign_in_as_somebody_else(world):
     assert not [s for s in world.sessions("jana") if s.get("stage") == "factor"]
     page = browser.submit(page, username="hugo" if world.sessions("hugo") else world.person("kurt"), password=PASSWORD)
     assert page.status_code == 200
+
+
+def test_sign_out_before_the_end(world):
+    world.with_totp("karl")
+    browser, _ = world.sign_in("karl")
+    before = len(world.sql("SELECT 1 FROM session"))
+    page = browser.submit(browser.get(world.url + "/logout"))
+    assert "You are signed out" in page.text and len(world.sql("SELECT 1 FROM session")) == before - 1
+    assert "/login?" in browser.get(world.url + "/login/factor").url or "Password" in browser.get(world.url + "/login").text
+
+
+def test_back_to_ones_own_page(world):
+    """Whoever asks for it before they are through comes to it in the end; to a page on the way in they do not."""
+    secret = world.with_totp("leah")
+    browser, page = world.sign_in("leah", world.url + "/security/recovery-codes")
+    assert browser.submit(page, code=world.code(secret)).url == world.url + "/security/recovery-codes"
+    browser, page = world.sign_in("leah", world.url + "/login/factor")
+    assert browser.submit(page, code=world.code(secret)).url == world.url + "/"
+
+
+def test_a_secret_that_waits(world):
+    """It can be looked at again, in the session that began it, and until another one is begun."""
+    world.person("mary")
+    browser, _ = world.sign_in("mary")
+    page = browser.submit(browser.get(world.url + "/security/add/totp"), name="One")
+    secret = printed(page)[0]
+    assert re.fullmatch(r"([A-Z2-7]{4} ){7}[A-Z2-7]{4}", secret) and page.headers["Cache-Control"] == "no-store"
+    assert printed(browser.get(page.url))[0] == secret
+    other, _ = world.sign_in("mary")
+    assert other.get(page.url).status_code == 404
+    assert "This code is not right" in browser.submit(page, code="000000").text
+    again = browser.submit(browser.get(world.url + "/security/add/totp"), name="Two")
+    assert printed(again)[0] != secret
+    old = browser.submit(page, code=world.code_again(secret))
+    assert old.status_code == 404 and "This is over" in old.text
+    page = browser.submit(again, code=world.code_again(printed(again)[0]))
+    assert page.url.startswith(world.url + "/security/recovery-codes")
+    assert browser.get(again.url).status_code == 404, "shown no more"
+    # A name that is taken.
+    page = browser.submit(browser.get(world.url + "/security/add/totp"), name="two")
+    assert page.status_code == 409 and "of this name already" in page.text
 
 
 # --- codes that are sent ---

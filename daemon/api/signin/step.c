@@ -91,13 +91,17 @@ int step_rotate(struct http_request *request, struct http_response *response, st
 
 /* -------------------------------------------------------------------- refusals -- */
 
-/* What begins at a page of its own comes back to it: its address stands for where they want to go. */
-static int come_back(const struct http_request *request, struct step *step, const char *path,
-		     struct err *err)
+/*
+ * Whoever asked for a page of their own account comes back to it: its address stands for where they want to go. Pages
+ * on the way in are of no use to whoever has to begin.
+ */
+static int come_back(const struct http_request *request, struct step *step, struct err *err)
 {
-	if (step->landing.return_url)
+	if (step->posted || step->landing.return_url ||
+	    strncmp(request->path, "/security", strlen("/security")) != 0)
 		return 0;
-	step->landing.return_url = arena_printf(request->arena, "%s%s", step->site->url, path);
+	step->landing.return_url =
+		arena_printf(request->arena, "%s%s", step->site->url, request->path);
 	return step->landing.return_url ? 0 : err_set(err, ERR_MEMORY, "out of memory");
 }
 
@@ -224,9 +228,7 @@ static int nobody(struct http_request *request, struct http_response *response, 
 
 	if (step->posted)
 		return step_ended(request, response, step, err);
-	/* Pages on the way in are of no use to whoever has not begun. */
-	if (strncmp(request->path, "/security", strlen("/security")) == 0 &&
-	    come_back(request, step, request->path, err) < 0)
+	if (come_back(request, step, err) < 0)
 		return -1;
 	url = landing_path(request->arena, "/login", &step->landing);
 	return url ? http_redirect(response, 303, url, err)
@@ -236,8 +238,7 @@ static int nobody(struct http_request *request, struct http_response *response, 
 static int misplaced(struct http_request *request, struct http_response *response,
 		     struct step *step, struct err *err)
 {
-	if (!step->posted && step->view.stage != SESSION_FULL &&
-	    come_back(request, step, request->path, err) < 0)
+	if (step->view.stage != SESSION_FULL && come_back(request, step, err) < 0)
 		return -1;
 	return step_elsewhere(request, response, step, err);
 }
@@ -264,14 +265,14 @@ static int check_form(struct http_request *request, struct http_response *respon
 {
 	const struct web *web = request->context;
 	const char *csrf = http_form_value(&step->form, "csrf");
+	const char *page = stage_page(step->view.stage);
 	struct err problem = { 0 };
 	const char *url;
 
 	if (form_is_own(request, step->site, &problem) == 0 && csrf &&
 	    ticket_csrf_check(web->settings.tickets, step->view.session_id, csrf))
 		return 1;
-	url = step_path(request, step,
-			step->view.stage == SESSION_FULL ? "/security" : "/login/factor");
+	url = step_path(request, step, page ? page : "/security");
 	if (!url)
 		return err_set(err, ERR_MEMORY, "out of memory");
 	page_refused_with(request, response, 403, "This form is too old",
