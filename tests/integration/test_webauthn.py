@@ -28,10 +28,9 @@ def _browser():
         assert not browser.violations()
 
 
-def plug_in(browser, verified=True, transport="usb"):
+def plug_in(browser, verified=True, transport="usb", protocol="ctap2"):
     """A key; without verified it has neither PIN nor finger."""
-    options = VirtualAuthenticatorOptions(protocol=VirtualAuthenticatorOptions.Protocol.CTAP2,
-                                          transport=transport, has_resident_key=verified,
+    options = VirtualAuthenticatorOptions(protocol=protocol, transport=transport, has_resident_key=verified,
                                           has_user_verification=verified, is_user_consenting=True,
                                           is_user_verified=verified)
     browser.driver.add_virtual_authenticator(options)
@@ -73,10 +72,18 @@ def enrolled(world, browser, name, **options):
     browser.wait(lambda driver: "/add/webauthn" not in driver.current_url, "the page after it")
 
 
-@pytest.mark.parametrize("verified,transport", [(False, "usb"), (True, "usb"), (True, "internal")])
-def test_enrolled_and_asked_for(world, browser, verified, transport):
-    name = f"anna-{verified}-{transport}".lower()
-    enrolled(world, browser, name, verified=verified, transport=transport)
+KINDS = {
+    "touch": {"verified": False},
+    "pin": {},
+    "passkey": {"transport": "internal"},
+    "old": {"verified": False, "protocol": "ctap1/u2f"},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_enrolled_and_asked_for(world, browser, kind):
+    name = f"anna-{kind}"
+    enrolled(world, browser, name, **KINDS[kind])
     assert "webauthn" in str(world.rows("factor.enrol")[-1]["detail"])
     sign_out(world, browser)
     sign_in(world, browser, name)
