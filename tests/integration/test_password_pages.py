@@ -142,7 +142,8 @@ def test_where_they_wanted_to_go(world):
     assert not browser.cookies(world.url).get("rolebridge")
 
 
-@pytest.mark.parametrize("case", ["no token", "no cookie", "another token", "another site", "another origin"])
+@pytest.mark.parametrize("case", ["no token", "no cookie", "another token", "another site", "same site",
+                                  "another origin", "no origin"])
 def test_no_other_site_signs_people_in(world, case):
     browser = Browser()
     form = Form(browser.get(world.url + "/login"))
@@ -156,6 +157,11 @@ def test_no_other_site_signs_people_in(world, case):
         browser.session.cookies.clear()
     elif case == "another site":
         headers["Sec-Fetch-Site"] = "cross-site"
+    elif case == "same site":
+        # Another host below the same domain.
+        headers |= {"Sec-Fetch-Site": "same-site", "Origin": world.url}
+    elif case == "no origin":
+        headers["Origin"] = "null"
     else:
         headers["Origin"] = "https://evil.example"
     page = browser.post(form.url, form.fields, headers=headers)

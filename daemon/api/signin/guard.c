@@ -66,12 +66,15 @@ int form_is_own(const struct http_request *request, const struct site *site, str
 	const char *fetch = http_header(request, "Sec-Fetch-Site");
 	const char *origin = http_header(request, "Origin");
 
-	/* "none": typed or reloaded by the person. */
-	if (fetch && strcmp(fetch, "same-origin") != 0 && strcmp(fetch, "none") != 0)
-		return foreign(err);
-	if (origin && !is_own_origin(site, origin) && !(fetch && strcmp(origin, "null") == 0))
-		return foreign(err);
-	return 0;
+	/*
+	 * No page can make a browser say this otherwise; it counts at whichever of our names people are. "none": typed or
+	 * reloaded by the person.
+	 */
+	if (fetch)
+		return strcmp(fetch, "same-origin") == 0 || strcmp(fetch, "none") == 0
+			       ? 0
+			       : foreign(err);
+	return !origin || is_own_origin(site, origin) ? 0 : foreign(err);
 }
 
 int form_check(struct http_request *request, const struct site *site, const struct http_form *form,
