@@ -1,4 +1,6 @@
 """Second factors as people meet them: in a real browser, with scripts and without. Enforced, locked out, let in again."""
+import re
+
 import pytest
 
 import accessible
@@ -76,6 +78,8 @@ def sign_in(world, browser, name, url=None):
     browser.open(url or world.url + "/login")
     browser.wait_for_text("Password")
     browser.fill(username=name, password=PASSWORD)
+    # What follows is there: nothing that is opened next comes before the answer.
+    browser.wait(lambda driver: not driver.find_elements(chromium.By.NAME, "password"), "the page after the password")
 
 
 def secret_shown(browser):
@@ -206,6 +210,50 @@ def test_locked_out_and_let_in(world, browser):
     browser.open(world.url + "/login/factor?method=totp")
     browser.fill(code=world.code(secret))
     browser.wait_for_text("You are signed in")
+
+
+@pytest.fixture(scope="module", name="open_world")
+def make_open_world(_runs):
+    """Where no file says who must prove a second factor."""
+    with SecondFactor(policy="") as world:
+        yield world
+
+
+def test_from_enforcing_to_the_last_one_let_in(open_world, browser):
+    """Who would be locked out is shown first; an administrator adds a factor; it is enforced; the others are helped."""
+    world, ctl = open_world, open_world.bridge.ctl
+    ctl("second-factor", "set", "--required", "nobody")
+    chief, name = name_for(browser, "boss"), name_for(browser, "anna")
+    world.person(chief, "administrator")
+    world.person(name)
+    looked = ctl("second-factor", "preview", "--required", "all")
+    assert {chief, name} <= {person["username"] for person in looked["people"]}
+    sign_in(world, browser, chief)
+    browser.open(world.url + "/security")
+    add_app(world, browser)
+    browser.wait_for_text("Your method was added")
+    looked = ctl("second-factor", "preview", "--required", "all")
+    assert chief not in {person["username"] for person in looked["people"]}
+    ctl("second-factor", "set", "--required", "all")
+
+    forget(browser)
+    sign_in(world, browser, name)
+    browser.wait_for_text("A second factor is required")
+    code = ctl("recovery-code", "issue", name)["code"]
+    sign_in(world, browser, name, world.crm)
+    browser.wait_for_text("Recovery code")
+    browser.fill(code=code)
+    browser.wait_for_text("Add a second factor")
+    secret = add_app(world, browser)
+    browser.wait_for_text("Your method was added")
+    follow(browser, "Go on without")
+    browser.wait_for_text('"Remote-User"')
+    assert browser.driver.current_url == world.crm
+    forget(browser)
+    sign_in(world, browser, name)
+    browser.fill(code=world.code(secret))
+    browser.wait_for_text("You are signed in")
+    world.letter(name, re.compile("code"))
 
 
 def test_codes_that_are_sent(world, browser):

@@ -191,30 +191,41 @@ static void show_devices(struct http_request *request, struct http_response *res
 	page_section_end(response);
 }
 
+static void show_one_session(struct http_request *request, struct http_response *response,
+			     const struct step *step, const struct session *row)
+{
+	const char *name = row->agent[0] ? row->agent : "Unknown browser";
+	bool here = row->id == step->asker.session_id;
+
+	page_item_begin(response, here ? "This browser" : name,
+			arena_printf(request->arena, "%s%s%s%sSince %s, last seen %s.",
+				     here ? name : "", here ? ". " : "", row->address,
+				     row->address[0] ? ". " : "",
+				     time_shown(request->arena, row->created_s),
+				     time_shown(request->arena, row->seen_s)));
+	if (!here)
+		page_button_form(response, id_path(request, "sessions", &row->uuid, "/end"),
+				 step->csrf, PAGE_BUTTON_OTHER, "Sign out there", name);
+	page_item_end(response);
+}
+
+/* The newest first. */
 static void show_sessions(struct http_request *request, struct http_response *response,
 			  const struct step *step, const struct own *own)
 {
+	size_t shown = 0;
+
 	page_section_begin(response, "Where you are signed in");
 	page_list_begin(response, "Your sessions");
-	for (size_t i = 0; i < own->session_count; i++) {
-		const struct session *row = &own->sessions[i];
-		const char *name = row->agent[0] ? row->agent : "Unknown browser";
-		bool here = row->id == step->asker.session_id;
-
-		if (row->stage != SESSION_FULL)
+	for (size_t i = own->session_count; i > 0 && shown < SESSIONS_SHOWN; i--) {
+		if (own->sessions[i - 1].stage != SESSION_FULL)
 			continue;
-		page_item_begin(response, here ? "This browser" : name,
-				arena_printf(request->arena, "%s%s%s%sSince %s, last seen %s.",
-					     here ? name : "", here ? ". " : "", row->address,
-					     row->address[0] ? ". " : "",
-					     time_shown(request->arena, row->created_s),
-					     time_shown(request->arena, row->seen_s)));
-		if (!here)
-			page_button_form(response, id_path(request, "sessions", &row->uuid, "/end"),
-					 step->csrf, PAGE_BUTTON_OTHER, "Sign out there", name);
-		page_item_end(response);
+		show_one_session(request, response, step, &own->sessions[i - 1]);
+		shown++;
 	}
 	page_list_end(response);
+	if (shown == SESSIONS_SHOWN)
+		page_small(response, "There may be older ones.");
 	if (own->session_count > 1)
 		page_button_form(response, "/security/sessions/end", step->csrf, PAGE_BUTTON_DANGER,
 				 "Sign out everywhere else", NULL);
