@@ -177,6 +177,14 @@ def test_a_link_of_roots(world, browser):
     look(browser)
 
 
+def test_before_anything_is_set_up(browser):
+    web = free_port()
+    with Bridge(f"public_url: http://localhost:{web}\nlisteners: ['127.0.0.1:{web}']\n"):
+        browser.open(f"http://localhost:{web}/login")
+        browser.wait_for_text("rolebridgectl login-link NAME")
+        look(browser)
+
+
 def test_keyboard_alone(world, browser):
     browser.open(world.url + "/login")
     wait_for_focus(browser, "username").send_keys("anna", chromium.Keys.TAB)

@@ -71,6 +71,25 @@ static void show_form(struct http_response *response, const struct landing *land
 	page_form_end(response);
 }
 
+/* Whoever has just installed it reads this, before there is any source. */
+static void show_set_up(struct http_request *request, struct http_response *response)
+{
+	const struct saml_ports *saml = web_saml(request->context);
+	struct saml_source_view view;
+
+	page_text(response, "p", "There is no way to sign in yet.");
+	if (saml->source(saml->context, 0, request->arena, &view))
+		return;
+	page_text(response, "p",
+		  "If you run this server: make the first administrator there, and a link by which "
+		  "they sign in.");
+	page_text(response, "pre",
+		  "rolebridgectl users create NAME --profile administrator\n"
+		  "rolebridgectl login-link NAME");
+	page_text(response, "p",
+		  "Then connect an identity provider or a directory, or switch passwords on.");
+}
+
 int login_show(struct http_request *request, struct http_response *response,
 	       const struct site *site, const struct landing *landing,
 	       const struct login_form *form, struct err *err)
@@ -92,7 +111,7 @@ int login_show(struct http_request *request, struct http_response *response,
 		page_text(response, "h2", "With your organization's account");
 	show_sources(request, response, landing);
 	if (!form_on && sources == 0)
-		page_text(response, "p", "There is no way to sign in yet.");
+		show_set_up(request, response);
 	page_end(response);
 	return 0;
 }
