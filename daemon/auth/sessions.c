@@ -331,10 +331,10 @@ static int refresh_person(struct sessions *sessions, int64_t user_id, int64_t no
 
 enum outcome { OUTCOME_FOUND, OUTCOME_NOBODY, OUTCOME_STALE };
 
-/* Callers hold the lock shared. */
-static enum outcome look_up(struct sessions *sessions, const struct hash256 *hash, const char *host,
-			    bool any_stage, int64_t now_s, struct session_view *ret_view,
-			    int64_t *ret_user_id)
+/* Callers hold the lock shared. Inlined in both that find: what they ask for is known there. */
+__attribute__((always_inline)) static inline enum outcome look_up(
+	struct sessions *sessions, const struct hash256 *hash, const char *host, bool any_stage,
+	int64_t now_s, struct session_view *ret_view, int64_t *ret_user_id)
 {
 	const struct token_entry *token = find_token(sessions, hash);
 	struct session_entry *session;
@@ -381,9 +381,10 @@ static enum outcome look_up(struct sessions *sessions, const struct hash256 *has
 	return OUTCOME_FOUND;
 }
 
-static inline int find(struct sessions *sessions, const char *token, const char *host,
-		       bool any_stage, int64_t now_s, struct session_view *ret_view,
-		       struct err *err)
+__attribute__((always_inline)) static inline int find(struct sessions *sessions, const char *token,
+						      const char *host, bool any_stage,
+						      int64_t now_s, struct session_view *ret_view,
+						      struct err *err)
 {
 	struct hash256 hash;
 	int64_t user_id = 0;
