@@ -1,6 +1,7 @@
 """Security keys and passkeys as people use them: Chromium, with an authenticator that ChromeDriver puts there."""
 import pytest
 
+import accessible
 import chromium
 from keys import MISSING, Keys
 from second_factor import PASSWORD
@@ -52,8 +53,16 @@ def wait_for_start(world, browser):
     browser.wait(lambda driver: driver.current_url == world.url + "/", "the start page")
 
 
+def key_button(browser):
+    """Once the script has shown it."""
+    def shown(driver):
+        button = driver.find_element("css selector", "[data-webauthn] button")
+        return button if button.is_displayed() and button.is_enabled() else None
+    return browser.wait(shown, "the button of the key")
+
+
 def press(browser):
-    browser.click("[data-webauthn] button")
+    key_button(browser).click()
 
 
 def enrol(world, browser, name="blue"):
@@ -148,6 +157,46 @@ def test_a_copied_key(world, browser):
     assert "webauthn-counter" in str(world.rows("factor.refused")[-1]["detail"])
 
 
+def look(browser):
+    problems = accessible.look(browser)
+    assert not problems, "\n".join(problems)
+
+
+def test_pages_for_everybody(world, browser):
+    """Labels, contrast, headings; and without a mouse: the page after a refusal, too."""
+    world.person("hans")
+    plug_in(browser)
+    sign_in(world, browser, "hans")
+    wait_for_start(world, browser)
+    browser.open(world.url + "/security/add/webauthn")
+    key_button(browser)
+    look(browser)
+    browser.fill(name="by keyboard")
+    browser.wait(lambda driver: "webauthn" not in driver.current_url, "the page after it")
+    credentials = browser.driver.get_credentials()
+    sign_out(world, browser)
+    browser.driver.remove_virtual_authenticator()
+    plug_in(browser)
+    sign_in(world, browser, "hans")
+    button = key_button(browser)
+    look(browser)
+    button.send_keys("\n")
+    browser.wait_for_text(CANCELLED)
+    # The focus is where they go on.
+    assert browser.driver.switch_to.active_element == button
+    look(browser)
+    browser.driver.execute_script("document.querySelector('form').elements.csrf.value = '';"
+                                  "document.querySelector('form').submit();")
+    browser.wait_for_text("too old")
+    look(browser)
+    browser.driver.remove_virtual_authenticator()
+    plug_in(browser)
+    browser.driver.add_credential(credentials[0])
+    browser.open(world.url + "/login/factor")
+    key_button(browser).send_keys("\n")
+    wait_for_start(world, browser)
+
+
 def test_without_scripts(world):
     gina = world.person("gina")
     gina.sign_in()
@@ -156,3 +205,4 @@ def test_without_scripts(world):
         sign_in(world, browser, "gina")
         browser.wait_for_text("Security keys need JavaScript.")
         assert not browser.driver.find_element("css selector", "[data-webauthn]").is_displayed()
+        look(browser)
