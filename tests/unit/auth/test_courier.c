@@ -6,11 +6,13 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <rolebridge/auth/courier.h>
 #include <rolebridge/base/util.h>
@@ -112,23 +114,37 @@ static void test_sms(void **state)
 	gateway_stop(gateway);
 }
 
+/* A port that is taken, and where nobody answers. */
+static int closed_port(uint16_t *ret_port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	*ret_port = ntohs(address.sin_port);
+	return fd;
+}
+
 static void test_down(void **state)
 {
 	struct gateway *gateway = gateway_start("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
-	uint16_t port = gateway_port(gateway);
-	struct options options;
+	struct options failing, options;
 	struct courier *courier;
 	struct err err = { 0 };
 	struct courier_code code = by_sms;
+	uint16_t port;
+	int fd = closed_port(&port);
 
 	(void)state;
-	options_make(&options, port, port);
-	courier = make_courier(&options);
+	options_make(&failing, gateway_port(gateway), 0);
+	courier = make_courier(&failing);
 	refused(courier, &by_sms, "sms-unavailable", "status 500");
-	/* It speaks no SMTP. */
-	refused(courier, &by_mail, "mail-unavailable", "");
 	gateway_stop(gateway);
-	/* Nobody there. */
+	options_make(&options, port, port);
+	courier_configure(courier, &options.setup, &options.web);
 	refused(courier, &by_sms, "sms-unavailable", "");
 	refused(courier, &by_mail, "mail-unavailable", "");
 	/* What is no number is that, whoever is there. */
@@ -140,6 +156,7 @@ static void test_down(void **state)
 	assert_int_equal(courier_send(courier, &code, &err), -1);
 	assert_int_equal(err.code, ERR_INVALID);
 	courier_destroy(courier);
+	close(fd);
 }
 
 static void test_not_configured(void **state)
