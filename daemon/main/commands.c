@@ -15,6 +15,7 @@
 
 #include "configuration.h"
 #include "files.h"
+#include "lockout.h"
 
 #define DEFINITIONS_MAX_BYTES (512u * 1024 * 1024)
 #define REFERENCE_MAX_BYTES (4u * 1024 * 1024)
@@ -38,8 +39,10 @@ int command_check(const char *config_path)
 			"rolebridged: checked with the shipped profiles and roles alone: %s\n",
 			err.text);
 	config = configuration_load(config_path, NULL, 0, NULL, definitions, list, &document);
-	if (config)
+	if (config) {
 		configuration_check_files(config, list);
+		lockout_warn(config->settings.store.text, config, list);
+	}
 	diagnostics_print(list, config ? config->document : document, stderr);
 	if (!config || diagnostics_errors(list) > 0) {
 		fprintf(stderr, "%s: %zu error(s), %zu warning(s)\n", config_path,

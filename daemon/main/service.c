@@ -35,6 +35,7 @@
 #include "define.h"
 #include "follow.h"
 #include "idp.h"
+#include "lockout.h"
 #include "mailer.h"
 #include "retention.h"
 #include "schedule.h"
@@ -541,6 +542,7 @@ static int reload_locked(struct service *service, struct run *run, const struct 
 	if (load_files(service, NULL, 0, run, &config, err) < 0)
 		return -1;
 	warn_of_fixed(service, config);
+	lockout_log(changer_store_path(service->changer), config);
 	run_progress(run, "applying", 0, 0);
 	run_report_init(&report);
 	run_watch_applying(run, &report);
@@ -627,6 +629,8 @@ static int port_check(void *context, const struct document_file *files, size_t c
 		return -1;
 	config = configuration_load(service->config_path, files, count, NULL, &definitions, list,
 				    &document);
+	if (config)
+		lockout_warn(changer_store_path(service->changer), config, list);
 	diagnostics_json(list, config ? config->document : document, findings);
 	if (!config)
 		return err_refuse(err, ERR_INVALID, "invalid-config",

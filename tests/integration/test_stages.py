@@ -8,6 +8,7 @@ import html
 import itertools
 import re
 import struct
+import subprocess
 import sys
 import time
 import urllib.parse
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge import DAEMON
 from test_web import APP, PUBLIC, Visitor, World
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
@@ -262,3 +264,24 @@ def test_a_permission_takes_a_fresh_one():
         # What it is not asked for is as before; so is the control socket.
         assert lia.api("GET", "users").status_code == 200
         world.bridge.ctl("users", "create", "three", "--email", "three@acme.example", "--profile", "member")
+
+
+def check(world):
+    return subprocess.run([DAEMON, "--config", world.folder / "rolebridge.yaml", "--check"], capture_output=True, text=True,
+                          check=True).stderr
+
+
+def test_check_says_who_would_be_locked_out():
+    with World(source=PROVES) as world:
+        person(world, "mia")
+        person(world, "nils", app=False)
+        world.bridge.ctl("users", "create", "olga", "--email", "olga@acme.example", "--profile", "member")
+        world.configure(web="second_factor: {required: all}")
+        said = check(world)
+        # The identity provider may prove one for who comes from there.
+        assert "1 people of organization 'default', 0 of them administrators" in said, said
+        assert "second-factor-lockout" in world.bridge.run("--json", "check").stdout
+        world.bridge.run("reload")
+        assert "second-factor.lockout" in world.bridge.logged()
+        world.configure(web="second_factor: {required: administrators}")
+        assert "people of organization" not in check(world)
