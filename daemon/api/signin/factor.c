@@ -201,10 +201,9 @@ static const char *way_name(const struct http_request *request, const struct way
 	}
 }
 
-static void form_begin(struct http_request *request, struct http_response *response,
-		       const struct step *step, const struct way *way, const char *action)
+static void form_begin(struct http_response *response, const struct step *step,
+		       const struct way *way, const char *action)
 {
-	(void)request;
 	step_form_begin(response, step, action);
 	page_hidden(response, "method", factor_method_name(way->method));
 	if (way->id)
@@ -244,7 +243,7 @@ static void code_form(struct http_request *request, struct http_response *respon
 	const struct way *way = ways->chosen;
 	const struct page_field field = code_field(request, way);
 
-	form_begin(request, response, step, way, base_path(request));
+	form_begin(response, step, way, base_path(request));
 	page_field(response, &field);
 	if (ways->remember && way->method != FACTOR_RECOVERY)
 		page_check(response, "remember", "1", REMEMBER_LABEL,
@@ -258,7 +257,7 @@ static void send_form(struct http_request *request, struct http_response *respon
 {
 	const char *action = arena_printf(request->arena, "%s/send", base_path(request));
 
-	form_begin(request, response, step, way, action ? action : base_path(request));
+	form_begin(response, step, way, action ? action : base_path(request));
 	page_button(response, again ? PAGE_BUTTON_OTHER : PAGE_BUTTON_MAIN,
 		    again ? "Send a new code"
 			  : arena_printf(request->arena, "Send a code to %s", way->factor->hint),
@@ -282,15 +281,15 @@ static int way_form(struct http_request *request, struct http_response *response
 {
 	const struct way *way = ways->chosen;
 	bool is_sent = way->method == FACTOR_EMAIL || way->method == FACTOR_SMS;
+	/* Whoever was sent one sees where to type it; a code that was wrong brings them back here. */
+	bool was_sent = step_value(request, step, "sent") || step_value(request, step, "code");
 
 	if (way->method == FACTOR_WEBAUTHN)
 		return key_form(request, response, step, ways, err);
-	/* Whoever was sent one sees where to type it; a code that was wrong brings them back here. */
-	if (!is_sent || step_value(request, step, "sent") || step_value(request, step, "code"))
+	if (!is_sent || was_sent)
 		code_form(request, response, step, ways);
 	if (is_sent)
-		send_form(request, response, step, way,
-			  step_value(request, step, "sent") || step_value(request, step, "code"));
+		send_form(request, response, step, way, was_sent);
 	return 0;
 }
 
@@ -315,15 +314,21 @@ static int show_nothing(struct http_request *request, struct http_response *resp
 			struct step *step, struct err *err)
 {
 	const char *add = step_path(request, step, "/security");
+	const char *again =
+		step_by_idp(request, step) ? step_again_url(request, step, &step->landing) : NULL;
 
-	if (step->view.source[0])
-		return step_sign_in_again(request, response, step, &step->landing,
-					  "This application asks for a second factor. Your "
-					  "identity provider may ask you for it.",
-					  err);
-	page_refused_with(request, response, 403, "You have no second factor yet",
-			  "This application asks for one. Please add one, then try again.",
-			  add ? add : "/security", "Add a second factor");
+	(void)err;
+	response->status = 403;
+	page_begin(response, again ? "Please sign in again" : "You have no second factor yet");
+	page_text(response, "p", "This application asks for a second factor.");
+	if (again) {
+		page_text(response, "p", "Your identity provider may ask you for it:");
+		page_link_button(response, again, "Sign in again");
+		page_text(response, "p", "Or add one here, then go on:");
+	}
+	page_link_button(response, add ? add : "/security", "Add a second factor");
+	page_reference(request, response);
+	page_end(response);
 	return 0;
 }
 
@@ -345,7 +350,7 @@ int factor_show(struct http_request *request, struct http_response *response, st
 				.script = ways.chosen->method == FACTOR_WEBAUTHN ? "webauthn.js"
 										 : NULL });
 	page_text(response, "p",
-		  step_up ? "Where you want to go, a second factor is asked for that is newer."
+		  step_up ? "Where you want to go, it is asked once more that you show it is you."
 			  : arena_printf(request->arena,
 					 "You are signing in as %s. Please show that it is you.",
 					 step_person(step)));

@@ -255,7 +255,7 @@ static int show_security(struct http_request *request, struct http_response *res
 
 int security_get(struct http_request *request, struct http_response *response, struct err *err)
 {
-	static const char *const names[] = { "done", NULL };
+	static const char *const names[] = { "done", "return", "nonce", NULL };
 	struct step step = { 0 };
 	int result = http_query_allow(request, names, err);
 

@@ -117,27 +117,25 @@ int step_ended(struct http_request *request, struct http_response *response,
 	return 0;
 }
 
-int step_sign_in_again(struct http_request *request, struct http_response *response,
-		       const struct step *step, const struct landing *landing, const char *text,
-		       struct err *err)
+bool step_by_idp(struct http_request *request, const struct step *step)
 {
-	const struct saml_ports *saml = web_saml(request->context);
+	struct saml_source_view source;
+
+	return saml_source_find(web_saml(request->context), step->view.source, request->arena,
+				&source, NULL) == 0;
+}
+
+const char *step_again_url(struct http_request *request, const struct step *step,
+			   const struct landing *landing)
+{
 	const struct http_pair pairs[] = { { "again", "1" },
 					   { "return", landing->return_url },
 					   { "nonce", landing->nonce } };
-	struct saml_source_view source;
-	const char *url;
 
 	/* Through their IdP, which is told to ask anew; a directory's people type their password here. */
-	if (saml_source_find(saml, step->view.source, request->arena, &source, NULL) == 0)
-		url = sign_in_anew(request, source.name, landing->return_url);
-	else
-		url = url_with(request->arena, "/login", pairs, ARRAY_LEN(pairs));
-	if (!url)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	page_refused_with(request, response, 403, "Please sign in again", text, url,
-			  "Sign in again");
-	return 0;
+	return step_by_idp(request, step)
+		       ? sign_in_anew(request, step->view.source, landing->return_url)
+		       : url_with(request->arena, "/login", pairs, ARRAY_LEN(pairs));
 }
 
 int step_not_fresh(struct http_request *request, struct http_response *response,
@@ -149,12 +147,15 @@ int step_not_fresh(struct http_request *request, struct http_response *response,
 			here ? arena_printf(request->arena, "%s%s", step->site->url, here) : NULL,
 	};
 
-	if (!landing.return_url)
+	const char *url = landing.return_url ? step_again_url(request, step, &landing) : NULL;
+
+	if (!url)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	return step_sign_in_again(request, response, step, &landing,
-				  "For your safety this can only be done within five minutes "
-				  "after you signed in.",
-				  err);
+	page_refused_with(request, response, 403, "Please sign in again",
+			  "For your safety this can only be done within five minutes after you "
+			  "signed in.",
+			  url, "Sign in again");
+	return 0;
 }
 
 static const struct {

@@ -85,11 +85,12 @@ const char *step_problem(struct http_request *request, struct http_response *res
 			 const struct err *problem, int64_t wait_s);
 /* The status of a page that tells it. */
 int step_status(const struct err *problem);
-/* They are to give their first factor again: a page that says so, leads there and then to landing. */
-int step_sign_in_again(struct http_request *request, struct http_response *response,
-		       const struct step *step, const struct landing *landing, const char *text,
-		       struct err *err);
-/* The same because it is too long ago for what they want to do: back to path. */
+/* Did they sign in through an IdP? */
+bool step_by_idp(struct http_request *request, const struct step *step);
+/* Where they give their first factor again, the way they gave it, and then go on to landing. NULL: out of memory. */
+const char *step_again_url(struct http_request *request, const struct step *step,
+			   const struct landing *landing);
+/* That was too long ago for what they want to do: a page that leads there, and back to path. */
 int step_not_fresh(struct http_request *request, struct http_response *response,
 		   const struct step *step, const char *path, struct err *err);
 /* The session has ended meanwhile: a page that leads to the beginning. */
