@@ -21,13 +21,13 @@ struct fetch_request {
 	const char *ca_file;		     /* NULL: the system's */
 	const char *const *allowed_networks; /* CIDR */
 	size_t allowed_network_count;
-	bool allow_http;    /* only within allowed networks */
+	bool allow_http; /* only within allowed networks */
 	/* What is sent; NULL: nothing, it is a GET, else a POST. */
 	const void *body;
 	size_t body_size;
 	const char *content_type;
 	const char *authorization; /* that header's value, a secret; NULL: none */
-	int64_t timeout_ms; /* for all of it */
+	int64_t timeout_ms;	   /* for all of it */
 	size_t size_max;
 	/* Asked about once a second; true: give up, ERR_CANCELLED. May be NULL. */
 	bool (*cancelled)(void *context);
