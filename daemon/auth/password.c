@@ -566,7 +566,7 @@ static int load_file(struct words *words, const char *path, struct chars *chars,
 	AUTO(strbuf) struct strbuf text = STRBUF(FILE_MAX);
 
 	if (file_read(path, FILE_MAX, &text, err) < 0)
-		return -1;
+		return err_wrap(err, "passwords.common_file");
 	for (size_t i = 0; i < text.size;) {
 		const char *line = text.data + i;
 		const char *end = memchr(line, '\n', text.size - i);

@@ -4,6 +4,10 @@
  */
 #include <rolebridge/auth/settings.h>
 
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
 #define MIB ((int64_t)1024 * 1024)
 
 /* What OWASP's cheat sheet on storing passwords names as the least, as memory times passes. */
@@ -13,6 +17,11 @@ static void check_passwords(void *item, struct diagnostics *list)
 {
 	const struct passwords_settings *settings = item;
 
+	/* A warning: it may be checked elsewhere than where it will run. There, nothing begins without it. */
+	if (settings->common_file.text && access(settings->common_file.text, R_OK) < 0)
+		diagnostics_add(list, SEVERITY_WARNING, "unreadable-file", settings->common_file.at,
+				NULL, "cannot read '%s': %s", settings->common_file.text,
+				strerror(errno));
 	if (settings->memory * settings->operations < WEAK_BELOW)
 		diagnostics_add(
 			list, SEVERITY_WARNING, "weak-hashing", settings->at,

@@ -107,6 +107,8 @@ static const struct {
 	{ "hashes that are cheap", "passwords: {memory: 16MiB, operations: 2}\n",
 	  "1:12 weak-hashing (warning)\n" },
 	{ "hashes as OWASP has them", "passwords: {memory: 19MiB, operations: 2}\n", "" },
+	{ "words that are not there", "passwords: {common_file: /nonexistent/words}\n",
+	  "1:26 unreadable-file (warning)\n" },
 	{ "passwords of seven", "passwords: {min_length: 7}\n", "1:25 out-of-range\n" },
 	{ "a queue that takes all threads", "passwords: {waiting: 25}\n", "1:22 out-of-range\n" },
 	{ "delays that shrink", "throttle: {delay: 2m, delay_max: 1m}\n", "1:11 invalid-value\n" },
