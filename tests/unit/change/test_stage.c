@@ -51,8 +51,9 @@ static void put(struct world *w, struct put *put)
 
 static void enrol(struct world *w, int64_t user_id, enum factor_method method)
 {
-	static unsigned char number;
-	struct put it = { .factor = { .uuid = { { ++number } },
+	static unsigned char last;
+	const unsigned char number = ++last;
+	struct put it = { .factor = { .uuid = { { number } },
 				      .user_id = user_id,
 				      .method = method,
 				      .name = arena_printf(w->arena, "factor %u", number),
@@ -770,7 +771,7 @@ static struct enforce_preview preview(struct world *w, const char *body, int64_t
 	AUTO(store) struct store *store = world_read(w);
 	struct setup *setup = changer_setup(w->changer);
 	struct factor_policy policy;
-	struct enforce_preview out;
+	struct enforce_preview out = { .required = -1 };
 	int result = factor_policy_read(body, strlen(body), w->arena, &policy, &w->err);
 
 	if (result == 0)
