@@ -128,6 +128,8 @@ WIDTHS = (1200, 320)
 def look(browser):
     """What is wrong with the page that is open; [] is fine."""
     driver = browser.driver
+    # Its text is there before its style is.
+    browser.wait(lambda driver: driver.execute_script("return document.readyState") == "complete", "the whole page")
     focused = driver.execute_script("return document.activeElement && document.activeElement.id")
     problems = []
     try:
