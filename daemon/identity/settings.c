@@ -268,7 +268,8 @@ static const struct option organization_options[] = {
 	  "Segments that its own roles may carry. Not given: those of segments." },
 	{ "second_factor", OPTION_TABLE, 0,
 	  OPTION_FIELD(struct organization_settings, second_factor), 0, 0, NULL, NULL,
-	  &factor_table, "Who of it must prove a second factor. Not given: as second_factor says." },
+	  &factor_table,
+	  "Who of it must prove a second factor. Not given: as second_factor says." },
 	{ NULL, OPTION_BOOL, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 

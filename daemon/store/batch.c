@@ -51,8 +51,9 @@ static int table_connect(sqlite3 *db, void *batch, int argc UNUSED, const char *
 {
 	struct table *table;
 	int rc = sqlite3_declare_vtab(
-		db, "CREATE TABLE x(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, "
-		    "c15, c16, c17)");
+		db,
+		"CREATE TABLE x(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, "
+		"c15, c16, c17)");
 
 	if (rc != SQLITE_OK)
 		return rc;

@@ -59,8 +59,8 @@ struct actor {
 	/* Of a limited one: what is asked for needs it. Asked again with the authority; NULL: nothing. */
 	const char *permission;
 	bool limited; /* false: whatever the daemon does by itself, and administrators on its socket */
-	int64_t user_id;	  /* who it is in the store; 0: nobody there */
-	bool by_link; /* in a session that root's link opened: their sign-in may be suspended */
+	int64_t user_id; /* who it is in the store; 0: nobody there */
+	bool by_link;	 /* in a session that root's link opened: their sign-in may be suspended */
 	const char *organization; /* of a service (limited, user_id 0); else NULL */
 	const char
 		*application; /* a token bound to this application's resources alone; NULL: any */

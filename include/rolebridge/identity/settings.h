@@ -52,7 +52,7 @@ struct source_settings {
 	bool enabled;
 	/* Of the store, and what it needs is not declared any more: switched off, and not looked at any further. */
 	bool broken;
-	bool proves_factor; /* its second factor counts: set by a type's check */
+	bool proves_factor;	       /* its second factor counts: set by a type's check */
 	struct struct_list attributes; /* struct attribute_settings */
 	struct link_settings link;
 	struct located_list authoritative_domains;

@@ -58,7 +58,7 @@ struct saml_assertion {
 	/* The IdP proved a second factor, at this time; 0: no. */
 	int64_t second_factor_s;
 	bool second_factor_asked; /* it was asked to prove one, whether or not it did */
-	const void *record; /* identity record (identity/record.h) */
+	const void *record;	  /* identity record (identity/record.h) */
 	size_t record_size;
 	/* For test logins only. */
 	const struct saml_attribute *attributes;
