@@ -37,6 +37,23 @@ int factoring_send(struct changer *changer, struct factoring *work, job_run *run
 	return result;
 }
 
+int factoring_by_proof(struct changer *changer, const struct actor *actor,
+		       const struct factor_proof *proof, job_run *run, struct arena *arena,
+		       struct session *ret_session, struct err *err)
+{
+	struct factoring work = { .actor = actor,
+				  .proof = proof,
+				  .user_id = proof->user_id,
+				  .session_id = proof->session_id,
+				  .factor = &proof->factor,
+				  .arena = arena };
+
+	if (factoring_send(changer, &work, run, err) < 0)
+		return -1;
+	*ret_session = work.session;
+	return 0;
+}
+
 /* --- steps --- */
 
 int factoring_user(struct changer *changer, struct factoring *work, struct err *err)
@@ -363,17 +380,7 @@ int change_factor_prove(struct changer *changer, const struct actor *actor,
 			const struct factor_proof *proof, struct arena *arena,
 			struct session *ret_session, struct err *err)
 {
-	struct factoring work = { .actor = actor,
-				  .proof = proof,
-				  .user_id = proof->user_id,
-				  .session_id = proof->session_id,
-				  .factor = &proof->factor,
-				  .arena = arena };
-
-	if (factoring_send(changer, &work, prove_job, err) < 0)
-		return -1;
-	*ret_session = work.session;
-	return 0;
+	return factoring_by_proof(changer, actor, proof, prove_job, arena, ret_session, err);
 }
 
 /* --- what was no good --- */

@@ -240,17 +240,7 @@ int change_factor_confirm(struct changer *changer, const struct actor *actor,
 			  const struct factor_proof *proof, struct arena *arena,
 			  struct session *ret_session, struct err *err)
 {
-	struct factoring work = { .actor = actor,
-				  .proof = proof,
-				  .user_id = proof->user_id,
-				  .session_id = proof->session_id,
-				  .factor = &proof->factor,
-				  .arena = arena };
-
-	if (factoring_send(changer, &work, confirm_job, err) < 0)
-		return -1;
-	*ret_session = work.session;
-	return 0;
+	return factoring_by_proof(changer, actor, proof, confirm_job, arena, ret_session, err);
 }
 
 /* --- codes that are sent --- */

@@ -35,6 +35,10 @@ struct factoring {
 
 /* Sets setup, runs the job in a transaction of its own. */
 int factoring_send(struct changer *changer, struct factoring *work, job_run *run, struct err *err);
+/* The same with a proof; *ret_session: what became of its session. */
+int factoring_by_proof(struct changer *changer, const struct actor *actor,
+		       const struct factor_proof *proof, job_run *run, struct arena *arena,
+		       struct session *ret_session, struct err *err);
 
 /* --- steps: each reads what the next ones need --- */
 /* The person, active. ERR_CONFLICT "user-disabled". */
