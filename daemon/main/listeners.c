@@ -367,9 +367,10 @@ void listeners_stop(struct listeners *listeners, int64_t drain_ms)
 
 bool listeners_any(struct listeners *listeners)
 {
-	bool any = false;
+	bool any;
 
 	pthread_mutex_lock(&listeners->lock);
+	any = !listeners->items && !listeners->stopped;
 	for (size_t i = 0; i < listeners->count; i++)
 		any |= listeners->items[i].server != NULL;
 	pthread_mutex_unlock(&listeners->lock);

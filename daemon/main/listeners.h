@@ -25,7 +25,7 @@ void listeners_configure(struct listeners *listeners, struct configuration *conf
 void listeners_tick(struct listeners *listeners);
 /* Running requests may end for at most drain_ms each. */
 void listeners_stop(struct listeners *listeners, int64_t drain_ms);
-/* Is there any that answers? */
+/* Is there any that answers? Before listeners_start it is taken for granted. */
 bool listeners_any(struct listeners *listeners);
 
 #endif

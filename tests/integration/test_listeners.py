@@ -44,9 +44,9 @@ def test_an_address_that_is_taken():
     with socket.create_server(("127.0.0.1", free_port())) as taken:
         port, other = taken.getsockname()[1], free_port()
         with Bridge(CONFIG.format(port=port, other=other)) as bridge:
-            # The one that can be had is there, and everything else.
-            assert list(alarms(bridge)) == [f"127.0.0.1:{port}"]
-            assert answers(f"http://127.0.0.1:{other}")
+            # The one that can be had is there, and everything else. Commands are answered a moment before.
+            until(lambda: list(alarms(bridge)) == [f"127.0.0.1:{port}"])
+            until(lambda: answers(f"http://127.0.0.1:{other}"))
             assert bridge.logged().count("listen.failed") == 1
             taken.close()
             until(lambda: not alarms(bridge))
@@ -60,7 +60,7 @@ def test_a_certificate_that_is_none(tmp_path):
     (tmp_path / "web.key").write_text("not yet\n")
     config = TLS.format(port=port, folder=tmp_path)
     with Bridge(config) as bridge:
-        assert f"127.0.0.1:{port}" in alarms(bridge)
+        until(lambda: f"127.0.0.1:{port}" in alarms(bridge))
         bridge.ctl("users", "create", "anna", "--profile", "administrator")
         if os.geteuid() == 0:
             # Root gets in all the same.
@@ -81,6 +81,7 @@ def test_a_certificate_that_is_none(tmp_path):
 def test_none_that_answers():
     with socket.create_server(("127.0.0.1", free_port())) as taken, socket.create_server(("127.0.0.1", free_port())) as other:
         with Bridge(CONFIG.format(port=taken.getsockname()[1], other=other.getsockname()[1])) as bridge:
+            until(lambda: len(alarms(bridge)) == 2)
             bridge.ctl("users", "create", "anna", "--profile", "administrator")
             made = bridge.ctl("login-link", "anna")
             assert made["local"] is True

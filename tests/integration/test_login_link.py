@@ -71,6 +71,14 @@ def me(url, cookie):
     return status, json.loads(text)
 
 
+def until_listening(bridge):
+    """Commands are answered a moment before the web side is."""
+    end = time.monotonic() + 60
+    while "listeners:" in bridge.config.read_text() and " listen " not in bridge.logged():
+        assert time.monotonic() < end, bridge.logged()
+        time.sleep(0.02)
+
+
 class Place:
     def __init__(self, config):
         self.port = free_port()
@@ -78,6 +86,7 @@ class Place:
 
     def __enter__(self):
         self.bridge.__enter__()
+        until_listening(self.bridge)
         self.bridge.ctl("users", "create", "anna", "--profile", "administrator")
         self.bridge.ctl("users", "create", "ben")
         return self
@@ -307,6 +316,7 @@ def with_a_source():
     port = free_port()
     rules = RULES.replace("default_profile: member", "default_profile: member, limits: {first_sync_administrators: true}")
     with Bridge(rules + STAFF.format(port=port), {"staff.csv": PEOPLE.format(name="Anna", state="active")}) as bridge:
+        until_listening(bridge)
         bridge.ctl("sync")
         assert bridge.ctl("users", "show", "anna")["profile"] == "administrator"
         yield bridge
@@ -345,7 +355,9 @@ def test_the_last_administrator_is_let_in_with_an_alarm(company):
     assert ask("GET", base_of(url) + "/auth", cookie, {"X-Forwarded-Uri": "/", "X-Forwarded-Host": "x"})[0] != 200
     # … and a restart ends nothing.
     company.stop()
+    company.log.write_text("")
     company.start()
+    until_listening(company)
     assert me(url, cookie)[0] == 200
 
 
