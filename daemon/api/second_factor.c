@@ -218,7 +218,8 @@ static void write_policy(struct json *json, const struct policy_body *body)
 	write_number(json, "sign_ins", body->grace.sign_ins);
 	json_end(json);
 	json_object_key(json, "remember");
-	write_number(json, "time", body->remember.time_s);
+	/* Also 0: where no time is said, files mean the usual one. */
+	json_int(json, "time", body->remember.time_s);
 	write_number(json, "devices", body->remember.devices);
 	json_end(json);
 	json_end(json);

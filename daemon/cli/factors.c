@@ -253,8 +253,9 @@ static json_t *object_in(json_t *body, const char *name)
 /* The policy in force with what the options say instead. NULL after a message. */
 static json_t *make_policy(struct cli *cli, json_t **ret_state)
 {
+	static const char *const names[] = { "profiles", "roles", "groups" };
 	json_t *state = ask(cli, "GET", policy_path(cli), NULL, false), *body;
-	const char *until = cli_value(cli, "grace-until");
+	const char *until = cli_value(cli, "grace-until"), *whom = cli_value(cli, "required");
 
 	if (!state)
 		return NULL;
@@ -270,9 +271,13 @@ static json_t *make_policy(struct cli *cli, json_t **ret_state)
 		json_decref(state);
 		return NULL;
 	}
-	set_list(body, "profiles", cli_value(cli, "profiles"));
-	set_list(body, "roles", cli_value(cli, "roles"));
-	set_list(body, "groups", cli_value(cli, "groups"));
+	/* Who was chosen before is nobody in particular any more. */
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const char *given = cli_value(cli, names[i]);
+
+		set_list(body, names[i],
+			 !given && whom && strcmp(whom, "chosen") != 0 ? "" : given);
+	}
 	set_list(body, "methods", cli_value(cli, "methods"));
 	set_list(body, "administrator_methods", cli_value(cli, "administrator-methods"));
 	if (until)

@@ -360,6 +360,15 @@ def test_policy(fresh):
                             "2099-12-31", "--grace-sign-ins", "5", "--remember", "1d", "--devices", "3")
     assert done["from"] == "store" and done["version"] >= 1
     assert {key: done["policy"][key] for key in body} == body
+    # Browsers are remembered as long as is said, and not otherwise.
+    never = fresh.bridge.ctl("second-factor", "set", "--remember", "0")
+    assert never["policy"]["remember"]["time"] == 0
+    status, answer = bearer(fresh, chief, "PUT", "second-factor/default", {"required": "nobody"})
+    assert status == 200 and answer["policy"]["remember"]["time"] == 0
+    # Who was chosen is not, when all are.
+    fresh.bridge.ctl("second-factor", "set", "--required", "chosen", "--profiles", "viewer")
+    done = fresh.bridge.ctl("second-factor", "set", "--required", "all", "--methods", "totp,webauthn")
+    assert done["policy"]["profiles"] == []
     # Only what is said is other than before.
     again = fresh.bridge.ctl("second-factor", "set", "--required", "administrators")
     assert again["policy"]["methods"] == ["totp", "webauthn"] and again["version"] > done["version"]
