@@ -254,13 +254,32 @@ def test_a_directory_that_does_not_answer():
             assert "cannot be checked" in page.text
             texts.append(page.text.count("\n"))
         assert texts[0] == texts[1]
-        assert not world.rows("login.refused")
+        # ours it was not: it counts, and is told
+        reasons = [row["detail"]["reason"] for row in world.rows("login.refused")]
+        assert reasons == ["directory-unavailable", "wrong-password"]
         # people of ours do not need it
         world.invited("gert", passwords.PASSWORD)
         _, page = world.sign_in("gert", passwords.PASSWORD)
         assert page.url == world.application
         real.start()
         assert world.has("anna", PASSWORD)
+
+
+def test_guesses_count_while_the_directory_is_away():
+    """Else people of ours could be guessed at for nothing; and all names are answered alike."""
+    with slapd.Slapd([person("anna", "employeeNumber: 1")]) as real, passwords.world(source(real)) as world:
+        world.bridge.ctl("sync")
+        world.invited("gert")
+        text = world.bridge.config.read_text()
+        world.bridge.config.write_text(text.replace("throttle: {attempts: 100,",
+                                                    "throttle: {attempts: 3, delay: 1h, delay_max: 1h,"))
+        world.bridge.ctl("reload")
+        real.stop()
+        for name in ("gert", "anna", "nobody"):
+            statuses = [world.sign_in(name, OTHER)[1].status_code for _ in range(4)]
+            assert statuses == [503, 503, 503, 429], name
+        reasons = [row["detail"]["reason"] for row in world.rows("login.refused")]
+        assert reasons.count("wrong-password") == 6 and reasons.count("directory-unavailable") == 3
 
 
 def test_a_directory_that_is_silent():

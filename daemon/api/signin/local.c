@@ -3,7 +3,8 @@
  * was wrong with name and password, the answer is the same, and costs the same: one hash, one question to a directory
  * where one takes passwords, and one audit row.
  *
- * Before anything is looked up or hashed the throttle is asked; what the hasher has no room for was no attempt.
+ * Before anything is looked up or hashed the throttle is asked; what the hasher has no room for was no attempt. What it
+ * said no to was one, also when no directory could say more: else guesses cost nothing while one is silent or busy.
  */
 #include <rolebridge/change/password.h>
 
@@ -26,6 +27,7 @@ struct attempt {
 	struct throttle_attempt throttle;
 	struct password_candidate candidate;
 	char hash[HASH_TEXT]; /* of the same password, made anew; "" */
+	bool hashed;	      /* it is none of ours */
 	bool by_directory;    /* it was right there */
 	bool limited;	      /* wrong, since no directory was asked any more */
 };
@@ -179,8 +181,10 @@ static int judge_directory(struct http_request *request, struct attempt *attempt
 static int judge(struct http_request *request, struct attempt *attempt, struct err *err)
 {
 	const struct web *web = request->context;
-	int right = passwords_on(web, attempt->site) ? judge_hash(request, attempt, err) : 0;
+	bool ours = passwords_on(web, attempt->site);
+	int right = ours ? judge_hash(request, attempt, err) : 0;
 
+	attempt->hashed = ours && right == 0;
 	if (right != 0 || !directories_on(web))
 		return right;
 	return judge_directory(request, attempt, err);
@@ -226,6 +230,27 @@ static int sign_in(struct http_request *request, struct http_response *response,
 	return result;
 }
 
+/* Nobody could say, or nobody could say more. Whose it would have been is told in the audit log alone. */
+static int refuse_unjudged(struct http_request *request, struct http_response *response,
+			   struct attempt *attempt, const struct err *problem, struct err *err)
+{
+	const struct web *web = request->context;
+	const char *reason = attempt->candidate.source ? "directory-unavailable" : "wrong-password";
+
+	if (!attempt->hashed)
+		throttle_return(web->settings.throttle, &attempt->throttle, clock_monotonic_us());
+	else if (tell_refusal(request, attempt, reason, err) < 0)
+		return -1;
+	if (problem->code == ERR_UNAVAILABLE)
+		return show_wait(request, response, attempt, 503, HASHER_RETRY_S,
+				 strcmp(err_reason(problem), "busy") == 0
+					 ? "Too many people are signing in."
+					 : "Passwords cannot be checked at the moment.",
+				 err);
+	*err = *problem;
+	return -1;
+}
+
 static int attempt_make(struct http_request *request, struct http_response *response,
 			struct attempt *attempt, struct err *err)
 {
@@ -240,17 +265,7 @@ static int attempt_make(struct http_request *request, struct http_response *resp
 	right = find_candidate(request, attempt, &problem) < 0 ? -1
 							       : judge(request, attempt, &problem);
 	if (right < 0)
-		throttle_return(web->settings.throttle, &attempt->throttle, clock_monotonic_us());
-	if (right < 0 && problem.code == ERR_UNAVAILABLE)
-		return show_wait(request, response, attempt, 503, HASHER_RETRY_S,
-				 strcmp(err_reason(&problem), "busy") == 0
-					 ? "Too many people are signing in."
-					 : "Passwords cannot be checked at the moment.",
-				 err);
-	if (right < 0) {
-		*err = problem;
-		return -1;
-	}
+		return refuse_unjudged(request, response, attempt, &problem, err);
 	if (!right)
 		return refuse_wrong(request, response, attempt, err);
 	throttle_right(web->settings.throttle, &attempt->throttle, clock_monotonic_us());
