@@ -82,22 +82,14 @@ static int allows(const struct http_request *request, const struct caller *calle
 	return answer;
 }
 
-/* Some permissions are only used with a fresh second factor: whoever has a session is told where to prove it. */
-static int check_step_up(struct http_request *request, const struct caller *caller,
-			 const char *permission, struct err *err)
+/* Whoever has a session is told where to prove a newer one. */
+static int refuse_old_factor(struct http_request *request, int64_t max_age_s, struct err *err)
 {
 	const struct api *api = request->context;
-	struct setup *setup = changer_setup(api->settings.changer);
-	AUTO(site) struct site *site = NULL;
+	AUTO(site) struct site *site = site_take(api->settings.web, err);
 	AUTO(strbuf) struct strbuf details = STRBUF(STEP_UP_MAX);
 	struct json json = JSON(&details);
-	int64_t max_age_s = 0;
-	bool asked = change_step_up_max_age(setup, permission, &max_age_s);
 
-	setup_release(setup);
-	if (!asked || factor_is_fresh(caller->second_factor_s, max_age_s, clock_now_s()))
-		return 0;
-	site = site_take(api->settings.web, err);
 	if (!site)
 		return -1;
 	json_object(&json);
@@ -110,6 +102,46 @@ static int check_step_up(struct http_request *request, const struct caller *call
 	return err_refuse(err, ERR_DENIED, "second-factor-required",
 			  "this needs a second factor that was proven within %lld seconds",
 			  (long long)max_age_s);
+}
+
+static bool is_fresh(const struct caller *caller, int64_t max_age_s)
+{
+	return factor_is_fresh(caller->second_factor_s, max_age_s, clock_now_s());
+}
+
+int api_step_up(struct http_request *request, const char *permission, struct err *err)
+{
+	const struct api *api = request->context;
+	const struct caller *caller = api_caller(request);
+	struct setup *setup;
+	int64_t max_age_s = 0;
+	bool asked;
+
+	if (!caller || !caller->by_session)
+		return 0;
+	setup = changer_setup(api->settings.changer);
+	asked = change_step_up_max_age(setup, permission, &max_age_s);
+	setup_release(setup);
+	return asked && !is_fresh(caller, max_age_s) ? refuse_old_factor(request, max_age_s, err)
+						     : 0;
+}
+
+int api_step_up_within(struct http_request *request, const char *const *permissions, size_t count,
+		       struct err *err)
+{
+	const struct api *api = request->context;
+	const struct caller *caller = api_caller(request);
+	struct setup *setup;
+	int64_t max_age_s = 0;
+	bool asked;
+
+	if (!caller || !caller->by_session)
+		return 0;
+	setup = changer_setup(api->settings.changer);
+	asked = change_step_up_within(setup, permissions, count, &max_age_s);
+	setup_release(setup);
+	return asked && !is_fresh(caller, max_age_s) ? refuse_old_factor(request, max_age_s, err)
+						     : 0;
 }
 
 /* "?dry_run=true" where there is no dry run must not be carried out. Handlers that read a query know their own. */
@@ -142,8 +174,7 @@ static int let_in(struct http_request *request, struct caller *caller,
 	if (answer == 0)
 		return err_refuse(err, ERR_DENIED, "not-allowed", "this needs the permission '%s'",
 				  permission);
-	if (answer > 0 && permission && caller->by_session &&
-	    check_step_up(request, caller, permission, err) < 0)
+	if (answer > 0 && permission && api_step_up(request, permission, err) < 0)
 		return -1;
 	return answer < 0 ? -1 : check_query(request, err);
 }

@@ -33,6 +33,14 @@ static inline const struct caller *api_caller(const struct http_request *request
 {
 	return request->caller;
 }
+/*
+ * Where the route names no permission, and the handler asks for it: some are only used with a fresh second factor. Of a
+ * session alone; ERR_DENIED "second-factor-required" with where to prove one.
+ */
+int api_step_up(struct http_request *request, const char *permission, struct err *err);
+/* The same of what is to have all these permissions. */
+int api_step_up_within(struct http_request *request, const char *const *permissions, size_t count,
+		       struct err *err);
 /* As the caller is in this view. */
 int api_authority(const struct http_request *request, const struct reading_view *view,
 		  struct authority *ret_authority, struct err *err);

@@ -127,12 +127,14 @@ static int check_selection(struct http_request *request, struct work *work, stru
 {
 	AUTO(reading_view) struct reading_view view = { 0 };
 	AUTO(selection) struct selection *selection = NULL;
+	const char *permission = bulk_action_permission(work->wish.action);
 	struct selection_fault fault = { .code = NULL };
 	struct authority authority;
 
 	if (view_open(request, &view, err) < 0 ||
 	    api_authority(request, &view, &authority, err) < 0 ||
-	    authority_require(&authority, bulk_action_permission(work->wish.action), err) < 0)
+	    authority_require(&authority, permission, err) < 0 ||
+	    api_step_up(request, permission, err) < 0)
 		return -1;
 	if (!work->filter && !work->segment)
 		return 0;

@@ -200,6 +200,29 @@ static int check_expiry(struct http_request *request, struct new_token *token, s
 		       (long long)(max_s / 86400));
 }
 
+/*
+ * Tokens are not asked for a second factor: whoever has a session makes none that may do what the session itself may only
+ * do with a fresh one.
+ */
+static int check_step_up(struct http_request *request, const struct token_body *body,
+			 struct err *err)
+{
+	AUTO(reading_view) struct reading_view view = { 0 };
+	struct authority authority;
+
+	if (!api_caller(request)->by_session)
+		return 0;
+	if (api_step_up(request, "tokens:create@own", err) < 0)
+		return -1;
+	if (body->scope.items)
+		return api_step_up_within(request, body->scope.items, body->scope.count, err);
+	return view_open(request, &view, err) < 0 ||
+			       api_authority(request, &view, &authority, err) < 0
+		       ? -1
+		       : api_step_up_within(request, authority.permissions,
+					    authority.permission_count, err);
+}
+
 static int answer_made(struct http_request *request, struct http_response *response,
 		       const struct uuid *uuid, const char *text, struct err *err)
 {
@@ -229,7 +252,7 @@ int tokens_post(struct http_request *request, struct http_response *response, st
 	int result;
 
 	if (request_read(request, token_fields, ARRAY_LEN(token_fields), &body, err) < 0 ||
-	    check_expiry(request, &body.token, err) < 0)
+	    check_expiry(request, &body.token, err) < 0 || check_step_up(request, &body, err) < 0)
 		return -1;
 	body.token.scope = body.scope.items;
 	body.token.scope_count = body.scope.count;

@@ -397,24 +397,43 @@ int change_enforce_set(struct changer *changer, const struct actor *actor,
 
 /* --- step-up --- */
 
-/* Of several that name it the shortest counts. */
-bool change_step_up_max_age(const struct setup *setup, const char *permission,
-			    int64_t *ret_max_age_s)
+typedef bool concerns_fn(const char *listed, const char *permission);
+
+/* Of several that concern it the shortest counts. *max_age_s: of what was found before, when *found. */
+static void find_step_up(const struct setup *setup, const char *permission, concerns_fn *concerns,
+			 bool *found, int64_t *max_age_s)
 {
 	const struct struct_list *list =
 		setup->second_factor ? &setup->second_factor->step_up : NULL;
-	bool found = false;
 
 	for (size_t i = 0; list && i < list->count; i++) {
 		const struct step_up_settings *at =
 			(const struct step_up_settings *)list->items + i;
 
 		for (size_t j = 0; j < at->permissions.count; j++)
-			if (permission_covers(at->permissions.items[j].text, permission) &&
-			    (!found || at->max_age_s < *ret_max_age_s)) {
-				*ret_max_age_s = at->max_age_s;
-				found = true;
+			if (concerns(at->permissions.items[j].text, permission) &&
+			    (!*found || at->max_age_s < *max_age_s)) {
+				*max_age_s = at->max_age_s;
+				*found = true;
 			}
 	}
+}
+
+bool change_step_up_max_age(const struct setup *setup, const char *permission,
+			    int64_t *ret_max_age_s)
+{
+	bool found = false;
+
+	find_step_up(setup, permission, permission_covers, &found, ret_max_age_s);
+	return found;
+}
+
+bool change_step_up_within(const struct setup *setup, const char *const *permissions, size_t count,
+			   int64_t *ret_max_age_s)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < count; i++)
+		find_step_up(setup, permissions[i], permission_meets, &found, ret_max_age_s);
 	return found;
 }

@@ -80,13 +80,31 @@ static bool field_covers(struct field held, struct field asked)
 	       (held.size == asked.size && memcmp(held.text, asked.text, held.size) == 0);
 }
 
+static bool scope_covers(struct field held, struct field asked)
+{
+	return field_is(held, "all") ||
+	       (held.size == asked.size && memcmp(held.text, asked.text, held.size) == 0);
+}
+
 bool permission_covers(const char *held, const char *asked)
 {
 	struct permission h, a;
 
 	return permission_split(held, &h) && permission_split(asked, &a) &&
 	       field_covers(h.resource, a.resource) && field_covers(h.verb, a.verb) &&
-	       (field_is(h.scope, "all") ||
-		(h.scope.size == a.scope.size &&
-		 memcmp(h.scope.text, a.scope.text, h.scope.size) == 0));
+	       scope_covers(h.scope, a.scope);
+}
+
+static bool field_meets(struct field one, struct field other)
+{
+	return field_covers(one, other) || field_covers(other, one);
+}
+
+bool permission_meets(const char *one, const char *other)
+{
+	struct permission a, b;
+
+	return permission_split(one, &a) && permission_split(other, &b) &&
+	       field_meets(a.resource, b.resource) && field_meets(a.verb, b.verb) &&
+	       (scope_covers(a.scope, b.scope) || scope_covers(b.scope, a.scope));
 }

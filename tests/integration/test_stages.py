@@ -249,7 +249,7 @@ def test_asked_for_and_answered_less():
 
 def test_a_permission_takes_a_fresh_one():
     web = """second_factor:
-  step_up: [{permissions: ["users:create@all"], max_age: 10m}]"""
+  step_up: [{permissions: ["users:create@all", "users:disable@all"], max_age: 10m}]"""
     with World(source=PROVES, web=web) as world:
         kim = person(world, "kim")
         new = {"username": "new", "email": "new@acme.example", "profile": "member"}
@@ -261,6 +261,14 @@ def test_a_permission_takes_a_fresh_one():
         assert page.status_code == 403, page.text
         assert page.json()["code"] == "second-factor-required"
         assert page.json()["details"] == {"step_up": PUBLIC + "/step-up", "max_age": 600}
+        # Nor of many at once, nor by a token that is made for it.
+        for path, body in (("users/bulk", {"action": "disable", "users": ["kim"]}), ("tokens", {"name": "all"}),
+                           ("tokens", {"name": "some", "scope": ["users:*@all"]})):
+            page = lia.api("POST", path, body)
+            assert (page.status_code, page.json()["code"]) == (403, "second-factor-required"), (path, body, page.text)
+        assert lia.api("POST", "tokens", {"name": "reads", "scope": ["users:read@all"]}).status_code == 201
+        assert kim.api("POST", "tokens", {"name": "all"}).status_code == 201
+        assert kim.api("POST", "users/bulk", {"action": "enable", "users": ["kim"]}).status_code == 202
         # What it is not asked for is as before; so is the control socket.
         assert lia.api("GET", "users").status_code == 200
         world.bridge.ctl("users", "create", "three", "--email", "three@acme.example", "--profile", "member")

@@ -65,5 +65,8 @@ int change_enforce_set(struct changer *changer, const struct actor *actor,
 /* Permissions that take a fresh proof: whether this one does, and how fresh. Of the file. */
 bool change_step_up_max_age(const struct setup *setup, const char *permission,
 			    int64_t *ret_max_age_s);
+/* The same of whatever these include: of what is to have them all. */
+bool change_step_up_within(const struct setup *setup, const char *const *permissions, size_t count,
+			   int64_t *ret_max_age_s);
 
 #endif

@@ -13,5 +13,7 @@
 int permission_check(const char *text, struct err *err);
 /* Does holding `held` include `asked`? Scope all includes own and unassigned; both well-formed. */
 bool permission_covers(const char *held, const char *asked);
+/* Is there anything that both include? Both well-formed. */
+bool permission_meets(const char *one, const char *other);
 
 #endif

@@ -840,6 +840,16 @@ static void test_step_up_of_permissions(void **state)
 	assert_int_equal(age, 120);
 	assert_true(change_step_up_max_age(setup, "roles:update@all", &age));
 	assert_false(change_step_up_max_age(setup, "roles:read@all", &age));
+
+	static const char *const wide[] = { "roles:read@all", "*:*@all" };
+	static const char *const narrow[] = { "roles:read@all", "users:read@own" };
+
+	assert_true(change_step_up_within(setup, wide, 2, &age));
+	assert_int_equal(age, 120);
+	assert_true(change_step_up_within(setup, narrow, 2, &age));
+	assert_int_equal(age, 600);
+	assert_false(change_step_up_within(setup, narrow, 1, &age));
+	assert_false(change_step_up_within(setup, narrow, 0, &age));
 	setup_release(setup);
 	/* That alone does not say who must prove one. */
 	assert_int_equal(get(w, "default").from, ENFORCE_DEFAULT);

@@ -66,10 +66,37 @@ static void test_cover(void **state)
 			fail_msg("%s, %s", pairs[i].held, pairs[i].asked);
 }
 
+static const struct {
+	const char *one, *other;
+	bool meet;
+} meetings[] = {
+	{ "accounts:read@own", "accounts:read@own", true },
+	{ "accounts:read@all", "accounts:read@own", true },
+	{ "accounts:read@own", "accounts:read@unassigned", false },
+	{ "accounts:*@all", "*:read@own", true },
+	{ "*:*@all", "cases:read@own", true },
+	{ "accounts:*@all", "cases:*@all", false },
+	{ "accounts:read@all", "accounts:write@all", false },
+	{ "accounts:read@all", "nonsense", false },
+};
+
+static void test_meet(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(meetings); i++) {
+		const char *one = meetings[i].one, *other = meetings[i].other;
+
+		if (permission_meets(one, other) != meetings[i].meet ||
+		    permission_meets(other, one) != meetings[i].meet)
+			fail_msg("%s, %s", one, other);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_form),
-					    cmocka_unit_test(test_cover) };
+					    cmocka_unit_test(test_cover),
+					    cmocka_unit_test(test_meet) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
