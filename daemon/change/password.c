@@ -1,13 +1,14 @@
 /*
  * Passwords from within: who has one of ours, and setting it. Enters: who asks, hashes that were made elsewhere. Leaves:
- * the password, links that are void, sessions ended, audit rows. Refused: whoever signs in elsewhere, and what was
- * verified before another password was set. Fails: store, memory.
+ * the password, links that are void, browsers forgotten, sessions ended, audit rows. Refused: whoever signs in
+ * elsewhere, and what was verified before another password was set. Fails: store, memory.
  */
 #include "password.h"
 
 #include <string.h>
 
 #include <rolebridge/base/util.h>
+#include <rolebridge/store/device.h>
 #include <rolebridge/store/session.h>
 
 #define DETAIL_MAX (64u * 1024)
@@ -206,7 +207,7 @@ int password_audit(struct changer *changer, const struct actor *actor, const cha
 }
 
 static int audit_set(struct changer *changer, const struct actor *actor, const struct user *user,
-		     enum password_by by, bool is_first, struct err *err)
+		     enum password_by by, bool is_first, int devices, struct err *err)
 {
 	AUTO(strbuf) struct strbuf detail = STRBUF(DETAIL_MAX);
 	struct json json = JSON(&detail);
@@ -214,6 +215,8 @@ static int audit_set(struct changer *changer, const struct actor *actor, const s
 	json_object(&json);
 	json_string(&json, "by", by_names[by]);
 	json_bool(&json, "first", is_first);
+	if (devices > 0)
+		json_int(&json, "devices", devices);
 	json_end(&json);
 	return password_audit(changer, actor, "password.set", user, &detail, err);
 }
@@ -227,7 +230,7 @@ int password_write(struct changer *changer, const struct actor *actor, const str
 				    .by_mail = by == PASSWORD_BY_RESET,
 				    .set_s = change_now_s() };
 	struct password_row before;
-	int had = find_password(changer->store, user->id, arena, &before, err);
+	int had = find_password(changer->store, user->id, arena, &before, err), devices;
 
 	if (had < 0)
 		return -1;
@@ -240,7 +243,9 @@ int password_write(struct changer *changer, const struct actor *actor, const str
 	    reset_close(changer, user->id, by == PASSWORD_BY_RESET ? RESET_USED : RESET_VOID, arena,
 			err) < 0)
 		return -1;
-	return audit_set(changer, actor, user, by, had == 0, err);
+	/* Whoever had the one before may have had a browser remembered. */
+	devices = store_devices_drop(changer->store, user->id, err);
+	return devices < 0 ? -1 : audit_set(changer, actor, user, by, had == 0, devices, err);
 }
 
 struct setting {

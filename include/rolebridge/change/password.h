@@ -84,8 +84,8 @@ struct password_change {
 	const char *hash;
 };
 /*
- * ERR_CONFLICT "stale-version" (changed meanwhile), "managed-by-idp", "user-disabled". ERR_NOT_FOUND: the session has
- * ended. actor: the person.
+ * No browser of theirs is remembered any more. ERR_CONFLICT "stale-version" (changed meanwhile), "managed-by-idp",
+ * "user-disabled". ERR_NOT_FOUND: the session has ended. actor: the person.
  */
 int change_password_set(struct changer *changer, const struct actor *actor,
 			const struct password_change *change, size_t *ret_ended, struct err *err);
@@ -113,7 +113,10 @@ int change_password_reset_send(struct changer *changer, const struct actor *acto
 int change_password_reset_check(struct changer *changer, struct store *store,
 				const struct uuid *uuid, int64_t generation, int64_t now_s,
 				struct arena *arena, struct user *ret_user, struct err *err);
-/* Use it up: the password is set, all sessions end. Errors as above. No session is opened: people sign in. */
+/*
+ * Use it up: the password is set, all sessions end, no browser is remembered any more. Errors as above. No session is
+ * opened: people sign in.
+ */
 int change_password_reset_use(struct changer *changer, const char *request, const struct uuid *uuid,
 			      int64_t generation, const char *hash, struct err *err);
 

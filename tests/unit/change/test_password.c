@@ -9,6 +9,7 @@
 #include <rolebridge/base/clock.h>
 #include <rolebridge/change/invite.h>
 #include <rolebridge/change/password.h>
+#include <rolebridge/store/device.h>
 #include <rolebridge/store/session.h>
 
 #include "support.h"
@@ -424,6 +425,76 @@ static void test_sets_their_own(void **state)
 	assert_int_equal(change_password_set(w->changer, &local, &change, NULL, &w->err), -1);
 	assert_int_equal(w->err.code, ERR_NOT_FOUND);
 	assert_string_equal(password_of(w, "ada").hash, "$new");
+	world_check_audit(w);
+}
+
+/* Somebody told these browsers to remember them. */
+static void remember(struct world *w, const char *const *names, size_t count)
+{
+	struct store *store;
+
+	world_close(w);
+	store = store_open(w->path, STORE_WRITE, &w->err);
+	assert_non_null(store);
+	ok(w, store_begin(store, &w->err));
+	for (size_t i = 0; i < count; i++) {
+		struct user user;
+		struct device_row row = { .uuid = uuid_create(clock_now_s() * 1000),
+					  .method = FACTOR_TOTP,
+					  .proven_s = clock_now_s(),
+					  .agent = "browser",
+					  .address = "192.0.2.1",
+					  .created_s = clock_now_s(),
+					  .seen_s = clock_now_s(),
+					  .until_s = clock_now_s() + 86400 };
+
+		ok(w, user_resolve(store, names[i], w->arena, &user, &w->err));
+		row.user_id = user.id;
+		ok(w, store_device_insert(store, &row, &w->err));
+	}
+	ok(w, store_commit(store, &w->err));
+	store_close(store);
+	world_open(w, CONFIG);
+}
+
+static size_t remembered(struct world *w, const char *name)
+{
+	AUTO(store) struct store *store = world_read(w);
+	struct device_row *rows;
+	size_t count;
+
+	ok(w, store_device_list(store, world_find(w, name).id, w->arena, &rows, &count, &w->err));
+	return count;
+}
+
+/* Whoever had the password before had perhaps a browser remembered, too. */
+static void test_browsers_are_forgotten(void **state)
+{
+	static const char *const names[] = { "ada", "ben", "ada" };
+	struct world *w = *state;
+	struct login_outcome here;
+	struct password_change change;
+	struct reset_row row;
+
+	world_open(w, CONFIG);
+	create(w, "ada", "manager");
+	create(w, "ben", "manager");
+	give(w, "ada", "$hash");
+	here = sign_in(w, "ada");
+	remember(w, names, ARRAY_LEN(names));
+	assert_int_equal(remembered(w, "ada"), 2);
+	change = (struct password_change){
+		.user_id = here.user.id, .session_id = here.session.id, .version = 1, .hash = "$new"
+	};
+	ok(w, change_password_set(w->changer, &local, &change, NULL, &w->err));
+	assert_int_equal(remembered(w, "ada"), 0);
+	assert_int_equal(remembered(w, "ben"), 1);
+	assert_non_null(strstr(audit(w, "password.set"),
+			       "{\"by\":\"self\",\"first\":false,\"devices\":2}"));
+	row = send_reset(w, "ben");
+	assert_int_equal(remembered(w, "ben"), 1);
+	ok(w, use(w, &row, row.generation, "$mail"));
+	assert_int_equal(remembered(w, "ben"), 0);
 	world_check_audit(w);
 }
 
@@ -862,6 +933,7 @@ int main(void)
 		TEST(test_managed_later),
 		TEST(test_directory),
 		TEST(test_sets_their_own),
+		TEST(test_browsers_are_forgotten),
 		TEST(test_half_a_session),
 		TEST(test_resets),
 		TEST(test_a_reset_ends_sessions),
