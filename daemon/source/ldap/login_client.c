@@ -49,6 +49,11 @@ static int ask(struct client *client, const char *key, struct read_result *ret_r
 	}
 	if (!key && client_filter_one(&client->job, nobody, &filter, err) < 0)
 		return -1;
+	/* What was typed for others, or by mistake, is none of the directory's business. */
+	if (!key) {
+		client->attempt.password = nobody;
+		client->attempt.password_size = strlen(nobody);
+	}
 	client->job.users.filter = strbuf_text(&filter);
 	client->job.canaries.count = 0;
 	client->job.test = TEST_LOGIN;

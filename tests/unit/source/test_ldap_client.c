@@ -275,21 +275,22 @@ static const struct login_script {
 	{ "right, but busy", play_right_but_busy, LEAVES, -1 },
 };
 
-/* What comes after the job is the password, and it is whole. */
-static const struct login_script *find_login(struct message_stream *stream, const char *name)
+/* What comes after the job is the password, and it is whole; of nobody another one comes, for it is not the directory's. */
+static const struct login_script *find_login(struct message_stream *stream, const struct job *job)
 {
 	const struct login_script *script = login_scripts;
 	struct message message;
 	const void *password;
 	size_t size;
+	bool is_somebody = strstr(job->users.filter, "=k1)") != NULL;
 
 	if (message_receive(stream, 0, &message, NULL, NULL) != 1 ||
 	    message.type != PROTOCOL_LOGIN ||
-	    login_decode(&message.body, &password, &size, NULL) < 0 || size != strlen(SECRET) ||
-	    memcmp(password, SECRET, size) != 0)
+	    login_decode(&message.body, &password, &size, NULL) < 0 ||
+	    (size == strlen(SECRET) && memcmp(password, SECRET, size) == 0) != is_somebody)
 		_exit(3);
 	for (size_t i = 0; i < ARRAY_LEN(login_scripts); i++, script++)
-		if (strcmp(script->name, name) == 0)
+		if (strcmp(script->name, job->key) == 0)
 			return script;
 	_exit(4);
 }
@@ -309,7 +310,7 @@ static int worker_main(void)
 	    job_decode(&message.body, arena, &job, NULL) < 0)
 		return 2;
 	if (job.test == TEST_LOGIN) {
-		const struct login_script *login = find_login(stream, job.key);
+		const struct login_script *login = find_login(stream, &job);
 
 		login->play(&out);
 		ending = login->ending;
