@@ -303,6 +303,18 @@ def test_a_directory_that_is_silent():
         pytest.fail("each of them was made to wait")
 
 
+def test_the_next_server_is_asked_when_one_is_silent():
+    with slapd.Slapd([person("anna", "employeeNumber: 1")], tls=True) as real, SilentServer() as silent, \
+            passwords.world(source(real, f"ca: {real.ca}", servers=[real.url])) as world:
+        world.bridge.ctl("sync")
+        text = world.bridge.config.read_text()
+        url = f"ldap://127.0.0.1:{silent.port}"
+        world.bridge.config.write_text(text.replace(f"servers: {[real.url]}", f"servers: {[url, real.url]}"))
+        world.bridge.stop()
+        world.bridge.start()
+        assert world.has("anna", PASSWORD)
+
+
 def test_the_next_server_is_asked():
     with slapd.Slapd([person("anna", "employeeNumber: 1")]) as real, \
             passwords.world(source(real, servers=["ldapi://%2Fnone", real.ldapi_url])) as world:

@@ -29,8 +29,9 @@ static void limit_time(struct ldap_source *source)
 
 	if (timeouts->total_s > LDAP_SIGN_IN_S)
 		timeouts->total_s = LDAP_SIGN_IN_S;
-	if (timeouts->answer_s > LDAP_SIGN_IN_S)
-		timeouts->answer_s = LDAP_SIGN_IN_S;
+	/* Another server is asked after one that is silent. */
+	if (timeouts->answer_s > LDAP_SIGN_IN_S / 2)
+		timeouts->answer_s = LDAP_SIGN_IN_S / 2;
 	if (timeouts->connect_s > LDAP_SIGN_IN_S / 3)
 		timeouts->connect_s = LDAP_SIGN_IN_S / 3;
 }
