@@ -2,10 +2,10 @@
  * Signing in with the password of a directory. Enters: whose, as the store knows them, and a password. Leaves: right or
  * wrong. Fails when no server of the source could say, or too many ask at once.
  *
- * Each question is a process and a connection: so many at a time, some others wait a little. Where one had to wait long
- * for no answer, none is asked for a while: requests that wait are threads that others need. Wrong ones of one person are
- * counted for the source's window; past the limit nobody is asked about them, as if it were wrong, so that the
- * directory never locks out anybody for what was typed here.
+ * Each question is a process and a connection: so many at a time, some others wait a little. A directory that let one
+ * wait long for no answer is asked nothing for a while: requests that wait are threads that others need. Wrong ones of
+ * one person are counted for the source's window; past the limit nobody is asked about them, as if it were wrong, so
+ * that the directory never locks out anybody for what was typed here.
  */
 #include "directory.h"
 
@@ -27,16 +27,22 @@ _Static_assert(LDAP_LOGIN_FAILURES_MAX <= GUESSES_OF_ONE_MAX, "each of them is c
 #define AT_A_TIME 4
 #define WAITING_MAX 12
 #define WAIT_S 5
-/* No answer after so long, and nobody is asked for so long. */
+/* No answer after so long, and it is asked nothing for so long. */
 #define SILENT_US 1000000
 #define REST_US 10000000
+#define RESTS_MAX 32 /* the newest are known */
+
+struct rest {
+	struct hash128 source;
+	int64_t until_us;
+};
 
 struct directory_service {
 	struct changer *changer;
 	pthread_mutex_t lock;
 	pthread_cond_t freed; /* CLOCK_MONOTONIC */
 	unsigned asking, waiting;
-	int64_t rest_until_us;
+	struct rest rests[RESTS_MAX];
 	struct guesses *guesses;
 	uint64_t right, wrong, limited, unavailable;
 };
@@ -74,6 +80,41 @@ void directory_service_destroy(struct directory_service *service)
 	free(service);
 }
 
+/* --- rests, under the lock --- */
+
+static struct hash128 source_hash(const struct ldap_source *source)
+{
+	const char *name = source->common.name.text;
+
+	return digest128(name, strlen(name));
+}
+
+static bool does_rest(const struct directory_service *service, struct hash128 source)
+{
+	int64_t now_us = clock_monotonic_us();
+
+	for (size_t i = 0; i < RESTS_MAX; i++)
+		if (now_us < service->rests[i].until_us &&
+		    hash128_equal(service->rests[i].source, source))
+			return true;
+	return false;
+}
+
+static void let_rest(struct directory_service *service, struct hash128 source, int64_t until_us)
+{
+	struct rest *rest = service->rests;
+
+	for (size_t i = 0; i < RESTS_MAX; i++) {
+		if (hash128_equal(service->rests[i].source, source)) {
+			rest = &service->rests[i];
+			break;
+		}
+		if (service->rests[i].until_us < rest->until_us)
+			rest = &service->rests[i];
+	}
+	*rest = (struct rest){ .source = source, .until_us = until_us };
+}
+
 /* --- a turn --- */
 
 /* Under the lock. */
@@ -90,14 +131,17 @@ static void wait_turn(struct directory_service *service)
 	service->waiting--;
 }
 
-static int take_turn(struct directory_service *service, struct err *err)
+static int take_turn(struct directory_service *service, const struct ldap_source *source,
+		     struct err *err)
 {
+	struct hash128 hash = source_hash(source);
 	bool rests, turn;
 
 	pthread_mutex_lock(&service->lock);
-	if (service->asking >= AT_A_TIME && service->waiting < WAITING_MAX)
+	if (service->asking >= AT_A_TIME && service->waiting < WAITING_MAX &&
+	    !does_rest(service, hash))
 		wait_turn(service);
-	rests = clock_monotonic_us() < service->rest_until_us;
+	rests = does_rest(service, hash);
 	turn = !rests && service->asking < AT_A_TIME;
 	service->asking += turn;
 	pthread_mutex_unlock(&service->lock);
@@ -173,14 +217,14 @@ static bool may_ask(struct directory_service *service, const struct ldap_source 
 	return may;
 }
 
-static void note(struct directory_service *service, const struct hash128 *person, int64_t begun_us,
-		 int status, bool right)
+static void note(struct directory_service *service, const struct ldap_source *source,
+		 const struct hash128 *person, int64_t begun_us, int status, bool right)
 {
 	int64_t now_us = clock_monotonic_us(), now_s = begun_us / 1000000 + 1;
 
 	pthread_mutex_lock(&service->lock);
 	if (status < 0 && now_us - begun_us > SILENT_US)
-		service->rest_until_us = now_us + REST_US;
+		let_rest(service, source_hash(source), now_us + REST_US);
 	service->unavailable += status < 0;
 	service->right += status == 0 && right;
 	service->wrong += status == 0 && !right;
@@ -208,7 +252,7 @@ static int ask(struct directory_service *service, const struct ldap_source *sour
 	}
 	status = ldap_source_sign_in(source, key, question->password, strlen(question->password),
 				     &answer.right, err);
-	note(service, key ? &person : NULL, begun_us, status, answer.right);
+	note(service, source, key ? &person : NULL, begun_us, status, answer.right);
 	if (status < 0) {
 		log_warning("login.directory.failed", F_STR("source", source->common.name.text),
 			    F_ERR(err));
@@ -230,7 +274,7 @@ static int sign_in(void *context, const struct directory_question *question,
 		result = err_refuse(err, ERR_UNAVAILABLE, "directory-unavailable",
 				    "no directory takes passwords");
 	else
-		result = take_turn(service, err);
+		result = take_turn(service, source, err);
 	if (result == 0) {
 		result = ask(service, source, question, ret_answer, err);
 		end_turn(service);

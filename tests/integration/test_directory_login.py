@@ -303,6 +303,22 @@ def test_a_directory_that_is_silent():
         pytest.fail("each of them was made to wait")
 
 
+def test_one_that_is_silent_keeps_nobody_from_the_others():
+    """Who is known to none is asked about at the first, which then rests."""
+    with slapd.Slapd([person("anna", "employeeNumber: 1")]) as real, SilentServer() as silent, \
+            passwords.world(source(real)) as world:
+        world.bridge.ctl("sync")
+        text = world.bridge.config.read_text()
+        ca = Authority(world.bridge.folder).certificate
+        first = source(real, f"ca: {ca}", "timeouts: {answer: 2s}", servers=[f"ldap://127.0.0.1:{silent.port}"])
+        world.bridge.config.write_text(text.replace("sources:\n", first.replace("name: corp", "name: silent")))
+        world.bridge.stop()
+        world.bridge.start()
+        _, page = world.sign_in("nobody", PASSWORD)
+        assert page.status_code == 503
+        assert world.has("anna", PASSWORD)
+
+
 def test_the_next_server_is_asked_when_one_is_silent():
     with slapd.Slapd([person("anna", "employeeNumber: 1")], tls=True) as real, SilentServer() as silent, \
             passwords.world(source(real, f"ca: {real.ca}", servers=[real.url])) as world:
