@@ -6,6 +6,7 @@
  */
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/store/credential.h>
 
 #include "factors.h"
 
@@ -171,6 +172,10 @@ static int finish(struct changer *changer, struct factoring *work, unsigned had,
 		return -1;
 	if (work->before.stage == SESSION_FULL && (had & FACTOR_ALL_METHODS))
 		return 0;
+	/* Whoever had none could have added any: else the mailbox as the first one keeps them out for good. */
+	if (!(had & FACTOR_ALL_METHODS) &&
+	    store_password_proven(changer->store, work->user_id, err) < 0)
+		return -1;
 	return factoring_complete(changer, work, work->row.method, err);
 }
 

@@ -12,8 +12,8 @@ struct password_row {
 	const char *hash; /* Argon2id with its parameters */
 	int64_t version; /* grows with each password of the user, from 1; a rehash is the same password */
 	/*
-	 * Set with a reset link, and no factor but the mailbox was proven since: a code by e-mail is no second
-	 * factor beside it (sessions of source ""). store_password_proven ends that.
+	 * Set with a reset link, and no factor but the mailbox was proven since, nor the first one added: a code by
+	 * e-mail is no second factor beside it (sessions of source ""). store_password_proven ends that.
 	 */
 	bool by_mail;
 	int64_t set_s;
@@ -26,7 +26,10 @@ int store_password_put(struct store *store, const struct password_row *row, stru
 /* Another hash of the same password. 1; 0: it is another version by now; -1. */
 int store_password_rehash(struct store *store, int64_t user_id, int64_t version, const char *hash,
 			  struct err *err);
-/* A factor other than the mailbox was proven: by_mail ends. Nothing happens when there is no password. */
+/*
+ * A factor other than the mailbox was proven, or the first one was added: by_mail ends. Nothing happens when there is no
+ * password.
+ */
 int store_password_proven(struct store *store, int64_t user_id, struct err *err);
 
 /* Stored: never renumber. */

@@ -609,6 +609,46 @@ static void test_addresses(void **state)
 	}
 }
 
+/* Whose first password came by mail, and who has no other factor than the mailbox, gets in by both. */
+static void test_mail_as_the_first_factor(void **state)
+{
+	static const enum session_stage stages[] = { SESSION_FULL, SESSION_ENROL };
+	struct bench *b = *state;
+	struct password_row password = { .hash = "$argon2id$", .by_mail = true };
+
+	password.user_id = b->asker.user_id;
+	for (size_t i = 0; i < ARRAY_LEN(stages); i++) {
+		struct session session;
+		struct uuid mail;
+
+		password.version++;
+		ok(b->w, store_begin(b->w->store, &b->w->err));
+		ok(b->w, store_password_put(b->w->store, &password, &b->w->err));
+		ok(b->w, store_factors_drop(b->w->store, password.user_id, &b->w->err));
+		ok(b->w, store_commit(b->w->store, &b->w->err));
+		ask(b, "bob", stages[i], 0);
+		mail = have_address(b, FACTOR_EMAIL, "bob@acme.example");
+		ask(b, "bob", SESSION_FACTOR, 0);
+		forget_sending(b, &mail);
+		ok(b->w, prove_sent(b, &mail, send_code(b, &mail), &session));
+		assert_int_equal(session.stage, SESSION_FULL);
+		/* Beside it a second mailbox makes nothing good that was reset since. */
+		password.version++;
+		ok(b->w, store_begin(b->w->store, &b->w->err));
+		ok(b->w, store_password_put(b->w->store, &password, &b->w->err));
+		ok(b->w, store_commit(b->w->store, &b->w->err));
+		ask(b, "bob", SESSION_FULL, 0);
+		have_address(b, FACTOR_EMAIL, "other@acme.example");
+		ask(b, "bob", SESSION_FACTOR, 0);
+		forget_sending(b, &mail);
+		refused(b,
+			change_challenge_send(b->w->changer, &b->actor, b->asker.user_id,
+					      b->asker.session_id, &mail,
+					      &(struct challenge_row){ 0 }, NULL, &b->w->err),
+			"email-after-reset");
+	}
+}
+
 /* A password that came by mail and a code that came by mail are one proof. */
 static void test_mail_after_reset(void **state)
 {
@@ -1134,6 +1174,7 @@ int main(void)
 		TEST(test_sent_expires),
 		TEST(test_sending_pauses),
 		TEST(test_addresses),
+		TEST(test_mail_as_the_first_factor),
 		TEST(test_mail_after_reset),
 		TEST(test_recovery_codes),
 		TEST(test_issued_code),
