@@ -7,6 +7,10 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 # err_refuse(err, ERR_CONFLICT, "last-administrator", …), over line breaks
 REFUSAL = re.compile(r'err_refuse\(\s*[^,]+,\s*ERR_\w+,\s*"([^"]+)"')
+# Passed on by name to what refuses: factoring_other(…, "self-reset", err)
+PASSED = re.compile(r'factoring_other\(\s*[^,]+,[^,]+,[^,]+,\s*"([^"]+)"')
+# By what a code is sent.
+TABLE = re.compile(r'reasons\[COURIER_WAYS\] = \{([^}]*)\}')
 # Workers, the configuration check, what refreshes metadata and what the timer does never answer a request.
 ELSEWHERE = ("daemon/source/ldap/", "daemon/source/saml/metadata.c", "daemon/main/idp.c", "daemon/client/fetch.c",
              "daemon/change/retention.c", "daemon/audit/archive.c")
@@ -18,7 +22,8 @@ def reasons():
         name = str(path.relative_to(ROOT))
         if name.startswith(ELSEWHERE):
             continue
-        for reason in REFUSAL.findall(path.read_text()):
+        text = path.read_text()
+        for reason in REFUSAL.findall(text) + PASSED.findall(text) + re.findall('"([^"]+)"', "".join(TABLE.findall(text))):
             found.setdefault(reason, name)
     return found
 
