@@ -62,7 +62,12 @@ class Bridge:
         self.write("rolebridge.yaml",
                    f"store: store.db\ncontrol_socket: control.sock\n{config}")
 
+    def _is_ready(self, begun):
+        """Commands are answered a moment before the web side is: the log says when all is there."""
+        return "log_level" in self.config.read_text() or b"start.ready" in self.log.read_bytes()[begun:]
+
     def start(self):
+        begun = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([DAEMON, "--config", self.config], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, cwd=self.folder)
@@ -70,7 +75,7 @@ class Bridge:
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise RuntimeError(f"rolebridged left with {self.process.returncode}: {self.logged()[-3000:]}")
-            if self.run("status").returncode == 0:
+            if self._is_ready(begun) and self.run("status").returncode == 0:
                 return self
             time.sleep(0.02)
         raise RuntimeError(f"rolebridged does not answer: {self.logged()[-3000:]}")
