@@ -390,7 +390,8 @@ static struct keys *own_keys(struct seal *seal, struct err *err)
 
 	if (!seal_is_own(seal)) {
 		err_refuse(err, ERR_CONFLICT, "sealing-key-not-ours",
-			   "sealing_key names the file: put a key in front of it, and reload");
+			   "the key is not the daemon's own: put a new one in front of it, then "
+			   "reload, or restart where systemd hands it over");
 		return NULL;
 	}
 	keys = sodium_malloc(sizeof(*keys));

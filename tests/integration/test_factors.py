@@ -132,6 +132,30 @@ def test_a_key_that_is_not_there(world):
     assert page.status_code == 200 and "/login" not in page.url, page.url
 
 
+def test_a_credential_of_the_service(tmp_path, monkeypatch):
+    """As systemd hands it over: it seals, none is made beside the store, and a newer one counts from the next start on."""
+    credential = tmp_path / "sealing-key"
+    credential.write_text(base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+    os.chmod(credential, 0o400)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with SecondFactor() as world:
+        _, secret = with_app(world, "vera")
+        status = world.bridge.ctl("sealing-key", "status")
+        assert status["own"] is False and [key["secrets"] for key in status["keys"]] == [1]
+        assert not (world.bridge.folder / "seal.key").exists()
+        answer = world.bridge.run("sealing-key", "rotate")
+        assert answer.returncode == 1 and "sealing-key-not-ours" in answer.stdout + answer.stderr
+        os.chmod(credential, 0o600)
+        credential.write_text(base64.b64encode(secrets.token_bytes(32)).decode() + "\n" + credential.read_text())
+        world.restart()
+        world.bridge.ctl("sealing-key", "reseal")
+        assert [key["secrets"] for key in world.bridge.ctl("sealing-key", "status")["keys"]] == [1, 0]
+        assert sign_in_with(world, "vera", secret).status_code == 200
+        monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+        world.restart()
+        assert "sealing-key-missing" in alarms(world)
+
+
 def test_a_key_of_the_service():
     """A file that is named: it opens and seals, is never written, and a bad one is refused at the start."""
     with SecondFactor() as world:
