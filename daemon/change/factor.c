@@ -95,6 +95,13 @@ static int not_fresh(struct err *err)
 			  "this needs a sign-in of the last %d minutes", FACTOR_FRESH_S / 60);
 }
 
+/* A remembered browser proves that somebody was there once: what it could be replaced by takes more. */
+static int by_device(struct err *err)
+{
+	return err_refuse(err, ERR_DENIED, "second-factor-required",
+			  "this browser is remembered: prove a second factor first");
+}
+
 static bool is_fresh(const struct factoring *work)
 {
 	int64_t age_s = work->now_s - session_signed_in_s(&work->before);
@@ -114,7 +121,9 @@ int factoring_fresh_full(const struct factoring *work, struct err *err)
 {
 	if (work->before.stage != SESSION_FULL)
 		return sign_in_ended(err);
-	return is_fresh(work) ? 0 : not_fresh(err);
+	if (!is_fresh(work))
+		return not_fresh(err);
+	return work->before.factor == FACTOR_DEVICE ? by_device(err) : 0;
 }
 
 int factoring_row(struct changer *changer, struct factoring *work, struct err *err)

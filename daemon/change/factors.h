@@ -45,7 +45,10 @@ int factoring_by_proof(struct changer *changer, const struct actor *actor,
 int factoring_user(struct changer *changer, struct factoring *work, struct err *err);
 /* And their session: ERR_NOT_FOUND "sign-in-ended". */
 int factoring_session(struct changer *changer, struct factoring *work, struct err *err);
-/* It may only enrol, or is complete and their first factor was given a moment ago: "fresh-sign-in-required". */
+/*
+ * It may only enrol, or is complete and their first factor was given a moment ago: "fresh-sign-in-required"; a browser
+ * that is remembered is not enough for their second one: "second-factor-required".
+ */
 int factoring_fresh(const struct factoring *work, struct err *err);
 /* Complete, and fresh. */
 int factoring_fresh_full(const struct factoring *work, struct err *err);

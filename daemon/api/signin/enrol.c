@@ -203,11 +203,12 @@ static const char *add_path(const struct http_request *request)
 	return arena_printf(request->arena, "/security/add/%s", http_parameter(request, "method"));
 }
 
-/* Too long ago for what needs a fresh sign-in? Told before somebody fills in a form for nothing. */
+/* Enough for what needs a fresh sign-in? Told before somebody fills in a form for nothing. */
 bool step_is_fresh(const struct step *step)
 {
 	return step->view.stage == SESSION_ENROL ||
-	       step->asker.now_s - step->view.signed_in_s <= SESSION_FRESH_S;
+	       (step->view.factor != FACTOR_DEVICE &&
+		step->asker.now_s - step->view.signed_in_s <= SESSION_FRESH_S);
 }
 
 static void address_fields(const struct http_request *request, struct http_response *response,
@@ -364,7 +365,7 @@ static int refuse_add(struct http_request *request, struct http_response *respon
 {
 	const char *text = step_problem(request, response, problem, 0);
 
-	if (strcmp(err_reason(problem), "fresh-sign-in-required") == 0)
+	if (step_wants_more(problem))
 		return step_not_fresh(request, response, step, add_path(request), err);
 	if (strcmp(err_reason(problem), "sign-in-ended") == 0)
 		return step_ended(request, response, step, err);
@@ -532,7 +533,7 @@ static int refuse_confirm(struct http_request *request, struct http_response *re
 
 	if (strcmp(err_reason(problem), "sign-in-ended") == 0)
 		return step_ended(request, response, step, err);
-	if (strcmp(err_reason(problem), "fresh-sign-in-required") == 0)
+	if (step_wants_more(problem))
 		return step_not_fresh(request, response, step, "/security", err);
 	text = step_problem(request, response, problem, wait_s);
 	if (!text && problem->code != ERR_NOT_FOUND) {

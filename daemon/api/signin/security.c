@@ -339,7 +339,7 @@ static int refuse_factor(struct http_request *request, struct http_response *res
 {
 	const char *text = step_problem(request, response, problem, 0);
 
-	if (strcmp(err_reason(problem), "fresh-sign-in-required") == 0)
+	if (step_wants_more(problem))
 		return step_not_fresh(request, response, step,
 				      id_path(request, "factors", &row->uuid, ""), err);
 	if (strcmp(err_reason(problem), "sign-in-ended") == 0)
@@ -496,7 +496,7 @@ static int make_codes(struct http_request *request, struct http_response *respon
 		sodium_memzero(&codes, sizeof(codes));
 		return 0;
 	}
-	if (strcmp(err_reason(&problem), "fresh-sign-in-required") == 0)
+	if (step_wants_more(&problem))
 		return step_not_fresh(request, response, step, "/security/recovery-codes", err);
 	if (strcmp(err_reason(&problem), "sign-in-ended") == 0)
 		return step_ended(request, response, step, err);

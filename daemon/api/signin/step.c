@@ -138,23 +138,46 @@ const char *step_again_url(struct http_request *request, const struct step *step
 		       : url_with(request->arena, "/login", pairs, ARRAY_LEN(pairs));
 }
 
+bool step_wants_more(const struct err *problem)
+{
+	const char *reason = err_reason(problem);
+
+	return strcmp(reason, "fresh-sign-in-required") == 0 ||
+	       strcmp(reason, "second-factor-required") == 0;
+}
+
+/* Signed in a moment ago all the same: then it was a remembered browser that proved their second factor. */
+static bool lacks_factor(const struct step *step)
+{
+	return step->view.factor == FACTOR_DEVICE &&
+	       step->asker.now_s - step->view.signed_in_s <= SESSION_FRESH_S;
+}
+
 int step_not_fresh(struct http_request *request, struct http_response *response,
 		   const struct step *step, const char *path, struct err *err)
 {
-	const char *here = step_path(request, step, path);
+	const char *here = step_path(request, step, path), *url = NULL;
+	bool prove = lacks_factor(step);
 	const struct landing landing = {
 		.return_url =
 			here ? arena_printf(request->arena, "%s%s", step->site->url, here) : NULL,
 	};
 
-	const char *url = landing.return_url ? step_again_url(request, step, &landing) : NULL;
-
+	if (landing.return_url)
+		url = prove ? landing_path(request->arena, "/step-up", &landing)
+			    : step_again_url(request, step, &landing);
 	if (!url)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	page_refused_with(request, response, 403, "Please sign in again",
-			  "For your safety this can only be done within five minutes after you "
-			  "signed in.",
-			  url, "Sign in again");
+	if (prove)
+		page_refused_with(request, response, 403, "Please confirm that it is you",
+				  "You were not asked for your second factor on this device. For "
+				  "your safety this takes it.",
+				  url, "Confirm");
+	else
+		page_refused_with(request, response, 403, "Please sign in again",
+				  "For your safety this can only be done within five minutes "
+				  "after you signed in.",
+				  url, "Sign in again");
 	return 0;
 }
 

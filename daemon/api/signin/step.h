@@ -90,7 +90,9 @@ bool step_by_idp(struct http_request *request, const struct step *step);
 /* Where they give their first factor again, the way they gave it, and then go on to landing. NULL: out of memory. */
 const char *step_again_url(struct http_request *request, const struct step *step,
 			   const struct landing *landing);
-/* That was too long ago for what they want to do: a page that leads there, and back to path. */
+/* Was it refused since their sign-in is too old, or a remembered browser proved their second factor? */
+bool step_wants_more(const struct err *problem);
+/* Then: a page that leads to where they give it, and back to path. */
 int step_not_fresh(struct http_request *request, struct http_response *response,
 		   const struct step *step, const char *path, struct err *err);
 /* The session has ended meanwhile: a page that leads to the beginning. */

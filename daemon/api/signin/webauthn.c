@@ -178,7 +178,7 @@ static int refuse(struct http_request *request, struct http_response *response,
 {
 	if (strcmp(err_reason(problem), "sign-in-ended") == 0)
 		return step_ended(request, response, step, err);
-	if (strcmp(err_reason(problem), "fresh-sign-in-required") == 0)
+	if (step_wants_more(problem))
 		return step_not_fresh(request, response, step, "/security/add/webauthn", err);
 	*ret_text = problem_text(request, response, problem, wait_s);
 	if (!*ret_text) {

@@ -54,7 +54,7 @@ struct new_factor {
 /*
  * TOTP, EMAIL, SMS: noted, and nobody's factor until change_factor_confirm; what was begun before with the same method
  * is forgotten. Errors of all that enrols:
- *	ERR_DENIED "fresh-sign-in-required"
+ *	ERR_DENIED "fresh-sign-in-required", "second-factor-required" (of a browser that is remembered)
  *	ERR_CONFLICT "factor-limit", "name-taken", "credential-taken", "user-disabled"
  *	ERR_NOT_FOUND "sign-in-ended": the session
  *	ERR_CONFLICT "replayed": the challenge was used

@@ -917,6 +917,36 @@ static void test_remove(void **state)
 	refused(b, prove_totp(b, code_at(b, secret, b->asker.now_s), &session), "not-found");
 }
 
+/* What a remembered browser could replace by something of its own would prove nothing any more. */
+static void test_remembered_browser(void **state)
+{
+	struct bench *b = *state;
+	struct uuid phone;
+	const char *secret = have_totp(b, "phone", &phone);
+	struct recovery_codes codes;
+	struct totp_enrolment enrolment;
+	struct session session;
+
+	ask(b, "bob", SESSION_FULL, 0);
+	session = session_of(b, b->asker.session_id);
+	session.factor = FACTOR_DEVICE;
+	session.second_factor_s = b->now_s;
+	ok(b->w, store_begin(b->w->store, &b->w->err));
+	ok(b->w, store_session_update(b->w->store, &session, &b->w->err));
+	ok(b->w, store_commit(b->w->store, &b->w->err));
+	refused(b,
+		factor_enrol_totp(&b->parts, &b->asker, "mine", "x", "y", b->w->arena, &enrolment,
+				  &b->w->err),
+		"second-factor-required");
+	refused(b, remove_factor(b, &phone), "second-factor-required");
+	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err),
+		"second-factor-required");
+	ok(b->w, prove_totp(b, code_at(b, secret, b->asker.now_s), &session));
+	begin_totp(b, "tablet");
+	ok(b->w, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err));
+	ok(b->w, remove_factor(b, &phone));
+}
+
 static void test_reset(void **state)
 {
 	struct bench *b = *state;
@@ -1182,6 +1212,7 @@ int main(void)
 		TEST(test_recovery_to_the_end),
 		TEST(test_security_keys),
 		TEST(test_remove),
+		TEST(test_remembered_browser),
 		TEST(test_reset),
 		TEST(test_deleted),
 		TEST(test_disabled),
