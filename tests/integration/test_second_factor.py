@@ -426,6 +426,24 @@ def test_sessions_of_ones_own(world):
     assert len(world.sessions("ursa")) == 1
 
 
+def test_more_sessions_than_are_shown(world):
+    """The newest are, and all of them end."""
+    browser, _ = full(world, "ulla")
+    assert world.bridge.stop() == 0
+    columns = ", ".join(row[1] for row in world.sql("PRAGMA table_info(session)")
+                        if row[1] not in ("id", "uuid", "indexed"))
+    world.sql(f"INSERT INTO session (uuid, indexed, {columns}) "
+              "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600) "
+              f"SELECT randomblob(16), 0, {columns} FROM session, n WHERE id = (SELECT max(id) FROM session)")
+    world.bridge.start()
+    newest, _ = full(world, "ulla")
+    page = browser.get(world.url + "/security")
+    assert page.text.count("Sign out there") == 100 and "This browser" not in page.text
+    post(browser, page, "Sign out everywhere else")
+    assert signed_in(world, browser) and not signed_in(world, newest)
+    assert len(world.sessions("ulla")) == 1
+
+
 def test_change_password(world):
     browser, _ = full(world, "vera")
     other, _ = full(world, "vera")

@@ -14,6 +14,9 @@
 
 #define STAGE_OWN STAGE_BIT(SESSION_FULL)
 #define SESSIONS_SHOWN 100
+#define SESSIONS_READ 10000 /* they come the oldest first */
+#define ENDED_AT_ONCE 500
+#define ENDING_ARENA_MAX ((size_t)16 << 20)
 #define FEW_CODES 3
 
 /* What was done by the form before: its word in the address. */
@@ -54,7 +57,7 @@ static int own_read(struct http_request *request, const struct step *step, struc
 	struct web *web = request->context;
 	AUTO(reading_view) struct reading_view view = { 0 };
 	const struct session_query query = { .user_id = step->asker.user_id,
-					     .limit = SESSIONS_SHOWN };
+					     .limit = SESSIONS_READ };
 	struct own own = { 0 };
 
 	if (store_view_open(web->settings.changer, web->pool, request->arena, &view, err) < 0 ||
@@ -544,45 +547,67 @@ int device_forget_post(struct http_request *request, struct http_response *respo
 	return post(request, response, forget, err);
 }
 
-/* Ids of the sessions to end: the one that is named, or all of theirs but this one. */
-static int read_sessions(struct http_request *request, const struct step *step, int64_t **ret_ids,
-			 size_t *ret_count, struct err *err)
+/* All of theirs but this one, however many there are. */
+static int end_others(const struct web *web, const struct step *step, struct arena *arena,
+		      struct err *err)
 {
-	bool one = strcmp(request->route->pattern, "/security/sessions/end") != 0;
-	struct uuid session = { 0 };
-	size_t count = 0;
-	struct own own;
-	int64_t *ids;
+	struct session_query query = { .user_id = step->asker.user_id, .limit = ENDED_AT_ONCE };
+	size_t count = ENDED_AT_ONCE;
 
-	if (one && !uuid_parse(http_parameter(request, "session"), &session))
-		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such session");
-	if (own_read(request, step, &own, err) < 0)
-		return -1;
-	ids = arena_alloc_array(request->arena, own.session_count + 1, sizeof(*ids));
-	if (!ids)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	for (size_t i = 0; i < own.session_count; i++) {
-		const struct session *row = &own.sessions[i];
+	while (count == ENDED_AT_ONCE) {
+		int64_t ids[ENDED_AT_ONCE];
+		struct session *rows;
+		size_t others = 0;
 
-		if (row->id != step->asker.session_id &&
-		    (!one || memcmp(&row->uuid, &session, sizeof(session)) == 0))
-			ids[count++] = row->id;
+		arena_reset(arena);
+		if (store_session_list(step->store, &query, arena, &rows, &count, err) < 0)
+			return -1;
+		for (size_t i = 0; i < count; i++) {
+			query.after_id = rows[i].id;
+			if (rows[i].id != step->asker.session_id)
+				ids[others++] = rows[i].id;
+		}
+		if (others > 0 && change_sessions_end(web->settings.changer, &step->actor, ids,
+						      others, "by-person", NULL, err) < 0)
+			return -1;
 	}
-	*ret_ids = ids;
-	*ret_count = count;
 	return 0;
+}
+
+/* Gone already: done by the other tab. */
+static int end_named(const struct http_request *request, const struct step *step,
+		     struct arena *arena, struct err *err)
+{
+	const struct web *web = request->context;
+	struct err problem = { 0 };
+	struct session session;
+	struct uuid uuid;
+
+	if (!uuid_parse(http_parameter(request, "session"), &uuid))
+		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such session");
+	if (store_session_find(step->store, &uuid, arena, &session, &problem) < 0) {
+		if (problem.code == ERR_NOT_FOUND)
+			return 0;
+		*err = problem;
+		return -1;
+	}
+	if (session.user_id != step->asker.user_id || session.id == step->asker.session_id)
+		return 0;
+	return change_sessions_end(web->settings.changer, &step->actor, &session.id, 1, "by-person",
+				   NULL, err);
 }
 
 static int end_sessions(struct http_request *request, struct http_response *response,
 			struct step *step, struct err *err)
 {
-	const struct web *web = request->context;
-	int64_t *ids = NULL;
-	size_t count = 0;
+	bool one = strcmp(request->route->pattern, "/security/sessions/end") != 0;
+	AUTO(arena) struct arena *arena = arena_create(ENDING_ARENA_MAX);
 
-	if (read_sessions(request, step, &ids, &count, err) < 0 ||
-	    (count > 0 && change_sessions_end(web->settings.changer, &step->actor, ids, count,
-					      "by-person", NULL, err) < 0))
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (!step_store(request, step, err) ||
+	    (one ? end_named(request, step, arena, err)
+		 : end_others(request->context, step, arena, err)) < 0)
 		return -1;
 	return step_to(request, response, step, "/security?done=ended", err);
 }
