@@ -282,7 +282,8 @@ int factor_make_codes(const struct factor_parts *parts, const struct factor_aske
 	char hashes[RECOVERY_PRINTED][HASH_TEXT];
 	const char *list[RECOVERY_PRINTED];
 	struct recovery_codes codes;
-	int result = 0;
+	int result = change_recovery_may_put(parts->changer, asker->actor, asker->user_id,
+					     asker->session_id, err);
 
 	for (int slot = 0; slot < RECOVERY_PRINTED && result == 0; slot++) {
 		result = make_one(parts->hasher, slot, codes.text[slot], hashes[slot], err);

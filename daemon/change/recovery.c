@@ -27,20 +27,37 @@ static int put_all(struct changer *changer, const struct factoring *work, struct
 	return 0;
 }
 
-static int put_job(struct changer *changer, struct job *job, struct err *err)
+static int may_put_job(struct changer *changer, struct job *job, struct err *err)
 {
 	struct factoring *work = job->context;
-	const struct factor_audit what = { .action = "recovery-codes.create",
-					   .count = RECOVERY_PRINTED };
 	unsigned methods;
 
 	if (factoring_user(changer, work, err) < 0 || factoring_session(changer, work, err) < 0 ||
 	    factoring_fresh_full(work, err) < 0 ||
 	    store_factor_methods(changer->store, work->user_id, &methods, err) < 0)
 		return -1;
-	if (!(methods & FACTOR_ALL_METHODS))
-		return err_refuse(err, ERR_CONFLICT, "no-factor",
-				  "recovery codes stand in for a factor: enrol one first");
+	return methods & FACTOR_ALL_METHODS
+		       ? 0
+		       : err_refuse(err, ERR_CONFLICT, "no-factor",
+				    "recovery codes stand in for a factor: enrol one first");
+}
+
+int change_recovery_may_put(struct changer *changer, const struct actor *actor, int64_t user_id,
+			    int64_t session_id, struct err *err)
+{
+	struct factoring work = { .actor = actor, .user_id = user_id, .session_id = session_id };
+
+	return factoring_send(changer, &work, may_put_job, err);
+}
+
+static int put_job(struct changer *changer, struct job *job, struct err *err)
+{
+	struct factoring *work = job->context;
+	const struct factor_audit what = { .action = "recovery-codes.create",
+					   .count = RECOVERY_PRINTED };
+
+	if (may_put_job(changer, job, err) < 0)
+		return -1;
 	if (put_all(changer, work, err) < 0 ||
 	    factoring_mail(changer, work, FACTOR_CODES_MADE, FACTOR_RECOVERY, err) < 0)
 		return -1;

@@ -152,6 +152,10 @@ int change_recovery_put(struct changer *changer, const struct actor *actor, int6
 			int64_t session_id, const char *const hashes[static RECOVERY_PRINTED],
 			struct err *err);
 
+/* May they at all? The same questions, before anything is hashed. */
+int change_recovery_may_put(struct changer *changer, const struct actor *actor, int64_t user_id,
+			    int64_t session_id, struct err *err);
+
 /* --- by administrators --- */
 
 /*

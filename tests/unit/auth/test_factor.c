@@ -685,6 +685,7 @@ static void test_mail_after_reset(void **state)
 static void test_recovery_codes(void **state)
 {
 	struct bench *b = *state;
+	struct hasher_counts before, after;
 	struct recovery_codes codes, newer;
 	struct session session;
 	char stored[200];
@@ -709,12 +710,15 @@ static void test_recovery_codes(void **state)
 	ask(b, "bob", SESSION_FACTOR, 0);
 	refused(b, prove_recovery(b, codes.text[5], &session), "code-wrong");
 	ok(b->w, prove_recovery(b, newer.text[5], &session));
-	/* Not fresh: none are made. */
+	/* Not fresh: none are made, and nothing is hashed. */
+	hasher_counts(b->parts.hasher, &before);
 	ask(b, "bob", SESSION_FULL, 400);
 	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err),
 		"fresh-sign-in-required");
 	ask(b, "bob", SESSION_ENROL, 0);
 	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err), "sign-in-ended");
+	hasher_counts(b->parts.hasher, &after);
+	assert_int_equal(after.hashes, before.hashes);
 }
 
 static int issue(struct bench *b, const struct actor *actor, const char *user, int64_t life_s,
