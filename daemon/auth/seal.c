@@ -610,8 +610,12 @@ int seal_reseal(struct seal *seal, struct changer *changer, const struct actor *
 	if (result == 0)
 		result = change_sealing_key_note(changer, actor, "sealing-key.reseal",
 						 work.outcome.key_id, 0, err);
-	while (result == 0 && work.last == RESEAL_AT_ONCE)
+	while (result == 0 && work.last == RESEAL_AT_ONCE) {
+		/* No key is forgotten between what is sealed under it and its commit. */
+		pthread_mutex_lock(&seal->writing);
 		result = reseal_batch(&work, err);
+		pthread_mutex_unlock(&seal->writing);
+	}
 	store_close(work.store);
 	if (result == 0)
 		*ret_outcome = work.outcome;
