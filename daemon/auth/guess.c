@@ -61,6 +61,17 @@ int guess_begin(struct guess *guess, const struct factor_parts *parts,
 	return -1;
 }
 
+/* A code that came back was sent to somebody who is here: its sending counts no longer where many share an address. */
+static void give_back(const struct guess *guess, struct throttle *throttle, int64_t now_us)
+{
+	const struct throttle_attempt sending = { .kind = THROTTLE_SEND,
+						  .address = guess->has_address ? &guess->address
+										: NULL };
+
+	if (guess->method == FACTOR_EMAIL || guess->method == FACTOR_SMS)
+		throttle_return(throttle, &sending, now_us);
+}
+
 static bool was_wrong(const char *reason)
 {
 	return strncmp(reason, "code-", 5) == 0 || strncmp(reason, "webauthn-", 9) == 0 ||
@@ -79,6 +90,8 @@ int guess_end(const struct guess *guess, const struct uuid *factor, int status,
 		throttle_right(throttle, &attempt, clock_monotonic_us());
 	else if (throttle)
 		throttle_return(throttle, &attempt, clock_monotonic_us());
+	if (throttle && status == 0)
+		give_back(guess, throttle, clock_monotonic_us());
 	if (status < 0 && err)
 		*err = *problem;
 	return status;

@@ -1177,6 +1177,32 @@ static void test_throttled(void **state)
 	ok(b->w, prove_totp(b, code_at(b, secret, b->asker.now_s), &session));
 }
 
+/* Many share an address, and each is sent a code in the morning: those that come back are no burden to the next. */
+static void test_sending_at_an_address(void **state)
+{
+	static const struct throttle_settings few = {
+		.attempts = 100, .delay_s = 600, .delay_max_s = 3600, .address_attempts = 3
+	};
+	struct bench *b = *state;
+	struct uuid mail = have_address(b, FACTOR_EMAIL, "bob@acme.example");
+	struct throttle_attempt sending = { .kind = THROTTLE_SEND, .account = "x" };
+	struct throttle_refusal refusal;
+	struct address address;
+	struct session session;
+
+	b->parts.throttle = throttle_create(&few, &b->w->err);
+	assert_non_null(b->parts.throttle);
+	ok(b->w, address_parse("192.0.2.7", &address, &b->w->err));
+	sending.address = &address;
+	for (int i = 0; i < 5; i++) {
+		ask(b, "bob", SESSION_FACTOR, 0);
+		forget_sending(b, &mail);
+		ok(b->w, throttle_take(b->parts.throttle, &sending, clock_monotonic_us(), &refusal,
+				       &b->w->err));
+		ok(b->w, prove_sent(b, &mail, send_code(b, &mail), &session));
+	}
+}
+
 /* Its key is not there: other methods are, and nothing is enrolled in vain. */
 static void test_key_missing(void **state)
 {
@@ -1224,6 +1250,7 @@ int main(void)
 		TEST(test_one_code_many_requests),
 		TEST(test_many_guesses_at_once),
 		TEST(test_throttled),
+		TEST(test_sending_at_an_address),
 		TEST(test_key_missing),
 	};
 
