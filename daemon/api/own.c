@@ -82,6 +82,10 @@ static int check_present(struct http_request *request, const struct own *own,
 		attempt.address = &address;
 	if (throttle_take(throttle, &attempt, clock_monotonic_us(), &refusal, err) < 0) {
 		request->retry_after_s = refusal.retry_after_s;
+		if (refusal.tell)
+			change_login_local_refused(own->parts.changer, &own->actor,
+						   own->asker.user_id, "rate-limited",
+						   own->asker.address, NULL);
 		return -1;
 	}
 	if (hasher_verify(own->parts.hasher, candidate->hash, present, strlen(present), &good, NULL,

@@ -326,7 +326,7 @@ static const char *issuer_of(const struct http_request *request, const struct si
 }
 
 static int begin(struct http_request *request, struct step *step, enum factor_method method,
-		 struct uuid *ret_factor, struct err *err)
+		 struct uuid *ret_factor, int64_t *ret_wait_s, struct err *err)
 {
 	const char *name = step_name(request, step);
 	const char *address = http_form_value(&step->form, "address");
@@ -347,7 +347,7 @@ static int begin(struct http_request *request, struct step *step, enum factor_me
 	if (!step_store(request, step, err))
 		return -1;
 	return factor_enrol_address(&step->parts, &step->asker, step->store, method, name,
-				    address ? address : "", ret_factor, &until_s, NULL, err);
+				    address ? address : "", ret_factor, &until_s, ret_wait_s, err);
 }
 
 static const char *confirm_path(const struct http_request *request, const struct uuid *factor,
@@ -361,9 +361,9 @@ static const char *confirm_path(const struct http_request *request, const struct
 
 static int refuse_add(struct http_request *request, struct http_response *response,
 		      struct step *step, enum factor_method method, const struct err *problem,
-		      struct err *err)
+		      int64_t wait_s, struct err *err)
 {
-	const char *text = step_problem(request, response, problem, 0);
+	const char *text = step_problem(request, response, problem, wait_s);
 
 	if (step_wants_more(problem))
 		return step_not_fresh(request, response, step, add_path(request), err);
@@ -388,14 +388,15 @@ static int add(struct http_request *request, struct http_response *response, str
 	struct err problem = { 0 };
 	enum factor_method method;
 	struct uuid factor;
+	int64_t wait_s = 0;
 	int result = read_method(request, response, step, &method, err);
 
 	if (result <= 0)
 		return result;
 	if (method == FACTOR_WEBAUTHN)
 		return err_set(err, ERR_INVALID, "a security key is added by a script");
-	if (begin(request, step, method, &factor, &problem) < 0)
-		return refuse_add(request, response, step, method, &problem, err);
+	if (begin(request, step, method, &factor, &wait_s, &problem) < 0)
+		return refuse_add(request, response, step, method, &problem, wait_s, err);
 	return step_to(request, response, step, confirm_path(request, &factor, ""), err);
 }
 

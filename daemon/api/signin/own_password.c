@@ -133,6 +133,10 @@ static int check_present(struct http_request *request, struct http_response *res
 		attempt.address = &address;
 	if (throttle_take(web->settings.throttle, &attempt, clock_monotonic_us(), &refusal,
 			  &problem) < 0) {
+		if (refusal.tell && change_login_local_refused(web->settings.changer, &step->actor,
+							       step->asker.user_id, "rate-limited",
+							       step->asker.address, err) < 0)
+			return -1;
 		response->status = 429;
 		return show_form(
 			request, response, step, own,
