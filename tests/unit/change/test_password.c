@@ -880,7 +880,8 @@ static void test_full(void **state)
 		row = send_reset(w, "ada");
 		opened = sessions(w);
 		told = lines(audit(w, "password.set"));
-		test_limit_files(test_largest_file(w->path) + room);
+		/* First in none at all: whether the log begins anew, with room, is a matter of chance. */
+		test_limit_files(refusals == 0 ? 0 : test_largest_file(w->path) + room);
 		err_clear(&w->err);
 		result = use(w, &row, row.generation, "$mail");
 		test_limit_files(RLIM_INFINITY);
