@@ -7,6 +7,7 @@
 #include <rolebridge/change/usage.h>
 #include <rolebridge/store/activity.h>
 
+#include "access.h"
 #include "reports.h"
 
 #define LIMIT_MAX 1000
@@ -182,7 +183,8 @@ int report_inactive_get(struct http_request *request, struct http_response *resp
 	    report_format(request, &csv, err) < 0 ||
 	    report_organization(request, &query.organization, err) < 0 ||
 	    view_open(request, &view, err) < 0 ||
-	    api_require(request, &view, "users:read@all", err) < 0)
+	    api_require(request, &view, "users:read@all", err) < 0 ||
+	    api_step_up(request, "users:read@all", err) < 0)
 		return -1;
 	query.before_s = clock_now_s() - days * DAY_S;
 	query.limit = (size_t)limit;

@@ -5,7 +5,7 @@
  */
 #include <rolebridge/base/clock.h>
 
-#include "internal.h"
+#include "access.h"
 #include "reader.h"
 #include "select.h"
 
@@ -223,7 +223,9 @@ int user_why(struct http_request *request, struct http_response *response, struc
 	}
 	if (view_open(request, &view, err) < 0 ||
 	    view_find_user(request, &view, http_parameter(request, "user"), &user, err) < 0 ||
-	    (options.show_sensitive && api_require(request, &view, "attributes:read@all", err) < 0))
+	    (options.show_sensitive &&
+	     (api_require(request, &view, "attributes:read@all", err) < 0 ||
+	      api_step_up(request, "attributes:read@all", err) < 0)))
 		return -1;
 	return why_json(&view, http_parameter(request, "user"), &options, &json, err);
 }

@@ -249,7 +249,7 @@ def test_asked_for_and_answered_less():
 
 def test_a_permission_takes_a_fresh_one():
     web = """second_factor:
-  step_up: [{permissions: ["users:create@all", "users:disable@all"], max_age: 10m}]"""
+  step_up: [{permissions: ["users:create@all", "users:disable@all", "attributes:read@all"], max_age: 10m}]"""
     with World(source=PROVES, web=web) as world:
         kim = person(world, "kim")
         new = {"username": "new", "email": "new@acme.example", "profile": "member"}
@@ -269,7 +269,10 @@ def test_a_permission_takes_a_fresh_one():
         assert lia.api("POST", "tokens", {"name": "reads", "scope": ["users:read@all"]}).status_code == 201
         assert kim.api("POST", "tokens", {"name": "all"}).status_code == 201
         assert kim.api("POST", "users/bulk", {"action": "enable", "users": ["kim"]}).status_code == 202
+        page = lia.api("GET", "users/kim/why?sensitive=true")
+        assert (page.status_code, page.json()["code"]) == (403, "second-factor-required"), page.text
         # What it is not asked for is as before; so is the control socket.
+        assert lia.api("GET", "users/kim/why").status_code == 200
         assert lia.api("GET", "users").status_code == 200
         world.bridge.ctl("users", "create", "three", "--email", "three@acme.example", "--profile", "member")
 
