@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <rolebridge/base/util.h>
+#include <rolebridge/store/factor.h>
 #include <rolebridge/store/session.h>
 
 #include "internal.h"
@@ -202,8 +203,8 @@ static int audit_use(struct changer *changer, const struct using_link *using, st
 }
 
 /*
- * The link is the first factor: one that is enrolled is asked for. Who has none, and must, comes in to enrol one: there is
- * nobody else who could let the first administrator in.
+ * The link is the first factor: one that is enrolled is asked for, also one that does not count. Who has none that does, and
+ * must, comes in to enrol one: there is nobody else who could let the first administrator in.
  */
 static int judge_stage(struct changer *changer, const struct using_link *using,
 		       struct session *session, struct err *err)
@@ -214,12 +215,15 @@ static int judge_stage(struct changer *changer, const struct using_link *using,
 					       .arena = using->arena,
 					       .now_s = using->use->now_s };
 	const char *refused;
+	unsigned enrolled;
 
-	if (stage_judge(&sign_in, session, &refused, err) < 0)
+	if (stage_judge(&sign_in, session, &refused, err) < 0 ||
+	    store_factor_methods(changer->store, sign_in.user->id, &enrolled, err) < 0)
 		return -1;
 	if (!refused)
 		return 0;
-	session->stage = SESSION_ENROL;
+	session->stage = enrolled & FACTOR_ALL_METHODS ? SESSION_FACTOR : SESSION_ENROL;
+	session->factor = FACTOR_ISSUED;
 	session->full_until_s = using->use->until_s;
 	session->until_s = using->use->now_s + SESSION_STAGE_S;
 	return 0;

@@ -104,10 +104,13 @@ static int refuse_or_wait(const struct stage_sign_in *sign_in, struct session *s
 	int issued = has_issued_code(sign_in->changer->store, sign_in->user->id, sign_in->now_s,
 				     sign_in->arena, err);
 
-	if (issued > 0)
+	if (issued > 0) {
 		set_stage(session, SESSION_FACTOR, sign_in->now_s);
-	else if (issued == 0)
+		/* By nothing else. */
+		session->factor = FACTOR_ISSUED;
+	} else if (issued == 0) {
 		*ret_refused = "2fa-not-configured";
+	}
 	return issued < 0 ? -1 : 0;
 }
 
@@ -210,11 +213,12 @@ static int load(struct changer *changer, const struct stage_step *step, struct a
 
 /*
  * Does the method count for them? What was just proven is theirs, also when that was the last code. A sign-in that counts
- * against grace was counted when its session was opened, unless that was to enrol.
+ * against grace was counted when its session was opened, unless that was to enrol, or where grace was over.
  */
 static int method_counts(struct changer *changer, const struct stage_step *step,
 			 const struct session *session, const struct user *user,
-			 struct arena *arena, bool *ret_counts, struct err *err)
+			 struct arena *arena, bool *ret_counts, bool *ret_none_does,
+			 struct err *err)
 {
 	struct live_setup *setup = changer_coming_setup(changer, NULL);
 	struct factor_question question;
@@ -227,11 +231,13 @@ static int method_counts(struct changer *changer, const struct stage_step *step,
 					   arena, &question, err);
 	if (result == 0) {
 		question.enrolled |= FACTOR_BIT(step->method);
-		question.sign_ins -= session->stage != SESSION_ENROL && question.sign_ins > 0;
+		question.sign_ins -= session->stage != SESSION_ENROL &&
+				     session->factor != FACTOR_ISSUED && question.sign_ins > 0;
 		factor_judge(&state.policy, &question, &answer);
 		*ret_counts =
 			!answer.required || (answer.kind == FACTOR_ASK &&
 					     (answer.methods & FACTOR_BIT(step->method)) != 0);
+		*ret_none_does = answer.kind == FACTOR_REFUSED;
 	}
 	setup_release(&setup->setup);
 	return result;
@@ -243,16 +249,21 @@ static int refuse_method(struct err *err)
 			  "this method does not count for this user");
 }
 
-/* An administrator's code leads to a session that can only enrol: from one that waits for a factor. */
-static int begin_enrolling(const struct stage_step *step, struct session *session, struct err *err)
+static void begin_enrolling(const struct stage_step *step, struct session *session)
 {
 	int64_t until_s = step->now_s + SESSION_STAGE_S;
 
+	session->stage = SESSION_ENROL;
+	session->until_s = session->full_until_s < until_s ? session->full_until_s : until_s;
+}
+
+/* An administrator's code leads to a session that can only enrol: from one that waits for a factor. */
+static int use_issued(const struct stage_step *step, struct session *session, struct err *err)
+{
 	if (session->stage != SESSION_FACTOR)
 		return err_refuse(err, ERR_DENIED, "not-allowed",
 				  "a session that waits for no second factor needs no code");
-	session->stage = SESSION_ENROL;
-	session->until_s = session->full_until_s < until_s ? session->full_until_s : until_s;
+	begin_enrolling(step, session);
 	session->factor = FACTOR_ISSUED;
 	return 0;
 }
@@ -268,17 +279,22 @@ static void become_full(struct session *session)
 static int advance(struct changer *changer, const struct stage_step *step, const struct user *user,
 		   struct arena *arena, struct session *session, struct err *err)
 {
-	bool counts = false;
+	bool counts = false, none_does = false;
 
 	if (step->method == FACTOR_ISSUED)
-		return begin_enrolling(step, session, err);
+		return use_issued(step, session, err);
 	if (step->method <= FACTOR_NONE || step->method >= FACTOR_METHODS)
 		return refuse_method(err);
-	if (method_counts(changer, step, session, user, arena, &counts, err) < 0)
+	if (method_counts(changer, step, session, user, arena, &counts, &none_does, err) < 0)
 		return -1;
 	/* What was enrolled is theirs, but leads no further while another one is asked for. */
 	if (session->stage == SESSION_ENROL && (!counts || step->method == FACTOR_RECOVERY))
 		return 0;
+	/* By root's link all that they have is asked for, and then one that counts is to be enrolled. */
+	if (none_does && session->by_link && session->stage == SESSION_FACTOR) {
+		begin_enrolling(step, session);
+		return 0;
+	}
 	if (!counts)
 		return refuse_method(err);
 	become_full(session);

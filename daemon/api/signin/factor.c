@@ -138,6 +138,9 @@ static int ways_fill(struct http_request *request, const struct step *step,
 	    store_factor_list(view->store, step->asker.user_id, false, view->arena, &rows, &count,
 			      err) < 0)
 		return -1;
+	/* By root's link they show what they have, and then enrol what counts. */
+	if (answer.kind == FACTOR_REFUSED && step->view.by_link)
+		answer.methods = enrolled;
 	ways->items = arena_alloc_array(view->arena, count + 1, sizeof(*ways->items));
 	if (!ways->items)
 		return err_set(err, ERR_MEMORY, "out of memory");

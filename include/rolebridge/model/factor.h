@@ -14,7 +14,7 @@ enum factor_method {
 	/* No methods that are enrolled here, but ways in which a session came by its second factor. */
 	FACTOR_IDP = 16,    /* the identity provider says so */
 	FACTOR_DEVICE = 17, /* this browser is remembered */
-	FACTOR_ISSUED = 18, /* a code that an administrator issued: the session can only enrol */
+	FACTOR_ISSUED = 18, /* an administrator's code, or root's link: it can only enrol */
 };
 
 /* In sets of methods, of both kinds. */

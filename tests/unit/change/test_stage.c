@@ -12,6 +12,7 @@
 #include <rolebridge/base/clock.h>
 #include <rolebridge/change/device.h>
 #include <rolebridge/change/enforce.h>
+#include <rolebridge/change/login_link.h>
 #include <rolebridge/store/factor.h>
 #include <rolebridge/store/session.h>
 
@@ -432,6 +433,9 @@ static void test_administrators_keys(void **state)
 	/* What does not count does not lead on from enrolling either. */
 	give_code(w, 1, RECOVERY_SLOT_ISSUED, NOW + 600);
 	in = HERE(w, "n1 anna");
+	/* The code does not make grace last longer. */
+	refused(w, complete(w, in.session.id, FACTOR_TOTP, NOW, "g", &session),
+		"method-not-allowed");
 	ok(w, complete(w, in.session.id, FACTOR_ISSUED, NOW, "b", &session));
 	ok(w, complete(w, session.id, FACTOR_TOTP, NOW, "c", &session));
 	assert_int_equal(session.stage, SESSION_ENROL);
@@ -442,6 +446,58 @@ static void test_administrators_keys(void **state)
 	refused(w, complete(w, in.session.id, FACTOR_TOTP, NOW, "e", &session),
 		"method-not-allowed");
 	ok(w, complete(w, in.session.id, FACTOR_WEBAUTHN, NOW, "f", &session));
+}
+
+/* --- by root's link --- */
+
+static struct session by_link(struct world *w, const char *name, unsigned char token)
+{
+	struct login_link_use use = { .token = { { token } }, .address = "", .agent = "" };
+	struct login_outcome outcome;
+	struct login_link_row link;
+	struct user user;
+
+	ok(w,
+	   change_login_link_make(w->changer, &test_person, name, w->arena, &link, &user, &w->err));
+	use.link = link.uuid;
+	use.now_s = link.until_s - LOGIN_LINK_LIFETIME_S;
+	use.until_s = use.now_s + 3600;
+	ok(w, change_login_link_use(w->changer, "request", &use, w->arena, &outcome, &w->err));
+	assert_string_equal(outcome.refused, "");
+	return outcome.session;
+}
+
+static void test_link_and_keys(void **state)
+{
+	struct world *w = *state;
+	struct session in, session;
+
+	open_world(w, BASE "second_factor: {required: all, administrator_methods: [webauthn], "
+			   "grace: {sign_ins: 1}}\n");
+	world_sync(w, "corp", PEOPLE, 0, NULL);
+	enrol(w, 1, FACTOR_TOTP);
+	in = by_link(w, "anna", 1);
+	assert_int_equal(in.stage, SESSION_FACTOR);
+	ok(w, complete(w, in.id, FACTOR_TOTP, in.created_s, "a", &session));
+	assert_int_equal(session.stage, SESSION_FULL);
+	/* After grace what they have is asked for, too: then they enrol what counts. */
+	in = by_link(w, "anna", 2);
+	assert_int_equal(in.stage, SESSION_FACTOR);
+	ok(w, complete(w, in.id, FACTOR_TOTP, in.created_s, "b", &session));
+	assert_int_equal(session.stage, SESSION_ENROL);
+	assert_int_equal(session.second_factor_s, 0);
+	assert_int_equal(session.until_s, in.created_s + SESSION_STAGE_S);
+	ok(w, complete(w, in.id, FACTOR_TOTP, in.created_s, "c", &session));
+	assert_int_equal(session.stage, SESSION_ENROL);
+	enrol(w, 1, FACTOR_WEBAUTHN);
+	ok(w, complete(w, in.id, FACTOR_WEBAUTHN, in.created_s, "d", &session));
+	assert_int_equal(session.stage, SESSION_FULL);
+	/* From then on that, and nothing less. */
+	in = by_link(w, "anna", 3);
+	assert_int_equal(in.stage, SESSION_FACTOR);
+	refused(w, complete(w, in.id, FACTOR_TOTP, in.created_s, "e", &session),
+		"method-not-allowed");
+	world_check_audit(w);
 }
 
 /* --- grace --- */
@@ -867,6 +923,7 @@ int main(void)
 		TEST(test_not_configured),
 		TEST(test_idp),
 		TEST(test_administrators_keys),
+		TEST(test_link_and_keys),
 		TEST(test_grace),
 		TEST(test_grace_by_date),
 		TEST(test_devices),
