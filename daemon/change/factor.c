@@ -188,7 +188,8 @@ int factoring_check_mail(struct changer *changer, const struct factoring *work, 
 	struct password_row password;
 	struct err cause;
 
-	if (work->before.source[0] != '\0')
+	/* It was no password that they came by. */
+	if (work->before.source[0] != '\0' || work->before.by_link)
 		return 0;
 	err_clear(&cause);
 	if (store_password_get(changer->store, work->user_id, work->arena, &password, &cause) < 0) {
