@@ -24,6 +24,7 @@
 #define UNIX_PREFIX "unix:"
 #define SYSTEMD_PREFIX "systemd:"
 #define ALARM_LISTENER "listener"
+#define ALARMS_MAX ((size_t)64 << 20)
 
 struct listener {
 	struct http_server *server; /* NULL: not there yet */
@@ -227,6 +228,37 @@ static void try_listener(struct listeners *listeners, struct listener *listener,
 		tell_problem(listeners, listener, &err);
 }
 
+static bool is_configured(const struct listeners *listeners, const char *address)
+{
+	for (size_t i = 0; i < listeners->count; i++)
+		if (strcmp(listeners->items[i].address, address) == 0)
+			return true;
+	return false;
+}
+
+/* Of addresses that the process before us could not have, and nobody wants any more. */
+static void end_others(struct listeners *listeners)
+{
+	AUTO(arena) struct arena *arena = arena_create(ALARMS_MAX);
+	AUTO(store) struct store *store = NULL;
+	struct alarm_row *rows = NULL;
+	struct err err = { 0 };
+	size_t count = 0;
+	int result = -1;
+
+	if (arena)
+		store = store_open(changer_store_path(listeners->changer), STORE_READ, &err);
+	if (store)
+		result = store_alarm_list(store, true, arena, &rows, &count, &err);
+	for (size_t i = 0; result == 0 && i < count; i++)
+		if (strcmp(rows[i].kind, ALARM_LISTENER) == 0 &&
+		    !is_configured(listeners, rows[i].subject))
+			result = change_alarm_end(listeners->changer, ALARM_LISTENER,
+						  rows[i].subject, "not-configured", &err);
+	if (result < 0)
+		log_error("listen.alarm", F_ERR(&err));
+}
+
 /* --- begin --- */
 
 static int add_listener(struct listeners *listeners, const struct listener_settings *settings,
@@ -257,6 +289,7 @@ static int start_all(struct listeners *listeners, const struct web_settings *web
 			return -1;
 		try_listener(listeners, &listeners->items[i], web, &settings[i]);
 	}
+	end_others(listeners);
 	return 0;
 }
 

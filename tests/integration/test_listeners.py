@@ -54,6 +54,17 @@ def test_an_address_that_is_taken():
             assert bridge.stop() == 0
 
 
+def test_an_address_that_is_given_up():
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        port, other = taken.getsockname()[1], free_port()
+        with Bridge(CONFIG.format(port=port, other=other)) as bridge:
+            until(lambda: list(alarms(bridge)) == [f"127.0.0.1:{port}"])
+            assert bridge.stop() == 0
+            bridge.write_config(CONFIG.format(port=other, other=free_port()))
+            bridge.start()
+            until(lambda: not alarms(bridge))
+
+
 def test_a_certificate_that_is_none(tmp_path):
     port = free_port()
     (tmp_path / "web.crt").write_text("not yet\n")
