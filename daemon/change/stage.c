@@ -339,9 +339,11 @@ static int refuse_later(struct err *err)
 			  "a second factor must be enrolled first");
 }
 
-/* 0: counted. */
-static int use_grace(struct changer *changer, const struct user *user, int64_t now_s,
-		     struct arena *arena, struct err *err)
+/*
+ * 0: counted. Who came from a source and must not by policy is here because it was asked for a factor, and did not prove one.
+ */
+static int use_grace(struct changer *changer, const struct session *session,
+		     const struct user *user, int64_t now_s, struct arena *arena, struct err *err)
 {
 	struct live_setup *setup = changer_coming_setup(changer, NULL);
 	struct factor_question question;
@@ -353,6 +355,7 @@ static int use_grace(struct changer *changer, const struct user *user, int64_t n
 		result = policies_question(&state, &setup->setup, changer->store, user, now_s,
 					   arena, &question, err);
 	if (result == 0) {
+		question.idp_asked = session->source[0] != '\0';
 		factor_judge(&state.policy, &question, &answer);
 		if (answer.kind == FACTOR_GRACE)
 			result = count_sign_in(changer->store, &state, user, &question, err);
@@ -372,7 +375,7 @@ int stage_later(struct changer *changer, const struct stage_step *step, struct a
 		return -1;
 	if (session.stage != SESSION_ENROL || session.factor == FACTOR_ISSUED)
 		return refuse_later(err);
-	if (use_grace(changer, ret_user, step->now_s, arena, err) < 0)
+	if (use_grace(changer, &session, ret_user, step->now_s, arena, err) < 0)
 		return -1;
 	become_full(&session);
 	if (write_stage(changer, &session, &step->token, step->now_s, err) < 0)

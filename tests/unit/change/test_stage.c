@@ -546,6 +546,23 @@ static void test_grace(void **state)
 	world_check_audit(w);
 }
 
+/* Asked for at the IdP, and not proven: that grace ends, too, also of whom no policy names. */
+static void test_grace_of_the_asked(void **state)
+{
+	struct world *w = *state;
+	struct login_outcome in;
+	struct session session;
+
+	open_world(w, BASE "second_factor: {required: administrators, grace: {sign_ins: 1}}\n");
+	world_sync(w, "corp", PEOPLE, 0, NULL);
+	in = sign_in(w, "n2 ben", (struct way){ .idp_asked = true });
+	assert_int_equal(in.session.stage, SESSION_ENROL);
+	ok(w, go_on(w, &in.session, "a", &session));
+	assert_int_equal(session.stage, SESSION_FULL);
+	in = sign_in(w, "n2 ben", (struct way){ .idp_asked = true });
+	assert_string_equal(in.refused, "2fa-not-configured");
+}
+
 static void test_grace_by_date(void **state)
 {
 	struct world *w = *state;
@@ -926,6 +943,7 @@ int main(void)
 		TEST(test_link_and_keys),
 		TEST(test_grace),
 		TEST(test_grace_by_date),
+		TEST(test_grace_of_the_asked),
 		TEST(test_devices),
 		TEST(test_devices_end),
 		TEST(test_no_devices_by_policy),
