@@ -79,7 +79,7 @@ COMPILE = $(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(ALL_CFLAGS) -pthread -MMD -MP
 # --------------------------------------------------------------- libraries --
 
 # Link order: who uses comes before who is used.
-FOLDERS = main cli web api auth target change store policy decision rules source identity \
+FOLDERS = main cli web api auth target accounts change store policy decision rules source identity \
 	config http audit client model base
 
 # Who exports an option table knows the types of its rows.
@@ -99,7 +99,8 @@ DEPS_policy = decision $(DEPS_decision)
 DEPS_store = audit $(DEPS_audit)
 DEPS_change = store policy $(DEPS_store) $(DEPS_policy)
 DEPS_auth = change client $(DEPS_change)
-DEPS_target = change client $(DEPS_change)
+DEPS_accounts = base
+DEPS_target = accounts change client $(DEPS_change)
 DEPS_api = auth http change client $(DEPS_auth)
 DEPS_web = api $(DEPS_api)
 DEPS_cli = audit config rules identity client model base
@@ -107,6 +108,8 @@ DEPS_main = $(filter-out main cli,$(FOLDERS))
 
 find_c = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
 $(foreach f,$(FOLDERS),$(eval SOURCES_$(f) := $(call find_c,daemon/$(f))))
+# The helper's library serves others too: its main() is not in it.
+SOURCES_accounts := $(filter-out daemon/accounts/main.c,$(SOURCES_accounts))
 PRESENT := $(foreach f,$(FOLDERS),$(if $(SOURCES_$(f)),$(f)))
 
 # libraries of $(1) and of all it stands on, in link order
@@ -120,7 +123,8 @@ $(BUILD)/lib$(1).a: $$(patsubst daemon/%.c,$(BUILD)/obj/%.o,$$(SOURCES_$(1)))
 endef
 $(foreach f,$(PRESENT),$(eval $(call folder_rules,$(f))))
 
-BINARIES = $(if $(SOURCES_main),$(BUILD)/rolebridged) $(if $(SOURCES_cli),$(BUILD)/rolebridgectl)
+BINARIES = $(if $(SOURCES_main),$(BUILD)/rolebridged) $(if $(SOURCES_cli),$(BUILD)/rolebridgectl) \
+	$(patsubst daemon/accounts/main.c,$(BUILD)/rolebridge-accounts,$(wildcard daemon/accounts/main.c))
 LIBRARIES = $(PRESENT:%=$(BUILD)/lib%.a)
 
 # SQL as C string literals: schemas/sql/0001-first.sql → #include "sql/0001-first.sql.h"
@@ -131,7 +135,8 @@ all: $(LIBRARIES) $(BINARIES) ## build the daemon and the control command
 
 $(BUILD)/rolebridged: $(call libraries,main)
 $(BUILD)/rolebridgectl: $(call libraries,cli)
-$(BUILD)/rolebridged $(BUILD)/rolebridgectl:
+$(BUILD)/rolebridge-accounts: $(BUILD)/obj/accounts/main.o $(call libraries,accounts)
+$(BUILD)/rolebridged $(BUILD)/rolebridgectl $(BUILD)/rolebridge-accounts:
 	@echo "  LINK    $@"
 	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -394,7 +399,7 @@ put_text = $(foreach f,$(2),install -d $(1) && sed 's|@PREFIX@|$(PREFIX)|g' $(f)
 	$(1)/$(notdir $(f)) && chmod 644 $(1)/$(notdir $(f)) &&) :
 
 install: all ## install below DESTDIR/PREFIX
-	$(call put,755,$(DESTDIR)$(PREFIX)/sbin,$(filter %/rolebridged,$(BINARIES)))
+	$(call put,755,$(DESTDIR)$(PREFIX)/sbin,$(filter %/rolebridged %/rolebridge-accounts,$(BINARIES)))
 	$(call put,755,$(DESTDIR)$(PREFIX)/bin,$(filter %/rolebridgectl,$(BINARIES)))
 	$(foreach s,1 5 7 8,$(call put,644,$(DATA)/man/man$(s),$(filter %.$(s),$(MAN_PAGES))) &&) :
 	$(call put,644,$(DATA)/rolebridge/schemas,$(wildcard schemas/*.json schemas/*.yaml))

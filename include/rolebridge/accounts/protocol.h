@@ -65,11 +65,11 @@ enum accounts_message {
  */
 struct accounts_ensure {
 	struct uuid user;
-	const char *name;    /* cannot change later: "name-changed" */
-	uint32_t uid;	     /* 0: the helper chooses once, the same for ever */
-	const char *gecos;   /* "": none */
-	const char *shell;   /* "": the helper's default_shell */
-	const char *home;    /* "": home_base/name; else home_base/SOMETHING, only when it is made */
+	const char *name;  /* cannot change later: "name-changed" */
+	uint32_t uid;	   /* 0: the helper chooses once, the same for ever */
+	const char *gecos; /* "": none */
+	const char *shell; /* "": the helper's default_shell */
+	const char *home;  /* "": home_base/name; else home_base/SOMETHING, only when it is made */
 	const char *primary; /* "": a group of its own, named as the account, gid = uid */
 	/*
 	 * Supplementary. Memberships in other groups of the helper's allowed_groups end; those in
@@ -192,6 +192,7 @@ void accounts_put_page(struct strbuf *out, const struct accounts_page *page);
  */
 bool accounts_name_is_valid(const char *name);
 bool accounts_text_is_valid(const char *text, size_t max); /* GECOS: UTF-8, no ':', no control */
-bool accounts_path_is_valid(const char *path); /* absolute, plain characters, no "." or ".." or "//" */
+bool accounts_path_is_valid(
+	const char *path); /* absolute, plain characters, no "." or ".." or "//" */
 
 #endif
