@@ -1,5 +1,5 @@
 /*
- * The one function for requests to other servers (metadata, later webhooks and gateways): https only, or http where
+ * One request to another server (metadata, gateways; many of them: poster.h): https only, or http where
  * told; no redirects, no proxy variables; the name is resolved first, every address is checked against
  * what is allowed and the connection pinned to it, so that a name cannot answer otherwise the second time.
  * Private, loopback and link-local addresses are refused unless within an allowed network.
