@@ -21,6 +21,7 @@
 #include <rolebridge/change/authority.h>
 #include <rolebridge/change/login.h>
 #include <rolebridge/change/sync.h>
+#include <rolebridge/change/targets.h>
 #include <rolebridge/identity/record.h>
 
 #define BATCH_PEOPLE 500
@@ -159,6 +160,7 @@ struct notices {
 	bool any_resource; /* one could not be noted */
 	bool anybody;
 	bool links; /* identities that others may link to were written */
+	bool queued, queued_urgent; /* something for targets */
 };
 struct notice_mark {
 	size_t changed, ended, rotations, resources;
@@ -271,6 +273,7 @@ struct changer {
 	bool observed;		/* by anybody */
 	struct notices notices; /* writer thread only */
 	/* Grows when identities that others may link to are written; atomic. */
+	struct delivery_observer delivery_observer;
 	uint64_t identity_version;
 	struct link_index *link_indexes; /* by link_lock */
 	pthread_mutex_t link_lock;
@@ -662,6 +665,14 @@ int sessions_end_of(struct changer *changer, const struct actor *actor, const st
 int orphaning_check(struct apply_context *context, const struct person_change *change,
 		    struct err *err);
 /* Inside the same transaction: what somebody leaves who is disabled, or has again. */
+/* --- targets.c --- */
+/* Inside the transaction of a person's change, after it was written: what targets are to be told of it. */
+int targets_follow(struct apply_context *context, const struct person_change *change,
+		   struct err *err);
+/* The same where nothing changed but what sources say: for those that read it. */
+int targets_follow_records(struct apply_context *context, const struct person_change *change,
+			   struct err *err);
+
 int orphaning_follow(struct apply_context *context, const struct person_change *change,
 		     struct err *err);
 

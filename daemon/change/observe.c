@@ -35,6 +35,21 @@ void changer_observe_as(struct changer *changer, enum observer_kind kind,
 }
 
 void notice_disabling(struct changer *changer, int64_t user_id)
+void changer_observe_deliveries(struct changer *changer, const struct delivery_observer *observer)
+{
+	changer->delivery_observer = *observer;
+}
+
+static void tell_queued(struct changer *changer)
+{
+	const struct delivery_observer *observer = &changer->delivery_observer;
+	struct notices *notices = &changer->notices;
+
+	if (notices->queued && observer->queued)
+		observer->queued(observer->context, notices->queued_urgent);
+	notices->queued = notices->queued_urgent = false;
+}
+
 {
 	for (size_t i = 0; i < OBSERVERS; i++)
 		if (changer->observers[i].disabling)
@@ -247,6 +262,7 @@ void notices_tell(struct changer *changer)
 		tell(&changer->observers[i], notices);
 	tell_resources(changer);
 	notices_undo(changer, (struct notice_mark){ 0 });
+	tell_queued(changer);
 }
 
 void notices_finish(struct changer *changer)

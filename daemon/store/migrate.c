@@ -46,6 +46,8 @@ static const char *const migrations[] = {
 #include "sql/0018-factors.sql.h"
 	,
 #include "sql/0019-login-links.sql.h"
+	,
+#include "sql/0020-deliveries.sql.h"
 };
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))

@@ -457,6 +457,22 @@ const char *const statement_texts[STATEMENTS] = {
 				   "AND type = ?2 AND id = ?3",
 	[STATEMENT_ACCOUNT_TIE] = "INSERT INTO account_user (account, user, since_s) "
 				  "VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+	/* Behind those of the same person that wait. */
+	[STATEMENT_DELIVERY_ADD] =
+		"INSERT INTO delivery (uuid, target, user, event, detail, created_s, next_s) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, CASE WHEN EXISTS (SELECT 1 FROM delivery "
+		"WHERE target = ?2 AND user = ?3 AND dead_s = 0) THEN -1 ELSE ?7 END)",
+	[STATEMENT_DELIVERY_FOLD] =
+		"UPDATE delivery SET event = ?3, version = version + 1, "
+		"created_s = iif(dead_s = 0 AND attempts = 0, created_s, ?4), "
+		"next_s = iif(dead_s = 0 AND attempts = 0, min(next_s, ?5), ?5), "
+		"attempts = 0, dead_s = 0, code = '', problem = '' "
+		"WHERE target = ?1 AND user = ?2",
+	[STATEMENT_DELIVERY_REMOVE] = "DELETE FROM delivery WHERE id = ?1 AND version = ?2",
+	[STATEMENT_DELIVERY_PROMOTE] =
+		"UPDATE delivery SET next_s = ?3 WHERE id = (SELECT id FROM delivery WHERE "
+		"target = ?1 AND user = ?2 AND dead_s = 0 ORDER BY id LIMIT 1) AND next_s = -1",
+
 	[STATEMENT_ACCOUNT_UNTIE] = "DELETE FROM account_user WHERE account = ?1 AND user = ?2",
 	[STATEMENT_ACCOUNTS_OF] =
 		"SELECT r.row, r.application, r.id, r.title, a.since_s FROM account_user a "
@@ -538,6 +554,10 @@ bool statement_needs_flush(enum statement_id id, bool people)
 		[STATEMENT_ACCOUNT_TIE] = SEES_NONE,
 		[STATEMENT_ACCOUNT_UNTIE] = SEES_NONE,
 		[STATEMENT_ACCOUNTS_OF] = SEES_NONE,
+		[STATEMENT_DELIVERY_ADD] = SEES_NONE,
+		[STATEMENT_DELIVERY_FOLD] = SEES_NONE,
+		[STATEMENT_DELIVERY_REMOVE] = SEES_NONE,
+		[STATEMENT_DELIVERY_PROMOTE] = SEES_NONE,
 		[STATEMENT_ACCOUNT_COUNT] = SEES_NONE,
 		[STATEMENT_ACCOUNTS_DROP] = SEES_NONE,
 		[STATEMENT_RESOURCE_REMOVE] = SEES_NONE,

@@ -35,6 +35,9 @@ struct setup {
 	const struct located_list *invited_domains;
 	/* Days on which people signed in and used something are kept so long. */
 	int64_t activity_kept_s;
+	/* Who is told of changes; those that are enabled. */
+	const struct target_setup *targets;
+	size_t target_count;
 	/* By how much the wall clock was set while it ran: grace does not count it. main gives 0. */
 	int64_t clock_shift_s;
 	void (*destroy)(struct setup *setup);

@@ -14,6 +14,7 @@
 struct target_setup {
 	const char *name;
 	bool keeps_state; /* it is told what holds, not what happened: rows of a person are folded into one */
+	bool follows_records; /* keeps a state that depends on what sources say of the person, too */
 };
 
 /*
@@ -54,11 +55,13 @@ int change_deliveries_note(struct changer *changer, const struct delivery_note *
 int change_deliveries_retry(struct changer *changer, const struct actor *actor, const char *target,
 			    const struct uuid *uuid, int64_t *ret_count, struct err *err);
 /*
- * Never: one dead delivery, or all dead ones of a target; of a target that is not configured any more also what waits.
- * ERR_NOT_FOUND, ERR_CONFLICT "delivery-waiting". An audit row.
+ * Never: one dead delivery, or all dead ones of a target (uuid NULL). waiting: also what waits, which is for targets
+ * that are not configured any more: what a target was not told it does not know. ERR_NOT_FOUND, ERR_CONFLICT
+ * "delivery-waiting". An audit row.
  */
 int change_deliveries_drop(struct changer *changer, const struct actor *actor, const char *target,
-			   const struct uuid *uuid, int64_t *ret_count, struct err *err);
+			   const struct uuid *uuid, bool waiting, int64_t *ret_count,
+			   struct err *err);
 /*
  * What holds of these people is told to the target. Audit rows, one for each transaction. plan: what it repairs, for the
  * audit log.

@@ -18,6 +18,8 @@
 #include <rolebridge/change/targets.h>
 #include <rolebridge/config/options.h>
 
+#define TARGETS_MAX 64
+
 /* targets[]: what all have, first in each kind's own struct. */
 struct target_settings {
 	struct position at;
@@ -71,6 +73,8 @@ struct target_kind {
 	const char *name; /* the word behind `type:` */
 	/* It is told what holds (and finds it out itself when it delivers), not what happened. */
 	bool keeps_state;
+	/* What it is told depends on attributes of sources, too: also their changes are deliveries (DELIVERY_UPDATED). */
+	bool follows_records;
 	size_t batch_max; /* deliveries at once, 1 to 1,000 */
 	/*
 	 * Connections and the like, for one configuration: the setup outlives it. Must not block. *ret_instance may be
