@@ -1,0 +1,290 @@
+/*
+ * Delivers events to a URL. Enters: rows of the queue, of as many different people. Leaves: what became of each. Fails, for
+ * all of them, when the endpoint is not reached, asks to be left alone or answers nothing but failures.
+ *
+ * 2xx is a success and anything else is tried again, redirects included: an endpoint that has moved is configured anew. 410
+ * says that it wants no more: that event is a dead letter at once, which raises the alarm. Several events are under way at
+ * once, each in buffers that are used again, so that memory does not grow with the queue; they are signed when they go out,
+ * since receivers refuse old times.
+ */
+#include "webhook.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rolebridge/base/alloc.h>
+#include <rolebridge/base/clock.h>
+#include <rolebridge/base/util.h>
+#include <rolebridge/client/poster.h>
+
+#define BODY_MAX ((size_t)4 * 1024 * 1024)
+#define BATCH_MAX 500
+#define NETWORKS_MAX 1000
+#define HEADER_SIZE (WEBHOOK_SIGNATURES_SIZE + 64)
+#define STATUS_GONE 410
+
+/* An event under way. */
+struct sending {
+	bool busy;
+	size_t row;
+	struct strbuf body;
+	char id[HEADER_SIZE], time[HEADER_SIZE], signature[HEADER_SIZE];
+};
+
+struct webhook {
+	struct poster *poster;
+	size_t sending_count;
+	struct sending *sendings;
+};
+
+/* One call of deliver. */
+struct round {
+	const struct webhook_settings *settings;
+	const struct target_call *call;
+	struct webhook *webhook;
+	struct webhook_secrets secrets;
+	const struct delivery_row *rows;
+	size_t count, next;
+	struct delivery_result *results;
+	size_t failed_in_row;
+	bool stopped;	    /* the endpoint shall be left alone */
+	struct err problem; /* why */
+};
+
+static atomic_uint_fast64_t answers_2xx, answers_other, answers_none;
+
+/* --- instance --- */
+
+static void webhook_close(void *instance)
+{
+	struct webhook *webhook = instance;
+
+	if (!webhook)
+		return;
+	poster_destroy(webhook->poster);
+	for (size_t i = 0; i < webhook->sending_count; i++)
+		strbuf_finish(&webhook->sendings[i].body);
+	free(webhook->sendings);
+	free(webhook);
+}
+
+static struct poster *poster_make(const struct webhook_settings *settings, struct err *err)
+{
+	const struct located_list *networks = settings->allowed_networks;
+	const char *texts[NETWORKS_MAX];
+	struct poster_settings poster = { .url = settings->url.text,
+					  .ca_file = settings->ca_file.text,
+					  .allowed_networks = texts,
+					  .allow_http = true,
+					  .timeout_ms = settings->timeout_s * 1000,
+					  .concurrency = (size_t)settings->concurrency };
+
+	for (size_t i = 0; networks && i < networks->count && i < NETWORKS_MAX; i++)
+		texts[poster.allowed_network_count++] = networks->items[i].text;
+	return poster_create(&poster, err);
+}
+
+static int webhook_open(const struct target_call *call, void **ret_instance, struct err *err)
+{
+	const struct webhook_settings *settings =
+		(const struct webhook_settings *)(const void *)call->settings;
+	struct webhook *webhook = alloc_zeroed(1, sizeof(*webhook));
+
+	if (!webhook)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	webhook->sendings = alloc_zeroed((size_t)settings->concurrency, sizeof(struct sending));
+	if (!webhook->sendings) {
+		webhook_close(webhook);
+		return err_set(err, ERR_MEMORY, "out of memory");
+	}
+	webhook->sending_count = (size_t)settings->concurrency;
+	for (size_t i = 0; i < webhook->sending_count; i++)
+		webhook->sendings[i].body = STRBUF(BODY_MAX);
+	webhook->poster = poster_make(settings, err);
+	if (!webhook->poster) {
+		webhook_close(webhook);
+		return -1;
+	}
+	*ret_instance = webhook;
+	return 0;
+}
+
+/* --- an event goes out --- */
+
+static void refuse(struct round *round, size_t row, const char *code, const char *problem)
+{
+	round->results[row] = (struct delivery_result){ .outcome = DELIVERY_REFUSED,
+							.code = code,
+							.problem = problem };
+}
+
+static void stop(struct round *round, enum err_code code, const char *problem)
+{
+	if (!round->stopped)
+		err_set(&round->problem, code, "%s", problem);
+	round->stopped = true;
+}
+
+static struct sending *sending_free(struct webhook *webhook)
+{
+	for (size_t i = 0; i < webhook->sending_count; i++) {
+		if (!webhook->sendings[i].busy)
+			return &webhook->sendings[i];
+	}
+	return NULL;
+}
+
+static void sign(const struct round *round, struct sending *sending, struct post *post)
+{
+	char id[UUID_TEXT_SIZE], signatures[WEBHOOK_SIGNATURES_SIZE];
+	int64_t now_s = clock_now_s();
+
+	uuid_format(&round->rows[sending->row].uuid, id);
+	webhook_sign(&round->secrets, id, now_s, sending->body.data, sending->body.size,
+		     signatures);
+	snprintf(sending->id, sizeof(sending->id), "webhook-id: %s", id);
+	snprintf(sending->time, sizeof(sending->time), "webhook-timestamp: %" PRId64, now_s);
+	snprintf(sending->signature, sizeof(sending->signature), "webhook-signature: %s",
+		 signatures);
+	*post = (struct post){ .context = sending,
+			       .body = sending->body.data,
+			       .body_size = sending->body.size,
+			       .headers = { "Content-Type: application/json", sending->id,
+					    sending->time, sending->signature } };
+}
+
+/* The next event that this endpoint wants. Those it does not want are done. */
+static int next_post(void *context, struct post *ret_post)
+{
+	struct round *round = context;
+	struct sending *sending = sending_free(round->webhook);
+
+	while (sending && !round->stopped && round->next < round->count) {
+		size_t row = round->next++;
+		struct err problem = { 0 };
+		int made;
+
+		strbuf_clear(&sending->body);
+		made = webhook_event_make(round->settings, &round->rows[row], &sending->body,
+					  &problem);
+		if (made > 0) {
+			sending->busy = true;
+			sending->row = row;
+			sign(round, sending, ret_post);
+			return 1;
+		}
+		if (made == 0)
+			round->results[row].outcome = DELIVERY_SENT;
+		else if (problem.code == ERR_INVALID)
+			refuse(round, row, "event-damaged", "what was queued is no event");
+		else
+			stop(round, problem.code, problem.text);
+	}
+	return 0;
+}
+
+/* --- an answer comes --- */
+
+static bool is_cancelled(void *context)
+{
+	const struct round *round = context;
+
+	return round->call->cancelled && round->call->cancelled(round->call->context);
+}
+
+static void judge_failure(struct round *round, size_t row, const struct post_answer *answer)
+{
+	struct delivery_result *result = &round->results[row];
+	char text[64];
+
+	snprintf(text, sizeof(text), "it answered with status %d", answer->status);
+	result->problem = arena_strdup(round->call->arena, text);
+	if (answer->status == STATUS_GONE) {
+		refuse(round, row, "webhook-gone", "it answered with status 410: it wants no more");
+		stop(round, ERR_UNAVAILABLE, result->problem);
+		return;
+	}
+	result->after_s = answer->retry_after_s;
+	/* One that fails says nothing about others; all that were under way do. */
+	if (answer->retry_after_s > 0 || ++round->failed_in_row >= round->webhook->sending_count)
+		stop(round, ERR_UNAVAILABLE, text);
+}
+
+static void post_ended(void *context, const struct post *post, const struct post_answer *answer)
+{
+	struct round *round = context;
+	struct sending *sending = post->context;
+	size_t row = sending->row;
+
+	sending->busy = false;
+	if (answer->cancelled)
+		return;
+	if (answer->status == 0) {
+		atomic_fetch_add(&answers_none, 1);
+		round->results[row].problem = arena_strdup(round->call->arena, answer->problem);
+		stop(round, ERR_UNAVAILABLE, answer->problem);
+		return;
+	}
+	if (answer->status >= 200 && answer->status < 300) {
+		atomic_fetch_add(&answers_2xx, 1);
+		round->results[row].outcome = DELIVERY_SENT;
+		round->failed_in_row = 0;
+		return;
+	}
+	atomic_fetch_add(&answers_other, 1);
+	judge_failure(round, row, answer);
+}
+
+static int webhook_deliver(void *instance, const struct target_call *call,
+			   const struct delivery_row *rows, size_t count,
+			   struct delivery_result *results, struct err *err)
+{
+	struct round round = {
+		.settings = (const struct webhook_settings *)(const void *)call->settings,
+		.call = call,
+		.webhook = instance,
+		.rows = rows,
+		.count = count,
+		.results = results,
+	};
+	const struct poster_ports ports = {
+		.context = &round, .next = next_post, .ended = post_ended, .cancelled = is_cancelled
+	};
+	int result = webhook_secrets_read(&round.settings->secret_files, &round.secrets, err);
+
+	if (result == 0)
+		result = poster_run(round.webhook->poster, &ports, err);
+	webhook_secrets_finish(&round.secrets);
+	if (result == 0 && round.stopped)
+		return err ? (*err = round.problem, -1) : -1;
+	return result;
+}
+
+static void counter(struct strbuf *out, const char *answer, uint64_t value)
+{
+	strbuf_printf(out, "rolebridge_webhook_posts_total{answer=\"%s\"} %" PRIu64 "\n", answer,
+		      value);
+}
+
+static void webhook_metrics(struct strbuf *out)
+{
+	strbuf_puts(
+		out,
+		"# HELP rolebridge_webhook_posts_total Events posted to webhooks, by the answer.\n"
+		"# TYPE rolebridge_webhook_posts_total counter\n");
+	counter(out, "accepted", atomic_load(&answers_2xx));
+	counter(out, "refused", atomic_load(&answers_other));
+	counter(out, "none", atomic_load(&answers_none));
+}
+
+const struct target_kind webhook_kind = {
+	.name = "webhook",
+	.batch_max = BATCH_MAX,
+	.open = webhook_open,
+	.close = webhook_close,
+	.deliver = webhook_deliver,
+	.metrics = webhook_metrics,
+};
