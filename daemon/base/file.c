@@ -151,6 +151,15 @@ int file_write_atomic(const char *path, const void *data, size_t size, unsigned 
 	return 0;
 }
 
+int file_sync(const char *path, struct err *err)
+{
+	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0 || fsync(fd) < 0 || sync_folder_of(path) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot make '%s' durable", path);
+	return 0;
+}
+
 int file_lock(const char *path, int *ret_fd, struct err *err)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);

@@ -17,6 +17,7 @@
 #include "internal.h"
 #include "link.h"
 #include "policies.h"
+#include "restore.h"
 
 void (*change_test_hook)(const char *step);
 
@@ -535,7 +536,7 @@ struct changer *changer_open(const char *store_path, struct setup *setup, struct
 		changer->store = store_open(store_path, STORE_WRITE, err);
 	if (changer->store && prepare_store(changer, setup, err) == 0)
 		changer->setup = live_setup_create(setup, changer->store, err);
-	if (!changer->setup || writer_start(changer, err) < 0 ||
+	if (!changer->setup || restore_begin(changer, err) < 0 || writer_start(changer, err) < 0 ||
 	    changer_roll_forward(changer, err) < 0 || check_held(changer, err) < 0) {
 		changer_close(changer);
 		return NULL;

@@ -12,6 +12,7 @@
  * Two things are known only at the end: that the read was not whole, and that a group has vanished. Then the
  * draft is gone through once more (rewrite.c) before any limit is asked.
  */
+#include "restore.h"
 #include "sync.h"
 
 #include <stdlib.h>
@@ -808,6 +809,8 @@ static int prune_job(struct changer *changer, struct job *job, struct err *err)
 	if (sync->complete &&
 	    store_quarantine_prune(changer->store, sync->source, sync->now_s, err) < 0)
 		return -1;
+	if (sync->complete && restore_note_read(changer, sync->source, err) < 0)
+		return -1;
 	if (store_plan_prune(changer->store, now_s - HISTORY_S, err) < 0 ||
 	    store_alarm_prune(changer->store, now_s - HISTORY_S, err) < 0)
 		return -1;
@@ -843,7 +846,7 @@ static int finish_real(struct sync *sync, struct err *err)
 			changer_put_setup(sync->changer, states);
 	}
 	changer_bulk_end(sync->changer);
-	return result;
+	return result == 0 ? change_restore_look(sync->changer, err) : result;
 }
 
 static int finish_dry(struct sync *sync, struct err *err)

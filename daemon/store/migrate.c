@@ -6,6 +6,7 @@
  * Version n is reached by table row n - 1, in one transaction with
  * PRAGMA user_version, so that a cut leaves the version before.
  */
+#include "backup.h"
 #include "db.h"
 
 static const char *const migrations[] = {
@@ -47,7 +48,7 @@ static const char *const migrations[] = {
 	,
 #include "sql/0019-login-links.sql.h"
 	,
-#include "sql/0020-deliveries.sql.h"
+#include "sql/0021-restore.sql.h"
 };
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))
@@ -61,7 +62,7 @@ static int read_number(struct store *store, const char *sql, int64_t *ret_value,
 	return query_number(&query, ret_value, err);
 }
 
-static int read_version(struct store *store, int64_t *ret_version, struct err *err)
+int store_read_version(struct store *store, int64_t *ret_version, struct err *err)
 {
 	int64_t application, objects;
 
@@ -70,8 +71,8 @@ static int read_version(struct store *store, int64_t *ret_version, struct err *e
 	    read_number(store, "SELECT count(*) FROM sqlite_schema", &objects, err) < 0)
 		return -1;
 	if (application != APPLICATION_ID && (application != 0 || *ret_version || objects))
-		return err_set(err, ERR_INVALID, "store '%s': the database of another program",
-			       store->path);
+		return err_refuse(err, ERR_INVALID, "store-foreign",
+				  "store '%s': the database of another program", store->path);
 	if (*ret_version < 0 || *ret_version > SCHEMA_VERSION)
 		return err_refuse(
 			err, ERR_CONFLICT, "schema-newer",
@@ -88,14 +89,14 @@ static int execute(struct store *store, const char *sql, struct err *err)
 }
 
 /* Inside a transaction: another process may have migrated meanwhile. */
-static int migrate_step(struct store *store, bool *ret_done, struct err *err)
+static int migrate_step(struct store *store, int64_t wanted, bool *ret_done, struct err *err)
 {
 	int64_t version;
 	char sql[96];
 
-	if (read_version(store, &version, err) < 0)
+	if (store_read_version(store, &version, err) < 0)
 		return -1;
-	if (version < SCHEMA_VERSION) {
+	if (version < wanted) {
 		snprintf(sql, sizeof(sql),
 			 "PRAGMA application_id = %lld; PRAGMA user_version = %lld",
 			 (long long)APPLICATION_ID, (long long)version + 1);
@@ -104,22 +105,33 @@ static int migrate_step(struct store *store, bool *ret_done, struct err *err)
 					(long long)version + 1);
 		version++;
 	}
-	*ret_done = version == SCHEMA_VERSION;
+	*ret_done = version >= wanted;
 	return 0;
+}
+
+int64_t store_schema_version(void)
+{
+	return SCHEMA_VERSION;
 }
 
 int store_migrate(struct store *store, struct err *err)
 {
+	return store_migrate_to(store, SCHEMA_VERSION, err);
+}
+
+int store_migrate_to(struct store *store, int64_t wanted, struct err *err)
+{
 	int64_t version;
 	bool done;
 
-	if (read_version(store, &version, err) < 0)
+	if (store_read_version(store, &version, err) < 0)
 		return -1;
-	done = version == SCHEMA_VERSION;
+	done = version >= wanted;
 	while (!done) {
 		if (execute(store, "BEGIN IMMEDIATE", err) < 0)
 			return -1;
-		if (migrate_step(store, &done, err) < 0 || execute(store, "COMMIT", err) < 0) {
+		if (migrate_step(store, wanted, &done, err) < 0 ||
+		    execute(store, "COMMIT", err) < 0) {
 			sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 			return -1;
 		}
@@ -131,7 +143,7 @@ int store_check_version(struct store *store, struct err *err)
 {
 	int64_t version;
 
-	if (read_version(store, &version, err) < 0)
+	if (store_read_version(store, &version, err) < 0)
 		return -1;
 	if (version != SCHEMA_VERSION)
 		return err_refuse(err, ERR_UNAVAILABLE, "store-not-ready",

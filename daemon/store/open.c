@@ -7,6 +7,7 @@
  * exist, and that nobody can have locked, is made by hand, for its mode.
  */
 #include "about.h"
+#include "backup.h"
 #include "db.h"
 
 #include <errno.h>
@@ -164,11 +165,11 @@ static int store_set_up(struct store *store, struct err *err)
 	return store_migrate(store, err);
 }
 
-struct store *store_open(const char *path, enum store_mode mode, struct err *err)
+/* Not open yet. */
+static struct store *make_handle(const char *path, enum store_mode mode, struct err *err)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct store *store = alloc_zeroed(1, sizeof(*store));
-	int result = 0;
 
 	pthread_once(&once, configure_library);
 	if (!store || !(store->path = strdup(path))) {
@@ -178,6 +179,16 @@ struct store *store_open(const char *path, enum store_mode mode, struct err *err
 	}
 	store->mode = mode;
 	store->late_rows = STORE_LATE_MIN;
+	return store;
+}
+
+struct store *store_open(const char *path, enum store_mode mode, struct err *err)
+{
+	struct store *store = make_handle(path, mode, err);
+	int result = 0;
+
+	if (!store)
+		return NULL;
 	pthread_mutex_lock(&create_lock);
 	if (mode == STORE_WRITE)
 		result = create_file(path, err);
@@ -190,6 +201,46 @@ struct store *store_open(const char *path, enum store_mode mode, struct err *err
 		return NULL;
 	}
 	return store;
+}
+
+static int open_database(struct store *store, const char *name, int flags, const char *pragmas,
+			 struct err *err)
+{
+	int rc = sqlite3_open_v2(name, &store->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+
+	if (!store->db)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (rc != SQLITE_OK)
+		return store_error(store, rc, err);
+	harden(store->db);
+	return configure(store, pragmas_all, err) < 0 ? -1 : configure(store, pragmas, err);
+}
+
+struct store *store_open_as_is(const char *path, int64_t *ret_version, struct err *err)
+{
+	struct store *store = make_handle(path, STORE_READ, err);
+
+	if (!store)
+		return NULL;
+	if (open_database(store, path, SQLITE_OPEN_READONLY, pragmas_read, err) == 0 &&
+	    store_read_version(store, ret_version, err) == 0)
+		return store;
+	store_close(store);
+	return NULL;
+}
+
+struct store *store_open_reference(int64_t version, struct err *err)
+{
+	struct store *store = make_handle("reference", STORE_WRITE, err);
+
+	if (!store)
+		return NULL;
+	if (open_database(store, ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+			  "PRAGMA cache_size = -4096;", err) == 0 &&
+	    about_register(store, err) == 0 && store_migrate_to(store, version, err) == 0)
+		return store;
+	store_close(store);
+	return NULL;
 }
 
 void store_close(struct store *store)

@@ -22,6 +22,9 @@ int file_read(const char *path, size_t max, struct strbuf *out, struct err *err)
 int file_write_atomic(const char *path, const void *data, size_t size, unsigned mode,
 		      struct err *err);
 
+/* What was written to a file, and that it is there, survives a power loss from now on. */
+int file_sync(const char *path, struct err *err);
+
 /*
  * Hold a lock file, made with mode 0600 when it is not there, for as long as *ret_fd is open
  * (flock(2): a process that dies lets go). ERR_CONFLICT "in-use" when another process holds it. close-on-exec.

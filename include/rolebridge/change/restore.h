@@ -30,16 +30,25 @@ int change_restore_release(struct changer *changer, const struct actor *actor, u
  */
 int change_restore_look(struct changer *changer, struct err *err);
 
+struct restore_state {
+	struct restoration restoration;
+	const char **waits_for; /* sources that signing in waits for */
+	size_t waits_count;
+};
+/* Of a handle that reads. Names live in the arena. */
+int change_restore_state(struct store *store, const struct setup *setup, struct arena *arena,
+			 struct restore_state *ret_state, struct err *err);
+
 /* --- a backup of the store of a running daemon --- */
 struct backup_result {
 	struct store_about about;
-	const char *path; /* a file of mode 0600 beside the store, the caller's to remove */
+	int fd; /* of a file that has no name any more: close it */
 };
 /*
  * Audited first, so that the copy tells of itself; examined when it is made. One at a time: ERR_CONFLICT
  * "backup-running".
  */
-int change_backup(struct changer *changer, const struct actor *actor, struct arena *arena,
+int change_backup(struct changer *changer, const struct actor *actor,
 		  const struct store_progress *progress, struct backup_result *ret_result,
 		  struct err *err);
 
@@ -51,17 +60,19 @@ struct restore_request {
 	const char *head;  /* "SEQ:HASH" noted earlier, which the backup must hold; NULL */
 	bool keep_tokens;  /* also those of which the store that is replaced says nothing */
 	bool dry_run;	   /* examine it, and change nothing */
-	struct store_progress progress;
+	const struct store_progress *progress;
 };
 struct restore_outcome {
 	struct store_about about;
 	struct restore_void ended;
 	int64_t tokens_kept;
-	bool old_readable;   /* the store that is replaced */
-	struct strbuf *aside; /* its new name; "" */
+	bool old_readable; /* the store that is replaced */
 };
-/* ERR_INVALID, ERR_CONFLICT as store_examine; the store is as it was then. */
-int change_restore(const struct restore_request *request, struct restore_outcome *outcome,
+/*
+ * Examines the backup and makes of it, beside the store, what will take its place with store_put_in_place.
+ * ERR_INVALID, ERR_CONFLICT as store_examine; the store is as it was, then as on each other failure.
+ */
+int change_restore(const struct restore_request *request, struct restore_outcome *ret_outcome,
 		   struct err *err);
 
 #endif

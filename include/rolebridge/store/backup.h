@@ -43,7 +43,7 @@ struct store_about {
  * Is the file whole and ours: SQLite's own checks, the schema to the letter as our migrations make it (a trigger that
  * somebody put in would run with our rights), foreign keys, the chain of the audit log, the head that was noted
  * when it was made, and head ("SEQ:HASH", or NULL). Reads only, and trusts nothing of it.
- * ERR_INVALID "backup-damaged", "backup-foreign", "audit-broken"; ERR_CONFLICT "schema-newer".
+ * ERR_INVALID "backup-damaged", "store-foreign", "audit-broken"; ERR_CONFLICT "schema-newer".
  */
 int store_examine(const char *path, const char *head, const struct store_progress *progress,
 		  struct store_about *ret_about, struct err *err);
@@ -51,8 +51,12 @@ int store_examine(const char *path, const char *head, const struct store_progres
 /* Copies an open file into path.restoring, which is returned: free() it. NULL on failure, and nothing is left of it. */
 char *store_take_in(const char *path, int fd, const struct store_progress *progress,
 		    struct err *err);
+/* It is not wanted. */
+int store_drop_taken(const char *path, struct err *err);
 /* path.restoring, closed and in one file, becomes path.restored: from here on it will be the store. */
 int store_put_ready(const char *path, struct err *err);
+/* Is there one that will be the store: 1, 0, -1. */
+int store_is_coming(const char *path, struct err *err);
 /*
  * Finishes what store_put_ready began, if it did: what is the store goes aside, path.restored takes its place, and so
  * on each call until it is done. aside (or NULL) gets the name of what went, "" when there was nothing.

@@ -1,0 +1,14 @@
+/* What waits since a restore, for the other files of change/. */
+#ifndef CHANGE_RESTORE_INTERNAL_H
+#define CHANGE_RESTORE_INTERNAL_H
+
+#include <rolebridge/change/restore.h>
+
+#include "internal.h"
+
+/* Before anything is asked of the changer. */
+int restore_begin(struct changer *changer, struct err *err);
+/* In the transaction that ends a whole read. */
+int restore_note_read(struct changer *changer, const char *source, struct err *err);
+
+#endif
