@@ -271,9 +271,9 @@ struct changer {
 	struct live_setup *coming;
 	struct change_observer observers[OBSERVERS];
 	bool observed;		/* by anybody */
+	struct delivery_observer delivery_observer;
 	struct notices notices; /* writer thread only */
 	/* Grows when identities that others may link to are written; atomic. */
-	struct delivery_observer delivery_observer;
 	uint64_t identity_version;
 	struct link_index *link_indexes; /* by link_lock */
 	pthread_mutex_t link_lock;
@@ -290,9 +290,6 @@ struct changer {
 	bool tree_changed;	/* in what is committed next; writer thread only */
 	int64_t next_due_s; /* atomic: the next time at which some source disables somebody; 0: none */
 	bool leaving;	    /* atomic: begin nothing long any more */
-	unsigned restore_holds; /* atomic: enum restore_hold */
-	int64_t restored_s;	/* atomic: when the store was restored; 0: never */
-	bool backup_runs;	/* atomic */
 	bool unfinished;    /* a READY plan could not be applied to its end; by bulk */
 };
 struct live_setup *changer_live_setup(struct changer *changer, uint64_t *ret_generation);
@@ -663,11 +660,6 @@ int sessions_end_of(struct changer *changer, const struct actor *actor, const st
 		    int64_t except_id, const char *why, struct arena *arena, size_t *ret_ended,
 		    struct err *err);
 
-/* --- responsible.c --- */
-/* Inside the same transaction: whoever is responsible for anything is not disabled, deleted or moved by hand. */
-int orphaning_check(struct apply_context *context, const struct person_change *change,
-		    struct err *err);
-/* Inside the same transaction: what somebody leaves who is disabled, or has again. */
 /* --- targets.c --- */
 /* Inside the transaction of a person's change, after it was written: what targets are to be told of it. */
 int targets_follow(struct apply_context *context, const struct person_change *change,
@@ -676,6 +668,11 @@ int targets_follow(struct apply_context *context, const struct person_change *ch
 int targets_follow_records(struct apply_context *context, const struct person_change *change,
 			   struct err *err);
 
+/* --- responsible.c --- */
+/* Inside the same transaction: whoever is responsible for anything is not disabled, deleted or moved by hand. */
+int orphaning_check(struct apply_context *context, const struct person_change *change,
+		    struct err *err);
+/* Inside the same transaction: what somebody leaves who is disabled, or has again. */
 int orphaning_follow(struct apply_context *context, const struct person_change *change,
 		     struct err *err);
 

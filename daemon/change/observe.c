@@ -34,7 +34,6 @@ void changer_observe_as(struct changer *changer, enum observer_kind kind,
 	changer->observed = true;
 }
 
-void notice_disabling(struct changer *changer, int64_t user_id)
 void changer_observe_deliveries(struct changer *changer, const struct delivery_observer *observer)
 {
 	changer->delivery_observer = *observer;
@@ -50,6 +49,7 @@ static void tell_queued(struct changer *changer)
 	notices->queued = notices->queued_urgent = false;
 }
 
+void notice_disabling(struct changer *changer, int64_t user_id)
 {
 	for (size_t i = 0; i < OBSERVERS; i++)
 		if (changer->observers[i].disabling)
@@ -256,13 +256,13 @@ void notices_tell(struct changer *changer)
 	}
 	if (changer->policies_changed)
 		policies_forget(changer);
+	tell_queued(changer);
 	if (!changer->observed)
 		return;
 	for (size_t i = 0; i < OBSERVERS; i++)
 		tell(&changer->observers[i], notices);
 	tell_resources(changer);
 	notices_undo(changer, (struct notice_mark){ 0 });
-	tell_queued(changer);
 }
 
 void notices_finish(struct changer *changer)

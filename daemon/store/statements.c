@@ -453,10 +453,6 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_EXTERNAL_ADD] =
 		"INSERT INTO external_user (organization, id, user) VALUES (?1, ?2, ?3)",
 
-	[STATEMENT_ACCOUNT_FIND] = "SELECT row, organization FROM resource WHERE application = ?1 "
-				   "AND type = ?2 AND id = ?3",
-	[STATEMENT_ACCOUNT_TIE] = "INSERT INTO account_user (account, user, since_s) "
-				  "VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
 	/* Behind those of the same person that wait. */
 	[STATEMENT_DELIVERY_ADD] =
 		"INSERT INTO delivery (uuid, target, user, event, detail, created_s, next_s) "
@@ -473,6 +469,10 @@ const char *const statement_texts[STATEMENTS] = {
 		"UPDATE delivery SET next_s = ?3 WHERE id = (SELECT id FROM delivery WHERE "
 		"target = ?1 AND user = ?2 AND dead_s = 0 ORDER BY id LIMIT 1) AND next_s = -1",
 
+	[STATEMENT_ACCOUNT_FIND] = "SELECT row, organization FROM resource WHERE application = ?1 "
+				   "AND type = ?2 AND id = ?3",
+	[STATEMENT_ACCOUNT_TIE] = "INSERT INTO account_user (account, user, since_s) "
+				  "VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
 	[STATEMENT_ACCOUNT_UNTIE] = "DELETE FROM account_user WHERE account = ?1 AND user = ?2",
 	[STATEMENT_ACCOUNTS_OF] =
 		"SELECT r.row, r.application, r.id, r.title, a.since_s FROM account_user a "
@@ -550,14 +550,14 @@ bool statement_needs_flush(enum statement_id id, bool people)
 		[STATEMENT_EXTERNAL_OF] = SEES_NONE,
 		[STATEMENT_EXTERNAL_DROP] = SEES_NONE,
 		[STATEMENT_EXTERNAL_ADD] = SEES_NONE,
-		[STATEMENT_ACCOUNT_FIND] = SEES_NONE,
-		[STATEMENT_ACCOUNT_TIE] = SEES_NONE,
-		[STATEMENT_ACCOUNT_UNTIE] = SEES_NONE,
-		[STATEMENT_ACCOUNTS_OF] = SEES_NONE,
 		[STATEMENT_DELIVERY_ADD] = SEES_NONE,
 		[STATEMENT_DELIVERY_FOLD] = SEES_NONE,
 		[STATEMENT_DELIVERY_REMOVE] = SEES_NONE,
 		[STATEMENT_DELIVERY_PROMOTE] = SEES_NONE,
+		[STATEMENT_ACCOUNT_FIND] = SEES_NONE,
+		[STATEMENT_ACCOUNT_TIE] = SEES_NONE,
+		[STATEMENT_ACCOUNT_UNTIE] = SEES_NONE,
+		[STATEMENT_ACCOUNTS_OF] = SEES_NONE,
 		[STATEMENT_ACCOUNT_COUNT] = SEES_NONE,
 		[STATEMENT_ACCOUNTS_DROP] = SEES_NONE,
 		[STATEMENT_RESOURCE_REMOVE] = SEES_NONE,
