@@ -48,6 +48,8 @@ static const char *const migrations[] = {
 	,
 #include "sql/0019-login-links.sql.h"
 	,
+#include "sql/0020-deliveries.sql.h"
+	,
 #include "sql/0021-restore.sql.h"
 };
 
