@@ -290,6 +290,9 @@ struct changer {
 	bool tree_changed;	/* in what is committed next; writer thread only */
 	int64_t next_due_s; /* atomic: the next time at which some source disables somebody; 0: none */
 	bool leaving;	    /* atomic: begin nothing long any more */
+	unsigned restore_holds; /* atomic: enum restore_hold */
+	int64_t restored_s;	/* atomic: when the store was restored; 0: never */
+	bool backup_runs;	/* atomic */
 	bool unfinished;    /* a READY plan could not be applied to its end; by bulk */
 };
 struct live_setup *changer_live_setup(struct changer *changer, uint64_t *ret_generation);
