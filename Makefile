@@ -37,7 +37,7 @@ TEST_PACKAGES = libcmocka-dev python3-pytest python3-pytest-xdist python3-reques
 	valgrind git procps curl util-linux python3-lxml xmlsec1 nginx-light simplesamlphp \
 	php-cli php-xml chromium chromium-driver python3-selenium wrk caddy apache2-bin lua-socket \
 	389-ds-base samba samba-dsdb-modules samba-ad-provision iproute2 krb5-kdc krb5-admin-server \
-	libsasl2-modules-gssapi-mit python3-aiosmtpd python3-cryptography oathtool
+	libsasl2-modules-gssapi-mit python3-aiosmtpd python3-cryptography oathtool openssh-server
 
 PKG_CONFIG_NAMES = libsodium libsystemd libseccomp libfyaml ldap lber libsasl2 sqlite3 libmicrohttpd \
 	gnutls libcurl jansson libxml-2.0 xmlsec1-openssl lasso gobject-2.0 glib-2.0 zlib libfido2 libcbor \
@@ -124,7 +124,8 @@ endef
 $(foreach f,$(PRESENT),$(eval $(call folder_rules,$(f))))
 
 BINARIES = $(if $(SOURCES_main),$(BUILD)/rolebridged) $(if $(SOURCES_cli),$(BUILD)/rolebridgectl) \
-	$(patsubst daemon/accounts/main.c,$(BUILD)/rolebridge-accounts,$(wildcard daemon/accounts/main.c))
+	$(patsubst daemon/accounts/main.c,$(BUILD)/rolebridge-accounts,$(wildcard daemon/accounts/main.c)) \
+	$(BUILD)/rolebridge-authorized-keys
 LIBRARIES = $(PRESENT:%=$(BUILD)/lib%.a)
 
 # SQL as C string literals: schemas/sql/0001-first.sql → #include "sql/0001-first.sql.h"
@@ -136,7 +137,8 @@ all: $(LIBRARIES) $(BINARIES) ## build the daemon and the control command
 $(BUILD)/rolebridged: $(call libraries,main)
 $(BUILD)/rolebridgectl: $(call libraries,cli)
 $(BUILD)/rolebridge-accounts: $(BUILD)/obj/accounts/main.o $(call libraries,accounts)
-$(BUILD)/rolebridged $(BUILD)/rolebridgectl $(BUILD)/rolebridge-accounts:
+$(BUILD)/rolebridge-authorized-keys: $(BUILD)/obj/keys/main.o $(call libraries,base)
+$(BUILD)/rolebridged $(BUILD)/rolebridgectl $(BUILD)/rolebridge-accounts $(BUILD)/rolebridge-authorized-keys:
 	@echo "  LINK    $@"
 	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -400,7 +402,7 @@ put_text = $(foreach f,$(2),install -d $(1) && sed 's|@PREFIX@|$(PREFIX)|g' $(f)
 
 install: all ## install below DESTDIR/PREFIX
 	$(call put,755,$(DESTDIR)$(PREFIX)/sbin,$(filter %/rolebridged %/rolebridge-accounts,$(BINARIES)))
-	$(call put,755,$(DESTDIR)$(PREFIX)/bin,$(filter %/rolebridgectl,$(BINARIES)))
+	$(call put,755,$(DESTDIR)$(PREFIX)/bin,$(filter %/rolebridgectl %/rolebridge-authorized-keys,$(BINARIES)))
 	$(foreach s,1 5 7 8,$(call put,644,$(DATA)/man/man$(s),$(filter %.$(s),$(MAN_PAGES))) &&) :
 	$(call put,644,$(DATA)/rolebridge/schemas,$(wildcard schemas/*.json schemas/*.yaml))
 	$(call put,644,$(DATA)/doc/rolebridge/examples,$(wildcard config/*.yaml))

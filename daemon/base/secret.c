@@ -19,6 +19,25 @@
 #include <rolebridge/base/util.h>
 
 #define SECRET_MAX (64 * 1024)
+/* What systemd puts before the file names of a folder that it hands over: LoadCredential=rolebridge:FOLDER. */
+#define FOLDER_PREFIX "rolebridge_"
+
+/* One that was handed over by its own name, else one of our folder, else where it should be. */
+static void find_credential(const char *folder, const char *name, struct strbuf *ret_path)
+{
+	static const char *const prefixes[] = { "", FOLDER_PREFIX, "" };
+	AUTO(strbuf) struct strbuf path = STRBUF(PATH_MAX);
+
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+		strbuf_clear(&path);
+		strbuf_printf(&path, "%s/%s%s", folder, prefixes[i], name);
+		if (!strbuf_failed(&path) && access(strbuf_text(&path), F_OK) == 0)
+			break;
+	}
+	if (strbuf_failed(&path))
+		strbuf_fail(ret_path);
+	strbuf_puts(ret_path, strbuf_text(&path));
+}
 
 int secret_resolve(const char *path, struct strbuf *ret_path, struct err *err)
 {
@@ -27,7 +46,7 @@ int secret_resolve(const char *path, struct strbuf *ret_path, struct err *err)
 	if (strchr(path, '/')) {
 		strbuf_puts(ret_path, path);
 	} else if (folder && *folder) {
-		strbuf_printf(ret_path, "%s/%s", folder, path);
+		find_credential(folder, path, ret_path);
 	} else {
 		return err_set(err, ERR_NOT_FOUND,
 			       "no credential '%s': started without CREDENTIALS_DIRECTORY; "

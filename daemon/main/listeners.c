@@ -7,12 +7,9 @@
  */
 #include "listeners.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <rolebridge/base/address.h>
@@ -20,6 +17,8 @@
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/http/server.h>
+
+#include "inherited.h"
 
 #define UNIX_PREFIX "unix:"
 #define SYSTEMD_PREFIX "systemd:"
@@ -71,24 +70,6 @@ void listeners_destroy(struct listeners *listeners)
 
 /* --- sockets --- */
 
-/* A socket that systemd opened for us (FileDescriptorName=). A copy: the next try needs it again. */
-static int inherited(const char *name, int *ret_fd, struct err *err)
-{
-	char **names = NULL;
-	int count = sd_listen_fds_with_names(0, &names), found = -1;
-
-	for (int i = 0; i < count; i++) {
-		if (found < 0 && strcmp(names[i], name) == 0)
-			found = SD_LISTEN_FDS_START + i;
-		free(names[i]);
-	}
-	free(names);
-	if (found < 0)
-		return err_set(err, ERR_NOT_FOUND, "systemd passed no socket named '%s'", name);
-	*ret_fd = fcntl(found, F_DUPFD_CLOEXEC, 0);
-	return *ret_fd < 0 ? err_set_errno(err, ERR_IO, errno, "cannot use socket '%s'", name) : 0;
-}
-
 static bool begins(const char *text, const char *prefix)
 {
 	return strncmp(text, prefix, strlen(prefix)) == 0;
@@ -100,7 +81,7 @@ static int open_socket(const struct listener_settings *settings, struct listener
 	const char *address = settings->address.text;
 
 	if (begins(address, SYSTEMD_PREFIX))
-		return inherited(address + strlen(SYSTEMD_PREFIX), &listener->fd, err);
+		return inherited_open(address + strlen(SYSTEMD_PREFIX), &listener->fd, err);
 	return listener->unix_path ? http_listen_unix(listener->unix_path, settings->group.text,
 						      &listener->fd, err)
 				   : http_listen_tcp(address, &listener->fd, err);
@@ -276,6 +257,17 @@ static int add_listener(struct listeners *listeners, const struct listener_setti
 	return err_set(err, ERR_MEMORY, "out of memory");
 }
 
+static bool is_served(const void *context, const char *name)
+{
+	const struct listeners *listeners = context;
+
+	for (size_t i = 0; i < listeners->count; i++)
+		if (begins(listeners->items[i].address, SYSTEMD_PREFIX) &&
+		    strcmp(listeners->items[i].address + strlen(SYSTEMD_PREFIX), name) == 0)
+			return true;
+	return false;
+}
+
 static int start_all(struct listeners *listeners, const struct web_settings *web, struct err *err)
 {
 	const struct listener_settings *settings = web->listeners.items;
@@ -290,6 +282,7 @@ static int start_all(struct listeners *listeners, const struct web_settings *web
 		try_listener(listeners, &listeners->items[i], web, &settings[i]);
 	}
 	end_others(listeners);
+	inherited_warn_unused(is_served, listeners);
 	return 0;
 }
 

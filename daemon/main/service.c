@@ -35,6 +35,7 @@
 #include "define.h"
 #include "follow.h"
 #include "idp.h"
+#include "inherited.h"
 #include "lockout.h"
 #include "mailer.h"
 #include "retention.h"
@@ -64,6 +65,7 @@ struct service {
 	struct retainer *retainer;
 	struct located control_path; /* of the listening socket: kept across reloads */
 	int control_fd;
+	bool control_inherited;	     /* systemd's: its file stays */
 	int lock_fd;		     /* beside the store: one daemon at a time */
 	pthread_mutex_t reload_lock; /* one reload at a time */
 	atomic_bool ready;	     /* everything is up */
@@ -741,12 +743,19 @@ static void wait_for_end(struct service *service, int signals)
 
 /* --- start and end --- */
 
-/* The group does not exist, or we are no member of it: its people would be refused without a word. */
+/*
+ * The group does not exist, or we are no member of it, or the socket unit says another one: its people would be refused
+ * without a word.
+ */
 static void warn_of_private_socket(const struct service *service, const char *group)
 {
+	struct http_peer owners = { .known = true };
 	struct stat status;
 
-	if (stat(service->control_path.text, &status) == 0 && !(status.st_mode & S_IWGRP))
+	if (stat(service->control_path.text, &status) < 0)
+		return;
+	owners.gid = status.st_gid;
+	if (!(status.st_mode & S_IWGRP) || !http_peer_in_group(&owners, group))
 		log_warning("start.socket-private", F_STR("socket", service->control_path.text),
 			    F_STR("group", group));
 }
@@ -768,6 +777,16 @@ static bool port_is_served(void *context)
 	struct service *service = context;
 
 	return website_is_served(service->website);
+}
+
+static int listen_control(struct service *service, const char *group, struct err *err)
+{
+	const char *path = service->control_path.text;
+
+	service->control_inherited = inherited_has("control");
+	return service->control_inherited
+		       ? inherited_open_unix("control", path, &service->control_fd, err)
+		       : http_listen_unix(path, group, &service->control_fd, err);
 }
 
 static int open_control(struct service *service, const struct settings *settings, struct err *err)
@@ -804,8 +823,7 @@ static int open_control(struct service *service, const struct settings *settings
 	if (api_add_control_routes(service->api, service->router, err) < 0 ||
 	    website_add_api(service->website, service->api, err) < 0 ||
 	    website_add_door(service->website, &api_settings, err) < 0 ||
-	    http_listen_unix(service->control_path.text, settings->control_group.text,
-			     &service->control_fd, err) < 0)
+	    listen_control(service, settings->control_group.text, err) < 0)
 		return -1;
 	warn_of_private_socket(service, settings->control_group.text);
 	http_settings.listen_fd = service->control_fd;
@@ -915,7 +933,7 @@ static void stop(struct service *service)
 	if (service->runs)
 		runs_cancel(service->runs);
 	website_stop(service->website, DRAIN_MS);
-	if (service->control)
+	if (service->control && !service->control_inherited)
 		http_unlisten_unix(service->control_path.text, service->control_fd);
 	http_server_stop(service->control, DRAIN_MS);
 	runs_destroy(service->runs);

@@ -19,7 +19,8 @@ struct secret {
 /*
  * Read a secret file: at most 64 KiB, one trailing line break dropped, an
  * empty secret refused, a file readable by others refused (mode & 0007).
- * A name without '/' is looked up in $CREDENTIALS_DIRECTORY (systemd LoadCredential).
+ * A name without '/' is looked up in $CREDENTIALS_DIRECTORY (systemd LoadCredential=NAME:FILE), there also behind
+ * "rolebridge_", as systemd names the files of a folder (LoadCredential=rolebridge:FOLDER).
  * Binary secrets may hold NUL; one that may end in a line break is stored with one more.
  * Guarded memory is a syscall affair (mmap, mprotect, mlock): a worker reads its secrets
  * before it locks itself up and leaves them to its end.

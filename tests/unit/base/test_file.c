@@ -191,6 +191,26 @@ static void test_secret_by_credential_name(void **state)
 	unsetenv("CREDENTIALS_DIRECTORY");
 }
 
+/* As systemd names the files of a folder; one that was handed over by its own name goes first. */
+static void test_secret_of_a_folder_of_credentials(void **state)
+{
+	AUTO(secret) struct secret secret = { 0 };
+	struct err err;
+
+	(void)state;
+	setenv("CREDENTIALS_DIRECTORY", folder, 1);
+	file_write_atomic(in_folder("rolebridge_corp.password"), "folder's", 8, 0400, NULL);
+	assert_int_equal(secret_read_file("corp.password", &secret, &err), 0);
+	assert_string_equal(secret.data, "folder's");
+	secret_finish(&secret);
+	file_write_atomic(in_folder("corp.password"), "own", 3, 0400, NULL);
+	assert_int_equal(secret_read_file("corp.password", &secret, &err), 0);
+	assert_string_equal(secret.data, "own");
+	assert_int_equal(secret_read_file("none.password", &secret, &err), -1);
+	assert_non_null(strstr(err.text, "/none.password"));
+	unsetenv("CREDENTIALS_DIRECTORY");
+}
+
 static void test_lock(void **state)
 {
 	char path[] = "/tmp/rolebridge-lock-XXXXXX";
@@ -224,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_secret_content),
 		cmocka_unit_test(test_secret_refusals),
 		cmocka_unit_test(test_secret_by_credential_name),
+		cmocka_unit_test(test_secret_of_a_folder_of_credentials),
 		cmocka_unit_test(test_lock),
 	};
 
