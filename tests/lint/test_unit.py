@@ -1,10 +1,25 @@
-"""The service unit lets the daemon do what it does at start, and no more."""
+"""The units let the daemon do what it does, and no more: against its code, its defaults, and systemd's own judgement."""
 import json
+import re
+import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
-UNIT = [line.split("=", 1) for line in (ROOT / "systemd/rolebridged.service").read_text().splitlines()
-        if "=" in line and not line.startswith("#")]
+UNITS = ROOT / "systemd"
+# How far a service may be exposed, of 10, as systemd-analyze(1) reckons it.
+EXPOSURE_MAX = {"rolebridged.service": 1.5, "rolebridge-accounts.service": 4.0}
+
+
+def directives(name):
+    return [line.split("=", 1) for line in (UNITS / name).read_text().splitlines()
+            if "=" in line and not line.startswith("#")]
+
+
+UNIT = directives("rolebridged.service")
+CONTROL = dict(directives("rolebridged.socket"))
+WEB = dict(directives("rolebridged-web.socket"))
 DEFAULTS = json.loads((ROOT / "schemas/config.schema.json").read_text())["properties"]
 
 
@@ -18,12 +33,45 @@ def named_after_bars():
     return " ".join(filters[barred + 1:]).split()
 
 
-def test_control_socket_can_be_given_to_its_group():
-    """Without the group chown() is refused; without the call in the filter the daemon is killed for it."""
+def test_control_socket_is_its_groups():
+    """The daemon could not give it away: it has no capability, and is no member."""
     group = DEFAULTS["control_group"]["default"]
-    assert group in " ".join(settings("SupplementaryGroups")).split()
-    assert f"g {group} -" in (ROOT / "systemd/sysusers.d/rolebridge.conf").read_text().splitlines()
+    assert (CONTROL["SocketGroup"], CONTROL["SocketMode"]) == (group, "0660")
+    assert f"g {group} -" in (UNITS / "sysusers.d/rolebridge.conf").read_text().splitlines()
+    assert CONTROL["ListenStream"] == DEFAULTS["control_socket"]["default"]
+    assert settings("Requires") == ["rolebridged.socket"]
+
+
+def test_sockets_have_the_names_that_the_daemon_knows():
+    assert CONTROL["FileDescriptorName"] == "control"
+    assert 'inherited_has("control")' in (ROOT / "daemon/main/service.c").read_text()
+    assert WEB["FileDescriptorName"] == "web" and WEB["Service"] == "rolebridged.service"
+    assert WEB["ListenStream"] in json.dumps(DEFAULTS["listeners"])
+
+
+def test_sockets_outlive_the_service():
+    """Without this systemd would remove their folder, and them, each time the service ends."""
+    assert settings("RuntimeDirectoryPreserve") == ["yes"]
+    folder = f"d /run/rolebridge {settings('RuntimeDirectoryMode')[0]} rolebridge rolebridge -"
+    assert folder in (UNITS / "tmpfiles.d/rolebridge.conf").read_text().splitlines()
+    assert CONTROL["DirectoryMode"] == WEB["DirectoryMode"] == settings("RuntimeDirectoryMode")[0]
+
+
+def test_listeners_can_be_given_to_the_proxys_group():
+    """Without the call in the filter the daemon would be killed for it."""
+    assert "chown(" in (ROOT / "daemon/http/listen.c").read_text()
     assert "chown" in named_after_bars(), "@privileged bars it: it must be named after that"
+
+
+def test_credentials_are_found():
+    name, folder = settings("LoadCredential")[0].split(":")
+    assert f'"{name}_"' in (ROOT / "daemon/base/secret.c").read_text()
+    assert f"d {folder} 0700 root root -" in (UNITS / "tmpfiles.d/rolebridge.conf").read_text().splitlines()
+
+
+def test_reload_waits():
+    """systemctl reload says whether the configuration was refused."""
+    assert settings("ExecReload") == ["+@PREFIX@/bin/rolebridgectl reload"]
 
 
 def test_hashing_can_step_back():
@@ -41,3 +89,45 @@ def test_workers_can_lock_themselves_up():
     assert settings("ProtectProc") != ["noaccess"] and not settings("ProcSubset"), "/proc/self/exe is executed"
     assert not settings("PrivateUsers"), "peers of the control socket would all be nobody"
     assert settings("LimitCORE") == ["0"]
+
+
+def test_what_is_left_open_has_a_reason():
+    text = (UNITS / "rolebridged.service").read_text()
+    for name in ("PrivateNetwork", "RestrictAddressFamilies=~AF_UNIX", "PrivateUsers", "ProcSubset=pid", "IPAddressDeny",
+                 "RootDirectory"):
+        assert re.search(rf"^# .*{name}.*: ", text, re.M), name
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The units as they are installed, with programs where they say."""
+    folder = tmp_path_factory.mktemp("units")
+    for source in [*UNITS.glob("*.service"), *UNITS.glob("*.socket"), *UNITS.glob("*.timer")]:
+        text = source.read_text().replace("@PREFIX@", str(folder))
+        (folder / source.name).write_text(text)
+        for path in re.findall(rf"{folder}/[\w/-]+", text):
+            program = Path(path)
+            program.parent.mkdir(parents=True, exist_ok=True)
+            program.write_text("#!/bin/sh\n")
+            program.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("unit", [name for name in EXPOSURE_MAX if (UNITS / name).exists()])
+def test_exposure(unit, installed, capsys):
+    result = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", installed / unit],
+                            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", result.stdout)
+    assert found, result.stdout + result.stderr
+    with capsys.disabled():
+        print(f"\n{unit}: exposure {found[1]} (at most {EXPOSURE_MAX[unit]})")
+    assert float(found[1]) <= EXPOSURE_MAX[unit], result.stdout
+
+
+def test_units_are_verified(installed):
+    """Nothing unknown, misspelt or missing, each with the others beside it."""
+    units = sorted(path for path in installed.iterdir() if path.suffix in (".service", ".socket", ".timer"))
+    assert units
+    result = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units],
+                            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr

@@ -208,6 +208,8 @@ static void test_secret_of_a_folder_of_credentials(void **state)
 	assert_string_equal(secret.data, "own");
 	assert_int_equal(secret_read_file("none.password", &secret, &err), -1);
 	assert_non_null(strstr(err.text, "/none.password"));
+	unlink(in_folder("rolebridge_corp.password"));
+	unlink(in_folder("corp.password"));
 	unsetenv("CREDENTIALS_DIRECTORY");
 }
 
