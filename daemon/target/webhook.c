@@ -20,7 +20,10 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/client/poster.h>
 
-#define BODY_MAX ((size_t)4 * 1024 * 1024)
+/* jansson may write what it has read at greater length. */
+#define BODY_MAX ((size_t)6 * WEBHOOK_DETAIL_MAX + 4096)
+/* A buffer that grew beyond this is given back. */
+#define BODY_KEPT ((size_t)64 * 1024)
 #define BATCH_MAX 500
 #define NETWORKS_MAX 1000
 #define HEADER_SIZE (WEBHOOK_SIGNATURES_SIZE + 64)
@@ -178,8 +181,9 @@ static int next_post(void *context, struct post *ret_post)
 		}
 		if (made == 0)
 			round->results[row].outcome = DELIVERY_SENT;
-		else if (problem.code == ERR_INVALID)
-			refuse(round, row, "event-damaged", "what was queued is no event");
+		else if (problem.reason)
+			refuse(round, row, problem.reason,
+			       arena_strdup(round->call->arena, problem.text));
 		else
 			stop(round, problem.code, problem.text);
 	}
@@ -220,6 +224,8 @@ static void post_ended(void *context, const struct post *post, const struct post
 	size_t row = sending->row;
 
 	sending->busy = false;
+	if (sending->body.capacity > BODY_KEPT)
+		strbuf_finish(&sending->body);
 	if (answer->cancelled)
 		return;
 	if (answer->status == 0) {

@@ -7,9 +7,11 @@
 
 /* --- webhook_event.c --- */
 
+#define WEBHOOK_DETAIL_MAX (4 * 1024 * 1024)
+
 /*
  * Append the event of a row as JSON: 1; 0: this endpoint does not want it, and out is as it was; -1: ERR_INVALID
- * "event-damaged" when the row's detail is none, ERR_MEMORY. Time and user are the row's: the same bytes at each attempt.
+ * "event-damaged" when the row's detail is none, ERR_TOO_LARGE "event-too-large", ERR_MEMORY. Time and user are the row's: the same bytes at each attempt.
  */
 int webhook_event_make(const struct webhook_settings *settings, const struct delivery_row *row,
 		       struct strbuf *out, struct err *err);

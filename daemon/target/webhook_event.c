@@ -66,8 +66,6 @@ static int event_write(const struct delivery_row *row, json_t *data, struct strb
 	json_decref(event);
 	if (result == 0)
 		return 1;
-	if (strbuf_failed(out))
-		return err_set(err, ERR_MEMORY, "no room for an event");
 	strbuf_truncate(out, start);
 	return err_set(err, ERR_MEMORY, "out of memory");
 }
@@ -76,9 +74,13 @@ int webhook_event_make(const struct webhook_settings *settings, const struct del
 		       struct strbuf *out, struct err *err)
 {
 	json_error_t problem = { 0 };
-	json_t *data = json_loads(row->detail, JSON_REJECT_DUPLICATES, &problem);
+	json_t *data;
 	int result;
 
+	if (strlen(row->detail) > WEBHOOK_DETAIL_MAX)
+		return err_refuse(err, ERR_TOO_LARGE, "event-too-large",
+				  "the event is longer than %d bytes", WEBHOOK_DETAIL_MAX);
+	data = json_loads(row->detail, JSON_REJECT_DUPLICATES, &problem);
 	if (!data && json_error_code(&problem) == json_error_out_of_memory)
 		return err_set(err, ERR_MEMORY, "out of memory");
 	if (!json_is_object(json_object_get(data, "user")))

@@ -177,6 +177,22 @@ static void test_damaged(void **state)
 	}
 }
 
+static void test_too_large(void **state)
+{
+	const struct webhook_settings settings = { 0 };
+	char *detail = calloc(1, WEBHOOK_DETAIL_MAX + 2);
+	const struct delivery_row row = row_of(DELIVERY_UPDATED, detail);
+	AUTO(strbuf) struct strbuf out = STRBUF(65536);
+	struct err err = { 0 };
+
+	(void)state;
+	assert_non_null(detail);
+	memset(detail, ' ', WEBHOOK_DETAIL_MAX + 1);
+	assert_int_equal(-1, webhook_event_make(&settings, &row, &out, &err));
+	assert_string_equal(err.reason, "event-too-large");
+	free(detail);
+}
+
 /* --- the kind, with a receiver --- */
 
 struct hook {
@@ -398,12 +414,12 @@ static int folder_remove(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_signature), cmocka_unit_test(test_bad_secrets),
-		cmocka_unit_test(test_event),	  cmocka_unit_test(test_filters),
-		cmocka_unit_test(test_damaged),	  cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_headers),	  cmocka_unit_test(test_stops_asking),
-		cmocka_unit_test(test_cancel),	  cmocka_unit_test(test_not_allowed),
-		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_signature),    cmocka_unit_test(test_bad_secrets),
+		cmocka_unit_test(test_event),	     cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_damaged),	     cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_answers),	     cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_stops_asking), cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_not_allowed),  cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, folder_make, folder_remove);
