@@ -21,6 +21,7 @@
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/change/enforce.h>
 #include <rolebridge/policy/policy.h>
 #include <rolebridge/store/session.h>
 
@@ -191,6 +192,7 @@ static void take_stage(struct session_entry *session, const struct session *from
 	session->signed_in_s = session_signed_in_s(from);
 	session->stage = (uint8_t)from->stage;
 	session->factor = (uint8_t)from->factor;
+	session->proven_by = (uint8_t)session_proven_by(from);
 }
 
 static int add_session(struct sessions *sessions, const struct session *from,
@@ -266,36 +268,64 @@ static bool person_wants_reading(struct sessions *sessions, int64_t user_id, int
 	return wanted;
 }
 
-/* Takes over principal (NULL: to be refused), unless something was told meanwhile. */
+/* What was read of somebody. */
+struct reading {
+	const struct principal *principal; /* NULL: to be refused */
+	bool suspended;
+	unsigned demand;
+	int64_t until_s;
+};
+
+/* Takes over the principal, unless something was told meanwhile. */
 static void person_put(struct sessions *sessions, int64_t user_id, const struct counters *counters,
-		       const struct principal *principal, bool suspended, int64_t until_s)
+		       const struct reading *reading)
 {
-	const struct principal *old = principal;
+	const struct principal *old = reading->principal;
 	struct person_entry *person;
 
 	pthread_rwlock_wrlock(&sessions->lock);
 	person = find_person(sessions, user_id);
 	if (person && person->change == counters->person && sessions->change_all == counters->all) {
 		old = person->principal;
-		person->principal = principal;
-		person->state = !principal  ? PERSON_REFUSED
-				: suspended ? PERSON_SUSPENDED
-					    : PERSON_KNOWN;
+		person->principal = reading->principal;
+		person->state = !reading->principal  ? PERSON_REFUSED
+				: reading->suspended ? PERSON_SUSPENDED
+						     : PERSON_KNOWN;
 		person->told_to_refuse = false;
 		person->change_all = counters->all;
-		person->until_s = until_s;
+		person->until_s = reading->until_s;
+		person->demand = reading->demand;
 	}
 	pthread_rwlock_unlock(&sessions->lock);
 	principal_release(old);
 }
 
+/* Whatever is changed between its parts is told, and then it is not believed. */
+static int load_person(struct sessions *sessions, const struct setup *setup, int64_t user_id,
+		       int64_t now_s, struct reading *reading, struct err *err)
+{
+	int64_t grace_s = INT64_MAX;
+
+	if (principal_load(sessions->store, user_id, setup->policy->administrator_profile.text,
+			   now_s, sessions->arena, &reading->principal, &reading->suspended,
+			   &reading->until_s, err) < 0)
+		return -1;
+	if (reading->principal &&
+	    change_factor_demand(setup, sessions->store, user_id, now_s, sessions->arena,
+				 &reading->demand, &grace_s, err) < 0) {
+		principal_release(reading->principal);
+		return -1;
+	}
+	if (grace_s < reading->until_s)
+		reading->until_s = grace_s;
+	return 0;
+}
+
 static int read_person(struct sessions *sessions, int64_t user_id, int64_t now_s, struct err *err)
 {
+	struct reading reading = { .principal = NULL };
 	struct setup *setup;
 	struct counters counters;
-	const struct principal *principal;
-	bool suspended = false;
-	int64_t until_s;
 	int status = -1;
 
 	if (!person_wants_reading(sessions, user_id, now_s, &counters))
@@ -304,13 +334,12 @@ static int read_person(struct sessions *sessions, int64_t user_id, int64_t now_s
 		return -1;
 	setup = changer_setup(sessions->changer);
 	arena_reset(sessions->arena);
-	status = principal_load(sessions->store, user_id, setup->policy->administrator_profile.text,
-				now_s, sessions->arena, &principal, &suspended, &until_s, err);
+	status = load_person(sessions, setup, user_id, now_s, &reading, err);
 	setup_release(setup);
 	if (status < 0)
 		reader_give_up(sessions);
 	else
-		person_put(sessions, user_id, &counters, principal, suspended, until_s);
+		person_put(sessions, user_id, &counters, &reading);
 	return status;
 }
 
@@ -329,12 +358,17 @@ static int refresh_person(struct sessions *sessions, int64_t user_id, int64_t no
 
 /* ------------------------------------------------------------------ finding */
 
-enum outcome { OUTCOME_FOUND, OUTCOME_NOBODY, OUTCOME_STALE };
+enum outcome {
+	OUTCOME_FOUND,
+	OUTCOME_NOBODY,
+	OUTCOME_STALE,
+	OUTCOME_UNPROVEN, /* full, but by less than is asked for now */
+};
 
 /* Callers hold the lock shared. Inlined in both that find: what they ask for is known there. */
 __attribute__((always_inline)) static inline enum outcome look_up(
 	struct sessions *sessions, const struct hash256 *hash, const char *host, bool any_stage,
-	int64_t now_s, struct session_view *ret_view, int64_t *ret_user_id)
+	int64_t now_s, struct session_view *ret_view, int64_t *ret_id)
 {
 	const struct token_entry *token = find_token(sessions, hash);
 	struct session_entry *session;
@@ -354,7 +388,7 @@ __attribute__((always_inline)) static inline enum outcome look_up(
 	if (table_session_is_over(sessions, session, now_s) ||
 	    (session->stage != SESSION_FULL && !any_stage))
 		return OUTCOME_NOBODY;
-	*ret_user_id = person->id;
+	*ret_id = person->id;
 	if (person->state == PERSON_STALE || person->change_all != sessions->change_all ||
 	    now_s >= person->until_s)
 		return OUTCOME_STALE;
@@ -362,6 +396,11 @@ __attribute__((always_inline)) static inline enum outcome look_up(
 	if (person->state != PERSON_KNOWN &&
 	    !(person->state == PERSON_SUSPENDED && session->by_link && host[0] == '\0'))
 		return OUTCOME_NOBODY;
+	if (session->stage == SESSION_FULL && person->demand != 0 &&
+	    !(person->demand & FACTOR_BIT(session->proven_by))) {
+		*ret_id = session->id;
+		return any_stage ? OUTCOME_UNPROVEN : OUTCOME_NOBODY;
+	}
 	/* Written only when it changes, so that cores do not pull the line from each other. */
 	if (atomic_load_explicit(&session->seen_s, memory_order_relaxed) != now_s) {
 		atomic_store_explicit(&session->seen_s, now_s, memory_order_relaxed);
@@ -381,13 +420,23 @@ __attribute__((always_inline)) static inline enum outcome look_up(
 	return OUTCOME_FOUND;
 }
 
+/* The stage that it has now is for the store to say: pages and forms read it there. */
+static int put_back(struct sessions *sessions, int64_t session_id, struct err *err)
+{
+	struct err cause = { 0 };
+
+	return change_session_judge(sessions->changer, session_id, &cause) == 0
+		       ? 0
+		       : err_set(err, ERR_UNAVAILABLE, "cannot look at a session: %s", cause.text);
+}
+
 __attribute__((always_inline)) static inline int find(struct sessions *sessions, const char *token,
 						      const char *host, bool any_stage,
 						      int64_t now_s, struct session_view *ret_view,
 						      struct err *err)
 {
 	struct hash256 hash;
-	int64_t user_id = 0;
+	int64_t id = 0;
 
 	if (!session_token_hash(token, &hash))
 		return err_set(err, ERR_NOT_FOUND, "no such session");
@@ -395,13 +444,14 @@ __attribute__((always_inline)) static inline int find(struct sessions *sessions,
 		enum outcome outcome;
 
 		pthread_rwlock_rdlock(&sessions->lock);
-		outcome = look_up(sessions, &hash, host, any_stage, now_s, ret_view, &user_id);
+		outcome = look_up(sessions, &hash, host, any_stage, now_s, ret_view, &id);
 		pthread_rwlock_unlock(&sessions->lock);
 		if (outcome == OUTCOME_FOUND)
 			return 0;
 		if (outcome == OUTCOME_NOBODY)
 			return err_set(err, ERR_NOT_FOUND, "no such session");
-		if (refresh_person(sessions, user_id, now_s, err) < 0)
+		if ((outcome == OUTCOME_UNPROVEN ? put_back(sessions, id, err)
+						 : refresh_person(sessions, id, now_s, err)) < 0)
 			return -1;
 	}
 	return err_set(err, ERR_UNAVAILABLE, "the person changes too often to be read");
@@ -540,7 +590,7 @@ static void on_ended(void *context, int64_t session_id)
 	pthread_rwlock_unlock(&sessions->lock);
 }
 
-/* Without memory for its token the session stays without any: its person signs in again. */
+/* No token: it keeps those it has. Without memory for its token it stays without any: its person signs in again. */
 static void on_rotated(void *context, const struct session *from, const struct hash256 *token)
 {
 	struct sessions *sessions = context;
@@ -548,9 +598,10 @@ static void on_rotated(void *context, const struct session *from, const struct h
 
 	pthread_rwlock_wrlock(&sessions->lock);
 	session = table_session(sessions, from->id);
-	if (session) {
-		table_tokens_drop(sessions, session);
+	if (session)
 		take_stage(session, from);
+	if (session && token) {
+		table_tokens_drop(sessions, session);
 		add_token(sessions, session, token, "", NULL);
 	}
 	pthread_rwlock_unlock(&sessions->lock);

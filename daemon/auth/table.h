@@ -34,7 +34,8 @@ struct person_entry {
 	uint32_t sessions;
 	uint64_t change;     /* which of what was told was about this person last … */
 	uint64_t change_all; /* … and, when the state was set, of everybody */
-	int64_t until_s;     /* of what is known: a grant expires */
+	int64_t until_s;     /* of what is known: a grant expires, or grace ends */
+	unsigned demand;     /* what full sessions must have been proven by (factor_demand) */
 	_Atomic int64_t used_s;
 };
 
@@ -56,6 +57,7 @@ struct session_entry {
 	const char *source; /* interned */
 	int64_t created_s, until_s, second_factor_s, signed_in_s;
 	uint8_t stage, factor; /* enum session_stage, enum factor_method */
+	uint8_t proven_by; /* the same as factor, but of a remembered browser what that stands for */
 	bool by_link;
 	_Atomic int64_t seen_s;
 	int64_t written_s; /* seen_s in the store; of the timer */

@@ -49,13 +49,18 @@ uint64_t changer_generation(const struct changer *changer)
 void changer_put_setup(struct changer *changer, struct live_setup *setup)
 {
 	struct live_setup *before;
+	bool is_another;
 
 	pthread_mutex_lock(&changer->mutex);
 	before = changer->setup;
 	changer->setup = setup;
-	if (before && before->origin != setup->origin)
+	is_another = before && before->origin != setup->origin;
+	if (is_another)
 		__atomic_add_fetch(&changer->generation, 1, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&changer->mutex);
+	/* Only who holds bulk replaces setups: both are still there. */
+	if (is_another && !policies_same(&before->setup, &setup->setup))
+		notices_setup(changer);
 	if (before)
 		setup_release(&before->setup);
 }

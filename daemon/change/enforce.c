@@ -322,6 +322,8 @@ static int write_policy(struct changer *changer, const struct setting *setting,
 	    store_factor_policy_put(changer->store, &written, err) < 0)
 		return -1;
 	policies_changed(changer);
+	/* Whose sessions would not be opened so any more: they are looked at when they are used. */
+	notice_changed(changer, 0);
 	return audit_set(changer, setting, before, after, err);
 }
 
@@ -392,6 +394,24 @@ int change_enforce_set(struct changer *changer, const struct actor *actor,
 	if (writer_request(changer, set_job, &setting, err) < 0)
 		return -1;
 	*ret_state = setting.state;
+	return 0;
+}
+
+/* --- of whom one is required --- */
+
+int change_factor_demand(const struct setup *setup, struct store *store, int64_t user_id,
+			 int64_t now_s, struct arena *arena, unsigned *ret_demand,
+			 int64_t *ret_until_s, struct err *err)
+{
+	struct factor_question question;
+	struct enforce_state state;
+	struct user user;
+
+	if (store_user_get(store, user_id, arena, &user, err) < 0 ||
+	    policies_read(setup, store, user.organization, arena, &state, err) < 0 ||
+	    policies_question(&state, setup, store, &user, now_s, arena, &question, err) < 0)
+		return -1;
+	*ret_demand = factor_demand(&state.policy, &question, ret_until_s);
 	return 0;
 }
 

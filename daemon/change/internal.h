@@ -173,7 +173,7 @@ void notice_token_ended(struct changer *changer, int64_t token_id);
 /* Inside the transaction; told after its commit. */
 void notice_changed(struct changer *changer, int64_t user_id);
 int notice_ended(struct changer *changer, int64_t session_id, struct err *err);
-/* As the session is stored now, without its texts; token is its only one. */
+/* As the session is stored now, without its texts; token is its only one, NULL: those that it has stay. */
 int notice_rotated(struct changer *changer, const struct session *session,
 		   const struct hash256 *token, struct err *err);
 /* It was written so, or removed. */
@@ -182,6 +182,8 @@ void notice_resource(struct changer *changer, const struct resource *resource, b
 struct notice_mark notices_mark(const struct changer *changer);
 void notices_undo(struct changer *changer, struct notice_mark mark);
 void notices_tell(struct changer *changer);
+/* Another setup is in force. Any thread. */
+void notices_setup(struct changer *changer);
 void notices_finish(struct changer *changer);
 
 /* --- known.c: digests of what is known of a source's identities --- */

@@ -25,6 +25,7 @@ struct noted_resource {
 struct rotation {
 	struct session session;
 	struct hash256 token;
+	bool has_token;
 };
 
 void changer_observe_as(struct changer *changer, enum observer_kind kind,
@@ -119,7 +120,9 @@ int notice_rotated(struct changer *changer, const struct session *session,
 		notices->rotation_capacity = capacity;
 	}
 	rotation = &notices->rotations[notices->rotation_count++];
-	*rotation = (struct rotation){ .session = *session, .token = *token };
+	*rotation = (struct rotation){ .session = *session, .has_token = token != NULL };
+	if (token)
+		rotation->token = *token;
 	rotation->session.source = rotation->session.name_id = "";
 	rotation->session.name_id_format = rotation->session.session_index = "";
 	rotation->session.address = rotation->session.agent = "";
@@ -231,9 +234,12 @@ void notices_undo(struct changer *changer, struct notice_mark mark)
 static void tell(const struct change_observer *observer, const struct notices *notices)
 {
 	/* First: one that ended after it stays ended. */
-	for (size_t i = 0; observer->rotated && i < notices->rotation_count; i++)
-		observer->rotated(observer->context, &notices->rotations[i].session,
-				  &notices->rotations[i].token);
+	for (size_t i = 0; observer->rotated && i < notices->rotation_count; i++) {
+		const struct rotation *at = &notices->rotations[i];
+
+		observer->rotated(observer->context, &at->session,
+				  at->has_token ? &at->token : NULL);
+	}
 	for (size_t i = 0; observer->ended && i < notices->ended.count; i++)
 		observer->ended(observer->context, notices->ended.ids[i]);
 	for (size_t i = 0; observer->changed && i < notices->changed.count; i++)
@@ -263,6 +269,15 @@ void notices_tell(struct changer *changer)
 		tell(&changer->observers[i], notices);
 	tell_resources(changer);
 	notices_undo(changer, (struct notice_mark){ 0 });
+}
+
+/* What people must prove is of the setup, too. */
+void notices_setup(struct changer *changer)
+{
+	const struct change_observer *observer = &changer->observers[OBSERVER_SESSIONS];
+
+	if (observer->changed)
+		observer->changed(observer->context, 0);
 }
 
 void notices_finish(struct changer *changer)

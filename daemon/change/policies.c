@@ -17,6 +17,7 @@
 #include <rolebridge/store/factor.h>
 
 #define KEPT_BYTES_MAX ((size_t)64 << 20)
+#define POLICY_BYTES_MAX (1u << 20)
 
 struct kept_policy {
 	struct kept_policy *next;
@@ -87,6 +88,55 @@ int policies_read(const struct setup *setup, struct store *store, const char *or
 		return -1;
 	*ret_state = state;
 	return 0;
+}
+
+/* --- another file --- */
+
+static int write_file(const struct setup *setup, const char *organization, struct arena *arena,
+		      struct strbuf *text)
+{
+	const struct factor_settings *file = file_says(setup, organization);
+	struct factor_policy policy;
+	struct json json = JSON(text);
+
+	if (!file)
+		return 0;
+	if (factor_policy_make(file, arena, &policy, NULL) < 0)
+		return -1;
+	json_object(&json);
+	factor_policy_write(&policy, &json);
+	json_end(&json);
+	return strbuf_failed(text) ? -1 : 0;
+}
+
+static bool says_same(const struct setup *before, const struct setup *after,
+		      const char *organization, struct arena *arena)
+{
+	AUTO(strbuf) struct strbuf old = STRBUF(POLICY_BYTES_MAX), new = STRBUF(POLICY_BYTES_MAX);
+
+	arena_reset(arena);
+	return write_file(before, organization, arena, &old) == 0 &&
+	       write_file(after, organization, arena, &new) == 0 &&
+	       old.size == new.size &&strcmp(strbuf_text(&old), strbuf_text(&new)) == 0;
+}
+
+bool policies_same(const struct setup *before, const struct setup *after)
+{
+	AUTO(arena) struct arena *arena = arena_create(KEPT_BYTES_MAX);
+	const struct setup *const both[] = { before, after };
+	bool same = arena &&
+		    strcmp(before->decision.administrator_profile,
+			   after->decision.administrator_profile) == 0 &&
+		    says_same(before, after, "", arena);
+
+	/* And of those that are declared. */
+	for (size_t i = 0; i < ARRAY_LEN(both); i++)
+		for (size_t j = 0; same && j < both[i]->organization_count; j++) {
+			const char *name = both[i]->organizations[j].name.text;
+
+			same = !name || says_same(before, after, name, arena);
+		}
+	return same;
 }
 
 /* --- kept in the writer --- */

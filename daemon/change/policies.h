@@ -12,6 +12,8 @@ int policies_read(const struct setup *setup, struct store *store, const char *or
 /* The same in the writer, where it is kept: texts are good for the job. */
 int policies_get(struct changer *changer, const struct live_setup *setup, const char *organization,
 		 struct arena *arena, struct enforce_state *ret_state, struct err *err);
+/* Do files say the same of everybody's, and of who is an administrator? Without memory to tell: no. */
+bool policies_same(const struct setup *before, const struct setup *after);
 /* In the writer, inside the transaction: one is another now. */
 void policies_changed(struct changer *changer);
 /* After the commit, and at the end. */

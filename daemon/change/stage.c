@@ -8,11 +8,14 @@
 #include <string.h>
 
 #include <rolebridge/base/util.h>
+#include <rolebridge/change/enforce.h>
 #include <rolebridge/store/device.h>
 #include <rolebridge/store/factor.h>
 #include <rolebridge/store/session.h>
 
 #include "policies.h"
+
+#define DETAIL_MAX (64u * 1024)
 
 static bool is_zero(const struct uuid *uuid)
 {
@@ -114,6 +117,15 @@ static int refuse_or_wait(const struct stage_sign_in *sign_in, struct session *s
 	return issued < 0 ? -1 : 0;
 }
 
+/* Proven by a browser that is remembered: for what it stands is known as long as the session lasts. */
+static int take_remembered(const struct stage_sign_in *sign_in,
+			   const struct factor_question *question, int64_t device_id,
+			   struct session *session, struct err *err)
+{
+	session->device_by = question->device_by;
+	return store_device_seen(sign_in->changer->store, device_id, sign_in->now_s, err);
+}
+
 static int take_answer(const struct stage_sign_in *sign_in, const struct enforce_state *state,
 		       const struct factor_question *question, int64_t device_id,
 		       struct session *session, const char **ret_refused, struct err *err)
@@ -127,7 +139,7 @@ static int take_answer(const struct stage_sign_in *sign_in, const struct enforce
 	case FACTOR_PROVEN:
 		set_proof(session, answer.by, answer.proven_s);
 		return answer.by == FACTOR_DEVICE
-			       ? store_device_seen(store, device_id, sign_in->now_s, err)
+			       ? take_remembered(sign_in, question, device_id, session, err)
 			       : 0;
 	case FACTOR_ASK:
 		set_stage(session, SESSION_FACTOR, sign_in->now_s);
@@ -154,6 +166,7 @@ int stage_judge(const struct stage_sign_in *sign_in, struct session *session,
 
 	session->stage = SESSION_FULL;
 	session->full_until_s = 0;
+	session->device_by = FACTOR_NONE;
 	set_proof(session, FACTOR_NONE, 0);
 	if (policies_get(changer, sign_in->setup, sign_in->user->organization, sign_in->arena,
 			 &state, err) < 0 ||
@@ -382,6 +395,121 @@ int stage_later(struct changer *changer, const struct stage_step *step, struct a
 		return -1;
 	*ret_session = session;
 	return 0;
+}
+
+/* --- a session that was full --- */
+
+struct judging {
+	struct stage_step step; /* no token: it stays */
+	struct session session;
+	struct user user;
+};
+
+static int audit_ask(struct changer *changer, const struct judging *judging, struct err *err)
+{
+	static const struct actor actor = { .name = "second-factor", .request = "" };
+	AUTO(strbuf) struct strbuf detail = STRBUF(DETAIL_MAX);
+	char object[UUID_TEXT_SIZE + 5] = "user:", session[UUID_TEXT_SIZE];
+	struct json json = JSON(&detail);
+
+	uuid_format(&judging->user.uuid, object + 5);
+	uuid_format(&judging->session.uuid, session);
+	json_object(&json);
+	json_string(&json, "session", session);
+	json_string(&json, "stage", session_stage_name(judging->session.stage));
+	json_end(&json);
+	if (strbuf_failed(&detail))
+		return err_set(err, ERR_MEMORY, "no memory for an audit row");
+	return audit_write(changer->store, judging->step.now_s, &actor, "session.ask", object,
+			   strbuf_text(&detail), err);
+}
+
+/*
+ * As at a sign-in; but who would be refused there, since they have nothing that counts, is asked for an administrator's code,
+ * and who came by root's link enrols.
+ */
+static void ask_again(const struct factor_answer *answer, unsigned enrolled, int64_t now_s,
+		      struct session *session)
+{
+	bool has_none = !(enrolled & FACTOR_ALL_METHODS);
+
+	set_stage(session, SESSION_FACTOR, now_s);
+	set_proof(session, FACTOR_NONE, 0);
+	if (answer->kind != FACTOR_REFUSED)
+		return;
+	session->factor = FACTOR_ISSUED;
+	if (session->by_link && has_none)
+		session->stage = SESSION_ENROL;
+}
+
+static int put_back(struct changer *changer, struct judging *judging,
+		    const struct enforce_state *state, const struct factor_question *question,
+		    struct err *err)
+{
+	struct session *session = &judging->session;
+	struct factor_answer answer;
+
+	factor_judge(&state->policy, question, &answer);
+	ask_again(&answer, question->enrolled, judging->step.now_s, session);
+	if (store_session_put_back(changer->store, session, err) < 0 ||
+	    notice_rotated(changer, session, NULL, err) < 0)
+		return -1;
+	return audit_ask(changer, judging, err);
+}
+
+static int judge_again(struct changer *changer, struct judging *judging,
+		       const struct live_setup *setup, struct arena *arena, struct err *err)
+{
+	const struct user *user = &judging->user;
+	struct factor_question question;
+	struct enforce_state state;
+	unsigned demand;
+	int64_t until_s;
+
+	if (policies_get(changer, setup, user->organization, arena, &state, err) < 0 ||
+	    policies_question(&state, &setup->setup, changer->store, user, judging->step.now_s,
+			      arena, &question, err) < 0)
+		return -1;
+	demand = factor_demand(&state.policy, &question, &until_s);
+	if (demand == 0 || (demand & FACTOR_BIT(session_proven_by(&judging->session)))) {
+		/* Whoever thought so knows an older policy, or person. */
+		notice_changed(changer, user->id);
+		return 0;
+	}
+	return put_back(changer, judging, &state, &question, err);
+}
+
+static int judge_job(struct changer *changer, struct job *job, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(PERSON_BYTES_MAX);
+	struct judging *judging = job->context;
+	struct live_setup *setup;
+	struct err why;
+	int result;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no memory to look at a session");
+	err_clear(&why);
+	if (load(changer, &judging->step, arena, &judging->session, &judging->user, &why) < 0) {
+		if (why.code == ERR_NOT_FOUND || why.code == ERR_DENIED)
+			return 0;
+		if (err)
+			*err = why;
+		return -1;
+	}
+	if (judging->session.stage != SESSION_FULL)
+		return notice_rotated(changer, &judging->session, NULL, err);
+	setup = changer_live_setup(changer, NULL);
+	result = judge_again(changer, judging, setup, arena, err);
+	setup_release(&setup->setup);
+	return result;
+}
+
+int change_session_judge(struct changer *changer, int64_t session_id, struct err *err)
+{
+	struct judging judging = { .step = { .session_id = session_id, .now_s = change_now_s() } };
+
+	return writer_request(changer, judge_job, &judging, err);
 }
 
 int stage_forget_devices(struct changer *changer, int64_t user_id, struct err *err)

@@ -142,6 +142,23 @@ static void judge_required(const struct factor_policy *policy,
 	}
 }
 
+unsigned factor_demand(const struct factor_policy *policy, const struct factor_question *question,
+		       int64_t *ret_until_s)
+{
+	struct factor_question stays = *question;
+	struct factor_answer answer = { .grace_until_s = 0 };
+
+	*ret_until_s = INT64_MAX;
+	if (!factor_is_required(policy, question))
+		return 0;
+	stays.sign_ins -= stays.sign_ins > 0;
+	if (!grace_lasts(policy, &stays, &answer))
+		return factor_methods_that_count(policy, question->is_administrator);
+	if (answer.grace_until_s != 0)
+		*ret_until_s = answer.grace_until_s;
+	return 0;
+}
+
 void factor_judge(const struct factor_policy *policy, const struct factor_question *question,
 		  struct factor_answer *ret_answer)
 {

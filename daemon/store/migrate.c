@@ -51,6 +51,8 @@ static const char *const migrations[] = {
 #include "sql/0020-deliveries.sql.h"
 	,
 #include "sql/0021-restore.sql.h"
+	,
+#include "sql/0022-signin.sql.h"
 };
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))

@@ -79,6 +79,20 @@ static int run_for(struct store *store, enum statement_id what, int64_t id, stru
 	return query_run(&query, err);
 }
 
+/* One in many has any of these: the others are not to carry columns more. */
+static int write_rare(struct store *store, const struct session *session, struct err *err)
+{
+	if (!session->by_link && session->device_by == FACTOR_NONE)
+		return 0;
+
+	AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_RARE);
+
+	query_int(&query, session->id);
+	query_int(&query, session->by_link);
+	query_int(&query, session->device_by);
+	return query_run(&query, err) < 0 ? -1 : 0;
+}
+
 static int session_insert(struct store *store, struct session *session, const char *key,
 			  struct err *err)
 {
@@ -100,8 +114,7 @@ static int session_insert(struct store *store, struct session *session, const ch
 		return -1;
 	store->last_session = store->bare_session = session->id = numbered.id;
 	store->late_rows++;
-	/* One in many: the others are not to carry a column more. */
-	return session->by_link ? run_for(store, STATEMENT_SESSION_BY_LINK, session->id, err) : 0;
+	return write_rare(store, session, err);
 }
 
 static int insert_or_say(struct store *store, struct session *session, const char *key,
@@ -148,6 +161,14 @@ int store_session_update(struct store *store, const struct session *session, str
 	query_int(&query, session->full_until_s);
 	query_int(&query, session->signed_in_s);
 	return session_changed(query_run(&query, err), session->id, err);
+}
+
+int store_session_put_back(struct store *store, const struct session *session, struct err *err)
+{
+	if (run_for(store, STATEMENT_SIGN_IN_COUNT, session->id, err) < 0 ||
+	    run_for(store, STATEMENT_SESSION_COUNTED, session->id, err) < 0)
+		return err_wrap(err, "cannot write session %lld", (long long)session->id);
+	return store_session_update(store, session, err);
 }
 
 int store_session_seen(struct store *store, int64_t id, int64_t seen_s, struct err *err)
@@ -202,6 +223,7 @@ static int session_from_row(const struct query *query, struct arena *arena,
 		.full_until_s = column_int(query, 15),
 		.signed_in_s = column_int(query, 16),
 		.by_link = column_int(query, 17) != 0,
+		.device_by = (enum factor_method)column_int(query, 18),
 	};
 
 	if (!session.source || !session.name_id_format)

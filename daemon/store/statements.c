@@ -11,7 +11,7 @@
 #define SESSION_COLUMNS \
 	"s.id, s.uuid, s.user, s.source, s.name_id, s.name_id_format, s.session_index, " \
 	"s.address, s.agent, s.created_s, s.seen_s, s.until_s, s.second_factor_s, s.stage, " \
-	"s.factor, s.full_until_s, s.signed_in_s, s.by_link"
+	"s.factor, s.full_until_s, s.signed_in_s, s.by_link, s.device_by"
 #define SESSION_FILTER \
 	"id > ?5 AND (?2 IS NULL OR source = ?2) AND (?4 IS NULL OR session_index = ?4)"
 #define SIGN_IN_AGAIN \
@@ -334,17 +334,19 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_SIGN_INS_COUNT] =
 		"INSERT INTO sign_in (user, day, n, last_s) SELECT user, created_s / 86400, "
 		"count(*), max(created_s) FROM session NOT INDEXED WHERE id > ?1 AND id <= ?2 "
-		"AND stage = 0 GROUP BY 1, 2 " SIGN_IN_AGAIN,
+		"AND stage = 0 AND counted = 0 GROUP BY 1, 2 " SIGN_IN_AGAIN,
 	[STATEMENT_SIGN_IN_COUNT] =
 		"INSERT INTO sign_in (user, day, n, last_s) SELECT user, created_s / 86400, 1, "
-		"created_s FROM session WHERE id = ?1 AND indexed = 0 AND stage = 0 " SIGN_IN_AGAIN,
+		"created_s FROM session WHERE id = ?1 AND indexed = 0 AND stage = 0 "
+		"AND counted = 0 " SIGN_IN_AGAIN,
 	/* One that becomes full after the others of its time were counted. */
 	[STATEMENT_SIGN_IN_COUNT_LATE] =
 		"INSERT INTO sign_in (user, day, n, last_s) SELECT user, created_s / 86400, 1, "
-		"created_s FROM session WHERE id = ?1 AND indexed = 1 AND stage <> 0 " SIGN_IN_AGAIN,
-	[STATEMENT_SIGN_INS_LATE] =
-		"SELECT user, created_s FROM session NOT INDEXED "
-		"WHERE id > " INDEXED_SESSION " AND stage = 0 ORDER BY user, created_s",
+		"created_s FROM session WHERE id = ?1 AND indexed = 1 AND stage <> 0 "
+		"AND counted = 0 " SIGN_IN_AGAIN,
+	[STATEMENT_SIGN_INS_LATE] = "SELECT user, created_s FROM session NOT INDEXED "
+				    "WHERE id > " INDEXED_SESSION " AND stage = 0 AND counted = 0 "
+				    "ORDER BY user, created_s",
 	[STATEMENT_SIGN_INS_OF] =
 		"SELECT day, n, last_s FROM sign_in WHERE user = ?1 ORDER BY day DESC",
 	[STATEMENT_SIGN_INS_FORGET] = "DELETE FROM sign_in WHERE user = ?1 AND day < ?2 AND "
@@ -378,7 +380,8 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_SESSION_UPDATE] =
 		"UPDATE session SET until_s = ?2, second_factor_s = ?3, stage = ?4, factor = ?5, "
 		"full_until_s = ?6, signed_in_s = ?7 WHERE id = ?1",
-	[STATEMENT_SESSION_BY_LINK] = "UPDATE session SET by_link = 1 WHERE id = ?1",
+	[STATEMENT_SESSION_RARE] = "UPDATE session SET by_link = ?2, device_by = ?3 WHERE id = ?1",
+	[STATEMENT_SESSION_COUNTED] = "UPDATE session SET counted = 1 WHERE id = ?1",
 	[STATEMENT_SESSION_SEEN] = "UPDATE session SET seen_s = ?2 WHERE id = ?1",
 	[STATEMENT_SESSION_DELETE] = "DELETE FROM session WHERE id = ?1",
 	[STATEMENT_SESSION_GET] = "SELECT " SESSION_COLUMNS " FROM session s WHERE id = ?1",

@@ -312,6 +312,17 @@ static void other_ways(struct http_request *request, struct http_response *respo
 	page_section_end(response);
 }
 
+/* They have nothing that counts: their identity provider may prove one, when it is asked anew. */
+static void show_idp(struct http_request *request, struct http_response *response,
+		     const struct step *step)
+{
+	const char *again =
+		step_by_idp(request, step) ? step_again_url(request, step, &step->landing) : NULL;
+
+	if (again)
+		page_link(response, again, "Sign in again at your identity provider");
+}
+
 /* Nothing here that could be asked for: by their identity provider perhaps, or when they have added one. */
 static int show_nothing(struct http_request *request, struct http_response *response,
 			struct step *step, struct err *err)
@@ -360,6 +371,8 @@ int factor_show(struct http_request *request, struct http_response *response, st
 	if (way_form(request, response, step, &ways, err) < 0)
 		return -1;
 	other_ways(request, response, step, &ways);
+	if (step->view.factor == FACTOR_ISSUED)
+		show_idp(request, response, step);
 	if (!step_up) {
 		step_form_begin(response, step, "/login/factor/cancel");
 		page_button(response, PAGE_BUTTON_OTHER, "Sign in as somebody else", NULL, NULL,

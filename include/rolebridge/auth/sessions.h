@@ -71,13 +71,15 @@ struct session_view {
 
 /*
  * Who holds this token at host ("": own pages)? Counts as being seen. ERR_NOT_FOUND: nobody, ended,
- * idle for too long, disabled, not yet through all stages of signing in; these look alike. ERR_UNAVAILABLE: the
+ * idle for too long, disabled, not yet through all stages of signing in, through them by less than is asked for by now;
+ * these look alike. ERR_UNAVAILABLE: the
  * person must be read anew, and the store does not answer; nobody is let in then.
  */
 int sessions_find(struct sessions *sessions, const char *token, const char *host, int64_t now_s,
 		  struct session_view *ret_view, struct err *err);
 /*
- * The same, in whichever stage: for the pages of signing in alone, which look at view->stage. What they change goes
+ * The same, in whichever stage: for the pages of signing in alone, which look at view->stage. A full session that was
+ * proven by too little is put back first (change_session_judge), which takes a transaction. What they change goes
  * through change/, whose transaction reads the stage anew.
  */
 int sessions_find_any(struct sessions *sessions, const char *token, const char *host, int64_t now_s,

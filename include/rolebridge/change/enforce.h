@@ -62,6 +62,19 @@ int change_enforce_set(struct changer *changer, const struct actor *actor,
 		       const struct enforce_change *change, struct arena *arena,
 		       struct enforce_state *ret_state, struct err *err);
 
+/*
+ * What their full sessions must have been proven by, as factor_demand. Any handle. ERR_NOT_FOUND.
+ */
+int change_factor_demand(const struct setup *setup, struct store *store, int64_t user_id,
+			 int64_t now_s, struct arena *arena, unsigned *ret_demand,
+			 int64_t *ret_until_s, struct err *err);
+/*
+ * A full session that was proven by less than that, since policy became stricter or its person somebody else: it goes back
+ * to the stage in which it asks for what is lacking, keeps its tokens, and is good for nothing else until then. Audited
+ * "session.ask". Nothing when it is in order after all, or gone; then too the observer is told.
+ */
+int change_session_judge(struct changer *changer, int64_t session_id, struct err *err);
+
 /* Permissions that take a fresh proof: whether this one does, and how fresh. Of the file. */
 bool change_step_up_max_age(const struct setup *setup, const char *permission,
 			    int64_t *ret_max_age_s);

@@ -110,7 +110,10 @@ struct change_observer {
 	/* After the commit: the user's row or grants are other ones. user_id 0: anybody's. */
 	void (*changed)(void *context, int64_t user_id);
 	void (*ended)(void *context, int64_t session_id);
-	/* After the commit: its stage, times and factor are other ones, and this is its only token. */
+	/*
+	 * After the commit: its stage, times and factor are other ones, and this is its only token; NULL: those that it
+	 * has stay.
+	 */
 	void (*rotated)(void *context, const struct session *session, const struct hash256 *token);
 	/* After the commit: resources as they are now, in the order of the changes. NULL: any may be another. */
 	void (*resources)(void *context, const struct resource_note *notes);

@@ -43,14 +43,24 @@ struct session {
 	int64_t second_factor_s; /* proven at; 0: not */
 	enum session_stage stage;
 	enum factor_method factor; /* that proved it, or FACTOR_NONE */
-	int64_t full_until_s;	   /* the end that it will have once it is full; 0: until_s */
-	int64_t signed_in_s;	   /* the first factor was last given; 0: when it was created */
-	bool by_link; /* root's: good also while sign-in is suspended (SUSPENDED_SIGN_IN) */
+	enum factor_method
+		device_by; /* of FACTOR_DEVICE: what the browser stands for; FACTOR_NONE: not known */
+	int64_t full_until_s; /* the end that it will have once it is full; 0: until_s */
+	int64_t signed_in_s;  /* the first factor was last given; 0: when it was created */
+	bool by_link;	      /* root's: good also while sign-in is suspended (SUSPENDED_SIGN_IN) */
 };
 
 static inline int64_t session_signed_in_s(const struct session *session)
 {
 	return session->signed_in_s ? session->signed_in_s : session->created_s;
+}
+
+/* What the second factor was proven by, in the end: FACTOR_NONE where it was not. */
+static inline enum factor_method session_proven_by(const struct session *session)
+{
+	if (session->second_factor_s == 0)
+		return FACTOR_NONE;
+	return session->factor == FACTOR_DEVICE ? session->device_by : session->factor;
 }
 
 /* host "": the daemon's own pages; else the application host, as normalised in the configuration. */

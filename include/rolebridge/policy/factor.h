@@ -79,6 +79,13 @@ bool factor_is_required(const struct factor_policy *policy, const struct factor_
 unsigned factor_methods_that_count(const struct factor_policy *policy, bool is_administrator);
 void factor_judge(const struct factor_policy *policy, const struct factor_question *question,
 		  struct factor_answer *ret_answer);
+/*
+ * What a full session of theirs must have been proven by: FACTOR_BIT of each that would do; 0: it need not have been, for
+ * none is required, or grace lasts. Grace by number is about coming in: who came in by the last of it stays.
+ * *ret_until_s: the answer is another one from then on; INT64_MAX: never by time.
+ */
+unsigned factor_demand(const struct factor_policy *policy, const struct factor_question *question,
+		       int64_t *ret_until_s);
 
 /* Was it proven, no longer than max_age_s ago (0: whenever)? second_factor_s 0: never. */
 bool factor_is_fresh(int64_t second_factor_s, int64_t max_age_s, int64_t now_s);

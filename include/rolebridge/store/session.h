@@ -24,6 +24,8 @@ int store_session_find(struct store *store, const struct uuid *uuid, struct aren
 		       struct session *ret_session, struct err *err);
 /* Write until_s, second_factor_s, stage, factor, full_until_s, signed_in_s. ERR_NOT_FOUND. */
 int store_session_update(struct store *store, const struct session *session, struct err *err);
+/* The same of one that was full and is not any more: what there was of it to count as a sign-in is counted now. */
+int store_session_put_back(struct store *store, const struct session *session, struct err *err);
 /* ERR_NOT_FOUND. */
 int store_session_seen(struct store *store, int64_t id, int64_t seen_s, struct err *err);
 /* All tokens of a session end. */

@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/change/enforce.h>
 #include <rolebridge/change/login.h>
 
 #include "../../../daemon/auth/table.h"
@@ -190,6 +192,58 @@ static void test_stages(void **state)
 		assert_string_equal(find_any(world, token, NOW), stages[i].any);
 	}
 	assert_string_equal(world_find(world, bob, "", NOW), BOB);
+}
+
+static void require(struct world *world, enum factor_required required)
+{
+	struct enforce_change change = { .organization = "default", .policy = factor_policy_none };
+	struct enforce_state state;
+
+	change.policy.required = required;
+	ok(world, change_enforce_set(world->changer, &test_person, &change, world->arena, &state,
+				     &world->err));
+}
+
+static struct session stored(struct world *world, int64_t id)
+{
+	struct session session;
+
+	ok(world, store_session_get(world->store, id, world->arena, &session, &world->err));
+	return session;
+}
+
+/* Policy is stricter than it was when they signed in: nothing is open to them, until a page puts them back. */
+static void test_unproven(void **state)
+{
+	struct world *world = *state;
+	char bob[SESSION_TOKEN_TEXT], host[SESSION_TOKEN_TEXT], anna[SESSION_TOKEN_TEXT];
+	int64_t now_s = clock_now_s();
+	struct session session = world_sign_in(world, "bob", now_s, bob);
+	struct session_token token = { .session_id = session.id, .host = "a.example" };
+
+	world_sign_in(world, "anna", now_s, anna);
+	session_token_make(host, &token.hash);
+	ok(world, change_session_token_add(world->changer, &token, &world->err));
+	ok(world, sessions_add_token(world->sessions, &token, &world->err));
+	assert_string_equal(world_find(world, host, "a.example", now_s), BOB);
+	require(world, FACTOR_FOR_ADMINISTRATORS);
+	assert_string_equal(world_find(world, host, "a.example", now_s), BOB);
+	assert_string_equal(world_find(world, anna, "", now_s), MISSING);
+	require(world, FACTOR_FOR_ALL);
+	assert_string_equal(world_find(world, host, "a.example", now_s), MISSING);
+	assert_string_equal(world_find(world, bob, "", now_s), MISSING);
+	assert_int_equal(stored(world, session.id).stage, SESSION_FULL);
+	/* It is none of what they have: an administrator's code alone leads on. */
+	assert_string_equal(find_any(world, bob, now_s), "bob factor issued");
+	session = stored(world, session.id);
+	assert_int_equal(session.stage, SESSION_FACTOR);
+	assert_int_equal(session.second_factor_s, 0);
+	assert_true(session.full_until_s >= now_s + 36000);
+	assert_true(session.until_s <= now_s + 2 * SESSION_STAGE_S);
+	/* What went back does not come forward by a milder policy; what nobody looked at is as it was. */
+	require(world, FACTOR_FOR_NOBODY);
+	assert_string_equal(world_find(world, bob, "", now_s), MISSING);
+	assert_string_equal(world_find(world, anna, "", now_s), "anna administrator! [] [] []");
 }
 
 /* The tokens of before are void, also those of applications; what the session may do is what was told. */
@@ -693,6 +747,7 @@ int main(void)
 		TEST(test_hosts),
 		TEST(test_stages),
 		TEST(test_rotated),
+		TEST(test_unproven),
 		TEST(test_time),
 		TEST(test_grants),
 		TEST(test_expiring_grant),

@@ -537,12 +537,62 @@ static void test_grace_ends_with_the_day(void **state UNUSED)
 	assert_int_equal(policy.grace_until_s, 2000073600);
 }
 
+/* --- what a session that is there must have been proven by --- */
+
+static void test_demand(void **state)
+{
+	static const struct {
+		const char *name;
+		enum policy policy;
+		bool administrator;
+		unsigned enrolled;
+		int64_t sign_ins;
+		unsigned demand;
+		int64_t until_s;
+	} cases[] = {
+		{ "nobody", NOBODY, true, TOTP, 0, 0, INT64_MAX },
+		{ "administrators, no administrator", ADMINISTRATORS, false, 0, 0, 0, INT64_MAX },
+		{ "administrators", ADMINISTRATORS, true, 0, 0,
+		  FACTOR_ALL_METHODS | PAPER | FACTOR_BIT(FACTOR_IDP), INT64_MAX },
+		{ "whatever they have", ADMINISTRATORS, true, TOTP, 0,
+		  FACTOR_ALL_METHODS | PAPER | FACTOR_BIT(FACTOR_IDP), INT64_MAX },
+		{ "administrators' own", KEY_FOR_ADMINISTRATORS, true, TOTP, 0, KEY, INT64_MAX },
+		{ "others'", KEY_FOR_ADMINISTRATORS, false, TOTP, 0,
+		  TOTP | KEY | PAPER | FACTOR_BIT(FACTOR_IDP), INT64_MAX },
+		{ "grace by date", GRACE_DATE, false, 0, 0, 0, NOW + DAY },
+		{ "grace is over", GRACE_OVER, false, 0, 0, KEY | PAPER | FACTOR_BIT(FACTOR_IDP),
+		  INT64_MAX },
+		{ "grace by number", GRACE_NUMBER, false, 0, 0, 0, INT64_MAX },
+		{ "the last of them", GRACE_NUMBER, false, 0, 3, 0, INT64_MAX },
+		{ "more than there are now", GRACE_NUMBER, false, 0, 4,
+		  KEY | PAPER | FACTOR_BIT(FACTOR_IDP), INT64_MAX },
+		{ "both", GRACE_BOTH, false, 0, 3, 0, NOW + DAY },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct factor_question question = {
+			.is_administrator = cases[i].administrator,
+			.profile = "staff",
+			.enrolled = cases[i].enrolled,
+			.sign_ins = cases[i].sign_ins,
+			.now_s = NOW,
+		};
+		int64_t until_s;
+		unsigned demand = factor_demand(&policies[cases[i].policy], &question, &until_s);
+
+		if (demand != cases[i].demand || until_s != cases[i].until_s)
+			fail_msg("%s: %x until %lld", cases[i].name, demand, (long long)until_s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),	  cmocka_unit_test(test_combinations),
 		cmocka_unit_test(test_fresh),	  cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_bad_texts), cmocka_unit_test(test_grace_ends_with_the_day),
+		cmocka_unit_test(test_demand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

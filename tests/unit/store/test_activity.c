@@ -158,6 +158,23 @@ static void random_end(struct fixture *f, int64_t last)
 		assert_int_equal(f->err.code, ERR_NOT_FOUND);
 }
 
+/* One that was full goes back, or one that went back is full again: the sign-in stays one. */
+static void random_stage(struct fixture *f, int64_t last)
+{
+	struct session session;
+	bool was_full;
+
+	if (store_session_get(f->store, last ? 1 + rand() % last : 1, f->arena, &session, &f->err) <
+	    0) {
+		assert_int_equal(f->err.code, ERR_NOT_FOUND);
+		return;
+	}
+	was_full = session.stage == SESSION_FULL;
+	session.stage = was_full ? SESSION_FACTOR : SESSION_FULL;
+	ok(f, was_full ? store_session_put_back(f->store, &session, &f->err)
+		       : store_session_update(f->store, &session, &f->err));
+}
+
 static void random_prune(struct fixture *f)
 {
 	int64_t *ids;
@@ -177,9 +194,10 @@ static void random_transaction(struct fixture *f, struct known *known, int64_t *
 	if (nested)
 		ok(f, store_savepoint(f->store, &f->err));
 	for (int i = rand() % 4; i >= 0; i--) {
-		switch (rand() % 4) {
+		switch (rand() % 5) {
 		case 0: random_end(f, *last); break;
 		case 1: random_prune(f); break;
+		case 2: random_stage(f, *last); break;
 		default: random_sign_in(f, &changed), added++;
 		}
 	}
