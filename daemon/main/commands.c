@@ -4,9 +4,11 @@
  */
 #include "commands.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
+#include <rolebridge/base/file.h>
 #include <rolebridge/base/strbuf.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/base/worker.h>
@@ -16,6 +18,7 @@
 #include "configuration.h"
 #include "files.h"
 #include "lockout.h"
+#include "upgrade.h"
 
 #define DEFINITIONS_MAX_BYTES (512u * 1024 * 1024)
 #define REFERENCE_MAX_BYTES (4u * 1024 * 1024)
@@ -56,6 +59,27 @@ int command_check(const char *config_path)
 	       config->tests_run, diagnostics_warnings(list));
 	setup_release(&config->setup);
 	return 0;
+}
+
+int command_migrate(const char *config_path)
+{
+	AUTO(strbuf) struct strbuf copy = STRBUF(PATH_MAX);
+	AUTO(arena) struct arena *arena = arena_create(REFERENCE_MAX_BYTES);
+	AUTO(fd) int lock = -1;
+	struct err err = { 0 };
+	const char *store;
+	int result = arena ? upgrade_configured(config_path, arena, &store, &lock, &copy, &err)
+			   : err_set(&err, ERR_MEMORY, "out of memory");
+
+	if (copy.size > 0)
+		printf("the store as it was: %s\n", strbuf_text(&copy));
+	if (result < 0)
+		fprintf(stderr, "rolebridged: %s\n", err.text);
+	else
+		printf("%s\n",
+		       result ? "the store was brought to this version"
+			      : "nothing to do: the store is this version's, or not there yet");
+	return result < 0 ? 1 : 0;
 }
 
 int command_worker(const char *name)

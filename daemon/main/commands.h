@@ -7,6 +7,8 @@
 
 /* --check: findings to standard error, a summary line to standard output. */
 int command_check(const char *config_path);
+/* --migrate: what was done to standard output. Refused while a daemon has the store. */
+int command_migrate(const char *config_path);
 /* --print options|schema|manual; 2 when `what` is something else. */
 int command_print(const char *what);
 /* --worker NAME: a worker process started by the core, its socket on WORKER_SOCKET. */

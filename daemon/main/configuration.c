@@ -336,8 +336,7 @@ struct configuration *configuration_load(const char *path, const struct document
 	return NULL;
 }
 
-/* Of a configuration that may hold any number of errors: "" when it does not say. */
-static const char *named_store(const char *path, struct arena *arena)
+const char *configuration_store(const char *path, struct arena *arena)
 {
 	AUTO(diagnostics) struct diagnostics *unheard = diagnostics_create();
 	AUTO(document) struct document *document = unheard ? document_load(path, unheard) : NULL;
@@ -352,7 +351,7 @@ static const char *named_store(const char *path, struct arena *arena)
 int configuration_definitions(const char *path, struct arena *arena,
 			      struct definition_list **ret_definitions, struct err *err)
 {
-	const char *store = named_store(path, arena);
+	const char *store = configuration_store(path, arena);
 	struct definition_list *list = arena_alloc(arena, sizeof(*list));
 	struct definition *rows;
 	bool seeded;

@@ -48,6 +48,9 @@ struct configuration *configuration_load(const char *path, const struct document
 int configuration_definitions(const char *path, struct arena *arena,
 			      struct definition_list **ret_definitions, struct err *err);
 
+/* The store that a configuration names, which may hold any number of errors: "" when it does not say. */
+const char *configuration_store(const char *path, struct arena *arena);
+
 static inline struct configuration *configuration_of(struct setup *setup)
 {
 	return setup->owner;

@@ -16,11 +16,19 @@
 #define DEFAULT_CONFIG "/etc/rolebridge/rolebridge.yaml"
 #define ARENAS_MAX 2
 
-enum { OPTION_CHECK = 1, OPTION_WORKER, OPTION_PRINT, OPTION_HELP, OPTION_VERSION };
+enum {
+	OPTION_CHECK = 1,
+	OPTION_MIGRATE,
+	OPTION_WORKER,
+	OPTION_PRINT,
+	OPTION_HELP,
+	OPTION_VERSION
+};
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "check", no_argument, NULL, OPTION_CHECK },
+	{ "migrate", no_argument, NULL, OPTION_MIGRATE },
 	{ "print", required_argument, NULL, OPTION_PRINT },
 	{ "worker", required_argument, NULL, OPTION_WORKER },
 	{ "help", no_argument, NULL, OPTION_HELP },
@@ -29,10 +37,11 @@ static const struct option long_options[] = {
 };
 
 static const char usage_text[] =
-	"usage: rolebridged [--config FILE] [--check [FILE]] [--print WHAT]\n"
+	"usage: rolebridged [--config FILE] [--check [FILE]] [--migrate] [--print WHAT]\n"
 	"\n"
 	"  -c, --config FILE  configuration (default " DEFAULT_CONFIG ")\n"
 	"      --check [FILE] say what is wrong with the configuration, run its tests, and leave\n"
+	"      --migrate      copy a store of an older version, bring it to this one, and leave\n"
 	"      --print WHAT   options: reference of all configuration keys\n"
 	"                     schema: the same as JSON Schema; manual: the same as mdoc\n"
 	"      --version      say the version and leave\n"
@@ -49,13 +58,14 @@ static int usage(FILE *out, int status)
 int main(int argc, char **argv)
 {
 	const char *config = NULL;
-	bool check = false;
+	bool check = false, migrate = false;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'c': config = optarg; break;
 		case OPTION_CHECK: check = true; break;
+		case OPTION_MIGRATE: migrate = true; break;
 		case OPTION_WORKER: return command_worker(optarg);
 		case OPTION_PRINT:
 			option = command_print(optarg);
@@ -73,6 +83,8 @@ int main(int argc, char **argv)
 		config = DEFAULT_CONFIG;
 	if (check)
 		return command_check(config);
+	if (migrate)
+		return command_migrate(config);
 	/* Each thread's own would keep what it once had: 18 MB after 100,000 sign-ins, with two of them 0.1. */
 	mallopt(M_ARENA_MAX, ARENAS_MAX);
 	log_init("rolebridged");

@@ -42,6 +42,7 @@
 #include "schedule.h"
 #include "sources.h"
 #include "trial.h"
+#include "upgrade.h"
 #include "website.h"
 
 #define DRAIN_MS 10000
@@ -143,15 +144,19 @@ static struct configuration *load_first(const char *path, struct err *err)
 	return NULL;
 }
 
-/* What is known of identities is kept in memory: a second daemon on the same store would lie to both. */
-static int lock_store(const char *store_path, int *ret_fd, struct err *err)
+/*
+ * What is known of identities is kept in memory: a second daemon on the same store would lie to both. And what an
+ * older version defined in it must be there before the files are read, which may name it.
+ */
+static int prepare_store(const char *config_path, struct arena *arena, const char **ret_store,
+			 int *ret_lock_fd, struct err *err)
 {
-	AUTO(strbuf) struct strbuf path = STRBUF(PATH_MAX);
+	AUTO(strbuf) struct strbuf copy = STRBUF(PATH_MAX);
+	int result = upgrade_configured(config_path, arena, ret_store, ret_lock_fd, &copy, err);
 
-	strbuf_printf(&path, "%s.lock", store_path);
-	if (strbuf_failed(&path))
-		return err_set(err, ERR_TOO_LARGE, "the store's path is too long");
-	return file_lock(strbuf_text(&path), ret_fd, err);
+	if (copy.size > 0)
+		log_info("start.store-copied", F_STR("copy", strbuf_text(&copy)));
+	return result < 0 ? -1 : 0;
 }
 
 /* What the store defines; the first time, what we ship is put there. */
@@ -177,20 +182,27 @@ static int load_definitions(struct store *store, const struct definition_list *s
 static struct configuration *load_with_groups(const char *path, int *ret_lock_fd, struct err *err)
 {
 	struct group_registry *registry = group_registry_create();
-	struct configuration *first = load_first(path, err), *config = NULL;
+	struct configuration *first = NULL, *config = NULL;
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
 	AUTO(arena) struct arena *arena = arena_create(DEFINITIONS_MAX_BYTES);
 	struct definition_list definitions;
 	struct store *store = NULL;
+	const char *locked = NULL;
 
-	if (!first)
-		goto out;
 	if (!registry || !list || !arena) {
 		err_set(err, ERR_MEMORY, "out of memory");
 		goto out;
 	}
-	if (lock_store(first->settings.store.text, ret_lock_fd, err) < 0)
+	if (prepare_store(path, arena, &locked, ret_lock_fd, err) < 0 ||
+	    !(first = load_first(path, err)))
 		goto out;
+	if (!locked && upgrade_lock(first->settings.store.text, ret_lock_fd, err) < 0)
+		goto out;
+	if (locked && strcmp(locked, first->settings.store.text) != 0) {
+		err_refuse(err, ERR_INVALID, "invalid-config",
+			   "configuration '%s' changed while it was read", path);
+		goto out;
+	}
 	store = store_open(first->settings.store.text, STORE_WRITE, err);
 	if (!store || load_known_groups(store, registry, err) < 0 ||
 	    load_definitions(store, &first->definitions, arena, &definitions, err) < 0)
