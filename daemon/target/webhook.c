@@ -53,11 +53,11 @@ struct round {
 	size_t count, next;
 	struct delivery_result *results;
 	size_t failed_in_row;
-	bool stopped;	    /* the endpoint shall be left alone */
-	struct err problem; /* why */
+	bool failed, stopped;	    /* the endpoint as a whole; it is asked no more in this round */
+	char problem[ERR_TEXT_MAX]; /* why */
 };
 
-static atomic_uint_fast64_t answers_2xx, answers_other, answers_none;
+static atomic_uint_fast64_t answers_accepted, answers_other, answers_none;
 
 /* --- instance --- */
 
@@ -124,11 +124,17 @@ static void refuse(struct round *round, size_t row, const char *code, const char
 							.problem = problem };
 }
 
-static void stop(struct round *round, enum err_code code, const char *problem)
+static void stop(struct round *round, const char *problem)
 {
 	if (!round->stopped)
-		err_set(&round->problem, code, "%s", problem);
+		snprintf(round->problem, sizeof(round->problem), "%s", problem);
 	round->stopped = true;
+}
+
+static void fail(struct round *round, const char *problem)
+{
+	stop(round, problem);
+	round->failed = true;
 }
 
 static struct sending *sending_free(struct webhook *webhook)
@@ -185,7 +191,7 @@ static int next_post(void *context, struct post *ret_post)
 			refuse(round, row, problem.reason,
 			       arena_strdup(round->call->arena, problem.text));
 		else
-			stop(round, problem.code, problem.text);
+			fail(round, problem.text);
 	}
 	return 0;
 }
@@ -205,43 +211,50 @@ static void judge_failure(struct round *round, size_t row, const struct post_ans
 	char text[64];
 
 	snprintf(text, sizeof(text), "it answered with status %d", answer->status);
-	result->problem = arena_strdup(round->call->arena, text);
-	if (answer->status == STATUS_GONE) {
-		refuse(round, row, "webhook-gone", "it answered with status 410: it wants no more");
-		stop(round, ERR_UNAVAILABLE, result->problem);
-		return;
-	}
+	result->problem =
+		arena_strdup(round->call->arena, answer->status == 0 ? answer->problem : text);
 	result->after_s = answer->retry_after_s;
-	/* One that fails says nothing about others; all that were under way do. */
+	/* One that fails says nothing about others; as many as are under way at once do. */
 	if (answer->retry_after_s > 0 || ++round->failed_in_row >= round->webhook->sending_count)
-		stop(round, ERR_UNAVAILABLE, text);
+		stop(round, result->problem ? result->problem : "it failed");
 }
 
 static void post_ended(void *context, const struct post *post, const struct post_answer *answer)
 {
+	static const char gone[] = "it answered with status 410: it wants no more";
 	struct round *round = context;
 	struct sending *sending = post->context;
-	size_t row = sending->row;
+	bool taken = answer->status >= 200 && answer->status < 300;
 
 	sending->busy = false;
 	if (sending->body.capacity > BODY_KEPT)
 		strbuf_finish(&sending->body);
 	if (answer->cancelled)
 		return;
-	if (answer->status == 0) {
-		atomic_fetch_add(&answers_none, 1);
-		round->results[row].problem = arena_strdup(round->call->arena, answer->problem);
-		stop(round, ERR_UNAVAILABLE, answer->problem);
-		return;
-	}
-	if (answer->status >= 200 && answer->status < 300) {
-		atomic_fetch_add(&answers_2xx, 1);
-		round->results[row].outcome = DELIVERY_SENT;
+	atomic_fetch_add(taken		       ? &answers_accepted
+			 : answer->status == 0 ? &answers_none
+					       : &answers_other,
+			 1);
+	if (taken) {
+		round->results[sending->row].outcome = DELIVERY_SENT;
 		round->failed_in_row = 0;
-		return;
+	} else if (answer->status == STATUS_GONE) {
+		refuse(round, sending->row, "webhook-gone", gone);
+		fail(round, gone);
+	} else {
+		judge_failure(round, sending->row, answer);
 	}
-	atomic_fetch_add(&answers_other, 1);
-	judge_failure(round, row, answer);
+}
+
+/*
+ * The endpoint as a whole failed when there was more to send and it was not asked. Where it was asked everything each
+ * event has its own outcome: who fails alone shall not hold up others.
+ */
+static int round_judge(const struct round *round, struct err *err)
+{
+	if (!round->stopped || (round->next >= round->count && !round->failed))
+		return 0;
+	return err_set(err, ERR_UNAVAILABLE, "%s", round->problem);
 }
 
 static int webhook_deliver(void *instance, const struct target_call *call,
@@ -264,9 +277,7 @@ static int webhook_deliver(void *instance, const struct target_call *call,
 	if (result == 0)
 		result = poster_run(round.webhook->poster, &ports, err);
 	webhook_secrets_finish(&round.secrets);
-	if (result == 0 && round.stopped)
-		return err ? (*err = round.problem, -1) : -1;
-	return result;
+	return result < 0 ? result : round_judge(&round, err);
 }
 
 static void counter(struct strbuf *out, const char *answer, uint64_t value)
@@ -281,7 +292,7 @@ static void webhook_metrics(struct strbuf *out)
 		out,
 		"# HELP rolebridge_webhook_posts_total Events posted to webhooks, by the answer.\n"
 		"# TYPE rolebridge_webhook_posts_total counter\n");
-	counter(out, "accepted", atomic_load(&answers_2xx));
+	counter(out, "accepted", atomic_load(&answers_accepted));
 	counter(out, "refused", atomic_load(&answers_other));
 	counter(out, "none", atomic_load(&answers_none));
 }
