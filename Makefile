@@ -231,8 +231,8 @@ check-unit: $(UNIT_TESTS) ## unit tests (no packages are installed)
 
 PYTEST_FILES = $(wildcard $(PYTEST_PATHS:%=%/test_*.py))
 # Those that last longest are begun first, so that none of them is the end of all.
-PYTEST_ORDER = $(call first,ldap_poll follow_faults poll_faults ldap_poll_marks live vendors_follow \
-	ldap_poll_size ldap_poll_odd judge ldap_faults web chromium signin_kinds directory,$(PYTEST_FILES))
+PYTEST_ORDER = $(call first,poll_faults ldap_faults ldap_poll follow_faults follow_silence ldap_poll_marks live vendors_follow \
+	ldap_poll_size ldap_poll_odd judge web chromium signin_kinds directory,$(PYTEST_FILES))
 
 check-integration: all tools ## integration and lint tests (no packages are installed)
 	@$(if $(PYTEST_FILES),$(PYTHON) -m pytest $(PYTEST_FLAGS) $(PYTEST_ORDER),:)

@@ -22,7 +22,7 @@ class Judge:
 
     def close(self):
         self.process.stdin.close()
-        status = self.process.wait(30)
+        status = self.process.wait(60)
         self.process.stdout.close()
         assert status == 0, f"saml_judge ended with {status}"
 
@@ -58,5 +58,5 @@ class Judge:
 
     def read(self):
         line = self.process.stdout.readline()
-        assert line, f"saml_judge died: {self.process.wait(10)}"
+        assert line, f"saml_judge died: {self.process.wait(60)}"
         return json.loads(line)

@@ -293,7 +293,7 @@ sources:
 
     def audit(self, after=0):
         """Rows behind that number, oldest first; details as objects."""
-        store = sqlite3.connect(f"file:{self.bridge.folder}/store.db?mode=ro", uri=True, timeout=30)
+        store = sqlite3.connect(f"file:{self.bridge.folder}/store.db?mode=ro", uri=True, timeout=60)
         try:
             rows = store.execute("SELECT seq, (SELECT text FROM name WHERE id = action), "
                                  "(SELECT text FROM name WHERE id = request), request_uuid, detail FROM audit "

@@ -510,7 +510,7 @@ def send_signal(pids, number):
 
 def end_of(live, number, address=None):
     """A sign-in during which all workers got that signal; it has one, and is told of it."""
-    for attempt in range(end_of.attempt, end_of.attempt + 30):
+    for attempt in range(end_of.attempt, end_of.attempt + 60):
         login, workers = live.begin(), live.workers()
         send_signal(workers, signal.SIGSTOP)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -535,7 +535,7 @@ def end_of(live, number, address=None):
 end_of.attempt = 1  # what the last one needed
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

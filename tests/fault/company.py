@@ -97,7 +97,7 @@ def read(bridge, source="corp"):
 
 
 def rows(path, statement, *arguments):
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as store:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as store:
         return store.execute(statement, arguments).fetchall()
 
 

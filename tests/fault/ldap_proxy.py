@@ -501,7 +501,7 @@ class FaultProxy(Listener):
             link.forward(UP)
             back.join()
 
-    def wait(self, condition, seconds=20):
+    def wait(self, condition, seconds=60):
         """Until condition() is true; asked after each message. Fails loudly."""
         with self.changed:
             assert self.changed.wait_for(condition, seconds), [link.seen for link in self.links[-2:]]

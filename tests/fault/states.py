@@ -64,7 +64,7 @@ TO = {"b": move(("user5", "user7", LEADS, "user11"), ("user9", "user10", SUPPORT
       "a": move(("user9", "user10", SUPPORT, "user12"), ("user5", "user7", LEADS, "user11"), "here")}
 
 
-def config(directory, *urls, limits=LIMITS_OFF, answer="2s", page_size=PAGE, interval=0, more=""):
+def config(directory, *urls, limits=LIMITS_OFF, answer="10s", page_size=PAGE, interval=0, more=""):
     servers = ", ".join(f'"{url}"' for url in urls)
     return f"""{RULES}{policy(limits)}
 sources:
@@ -77,7 +77,7 @@ sources:
     users: {{base: "{PEOPLE}", disabled: ["employeeType=left"]}}
     groups: {{base: "{GROUPS}"}}
     page_size: {page_size}
-    timeouts: {{connect: 2s, answer: {answer}}}
+    timeouts: {{connect: 20s, answer: {answer}}}
     interval: {interval}
 {more}"""
 

@@ -21,7 +21,7 @@ COUNT = 12
 DIRECTORY = people(COUNT) + [group("sales", ["uid=user1", "uid=user2"])]
 
 
-def config(directory, *servers, tls="", answer="2s", interval=0):
+def config(directory, *servers, tls="", answer="20s", interval=0):
     quoted = ", ".join(f'"{server}"' for server in servers or [directory.url])
     return f"""{RULES}
 sources:
@@ -34,7 +34,7 @@ sources:
     users: {{base: "{PEOPLE}"}}
     groups: {{base: "{GROUPS}"}}
     page_size: 5
-    timeouts: {{connect: 2s, answer: {answer}}}
+    timeouts: {{connect: 20s, answer: {answer}}}
     interval: {interval}
     follow: {{mode: off}}
 """
@@ -60,7 +60,7 @@ def point_at(bridge, directory, *servers, **kwargs):
 
 def read(bridge):
     """A read of ours; the timer's own, if one is under way, ends first."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     run = attempt(bridge, "sync", "corp")
     while run["state"] != "done" and run["error"]["code"] == "sync-running" and time.monotonic() < end:
         time.sleep(0.05)
@@ -132,10 +132,9 @@ def test_silence_from_the_start(bridge, directory):
 def test_hang_in_mid_page(bridge, directory):
     expected = filled(bridge, directory)
     with CuttingProxy(directory.port, 1800, hang=True) as proxy:
-        point_at(bridge, directory, proxy.url, answer="1s")
-        begun = time.monotonic()
-        report = expect_nothing_lost(bridge, expected)
-        assert report["entries"] < COUNT and time.monotonic() - begun < 30
+        point_at(bridge, directory, proxy.url, answer="5s")
+        report = expect_nothing_lost(bridge, expected, "no answer")
+        assert report["entries"] < COUNT
 
 
 def test_connection_cut_in_mid_page(bridge, directory):
@@ -263,7 +262,7 @@ def test_the_next_server_is_asked(bridge, directory, tmp_path, fault):
                  "certificate": stranger.ldaps_url}.get(fault, refusing.url)
         tls = f"ca: {directory.ca}" if fault == "certificate" else ""
         second = directory.ldaps_url if tls else directory.url
-        point_at(bridge, directory, first, second, tls=tls, answer="1s")
+        point_at(bridge, directory, first, second, tls=tls, answer="10s")
         report = read(bridge)
     assert report["complete"] and report["server"] == second and report["changes_total"] == 0, report
     source = source_status(bridge)
@@ -272,7 +271,7 @@ def test_the_next_server_is_asked(bridge, directory, tmp_path, fault):
 
 
 def until_idle(bridge):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         if not any(run["state"] == "running" for run in bridge.ctl("runs", "list")["runs"]):
             return
@@ -289,31 +288,34 @@ def until_failed(bridge):
     until_idle(bridge)
 
 
-def seconds_to(text):
-    when = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    return (when - datetime.now(timezone.utc)).total_seconds()
+def expect_next(source, begun, soonest_s):
+    """So much later than the last read, which ended after `begun`, or up to a tenth more; times are told in seconds."""
+    when = datetime.strptime(source["next"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
+    assert begun + soonest_s - 2 <= when <= time.time() + 1.1 * soonest_s + 2, (source, begun, soonest_s)
 
 
 def test_failures_are_retried_later_and_later(directory):
     """15 s, 30 s, 60 s … and never later than the interval; a whole read starts over."""
     dead = f"ldap://127.0.0.1:{free_port()}"
+    begun = time.time()
     with Bridge(config(directory, dead, interval="1h")) as bridge:
         until_failed(bridge)
-        assert source_status(bridge)["failures"] == 1
-        waits = [seconds_to(source_status(bridge)["next"])]
-        for failures in range(2, 11):
+        before = 0
+        # The first come soon: one that comes by itself meanwhile counts, too.
+        while (source := source_status(bridge))["failures"] < 10:
+            assert source["failures"] > before, source
+            expect_next(source, begun, min(15 << (source["failures"] - 1), 3600))
+            before, begun = source["failures"], time.time()
             assert not read(bridge)["complete"]
-            source = source_status(bridge)
-            assert source["failures"] == failures, source
-            waits.append(seconds_to(source["next"]))
-        for wait, expected in zip(waits, [15, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600]):
-            assert expected - 5 <= wait <= expected * 1.1 + 2, waits
+        expect_next(source, begun, 3600)
         bridge.write_config(config(directory, interval="1h"))
         bridge.ctl("reload")
         until_idle(bridge)
+        begun = time.time()
         assert read(bridge)["complete"]
         source = source_status(bridge)
-        assert source["failures"] == 0 and 3500 < seconds_to(source["next"]) <= 3962, source
+        assert source["failures"] == 0, source
+        expect_next(source, begun, 3600)
 
 
 def test_a_retry_comes_by_itself(directory):
@@ -324,9 +326,9 @@ def test_a_retry_comes_by_itself(directory):
         bridge.write_config(config(directory, proxy.url, interval="1s"))
         with proxy:
             bridge.process.send_signal(1)  # SIGHUP
-            end = time.monotonic() + 30
-            while not source_status(bridge)["last_complete"] and time.monotonic() < end:
+            end = time.monotonic() + 60
+            while not (source := source_status(bridge))["last_complete"]:
+                assert time.monotonic() < end, source
                 time.sleep(0.05)
-            source = source_status(bridge)
-            assert source["last_complete"] and source["failures"] == 0, source
+            assert source["failures"] == 0, source
             assert len(state(bridge)) == COUNT

@@ -146,15 +146,15 @@ def test_limit_without_paging(scene):
 
 def test_half_open(scene):
     """Nothing more comes and nothing is closed: within the deadline for answers, in each phase."""
-    scene.bridge.write_config(config(scene.directory, scene.proxy.url, answer="1s"))
+    scene.bridge.write_config(config(scene.directory, scene.proxy.url, answer="5s"))
     scene.bridge.ctl("reload")
     for when, after in ((nth("bound", 1), False), (nth("entry", 2), True), (nth("done", 1), True),
                         (nth("done", 4), False)):
         report = scene.fail(stop(when, after=after))
         assert not report["complete"] and "no answer" in report["problem"].lower(), report
-    scene.recover()
     scene.bridge.write_config(config(scene.directory, scene.proxy.url))
     scene.bridge.ctl("reload")
+    scene.recover()
 
 
 def test_slow_answers(scene):

@@ -3,27 +3,27 @@
 As for those that tell of changes by themselves (test_follow_faults.py): nobody loses anything meanwhile, nobody is
 disabled whom the directory does not disable, and soon the state is what a clean full read gives.
 """
+import time
+
 import pytest
 
-from bridge import Bridge
 from fake_directory import PAGED
-from ldap_proxy import (DOWN, RESET, UP, FaultProxy, cut, double, drop, instead, no_control, no_cookie,
-                        notice_of_disconnection, nth, page_cookie, pause, result, same, stop)
-from slapd import Slapd
-from states import DIRECTORY, both_states, config
-from test_follow_faults import SOON_S, Stream, leave, until
+from ldap_proxy import (DOWN, RESET, UP, cut, double, drop, instead, no_control, no_cookie, notice_of_disconnection,
+                        nth, page_cookie, pause, result, same, stop)
+from states import config
+from streams import OPTIONS, SOON_S, leave, staged, until
 
 CODES = [3, 4, 11, 51, 52, 53]
-FOLLOW = "    follow: {mode: timestamp, poll: 1s, keepalive: 1s}\n"
+POLLED = {**OPTIONS, "more": "    follow: {mode: timestamp, poll: 1s, keepalive: 1s}\n"}
+SILENT_S = 12  # a worker that says nothing for longer is given up
 LOOK = 12  # messages of a look from the directory, about
 
 
 @pytest.fixture(scope="module", name="stage")
 def make_stage(tmp_path_factory):
-    with Slapd(DIRECTORY) as directory, FaultProxy(directory.port) as proxy:
-        expected = both_states(directory, tmp_path_factory.mktemp("states"))
-        with Bridge(config(directory, proxy.url, answer="1s", interval="1h", more=FOLLOW)) as bridge:
-            yield Stream(directory, proxy, bridge, expected)
+    with staged(tmp_path_factory.mktemp("states"),
+                lambda directory, url: config(directory, url, **POLLED)) as stage:
+        yield stage
 
 
 @pytest.fixture(name="polled")
@@ -33,6 +33,12 @@ def make_polled(stage):
     stage.forgiven()
     stage.patience = SOON_S
     return stage
+
+
+def test_changes_are_found(polled):
+    for _ in range(2):
+        polled.still_follows()
+    assert polled.follow_state()["mode"] == "timestamp"
 
 
 def meets(polled, fault):
@@ -49,8 +55,10 @@ def test_cut_in_a_look(polled, direction, how):
     """At each message: searches of groups, people and whatever changed, each in pages."""
     for number in range(1, LOOK if direction == DOWN else 6):
         polled.forgiven()
-        meets(polled, cut(polled.link.coming(number, direction), **how))
+        link = polled.link
+        meets(polled, cut(link.coming(number, direction), **how))
         polled.resumed()
+        assert link.ended or number > 4
 
 
 @pytest.mark.parametrize("code", [*CODES, 1, 32, 50, 80])
@@ -90,14 +98,16 @@ def test_half_open_at_each_message(polled):
     for number in (1, 3, 6, 9):
         polled.forgiven()
         meets(polled, stop(polled.link.coming(number), after=True))
+        polled.resumed()
 
 
 def test_slow_answers(polled):
     """A look that takes longer than a silent server is waited for: this one is not silent."""
-    before = polled.bridge.logged().count("worker-silent")
-    polled.link.add(pause(lambda m: m.kind in ("entry", "done"), 0.25))
+    before, begun = polled.bridge.logged().count("worker-silent"), time.monotonic()
+    polled.link.add(pause(lambda m: m.kind in ("entry", "done"), 1))
     polled.toggle()
     polled.settle()
+    assert time.monotonic() - begun > SILENT_S
     assert polled.bridge.logged().count("worker-silent") == before
 
 

@@ -22,7 +22,7 @@ policy:
 """
 
 
-def config(directory, *servers, password_file, level="debug"):
+def config(directory, *servers, password_file, level="debug", answer="20s"):
     quoted = ", ".join(f'"{server}"' for server in servers)
     return f"""log_level: {level}
 {RULES}
@@ -35,7 +35,7 @@ sources:
     bind: {{method: simple, dn: "cn=reader,dc=example,dc=org", password_file: {password_file}}}
     users: {{base: "{PEOPLE}"}}
     groups: {{base: "{GROUPS}"}}
-    timeouts: {{connect: 2s, answer: 1s}}
+    timeouts: {{connect: 20s, answer: {answer}}}
     interval: 0
 """
 
@@ -125,7 +125,7 @@ def test_bind_password_is_seen_nowhere(directory, tmp_path):
         assert report["complete"] and report["created"] == 400, report
         said.append(whole.stdout)
         for server in (refusing.url, cutting.url, silent.url, f"ldap://127.0.0.1:{free_port()}"):
-            bridge.write_config(config(directory, server, password_file=password_file))
+            bridge.write_config(config(directory, server, password_file=password_file, answer="1s"))
             said += [bridge.run("reload").stdout, bridge.run("sync", "corp").stdout, bridge.human("sync").stderr]
         said += everything_said(bridge)
         environment = Path(f"/proc/{bridge.process.pid}/environ").read_bytes()

@@ -21,7 +21,7 @@ STAFF = "id,uid,mail,departmentNumber\n" + "".join(
 
 
 def ask(bridge, statement):
-    with sqlite3.connect(f"file:{bridge.folder / 'store.db'}?mode=ro", uri=True, timeout=30) as db:
+    with sqlite3.connect(f"file:{bridge.folder / 'store.db'}?mode=ro", uri=True, timeout=60) as db:
         return db.execute(statement).fetchall()
 
 
@@ -29,7 +29,7 @@ def end_in_mid_plan(bridge):
     """SIGTERM as soon as a batch is applied. The seconds it took to end."""
     with subprocess.Popen([CTL, "--config", bridge.config, "--json", "sync"], stdin=subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as command:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not ask(bridge, "SELECT 1 FROM plan WHERE state = 2 AND batches_done > 0"):
             assert time.monotonic() < deadline and command.poll() is None
         begun = time.monotonic()

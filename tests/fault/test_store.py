@@ -34,7 +34,7 @@ def test_damaged_names_raise_an_alarm(tmp_path):
             """)
         bridge.start()
         bridge.ctl("users", "create", "hand", "--profile", "viewer")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not (alarms := [a for a in bridge.ctl("status")["alarms"] if a["kind"] == "store-damaged"]):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -55,7 +55,7 @@ def has_namespaces():
 @pytest.mark.parametrize("case", ["first_sync", "changes", "by_hand", "at_start"])
 def test_full_disk(case):
     """Each case runs in a mount namespace of its own, so that nothing is left mounted however it ends."""
-    result = subprocess.run(["unshare", "-m", "--propagation", "private", sys.executable, HERE, case], timeout=120,
+    result = subprocess.run(["unshare", "-m", "--propagation", "private", sys.executable, HERE, case], timeout=600,
                             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True,
                             text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -221,7 +221,7 @@ class Lock:
         self.process = subprocess.Popen(
             [sys.executable, "-c",
              "import sqlite3, sys\n"
-             "store = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)\n"
+             "store = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=120)\n"
              "store.execute('BEGIN EXCLUSIVE')\n"
              "print('locked', flush=True)\n"
              "sys.stdin.read()\n", store], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -247,7 +247,7 @@ def test_locked_store_refuses_in_time_and_works_afterwards():
             answer = attempt(bridge, "users", "disable", "p000010")
             took = time.monotonic() - begun
             assert "store-busy" in str(answer), answer
-            assert 1 < took < 20, f"waits a while, but not for long: {took:.1f} s"
+            assert 1 < took < 60, f"waits a while, but not for long: {took:.1f} s"
             assert len(bridge.ctl("users", "list")["users"]) == 50, "reading goes on"
             run = attempt(bridge, "sync", "corp")
             assert run["state"] == "failed" and "store-busy" in str(run), run

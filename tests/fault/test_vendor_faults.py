@@ -13,10 +13,10 @@ from bridge import Bridge
 from company import LIMITS_OFF, attempt, people, policy
 from ldap_proxy import (RESET, FaultProxy, at, cut, instead, nth, pause, refresh_required, result, same, stop,
                         sync_cookie)
-from test_follow_faults import Stream, leave
+from streams import Stream, leave
 
-SECONDS = 60
-ANSWER_S = 2
+SECONDS = 120
+ANSWER_S = 10
 GROUPS = ["sales", "leads", "support"]
 NEWCOMER = "user13"
 NO_LDAP = b"\x30\x84\xff\xff\xff\xff what is this"
@@ -41,7 +41,7 @@ roles:
 
 def config(company, url):
     more = f"""page_size: 3
-    timeouts: {{connect: 2s, answer: {ANSWER_S}s}}
+    timeouts: {{connect: 20s, answer: {ANSWER_S}s}}
     interval: 1h
     follow: {{mode: auto, poll: 1s, keepalive: 1s}}"""
     return rules(company) + company.source(url=url, more=more)

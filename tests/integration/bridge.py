@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("ROLEBRIDGE_BUILD", ROOT / "build")).resolve()
 DAEMON = BUILD / "rolebridged"
 CTL = BUILD / "rolebridgectl"
-START_SECONDS = 60
+START_SECONDS = 120
 COMMAND_SECONDS = 300
 
 
@@ -94,7 +94,7 @@ class Bridge:
         if process.poll() is None:
             process.send_signal(number)
         try:
-            return process.wait(60)
+            return process.wait(120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

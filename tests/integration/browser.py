@@ -46,7 +46,7 @@ class Browser:
 
     def request(self, method, url, **options):
         """One exchange, no redirect followed."""
-        page = self.session.request(method, url, allow_redirects=False, timeout=30, **options)
+        page = self.session.request(method, url, allow_redirects=False, timeout=60, **options)
         self.trail.append((method, url.split("?")[0], page.status_code))
         return page
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 120
 
 try:
     from selenium import webdriver

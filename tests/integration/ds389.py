@@ -24,7 +24,7 @@ from slapd import BASE_ENTRIES, SUFFIX
 
 DATA = Path("/usr/share/dirsrv/data")
 PROGRAM = Path("/usr/sbin/ns-slapd")
-START_SECONDS = 60
+START_SECONDS = 180
 
 USER_SCHEMA = """dn: cn=schema
 objectClass: top
@@ -143,7 +143,7 @@ class Ds389(LdapServer):
         end = time.monotonic() + START_SECONDS
         while self.process.poll() is None and time.monotonic() < end:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection(("127.0.0.1", self.port), timeout=60).close()
                 return self
             except OSError:
                 time.sleep(0.01)

@@ -20,7 +20,7 @@ from pathlib import Path
 from ports import free_port
 
 INSTALLED = Path("/usr/share/simplesamlphp")
-START_SECONDS = 30
+START_SECONDS = 120
 
 
 def is_installed():
@@ -107,7 +107,7 @@ class IdentityProvider:
         self._write()
 
     def metadata(self):
-        with urllib.request.urlopen(self.metadata_url, timeout=20) as answer:
+        with urllib.request.urlopen(self.metadata_url, timeout=60) as answer:
             return answer.read()
 
     @property

@@ -18,7 +18,7 @@ from ports import free_port
 
 REALM = "EXAMPLE.ORG"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-START_SECONDS = 30
+START_SECONDS = 120
 
 
 class Kdc:

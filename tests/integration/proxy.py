@@ -26,7 +26,7 @@ from ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config"
 SOCKET = "/run/rolebridge/web.sock"
-START_SECONDS = 20
+START_SECONDS = 120
 
 
 def program(name):
@@ -145,7 +145,7 @@ class Proxy:
         return f"{self.scheme}://{host}:{self.port}{path}"
 
     def connect(self):
-        connection = sockets.create_connection(("127.0.0.1", self.port), timeout=30)
+        connection = sockets.create_connection(("127.0.0.1", self.port), timeout=60)
         if self.pair:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False

@@ -29,7 +29,7 @@ PYTHON = "/usr/bin/python3"
 REALM = "EXAMPLE.ORG"
 SUFFIX = "DC=example,DC=org"
 PASSWORD = "Admin.of.the.domain-1"
-START_SECONDS = 60
+START_SECONDS = 180
 
 PROVISION = """
 import logging, sys

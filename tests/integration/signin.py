@@ -139,7 +139,7 @@ sources:
 
     def wait_for_metadata(self, name="acme"):
         """A metadata_url is fetched in the background; then workers that know it take over."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             page = self.browser().request("GET", f"{self.public_url}/saml/{name}/login")
             if page.status_code in (200, 302) and self.bridge.run("idp", "test", name).returncode == 0:

@@ -32,7 +32,7 @@ ROOT_PASSWORD = "directory admin's secret"
 SLAPD = "/usr/sbin/slapd"
 MODULES = "/usr/lib/ldap"
 SCHEMAS = ("core", "cosine", "nis", "inetorgperson")
-START_SECONDS = 30
+START_SECONDS = 120
 
 # The peer of an ldapi:// socket as slapd names it; to be used in ACLs.
 SELF_EXTERNAL = f"gidNumber={os.getegid()}+uidNumber={os.geteuid()},cn=peercred,cn=external,cn=auth"
@@ -226,7 +226,7 @@ class Slapd:
         end = time.monotonic() + START_SECONDS
         while self.process.poll() is None and time.monotonic() < end:
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                socket.create_connection(("127.0.0.1", port), timeout=60).close()
                 return True
             except OSError:
                 time.sleep(0.01)
@@ -246,7 +246,7 @@ class Slapd:
         if process.poll() is None:
             process.send_signal(number)
         try:
-            process.wait(30)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -129,7 +129,7 @@ def test_nothing_keeps_the_text(bridge, web):
         if path.is_file():
             assert text not in path.read_bytes(), path
             assert text.removeprefix(PREFIX.encode()) not in path.read_bytes(), path
-    store = sqlite3.connect(f"file:{bridge.folder}/store.db?mode=ro", uri=True, timeout=30)
+    store = sqlite3.connect(f"file:{bridge.folder}/store.db?mode=ro", uri=True, timeout=60)
     (kept,), = store.execute("SELECT hash FROM token WHERE name = 'secret'").fetchall()
     store.close()
     assert kept == hashlib.blake2b(text, digest_size=32).digest()
@@ -156,7 +156,7 @@ def test_a_restart(bridge, web):
 def test_the_end_of_a_token(bridge, web):
     """Valid to its second; nothing is left of it in lists."""
     made = make(bridge, "short", "--user", "desk")
-    store = sqlite3.connect(bridge.folder / "store.db", timeout=30)
+    store = sqlite3.connect(bridge.folder / "store.db", timeout=60)
     bridge.stop()
     store.execute("UPDATE token SET expires_s = ? WHERE name = 'short'", (int(time.time()) - 1,))
     store.commit()

@@ -45,21 +45,21 @@ def running(alarms="", mail=None, port=None):
 
 def raised(bridge, *names, text="something is wrong", kind="test-kind"):
     """As the daemon would; the numbers."""
-    with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=30)) as store, store:
+    with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=60)) as store, store:
         return [store.execute("INSERT INTO alarm (kind, subject, text, since_s) VALUES (?, ?, CAST(? AS TEXT), 1700000000)",
                               (kind, name, text.encode(errors="surrogateescape"))).lastrowid for name in names]
 
 
 def told(bridge):
     """The last alarm that was noted for mail."""
-    with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=30)) as store:
+    with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=60)) as store:
         return int(store.execute("SELECT value FROM meta WHERE name = 'alarm-mailed'").fetchone()[0])
 
 
 def settled(bridge):
     """All that went out is noted: a daemon that is stopped before that sends it again."""
     def waiting():
-        with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=30)) as store:
+        with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=60)) as store:
             return store.execute("SELECT count(*) FROM outbox").fetchone()[0]
     until(lambda: waiting() == 0)
 
@@ -90,7 +90,7 @@ def test_one_letter_each():
         body = letter.get_content()
         assert "test-kind first" in body and "line one  Bcc: evil@x.example  .  ä  [31m?" in body
         # Said again: no letter. The daemon does it so.
-        with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=30)) as store, store:
+        with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=60)) as store, store:
             store.execute("UPDATE alarm SET text = 'again' WHERE subject = 'first'")
         settled(bridge)
         # Others soon after the first wait, and come together, by another daemon too.
@@ -120,7 +120,7 @@ def test_very_many():
 def test_other_letters_while_alarms_cannot_be_noted():
     with running() as (bridge, server):
         administrators(bridge)
-        with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=30)) as store, store:
+        with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=60)) as store, store:
             store.execute("CREATE TRIGGER full BEFORE UPDATE ON meta WHEN NEW.name = 'alarm-mailed' "
                           "BEGIN SELECT RAISE(ABORT, 'full'); END")
         raised(bridge, "first")
@@ -128,7 +128,7 @@ def test_other_letters_while_alarms_cannot_be_noted():
         bridge.ctl("invites", "create", "somebody@x.example", "--profile", "viewer")
         server.wait(1)
         assert recipients(server) == ["somebody@x.example"]
-        with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=30)) as store, store:
+        with contextlib.closing(sqlite3.connect(bridge.folder / "store.db", timeout=60)) as store, store:
             store.execute("DROP TRIGGER full")
         server.wait(3)
         assert recipients(server) == ["root1@x.example", "root2@x.example", "somebody@x.example"]

@@ -373,7 +373,7 @@ def at_terminal(words, env=None):
     process = subprocess.Popen([CTL, *words], stdin=subprocess.DEVNULL, stdout=child,
                                stderr=child, env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **(env or {})})
     os.close(child)
-    output, end = b"", time.monotonic() + 60
+    output, end = b"", time.monotonic() + 120
     while time.monotonic() < end:
         if not select.select([parent], [], [], 1)[0]:
             continue
@@ -385,7 +385,7 @@ def at_terminal(words, env=None):
             break
         output += part
     os.close(parent)
-    return process.wait(30), output.decode()
+    return process.wait(60), output.decode()
 
 
 def test_terminal(bridge):

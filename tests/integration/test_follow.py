@@ -16,7 +16,8 @@ from fake_directory import Listener, close
 from ports import free_port
 from slapd import BASE_ENTRIES, GROUPS, PEOPLE, SUFFIX, Authority, Slapd, group, group_dn, person
 
-SECONDS = 60
+SECONDS = 120
+AT_ONCE_S = 20  # on a busy machine, too
 
 RULES = f"""
 profiles:
@@ -77,7 +78,7 @@ sources:
     users: {{base: "{PEOPLE}"}}
     groups: {{base: "{GROUPS}"}}
     attributes: [{{name: title}}]
-    timeouts: {{connect: 2s, answer: 5s{timeouts}}}
+    timeouts: {{connect: 20s, answer: 20s{timeouts}}}
     follow: {{mode: auto}}
     {more}
 """
@@ -217,7 +218,7 @@ def test_many_users_by_a_group(count, reads):
 
 def test_refused_changes_are_read_anew(bridge, directory):
     """What a run of changes cannot answer, whatever it is, a full read does."""
-    with sqlite3.connect(bridge.folder / "store.db", timeout=10) as store:
+    with sqlite3.connect(bridge.folder / "store.db", timeout=60) as store:
         store.execute("UPDATE source SET last_complete_s = 0")
     store.close()
     directory.modify(attribute("u5", "add: title\ntitle: engineer\n-"))
@@ -349,7 +350,7 @@ class Gate(Relay):
 def test_changes_beside_a_dry_run(directory):
     """A plan only looks: nobody stays in because somebody wants to know what a sync would do."""
     with Gate(directory.port) as gate, \
-            Followed(config(gate.url, password=directory.password_file).replace("answer: 5s", "answer: 60s")) as bridge:
+            Followed(config(gate.url, password=directory.password_file).replace("answer: 20s", "answer: 120s")) as bridge:
         bridge.connected()
         gate.open.clear()
         answers = []
@@ -416,7 +417,7 @@ def test_expires_while_the_server_is_away():
     with Slapd(BASE_ENTRIES + "".join(people()), syncprov=True, config=EXPIRES) as directory, \
             Followed(config(directory.url, password=directory.password_file)) as bridge:
         bridge.connected()
-        end_s = int(time.time()) + 15
+        end_s = int(time.time()) + 30
         stamp = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(end_s))
         directory.modify(attribute("u5", "add: objectClass\nobjectClass: krbPrincipalAux\n-\n"
                                          f"add: krbPrincipalExpiration\nkrbPrincipalExpiration: {stamp}\n-"))
@@ -424,7 +425,7 @@ def test_expires_while_the_server_is_away():
         directory.stop()
         assert not bridge.shown("u5")["disabled"] and time.time() < end_s
         bridge.until(lambda: bridge.shown("u5")["disabled"], "expired")
-        assert end_s <= time.time() < end_s + 30, time.time() - end_s
+        assert end_s <= time.time() < end_s + 60, time.time() - end_s
         assert not bridge.follow()["connected"]
 
 
@@ -546,16 +547,17 @@ def test_worker_killed(bridge, directory):
 
 
 def test_stops_at_once(bridge, directory):
+    """Whatever it waits for: the directory's next word, or for the time of the next attempt, could take minutes."""
     begin = time.monotonic()
     assert bridge.stop() == 0
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < AT_ONCE_S
     with_gone = Followed(config(f"ldap://127.0.0.1:{free_port()}", password=directory.password_file))
     try:
         with_gone.start()
         with_gone.until(lambda: with_gone.follow()["problem"], "no server")
         begin = time.monotonic()
         assert with_gone.stop() == 0
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < AT_ONCE_S
     finally:
         with_gone.close()
 

@@ -9,7 +9,7 @@ from slapd import GROUPS, PEOPLE, SUFFIX, Slapd, group, person
 
 FIRST_TICKET = f"bridge@{REALM} for krbtgt/{REALM}@{REALM}"
 LOSSES = 2
-WAIT_SECONDS = 60
+WAIT_SECONDS = 180
 
 ENTRIES = [person("anna"), person("ben"), group("sales", ["uid=anna"])]
 # Who is not signed in sees nothing, so that what is read shows who read it.

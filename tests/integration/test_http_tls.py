@@ -50,7 +50,7 @@ class Server:
         context = ssl.create_default_context(cafile=str(authority.certificate))
         for name, value in options.items():
             setattr(context, name, value)
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         try:
             return context.wrap_socket(raw, server_hostname="127.0.0.1")
         except BaseException:
@@ -110,7 +110,7 @@ def test_versions(server, authority):
 
 
 def test_plain_http_is_no_tls(server):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as raw:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
         raw.sendall(CLOSING)
         assert b"HTTP/1.1 200" not in hear(raw)
 
@@ -196,7 +196,7 @@ def test_framing(server, authority, head, status):
 
 
 def test_slow_peers_are_cut(authority, tmp_path):
-    server = Server(tmp_path, authority.issue("first"), deadline_ms=1000)
+    server = Server(tmp_path, authority.issue("first"), deadline_ms=10000)
     silent = socket.create_connection(("127.0.0.1", server.port), timeout=60)  # no handshake
     half = server.dial(authority)
     half.sendall(b"GET /echo HTTP/1.1\r\nX: ")

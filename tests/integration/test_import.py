@@ -444,10 +444,10 @@ def test_nobody_imports_beyond_their_own(world):
 
     def load(text, query=""):
         url = f"http://127.0.0.1:{world.web}/api/v1/"
-        run = requests.post(url + "import/users" + query, text, headers=headers, timeout=30)
+        run = requests.post(url + "import/users" + query, text, headers=headers, timeout=60)
         assert run.status_code == 202, run.text
         while True:
-            shown = requests.get(url + f"runs/{run.json()['run']}?wait_ms=10000", headers=headers, timeout=30)
+            shown = requests.get(url + f"runs/{run.json()['run']}?wait_ms=10000", headers=headers, timeout=60)
             assert shown.status_code == 200, shown.text
             if shown.json()["state"] != "running":
                 return shown.json()["result"]
@@ -470,20 +470,20 @@ def test_nobody_imports_beyond_their_own(world):
         assert [(r["row"], r["code"]) for r in result["rows"] if r["status"] == "failed"] == wanted, query
         assert counts(result) == (1, 0, 0, 9)
     assert world.user("strong")["active"] and world.user("far")["active"] and world.user("desk")["active"]
-    names = requests.get(f"http://127.0.0.1:{world.web}/api/v1/export/users.csv", headers=headers, timeout=30).text
+    names = requests.get(f"http://127.0.0.1:{world.web}/api/v1/export/users.csv", headers=headers, timeout=60).text
     assert "far" not in names and "five" in names
     answer = requests.get(f"http://127.0.0.1:{world.web}/api/v1/export/users.csv?organization=partners",
-                          headers=headers, timeout=30)
+                          headers=headers, timeout=60)
     assert answer.status_code == 404
     # One's own runs are shown, and no others.
     other = world.run("username\nanna\n")["id"]
     for path in (f"runs/{other}", "runs", "runs/nix"):
-        answer = requests.get(f"http://127.0.0.1:{world.web}/api/v1/{path}", headers=headers, timeout=30)
+        answer = requests.get(f"http://127.0.0.1:{world.web}/api/v1/{path}", headers=headers, timeout=60)
         assert (answer.status_code, answer.json()["code"]) == (403, "not-allowed"), path
     # nobody without the permission
     world.bridge.ctl("users", "revoke", "desk", "role", "desk")
     for method, path in (("POST", "import/users"), ("GET", "import/users/sample.csv"), ("GET", "export/users.csv"),
                          ("GET", "export/users.json")):
         answer = requests.request(method, f"http://127.0.0.1:{world.web}/api/v1/{path}", data="username\n",
-                                  headers=headers, timeout=30)
+                                  headers=headers, timeout=60)
         assert (answer.status_code, answer.json()["code"]) == (403, "not-allowed"), path

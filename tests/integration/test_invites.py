@@ -65,13 +65,13 @@ class World:
         return LINK.search(self.letter().get_content()).group(1)
 
     def open(self, token):
-        return requests.get(f"http://127.0.0.1:{self.web}/invite/{token}", timeout=30)
+        return requests.get(f"http://127.0.0.1:{self.web}/invite/{token}", timeout=60)
 
     def accept(self, token):
-        return requests.post(f"http://127.0.0.1:{self.web}/invite/{token}", timeout=30)
+        return requests.post(f"http://127.0.0.1:{self.web}/invite/{token}", timeout=60)
 
     def accept_json(self, token):
-        answer = requests.post(f"http://127.0.0.1:{self.web}/api/v1/invites/accept", json={"token": token}, timeout=30)
+        answer = requests.post(f"http://127.0.0.1:{self.web}/api/v1/invites/accept", json={"token": token}, timeout=60)
         return answer.status_code, answer.json()
 
 
@@ -290,7 +290,7 @@ def test_one_address_may_not_try_for_ever():
         with requests.Session() as session:
             url = f"http://127.0.0.1:{web}/invite/x"
             for _ in range(5000):
-                page = session.get(url, timeout=30)
+                page = session.get(url, timeout=60)
                 if page.status_code == 429:
                     break
         assert page.status_code == 429 and int(page.headers["Retry-After"]) > 0 and "Too many" in page.text
@@ -405,7 +405,7 @@ def make_desk(world):
     tokens = {name: make_token(world, name) for name in ("desk1", "desk2")}
 
     def ask(method, path, body=None, who="desk1"):
-        answer = requests.request(method, f"http://127.0.0.1:{world.web}/api/v1/{path}", json=body, timeout=30,
+        answer = requests.request(method, f"http://127.0.0.1:{world.web}/api/v1/{path}", json=body, timeout=60,
                                   headers={"Authorization": "Bearer " + tokens[who]})
         return answer.status_code, answer.json()
     return ask
@@ -429,10 +429,10 @@ def test_who_may_not_invite(world, desk):
     world.bridge.ctl("users", "create", "plain")
     token = make_token(world, "plain")
     for method, path in (("GET", "invites"), ("POST", "invites")):
-        answer = requests.request(method, f"http://127.0.0.1:{world.web}/api/v1/{path}", json={}, timeout=30,
+        answer = requests.request(method, f"http://127.0.0.1:{world.web}/api/v1/{path}", json={}, timeout=60,
                                   headers={"Authorization": "Bearer " + token})
         assert (answer.status_code, answer.json()["code"]) == (403, "not-allowed")
-    assert requests.get(f"http://127.0.0.1:{world.web}/api/v1/invites", timeout=30).status_code == 401
+    assert requests.get(f"http://127.0.0.1:{world.web}/api/v1/invites", timeout=60).status_code == 401
 
 
 def test_others_invites_are_not_made_ones_own(world, desk):
@@ -474,7 +474,7 @@ def test_of_a_revoked_token_nothing_is_good(world):
     bridge.ctl("users", "grant", "deputy", "role", "desk")
 
     def invite(secret, email):
-        answer = requests.post(f"http://127.0.0.1:{world.web}/api/v1/invites", timeout=30,
+        answer = requests.post(f"http://127.0.0.1:{world.web}/api/v1/invites", timeout=60,
                                json={"email": email, "profile": "viewer"}, headers={"Authorization": "Bearer " + secret})
         assert answer.status_code == 201, answer.text
         return world.link()
@@ -496,7 +496,7 @@ def test_of_a_revoked_token_of_a_service_nothing_is_good(world):
                                      "users:invite@all,accounts:read@own") for name in ("one", "two")}
     links = {}
     for name, token in tokens.items():
-        answer = requests.post(f"http://127.0.0.1:{world.web}/api/v1/invites", timeout=30,
+        answer = requests.post(f"http://127.0.0.1:{world.web}/api/v1/invites", timeout=60,
                                json={"email": f"of-{name}@acme.example", "profile": "viewer"},
                                headers={"Authorization": "Bearer " + token["token"]})
         assert answer.status_code == 201, answer.text
@@ -520,7 +520,7 @@ def test_a_server_that_fails_is_asked_again():
         assert "451" in shown["mail_problem"] and not shown["mailed"]
         alarm = until(lambda: [a for a in bridge.ctl("alarms", "list")["alarms"] if a["kind"] == "mail-failing"])[0]
         assert "451" in alarm["text"]
-        metrics = requests.get(f"http://127.0.0.1:{web}/metrics", timeout=30).text
+        metrics = requests.get(f"http://127.0.0.1:{web}/metrics", timeout=60).text
         assert re.search(r"^rolebridge_mail_failures_total [1-9]", metrics, re.M)
         assert re.search(r"^rolebridge_outbox_waiting 1$", metrics, re.M)
         # A daemon that was killed goes on with it; the same message id, so that a second copy is known as one.
@@ -599,7 +599,7 @@ def test_what_is_not_about_the_message_is_not_final(kind, words):
             bridge.ctl("invites", "create", "waits@acme.example", "--profile", "viewer")
             shown = until(lambda: [i for i in bridge.ctl("invites", "list")["invites"] if i["mail_problem"]])[0]
             assert words[:3] in shown["mail_problem"]
-            metrics = requests.get(f"http://127.0.0.1:{web}/metrics", timeout=30).text
+            metrics = requests.get(f"http://127.0.0.1:{web}/metrics", timeout=60).text
             assert re.search(r"^rolebridge_outbox_waiting 1$", metrics, re.M)
             assert re.search(r"^rolebridge_mail_refused_total 0$", metrics, re.M)
             assert [a for a in bridge.ctl("alarms", "list")["alarms"] if a["kind"] == "mail-failing"]
@@ -612,7 +612,7 @@ def test_a_message_that_is_refused_for_good():
         bridge.ctl("invites", "create", "spam@acme.example", "--profile", "viewer")
         shown = until(lambda: [i for i in bridge.ctl("invites", "list")["invites"] if i["mail_problem"]])[0]
         assert "554" in shown["mail_problem"]
-        metrics = requests.get(f"http://127.0.0.1:{web}/metrics", timeout=30).text
+        metrics = requests.get(f"http://127.0.0.1:{web}/metrics", timeout=60).text
         assert re.search(r"^rolebridge_outbox_waiting 0$", metrics, re.M)
 
 

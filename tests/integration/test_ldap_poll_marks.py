@@ -30,7 +30,7 @@ def test_leaves_the_filter_and_comes_back(start, usn):
                          ids=["cut", *map(str, CODES), "no cookie", "referral", "garbage"])
 def test_id_check_that_fails(start, usn, how):
     """Who was found by no filter and cannot be looked for is not gone; when they can, they are."""
-    follower = start(company(usn), timeouts="{answer: 2s}")
+    follower = start(company(usn))
     directory = follower.directory
     fault = directory.always("check", how)
     directory.title("user1", "gone")

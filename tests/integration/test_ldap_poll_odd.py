@@ -67,7 +67,7 @@ def test_everything_twice(start, usn):
 @pytest.mark.parametrize("data", [b"\x30\x84\xff\xff\xff\xff what is this", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x30\x00",
                                   b"\x30\x80\x02\x01\x03"], ids=["no BER", "HTTP", "empty", "indefinite"])
 def test_garbage(start, usn, where, data):
-    follower = start(company(usn), timeouts="{answer: 1s}")
+    follower = start(company(usn))
     follower.directory.once(where, lambda answers: [*answers[:1], Raw(data), *answers[1:]])
     change_all(follower.directory, 1)
     follower.same()

@@ -35,7 +35,7 @@ def until(condition):
 
 def answers(url, **options):
     try:
-        return requests.get(url + "/healthz", timeout=30, **options).status_code == 200
+        return requests.get(url + "/healthz", timeout=60, **options).status_code == 200
     except requests.ConnectionError:
         return False
 
@@ -77,7 +77,7 @@ def test_a_certificate_that_is_none(tmp_path):
             # Root gets in all the same.
             made = bridge.ctl("login-link", "anna")
             assert made["local"] is True
-            page = requests.post(made["url"], allow_redirects=False, timeout=30)
+            page = requests.post(made["url"], allow_redirects=False, timeout=60)
             assert page.status_code == 303
         authority = Authority(tmp_path)
         certificate, key = authority.issue("web")
@@ -96,4 +96,4 @@ def test_none_that_answers():
             bridge.ctl("users", "create", "anna", "--profile", "administrator")
             made = bridge.ctl("login-link", "anna")
             assert made["local"] is True
-            assert requests.get(made["url"], timeout=30).status_code == 200
+            assert requests.get(made["url"], timeout=60).status_code == 200

@@ -35,7 +35,7 @@ listeners: [{{address: "127.0.0.1:{port}"}}]
 def ask(method, url, cookie=None, headers=None):
     """(status, headers, text) of one request to what the url says."""
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
     sent = dict(headers or {})
     if cookie:
         sent["Cookie"] = cookie

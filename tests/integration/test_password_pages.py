@@ -307,9 +307,9 @@ def test_where_there_is_no_other_way_an_invite_needs_one(world, fields):
 def test_an_invite_brings_a_password_by_api(world):
     url = world.url + "/api/v1/invites/accept"
     token = invite(world, "olga").rsplit("/", 1)[1]
-    answer = Browser().session.post(url, json={"token": token, "password": "olga@acme.example"}, timeout=30)
+    answer = Browser().session.post(url, json={"token": token, "password": "olga@acme.example"}, timeout=60)
     assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "password-is-name", "password")
-    answer = Browser().session.post(url, json={"token": token, "password": GOOD}, timeout=30)
+    answer = Browser().session.post(url, json={"token": token, "password": GOOD}, timeout=60)
     assert answer.status_code == 200 and answer.json()["sign_in"] is True
     assert "You are signed in" in world.sign_in("olga@acme.example", GOOD).text
 

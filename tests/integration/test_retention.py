@@ -21,7 +21,7 @@ policy: {default_profile: nothing}
 """
 KEEP = BASE + "audit: {retention: 40d}\n"
 ARCHIVE = BASE + "audit: {retention: 40d, archive: old}\n"
-END_SECONDS = 60
+END_SECONDS = 120
 
 
 def wait_for(what):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not (idp.is_installed() and proxy.is_installed()
 BINDING = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-"
 PROTOCOL = "{urn:oasis:names:tc:SAML:2.0:protocol}"
 PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
-WAIT_SECONDS = 30
+WAIT_SECONDS = 120
 # Longer ones are dropped.
 RELAY_STATE_MAX = 2048
 
@@ -291,7 +291,7 @@ def test_workers_go_on_over_a_reload():
 
 
 def test_new_key_is_fetched_by_itself():
-    with SignIn(idp_settings=", refresh: 10s") as world:
+    with SignIn(idp_settings=", refresh: 40s") as world:
         world.idp.stop()
         world.idp.new_key()
         world.idp.start()

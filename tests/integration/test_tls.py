@@ -72,14 +72,14 @@ def test_headers_of_our_pages(world, path):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_no_plain_http_and_no_old_tls(world):
-    with socket.create_connection(("127.0.0.1", world.login_port), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", world.login_port), timeout=60) as plain:
         plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert not plain.recv(100).startswith(b"HTTP/1.1 200")
     context = ssl.create_default_context(cafile=world.authority.certificate)
     context.minimum_version = ssl.TLSVersion.TLSv1
     context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with socket.create_connection(("127.0.0.1", world.login_port), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", world.login_port), timeout=60) as plain:
         with pytest.raises((ssl.SSLError, OSError)):
             context.wrap_socket(plain, server_hostname="localhost")
 
@@ -161,7 +161,7 @@ def test_logout_request_that_was_changed_ends_nothing(world, change):
 def test_rotated_certificate_is_served_after_a_reload(world):
     def serial():
         context = ssl.create_default_context(cafile=world.authority.certificate)
-        with socket.create_connection(("127.0.0.1", world.login_port), timeout=10) as plain:
+        with socket.create_connection(("127.0.0.1", world.login_port), timeout=60) as plain:
             with context.wrap_socket(plain, server_hostname="localhost") as secure:
                 return secure.getpeercert()["serialNumber"]
     before = serial()

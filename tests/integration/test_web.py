@@ -100,7 +100,7 @@ class Visitor:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in jar.items())
         sent.update(headers or {})
         target = self.world.base + (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        page = requests.request(method, target, headers=sent, allow_redirects=False, timeout=30, **options)
+        page = requests.request(method, target, headers=sent, allow_redirects=False, timeout=60, **options)
         for line in header_values(page, "Set-Cookie") if keep else []:
             name, value = line.split(";", 1)[0].split("=", 1)
             if "Max-Age=0" in line:
@@ -382,7 +382,7 @@ def test_two_tabs_at_once(world):
 def test_auth_without_a_proxy_or_an_application(world):
     visitor = world.visitor()
     assert visitor.auth("https://other.example.com/").status_code == 403
-    page = requests.get(world.base + "/auth", timeout=10)
+    page = requests.get(world.base + "/auth", timeout=60)
     assert page.status_code == 403
     for missing in ("X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri"):
         assert visitor.auth(APP + "/", headers={missing: None}).status_code == 403, missing
@@ -462,7 +462,7 @@ def test_headers_too_large_for_proxies_are_a_clear_no():
             visitor.sign_in(group, ["staff", group])
             visitor.enter(app + "/")
             cookie = "rolebridge-app=" + visitor.jar[app[7:]]["rolebridge-app"]
-            page = requests.get(f"http://127.0.0.1:{nginx.port}/", timeout=30,
+            page = requests.get(f"http://127.0.0.1:{nginx.port}/", timeout=60,
                                 headers={"Host": app[7:], "Cookie": cookie})
             assert page.status_code == status, nginx.logged()
             page = visitor.auth(app + "/")
@@ -530,7 +530,7 @@ def test_second_factor_that_is_lacking_can_be_made_up(world):
 
 def test_figures_are_not_for_the_public(world):
     assert world.visitor().get(PUBLIC + "/metrics").status_code == 404
-    assert requests.get(world.base + "/metrics", timeout=10).status_code == 200
+    assert requests.get(world.base + "/metrics", timeout=60).status_code == 200
     assert world.visitor(address="127.0.0.1").get(PUBLIC + "/metrics").status_code == 200
 
 
@@ -610,7 +610,7 @@ def test_flood_of_answers_leaves_those_who_wait(other):
     # Each second gives some back: on a slow machine it takes more of them.
     for _ in range(20000):
         page = session.post(other.base + "/saml/acme/acs", data={"SAMLResponse": "!"},
-                            headers={"X-Forwarded-For": "198.51.100.1"}, timeout=30)
+                            headers={"X-Forwarded-For": "198.51.100.1"}, timeout=60)
         codes.append(page.status_code)
         if page.status_code == 429:
             break
@@ -620,30 +620,30 @@ def test_flood_of_answers_leaves_those_who_wait(other):
 
 def test_flood_of_logins_writes_nothing(other):
     database = sqlite3.connect(other.folder / "store.db")
-    before = database.execute("PRAGMA data_version").fetchone()
+    before, begun = database.execute("PRAGMA data_version").fetchone(), time.monotonic()
     session = requests.Session()
     for _ in range(200):
-        assert session.get(other.base + "/login", headers={"X-Forwarded-For": "198.51.100.2"}, timeout=30,
+        assert session.get(other.base + "/login", headers={"X-Forwarded-For": "198.51.100.2"}, timeout=60,
                            allow_redirects=False).status_code == 302
     after = database.execute("PRAGMA data_version").fetchone()
     database.close()
-    # Upkeep may come in between, once.
-    assert after[0] - before[0] <= 1
+    # Upkeep may come in between, once a minute.
+    assert after[0] - before[0] <= 1 + (time.monotonic() - begun) / 60
 
 
 # --- metadata, start-up, reload, shutdown ---
 
 def test_expired_metadata_refuses_at_once():
     world = World()
-    until = f.timestamp(int(time.time()) + 15)
+    until = f.timestamp(int(time.time()) + 40)
     world.bridge.write("idp.xml", idp_metadata(world.folder, until=until))
     with world:
         visitor = world.visitor()
         request, relay, _ = visitor.begin()
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while time.monotonic() < end and visitor.get(PUBLIC + "/login", keep=False).status_code == 302:
             time.sleep(0.1)
-        assert time.time() < f_seconds(until) + 10
+        assert time.time() < f_seconds(until) + 30
         page = visitor.answer(world.response(request, "anna"), relay)
         assert page.status_code in (403, 503)
         assert world.refusals()[-1] == "idp-unavailable"
@@ -737,7 +737,7 @@ def test_bad_key_leaves_the_rest_running():
     with world:
         assert [a for a in world.alarms() if a["kind"] == "saml-workers"]
         assert world.visitor().get(PUBLIC + "/login").status_code == 503
-        assert requests.get(world.base + "/healthz", timeout=10).status_code == 200
+        assert requests.get(world.base + "/healthz", timeout=60).status_code == 200
         facts = world.bridge.run("idp", "test", "acme")
         assert facts.returncode == 1
         (world.folder / "sp.key").unlink()

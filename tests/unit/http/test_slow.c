@@ -23,7 +23,7 @@
 #include "peer.h"
 
 #define HEAD " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-#define PATIENCE_US ((int64_t)20 * 1000000)
+#define PATIENCE_US ((int64_t)60 * 1000000)
 
 struct fixture {
 	struct http_router *router;

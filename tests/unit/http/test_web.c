@@ -21,7 +21,7 @@
 
 #include "peer.h"
 
-#define DEADLINE_MS 2000
+#define DEADLINE_MS 5000
 #define HEAD " HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n"
 
 struct fixture {

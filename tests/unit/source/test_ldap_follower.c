@@ -31,7 +31,7 @@
 #include "../../../daemon/source/ldap/follower.h"
 #include "../../../daemon/source/ldap/protocol.h"
 
-#define LONGEST_US 20000000
+#define LONGEST_US 120000000
 
 /* --- the false worker --- */
 
@@ -619,7 +619,7 @@ static void follow(const char *script, struct seen *seen, const struct located *
 		.users = { .base = text("ou=p"), .filter = text("(a=*)"), .key = text(script) },
 		.groups.filter = text("(b=*)"),
 		.page_size = 100,
-		.timeouts = { .connect_s = 1, .answer_s = 1, .total_s = 30 },
+		.timeouts = { .connect_s = 10, .answer_s = 10, .total_s = 60 },
 		.follow = { .mode = FOLLOW_AUTO, .poll_s = 1, .keepalive_s = 30 },
 	};
 	const struct follow_intake intake = { .context = seen,
