@@ -95,11 +95,23 @@ static int not_fresh(struct err *err)
 			  "this needs a sign-in of the last %d minutes", FACTOR_FRESH_S / 60);
 }
 
-/* A remembered browser proves that somebody was there once: what it could be replaced by takes more. */
-static int by_device(struct err *err)
+/*
+ * Whoever has a factor proves one just now. A remembered browser, and what an identity provider saw hours ago and tells again
+ * when it signs somebody in in silence, prove that they were there once: what these could be replaced by takes more.
+ */
+static int check_proven(struct changer *changer, const struct factoring *work, struct err *err)
 {
+	const struct session *session = &work->before;
+	unsigned methods;
+
+	if (store_factor_methods(changer->store, work->user_id, &methods, err) < 0)
+		return -1;
+	if (session->factor != FACTOR_DEVICE &&
+	    (!(methods & FACTOR_ALL_METHODS) ||
+	     factor_is_fresh(session->second_factor_s, FACTOR_FRESH_S, work->now_s)))
+		return 0;
 	return err_refuse(err, ERR_DENIED, "second-factor-required",
-			  "this browser is remembered: prove a second factor first");
+			  "this needs a second factor of the last %d minutes", FACTOR_FRESH_S / 60);
 }
 
 static bool is_fresh(const struct factoring *work)
@@ -109,21 +121,21 @@ static bool is_fresh(const struct factoring *work)
 	return age_s >= -CLOCK_SLACK_S && age_s <= FACTOR_FRESH_S;
 }
 
-int factoring_fresh(const struct factoring *work, struct err *err)
+int factoring_fresh(struct changer *changer, const struct factoring *work, struct err *err)
 {
 	/* It has no other use, and ends soon. */
 	if (work->before.stage == SESSION_ENROL)
 		return 0;
-	return factoring_fresh_full(work, err);
+	return factoring_fresh_full(changer, work, err);
 }
 
-int factoring_fresh_full(const struct factoring *work, struct err *err)
+int factoring_fresh_full(struct changer *changer, const struct factoring *work, struct err *err)
 {
 	if (work->before.stage != SESSION_FULL)
 		return sign_in_ended(err);
 	if (!is_fresh(work))
 		return not_fresh(err);
-	return work->before.factor == FACTOR_DEVICE ? by_device(err) : 0;
+	return check_proven(changer, work, err);
 }
 
 int factoring_row(struct changer *changer, struct factoring *work, struct err *err)

@@ -134,7 +134,7 @@ static int begin_job(struct changer *changer, struct job *job, struct err *err)
 	struct factoring *work = job->context;
 
 	if (factoring_user(changer, work, err) < 0 || factoring_session(changer, work, err) < 0 ||
-	    factoring_fresh(work, err) < 0 || drop_begun(changer, work, err) < 0)
+	    factoring_fresh(changer, work, err) < 0 || drop_begun(changer, work, err) < 0)
 		return -1;
 	fill_row(work);
 	work->row.until_s = work->now_s + FACTOR_PENDING_S;
@@ -186,7 +186,7 @@ static int add_job(struct changer *changer, struct job *job, struct err *err)
 	unsigned had;
 
 	if (factoring_user(changer, work, err) < 0 || factoring_session(changer, work, err) < 0 ||
-	    factoring_fresh(work, err) < 0 ||
+	    factoring_fresh(changer, work, err) < 0 ||
 	    store_challenge_use(changer->store, wanted->challenge, wanted->challenge_until_s, err) <
 		    0 ||
 	    store_factor_methods(changer->store, work->user_id, &had, err) < 0)
@@ -466,7 +466,8 @@ static int remove_job(struct changer *changer, struct job *job, struct err *err)
 	/* One that waits is only let go. */
 	if (work->row.confirmed_s == 0)
 		return store_factor_delete(changer->store, work->row.id, err);
-	if (factoring_fresh_full(work, err) < 0 || left_without(changer, work, &left, err) < 0 ||
+	if (factoring_fresh_full(changer, work, err) < 0 ||
+	    left_without(changer, work, &left, err) < 0 ||
 	    check_last(changer, work, left, err) < 0 ||
 	    store_factor_delete(changer->store, work->row.id, err) < 0)
 		return -1;

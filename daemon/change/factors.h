@@ -46,12 +46,12 @@ int factoring_user(struct changer *changer, struct factoring *work, struct err *
 /* And their session: ERR_NOT_FOUND "sign-in-ended". */
 int factoring_session(struct changer *changer, struct factoring *work, struct err *err);
 /*
- * It may only enrol, or is complete and their first factor was given a moment ago: "fresh-sign-in-required"; a browser
- * that is remembered is not enough for their second one: "second-factor-required".
+ * It may only enrol, or is complete and their first factor was given a moment ago: "fresh-sign-in-required"; and, of whoever
+ * has one, the second, by something else than a browser that is remembered: "second-factor-required".
  */
-int factoring_fresh(const struct factoring *work, struct err *err);
+int factoring_fresh(struct changer *changer, const struct factoring *work, struct err *err);
 /* Complete, and fresh. */
-int factoring_fresh_full(const struct factoring *work, struct err *err);
+int factoring_fresh_full(struct changer *changer, const struct factoring *work, struct err *err);
 /* Their factor work->factor, confirmed or not: ERR_NOT_FOUND. */
 int factoring_row(struct changer *changer, struct factoring *work, struct err *err);
 

@@ -33,7 +33,7 @@ static int may_put_job(struct changer *changer, struct job *job, struct err *err
 	unsigned methods;
 
 	if (factoring_user(changer, work, err) < 0 || factoring_session(changer, work, err) < 0 ||
-	    factoring_fresh_full(work, err) < 0 ||
+	    factoring_fresh_full(changer, work, err) < 0 ||
 	    store_factor_methods(changer->store, work->user_id, &methods, err) < 0)
 		return -1;
 	return methods & FACTOR_ALL_METHODS

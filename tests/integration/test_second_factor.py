@@ -511,7 +511,7 @@ def test_remembered(world):
     assert "/login/factor" in world.sign_in("yara")[1].url, "elsewhere they are"
     # Nothing is added that could prove more than it does: first they show that it is them.
     page = browser.get(world.url + "/security/add/totp")
-    assert page.status_code == 403 and "not asked for your second factor on this device" in page.text
+    assert page.status_code == 403 and "not asked for your second factor just now" in page.text
     page = browser.submit(browser.get(links(page)["Confirm"]), code=world.code(secret))
     assert page.url == world.url + "/security/add/totp" and "Add authenticator app" in page.text
     # The vault's demand is of age, which a device does not make young again.

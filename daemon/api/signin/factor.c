@@ -312,7 +312,7 @@ static void other_ways(struct http_request *request, struct http_response *respo
 	page_section_end(response);
 }
 
-/* They have nothing that counts: their identity provider may prove one, when it is asked anew. */
+/* Their identity provider may prove one, when it is asked anew. */
 static void show_idp(struct http_request *request, struct http_response *response,
 		     const struct step *step)
 {
@@ -371,7 +371,7 @@ int factor_show(struct http_request *request, struct http_response *response, st
 	if (way_form(request, response, step, &ways, err) < 0)
 		return -1;
 	other_ways(request, response, step, &ways);
-	if (step->view.factor == FACTOR_ISSUED)
+	if (step_up || step->view.factor == FACTOR_ISSUED)
 		show_idp(request, response, step);
 	if (!step_up) {
 		step_form_begin(response, step, "/login/factor/cancel");

@@ -146,11 +146,10 @@ bool step_wants_more(const struct err *problem)
 	       strcmp(reason, "second-factor-required") == 0;
 }
 
-/* Signed in a moment ago all the same: then it was a remembered browser that proved their second factor. */
+/* Signed in a moment ago all the same: then it is their second factor that was not proven just now. */
 static bool lacks_factor(const struct step *step)
 {
-	return step->view.factor == FACTOR_DEVICE &&
-	       step->asker.now_s - step->view.signed_in_s <= SESSION_FRESH_S;
+	return step->asker.now_s - step->view.signed_in_s <= SESSION_FRESH_S;
 }
 
 int step_not_fresh(struct http_request *request, struct http_response *response,
@@ -170,8 +169,8 @@ int step_not_fresh(struct http_request *request, struct http_response *response,
 		return err_set(err, ERR_MEMORY, "out of memory");
 	if (prove)
 		page_refused_with(request, response, 403, "Please confirm that it is you",
-				  "You were not asked for your second factor on this device. For "
-				  "your safety this takes it.",
+				  "You were not asked for your second factor just now. For your "
+				  "safety this takes it.",
 				  url, "Confirm");
 	else
 		page_refused_with(request, response, 403, "Please sign in again",

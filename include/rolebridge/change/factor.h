@@ -4,8 +4,8 @@
  * used up: the factor is still there and the same, its step or counter grows, the challenge was not used, the
  * session is still there, and the person may sign in.
  *
- * Whoever enrols one has given their first factor within FACTOR_FRESH_S, or holds a session that may only enrol. The
- * person is mailed of each change (kind OUTBOX_FACTOR).
+ * Whoever enrols one has given their first factor within FACTOR_FRESH_S, and the second one when they have any, or holds a
+ * session that may only enrol. The person is mailed of each change (kind OUTBOX_FACTOR).
  */
 #ifndef ROLEBRIDGE_CHANGE_FACTOR_H
 #define ROLEBRIDGE_CHANGE_FACTOR_H
@@ -54,7 +54,7 @@ struct new_factor {
 /*
  * TOTP, EMAIL, SMS: noted, and nobody's factor until change_factor_confirm; what was begun before with the same method
  * is forgotten. Errors of all that enrols:
- *	ERR_DENIED "fresh-sign-in-required", "second-factor-required" (of a browser that is remembered)
+ *	ERR_DENIED "fresh-sign-in-required", "second-factor-required" (they have one, and proved none just now)
  *	ERR_CONFLICT "factor-limit", "name-taken", "credential-taken", "user-disabled"
  *	ERR_NOT_FOUND "sign-in-ended": the session
  *	ERR_CONFLICT "replayed": the challenge was used

@@ -41,7 +41,8 @@ struct bench {
 	struct factor_asker asker; /* bob */
 	int64_t now_s;		   /* stands still: no code grows old while a test runs */
 	unsigned tokens;
-	bool by_link; /* of sessions that are opened next */
+	bool by_link;	     /* of sessions that are opened next */
+	int64_t proof_age_s; /* of these: the second factor was proven so long before the first */
 };
 
 #define refused(b, call, reason_text) \
@@ -61,7 +62,7 @@ static struct hash256 next_token(struct bench *b)
 	return digest256(text, strlen(text));
 }
 
-/* Somebody's session in a stage, their first factor given so long ago. */
+/* Somebody's session in a stage, their first factor given so long ago, and in a full one the second, if they have any. */
 static int64_t open_session(struct bench *b, const char *user, enum session_stage stage,
 			    int64_t age_s)
 {
@@ -81,7 +82,13 @@ static int64_t open_session(struct bench *b, const char *user, enum session_stag
 				   .full_until_s = stage == SESSION_FULL ? 0 : now_s + 36000,
 				   .signed_in_s = now_s - age_s,
 				   .by_link = b->by_link };
+	unsigned enrolled;
 
+	ok(b->w, store_factor_methods(b->w->store, session.user_id, &enrolled, &b->w->err));
+	if (stage == SESSION_FULL && enrolled) {
+		session.factor = FACTOR_TOTP;
+		session.second_factor_s = now_s - age_s - b->proof_age_s;
+	}
 	ok(b->w, store_begin(b->w->store, &b->w->err));
 	ok(b->w, store_session_insert(b->w->store, &session, &b->w->err));
 	ok(b->w, store_commit(b->w->store, &b->w->err));
@@ -901,6 +908,33 @@ static int remove_factor(struct bench *b, const struct uuid *factor)
 				    factor, &b->w->err);
 }
 
+/* Whoever has one must have proven it just now; whoever has none need not. */
+static void test_old_proof(void **state)
+{
+	struct bench *b = *state;
+	struct totp_enrolment enrolment;
+	struct recovery_codes codes;
+	struct uuid factor;
+
+	b->proof_age_s = 400;
+	ask(b, "bob", SESSION_FULL, 0);
+	have_totp(b, "phone", &factor);
+	ask(b, "bob", SESSION_FULL, 0);
+	refused(b,
+		factor_enrol_totp(&b->parts, &b->asker, "", "x", "y", b->w->arena, &enrolment,
+				  &b->w->err),
+		"second-factor-required");
+	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err),
+		"second-factor-required");
+	refused(b, remove_factor(b, &factor), "second-factor-required");
+	ask(b, "bob", SESSION_ENROL, 0);
+	ok(b->w, factor_enrol_totp(&b->parts, &b->asker, "", "x", "y", b->w->arena, &enrolment,
+				   &b->w->err));
+	b->proof_age_s = 0;
+	ask(b, "bob", SESSION_FULL, 0);
+	ok(b->w, remove_factor(b, &factor));
+}
+
 static void test_remove(void **state)
 {
 	struct bench *b = *state;
@@ -1250,6 +1284,7 @@ int main(void)
 		TEST(test_issued_code_expires),
 		TEST(test_recovery_to_the_end),
 		TEST(test_security_keys),
+		TEST(test_old_proof),
 		TEST(test_remove),
 		TEST(test_remembered_browser),
 		TEST(test_reset),
