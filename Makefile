@@ -37,7 +37,9 @@ TEST_PACKAGES = libcmocka-dev python3-pytest python3-pytest-xdist python3-reques
 	valgrind git procps curl util-linux python3-lxml xmlsec1 nginx-light simplesamlphp \
 	php-cli php-xml chromium chromium-driver python3-selenium wrk caddy apache2-bin lua-socket \
 	389-ds-base samba samba-dsdb-modules samba-ad-provision iproute2 krb5-kdc krb5-admin-server \
-	libsasl2-modules-gssapi-mit python3-aiosmtpd python3-cryptography oathtool openssh-server
+	libsasl2-modules-gssapi-mit python3-aiosmtpd python3-cryptography oathtool openssh-server systemd
+
+DEB_PACKAGES = debhelper dpkg-dev fakeroot
 
 PKG_CONFIG_NAMES = libsodium libsystemd libseccomp libfyaml ldap lber libsasl2 sqlite3 libmicrohttpd \
 	gnutls libcurl jansson libxml-2.0 xmlsec1-openssl lasso gobject-2.0 glib-2.0 zlib libfido2 libcbor \
@@ -46,7 +48,7 @@ PKG_CONFIG_NAMES = libsodium libsystemd libseccomp libfyaml ldap lber libsasl2 s
 # ------------------------------------------------------------------- flags --
 
 # These goals need no library to be there yet: they install it, or never compile.
-INSTALLING = help clean deps deps-check demo check check-san check-valgrind fuzz lint bench
+INSTALLING = help clean deps deps-check demo deb check-deb check check-san check-valgrind fuzz lint bench
 ifneq ($(filter-out $(INSTALLING),$(or $(MAKECMDGOALS),all)),)
 PKG_PROBLEM := $(shell pkg-config --exists --print-errors '$(PKG_CONFIG_NAMES)' 2>&1 || echo missing)
 ifneq ($(PKG_PROBLEM),)
@@ -394,6 +396,7 @@ deps-check: ## the same for build and test packages
 # ---------------------------------------------------------------- install --
 
 DATA = $(DESTDIR)$(PREFIX)/share
+UNITS = $(PREFIX)/lib/systemd/system
 # $(call put,MODE,FOLDER,FILES): nothing happens for no files
 put = $(if $(strip $(3)),install -d $(2) && install -m $(1) $(3) $(2),:)
 # The same, with @PREFIX@ replaced
@@ -410,9 +413,30 @@ install: all ## install below DESTDIR/PREFIX
 	$(call put,644,$(DATA)/doc/rolebridge,LICENSE $(wildcard README.md))
 	$(if $(wildcard daemon/cli/*.bash),install -D -m 644 $(wildcard daemon/cli/*.bash) \
 		$(DATA)/bash-completion/completions/rolebridgectl)
-	$(call put_text,$(DESTDIR)$(PREFIX)/lib/systemd/system,$(wildcard systemd/*.service systemd/*.socket systemd/*.timer))
+	$(call put_text,$(DESTDIR)$(UNITS),$(wildcard systemd/*.service systemd/*.socket systemd/*.timer))
 	$(call put_text,$(DESTDIR)$(PREFIX)/lib/sysusers.d,$(wildcard systemd/sysusers.d/*.conf))
 	$(call put_text,$(DESTDIR)$(PREFIX)/lib/tmpfiles.d,$(wildcard systemd/tmpfiles.d/*.conf))
+
+# ----------------------------------------------------------- Debian packages --
+
+VERSION = $(shell sed -n 's/^.define ROLEBRIDGE_VERSION "\(.*\)"/\1/p' include/rolebridge/base/version.h)
+DEB_FOLDER = $(BUILD)/deb
+DEB_TREE = $(DEB_FOLDER)/rolebridge-$(VERSION)
+DEB_PARTS = daemon include config schemas systemd Makefile README.md LICENSE
+COMMA = ,
+EMPTY =
+SPACE = $(EMPTY) $(EMPTY)
+
+# In a copy of the tree, where debian/ is at the top. Flags and folders of this make are none of theirs.
+deb: ## build the Debian packages into BUILD/deb
+	@$(call install_packages,$(BUILD_PACKAGES) $(DEB_PACKAGES))
+	@rm -rf $(DEB_FOLDER) && mkdir -p $(DEB_TREE)
+	@tar -cf - --exclude=__pycache__ $(DEB_PARTS) | tar -xf - -C $(DEB_TREE)
+	@mv $(DEB_TREE)/systemd/debian $(DEB_TREE)/debian
+	@sed -i 's|@BUILD_PACKAGES@| $(subst $(SPACE),$(COMMA) ,$(strip $(BUILD_PACKAGES)))|' $(DEB_TREE)/debian/control
+	@cd $(DEB_TREE) && env -u MAKEFLAGS -u MAKELEVEL -u MAKEOVERRIDES dpkg-buildpackage -b -us -uc > ../build.log 2>&1 \
+		|| { tail -n 40 ../build.log; exit 1; }
+	@ls $(DEB_FOLDER)/*.deb
 
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
@@ -423,7 +447,7 @@ help: ## this list
 	@echo "Variables: CC BUILD PREFIX DESTDIR SANITIZE WERROR=1 CFLAGS LDFLAGS FUZZ_SECONDS"
 
 FORCE:
-.PHONY: all bench bench-programs generate check check-integration check-san check-unit check-valgrind clean demo deps \
+.PHONY: all bench bench-programs generate check check-deb check-integration check-san check-unit check-valgrind clean deb demo deps \
 	deps-check format fuzz fuzz-programs fuzz-run help install lint lint-format lint-man \
 	tools unit-programs FORCE
 
