@@ -12,6 +12,7 @@
 #include <rolebridge/http/limit.h>
 
 #include "access.h"
+#include "backups.h"
 #include "permit.h"
 
 #define PREVIEW_BODY_MAX ((size_t)16 * 1024 * 1024)
@@ -119,6 +120,10 @@ static const struct http_route routes[] = {
 	  "sessions:end@all" },
 	/* For root alone: the handler asks. */
 	{ "POST", "/api/v1/login-links", login_links_post, 0, 0, NULL },
+	{ "POST", "/api/v1/backups", backups_post, HTTP_ROUTE_NO_BODY, 0, NULL },
+	{ "GET", "/api/v1/backups/{id}", backup_get, 0, 0, NULL },
+	{ "GET", "/api/v1/restored", restored_get, 0, 0, "restored:read@all" },
+	{ "POST", "/api/v1/restored/release", restored_release_post, 0, 0, "restored:release@all" },
 	{ "GET", "/api/v1/sources", sources_get, 0, 0, "sources:read@all" },
 	{ "POST", "/api/v1/sources", sources_post, HTTP_ROUTE_QUERY, SOURCE_BODY_MAX,
 	  "sources:create@all" },
@@ -394,13 +399,14 @@ struct api *api_create(const struct api_settings *settings, struct err *err)
 			strdup(settings->admin_group ? settings->admin_group : "");
 		api->pool = store_pool_create(changer_store_path(settings->changer));
 		api->permits = permits_create();
+		api->backups = backups_create();
 		api->refused_limit =
 			http_limit_create(REFUSED_PER_MINUTE, REFUSED_BURST, ADDRESSES_MAX);
 	}
 	for (size_t i = 0; api && i < ARRAY_LEN(api->decisions); i++)
 		api->decisions[i] = decide_prepare(i == 1, err);
 	if (!api || !api->decisions[0] || !api->decisions[1] || !api->pool || !api->permits ||
-	    !api->refused_limit || !api->settings.admin_group) {
+	    !api->backups || !api->refused_limit || !api->settings.admin_group) {
 		api_destroy(api);
 		err_set(err, ERR_MEMORY, "out of memory");
 		return NULL;
@@ -416,6 +422,7 @@ void api_destroy(struct api *api)
 	for (size_t i = 0; i < ARRAY_LEN(api->decisions); i++)
 		http_prepared_release(api->decisions[i]);
 	permits_destroy(api->permits);
+	backups_destroy(api->backups);
 	http_limit_destroy(api->refused_limit);
 	free(api->web_routes);
 	free((char *)(uintptr_t)api->settings.admin_group);

@@ -10,6 +10,7 @@
 #include <rolebridge/http/request.h>
 #include <rolebridge/store/store.h>
 
+struct backups;
 struct api {
 	struct api_settings settings;
 	struct store_pool *pool;
@@ -17,6 +18,7 @@ struct api {
 	atomic_bool importing;		    /* people: one file at a time */
 	atomic_int reporting;		    /* reports that are being made */
 	struct permits *permits;
+	struct backups *backups; /* the copy of the store that waits to be fetched */
 	struct http_limit *refused_limit; /* by address: whom nobody knows */
 	struct http_route *web_routes;	  /* the same, each in a thread where it may wait */
 };
@@ -224,6 +226,10 @@ int sealing_key_rotate_post(struct http_request *, struct http_response *, struc
 int sealing_key_reseal_post(struct http_request *, struct http_response *, struct err *);
 int sealing_key_forget_post(struct http_request *, struct http_response *, struct err *);
 int login_links_post(struct http_request *, struct http_response *, struct err *);
+int backups_post(struct http_request *, struct http_response *, struct err *);
+int backup_get(struct http_request *, struct http_response *, struct err *);
+int restored_get(struct http_request *, struct http_response *, struct err *);
+int restored_release_post(struct http_request *, struct http_response *, struct err *);
 int sources_get(struct http_request *, struct http_response *, struct err *);
 int sources_post(struct http_request *, struct http_response *, struct err *);
 int source_get(struct http_request *, struct http_response *, struct err *);

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #include <rolebridge/base/util.h>
 
 #define READ_CHUNK (16 * 1024)
@@ -151,12 +153,95 @@ int file_write_atomic(const char *path, const void *data, size_t size, unsigned 
 	return 0;
 }
 
+/* --- piece by piece --- */
+
+int file_new_open(struct new_file *ret_new, const char *path, unsigned mode, struct err *err)
+{
+	struct new_file new_file = { .fd = -1, .path = strdup(path) };
+	struct stat status;
+
+	*ret_new = (struct new_file){ .fd = -1 };
+	if (new_file.path && asprintf(&new_file.temporary, "%s.XXXXXX", path) < 0)
+		new_file.temporary = NULL;
+	if (!new_file.temporary) {
+		free(new_file.path);
+		return err_set(err, ERR_MEMORY, "out of memory");
+	}
+	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+		err_set(err, ERR_INVALID, "'%s' is not a regular file", path);
+	else if ((new_file.fd = mkostemp(new_file.temporary, O_CLOEXEC)) < 0)
+		err_set_errno(err, code_of_errno(errno), errno, "cannot write '%s'", path);
+	else if (fchmod(new_file.fd, (mode_t)mode) < 0)
+		err_set_errno(err, ERR_IO, errno, "cannot write '%s'", path);
+	else {
+		*ret_new = new_file;
+		return 0;
+	}
+	file_new_drop(&new_file);
+	return -1;
+}
+
+int file_new_write(const struct new_file *new_file, const void *data, size_t size, struct err *err)
+{
+	return write_all(new_file->fd, data, size) < 0
+		       ? err_set_errno(err, ERR_IO, errno, "cannot write '%s'", new_file->path)
+		       : 0;
+}
+
+int file_new_commit(struct new_file *new_file, struct err *err)
+{
+	if (fsync(new_file->fd) < 0 || rename(new_file->temporary, new_file->path) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot write '%s'", new_file->path);
+	free(new_file->temporary);
+	new_file->temporary = NULL;
+	if (sync_folder_of(new_file->path) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot make '%s' durable",
+				     new_file->path);
+	return 0;
+}
+
+void file_new_drop(struct new_file *new_file)
+{
+	if (new_file->fd >= 0) {
+		close(new_file->fd);
+		if (new_file->temporary)
+			unlink(new_file->temporary);
+	}
+	free(new_file->temporary);
+	free(new_file->path);
+	*new_file = (struct new_file){ .fd = -1 };
+}
+
 int file_sync(const char *path, struct err *err)
 {
 	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
 	if (fd < 0 || fsync(fd) < 0 || sync_folder_of(path) < 0)
 		return err_set_errno(err, ERR_IO, errno, "cannot make '%s' durable", path);
+	return 0;
+}
+
+int file_digest(int fd, struct hash256 *ret_hash, struct err *err)
+{
+	crypto_generichash_state state;
+	unsigned char chunk[READ_CHUNK];
+	ssize_t size = 1;
+	off_t at = 0;
+
+	hash_prepare();
+	crypto_generichash_init(&state, NULL, 0, sizeof(ret_hash->byte));
+	while (size > 0) {
+		size = pread(fd, chunk, sizeof(chunk), at);
+		if (size > 0) {
+			crypto_generichash_update(&state, chunk, (unsigned long long)size);
+			at += size;
+		} else if (size < 0 && errno == EINTR) {
+			size = 1;
+		}
+	}
+	if (size < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot read a file");
+	crypto_generichash_final(&state, ret_hash->byte, sizeof(ret_hash->byte));
 	return 0;
 }
 

@@ -132,6 +132,19 @@ static const struct cli_option audit_export_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option restore_options[] = {
+	{ "dry-run", NULL, "examine the backup, and change nothing" },
+	{ "head", "[SEQ:]HASH", "only if its audit log holds this head, noted earlier" },
+	{ "keep-tokens", NULL,
+	  "API tokens go on also where the present store does not tell whether they were revoked" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option restored_release_options[] = {
+	{ "sign-in", NULL, "let people sign in instead, before each source was read whole" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option audit_verify_options[] = {
 	{ "head", "[SEQ:]HASH", "a head noted earlier, which the chain must still hold" },
 	{ "archive", "DIR",
@@ -907,6 +920,16 @@ static const struct cli_command commands[] = {
 	  run_audit_export },
 	{ "audit verify", "", "verify the hash chain of the audit log", audit_verify_options,
 	  run_audit_verify },
+	{ "backup", "FILE",
+	  "write a backup of the store, which goes on working, to a file (root only)", NULL,
+	  run_backup },
+	{ "restore", "FILE",
+	  "put a backup in the store's place, while rolebridged does not run (root only)",
+	  restore_options, run_restore },
+	{ "restored show", "", "show what waits since the store was restored", NULL,
+	  run_restored_show },
+	{ "restored release", "", "send mail and tell targets again after a restore",
+	  restored_release_options, run_restored_release },
 	{ "alarms list", "", "list what needs a person", alarms_list_options, run_alarms_list },
 	{ "alarms clear", "ID", "clear an alarm", NULL, run_alarms_clear },
 	{ "quarantine list", "", "list entries that could not be processed",

@@ -18,6 +18,7 @@
 #include <rolebridge/store/backup.h>
 
 #include "configuration.h"
+#include "restore.h"
 
 /* Of an older version? What cannot be read for another reason is for those who open it to tell. */
 static bool is_older(const char *path)
@@ -101,12 +102,16 @@ int upgrade_configured(const char *config_path, struct arena *arena, const char 
 		       int *ret_lock_fd, struct strbuf *ret_copy, struct err *err)
 {
 	const char *path = configuration_store(config_path, arena);
+	int coming;
 
 	*ret_store = NULL;
 	*ret_lock_fd = -1;
-	if (access(path, F_OK) != 0)
+	coming = store_is_coming(path, err);
+	if (coming < 0)
+		return -1;
+	if (!coming && access(path, F_OK) != 0)
 		return 0;
-	if (upgrade_lock(path, ret_lock_fd, err) < 0)
+	if (upgrade_lock(path, ret_lock_fd, err) < 0 || restore_finish(path, NULL, err) < 0)
 		return -1;
 	*ret_store = path;
 	return upgrade_store(path, ret_copy, err);

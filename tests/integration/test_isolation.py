@@ -202,7 +202,7 @@ def targets(world, operation):
     if first == "second-factor":
         yield path.replace("{organization}", "default"), path.replace("{organization}", "nowhere")
         return
-    if "{id}" in path and first in ("tokens", "invites", "runs", "plans", "alarms", "sessions"):
+    if "{id}" in path and first in ("tokens", "invites", "runs", "plans", "alarms", "sessions", "backups"):
         real = ids.get(first[:-1], NOBODY if first != "alarms" and first != "sessions" else "999999")
         yield path.replace("{id}", real), path.replace("{id}", NOBODY if "-" in real else "999998")
         return
@@ -321,7 +321,8 @@ def test_every_operation_is_asked():
     """What stands in the document and names something of an organization is asked for above."""
     free = {str(o) for o in OPERATIONS if not is_named(o) and not lists(o)}
     # About oneself; of the daemon as a whole, which is not for whoever belongs to another organization than "default".
-    free = {one for one in free if " /api/v1/me" not in one and " /api/v1/sealing-key/" not in one}
+    free = {one for one in free if " /api/v1/me" not in one and " /api/v1/sealing-key/" not in one
+            and " /api/v1/backups" not in one and " /api/v1/restored/" not in one}
     assert free == {"POST /api/v1/check", "POST /api/v1/reload", "POST /api/v1/sync", "POST /api/v1/plan",
                     "POST /api/v1/users", "POST /api/v1/profiles", "POST /api/v1/personas", "POST /api/v1/segments",
                     "POST /api/v1/sources", "POST /api/v1/invites/accept"}, free

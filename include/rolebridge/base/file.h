@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <rolebridge/base/err.h>
+#include <rolebridge/base/hash.h>
 #include <rolebridge/base/strbuf.h>
 
 struct stat;
@@ -22,6 +23,24 @@ int file_read(const char *path, size_t max, struct strbuf *out, struct err *err)
 int file_write_atomic(const char *path, const void *data, size_t size, unsigned mode,
 		      struct err *err);
 
+/*
+ * The same for what is written piece by piece:
+ *
+ *	file_new_open → write(2) to new.fd … → file_new_commit; file_new_drop in any case, which removes what was not
+ *	committed
+ *
+ * A path that names anything but a regular file is refused (ERR_INVALID).
+ */
+struct new_file {
+	int fd;
+	char *path, *temporary;
+};
+int file_new_open(struct new_file *ret_new, const char *path, unsigned mode, struct err *err);
+/* All of it; ERR_IO. */
+int file_new_write(const struct new_file *new_file, const void *data, size_t size, struct err *err);
+int file_new_commit(struct new_file *new_file, struct err *err);
+void file_new_drop(struct new_file *new_file);
+
 /* What was written to a file, and that it is there, survives a power loss from now on. */
 int file_sync(const char *path, struct err *err);
 
@@ -30,6 +49,9 @@ int file_sync(const char *path, struct err *err);
  * (flock(2): a process that dies lets go). ERR_CONFLICT "in-use" when another process holds it. close-on-exec.
  */
 int file_lock(const char *path, int *ret_fd, struct err *err);
+
+/* digest256 of all that the file holds; where it is read from stays. */
+int file_digest(int fd, struct hash256 *ret_hash, struct err *err);
 
 /* AUTO(fd) int fd = -1; closes at scope end. Keeps errno. */
 void fd_auto(int *fd);

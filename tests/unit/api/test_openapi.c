@@ -96,7 +96,8 @@ static bool is_for_anybody(const struct http_route *route)
 	static const char *const patterns[] = { "/api/v1/me",	       "/api/v1/tokens",
 						"/api/v1/tokens/{id}", "/api/v1/invites/accept",
 						"/api/v1/runs/{id}",   "/api/v1/users/bulk",
-						"/api/v1/login-links" };
+						"/api/v1/login-links", "/api/v1/backups",
+						"/api/v1/backups/{id}" };
 
 	/* Of a person, about themselves. */
 	if (strncmp(route->pattern, "/api/v1/me/", 11) == 0 && !route->permission)
