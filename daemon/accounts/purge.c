@@ -1,0 +1,289 @@
+/*
+ * Removal of deleted accounts. Enters: accounts whose grace is over. Leaves: no account, no home (or its
+ * archive), and name and uid in the ledger for ever.
+ */
+#include "purge.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <rolebridge/base/file.h>
+#include <rolebridge/base/util.h>
+
+#include "command.h"
+#include "judge.h"
+
+#define TAR "/usr/bin/tar"
+#define RM "/bin/rm"
+#define USERDEL "/usr/sbin/userdel"
+#define GROUPDEL "/usr/sbin/groupdel"
+#define MAIL_FOLDER "/var/mail"
+
+static bool is_due(const struct account *account, int64_t now_s)
+{
+	return account->delete_s && !account->gone && account->delete_s <= now_s;
+}
+
+/* Behind the one begun last, and around. */
+static struct account *find_due(const struct purge *purge, struct helper *helper, int64_t now_s)
+{
+	struct account *first = NULL;
+	size_t count;
+	struct account *accounts = ledger_accounts(helper->ledger, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (!is_due(&accounts[i], now_s))
+			continue;
+		if (memcmp(accounts[i].user.byte, purge->last.byte, sizeof(purge->last.byte)) > 0)
+			return &accounts[i];
+		first = first ? first : &accounts[i];
+	}
+	return first;
+}
+
+bool purge_waits(struct helper *helper, int64_t *ret_next_s)
+{
+	size_t count;
+	const struct account *accounts = ledger_accounts(helper->ledger, &count);
+	bool waits = false;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!accounts[i].delete_s || accounts[i].gone)
+			continue;
+		if (!waits || accounts[i].delete_s < *ret_next_s)
+			*ret_next_s = accounts[i].delete_s;
+		waits = true;
+	}
+	return waits;
+}
+
+/* --- the archive --- */
+
+static char *archive_path(const struct helper *helper, struct arena *arena,
+			  const struct account *account, const char *ending)
+{
+	char id[UUID_TEXT_SIZE];
+
+	uuid_text(&account->user, id);
+	return arena_printf(arena, "%s/%s-%s.tar.gz%s", helper->settings->archive_directory,
+			    account->name, id, ending);
+}
+
+/* Root's alone from the first byte on: what tar opens exists already. */
+static int make_partial(const char *path, struct err *err)
+{
+	int fd;
+
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot make '%s'", path);
+	close(fd);
+	return 0;
+}
+
+static int start_archive(struct purge *purge, struct helper *helper, struct arena *arena,
+			 const struct account *account, struct err *err)
+{
+	const char *partial = archive_path(helper, arena, account, ".partial");
+	struct command command = { 0 };
+
+	if (!partial)
+		return err_set(err, ERR_MEMORY, "no room for the path of an archive");
+	if (make_partial(partial, err) < 0)
+		return -1;
+	command_add(&command, TAR);
+	command_add(&command, "--create");
+	command_add(&command, "--gzip");
+	command_add(&command, "--one-file-system");
+	command_add(&command, "--numeric-owner");
+	command_add(&command, "--file");
+	command_add(&command, partial);
+	command_add(&command, "--directory");
+	command_add(&command, helper->settings->home_base);
+	command_add(&command, "--");
+	command_add(&command, strrchr(account->home, '/') + 1);
+	if (command_start(&command, &purge->pid, &purge->pidfd, err) < 0)
+		return -1;
+	purge->step = PURGE_ARCHIVING;
+	return 0;
+}
+
+static int sync_path(const char *path, int flags)
+{
+	AUTO(fd) int fd = open(path, flags | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? -1 : fsync(fd);
+}
+
+/* It counts from the rename on, and only once it is on the disk. */
+static int finish_archive(struct helper *helper, struct arena *arena, const struct account *account,
+			  struct err *err)
+{
+	const char *partial = archive_path(helper, arena, account, ".partial");
+	const char *final = archive_path(helper, arena, account, "");
+
+	if (!partial || !final)
+		return err_set(err, ERR_MEMORY, "no room for the path of an archive");
+	if (sync_path(partial, 0) < 0 || rename(partial, final) < 0 ||
+	    sync_path(helper->settings->archive_directory, O_DIRECTORY) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot keep '%s'", final);
+	return 0;
+}
+
+static bool is_archived(const struct helper *helper, struct arena *arena,
+			const struct account *account)
+{
+	const char *final = archive_path(helper, arena, account, "");
+
+	return final && access(final, F_OK) == 0;
+}
+
+/* --- account and home --- */
+
+static int run_for(const struct helper *helper, const char *program, const char *name,
+		   struct err *err)
+{
+	struct command command = { 0 };
+
+	command_add(&command, program);
+	command_add(&command, name);
+	return command_run(&command, helper->settings->command_timeout_s, err);
+}
+
+static int remove_account(struct helper *helper, struct arena *arena, const struct account *account,
+			  struct err *err)
+{
+	const struct present *present;
+	enum standing standing;
+
+	if (account_look(helper, arena, account, &present, &standing, err) < 0)
+		return -1;
+	if (standing != STANDING_MISSING && standing != STANDING_FOREIGN) {
+		/* userdel refuses as long as anything runs. */
+		processes_signal(&account->uid, 1, SIGKILL);
+		if (run_for(helper, USERDEL, account->name, err) < 0 ||
+		    account_look(helper, arena, account, &present, &standing, err) < 0)
+			return -1;
+	}
+	if (present->own_group && present->own_gid == account->uid)
+		return run_for(helper, GROUPDEL, account->name, err);
+	return 0;
+}
+
+static int start_removal(struct purge *purge, struct helper *helper, struct arena *arena,
+			 const struct account *account, struct err *err)
+{
+	const char *mail = arena_printf(arena, "%s/%s", MAIL_FOLDER, account->name);
+	struct command command = { 0 };
+
+	if (!mail)
+		return err_set(err, ERR_MEMORY, "no room for a path");
+	command_add(&command, RM);
+	command_add(&command, "--recursive");
+	command_add(&command, "--force");
+	command_add(&command, "--one-file-system");
+	command_add(&command, "--");
+	if (home_belongs_to(account->home, account->uid))
+		command_add(&command, account->home);
+	command_add(&command, mail);
+	if (command_start(&command, &purge->pid, &purge->pidfd, err) < 0)
+		return -1;
+	purge->step = PURGE_REMOVING;
+	(void)helper;
+	return 0;
+}
+
+static int note_gone(struct helper *helper, struct arena *arena, struct account *account,
+		     const char **ret_name, struct err *err)
+{
+	const char *name = arena_strdup(arena, account->name);
+
+	if (ledger_gone(helper->ledger, account, err) < 0)
+		return -1;
+	endings_forget(&helper->endings, account->uid);
+	*ret_name = name ? name : "";
+	return 0;
+}
+
+static int after_archive(struct purge *purge, struct helper *helper, struct arena *arena,
+			 struct account *account, const char **ret_name, struct err *err)
+{
+	if (remove_account(helper, arena, account, err) < 0)
+		return -1;
+	if (helper->settings->home_on_delete == HOME_KEEP)
+		return note_gone(helper, arena, account, ret_name, err);
+	return start_removal(purge, helper, arena, account, err);
+}
+
+static int begin(struct purge *purge, struct helper *helper, struct arena *arena,
+		 struct account *account, const char **ret_name, struct err *err)
+{
+	const struct present *present;
+	enum standing standing;
+
+	if (account_look(helper, arena, account, &present, &standing, err) < 0)
+		return -1;
+	/* Somebody put another account in its place: that, and its home, are theirs. */
+	if (standing == STANDING_FOREIGN)
+		return note_gone(helper, arena, account, ret_name, err);
+	helper->removing = account->user;
+	if (helper->settings->home_on_delete == HOME_ARCHIVE &&
+	    home_belongs_to(account->home, account->uid) && !is_archived(helper, arena, account))
+		return start_archive(purge, helper, arena, account, err);
+	return after_archive(purge, helper, arena, account, ret_name, err);
+}
+
+static int go_on(struct purge *purge, struct helper *helper, struct arena *arena,
+		 const char **ret_name, struct err *err)
+{
+	struct account *account = ledger_find(helper->ledger, &helper->removing);
+	enum purge_step step = purge->step;
+	int result =
+		command_finish(purge->pid, purge->pidfd, step == PURGE_ARCHIVING ? TAR : RM, err);
+
+	purge->step = PURGE_IDLE;
+	purge->pidfd = -1;
+	if (result < 0 || !account)
+		return account ? -1
+			       : err_set(err, ERR_INTERNAL, "the account being removed is lost");
+	if (step == PURGE_REMOVING)
+		return note_gone(helper, arena, account, ret_name, err);
+	if (finish_archive(helper, arena, account, err) < 0)
+		return -1;
+	return after_archive(purge, helper, arena, account, ret_name, err);
+}
+
+int purge_tick(struct purge *purge, struct helper *helper, struct arena *arena, int64_t now_s,
+	       const char **ret_name, struct err *err)
+{
+	struct account *account;
+	int result;
+
+	if (purge->step != PURGE_IDLE) {
+		result = go_on(purge, helper, arena, ret_name, err);
+	} else {
+		account = now_s < purge->next_s ? NULL : find_due(purge, helper, now_s);
+		if (!account)
+			return 0;
+		purge->last = account->user;
+		result = begin(purge, helper, arena, account, ret_name, err);
+	}
+	if (purge->step == PURGE_IDLE)
+		helper->removing = (struct uuid){ 0 };
+	if (result < 0)
+		purge->next_s = now_s + PURGE_PAUSE_S;
+	return result;
+}
+
+void purge_stop(struct purge *purge)
+{
+	if (purge->step != PURGE_IDLE)
+		command_kill(purge->pid, purge->pidfd);
+	*purge = PURGE_INIT;
+}

@@ -1,0 +1,40 @@
+/*
+ * Ending the logins and processes of accounts that were disabled: asked at once (logind, SIGTERM), forced
+ * after END_PATIENCE. Runs from the helper's loop, so that nobody waits for it.
+ */
+#ifndef ROLEBRIDGE_ACCOUNTS_SESSIONS_H
+#define ROLEBRIDGE_ACCOUNTS_SESSIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rolebridge/base/err.h>
+
+#define END_PATIENCE_US 2000000
+/* What still runs then cannot be ended (it waits in the kernel): said in the log. */
+#define END_LIMIT_US 60000000
+
+struct ending {
+	uint32_t uid;
+	int64_t since_us;
+};
+
+struct endings {
+	struct ending *items;
+	size_t count, capacity;
+	int64_t next_us; /* of the monotonic clock; when endings_tick wants to be called */
+};
+
+/* Ask everything of uid to end, and see to it. */
+int endings_add(struct endings *endings, uint32_t uid, struct err *err);
+/* Enabled again: what runs from now on is wanted. */
+void endings_forget(struct endings *endings, uint32_t uid);
+/* Look again. ret_stuck: uids given up, in an array of at least endings->count; returns how many. */
+size_t endings_tick(struct endings *endings, uint32_t *ret_stuck);
+void endings_finish(struct endings *endings);
+
+/* Send signal (0: none) to every process of one of the uids, ascending. How many there are; -1: no /proc. */
+int processes_signal(const uint32_t *uids, size_t count, int signal);
+
+#endif

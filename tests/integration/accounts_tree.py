@@ -1,0 +1,388 @@
+"""A root file system of its own with the real shadow-utils, the accounts helper in it, and the core's side of its protocol.
+
+The tree is a folder with databases, homes and state of its own; /usr, /proc and /dev of this machine are bound into it in
+a private mount namespace (or ROLEBRIDGE_TREE names a complete one, made by debootstrap, that is copied). Programs can be
+wrapped, and folders be small file systems. Each tree has a range of uids of its own, since processes are everybody's.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+
+BUILD = os.environ.get("ROLEBRIDGE_BUILD", "build")
+HELPER = os.path.join(BUILD, "rolebridge-accounts")
+PATIENCE_S = 60
+
+HELLO, ENSURE, DISABLE, ENABLE, DELETE, LIST = range(1, 7)
+WELCOME, RESULT, PAGE = 0x101, 0x102, 0x103
+DONE, AGAIN, REFUSED = "done", "again", "refused"
+STATES = ["enabled", "disabled", "locked", "deleting", "missing", "foreign"]
+NOBODY = uuid.UUID(int=0)
+
+
+def problem():
+    """Why trees cannot be made here; None."""
+    if os.geteuid() != 0:
+        return "making accounts needs root"
+    done = subprocess.run(["unshare", "--mount", "--propagation", "private", "mount", "--bind", "/usr", "/mnt"],
+                          capture_output=True, text=True, check=False)
+    return f"no mount namespace here: {done.stderr.strip()}" if done.returncode else None
+
+
+PROBLEM = problem()
+needs_tree = pytest.mark.skipif(PROBLEM is not None, reason=PROBLEM or "")
+
+
+def wait_for(condition, what, process=None):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"the helper ended while waiting for {what}")
+        time.sleep(0.02)
+    raise AssertionError(f"waited too long for {what}")
+
+
+# --- the protocol ---
+
+def varint(number):
+    out = b""
+    while number >= 0x80:
+        out += bytes([number & 0x7f | 0x80])
+        number >>= 7
+    return out + bytes([number])
+
+
+def text(value):
+    data = value if isinstance(value, bytes) else value.encode()
+    return varint(len(data)) + data
+
+
+def frame(kind, body=b""):
+    return struct.pack("<IH", len(body) + 2, kind) + body
+
+
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, size):
+        assert self.at + size <= len(self.data)
+        self.at += size
+        return self.data[self.at - size:self.at]
+
+    def number(self, kind):
+        return struct.unpack("<" + kind, self.take(struct.calcsize(kind)))[0]
+
+    def varint(self):
+        value = shift = 0
+        while True:
+            byte = self.number("B")
+            value |= (byte & 0x7f) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    def text(self):
+        return self.take(self.varint()).decode()
+
+    def done(self):
+        assert self.at == len(self.data)
+
+
+class Result:
+    def __init__(self, data):
+        reader = Reader(data)
+        self.status = [DONE, AGAIN, REFUSED][reader.number("B")]
+        self.changed = bool(reader.number("B"))
+        self.uid = reader.number("I")
+        self.code, self.detail = reader.text(), reader.text()
+        reader.done()
+
+    def __repr__(self):
+        return f"{self.status} {self.code or '-'} changed={self.changed} uid={self.uid} {self.detail}"
+
+
+class Entry:
+    def __init__(self, reader):
+        self.user = uuid.UUID(bytes=reader.take(16))
+        self.name, self.uid, self.state = reader.text(), reader.number("I"), STATES[reader.number("B")]
+        self.gecos, self.shell, self.home, self.primary = (reader.text() for _ in range(4))
+        self.groups = [reader.text() for _ in range(reader.varint())]
+
+
+class Core:
+    """One connection, as the core has it."""
+
+    def __init__(self, path, greet=True):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(PATIENCE_S)
+        self.socket.connect(path)
+        if greet:
+            self.welcome = self.ask(HELLO, struct.pack("<I", 1))
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def exactly(self, size):
+        data = b""
+        while len(data) < size:
+            more = self.socket.recv(size - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def receive(self):
+        size, kind = struct.unpack("<IH", self.exactly(6))
+        body = self.exactly(size - 2)
+        if kind == RESULT:
+            return Result(body)
+        reader = Reader(body)
+        if kind == WELCOME:
+            answer = [reader.number("I") for _ in range(4)]
+            reader.done()
+            return answer
+        assert kind == PAGE
+        more = bool(reader.number("B"))
+        entries = [Entry(reader) for _ in range(reader.varint())]
+        reader.done()
+        return entries, more
+
+    def ask(self, kind, body=b""):
+        self.send(frame(kind, body))
+        return self.receive()
+
+    def ensure(self, user, name, *, uid=0, gecos="", shell="", home="", primary="", groups=(), enabled=True):
+        return self.ask(ENSURE, ensure_body(user, name, uid=uid, gecos=gecos, shell=shell, home=home, primary=primary,
+                                            groups=groups, enabled=enabled))
+
+    def disable(self, user):
+        return self.ask(DISABLE, user.bytes)
+
+    def enable(self, user):
+        return self.ask(ENABLE, user.bytes)
+
+    def delete(self, user):
+        return self.ask(DELETE, user.bytes)
+
+    def list(self, page=256):
+        found, after, more = [], NOBODY, True
+        while more:
+            entries, more = self.ask(LIST, after.bytes + struct.pack("<I", page))
+            found += entries
+            after = entries[-1].user if entries else after
+        return found
+
+    def close(self):
+        self.socket.close()
+
+
+def ensure_body(user, name, *, uid=0, gecos="", shell="", home="", primary="", groups=(), enabled=True):
+    return (user.bytes + text(name) + struct.pack("<I", uid) + text(gecos) + text(shell) + text(home) +
+            text(primary) + varint(len(groups)) + b"".join(text(g) for g in groups) + bytes([enabled]))
+
+
+# --- the tree ---
+
+BIND = """set -eu
+tree=$1; build=$2; shift 2
+{tmpfs}
+if [ ! -e $tree/usr/bin/env ]; then mount --bind /usr $tree/usr; mount -o remount,ro,bind $tree/usr; fi
+mount --bind /dev $tree/dev
+mount --bind /proc $tree/proc
+mount --bind $build $tree/build
+{wraps}
+exec chroot $tree "$@"
+"""
+
+
+class Tree:
+    ranges = 0
+
+    def __init__(self, folder, **settings):
+        self.root = os.path.join(folder, "tree")
+        self.process = None
+        self.cores = []
+        self.wraps, self.tmpfs = {}, {}
+        # 400 processes of this kind, 50 trees each
+        self.uid_min = 200000 + (os.getpid() % 400) * 50000 + Tree.ranges % 50 * 1000
+        Tree.ranges += 1
+        self.settings = {"core_user": "0", "uid_min": self.uid_min, "uid_max": self.uid_min + 999,
+                         "allowed_groups": "staff-* projects sudo", "delete_grace": "0",
+                         "end_sessions": "yes"} | settings
+        self.make()
+
+    def path(self, *parts):
+        return os.path.join(self.root, *(part.lstrip("/") for part in parts))
+
+    def make(self):
+        model = os.environ.get("ROLEBRIDGE_TREE")
+        if model:
+            subprocess.run(["cp", "-a", model, self.root], check=True)
+        else:
+            self.make_bare()
+        for folder in ("build", "real", "run", "proc", "dev"):
+            os.makedirs(self.path(folder), exist_ok=True)
+        os.makedirs(self.path("/etc/rolebridge"), exist_ok=True)
+        self.write_settings()
+
+    def make_bare(self):
+        for folder in ("etc/default", "etc/skel", "home", "tmp", "var/lib", "var/log", "var/mail", "root", "usr"):
+            os.makedirs(self.path(folder))
+        os.chmod(self.path("tmp"), 0o1777)
+        for link in ("bin", "sbin", "lib", "lib64"):
+            os.symlink("usr/" + link, self.path(link))
+        for file in ("/etc/login.defs", "/etc/ld.so.cache", "/etc/default/useradd"):
+            shutil.copy(file, self.path(file))
+        self.write("/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\n")
+        self.write("/etc/skel/.bashrc", "# shell\n" * 100)
+        self.write("/etc/skel/.config/app/settings", "colour = blue\n")
+        people = [("root", 0, "/root", "/bin/bash"), ("daemon", 1, "/usr/sbin", "/usr/sbin/nologin"),
+                  ("mail", 8, "/var/mail", "/usr/sbin/nologin"), ("local", 1000, "/home/local", "/bin/bash")]
+        groups = [("root", 0), ("daemon", 1), ("mail", 8), ("sudo", 27), ("local", 1000), ("staff-a", 2001),
+                  ("staff-b", 2002), ("staff-low", 300), ("projects", 2003), ("other", 2004)]
+        self.write("/etc/passwd", "".join(f"{n}:x:{u}:{u}::{h}:{s}\n" for n, u, h, s in people))
+        self.write("/etc/shadow", "".join(f"{n}:*:19000:0:99999:7:::\n" for n, *_ in people), 0o640)
+        self.write("/etc/group", "".join(f"{n}:x:{g}:\n" for n, g in groups))
+        self.write("/etc/gshadow", "".join(f"{n}:*::\n" for n, _ in groups), 0o640)
+
+    def write(self, path, content, mode=0o644):
+        path = self.path(path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(content)
+        os.chmod(path, mode)
+
+    def read(self, path):
+        with open(self.path(path), encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+
+    def write_settings(self, **more):
+        self.settings |= more
+        self.write("/etc/rolebridge/accounts.conf", "".join(f"{k} = {v}\n" for k, v in self.settings.items()))
+
+    def wrap(self, program, script):
+        """A shell script in the program's place; the program itself is $REAL."""
+        path = f"/wrap-{program}"
+        self.write(path, f"#!/bin/sh\nREAL=/real/{program}\n{script}\n", 0o755)
+        self.wraps[program] = path
+
+    def unwrap(self):
+        self.wraps = {}
+
+    def command(self, *words):
+        """Words run in the tree, with its mounts."""
+        wraps = "".join(
+            f"touch $tree/real/{name}; mount --bind $tree/usr/sbin/{name} $tree/real/{name}\n"
+            f"mount --bind $tree{path} $tree/usr/sbin/{name}\n" for name, path in self.wraps.items())
+        tmpfs = "".join(
+            f"cp -a $tree{path} $tree{path}.orig; mount -t tmpfs -o size={size},mode=755 small $tree{path}\n"
+            f"cp -a $tree{path}.orig/. $tree{path}/; rm -r $tree{path}.orig\n" for path, size in self.tmpfs.items())
+        script = BIND.format(wraps=wraps, tmpfs=tmpfs)
+        return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", self.root,
+                os.path.abspath(BUILD), *words]
+
+    def run(self, *words, check=True):
+        done = subprocess.run(self.command(*words), capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    @property
+    def socket(self):
+        return self.path("/run/accounts.sock")
+
+    def start(self, wait=True):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.socket)
+        self.log = open(os.path.join(os.path.dirname(self.root), "helper.log"), "ab")  # noqa: SIM115
+        self.process = subprocess.Popen(self.command("/build/rolebridge-accounts", "--socket", "/run/accounts.sock"),
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        if wait:
+            wait_for(lambda: "accounts.started" in self.said(), "the helper to start", self.process)
+        return self
+
+    def said(self):
+        with open(os.path.join(os.path.dirname(self.root), "helper.log"), encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def forget_log(self):
+        with open(os.path.join(os.path.dirname(self.root), "helper.log"), "wb"):
+            pass
+
+    def core(self, greet=True):
+        core = Core(self.socket, greet)
+        self.cores.append(core)
+        return core
+
+    def stop(self):
+        for core in self.cores:
+            core.close()
+        self.cores = []
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(PATIENCE_S)
+        self.process = None
+        self.log.close()
+        assert status == 0, self.said()
+
+    def kill(self):
+        self.process.kill()
+        self.ended()
+
+    def ended(self):
+        """The helper ends by itself, or was killed by what it ran."""
+        self.process.wait(PATIENCE_S)
+        self.process = None
+        self.log.close()
+        for core in self.cores:
+            core.close()
+        self.cores = []
+
+    def restart(self):
+        self.forget_log()
+        return self.start()
+
+    # --- what is there ---
+
+    def lines(self, database):
+        return {line.split(":")[0]: line.split(":")[1:] for line in self.read(f"/etc/{database}").splitlines()}
+
+    def account(self, name):
+        return self.lines("passwd").get(name)
+
+    def groups_of(self, name):
+        return sorted(g for g, fields in self.lines("group").items() if name in fields[2].split(","))
+
+    def expiry(self, name):
+        return self.lines("shadow")[name][6]
+
+    def snapshot(self):
+        """Everything that an account leaves somewhere."""
+        databases = {name: self.read(f"/etc/{name}") for name in ("passwd", "shadow", "group", "gshadow")}
+        return databases | {"home": sorted(os.listdir(self.path("/home")))}
+
+
+@contextlib.contextmanager
+def spawn_as(uid, *words):
+    """A process of that uid."""
+    process = subprocess.Popen(words or (sys.executable, "-c", "import time; time.sleep(600)"), user=uid, group=uid,
+                               extra_groups=[], cwd="/")
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
