@@ -67,10 +67,10 @@ static int check_fresh(const struct own *own, struct err *err)
 }
 
 static int check_present(struct http_request *request, const struct own *own,
-			 const struct user *user, const struct password_candidate *candidate,
-			 const char *present, struct err *err)
+			 const struct password_candidate *candidate, const char *present,
+			 struct err *err)
 {
-	struct throttle_attempt attempt = { .kind = THROTTLE_PASSWORD, .account = user->username };
+	struct throttle_attempt attempt = { .kind = THROTTLE_ACCOUNT, .account = candidate->uuid };
 	struct throttle *throttle = own->parts.throttle;
 	struct throttle_refusal refusal;
 	struct address address;
@@ -113,8 +113,7 @@ static int put_password(struct http_request *request, struct http_response *resp
 	size_t ended;
 
 	if (read_present(request, own, &user, &candidate, err) < 0 ||
-	    check_present(request, own, &user, &candidate, body->present ? body->present : "",
-			  err) < 0)
+	    check_present(request, own, &candidate, body->present ? body->present : "", err) < 0)
 		return -1;
 	owner = (struct password_owner){ .username = user.username,
 					 .email = user.email,

@@ -144,7 +144,7 @@ struct key_text {
 };
 
 struct keys {
-	bool has_account;
+	bool has_account, has_address;
 	struct hash128 account, address, familiar;
 };
 
@@ -181,6 +181,7 @@ static void make_keys(const struct throttle_attempt *attempt, struct keys *keys)
 		size = folded.size < ACCOUNT_BYTES_MAX ? folded.size : ACCOUNT_BYTES_MAX;
 	}
 	keys->has_account = attempt->account != NULL;
+	keys->has_address = !attempt->account_only;
 	keys->account = hash_key(attempt->kind, NULL, account, size);
 	keys->address = hash_key(KEY_ADDRESS, attempt->address, "", 0);
 	keys->familiar =
@@ -358,13 +359,14 @@ static int take(struct throttle *throttle, const struct keys *keys, int64_t now_
 	struct place *account = familiar	    ? familiar
 				: keys->has_account ? find(&throttle->table, keys->account)
 						    : NULL;
-	struct place *address = familiar ? NULL : find(&throttle->table, keys->address);
+	struct place *address =
+		familiar || !keys->has_address ? NULL : find(&throttle->table, keys->address);
 
 	if (wait_of(account, now_us))
 		return refuse(throttle, account, false, now_us, ret_refusal, err);
 	if (wait_of(address, now_us))
 		return refuse(throttle, address, true, now_us, ret_refusal, err);
-	throttle->attempts++;
+	throttle->attempts += keys->has_address;
 	if (familiar) {
 		forget(throttle, familiar, now_us);
 		count_wrong(throttle, familiar, now_us);
@@ -374,8 +376,10 @@ static int take(struct throttle *throttle, const struct keys *keys, int64_t now_
 		count_wrong(throttle,
 			    find_or_add(throttle, &throttle->table, keys->account, false, now_us),
 			    now_us);
-	count_wrong(throttle, find_or_add(throttle, &throttle->table, keys->address, true, now_us),
-		    now_us);
+	if (keys->has_address)
+		count_wrong(throttle,
+			    find_or_add(throttle, &throttle->table, keys->address, true, now_us),
+			    now_us);
 	return 0;
 }
 
@@ -423,7 +427,8 @@ void throttle_right(struct throttle *throttle, const struct throttle_attempt *at
 		/* Others' guesses at the account go on counting. */
 		make_familiar(throttle, &keys, now_us);
 	} else {
-		uncount(throttle, find(&throttle->table, keys.address), now_us);
+		if (keys.has_address)
+			uncount(throttle, find(&throttle->table, keys.address), now_us);
 		if (keys.has_account) {
 			begin_afresh(find(&throttle->table, keys.account), now_us);
 			make_familiar(throttle, &keys, now_us);
@@ -444,7 +449,8 @@ void throttle_return(struct throttle *throttle, const struct throttle_attempt *a
 	if (familiar) {
 		uncount(throttle, familiar, now_us);
 	} else {
-		uncount(throttle, find(&throttle->table, keys.address), now_us);
+		if (keys.has_address)
+			uncount(throttle, find(&throttle->table, keys.address), now_us);
 		if (keys.has_account)
 			uncount(throttle, find(&throttle->table, keys.account), now_us);
 	}

@@ -206,6 +206,28 @@ def test_one_account_spelt_in_all_ways(world):
     assert counts[403] == ATTEMPTS and world.hashes() - hashes == ATTEMPTS
 
 
+def test_one_account_by_all_its_names(world):
+    """Name, address and UUID have one count. Who guesses is not told: what is held looks wrong, and costs as much."""
+    world.person("ella")
+    home = world.address()
+    uuid = world.bridge.ctl("users", "show", "ella")["id"]
+    assert signed_in(world.sign_in("ella", home))
+    hashes = world.hashes()
+    counts = world.guess(["ella", "ella@acme.example", uuid], guesses=600)
+    # Each name is throttled like one that nobody has.
+    assert counts == {403: 3 * ATTEMPTS, 429: 600 - 3 * ATTEMPTS}
+    assert world.hashes() - hashes == 3 * ATTEMPTS
+    assert sum(row["detail"]["reason"] == "wrong-password" for row in world.rows()
+               if row["object"] == f"user:{uuid}") == ATTEMPTS
+    # By a name that was not guessed at, too.
+    world.person("elmo")
+    world.guess(["elmo"], guesses=20)
+    page = world.sign_in("elmo@acme.example")
+    assert page.status_code == 403 and "is not right" in page.text
+    # Where she signed in before she still does.
+    assert signed_in(world.sign_in("ella", home))
+
+
 def test_unknown_wrong_and_without_password_cost_the_same(world):
     """Counted in hashes: one each, whoever it is."""
     world.person("emil")

@@ -3,7 +3,9 @@
  * was wrong with name and password, the answer is the same, and costs the same: one hash, one question to a directory
  * where one takes passwords, and one audit row.
  *
- * Before anything is looked up or hashed the throttle is asked; what the hasher has no room for was no attempt. What it
+ * Before anything is looked up or hashed the throttle is asked; what the hasher has no room for was no attempt. An account
+ * that several names lead to has one count, which is asked once it is known; what that refuses is wrong, whatever was typed,
+ * and costs its hash: nobody learns which names are one account's. What the hasher
  * said no to was one, also when no directory could say more: else guesses cost nothing while one is silent or busy.
  */
 #include <rolebridge/change/password.h>
@@ -15,9 +17,10 @@
 #include "signin.h"
 
 #define USERNAME_MAX 320 /* an e-mail address */
-#define WRONG "The user name or the password is not right."
-/* Said to everybody, whether or not it was so. */
-#define WRONG_OR_HELD WRONG " After several wrong ones even the right one is not taken for a while."
+/* The second sentence is said to everybody, whether or not it was so. */
+#define WRONG \
+	"The user name or the password is not right. After several wrong ones even the right one " \
+	"is not taken for a while."
 
 struct attempt {
 	struct site *site;
@@ -25,11 +28,13 @@ struct attempt {
 	const char *username, *password;
 	struct address address;
 	struct throttle_attempt throttle;
+	struct throttle_attempt owner; /* account NULL: it is nobody's, or was not counted */
 	struct password_candidate candidate;
 	char hash[HASH_TEXT]; /* of the same password, made anew; "" */
 	bool hashed;	      /* it is none of ours */
 	bool by_directory;    /* it was right there */
 	bool limited;	      /* wrong, since no directory was asked any more */
+	bool held;	      /* wrong, since there were too many by other names */
 };
 
 bool passwords_on(const struct web *web, const struct site *site)
@@ -122,11 +127,13 @@ static int refuse_early(struct http_request *request, struct http_response *resp
 static int refuse_wrong(struct http_request *request, struct http_response *response,
 			struct attempt *attempt, struct err *err)
 {
-	if (tell_refusal(request, attempt, attempt->limited ? "directory-limit" : "wrong-password",
-			 err) < 0)
+	const char *reason = attempt->held	? "rate-limited"
+			     : attempt->limited ? "directory-limit"
+						: "wrong-password";
+
+	if (tell_refusal(request, attempt, reason, err) < 0)
 		return -1;
-	return show_again(request, response, attempt, 403,
-			  directories_on(request->context) ? WRONG_OR_HELD : WRONG, err);
+	return show_again(request, response, attempt, 403, WRONG, err);
 }
 
 /* The password was right; what is decided by the store said no. Audited there. */
@@ -143,6 +150,38 @@ static int refuse_outcome(struct http_request *request, struct http_response *re
 }
 
 /* -------------------------------------------------------------------- judging -- */
+
+/* By whichever name. Held, it is judged as nobody's. At the same time as the name, so that both end their delays together. */
+static void take_owner(struct http_request *request, struct attempt *attempt, int64_t now_us)
+{
+	const struct web *web = request->context;
+	struct throttle_refusal refusal;
+	struct throttle_attempt owner = { .kind = THROTTLE_ACCOUNT,
+					  .account = attempt->candidate.uuid,
+					  .address = attempt->throttle.address,
+					  .account_only = true };
+
+	if (attempt->candidate.user_id == 0)
+		return;
+	attempt->held = throttle_take(web->settings.throttle, &owner, now_us, &refusal, NULL) < 0;
+	if (!attempt->held) {
+		attempt->owner = owner;
+		return;
+	}
+	attempt->candidate.hash = attempt->candidate.source = attempt->candidate.key = NULL;
+}
+
+static void end_throttle(struct http_request *request, const struct attempt *attempt,
+			 void (*end)(struct throttle *throttle,
+				     const struct throttle_attempt *attempt, int64_t now_us))
+{
+	const struct web *web = request->context;
+	int64_t now_us = clock_monotonic_us();
+
+	end(web->settings.throttle, &attempt->throttle, now_us);
+	if (attempt->owner.account)
+		end(web->settings.throttle, &attempt->owner, now_us);
+}
 
 /* The hash and, where it is due, a new one. 1 right, 0 wrong; -1. */
 static int judge_hash(struct http_request *request, struct attempt *attempt, struct err *err)
@@ -234,11 +273,10 @@ static int sign_in(struct http_request *request, struct http_response *response,
 static int refuse_unjudged(struct http_request *request, struct http_response *response,
 			   struct attempt *attempt, const struct err *problem, struct err *err)
 {
-	const struct web *web = request->context;
 	const char *reason = attempt->candidate.source ? "directory-unavailable" : "wrong-password";
 
 	if (!attempt->hashed)
-		throttle_return(web->settings.throttle, &attempt->throttle, clock_monotonic_us());
+		end_throttle(request, attempt, throttle_return);
 	else if (tell_refusal(request, attempt, reason, err) < 0)
 		return -1;
 	if (problem->code == ERR_UNAVAILABLE)
@@ -255,20 +293,24 @@ static int attempt_make(struct http_request *request, struct http_response *resp
 			struct attempt *attempt, struct err *err)
 {
 	const struct web *web = request->context;
+	int64_t now_us = clock_monotonic_us();
 	struct throttle_refusal refusal;
 	struct err problem = { 0 };
 	int right;
 
-	if (throttle_take(web->settings.throttle, &attempt->throttle, clock_monotonic_us(),
-			  &refusal, &problem) < 0)
+	if (throttle_take(web->settings.throttle, &attempt->throttle, now_us, &refusal, &problem) <
+	    0)
 		return refuse_early(request, response, attempt, &refusal, err);
-	right = find_candidate(request, attempt, &problem) < 0 ? -1
-							       : judge(request, attempt, &problem);
+	right = find_candidate(request, attempt, &problem);
+	if (right == 0) {
+		take_owner(request, attempt, now_us);
+		right = judge(request, attempt, &problem);
+	}
 	if (right < 0)
 		return refuse_unjudged(request, response, attempt, &problem, err);
 	if (!right)
 		return refuse_wrong(request, response, attempt, err);
-	throttle_right(web->settings.throttle, &attempt->throttle, clock_monotonic_us());
+	end_throttle(request, attempt, throttle_right);
 	return sign_in(request, response, attempt, err);
 }
 
@@ -304,8 +346,7 @@ static int judge_form(struct http_request *request, struct http_response *respon
 				  "Please give your user name and your password.", err);
 	/* Nobody's, and nothing worth a hash. */
 	if (strlen(attempt->username) > USERNAME_MAX || strlen(attempt->password) > PASSWORD_MAX)
-		return show_again(request, response, attempt, 403,
-				  directories_on(request->context) ? WRONG_OR_HELD : WRONG, err);
+		return show_again(request, response, attempt, 403, WRONG, err);
 	return attempt_make(request, response, attempt, err);
 }
 

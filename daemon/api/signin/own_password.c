@@ -120,8 +120,8 @@ static int check_present(struct http_request *request, struct http_response *res
 {
 	const struct web *web = request->context;
 	const char *password = http_form_value(&step->form, "password");
-	struct throttle_attempt attempt = { .kind = THROTTLE_PASSWORD,
-					    .account = step->view.principal->username };
+	struct throttle_attempt attempt = { .kind = THROTTLE_ACCOUNT,
+					    .account = step->view.principal->uuid };
 	struct throttle_refusal refusal;
 	struct err problem = { 0 };
 	struct address address;

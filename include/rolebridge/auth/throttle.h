@@ -6,7 +6,9 @@
  * Who was right from an address lately has a count of their own there: neither others' guesses at the account nor
  * what others do at that address keep them out.
  *
- * Accounts are counted by what was typed, so that names nobody has are throttled like all others. Counts are in memory,
+ * Accounts are counted by what was typed, so that names nobody has are throttled like all others; and once more, by their
+ * UUID, however they were named. What that one refuses must look like a wrong answer, and cost as much: else it would tell
+ * which names are one account's. Counts are in memory,
  * of fixed size, the least worrying are forgotten first, and all at a restart. Safe from any thread.
  */
 #ifndef ROLEBRIDGE_AUTH_THROTTLE_H
@@ -23,6 +25,7 @@
 /* Each kind counts accounts of its own, so that a right password does not buy guesses at codes; addresses are of all. */
 enum throttle_kind {
 	THROTTLE_PASSWORD, /* account: as typed, no matter whether there is one */
+	THROTTLE_ACCOUNT,  /* the same passwords; account: the user's UUID */
 	THROTTLE_CODE,	   /* TOTP, e-mail, SMS, WebAuthn; account: the user's UUID */
 	THROTTLE_RECOVERY, /* printed and administrators' codes; account: the user's UUID */
 	/* Letters and messages that cost others: account: as typed or the UUID. Never call throttle_right. */
@@ -41,6 +44,7 @@ struct throttle_attempt {
 	enum throttle_kind kind;
 	const char *account;	       /* caseless; NULL: none, the address alone counts */
 	const struct address *address; /* http_client_address; NULL: nobody told */
+	bool account_only;	       /* the address counted it already */
 };
 struct throttle_refusal {
 	unsigned retry_after_s; /* for request->retry_after_s; at least 1 */

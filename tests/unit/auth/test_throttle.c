@@ -48,7 +48,9 @@ static unsigned guess(struct throttle *throttle, const char *account, const char
 		      int64_t now_us)
 {
 	struct address address = address_of(from ? from : "::");
-	struct throttle_attempt attempt = { THROTTLE_PASSWORD, account, from ? &address : NULL };
+	struct throttle_attempt attempt = { .kind = THROTTLE_PASSWORD,
+					    .account = account,
+					    .address = from ? &address : NULL };
 	struct throttle_refusal refusal = { 0 };
 	struct err err = { 0 };
 
@@ -63,7 +65,9 @@ static unsigned guess(struct throttle *throttle, const char *account, const char
 static void right(struct throttle *throttle, const char *account, const char *from, int64_t now_us)
 {
 	struct address address = address_of(from);
-	struct throttle_attempt attempt = { THROTTLE_PASSWORD, account, &address };
+	struct throttle_attempt attempt = { .kind = THROTTLE_PASSWORD,
+					    .account = account,
+					    .address = &address };
 
 	throttle_right(throttle, &attempt, now_us);
 }
@@ -142,7 +146,10 @@ static void test_kinds_are_apart(void **state)
 
 	(void)state;
 	for (int kind = 0; kind < THROTTLE_KINDS; kind++) {
-		struct throttle_attempt attempt = { (enum throttle_kind)kind, "anna", &address };
+		struct throttle_attempt attempt = { .kind = (enum throttle_kind)kind,
+						    .account = "anna",
+						    .address = &address,
+						    .account_only = kind == THROTTLE_ACCOUNT };
 
 		for (unsigned n = 0; n < ATTEMPTS; n++)
 			assert_int_equal(throttle_take(throttle, &attempt, START, &refusal, NULL),
@@ -156,12 +163,44 @@ static void test_kinds_are_apart(void **state)
 	assert_int_equal(guess(throttle, "bob", "192.0.2.2", START), 0);
 }
 
+/* The address counted it already; who is familiar there is so all the same. */
+static void test_account_only(void **state)
+{
+	AUTO(throttle) struct throttle *throttle = make_throttle();
+	struct address address = address_of("192.0.2.1"), other = address_of("192.0.2.2");
+	struct throttle_attempt attempt = { .kind = THROTTLE_ACCOUNT,
+					    .account = "anna",
+					    .address = &address,
+					    .account_only = true };
+	struct throttle_refusal refusal;
+	struct throttle_counts counts;
+
+	(void)state;
+	throttle_right(throttle, &attempt, START);
+	attempt.address = &other;
+	for (unsigned n = 0; n < ATTEMPTS; n++)
+		assert_int_equal(throttle_take(throttle, &attempt, START, &refusal, NULL), 0);
+	assert_int_equal(throttle_take(throttle, &attempt, START, &refusal, NULL), -1);
+	attempt.address = &address;
+	assert_int_equal(throttle_take(throttle, &attempt, START, &refusal, NULL), 0);
+	for (unsigned n = 0; n < 100; n++) {
+		attempt.account = elsewhere(n);
+		assert_int_equal(throttle_take(throttle, &attempt, START, &refusal, NULL), 0);
+		throttle_return(throttle, &attempt, START);
+	}
+	throttle_counts(throttle, &counts);
+	assert_int_equal(counts.attempts, 0);
+	assert_int_equal(guess(throttle, "bob", "192.0.2.1", START), 0);
+}
+
 /* A right password does not buy guesses at codes. */
 static void test_right_is_of_its_kind(void **state)
 {
 	AUTO(throttle) struct throttle *throttle = make_throttle();
 	struct address address = address_of("192.0.2.1");
-	struct throttle_attempt code = { THROTTLE_CODE, "anna", &address };
+	struct throttle_attempt code = { .kind = THROTTLE_CODE,
+					 .account = "anna",
+					 .address = &address };
 	struct throttle_refusal refusal;
 
 	(void)state;
@@ -301,7 +340,9 @@ static void test_returned(void **state)
 {
 	AUTO(throttle) struct throttle *throttle = make_throttle();
 	struct address address = address_of("192.0.2.1");
-	struct throttle_attempt attempt = { THROTTLE_PASSWORD, "anna", &address };
+	struct throttle_attempt attempt = { .kind = THROTTLE_PASSWORD,
+					    .account = "anna",
+					    .address = &address };
 	struct throttle_refusal refusal;
 
 	(void)state;
@@ -326,7 +367,9 @@ static void test_ten_thousand(void **state)
 {
 	AUTO(throttle) struct throttle *throttle = make_throttle();
 	struct address address = address_of("192.0.2.1");
-	struct throttle_attempt attempt = { THROTTLE_PASSWORD, "anna", &address };
+	struct throttle_attempt attempt = { .kind = THROTTLE_PASSWORD,
+					    .account = "anna",
+					    .address = &address };
 	struct throttle_counts counts;
 	unsigned passed = 0, told = 0;
 	uint64_t untold = 0;
@@ -365,7 +408,9 @@ static void test_told_is_bounded(void **state)
 		snprintf(name, sizeof(name), "name%u", i % 500);
 
 		struct address address = address_of(elsewhere(i));
-		struct throttle_attempt attempt = { THROTTLE_PASSWORD, name, &address };
+		struct throttle_attempt attempt = { .kind = THROTTLE_PASSWORD,
+						    .account = name,
+						    .address = &address };
 		struct throttle_refusal refusal = { 0 };
 
 		throttle_take(throttle, &attempt, START, &refusal, NULL);
@@ -409,7 +454,9 @@ static void test_older_now(void **state)
 {
 	AUTO(throttle) struct throttle *throttle = make_throttle();
 	struct address address = address_of("192.0.2.1");
-	struct throttle_attempt attempt = { THROTTLE_PASSWORD, "anna", &address };
+	struct throttle_attempt attempt = { .kind = THROTTLE_PASSWORD,
+					    .account = "anna",
+					    .address = &address };
 	char name[32];
 
 	(void)state;
@@ -500,6 +547,7 @@ int main(void)
 		cmocka_unit_test(test_right_begins_afresh),
 		cmocka_unit_test(test_kinds_are_apart),
 		cmocka_unit_test(test_right_is_of_its_kind),
+		cmocka_unit_test(test_account_only),
 		cmocka_unit_test(test_address),
 		cmocka_unit_test(test_no_address),
 		cmocka_unit_test(test_address_of_many),
