@@ -7,7 +7,6 @@
 people: {name: {attribute: [values]}}; the password is the name backwards. Started and stopped by pid; the
 port is free at start; nothing outside the folder is written.
 """
-import json
 import os
 import shutil
 import signal

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge import BUILD, CTL, DAEMON, Bridge
+from bridge import CTL, DAEMON, Bridge
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 MISTAKES = FIXTURES / "config" / "mistakes.yaml"

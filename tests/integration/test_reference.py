@@ -1,7 +1,6 @@
 """Option tables, --help, JSON Schema, manual and examples say the same."""
 import json
 import subprocess
-from pathlib import Path
 
 import jsonschema
 import pytest
