@@ -491,8 +491,10 @@ static int make_codes(struct http_request *request, struct http_response *respon
 {
 	struct json json = api_json(response);
 	struct recovery_codes codes;
+	int64_t wait_s = 0;
 
-	if (factor_make_codes(&own->parts, &own->asker, &codes, err) < 0) {
+	if (factor_make_codes(&own->parts, &own->asker, &codes, &wait_s, err) < 0) {
+		factor_wait(request, wait_s);
 		if (strcmp(err_reason(err), "busy") == 0)
 			request->retry_after_s = HASHER_RETRY_S;
 		return -1;

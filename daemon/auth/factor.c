@@ -13,6 +13,7 @@
 
 #include <rolebridge/auth/code.h>
 #include <rolebridge/auth/hasher.h>
+#include <rolebridge/base/clock.h>
 
 #include "factor_codes.h"
 #include "guess.h"
@@ -276,24 +277,42 @@ static int make_one(struct hasher *hasher, int slot, char ret_text[static RECOVE
 	return result;
 }
 
-int factor_make_codes(const struct factor_parts *parts, const struct factor_asker *asker,
-		      struct recovery_codes *ret_codes, struct err *err)
+static int make_all(const struct factor_parts *parts, const struct factor_asker *asker,
+		    struct recovery_codes *codes, struct err *err)
 {
 	char hashes[RECOVERY_PRINTED][HASH_TEXT];
 	const char *list[RECOVERY_PRINTED];
-	struct recovery_codes codes;
-	int result = change_recovery_may_put(parts->changer, asker->actor, asker->user_id,
-					     asker->session_id, err);
 
-	for (int slot = 0; slot < RECOVERY_PRINTED && result == 0; slot++) {
-		result = make_one(parts->hasher, slot, codes.text[slot], hashes[slot], err);
+	for (int slot = 0; slot < RECOVERY_PRINTED; slot++) {
+		if (make_one(parts->hasher, slot, codes->text[slot], hashes[slot], err) < 0)
+			return -1;
 		list[slot] = hashes[slot];
 	}
-	if (result == 0)
-		result = change_recovery_put(parts->changer, asker->actor, asker->user_id,
-					     asker->session_id, list, err);
+	return change_recovery_put(parts->changer, asker->actor, asker->user_id, asker->session_id,
+				   list, err);
+}
+
+/* Ten hashes each time: whoever asks again and again leaves none for those who sign in. */
+int factor_make_codes(const struct factor_parts *parts, const struct factor_asker *asker,
+		      struct recovery_codes *ret_codes, int64_t *ret_wait_s, struct err *err)
+{
+	const struct throttle_attempt attempt = { .kind = THROTTLE_PRINT,
+						  .account = asker->actor->name,
+						  .account_only = true };
+	struct recovery_codes codes;
+	int result;
+
+	if (ret_wait_s)
+		*ret_wait_s = 0;
+	if (change_recovery_may_put(parts->changer, asker->actor, asker->user_id, asker->session_id,
+				    err) < 0 ||
+	    guess_take(parts, asker, &attempt, ret_wait_s, err) < 0)
+		return -1;
+	result = make_all(parts, asker, &codes, err);
 	if (result == 0)
 		*ret_codes = codes;
+	else if (parts->throttle)
+		throttle_return(parts->throttle, &attempt, clock_monotonic_us());
 	sodium_memzero(&codes, sizeof(codes));
 	return result;
 }

@@ -131,29 +131,6 @@ int factor_pending_totp(const struct factor_parts *parts, const struct factor_as
 
 /* --- sending codes --- */
 
-/* Letters and messages cost others: whoever has many sent waits. */
-static int take_sending(const struct factor_parts *parts, const struct factor_asker *asker,
-			const struct throttle_attempt *attempt, int64_t *ret_wait_s,
-			struct err *err)
-{
-	struct throttle_refusal refused = { 0 };
-
-	if (!parts->throttle ||
-	    throttle_take(parts->throttle, attempt, clock_monotonic_us(), &refused, err) == 0)
-		return 0;
-	if (ret_wait_s)
-		*ret_wait_s = refused.retry_after_s;
-	if (refused.tell)
-		change_factor_refused(parts->changer, asker->actor,
-				      &(struct factor_refusal){ .user_id = asker->user_id,
-								.session_id = asker->session_id,
-								.reason = "rate-limited",
-								.address = asker->address,
-								.count = (int64_t)refused.untold },
-				      NULL);
-	return -1;
-}
-
 static int deliver(const struct factor_parts *parts, const struct factor_row *row,
 		   const struct challenge_row *sent, struct err *err)
 {
@@ -192,7 +169,8 @@ static int send_row(const struct factor_parts *parts, const struct factor_asker 
 				  row->method == FACTOR_EMAIL ? "mail-unavailable"
 							      : "sms-unavailable",
 				  "no codes are sent here");
-	if (take_sending(parts, asker, attempt, ret_wait_s, err) < 0)
+	/* Letters and messages cost others: whoever has many sent waits. */
+	if (guess_take(parts, asker, attempt, ret_wait_s, err) < 0)
 		return -1;
 	if (change_challenge_send(parts->changer, asker->actor, asker->user_id, asker->session_id,
 				  &row->uuid, &sent, ret_wait_s, err) < 0) {

@@ -33,6 +33,22 @@ static void tell(const struct guess *guess, const struct uuid *factor, const cha
 	change_factor_refused(guess->parts->changer, guess->asker->actor, &refusal, NULL);
 }
 
+int guess_take(const struct factor_parts *parts, const struct factor_asker *asker,
+	       const struct throttle_attempt *attempt, int64_t *ret_wait_s, struct err *err)
+{
+	const struct guess guess = { .parts = parts, .asker = asker };
+	struct throttle_refusal refused = { 0 };
+
+	if (!parts->throttle ||
+	    throttle_take(parts->throttle, attempt, clock_monotonic_us(), &refused, err) == 0)
+		return 0;
+	if (ret_wait_s)
+		*ret_wait_s = refused.retry_after_s;
+	if (refused.tell)
+		tell(&guess, NULL, "rate-limited", refused.untold);
+	return -1;
+}
+
 int guess_begin(struct guess *guess, const struct factor_parts *parts,
 		const struct factor_asker *asker, enum factor_method method, struct store *store,
 		struct arena *arena, int64_t *ret_wait_s, struct err *err)

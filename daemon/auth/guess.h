@@ -37,4 +37,11 @@ int guess_begin(struct guess *guess, const struct factor_parts *parts,
 int guess_end(const struct guess *guess, const struct uuid *factor, int status,
 	      const struct err *problem, struct err *err);
 
+/*
+ * No guess, but something that costs others: may it be done? Told when it may not. *ret_wait_s (may be NULL) as above. Where
+ * it could not be done, throttle_return.
+ */
+int guess_take(const struct factor_parts *parts, const struct factor_asker *asker,
+	       const struct throttle_attempt *attempt, int64_t *ret_wait_s, struct err *err);
+
 #endif

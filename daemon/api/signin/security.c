@@ -492,9 +492,10 @@ static int make_codes(struct http_request *request, struct http_response *respon
 {
 	struct err problem = { 0 };
 	struct recovery_codes codes;
+	int64_t wait_s = 0;
 	const char *text;
 
-	if (factor_make_codes(&step->parts, &step->asker, &codes, &problem) == 0) {
+	if (factor_make_codes(&step->parts, &step->asker, &codes, &wait_s, &problem) == 0) {
 		show_made(request, response, step, &codes);
 		sodium_memzero(&codes, sizeof(codes));
 		return 0;
@@ -503,7 +504,7 @@ static int make_codes(struct http_request *request, struct http_response *respon
 		return step_not_fresh(request, response, step, "/security/recovery-codes", err);
 	if (strcmp(err_reason(&problem), "sign-in-ended") == 0)
 		return step_ended(request, response, step, err);
-	text = step_problem(request, response, &problem, 0);
+	text = step_problem(request, response, &problem, wait_s);
 	if (!text) {
 		*err = problem;
 		return -1;

@@ -102,8 +102,9 @@ int factor_confirm(const struct factor_parts *parts, const struct factor_asker *
 struct recovery_codes {
 	char text[RECOVERY_PRINTED][RECOVERY_TEXT]; /* wipe after use */
 };
+/* Of somebody so many times in a while as throttle.attempts says, then "rate-limited". */
 int factor_make_codes(const struct factor_parts *parts, const struct factor_asker *asker,
-		      struct recovery_codes *ret_codes, struct err *err);
+		      struct recovery_codes *ret_codes, int64_t *ret_wait_s, struct err *err);
 /* An administrator's, for somebody else; lifetime_s 0: RECOVERY_DEFAULT_S. Shown once; wipe it after use. */
 int factor_issue_code(const struct factor_parts *parts, const struct actor *actor,
 		      struct store *store, const char *user, int64_t lifetime_s,

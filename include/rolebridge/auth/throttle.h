@@ -30,6 +30,7 @@ enum throttle_kind {
 	THROTTLE_RECOVERY, /* printed and administrators' codes; account: the user's UUID */
 	/* Letters and messages that cost others: account: as typed or the UUID. Never call throttle_right. */
 	THROTTLE_SEND,
+	THROTTLE_PRINT, /* sets of recovery codes: ten hashes each; account: the person as an actor. The same. */
 	THROTTLE_KINDS
 };
 

@@ -706,9 +706,9 @@ static void test_recovery_codes(void **state)
 	struct session session;
 	char stored[200];
 
-	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err), "no-factor");
+	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, NULL, &b->w->err), "no-factor");
 	have_totp(b, "phone", NULL);
-	ok(b->w, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err));
+	ok(b->w, factor_make_codes(&b->parts, &b->asker, &codes, NULL, &b->w->err));
 	assert_int_equal(methods(b, "bob"), FACTOR_BIT(FACTOR_TOTP) | FACTOR_BIT(FACTOR_RECOVERY));
 	snprintf(stored, sizeof(stored), "%.12s", codes.text[3]);
 	ask(b, "bob", SESSION_FACTOR, 0);
@@ -722,17 +722,18 @@ static void test_recovery_codes(void **state)
 	ok(b->w, prove_recovery(b, codes.text[4], &session));
 	/* New ones: the old are void. */
 	ask(b, "bob", SESSION_FULL, 0);
-	ok(b->w, factor_make_codes(&b->parts, &b->asker, &newer, &b->w->err));
+	ok(b->w, factor_make_codes(&b->parts, &b->asker, &newer, NULL, &b->w->err));
 	ask(b, "bob", SESSION_FACTOR, 0);
 	refused(b, prove_recovery(b, codes.text[5], &session), "code-wrong");
 	ok(b->w, prove_recovery(b, newer.text[5], &session));
 	/* Not fresh: none are made, and nothing is hashed. */
 	hasher_counts(b->parts.hasher, &before);
 	ask(b, "bob", SESSION_FULL, 400);
-	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err),
+	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, NULL, &b->w->err),
 		"fresh-sign-in-required");
 	ask(b, "bob", SESSION_ENROL, 0);
-	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err), "sign-in-ended");
+	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, NULL, &b->w->err),
+		"sign-in-ended");
 	hasher_counts(b->parts.hasher, &after);
 	assert_int_equal(after.hashes, before.hashes);
 }
@@ -924,7 +925,7 @@ static void test_old_proof(void **state)
 		factor_enrol_totp(&b->parts, &b->asker, "", "x", "y", b->w->arena, &enrolment,
 				  &b->w->err),
 		"second-factor-required");
-	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err),
+	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, NULL, &b->w->err),
 		"second-factor-required");
 	refused(b, remove_factor(b, &factor), "second-factor-required");
 	ask(b, "bob", SESSION_ENROL, 0);
@@ -944,7 +945,7 @@ static void test_remove(void **state)
 	const char *secret = have_totp(b, "phone", &first);
 
 	have_totp(b, "tablet", &second);
-	ok(b->w, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err));
+	ok(b->w, factor_make_codes(&b->parts, &b->asker, &codes, NULL, &b->w->err));
 	enforce(b, FACTOR_FOR_ALL);
 	ask(b, "bob", SESSION_FULL, 400);
 	refused(b, remove_factor(b, &first), "fresh-sign-in-required");
@@ -986,11 +987,11 @@ static void test_remembered_browser(void **state)
 				  &b->w->err),
 		"second-factor-required");
 	refused(b, remove_factor(b, &phone), "second-factor-required");
-	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err),
+	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, NULL, &b->w->err),
 		"second-factor-required");
 	ok(b->w, prove_totp(b, code_at(b, secret, b->asker.now_s), &session));
 	begin_totp(b, "tablet");
-	ok(b->w, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err));
+	ok(b->w, factor_make_codes(&b->parts, &b->asker, &codes, NULL, &b->w->err));
 	ok(b->w, remove_factor(b, &phone));
 }
 
@@ -1157,7 +1158,7 @@ static void test_one_code_many_requests(void **state)
 	struct racer racers[THREADS];
 	struct recovery_codes codes;
 
-	ok(b->w, factor_make_codes(&b->parts, &b->asker, &codes, &b->w->err));
+	ok(b->w, factor_make_codes(&b->parts, &b->asker, &codes, NULL, &b->w->err));
 	ask(b, "bob", SESSION_FACTOR, 0);
 	assert_int_equal(run_race(b, NULL, code_at(b, secret, b->asker.now_s), racers), 1);
 	for (int i = 0; i < THREADS; i++)
@@ -1188,6 +1189,35 @@ static void test_many_guesses_at_once(void **state)
 			assert_string_equal(racers[i].reason, "code-tries");
 	}
 	assert_int_equal(wrong, CHALLENGE_TRIES);
+}
+
+/* Ten hashes each: not without end, and nothing is hashed when it is too much. */
+static void test_recovery_codes_are_throttled(void **state)
+{
+	struct bench *b = *state;
+	struct hasher_counts before, after;
+	struct recovery_codes codes;
+	int64_t wait_s = 0;
+
+	have_totp(b, "phone", NULL);
+	b->parts.throttle = throttle_create(&strict, &b->w->err);
+	assert_non_null(b->parts.throttle);
+	for (int64_t i = 0; i < strict.attempts; i++)
+		ok(b->w, factor_make_codes(&b->parts, &b->asker, &codes, &wait_s, &b->w->err));
+	assert_int_equal(wait_s, 0);
+	hasher_counts(b->parts.hasher, &before);
+	refused(b, factor_make_codes(&b->parts, &b->asker, &codes, &wait_s, &b->w->err),
+		"rate-limited");
+	hasher_counts(b->parts.hasher, &after);
+	assert_int_equal(after.hashes, before.hashes);
+	assert_true(wait_s > 0);
+	assert_int_equal(count_audit(b, "factor.refused", "rate-limited"), 1);
+	/* Somebody else's are another's. */
+	ask(b, "anna", SESSION_FULL, 0);
+	have_totp(b, "tablet", NULL);
+	ok(b->w, factor_make_codes(&b->parts, &b->asker, &codes, &wait_s, &b->w->err));
+	throttle_destroy(b->parts.throttle);
+	b->parts.throttle = NULL;
 }
 
 /* Guesses are throttled before anything is looked at; the right code is good afterwards. */
@@ -1293,6 +1323,7 @@ int main(void)
 		TEST(test_letters),
 		TEST(test_one_code_many_requests),
 		TEST(test_many_guesses_at_once),
+		TEST(test_recovery_codes_are_throttled),
 		TEST(test_throttled),
 		TEST(test_sending_at_an_address),
 		TEST(test_key_missing),

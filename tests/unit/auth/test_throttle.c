@@ -149,7 +149,8 @@ static void test_kinds_are_apart(void **state)
 		struct throttle_attempt attempt = { .kind = (enum throttle_kind)kind,
 						    .account = "anna",
 						    .address = &address,
-						    .account_only = kind == THROTTLE_ACCOUNT };
+						    .account_only = kind == THROTTLE_ACCOUNT ||
+								    kind == THROTTLE_PRINT };
 
 		for (unsigned n = 0; n < ATTEMPTS; n++)
 			assert_int_equal(throttle_take(throttle, &attempt, START, &refusal, NULL),
