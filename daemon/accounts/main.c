@@ -11,9 +11,9 @@
  *                  .pwd.lock: files are replaced by rename, so the folder itself), home_base (/home),
  *                  state_directory (/var/lib/rolebridge-accounts), archive_directory, /var/mail (mail
  *                  spools of new and removed accounts), /tmp (private)
- *   reads          /usr, /etc, and /proc with every process visible: userdel refuses while processes of the
- *                  account run, and end_sessions looks for them. So neither ProtectProc=invisible nor
- *                  a pid namespace; ProcSubset=pid is fine.
+ *   reads          /usr, /etc, and /proc with every process visible: end_sessions looks for processes of
+ *                  the disabled, and nobody is removed of whom something runs. So neither
+ *                  ProtectProc=invisible nor a pid namespace; ProcSubset=pid is fine.
  *   programs       /usr/sbin/{useradd,usermod,userdel,groupadd,groupdel}, /usr/bin/{tar,gzip,loginctl},
  *                  /bin/rm; nscd and sss_cache where they are installed (shadow-utils call them).
  *                  It is no place for MemoryDenyWriteExecute exceptions: nothing needs any.

@@ -156,6 +156,19 @@ static int run_for(const struct helper *helper, const char *program, const char 
 	return command_run(&command, helper->settings->command_timeout_s, err);
 }
 
+/*
+ * userdel looks for processes too, but cannot see whose they are without CAP_SYS_PTRACE. What was killed needs a moment to
+ * be gone: the next try finds it so.
+ */
+static int end_all(const struct helper *helper, const struct account *account, struct err *err)
+{
+	if (helper->settings->end_sessions)
+		processes_signal(&account->uid, 1, SIGKILL);
+	if (processes_signal(&account->uid, 1, 0) > 0)
+		return err_set(err, ERR_UNAVAILABLE, "processes of '%s' still run", account->name);
+	return 0;
+}
+
 static int remove_account(struct helper *helper, struct arena *arena, const struct account *account,
 			  struct err *err)
 {
@@ -165,9 +178,8 @@ static int remove_account(struct helper *helper, struct arena *arena, const stru
 	if (account_look(helper, arena, account, &present, &standing, err) < 0)
 		return -1;
 	if (standing != STANDING_MISSING && standing != STANDING_FOREIGN) {
-		/* userdel refuses as long as anything runs. */
-		processes_signal(&account->uid, 1, SIGKILL);
-		if (run_for(helper, USERDEL, account->name, err) < 0 ||
+		if (end_all(helper, account, err) < 0 ||
+		    run_for(helper, USERDEL, account->name, err) < 0 ||
 		    account_look(helper, arena, account, &present, &standing, err) < 0)
 			return -1;
 	}

@@ -36,6 +36,6 @@ bool purge_waits(struct helper *helper, int64_t *ret_next_s);
 /* At the end: what runs is ended; it begins anew with the next start. */
 void purge_stop(struct purge *purge);
 
-#define PURGE_PAUSE_S 60
+#define PURGE_PAUSE_S 30
 
 #endif

@@ -378,9 +378,9 @@ class Tree:
 
 @contextlib.contextmanager
 def spawn_as(uid, *words):
-    """A process of that uid."""
-    process = subprocess.Popen(words or (sys.executable, "-c", "import time; time.sleep(600)"), user=uid, group=uid,
-                               extra_groups=[], cwd="/")
+    """A process of that uid; None: the words see to it themselves."""
+    as_whom = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+    process = subprocess.Popen(words or (sys.executable, "-c", "import time; time.sleep(600)"), cwd="/", **as_whom)
     try:
         yield process
     finally:

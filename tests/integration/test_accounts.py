@@ -340,7 +340,10 @@ def test_processes_are_left_when_configured(tree):
     tree.write_settings(end_sessions="no")
     core = tree.start().core()
     user, result = anna(core)
-    with spawn_as(result.uid) as process:
+    # Below the same root folder, since userdel looks at those only.
+    with spawn_as(None, *tree.command("setpriv", f"--reuid={result.uid}", f"--regid={result.uid}", "--clear-groups",
+                                      "sh", "-c", "echo > /tmp/runs; exec sleep 600")) as process:
+        wait_for(lambda: os.path.exists(tree.path("/tmp/runs")), "a process of anna's")
         assert core.disable(user).status == DONE
         assert core.delete(user).status == DONE
         wait_for(lambda: "account.removal_failed" in tree.said(), "userdel to refuse")
