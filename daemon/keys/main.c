@@ -7,6 +7,7 @@
  * starts anew its socket is there, and who asks waits.
  */
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include <rolebridge/keys/protocol.h>
 
 #define DEADLINE_S 10
+#define NAME_BUFFER ((size_t)16 * 1024)
 #define ARENA_MAX ((size_t)4 * 1024 * 1024)
 
 struct question {
@@ -58,6 +60,18 @@ static int parse_arguments(int argc, char **argv, struct question *question)
 		return -1;
 	question->account = argv[at];
 	return at + 1 < argc ? parse_uid(argv[at + 1], &question->uid) : 0;
+}
+
+/* By hand: what sshd would say. */
+static int find_uid(struct question *question, struct err *err)
+{
+	struct passwd entry, *found = NULL;
+	char buffer[NAME_BUFFER];
+
+	if (getpwnam_r(question->account, &entry, buffer, sizeof(buffer), &found) != 0 || !found)
+		return err_set(err, ERR_NOT_FOUND, "this machine has no such account");
+	question->uid = found->pw_uid;
+	return 0;
 }
 
 static int connect_to(const char *path, struct err *err)
@@ -168,7 +182,8 @@ int main(int argc, char **argv)
 	}
 	/* Whatever hangs, connecting too. */
 	alarm(DEADLINE_S + 2);
-	if (ask(&question, &keys, &err) < 0) {
+	if ((question.uid == KEYS_NO_UID && find_uid(&question, &err) < 0) ||
+	    ask(&question, &keys, &err) < 0) {
 		fprintf(stderr, "rolebridge-authorized-keys: %s\n", err.text);
 		return 1;
 	}

@@ -16,20 +16,6 @@
 /* Little: somebody who is disabled waits for at most so many commands of the helper. */
 #define BATCH_MAX 8
 
-static const struct accounts_target *target_of(const struct target_call *call)
-{
-	return (const struct accounts_target *)(const void *)call->settings;
-}
-
-static int load(const struct target_call *call, int64_t user_id, struct accounts_subject *subject,
-		struct err *err)
-{
-	return accounts_subject_load(target_of(call), call->setup, call->store, user_id,
-				     clock_now_s(), call->arena, subject, err);
-}
-
-/* --- delivering --- */
-
 /* One row's question. */
 struct order {
 	struct delivery_result *result;
@@ -93,7 +79,7 @@ static int prepare(const struct target_call *call, struct helper *helper,
 	struct accounts_subject subject;
 	struct err problem = { 0 };
 
-	if (load(call, row->user_id, &subject, &problem) < 0) {
+	if (accounts_load(call, row->user_id, &subject, &problem) < 0) {
 		if (problem.code == ERR_NOT_FOUND) {
 			note(order->result, DELIVERY_SENT, NULL, NULL);
 			return 0;
@@ -222,132 +208,13 @@ static int accounts_deliver(void *instance, const struct target_call *call,
 	return exchange(call, helper, orders, count, err);
 }
 
-/* --- comparing --- */
-
-#define FIELDS_MAX 4
-
-static const char *join(const char *const *names, size_t count, struct arena *arena)
-{
-	AUTO(strbuf) struct strbuf text = STRBUF(ACCOUNTS_GROUPS_MAX * (ACCOUNTS_NAME_MAX + 1) + 1);
-
-	for (size_t i = 0; i < count; i++) {
-		if (i > 0)
-			strbuf_putc(&text, ',');
-		strbuf_puts(&text, names[i]);
-	}
-	return arena_strdup(arena, strbuf_text(&text));
-}
-
-/* By name, ascending. What the core leaves to the helper is not compared. */
-static int fill_fields(const char *gecos, const char *groups, const char *primary,
-		       const char *shell, struct arena *arena, struct target_item *item,
-		       struct err *err)
-{
-	struct target_field *fields = arena_alloc_array(arena, FIELDS_MAX, sizeof(*fields));
-
-	if (!fields || !groups)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	fields[0] = (struct target_field){ "gecos", gecos };
-	fields[1] = (struct target_field){ "groups", groups };
-	fields[2] = (struct target_field){ "primary", primary };
-	fields[3] = (struct target_field){ "shell", shell };
-	item->fields = fields;
-	item->field_count = FIELDS_MAX;
-	return 0;
-}
-
-static int accounts_want(void *instance, const struct target_call *call, const struct user *user,
-			 struct target_item *ret_item, struct err *err)
-{
-	struct target_item item = { .user = user->uuid, .name = user->username, .active = true };
-	struct accounts_subject subject;
-	struct accounts_ensure account;
-	struct err problem = { 0 };
-	int64_t now_s = clock_now_s();
-
-	(void)instance;
-	if (load(call, user->id, &subject, err) < 0)
-		return -1;
-	if (!accounts_is_wanted(target_of(call), &subject, now_s))
-		return 0;
-	if (accounts_map(target_of(call), &subject, now_s, NULL, call->arena, &account, &problem) <
-	    0) {
-		if (problem.code != ERR_INVALID) {
-			*err = problem;
-			return -1;
-		}
-		item.code = problem.reason;
-		item.problem = arena_strdup(call->arena, problem.text);
-		*ret_item = item;
-		return 1;
-	}
-	item.name = account.name;
-	if (fill_fields(account.gecos, join(account.groups, account.group_count, call->arena),
-			account.primary, account.shell, call->arena, &item, err) < 0)
-		return -1;
-	*ret_item = item;
-	return 1;
-}
-
-static int add_entry(const struct accounts_entry *entry, struct arena *arena,
-		     struct target_item *item, struct err *err)
-{
-	*item = (struct target_item){ .user = entry->user,
-				      .name = entry->name,
-				      .active = entry->state == ACCOUNTS_ENABLED };
-	if (entry->state == ACCOUNTS_FOREIGN) {
-		item->code = "account-foreign";
-		item->problem = "the name is that of an account which is not ours";
-	} else if (entry->state == ACCOUNTS_LOCKED) {
-		item->code = "locked";
-		item->problem = "somebody of this machine has locked the account";
-	}
-	return fill_fields(entry->gecos, join(entry->groups, entry->group_count, arena),
-			   entry->primary, entry->shell, arena, item, err);
-}
-
-/* Accounts that are gone are not there. */
-static int accounts_has(void *instance, const struct target_call *call, const char *cursor,
-			const struct target_item **ret_items, size_t *ret_count,
-			const char **ret_cursor, struct err *err)
-{
-	AUTO(helper) struct helper *helper = NULL;
-	struct target_item *items;
-	struct uuid after = { 0 };
-	struct accounts_page page;
-	size_t count = 0;
-
-	(void)instance;
-	if (cursor[0] && !uuid_parse(cursor, &after))
-		return err_set(err, ERR_INTERNAL, "not a cursor of accounts");
-	helper = helper_open(target_of(call)->socket.text, call->cancelled, call->context, err);
-	if (!helper || helper_list(helper, &after, ACCOUNTS_PAGE_MAX, call->arena, &page, err) < 0)
-		return -1;
-	items = arena_alloc_array(call->arena, page.count + 1, sizeof(*items));
-	if (!items)
-		return err_set(err, ERR_MEMORY, "out of memory");
-	for (size_t i = 0; i < page.count; i++)
-		if (page.entries[i].state != ACCOUNTS_MISSING &&
-		    add_entry(&page.entries[i], call->arena, &items[count++], err) < 0)
-			return -1;
-	*ret_cursor = NULL;
-	if (page.more && page.count > 0) {
-		char *next = arena_alloc(call->arena, UUID_TEXT_SIZE);
-
-		if (!next)
-			return err_set(err, ERR_MEMORY, "out of memory");
-		uuid_format(&page.entries[page.count - 1].user, next);
-		*ret_cursor = next;
-	}
-	*ret_items = items;
-	*ret_count = count;
-	return 0;
-}
-
 const struct target_kind accounts_target_kind = {
 	.name = "accounts",
 	.keeps_state = true,
+	.follows_records = true,
 	.batch_max = BATCH_MAX,
+	.open = accounts_compare_open,
+	.close = accounts_compare_close,
 	.deliver = accounts_deliver,
 	.want = accounts_want,
 	.has = accounts_has,

@@ -2,7 +2,29 @@
 #ifndef ROLEBRIDGE_TARGET_ACCOUNTS_INTERNAL_H
 #define ROLEBRIDGE_TARGET_ACCOUNTS_INTERNAL_H
 
+#include <rolebridge/base/clock.h>
 #include <rolebridge/target/accounts.h>
+
+static inline const struct accounts_target *target_of(const struct target_call *call)
+{
+	return (const struct accounts_target *)(const void *)call->settings;
+}
+
+static inline int accounts_load(const struct target_call *call, int64_t user_id,
+				struct accounts_subject *ret_subject, struct err *err)
+{
+	return accounts_subject_load(target_of(call), call->setup, call->store, user_id,
+				     clock_now_s(), call->arena, ret_subject, err);
+}
+
+/* --- comparing (accounts_compare.c): of struct target_kind --- */
+int accounts_compare_open(const struct target_call *call, void **ret_instance, struct err *err);
+void accounts_compare_close(void *instance);
+int accounts_want(void *instance, const struct target_call *call, const struct user *user,
+		  struct target_item *ret_item, struct err *err);
+int accounts_has(void *instance, const struct target_call *call, const char *cursor,
+		 const struct target_item **ret_items, size_t *ret_count, const char **ret_cursor,
+		 struct err *err);
 
 /* --- the helper (accounts_helper.c) --- */
 
