@@ -323,46 +323,83 @@ static int compare_all(struct helper *helper, struct arena *arena, const struct 
 	return strbuf_failed(&usermod->groups) ? err_set(err, ERR_MEMORY, "no room for groups") : 0;
 }
 
-/* The ledger learns of a disabling before it is carried out, of an end of it afterwards. */
-static int run_usermod(struct helper *helper, struct account *account,
-		       const struct present *present, struct usermod *usermod, bool *ret_ran,
-		       struct err *err)
-{
-	bool differs = usermod->command.count > 1;
+/* What is to become of an account that is there. */
+enum purpose { PURPOSE_ENSURE, PURPOSE_CLOSE, PURPOSE_OPEN };
 
-	if (usermod->closes && !account->disabled &&
+static int compare(struct helper *helper, struct arena *arena, const struct account *account,
+		   const struct present *present, enum purpose purpose,
+		   const struct accounts_ensure *wanted, struct usermod *usermod, struct err *err)
+{
+	strbuf_clear(&usermod->groups);
+	usermod->command = (struct command){ 0 };
+	usermod->opens = usermod->closes = false;
+	command_add(&usermod->command, USERMOD);
+	if (purpose == PURPOSE_ENSURE)
+		return compare_all(helper, arena, account, present, wanted, usermod, err);
+	if (purpose == PURPOSE_OPEN)
+		open_it(usermod, account, present);
+	else if (!account_is_closed(present))
+		close_it(usermod, present);
+	return 0;
+}
+
+static bool differs(const struct usermod *usermod)
+{
+	return usermod->command.count > 1;
+}
+
+/* usermod says that all is well also when it changed a file that nobody looks at. */
+static int run_usermod(struct helper *helper, struct arena *arena, const struct account *account,
+		       enum purpose purpose, const struct accounts_ensure *wanted,
+		       struct usermod *usermod, struct err *err)
+{
+	const struct present *present;
+	enum standing standing;
+
+	command_add(&usermod->command, account->name);
+	if (command_run(&usermod->command, helper->settings->command_timeout_s, err) < 0 ||
+	    account_look(helper, arena, account, &present, &standing, err) < 0 ||
+	    compare(helper, arena, account, present, purpose, wanted, usermod, err) < 0)
+		return -1;
+	if (standing != STANDING_THERE || differs(usermod))
+		return err_refuse(err, ERR_IO, "command-failed",
+				  "usermod did not change all of the account '%s'", account->name);
+	return 0;
+}
+
+/* The ledger learns of a disabling before it is carried out, of an end of it afterwards. */
+static int carry_out(struct helper *helper, struct arena *arena, struct account *account,
+		     const struct present *present, enum purpose purpose,
+		     const struct accounts_ensure *wanted, struct usermod *usermod, bool *ret_ran,
+		     struct err *err)
+{
+	bool opens, ran;
+
+	if (compare(helper, arena, account, present, purpose, wanted, usermod, err) < 0)
+		return -1;
+	opens = usermod->opens;
+	ran = differs(usermod);
+	/* Closed by somebody else already: noted all the same, so that they are asked before it is opened. */
+	if ((usermod->closes || purpose == PURPOSE_CLOSE) && !account->disabled &&
 	    ledger_disable(helper->ledger, account, present->expire_days, present->locked, err) < 0)
 		return -1;
-	if (differs) {
-		command_add(&usermod->command, account->name);
-		if (command_run(&usermod->command, helper->settings->command_timeout_s, err) < 0)
-			return -1;
-	}
-	*ret_ran = differs;
-	if (!usermod->opens)
+	if (ran && run_usermod(helper, arena, account, purpose, wanted, usermod, err) < 0)
+		return -1;
+	*ret_ran = ran;
+	if (!opens)
 		return 0;
 	endings_forget(&helper->endings, account->uid);
 	return ledger_enable(helper->ledger, account, err);
 }
 
-static int begin_usermod(struct usermod *usermod)
-{
-	*usermod = (struct usermod){ .groups = STRBUF(ACCOUNTS_REQUEST_MAX) };
-	command_add(&usermod->command, USERMOD);
-	return 0;
-}
-
 static int change(struct helper *helper, struct arena *arena, struct account *account,
-		  const struct present *present, const struct accounts_ensure *wanted,
-		  bool *ret_ran, struct err *err)
+		  const struct present *present, enum purpose purpose,
+		  const struct accounts_ensure *wanted, bool *ret_ran, struct err *err)
 {
-	struct usermod usermod;
-	int result;
+	struct usermod usermod = { .groups = STRBUF(ACCOUNTS_REQUEST_MAX) };
+	int result =
+		carry_out(helper, arena, account, present, purpose, wanted, &usermod, ret_ran, err);
 
-	begin_usermod(&usermod);
-	result = compare_all(helper, arena, account, present, wanted, &usermod, err);
-	if (result == 0)
-		result = run_usermod(helper, account, present, &usermod, ret_ran, err);
 	strbuf_finish(&usermod.groups);
 	return result;
 }
@@ -379,17 +416,9 @@ static int end_processes(struct helper *helper, const struct account *account, s
 int account_close(struct helper *helper, struct arena *arena, struct account *account,
 		  const struct present *present, bool *ret_changed, struct err *err)
 {
-	struct usermod usermod;
 	bool ran = false;
 
-	(void)arena;
-	begin_usermod(&usermod);
-	if (!account_is_closed(present))
-		close_it(&usermod, present);
-	else if (!account->disabled)
-		/* Somebody closed it: noted, so that it is not opened again without them. */
-		usermod.closes = true;
-	if (run_usermod(helper, account, present, &usermod, &ran, err) < 0)
+	if (change(helper, arena, account, present, PURPOSE_CLOSE, NULL, &ran, err) < 0)
 		return -1;
 	*ret_changed = ran;
 	return end_processes(helper, account, err);
@@ -477,7 +506,7 @@ static int ensure_known(struct helper *helper, struct arena *arena, struct accou
 	if (!account->made && ledger_made(helper->ledger, account, err) < 0)
 		return -1;
 	was_closed = account_is_closed(present);
-	if (change(helper, arena, account, present, wanted, &ran, err) < 0)
+	if (change(helper, arena, account, present, PURPOSE_ENSURE, wanted, &ran, err) < 0)
 		return -1;
 	ret_done->what = !ran		   ? NULL
 			 : wanted->enabled ? "changed"
@@ -553,7 +582,6 @@ int account_enable(struct helper *helper, struct arena *arena, const struct uuid
 {
 	struct account *account = NULL;
 	const struct present *present;
-	struct usermod usermod;
 	bool ran = false;
 	int there = find_there(helper, arena, user, &account, &present, ret_done, err);
 
@@ -566,9 +594,7 @@ int account_enable(struct helper *helper, struct arena *arena, const struct uuid
 			      account->name);
 	if (!account->disabled)
 		return 0;
-	begin_usermod(&usermod);
-	open_it(&usermod, account, present);
-	if (run_usermod(helper, account, present, &usermod, &ran, err) < 0)
+	if (change(helper, arena, account, present, PURPOSE_OPEN, NULL, &ran, err) < 0)
 		return -1;
 	ret_done->what = ran ? "enabled" : NULL;
 	return 0;

@@ -149,8 +149,8 @@ static void first_line(int said, char ret_line[static SAID_MAX])
 
 static int failed(const char *name, int status, const char *line, struct err *err)
 {
-	const char *reason = strstr(line, "cannot lock") || strstr(line, "existing lock file")
-				     ? "busy"
+	/* "cannot lock FILE", "lock FILE already used by PID n", "existing lock file FILE" */
+	const char *reason = strstr(line, " lock ") ? "busy"
 			     : strstr(line, "No space left") || strstr(line, "quota exceeded")
 				     ? "disk-full"
 				     : "command-failed";
