@@ -16,6 +16,7 @@
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/change/restore.h>
 #include <rolebridge/change/token.h>
 
 #include "alphabet.h"
@@ -318,8 +319,10 @@ int bearers_find(struct bearers *bearers, const char *text, int64_t now_s,
 	entry = hash_text(text, &hash) ? take_entry(bearers, &hash, now_s) : NULL;
 	if (!entry)
 		return err_set(err, ERR_NOT_FOUND, "no such token");
+	/* A person's, as if they signed in: they may have left since the backup was made. */
 	if (entry->user_id != 0 &&
-	    sessions_principal(bearers->sessions, entry->user_id, now_s, &principal, err) < 0) {
+	    (change_restore_check_sign_in(bearers->changer, err) < 0 ||
+	     sessions_principal(bearers->sessions, entry->user_id, now_s, &principal, err) < 0)) {
 		entry_release(entry);
 		return -1;
 	}

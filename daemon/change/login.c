@@ -23,6 +23,7 @@
 #include <rolebridge/store/session.h>
 
 #include "login.h"
+#include "restore.h"
 #include "stage.h"
 
 #define AGENT_MAX 200
@@ -77,6 +78,13 @@ static int use_up_both(struct attempt *attempt, struct err *err)
 	if (fresh < 0 || request < 0)
 		return -1;
 	change_step("used");
+	/* What was used up between the backup and the restore is not known any more. */
+	if (!login->request_id[0] &&
+	    restore_forgot(attempt->changer, assertion->authn_instant_s, login->now_s))
+		return attempt_refuse(attempt, "replayed",
+				      "assertion '%.64s' may have been used before the store was "
+				      "restored",
+				      assertion->assertion_id);
 	if (fresh == 0)
 		return attempt_refuse(attempt, "replayed", "assertion '%.64s' was used before",
 				      assertion->assertion_id);
@@ -370,6 +378,8 @@ static int login_job(struct changer *changer, struct job *job, struct err *err)
 
 	if (!arena)
 		return login_no_memory(err);
+	if (!attempt->login->test && change_restore_check_sign_in(changer, err) < 0)
+		return -1;
 	*attempt->outcome = (struct login_outcome){ .created = false };
 	attempt->changer = changer;
 	attempt->arena = arena;

@@ -14,6 +14,7 @@
 
 #include "login.h"
 #include "password.h"
+#include "restore.h"
 
 #define DETAIL_MAX (64u * 1024)
 
@@ -107,6 +108,8 @@ static int login_job(struct changer *changer, struct job *job, struct err *err)
 
 	if (!arena)
 		return login_no_memory(err);
+	if (change_restore_check_sign_in(changer, err) < 0)
+		return -1;
 	*attempt->outcome = (struct login_outcome){ .created = false };
 	attempt->changer = changer;
 	attempt->arena = arena;

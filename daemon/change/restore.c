@@ -19,6 +19,8 @@
 
 #define ALARM_KIND "restored"
 #define OBJECT "store"
+/* No assertion is good for longer. */
+#define FORGOTTEN_S 86400
 #define TEXT_MAX ((size_t)4096)
 #define ARENA_MAX ((size_t)16 * 1024 * 1024)
 
@@ -63,6 +65,13 @@ int restore_begin(struct changer *changer, struct err *err)
 		return -1;
 	note_holds(changer, &restoration);
 	return 0;
+}
+
+bool restore_forgot(const struct changer *changer, int64_t begun_s, int64_t now_s)
+{
+	int64_t restored_s = __atomic_load_n(&changer->restored_s, __ATOMIC_ACQUIRE);
+
+	return restored_s != 0 && begun_s <= restored_s && now_s < restored_s + FORGOTTEN_S;
 }
 
 int restore_note_read(struct changer *changer, const char *source, struct err *err)

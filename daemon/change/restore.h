@@ -8,6 +8,8 @@
 
 /* Before anything is asked of the changer. */
 int restore_begin(struct changer *changer, struct err *err);
+/* May something that began at begun_s have been used up, and the restored store not know it? */
+bool restore_forgot(const struct changer *changer, int64_t begun_s, int64_t now_s);
 /* In the transaction that ends a whole read. */
 int restore_note_read(struct changer *changer, const char *source, struct err *err);
 

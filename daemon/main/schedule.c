@@ -20,6 +20,7 @@
 #include <rolebridge/change/activity.h>
 #include <rolebridge/change/login.h>
 #include <rolebridge/change/persona.h>
+#include <rolebridge/change/restore.h>
 #include <rolebridge/identity/settings.h>
 
 #include "follow.h"
@@ -218,6 +219,9 @@ static void look_at_time(struct schedule *schedule)
 	err_clear(&err);
 	if (change_personas_upkeep(schedule->changer, &err) < 0)
 		log_error("personas.failed", F_ERR(&err));
+	err_clear(&err);
+	if (change_restore_look(schedule->changer, &err) < 0)
+		log_error("restore.failed", F_ERR(&err));
 	if (clock_monotonic_us() < schedule->stale_us)
 		return;
 	schedule->stale_us = clock_monotonic_us() + (int64_t)STALE_CHECK_S * US_PER_S;

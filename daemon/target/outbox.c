@@ -18,6 +18,7 @@
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/change/invite.h>
+#include <rolebridge/change/restore.h>
 
 /* The alarms of an hour may be very many. */
 #define ARENA_MAX ((size_t)32 * 1024 * 1024)
@@ -240,7 +241,8 @@ static int deliver_due(struct outbox *outbox, struct arena *arena, struct err *e
 	const struct mail_settings *server;
 	struct outbox_row row;
 	struct setup *setup;
-	int more = store_outbox_next(outbox->store, clock_now_s(), arena, &row, err);
+	bool held = change_restore_holds(outbox->changer) & RESTORE_HOLDS_DELIVERY;
+	int more = held ? 0 : store_outbox_next(outbox->store, clock_now_s(), arena, &row, err);
 
 	if (more <= 0 || !outbox->ports.server(outbox->ports.context, &server, &setup)) {
 		arena_destroy(arena);

@@ -1,0 +1,473 @@
+"""Backups are whole and verified; a restore puts one in place, voids what must not come back, and waits."""
+import hashlib
+import json
+import os
+import sqlite3
+import stat
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bridge import CTL, DAEMON, ROOT, Bridge, Refused
+from control import Bearer, Control
+
+BASE = """
+profiles:
+  - {name: administrator, permissions: ["*:*@all"]}
+  - {name: viewer, permissions: ["accounts:read@own"]}
+policy: {default_profile: viewer, limits: {first_sync_administrators: true}}
+sources:
+  - {name: people, type: csv, path: people.csv, key: id, interval: 0}
+"""
+PEOPLE = "id,uid,mail\n" + "".join(f"{i},p{i},p{i}@a.example\n" for i in range(20))
+COMMAND_SECONDS = 300
+END_SECONDS = 120
+
+
+def wait_for(what):
+    end = time.monotonic() + END_SECONDS
+    while not what():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.02)
+
+
+@pytest.fixture(name="bridge")
+def make_bridge(tmp_path):
+    with Bridge(BASE, {"people.csv": PEOPLE}, folder=tmp_path) as bridge:
+        bridge.ctl("users", "create", "root", "--email", "root@a.example", "--profile", "administrator")
+        bridge.ctl("sync", "people")
+        yield bridge
+
+
+def daemon(bridge, *words):
+    """rolebridged by hand, with --json."""
+    result = subprocess.run([DAEMON, "--config", bridge.config, *map(str, words), "--json"], stdin=subprocess.DEVNULL,
+                            capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+    return result.returncode, json.loads(result.stdout) if result.stdout.startswith("{") else result.stderr
+
+
+def backup(bridge, name="backup.db"):
+    path = bridge.folder / name
+    return path, bridge.ctl("backup", path)["result"]
+
+
+def restore(bridge, path, *words):
+    """By rolebridgectl, as operators do; the daemon must not run."""
+    result = bridge.run("restore", path, *words)
+    return result.returncode, json.loads(result.stdout or "{}")
+
+
+def restored(bridge, path, *words):
+    bridge.stop()
+    status, answer = restore(bridge, path, *words)
+    assert status == 0, answer
+    bridge.start()
+    return answer
+
+
+def names(path, sql="SELECT username FROM user ORDER BY 1"):
+    with closing(sqlite3.connect(path)) as db:
+        return [row[0] for row in db.execute(sql)]
+
+
+def users(bridge):
+    return {user["username"] for user in bridge.ctl("users", "list", "--limit", 1000)["users"]}
+
+
+def actions(bridge):
+    return [row["action"] for row in bridge.ctl("audit", "list", "--limit", 1000)["rows"]]
+
+
+def left(bridge):
+    """What lies beside the store."""
+    return sorted(path.name for path in bridge.folder.glob("store.db*"))
+
+
+def bytes_of(bridge):
+    return {name: hashlib.sha256((bridge.folder / name).read_bytes()).hexdigest() for name in left(bridge)
+            if not name.endswith(("-shm", ".lock"))}
+
+
+# --- backups ---
+
+def test_backup(bridge):
+    """A file of its own, for its owner alone, that tells what it is; with the row that says it was made."""
+    before = left(bridge)
+    path, told = backup(bridge)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and path.stat().st_size == told["size"]
+    assert hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest() == told["digest"]
+    assert told["users"] == 21 and set(names(path)) == users(bridge)
+    assert left(bridge) == before and [p.name for p in bridge.folder.glob("backup*")] == ["backup.db"]
+    assert actions(bridge)[0] == "store.backup"
+    head = bridge.ctl("audit", "verify")
+    assert told["head"] == f"{head['head_seq']}:{head['head']}" and told["audit_rows"] == head["rows"]
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    text = bridge.human("backup", bridge.folder / "again.db").stdout
+    assert "verify, head" in text and "sealing key" in text
+
+
+def test_backup_holds_no_keys(bridge):
+    for key in ("seal.key", "web.key"):
+        secret = (bridge.folder / key).read_bytes()
+        assert len(secret) >= 32 and secret.strip() not in backup(bridge)[0].read_bytes()
+
+
+def test_backup_while_writing(bridge):
+    """A snapshot: each change is in it whole, or not at all, and its chain verifies."""
+    script = f"for i in $(seq 200); do '{CTL}' --config '{bridge.config}' users create w$i >/dev/null || exit 1; done"
+    with subprocess.Popen(["sh", "-c", script]) as writer:
+        for i in range(3):
+            path, told = backup(bridge, f"b{i}.db")
+            assert told["users"] == len(names(path))
+        assert writer.wait(COMMAND_SECONDS) == 0
+    with closing(sqlite3.connect(bridge.folder / "b2.db")) as db:
+        audited, = db.execute("SELECT count(*) FROM audit a JOIN name n ON n.id = a.action "
+                              "WHERE n.text = 'user.create'").fetchone()
+        assert audited == told["users"]
+
+
+def test_backup_twice(bridge):
+    """The newer takes the older's place, whole."""
+    first = backup(bridge)[0].read_bytes()
+    bridge.ctl("users", "create", "later")
+    path, _ = backup(bridge)
+    assert path.read_bytes() != first and "later" in names(path)
+
+
+@pytest.mark.parametrize("place, words", [("none/backup.db", "cannot write"), ("folder", "regular file"),
+                                          ("/dev/full", "regular file")])
+def test_backup_nowhere(bridge, place, words):
+    (bridge.folder / "folder").mkdir()
+    result = bridge.run("backup", bridge.folder / place)
+    assert result.returncode == 1 and words in result.stderr
+    assert "store.backup" not in actions(bridge)
+
+
+def test_backup_disk_full(bridge):
+    """What the disk cannot hold is no file, and the older one stays."""
+    path, _ = backup(bridge)
+    before = path.read_bytes()
+    limited = f"ulimit -f 8; trap '' XFSZ; exec '{CTL}' --config '{bridge.config}' backup '{path}'"
+    result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+    assert result.returncode == 1 and "File too large" in result.stderr
+    assert path.read_bytes() == before and [p.name for p in bridge.folder.glob("backup*")] == ["backup.db"]
+
+
+def test_backup_is_roots(bridge):
+    """No token, whatever it may do, gets one, and nobody gets another's."""
+    token = bridge.ctl("tokens", "create", "t", "--user", "root")["token"]
+    bearer = Bearer(bridge.folder / "control.sock", token)
+    assert bearer.ask("POST", "backups")[1]["code"] == "not-allowed"
+    assert bearer.ask("GET", "backups/x")[1]["code"] == "not-allowed"
+    control = Control(bridge.folder / "control.sock")
+    assert control.ask("GET", "backups/x")[1]["code"] == "not-found"
+
+
+def test_backup_is_given_once(bridge):
+    control = Control(bridge.folder / "control.sock")
+    _, started = control.ask("POST", "backups")
+    run = {"state": "running"}
+    while run["state"] == "running":
+        run = control.ask("GET", f"runs/{started['run']}?wait_ms=10000")[1]
+    assert run["state"] == "done", run
+    control.request("GET", "/api/v1/backups/" + started["run"])
+    response = control.getresponse()
+    assert response.status == 200 and len(response.read()) == run["result"]["size"]
+    assert control.ask("GET", "backups/" + started["run"])[1]["code"] == "not-found"
+
+
+def test_backup_by_hand(bridge):
+    """Without a daemon rolebridged makes it; beside one it does not."""
+    path = bridge.folder / "hand.db"
+    status, answer = daemon(bridge, "--backup", path)
+    assert status == 1 and answer["code"] == "in-use" and not path.exists()
+    everybody = users(bridge)
+    bridge.stop()
+    status, answer = daemon(bridge, "--backup", path)
+    assert status == 0 and answer["users"] == 21 and answer["head"], answer
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and set(names(path)) == everybody
+    assert not [name for name in left(bridge) if "copy" in name]
+
+
+# --- restores ---
+
+def test_restore(bridge):
+    """All is as it was when the backup was made; what was the store is kept; the log tells, and an alarm."""
+    before = users(bridge)
+    path, told = backup(bridge)
+    bridge.ctl("users", "create", "later")
+    key = (bridge.folder / "web.key").read_bytes()
+    bridge.stop()
+    status, answer = restore(bridge, path)
+    assert status == 0 and answer["restored"] and answer["head"] == told["head"], answer
+    aside = Path(answer["aside"])
+    assert aside.name.startswith("store.db.before-") and "later" in names(aside)
+    assert "store.db" in left(bridge) and not [n for n in left(bridge) if "restor" in n]
+    assert stat.S_IMODE((bridge.folder / "store.db").stat().st_mode) == 0o600
+    bridge.start()
+    assert users(bridge) == before and (bridge.folder / "web.key").read_bytes() != key
+    row = bridge.ctl("audit", "list", "--action", "store.restore")["rows"][0]
+    assert row["detail"]["head"] == told["head"] and row["detail"]["replaced"] and row["detail"]["made"] == told["made"]
+    assert row["actor"].startswith("unix:")
+    assert bridge.ctl("audit", "verify", "--head", told["head"])["asked_head"] == "met"
+    alarm, = [one for one in bridge.ctl("alarms", "list")["alarms"] if one["kind"] == "restored"]
+    assert told["made"] in alarm["text"]
+
+
+def test_restore_beside_daemon(bridge):
+    path, _ = backup(bridge)
+    before = users(bridge)
+    status, answer = restore(bridge, path)
+    assert status == 1 and answer["code"] == "in-use" and "stop it first" in answer["message"]
+    assert users(bridge) == before
+
+
+def test_restore_into_nothing(bridge):
+    """Another machine: there is no store yet, or one that cannot be read."""
+    path, _ = backup(bridge)
+    bridge.stop()
+    for name in left(bridge):
+        (bridge.folder / name).unlink()
+    status, answer = restore(bridge, path)
+    assert status == 0 and answer["aside"] is None
+    bridge.start()
+    assert len(users(bridge)) == 21
+    bridge.stop()
+    (bridge.folder / "store.db").write_bytes(b"rubbish" * 1000)
+    status, answer = restore(bridge, path)
+    assert status == 0 and Path(answer["aside"]).read_bytes().startswith(b"rubbish")
+    bridge.start()
+    assert len(users(bridge)) == 21
+
+
+def test_restore_twice(bridge):
+    path, _ = backup(bridge)
+    bridge.stop()
+    first, second = restore(bridge, path)[1], restore(bridge, path)[1]
+    assert first["aside"] != second["aside"]
+    assert Path(first["aside"]).exists() and Path(second["aside"]).exists()
+    bridge.start()
+    assert len(users(bridge)) == 21
+
+
+def test_dry_run(bridge):
+    path, told = backup(bridge)
+    bridge.stop()
+    before = bytes_of(bridge)
+    status, answer = restore(bridge, path, "--dry-run")
+    assert status == 0 and not answer["restored"] and answer["head"] == told["head"]
+    assert bytes_of(bridge) == before
+
+
+def test_head(bridge):
+    """A head that was noted elsewhere says whether the backup is of that log, and not older."""
+    path, told = backup(bridge)
+    bridge.ctl("users", "create", "later")
+    verdict = bridge.ctl("audit", "verify")
+    later = f"{verdict['head_seq']}:{verdict['head']}"
+    bridge.stop()
+    status, answer = restore(bridge, path, "--head", later, "--dry-run")
+    assert status == 1 and answer["code"] == "audit-broken"
+    assert restore(bridge, path, "--head", told["head"], "--dry-run")[0] == 0
+
+
+def change(path, *sql):
+    with closing(sqlite3.connect(path)) as db:
+        for one in sql:
+            db.execute(one)
+        db.commit()
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def grow(path):
+    with open(path, "ab") as file:
+        file.write(b"\0" * 4096)
+
+
+def flip(path):
+    """In the middle of the last page that holds rows of the audit log."""
+    data = bytearray(path.read_bytes())
+    at = data.rfind(b"user.create") if data.rfind(b"user.create") > 0 else data.rfind(b"{")
+    data[at] ^= 0xff
+    path.write_bytes(data)
+
+
+def drop_row(path):
+    """A row of the log that somebody took out, with the trigger that is in the way, which is there again."""
+    with closing(sqlite3.connect(path)) as db:
+        trigger, = db.execute("SELECT sql FROM sqlite_schema WHERE name = 'audit_no_delete'").fetchone()
+        db.execute("DROP TRIGGER audit_no_delete")
+        db.execute("DELETE FROM audit WHERE seq = 3")
+        db.execute(trigger)
+        db.commit()
+
+
+def cut_log(path):
+    """The end of the log: all that is left verifies, but for the head that was noted."""
+    with closing(sqlite3.connect(path)) as db:
+        trigger, = db.execute("SELECT sql FROM sqlite_schema WHERE name = 'audit_no_delete'").fetchone()
+        db.execute("DROP TRIGGER audit_no_delete")
+        db.execute("DELETE FROM audit WHERE seq > (SELECT max(seq) FROM audit) - 3")
+        db.execute(trigger)
+        db.commit()
+
+
+HOSTILE = {
+    "cut": (cut, "backup-damaged"),
+    "longer": (grow, "backup-damaged"),
+    "flipped": (flip, None),
+    "empty": (lambda path: path.write_bytes(b""), "backup-damaged"),
+    "no database": (lambda path: path.write_bytes(os.urandom(20000)), "backup-damaged"),
+    "another program's": (lambda path: (path.unlink(), change(path, "CREATE TABLE t (x)")), "store-foreign"),
+    "newer": (lambda path: change(path, "PRAGMA user_version = 9999"), "schema-newer"),
+    "a trigger more": (lambda path: change(path, "CREATE TRIGGER t AFTER INSERT ON session BEGIN "
+                                           "UPDATE user SET profile = 1; END"), "store-foreign"),
+    "a trigger less": (lambda path: change(path, "DROP TRIGGER audit_no_update"), "store-foreign"),
+    "a view in place of a table": (lambda path: change(path, "DROP TABLE restoration",
+                                                       "CREATE VIEW restoration AS SELECT 1"), "store-foreign"),
+    "row of the log gone": (drop_row, "audit-broken"),
+    "end of the log gone": (cut_log, "audit-broken"),
+    "orphaned rows": (lambda path: change(path, "PRAGMA foreign_keys = OFF",
+                                          "INSERT INTO restoration_read VALUES (4711)"), "backup-damaged"),
+}
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+def test_hostile_backup(bridge, how):
+    """Refused before anything of the store is touched, and nothing of it stays."""
+    path, _ = backup(bridge)
+    bridge.stop()
+    harm, code = HOSTILE[how]
+    harm(path)
+    before = bytes_of(bridge)
+    status, answer = restore(bridge, path)
+    assert status == 1 and (code is None or answer["code"] == code), answer
+    assert bytes_of(bridge) == before
+    bridge.start()
+    assert len(users(bridge)) == 21
+
+
+@pytest.mark.parametrize("place", ["none", "folder", "pipe"])
+def test_no_backup(bridge, place):
+    (bridge.folder / "folder").mkdir()
+    os.mkfifo(bridge.folder / "pipe")
+    bridge.stop()
+    before = bytes_of(bridge)
+    status, answer = restore(bridge, bridge.folder / place)
+    assert status == 1 and answer["message"]
+    assert bytes_of(bridge) == before
+
+
+OLDER = 19
+
+
+def older_store(path):
+    """As a daemon made it that knew the first migrations alone, with one person."""
+    with closing(sqlite3.connect(path)) as db:
+        db.create_function("user_of", 1, lambda text: None, deterministic=True)
+        db.create_function("user_mention", 3, lambda *words: None, deterministic=True)
+        for script in sorted((ROOT / "schemas/sql").glob("*.sql"))[:OLDER]:
+            db.executescript(script.read_text())
+        db.execute("PRAGMA application_id = 1382826610")
+        db.execute(f"PRAGMA user_version = {OLDER}")
+        db.execute("INSERT INTO name (text) VALUES ('viewer')")
+        db.execute("INSERT INTO user (uuid, organization, username, email, display_name, display_folded, profile, disabled, "
+                   "is_protected, version, created_s, updated_s) VALUES (randomblob(16), 1, 'old-timer', '', 'o', 'o', 1, 0, "
+                   "0, 1, 1, 1)")
+        db.commit()
+
+
+def test_older_schema(bridge):
+    """A backup of an older version is brought to this one, then verified."""
+    path = bridge.folder / "older.db"
+    older_store(path)
+    bridge.stop()
+    status, answer = restore(bridge, path)
+    assert status == 0 and answer["schema"] == OLDER and answer["made"] is None, answer
+    bridge.start()
+    assert users(bridge) == {"old-timer"}
+    assert bridge.ctl("audit", "verify")["intact"]
+
+
+# --- what must not come back ---
+
+def test_tokens(bridge):
+    """What was revoked since stays so; what still was good goes on; without a store to ask none does, unless told."""
+    made = {name: bridge.ctl("tokens", "create", name, "--user", "root") for name in ("stays", "goes")}
+    path, _ = backup(bridge)
+    bridge.ctl("tokens", "revoke", made["goes"]["id"])
+    answer = restored(bridge, path)
+    assert (answer["tokens"], answer["tokens_kept"]) == (1, 1)
+    living = {token["name"] for token in bridge.ctl("tokens", "list")["tokens"]}
+    assert living == {"stays"}
+    bridge.stop()
+    for keep, kept in (((), 0), (("--keep-tokens",), 2)):
+        (bridge.folder / "store.db").write_bytes(b"rubbish")
+        for name in ("store.db-wal", "store.db-shm"):
+            (bridge.folder / name).unlink(missing_ok=True)
+        status, answer = restore(bridge, path, *keep)
+        assert status == 0 and answer["tokens_kept"] == kept and answer["tokens"] == 2 - kept
+    bridge.start()
+
+
+# --- what waits ---
+
+def test_waits(bridge):
+    """Signing in waits for a whole read of each source, mail for a person; both are told and audited."""
+    path, _ = backup(bridge)
+    assert bridge.ctl("restored", "show")["at"] is None
+    restored(bridge, path)
+    state = bridge.ctl("restored", "show")
+    assert state["sign_in"]["held"] and state["delivery"]["held"] and state["waits_for"] == ["people"]
+    bridge.ctl("sync", "people")
+    state = bridge.ctl("restored", "show")
+    assert not state["sign_in"]["held"] and state["delivery"]["held"] and state["waits_for"] == []
+    row = bridge.ctl("audit", "list", "--action", "restore.open")["rows"][0]
+    assert row["actor"] == "timer" and row["detail"] == {"sign_in": True, "delivery": False}
+    # As it was after a start, too.
+    bridge.stop()
+    bridge.start()
+    assert not bridge.ctl("restored", "show")["sign_in"]["held"]
+    state = bridge.ctl("restored", "release")
+    assert not state["delivery"]["held"] and state["delivery"]["released"]
+    assert not [one for one in bridge.ctl("alarms", "list")["alarms"] if one["kind"] == "restored"]
+    assert "restore.release" in actions(bridge)
+    rows = len(actions(bridge))
+    bridge.ctl("restored", "release")
+    assert len(actions(bridge)) == rows
+
+
+def test_partial_read_opens_nothing(bridge):
+    path, _ = backup(bridge)
+    restored(bridge, path)
+    # Nobody at all, where there were people: that is no whole read.
+    bridge.write("people.csv", "id,uid,mail\n")
+    bridge.run("sync", "people")
+    assert bridge.ctl("restored", "show")["waits_for"] == ["people"]
+    state = bridge.ctl("restored", "release", "--sign-in")
+    assert not state["sign_in"]["held"] and state["delivery"]["held"]
+
+
+def test_nothing_to_read(bridge):
+    """Where nothing is read nothing is waited for."""
+    path, _ = backup(bridge)
+    bridge.stop()
+    bridge.write_config(BASE[:BASE.index("sources:")])
+    assert restore(bridge, path)[0] == 0
+    bridge.start()
+    wait_for(lambda: not bridge.ctl("restored", "show")["sign_in"]["held"])
+
+
+def test_refused_words(bridge):
+    with pytest.raises(Refused):
+        bridge.ctl("restored", "release", "now")
+    for words in (("--restore",), ("--dry-run", "--nonsense")):
+        assert subprocess.run([DAEMON, *words], capture_output=True, check=False, timeout=60).returncode == 2
