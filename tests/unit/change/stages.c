@@ -118,19 +118,3 @@ struct login_outcome sign_in(struct world *w, const char *line, struct way way)
 	strbuf_finish(&sent.record);
 	return outcome;
 }
-
-size_t audited(struct world *w, const char *action, const char *part)
-{
-	AUTO(store) struct store *store = world_read(w);
-	struct audit_query query = { .action = action };
-	struct store_audit_cursor *cursor = store_audit_open(store, &query, &w->err);
-	struct audit_iterator iterator = store_audit_iterator(cursor);
-	struct audit_row row;
-	size_t count = 0;
-
-	assert_non_null(cursor);
-	while (iterator.next(iterator.context, &row, &w->err) > 0)
-		count += strstr(row.detail, part) != NULL;
-	store_audit_close(cursor);
-	return count;
-}

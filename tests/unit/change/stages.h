@@ -34,7 +34,4 @@ struct way {
 struct login_outcome sign_in(struct world *w, const char *line, struct way way);
 #define HERE(w, line) sign_in(w, line, (struct way){ .now_s = 0 })
 
-/* How many rows of this action hold that in their detail. */
-size_t audited(struct world *w, const char *action, const char *part);
-
 #endif

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <rolebridge/base/hash.h>
+#include <rolebridge/store/session.h>
 
 const struct actor test_sync = { .name = "sync", .request = "" };
 
@@ -452,6 +453,47 @@ const char *world_user(struct world *world, const char *username)
 	dump_disabled(&out, user.disabled);
 	dump_grants(world, store, user.id, true, &out);
 	return arena_strdup(world->arena, strbuf_text(&out));
+}
+
+const char *world_audit(struct world *world, const char *action)
+{
+	AUTO(store) struct store *store = world_read(world);
+	AUTO(strbuf) struct strbuf out = STRBUF(1 << 26);
+	struct audit_query query = { .action = action };
+	struct store_audit_cursor *cursor = store_audit_open(store, &query, &world->err);
+	struct audit_iterator iterator = store_audit_iterator(cursor);
+	struct audit_row row;
+
+	assert_non_null(cursor);
+	while (iterator.next(iterator.context, &row, &world->err) > 0)
+		strbuf_printf(&out, "%s %.*s %s\n", row.actor, (int)strcspn(row.object, ":"),
+			      row.object, row.detail);
+	store_audit_close(cursor);
+	return arena_strdup(world->arena, strbuf_text(&out));
+}
+
+size_t world_audited(struct world *world, const char *action, const char *part)
+{
+	const char *line = world_audit(world, action), *end;
+	size_t count = 0;
+
+	for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+		const char *found = strstr(line, part);
+
+		count += found != NULL && found <= end;
+	}
+	return count;
+}
+
+size_t world_sessions(struct world *world)
+{
+	AUTO(store) struct store *store = world_read(world);
+	struct session_query query = { .limit = 10000 };
+	struct session *list;
+	size_t count;
+
+	ok(world, store_session_list(store, &query, world->arena, &list, &count, &world->err));
+	return count;
 }
 
 void world_check_audit(struct world *world)

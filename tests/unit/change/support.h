@@ -121,7 +121,13 @@ struct store *world_read(struct world *world);
 void world_create(struct world *world, const char *username, const char *profile);
 /* Fails the test when there is nobody of that name. */
 struct user world_find(struct world *world, const char *name);
+/* Audit rows of this action, oldest first, a line each: actor, kind of the object, detail. */
+const char *world_audit(struct world *world, const char *action);
+/* How many of these lines hold that. */
+size_t world_audited(struct world *world, const char *action, const char *part);
 void world_check_audit(struct world *world);
+/* How many there are. */
+size_t world_sessions(struct world *world);
 /* Every active user has one profile; an organization has an administrator. */
 void world_check_sane(struct world *world, bool administrator);
 /* The id of the only plan that waits. */

@@ -35,7 +35,7 @@ static void test_devices(void **state)
 	assert_int_equal(first.method, FACTOR_TOTP);
 	assert_int_equal(first.until_s, NOW + DAY);
 	assert_string_equal(first.agent, "agent");
-	assert_int_equal(audited(w, "device.remember", "totp"), 1);
+	assert_int_equal(world_audited(w, "device.remember", "totp"), 1);
 	/* It stands for the proof of then. */
 	in = sign_in(w, "n2 ben", (struct way){ .device = first.uuid, .now_s = NOW + 500 });
 	assert_int_equal(in.session.stage, SESSION_FULL);
@@ -72,7 +72,7 @@ static void test_devices(void **state)
 	assert_int_equal(count, 1);
 	ok(w, change_device_forget(w->changer, &ben, 2, NULL, &count, &w->err));
 	assert_int_equal(count, 0);
-	assert_int_equal(audited(w, "device.forget", ""), 2);
+	assert_int_equal(world_audited(w, "device.forget", ""), 2);
 	world_check_audit(w);
 }
 

@@ -78,7 +78,7 @@ static void test_set(void **state)
 	in = HERE(w, "n2 ben");
 	assert_string_equal(in.refused, "2fa-not-configured");
 	ok(w, set(w, &root, "{\"required\":\"all\",\"methods\":[\"webauthn\"]}", 0, &after));
-	assert_int_equal(audited(w, "second-factor.set", "before"), 4);
+	assert_int_equal(world_audited(w, "second-factor.set", "before"), 4);
 	/* As stored, after a start. */
 	world_close(w);
 	world_open(w, BASE);

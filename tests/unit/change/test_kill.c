@@ -195,21 +195,6 @@ static int count_token(void *context, const struct session_token *token UNUSED)
 	return 0;
 }
 
-static int audit_rows(struct world *world, struct store *store, const char *action)
-{
-	struct audit_query query = { .action = action };
-	struct store_audit_cursor *cursor = store_audit_open(store, &query, &world->err);
-	struct audit_iterator iterator = store_audit_iterator(cursor);
-	struct audit_row row;
-	int count = 0;
-
-	assert_non_null(cursor);
-	while (iterator.next(iterator.context, &row, &world->err) > 0)
-		count++;
-	store_audit_close(cursor);
-	return count;
-}
-
 /* Sessions, tokens and their audit rows come and go together. */
 static void put_sessions(struct world *world, struct store *store, struct strbuf *out)
 {
@@ -224,8 +209,9 @@ static void put_sessions(struct world *world, struct store *store, struct strbuf
 			      sessions[i].source);
 	ok(world, store_session_tokens_each(store, count_token, &tokens, &world->err));
 	strbuf_printf(out, "tokens %d, in %d, refused %d, ended %d\n", tokens,
-		      audit_rows(world, store, "login"), audit_rows(world, store, "login.refused"),
-		      audit_rows(world, store, "session.end"));
+		      (int)world_audited(world, "login", ""),
+		      (int)world_audited(world, "login.refused", ""),
+		      (int)world_audited(world, "session.end", ""));
 }
 
 /* Users and what waits; a plan's own id is that of its content. */

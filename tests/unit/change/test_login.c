@@ -83,43 +83,6 @@ static struct login_outcome login(struct world *w, const char *line, bool just_i
 #define LOGIN_JIT(w, line) assert_string_equal(login(w, line, true).refused, "")
 #define LOGIN_OUT(w, line, jit, reason) assert_string_equal(login(w, line, jit).refused, reason)
 
-static size_t sessions(struct world *w)
-{
-	AUTO(store) struct store *store = world_read(w);
-	struct session_query query = { .limit = 10000 };
-	struct session *list;
-	size_t count;
-
-	ok(w, store_session_list(store, &query, w->arena, &list, &count, &w->err));
-	return count;
-}
-
-/* The details of all audit rows of an action, a line each. */
-static const char *audit(struct world *w, const char *action)
-{
-	AUTO(store) struct store *store = world_read(w);
-	AUTO(strbuf) struct strbuf out = STRBUF(1 << 26);
-	struct audit_query query = { .action = action };
-	struct store_audit_cursor *cursor = store_audit_open(store, &query, &w->err);
-	struct audit_iterator iterator = store_audit_iterator(cursor);
-	struct audit_row row;
-
-	assert_non_null(cursor);
-	while (iterator.next(iterator.context, &row, &w->err) > 0)
-		strbuf_printf(&out, "%.7s %s\n", row.object, row.detail);
-	store_audit_close(cursor);
-	return arena_strdup(w->arena, strbuf_text(&out));
-}
-
-static int lines(const char *text)
-{
-	int count = 0;
-
-	for (; *text; text++)
-		count += *text == '\n';
-	return count;
-}
-
 /* --- who is told --- */
 
 struct told {
@@ -189,13 +152,13 @@ static void test_links_and_opens_a_session(void **state)
 	assert_string_equal(found.address, "192.0.2.1");
 	assert_int_equal(found.until_s, NOW + 60);
 	assert_int_equal(found.second_factor_s, NOW - 3);
-	assert_non_null(strstr(audit(w, "login"), "\"assertion\":\"_a\""));
-	assert_non_null(strstr(audit(w, "login"), "\"linked\":true"));
+	assert_true(world_audited(w, "login", "\"assertion\":\"_a\"") > 0);
+	assert_true(world_audited(w, "login", "\"linked\":true") > 0);
 	/* Known now, and the IdP takes a role away. */
 	LOGIN_IN(w, "n1 ben");
 	assert_string_equal(world_user(w, "ben"), "staff active ops:rule");
-	assert_null(strstr(strchr(audit(w, "login"), '\n'), "linked"));
-	assert_int_equal(sessions(w), 2);
+	assert_null(strstr(strchr(world_audit(w, "login"), '\n'), "linked"));
+	assert_int_equal(world_sessions(w), 2);
 	world_check_audit(w);
 }
 
@@ -256,9 +219,10 @@ static void test_who_comes_in(void **state)
 		if (strcmp(world_user(w, "ben"), cases[i].user) != 0 &&
 		    strcmp(cases[i].name, "by key") != 0)
 			fail_msg("%s: '%s'", cases[i].name, world_user(w, "ben"));
-		assert_int_equal(sessions(w), cases[i].refused[0] == '\0');
-		assert_int_equal(lines(audit(w, "login")), cases[i].refused[0] == '\0');
-		assert_int_equal(lines(audit(w, "login.refused")), cases[i].refused[0] != '\0');
+		assert_int_equal(world_sessions(w), cases[i].refused[0] == '\0');
+		assert_int_equal(world_audited(w, "login", ""), cases[i].refused[0] == '\0');
+		assert_int_equal(world_audited(w, "login.refused", ""),
+				 cases[i].refused[0] != '\0');
 		world_check_audit(w);
 		world_tear_down(&other);
 	}
@@ -295,7 +259,7 @@ static void test_nobody_comes_back(void **state)
 	/* ben leaves the directory: having signed in does not keep him, nor bring him back. */
 	world_sync(w, "corp", "k1 anna\nk3 cleo\n", 0, NULL);
 	assert_string_equal(world_user(w, "ben"), "staff disabled(missing) sales:rule");
-	assert_int_equal(sessions(w), 0);
+	assert_int_equal(world_sessions(w), 0);
 	LOGIN_OUT(w, "n2 ben @idp:sales @idp:managers", true, "disabled");
 	/* With another identity of the IdP: the link finds him, and he has one already. */
 	LOGIN_OUT(w, "n9 ben", true, "duplicate-link");
@@ -345,9 +309,9 @@ static void test_suspended(void **state)
 	world_sync(w, "corp", "k1 anna @admins !\nk2 ben\n", 0, NULL);
 	assert_string_equal(world_user(w, "anna"), "administrator disabled(sign-in-suspended)");
 	assert_string_equal(told.text, "disabling 1;ended 1;changed 1;");
-	assert_int_equal(sessions(w), 1);
+	assert_int_equal(world_sessions(w), 1);
 	LOGIN_OUT(w, "n1 anna", true, "suspended");
-	assert_non_null(strstr(audit(w, "session.end"), "\"why\":\"suspended\""));
+	assert_true(world_audited(w, "session.end", "\"why\":\"suspended\"") > 0);
 	world_sync(w, "corp", "k1 anna @admins\nk2 ben\n", 0, NULL);
 	LOGIN_IN(w, "n1 anna");
 }
@@ -480,13 +444,13 @@ static void test_replay(void **state)
 		if (i == 1)
 			world_open(w, SAML_RULES WIDE WITH(IDP));
 	}
-	assert_int_equal(sessions(w), 1);
+	assert_int_equal(world_sessions(w), 1);
 	/* Refused, and used up all the same. */
 	world_send(w, &sent, "n2 nobody", "_other");
 	assert_string_equal(send_it(w, &sent).refused, "not-provisioned");
 	world_send(w, &sent, "n1 anna", "_other");
 	assert_string_equal(send_it(w, &sent).refused, "replayed");
-	assert_int_equal(lines(audit(w, "login.refused")), 4);
+	assert_int_equal(world_audited(w, "login.refused", ""), 4);
 }
 
 static void test_request_used_twice(void **state)
@@ -505,7 +469,7 @@ static void test_request_used_twice(void **state)
 	/* The second answer is good for nothing, also unsolicited. */
 	world_send(w, &sent, "n1 anna", "_b");
 	assert_string_equal(send_it(w, &sent).refused, "replayed");
-	assert_int_equal(sessions(w), 1);
+	assert_int_equal(world_sessions(w), 1);
 }
 
 static void test_test_login(void **state)
@@ -522,8 +486,8 @@ static void test_test_login(void **state)
 	sent.login.just_in_time = true;
 	assert_string_equal(send_it(w, &sent).refused, "");
 	assert_string_equal(world_dump(w), before);
-	assert_int_equal(sessions(w), 0);
-	assert_int_equal(lines(audit(w, "login.test")), 1);
+	assert_int_equal(world_sessions(w), 0);
+	assert_int_equal(world_audited(w, "login.test", ""), 1);
 	world_send(w, &sent, "n1 anna", "_t");
 	assert_string_equal(send_it(w, &sent).refused, "replayed");
 }
@@ -697,7 +661,7 @@ static void test_stale(void **state)
 	assert_string_equal(world_user(w, "ben"), "staff disabled(stale)");
 	assert_string_equal(world_user(w, "cleo"), "staff active");
 	assert_string_equal(world_user(w, "anna"), "staff active");
-	assert_int_equal(sessions(w), 3);
+	assert_int_equal(world_sessions(w), 3);
 	/* Signing in brings nobody back; a person does, and it lasts. */
 	LOGIN_OUT(w, "n2 ben", true, "disabled");
 	ok(w, change_user_enable(w->changer, &test_person, "ben", &w->err));
@@ -761,7 +725,7 @@ static void test_source_off(void **state)
 	world_send(w, &sent, "n2 ben", "_test");
 	sent.login.test = true;
 	assert_string_equal(send_it(w, &sent).refused, "");
-	assert_int_equal(sessions(w), 1);
+	assert_int_equal(world_sessions(w), 1);
 	change_test_clock.passed_s += shift;
 	ok(w, change_stale(w->changer, change_now(), &w->err));
 	world_reload(w, SAML_RULES STALE WITH("{name: idp, type: saml, enabled: false}"), NULL);
@@ -810,8 +774,8 @@ static void test_disable_ends_sessions(void **state)
 	observe(w, &told);
 	ok(w, change_user_disable(w->changer, &test_person, "anna", "", &w->err));
 	assert_string_equal(told.text, "disabling 1;ended 1;ended 2;changed 1;");
-	assert_int_equal(sessions(w), 1);
-	assert_int_equal(lines(audit(w, "session.end")), 1);
+	assert_int_equal(world_sessions(w), 1);
+	assert_int_equal(world_audited(w, "session.end", ""), 1);
 	refused(w,
 		change_session_token_add(w->changer,
 					 &(struct session_token){ .session_id = id, .host = "h" },
@@ -822,7 +786,7 @@ static void test_disable_ends_sessions(void **state)
 	told.text[0] = '\0';
 	world_sync(w, "corp", "k1 anna\nk2 ben !\n", 0, NULL);
 	assert_string_equal(told.text, "disabling 2;ended 3;changed 2;");
-	assert_int_equal(sessions(w), 0);
+	assert_int_equal(world_sessions(w), 0);
 	told.text[0] = '\0';
 	world_sync(w, "corp", "k1 anna\nk2 ben title=ops\n", 0, NULL);
 	assert_string_equal(told.text, "changed 2;");
@@ -874,7 +838,7 @@ static void test_sessions_end(void **state)
 				  &w->err));
 	assert_int_equal(ended, 2);
 	assert_string_equal(told.text, "ended 1;ended 2;");
-	assert_int_equal(lines(audit(w, "session.end")), 2);
+	assert_int_equal(world_audited(w, "session.end", ""), 2);
 	seen.id = 1;
 	ok(w, change_sessions_seen(w->changer, &seen, 1, &w->err));
 	seen.id = ids[3];
@@ -886,9 +850,9 @@ static void test_sessions_end(void **state)
 	assert_int_not_equal(found.until_s, NOW + 50);
 	told.text[0] = '\0';
 	ok(w, change_sessions_prune(w->changer, NOW + 49, NOW + 5, &w->err));
-	assert_int_equal(sessions(w), 1);
+	assert_int_equal(world_sessions(w), 1);
 	ok(w, change_sessions_prune(w->changer, NOW + 49, NOW + 6, &w->err));
-	assert_int_equal(sessions(w), 0);
+	assert_int_equal(world_sessions(w), 0);
 	assert_string_equal(told.text, "ended 3;");
 	world_check_audit(w);
 }
@@ -924,14 +888,14 @@ static void test_idp_ends_sessions(void **state)
 	logout.session_index_count = 0;
 	ok(w, change_sessions_end_by_idp(w->changer, &test_sync, "idp", &logout, &ended, &w->err));
 	assert_int_equal(ended, 2);
-	assert_int_equal(sessions(w), 1);
+	assert_int_equal(world_sessions(w), 1);
 	/* Somebody without a name is not everybody without one. */
 	logout.id = "_l3";
 	logout.name_id = "";
 	refused(w,
 		change_sessions_end_by_idp(w->changer, &test_sync, "idp", &logout, &ended, &w->err),
 		"invalid-request");
-	assert_int_equal(lines(audit(w, "session.end")), 4);
+	assert_int_equal(world_audited(w, "session.end", ""), 4);
 }
 
 static void test_used_up_is_pruned(void **state)
@@ -959,8 +923,8 @@ static void test_refused_before(void **state)
 	world_open(w, SAML_RULES WIDE WITH(IDP));
 	ok(w, change_login_refused(w->changer, &test_sync, "idp", "signature", "no key fits",
 				   "192.0.2.9", &w->err));
-	assert_string_equal(audit(w, "login.refused"),
-			    "source: {\"reason\":\"signature\",\"detail\":\"no key fits\","
+	assert_string_equal(world_audit(w, "login.refused"),
+			    "sync source {\"reason\":\"signature\",\"detail\":\"no key fits\","
 			    "\"address\":\"192.0.2.9\"}\n");
 }
 
@@ -972,9 +936,9 @@ static void test_refused_logout(void **state)
 	world_open(w, SAML_RULES WIDE WITH(IDP));
 	ok(w, change_logout_refused(w->changer, &test_sync, "idp", "replayed", NULL, "192.0.2.9",
 				    &w->err));
-	assert_string_equal(audit(w, "logout.refused"),
-			    "source: {\"reason\":\"replayed\",\"address\":\"192.0.2.9\"}\n");
-	assert_string_equal(audit(w, "login.refused"), "");
+	assert_string_equal(world_audit(w, "logout.refused"),
+			    "sync source {\"reason\":\"replayed\",\"address\":\"192.0.2.9\"}\n");
+	assert_string_equal(world_audit(w, "login.refused"), "");
 }
 
 /* --- many at once --- */
@@ -1052,7 +1016,7 @@ static void test_one_person_from_many_threads(void **state)
 	run_threads(w, false, &in, &replayed);
 	assert_int_equal(in, EACH);
 	assert_int_equal(replayed, (THREADS - 1) * EACH);
-	assert_int_equal(sessions(w), EACH);
+	assert_int_equal(world_sessions(w), EACH);
 	world_check_audit(w);
 	world_check_sane(w, false);
 }
@@ -1066,7 +1030,7 @@ static void test_newcomers_from_many_threads(void **state)
 	world_sync(w, "corp", "k1 anna\n", 0, NULL);
 	run_threads(w, true, &in, &replayed);
 	assert_int_equal(in, THREADS * EACH);
-	assert_int_equal(sessions(w), THREADS * EACH);
+	assert_int_equal(world_sessions(w), THREADS * EACH);
 	world_check_audit(w);
 	world_check_sane(w, false);
 }
@@ -1081,7 +1045,7 @@ static void *disable_and_enable(void *context)
 	memcpy(mine.path, worker->w->path, sizeof(mine.path));
 	for (int i = 0; i < EACH; i++) {
 		ok(&mine, change_user_disable(mine.changer, &test_person, "anna", "", &mine.err));
-		assert_int_equal(sessions(&mine), 0);
+		assert_int_equal(world_sessions(&mine), 0);
 		ok(&mine, change_user_enable(mine.changer, &test_person, "anna", &mine.err));
 	}
 	return NULL;

@@ -85,7 +85,7 @@ static void test_not_required(void **state)
 	assert_int_equal(in.session.stage, SESSION_FULL);
 	assert_int_equal(in.session.factor, FACTOR_IDP);
 	assert_int_equal(in.session.second_factor_s, NOW - 3);
-	assert_int_equal(audited(w, "login", "\"factor\":\"idp\""), 1);
+	assert_int_equal(world_audited(w, "login", "\"factor\":\"idp\""), 1);
 	/* Whoever enrolled one is asked. */
 	enrol(w, 2, FACTOR_TOTP);
 	in = HERE(w, "n2 ben");
@@ -111,7 +111,7 @@ static void test_asked(void **state)
 	assert_int_equal(session.second_factor_s, 0);
 	assert_int_equal(session.until_s, NOW + SESSION_STAGE_S);
 	assert_int_equal(session.full_until_s, NOW + 1800);
-	assert_int_equal(audited(w, "login", "\"stage\":\"factor\""), 1);
+	assert_int_equal(world_audited(w, "login", "\"stage\":\"factor\""), 1);
 	ok(w, complete(w, session.id, FACTOR_TOTP, NOW + 60, "new", &full));
 	assert_int_equal(full.stage, SESSION_FULL);
 	session = stored(w, in.session.id);
@@ -192,8 +192,8 @@ static void test_not_configured(void **state)
 	assert_string_equal(in.refused, "2fa-not-configured");
 	assert_int_equal(in.user.id, 2);
 	assert_int_equal(in.session.id, 0);
-	assert_int_equal(audited(w, "login.refused", "2fa-not-configured"), 1);
-	assert_int_equal(audited(w, "login", ""), 0);
+	assert_int_equal(world_audited(w, "login.refused", "2fa-not-configured"), 1);
+	assert_int_equal(world_audited(w, "login", ""), 0);
 	/* What the IdP said of them is known, so that somebody can help. */
 	assert_non_null(strstr(world_user(w, "ben"), "ops"));
 	/* Printed codes alone are no method. */
@@ -367,7 +367,7 @@ static void test_grace(void **state)
 	assert_int_equal(session.second_factor_s, 0);
 	assert_int_equal(session.until_s, NOW + 3600);
 	assert_int_equal(told_times, 1);
-	assert_int_equal(audited(w, "login.enrol-later", "session"), 1);
+	assert_int_equal(world_audited(w, "login.enrol-later", "session"), 1);
 	refused(w, go_on(w, &session, "b", &session), "2fa-not-configured");
 	in = HERE(w, "n2 ben");
 	ok(w, go_on(w, &in.session, "c", &session));
