@@ -408,8 +408,10 @@ install: all ## install below DESTDIR/PREFIX
 	$(call put,755,$(DESTDIR)$(PREFIX)/bin,$(filter %/rolebridgectl %/rolebridge-authorized-keys,$(BINARIES)))
 	$(foreach s,1 5 7 8,$(call put,644,$(DATA)/man/man$(s),$(filter %.$(s),$(MAN_PAGES))) &&) :
 	$(call put,644,$(DATA)/rolebridge/schemas,$(wildcard schemas/*.json schemas/*.yaml))
-	$(call put,644,$(DATA)/doc/rolebridge/examples,$(wildcard config/*.yaml))
-	$(foreach p,nginx caddy apache,$(call put,644,$(DATA)/doc/rolebridge/examples/$(p),$(wildcard config/$(p)/*)) &&) :
+	$(call put,644,$(DATA)/doc/rolebridge/examples,$(wildcard config/*.yaml config/*.json))
+	$(BUILD)/rolebridge-accounts --print-config > $(DATA)/doc/rolebridge/examples/accounts.conf
+	chmod 644 $(DATA)/doc/rolebridge/examples/accounts.conf
+	$(foreach p,nginx caddy apache sshd,$(call put,644,$(DATA)/doc/rolebridge/examples/$(p),$(wildcard config/$(p)/*)) &&) :
 	$(call put,644,$(DATA)/doc/rolebridge,LICENSE $(wildcard README.md))
 	$(if $(wildcard daemon/cli/*.bash),install -D -m 644 $(wildcard daemon/cli/*.bash) \
 		$(DATA)/bash-completion/completions/rolebridgectl)
