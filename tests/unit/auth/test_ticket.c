@@ -1,11 +1,4 @@
 /* Tickets: round trips, what is not ours, each kind for itself, hand-offs once. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,44 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <rolebridge/auth/ticket.h>
 #include <rolebridge/base/util.h>
 
+#include "ticket_world.h"
+
 #define NOW 1800000000
-
-struct world {
-	char folder[64], path[80];
-	struct tickets *tickets;
-	struct arena *arena;
-	struct err err;
-};
-
-static int set_up(void **state)
-{
-	struct world *world = calloc(1, sizeof(*world));
-
-	assert_non_null(world);
-	snprintf(world->folder, sizeof(world->folder), "/tmp/rolebridge-ticket-XXXXXX");
-	assert_non_null(mkdtemp(world->folder));
-	snprintf(world->path, sizeof(world->path), "%s/key", world->folder);
-	world->tickets = tickets_create(world->path, &world->err);
-	world->arena = arena_create((size_t)1 << 30);
-	assert_non_null(world->tickets);
-	*state = world;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct world *world = *state;
-
-	tickets_destroy(world->tickets);
-	arena_destroy(world->arena);
-	unlink(world->path);
-	rmdir(world->folder);
-	free(world);
-	return 0;
-}
 
 #define refused(world, call, wanted) \
 	do { \
@@ -72,7 +32,7 @@ static struct pending_login a_login(void)
 				       .until_s = NOW + 600 };
 }
 
-static const char *sealed_login(struct world *world)
+static const char *sealed_login(struct ticket_world *world)
 {
 	AUTO(strbuf) struct strbuf out = STRBUF(4096);
 	struct pending_login login = a_login();
@@ -81,7 +41,7 @@ static const char *sealed_login(struct world *world)
 	return arena_strdup(world->arena, strbuf_text(&out));
 }
 
-static const char *sealed_logout(struct world *world)
+static const char *sealed_logout(struct ticket_world *world)
 {
 	AUTO(strbuf) struct strbuf out = STRBUF(4096);
 	struct pending_logout logout = { "_1", "corp", "", NOW + 600 };
@@ -90,7 +50,7 @@ static const char *sealed_logout(struct world *world)
 	return arena_strdup(world->arena, strbuf_text(&out));
 }
 
-static const char *sealed_handoff(struct world *world, int64_t until_s)
+static const char *sealed_handoff(struct ticket_world *world, int64_t until_s)
 {
 	AUTO(strbuf) struct strbuf out = STRBUF(4096);
 	struct handoff handoff = { 5, "a.example", "https://a.example/x", "00ff", until_s };
@@ -99,13 +59,13 @@ static const char *sealed_handoff(struct world *world, int64_t until_s)
 	return arena_strdup(world->arena, strbuf_text(&out));
 }
 
-static int open_login(struct world *world, const char *text, int64_t now_s,
+static int open_login(struct ticket_world *world, const char *text, int64_t now_s,
 		      struct pending_login *ret_login)
 {
 	return ticket_open_login(world->tickets, text, now_s, world->arena, ret_login, &world->err);
 }
 
-static int open_handoff(struct world *world, const char *text, int64_t now_s)
+static int open_handoff(struct ticket_world *world, const char *text, int64_t now_s)
 {
 	struct handoff handoff;
 
@@ -115,7 +75,7 @@ static int open_handoff(struct world *world, const char *text, int64_t now_s)
 
 static void test_login(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	const char *text = sealed_login(world);
 	struct pending_login login;
 
@@ -135,7 +95,7 @@ static void test_login(void **state)
 
 static void test_logout(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	const char *text = sealed_logout(world);
 	struct pending_logout logout;
 
@@ -153,7 +113,7 @@ static void test_logout(void **state)
 
 static void test_kinds_are_apart(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct pending_login login;
 	struct pending_logout logout;
 	const char *texts[] = { sealed_login(world), sealed_logout(world),
@@ -175,7 +135,7 @@ static void test_kinds_are_apart(void **state)
 /* Any other character anywhere, any cut, anything added. */
 static void test_changed(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	const char *text = sealed_login(world);
 	size_t size = strlen(text);
 	char *copy = arena_strndup(world->arena, text, size + 1);
@@ -211,7 +171,7 @@ static void test_changed(void **state)
 
 static void test_not_tickets(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct pending_login login;
 	static char large[100000];
 	const char *texts[] = { "", "A", "AAAA", "=", "....", large };
@@ -223,7 +183,7 @@ static void test_not_tickets(void **state)
 
 static void test_too_large(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	AUTO(strbuf) struct strbuf out = STRBUF(8192);
 	struct pending_login login = a_login(), back;
 	char url[3001];
@@ -253,7 +213,7 @@ static void test_too_large(void **state)
 
 static void test_handoff(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	const char *text = sealed_handoff(world, NOW + 30);
 	struct handoff handoff;
 
@@ -273,7 +233,7 @@ static void test_handoff(void **state)
 /* Used codes are forgotten some day, but never while they could be opened. */
 static void test_handoff_never_twice(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	const char *texts[200];
 	int64_t used_s[200];
 
@@ -288,7 +248,7 @@ static void test_handoff_never_twice(void **state)
 
 static void test_handoff_after_a_pause(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 
 	for (int64_t pause = 1; pause < 200; pause += 7) {
 		int64_t now_s = NOW + pause * 1000;
@@ -304,7 +264,7 @@ static void test_handoff_after_a_pause(void **state)
 
 static void test_handoff_too_far_ahead(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 
 	refused(world, open_handoff(world, sealed_handoff(world, NOW + 3600), NOW), "expired");
 }
@@ -312,7 +272,7 @@ static void test_handoff_too_far_ahead(void **state)
 /* A clock that steps back does not make a forgotten code good again. */
 static void test_handoff_clock_back(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	const char *text = sealed_handoff(world, NOW + 30);
 	const char *later;
 
@@ -328,7 +288,7 @@ static void test_handoff_clock_back(void **state)
 
 static void test_handoff_of_an_earlier_process(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	const char *code = sealed_handoff(world, NOW + 30), *login = sealed_login(world);
 	struct pending_login back;
 
@@ -342,7 +302,7 @@ static void test_handoff_of_an_earlier_process(void **state)
 
 static void test_handoff_flood(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	size_t opened = 0;
 
 	for (size_t i = 0; i < 70000; i++) {
@@ -358,7 +318,7 @@ static void test_handoff_flood(void **state)
 }
 
 struct race {
-	struct world *world;
+	struct ticket_world *world;
 	const char *text;
 	atomic_int opened;
 };
@@ -392,7 +352,7 @@ static void test_handoff_race(void **state)
 
 static void test_csrf(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	char one[44], two[44];
 
 	ticket_csrf(world->tickets, 1, one);
@@ -410,7 +370,7 @@ static void test_csrf(void **state)
 
 /* ------------------------------------------------------------------ key file */
 
-static void write_key(struct world *world, size_t size, mode_t mode)
+static void write_key(struct ticket_world *world, size_t size, mode_t mode)
 {
 	static const char bytes[100] = "k";
 	int fd;
@@ -425,7 +385,7 @@ static void write_key(struct world *world, size_t size, mode_t mode)
 
 static void test_key_file(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct tickets *again;
 	struct stat info;
 
@@ -461,7 +421,7 @@ static void test_key_file(void **state)
 /* A key that was lost makes all before it void; another key is another daemon. */
 static void test_new_key(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	const char *text = sealed_login(world);
 	struct pending_login login;
 
@@ -475,7 +435,7 @@ static void test_new_key(void **state)
 /* A link of an invite holds which one and which sending, and nobody else makes one. */
 static void test_invite(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	const struct uuid invite = { { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 } };
 	char first[TICKET_INVITE_SIZE], second[TICKET_INVITE_SIZE], bad[TICKET_INVITE_SIZE + 1];
 	struct tickets *again;
@@ -512,7 +472,7 @@ static void test_invite(void **state)
 /* Links of resets look the same, and are never taken for those of invites. */
 static void test_reset(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	const struct uuid reset = { { 1, 2, 3 } };
 	char invite[TICKET_INVITE_SIZE], text[TICKET_INVITE_SIZE];
 	struct uuid opened;
@@ -543,7 +503,8 @@ static void test_reset(void **state)
 	assert_false(ticket_reset_open(world->tickets, text, &opened, &generation));
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) \
+	cmocka_unit_test_setup_teardown(function, ticket_world_set_up, ticket_world_tear_down)
 
 int main(void)
 {

@@ -1,68 +1,22 @@
 /* Security keys: what is asked, answers that are good, and every way in which one is not. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "authenticator.h"
+#include "ticket_world.h"
 
 #define NOW 1800000000
 #define SESSION 77
 #define LATER (NOW + 899)
 
-struct world {
-	char folder[64], path[80];
-	struct tickets *tickets;
-	struct arena *arena;
-	struct webauthn_site site;
-	struct uuid user;
-	struct err err;
-};
-
-static int set_up(void **state)
-{
-	struct world *world = calloc(1, sizeof(*world));
-
-	assert_non_null(world);
-	snprintf(world->folder, sizeof(world->folder), "/tmp/rolebridge-webauthn-XXXXXX");
-	assert_non_null(mkdtemp(world->folder));
-	snprintf(world->path, sizeof(world->path), "%s/key", world->folder);
-	world->tickets = tickets_create(world->path, &world->err);
-	world->arena = arena_create((size_t)1 << 30);
-	assert_non_null(world->tickets);
-	assert_int_equal(webauthn_site_make("https://Login.Example.com:443/", world->arena,
-					    &world->site, &world->err),
-			 0);
-	memcpy(world->user.byte, "sixteen bytes of", 16);
-	*state = world;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct world *world = *state;
-
-	tickets_destroy(world->tickets);
-	arena_destroy(world->arena);
-	unlink(world->path);
-	rmdir(world->folder);
-	free(world);
-	return 0;
-}
-
-static struct webauthn_asking asking(struct world *world)
+static struct webauthn_asking asking(struct ticket_world *world)
 {
 	return (struct webauthn_asking){ &world->site, world->tickets, SESSION, NOW };
 }
 
-static const char *asked(struct world *world, enum challenge_purpose purpose)
+static const char *asked(struct ticket_world *world, enum challenge_purpose purpose)
 {
 	AUTO(strbuf) struct strbuf out = STRBUF(8192);
 	struct webauthn_person person = { world->user, "anna", "Anna" };
@@ -77,7 +31,8 @@ static const char *asked(struct world *world, enum challenge_purpose purpose)
 }
 
 /* Enrolled, as it would stand in the store. */
-static struct webauthn_credential enrolled(struct world *world, struct authenticator *authenticator)
+static struct webauthn_credential enrolled(struct ticket_world *world,
+					   struct authenticator *authenticator)
 {
 	struct saying saying = { .challenge = asked(world, CHALLENGE_ENROL) };
 	struct webauthn_credential credential;
@@ -107,7 +62,7 @@ static void test_site(void **state)
 		{ "https://[2001:db8::1]:8443", NULL, NULL },
 		{ "http://127.0.0.1:8080", NULL, NULL },
 	};
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct webauthn_site site;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -128,7 +83,7 @@ static void test_site(void **state)
 
 static void test_options_create(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	AUTO(strbuf) struct strbuf out = STRBUF(8192);
 	struct webauthn_person person = { world->user, "anna", "" };
 	struct webauthn_bytes known = { (const unsigned char *)"abc", 3 };
@@ -151,7 +106,7 @@ static void test_options_create(void **state)
 
 static void test_options_get(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	AUTO(strbuf) struct strbuf out = STRBUF(8192), small = STRBUF(100);
 	struct webauthn_bytes known = { (const unsigned char *)"abc", 3 };
 	struct webauthn_bytes long_id = { (const unsigned char *)"", WEBAUTHN_ID_MAX + 1 };
@@ -174,7 +129,7 @@ static void test_options_get(void **state)
 
 static void test_challenges(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	char text[TICKET_CHALLENGE_TEXT], other[TICKET_CHALLENGE_TEXT];
 	int64_t until = 0;
 
@@ -215,7 +170,7 @@ static void test_register(void **state)
 {
 	static const int algorithms[] = { -7, -8, -257 };
 	static const unsigned flags[] = { 0, SAY_PACKED, SAY_CERTIFIED, SAY_UV | SAY_EXTENSIONS };
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct webauthn_asking ask = asking(world);
 
 	for (size_t i = 0; i < ARRAY_LEN(algorithms) * ARRAY_LEN(flags); i++) {
@@ -313,7 +268,7 @@ static const struct spoilt spoilt_creations[] = {
 
 static void test_register_refused(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct webauthn_asking ask = asking(world);
 	struct authenticator authenticator;
 
@@ -352,7 +307,7 @@ static void test_challenge_of_others(void **state)
 		{ CHALLENGE_ENROL, SESSION + 1, NOW, false },
 		{ CHALLENGE_PROVE, SESSION, NOW, false },
 	};
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct authenticator authenticator;
 
 	authenticator_init(&authenticator, -8);
@@ -379,7 +334,7 @@ static void test_challenge_of_others(void **state)
 static void test_prove(void **state)
 {
 	static const int algorithms[] = { -7, -8, -257 };
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct webauthn_asking ask = asking(world);
 
 	for (size_t i = 0; i < ARRAY_LEN(algorithms); i++) {
@@ -424,7 +379,7 @@ static const struct spoilt spoilt_proofs[] = {
 static void test_prove_refused(void **state)
 {
 	static const int algorithms[] = { -7, -8, -257 };
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct webauthn_asking ask = asking(world);
 
 	for (size_t i = 0; i < ARRAY_LEN(spoilt_proofs) * ARRAY_LEN(algorithms); i++) {
@@ -463,7 +418,7 @@ static void test_counter(void **state)
 		{ 5, 5, false }, { 5, 4, false },
 		{ 5, 0, false }, { UINT32_MAX, 0, false },
 	};
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct webauthn_asking ask = asking(world);
 	struct authenticator authenticator;
 	struct webauthn_credential credential;
@@ -491,7 +446,7 @@ static void test_counter(void **state)
 /* Another key under the same id, and another id. */
 static void test_foreign_credential(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct webauthn_asking ask = asking(world);
 	struct authenticator mine, theirs;
 	struct webauthn_credential credential;
@@ -520,7 +475,7 @@ static void test_foreign_credential(void **state)
 /* Each field missing, empty, cut at every length, of other characters, and too long. */
 static void test_malformed_fields(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct webauthn_asking ask = asking(world);
 	struct authenticator authenticator;
 	struct webauthn_credential credential, ignored;
@@ -578,7 +533,7 @@ static void test_malformed_fields(void **state)
 /* Every bit of what was signed counts. */
 static void test_every_bit(void **state)
 {
-	struct world *world = *state;
+	struct ticket_world *world = *state;
 	struct webauthn_asking ask = asking(world);
 	struct authenticator authenticator;
 	struct webauthn_credential credential;
@@ -610,7 +565,8 @@ static void test_every_bit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define entry(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define entry(name) \
+	cmocka_unit_test_setup_teardown(name, ticket_world_set_up, ticket_world_tear_down)
 		entry(test_site),
 		entry(test_options_create),
 		entry(test_options_get),
