@@ -77,15 +77,21 @@ int guess_begin(struct guess *guess, const struct factor_parts *parts,
 	return -1;
 }
 
-/* A code that came back was sent to somebody who is here: its sending counts no longer where many share an address. */
+/*
+ * A code that came back was sent to somebody who is here: its sending counts no longer where many share an address, and who
+ * has codes sent to them elsewhere does not make them wait here.
+ */
 static void give_back(const struct guess *guess, struct throttle *throttle, int64_t now_us)
 {
-	const struct throttle_attempt sending = { .kind = THROTTLE_SEND,
-						  .address = guess->has_address ? &guess->address
-										: NULL };
+	struct throttle_attempt sending = { .kind = THROTTLE_SEND,
+					    .address =
+						    guess->has_address ? &guess->address : NULL };
 
-	if (guess->method == FACTOR_EMAIL || guess->method == FACTOR_SMS)
-		throttle_return(throttle, &sending, now_us);
+	if (guess->method != FACTOR_EMAIL && guess->method != FACTOR_SMS)
+		return;
+	throttle_return(throttle, &sending, now_us);
+	sending.account = guess->account;
+	throttle_met(throttle, &sending, now_us);
 }
 
 static bool was_wrong(const char *reason)

@@ -437,6 +437,16 @@ void throttle_right(struct throttle *throttle, const struct throttle_attempt *at
 	pthread_mutex_unlock(&throttle->lock);
 }
 
+void throttle_met(struct throttle *throttle, const struct throttle_attempt *attempt, int64_t now_us)
+{
+	struct keys keys;
+
+	make_keys(attempt, &keys);
+	pthread_mutex_lock(&throttle->lock);
+	make_familiar(throttle, &keys, now_us);
+	pthread_mutex_unlock(&throttle->lock);
+}
+
 void throttle_return(struct throttle *throttle, const struct throttle_attempt *attempt,
 		     int64_t now_us)
 {

@@ -182,9 +182,9 @@ static int use_sent(struct changer *changer, struct factoring *work, struct err 
 {
 	struct challenge_row sent;
 
-	if (store_challenge_get(changer->store, work->row.id, &sent, err) < 0)
+	if (store_challenge_get(changer->store, work->row.id, work->session_id, &sent, err) < 0)
 		return -1;
-	if (sent.session_id != work->session_id || sent.generation != work->proof->generation)
+	if (sent.generation != work->proof->generation)
 		return err_refuse(err, ERR_DENIED, "code-superseded", "another code was sent");
 	if (sent.used)
 		return err_refuse(err, ERR_DENIED, "code-used", "this code was used already");

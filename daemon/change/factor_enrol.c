@@ -285,8 +285,10 @@ static int last_challenge(struct changer *changer, const struct factoring *work,
 	struct err cause;
 
 	err_clear(&cause);
-	*ret_row = (struct challenge_row){ .factor_id = work->row.id };
-	if (store_challenge_get(changer->store, work->row.id, ret_row, &cause) == 0 ||
+	*ret_row =
+		(struct challenge_row){ .factor_id = work->row.id, .session_id = work->session_id };
+	if (store_challenge_get(changer->store, work->row.id, work->session_id, ret_row, &cause) ==
+		    0 ||
 	    cause.code == ERR_NOT_FOUND)
 		return 0;
 	if (err)
@@ -313,7 +315,6 @@ static int send_job(struct changer *changer, struct job *job, struct err *err)
 		row->sends = 0;
 	row->sends++;
 	row->generation++;
-	row->session_id = work->session_id;
 	row->sent_s = work->now_s;
 	row->until_s = work->now_s + CHALLENGE_LIFE_S;
 	row->tries = 0;
@@ -339,11 +340,8 @@ int change_challenge_send(struct changer *changer, const struct actor *actor, in
 	return result;
 }
 
-static int check_challenge(const struct challenge_row *row, int64_t session_id, int64_t now_s,
-			   struct err *err)
+static int check_challenge(const struct challenge_row *row, int64_t now_s, struct err *err)
 {
-	if (row->session_id != session_id)
-		return err_refuse(err, ERR_NOT_FOUND, "no-code-sent", "no code was sent");
 	if (row->used)
 		return err_refuse(err, ERR_DENIED, "code-used", "this code was used already");
 	if (row->until_s <= now_s)
@@ -359,8 +357,9 @@ static int try_job(struct changer *changer, struct job *job, struct err *err)
 	struct factoring *work = job->context;
 
 	if (store_factor_get(changer->store, work->factor, work->arena, &work->row, err) < 0 ||
-	    store_challenge_get(changer->store, work->row.id, &work->challenge, err) < 0 ||
-	    check_challenge(&work->challenge, work->session_id, work->now_s, err) < 0)
+	    store_challenge_get(changer->store, work->row.id, work->session_id, &work->challenge,
+				err) < 0 ||
+	    check_challenge(&work->challenge, work->now_s, err) < 0)
 		return -1;
 	work->challenge.tries++;
 	return store_challenge_put(changer->store, &work->challenge, err);

@@ -185,6 +185,8 @@ int store_factor_prune(struct store *store, int64_t now_s, size_t limit, struct 
 		"until_s <> 0 AND until_s <= ?1 LIMIT ?2)",
 		"DELETE FROM challenge_used WHERE id IN (SELECT id FROM challenge_used WHERE "
 		"until_s < ?1 LIMIT ?2)",
+		"DELETE FROM challenge WHERE (factor, session) IN (SELECT factor, session FROM "
+		"challenge WHERE sent_s <= ?1 - 86400 LIMIT ?2)",
 		/* Letters about factors that nobody could send: after a week they are no news. */
 		"DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE kind = 'factor' AND "
 		"created_s < ?1 - 604800 LIMIT ?2)",

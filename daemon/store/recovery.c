@@ -11,29 +11,30 @@
 
 /* --- codes by mail and SMS --- */
 
-int store_challenge_get(struct store *store, int64_t factor_id, struct challenge_row *ret_row,
-			struct err *err)
+int store_challenge_get(struct store *store, int64_t factor_id, int64_t session_id,
+			struct challenge_row *ret_row, struct err *err)
 {
 	AUTO(query)
 	struct query query =
-		query_prepare(store, "SELECT session, generation, sent_s, until_s, tries, sends, "
-				     "used FROM challenge WHERE factor = ?1");
+		query_prepare(store, "SELECT generation, sent_s, until_s, tries, sends, used "
+				     "FROM challenge WHERE factor = ?1 AND session = ?2");
 	int row;
 
 	query_int(&query, factor_id);
+	query_int(&query, session_id);
 	row = query_row(&query, err);
 	if (row < 0)
 		return err_wrap(err, "cannot read a code that was sent");
 	if (row == 0)
 		return err_refuse(err, ERR_NOT_FOUND, "no-code-sent", "no code was sent");
 	*ret_row = (struct challenge_row){ .factor_id = factor_id,
-					   .session_id = column_int(&query, 0),
-					   .generation = column_int(&query, 1),
-					   .sent_s = column_int(&query, 2),
-					   .until_s = column_int(&query, 3),
-					   .tries = column_int(&query, 4),
-					   .sends = column_int(&query, 5),
-					   .used = column_int(&query, 6) != 0 };
+					   .session_id = session_id,
+					   .generation = column_int(&query, 0),
+					   .sent_s = column_int(&query, 1),
+					   .until_s = column_int(&query, 2),
+					   .tries = column_int(&query, 3),
+					   .sends = column_int(&query, 4),
+					   .used = column_int(&query, 5) != 0 };
 	return 0;
 }
 
@@ -46,8 +47,8 @@ int store_challenge_put(struct store *store, const struct challenge_row *row, st
 	struct query query = query_prepare(
 		store,
 		"INSERT INTO challenge (factor, session, generation, sent_s, until_s, tries, "
-		"sends, used) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (factor) DO "
-		"UPDATE SET session = excluded.session, generation = excluded.generation, "
+		"sends, used) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (factor, "
+		"session) DO UPDATE SET generation = excluded.generation, "
 		"sent_s = excluded.sent_s, until_s = excluded.until_s, tries = excluded.tries, "
 		"sends = excluded.sends, used = excluded.used");
 

@@ -6,3 +6,19 @@
 
 ALTER TABLE session ADD COLUMN device_by INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE session ADD COLUMN counted INTEGER NOT NULL DEFAULT 0;
+
+-- The last code that was sent for a factor in a session, as before of a factor: who has somebody's password does not make
+-- them wait by having codes sent. Those that are under way are void.
+DROP TABLE challenge;
+CREATE TABLE challenge (
+	factor INTEGER NOT NULL REFERENCES factor (id) ON DELETE CASCADE,
+	session INTEGER NOT NULL,
+	generation INTEGER NOT NULL,
+	sent_s INTEGER NOT NULL,
+	until_s INTEGER NOT NULL,
+	tries INTEGER NOT NULL,
+	sends INTEGER NOT NULL,
+	used INTEGER NOT NULL,
+	PRIMARY KEY (factor, session)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX challenge_sent ON challenge (sent_s);

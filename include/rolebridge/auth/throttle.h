@@ -64,6 +64,9 @@ int throttle_take(struct throttle *throttle, const struct throttle_attempt *atte
 /* It was right: the account starts afresh, the address has this one back. */
 void throttle_right(struct throttle *throttle, const struct throttle_attempt *attempt,
 		    int64_t now_us);
+/* Who was sent something at this account is at this address: they have a count of their own there, all others stay. */
+void throttle_met(struct throttle *throttle, const struct throttle_attempt *attempt,
+		  int64_t now_us);
 /* It could not be judged (no hash, no store): as if it had not been made. */
 void throttle_return(struct throttle *throttle, const struct throttle_attempt *attempt,
 		     int64_t now_us);

@@ -119,7 +119,7 @@ int change_factor_refused(struct changer *changer, const struct actor *actor,
 /* --- codes by mail and SMS --- */
 
 /*
- * A new code is to be sent for this factor of theirs, in this session; those before are void. *ret_row says its number
+ * A new code is to be sent for this factor of theirs, in this session; those before in it are void. *ret_row says its number
  * and end; the code is made of that (auth/code.h). ERR_UNAVAILABLE "rate-limited": *ret_wait_s until the next one may
  * be sent. ERR_NOT_FOUND "sign-in-ended", "not-found": the factor. ERR_DENIED "email-after-reset".
  */

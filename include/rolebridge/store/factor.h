@@ -78,7 +78,8 @@ int store_factor_counts(struct store *store, int64_t now_s, struct factor_counts
 /* All of a person: factors, challenges, recovery codes. For who is deleted. */
 int store_factors_drop(struct store *store, int64_t user_id, struct err *err);
 /*
- * Unconfirmed ones, used challenges and issued codes past their end, letters of theirs that could not be sent for a week;
+ * Unconfirmed ones, used challenges and issued codes past their end, codes that were sent a day ago, letters of theirs that
+ * could not be sent for a week;
  * at most limit of each: how many, -1.
  */
 int store_factor_prune(struct store *store, int64_t now_s, size_t limit, struct err *err);
@@ -100,19 +101,19 @@ int store_factor_reseal(struct store *store, int64_t id, const void *before, siz
 			const void *after, size_t after_size, int64_t key_id, struct err *err);
 
 /* --- codes by mail and SMS --- */
-/* One for each factor: the last code that was sent, by its number; the code itself is kept nowhere. */
+/* One for each factor and session: the last code that was sent, by its number; the code itself is kept nowhere. */
 struct challenge_row {
 	int64_t factor_id;
-	int64_t session_id; /* that may use it */
-	int64_t generation; /* never the same again for a factor */
+	int64_t session_id; /* that asked for it, and alone may use it */
+	int64_t generation; /* with until_s never the same again for both */
 	int64_t sent_s, until_s;
 	int64_t tries; /* of this generation */
 	int64_t sends; /* lately, without one that was right */
 	bool used;
 };
 /* ERR_NOT_FOUND: none was sent yet. */
-int store_challenge_get(struct store *store, int64_t factor_id, struct challenge_row *ret_row,
-			struct err *err);
+int store_challenge_get(struct store *store, int64_t factor_id, int64_t session_id,
+			struct challenge_row *ret_row, struct err *err);
 int store_challenge_put(struct store *store, const struct challenge_row *row, struct err *err);
 
 /*

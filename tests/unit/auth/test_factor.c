@@ -459,7 +459,7 @@ static const char *send_code(struct bench *b, const struct uuid *factor)
 	return code;
 }
 
-/* Time for the next code has come. */
+/* Time for the next code has come, also in a session in which none was sent. */
 static void forget_sending(struct bench *b, const struct uuid *factor)
 {
 	struct challenge_row row;
@@ -467,9 +467,11 @@ static void forget_sending(struct bench *b, const struct uuid *factor)
 
 	ok(b->w, store_factor_get(b->w->store, factor, b->w->arena, &stored, &b->w->err));
 	ok(b->w, store_begin(b->w->store, &b->w->err));
-	ok(b->w, store_challenge_get(b->w->store, stored.id, &row, &b->w->err));
-	row.sent_s -= 4000;
-	ok(b->w, store_challenge_put(b->w->store, &row, &b->w->err));
+	if (store_challenge_get(b->w->store, stored.id, b->asker.session_id, &row, &b->w->err) ==
+	    0) {
+		row.sent_s -= 4000;
+		ok(b->w, store_challenge_put(b->w->store, &row, &b->w->err));
+	}
 	ok(b->w, store_commit(b->w->store, &b->w->err));
 }
 
@@ -525,6 +527,33 @@ static void test_sent_codes(void **state)
 	refused(b, prove_sent(b, &mail, second, &session), "no-code-sent");
 }
 
+/* Who knows somebody's password has codes sent, and uses up tries, in sessions of their own: the person's code waits for none. */
+static void test_sent_in_two_sessions(void **state)
+{
+	struct bench *b = *state;
+	struct uuid mail = have_address(b, FACTOR_EMAIL, "bob@acme.example");
+	struct factor_asker other;
+	struct session session;
+	const char *code;
+
+	ask(b, "bob", SESSION_FACTOR, 0);
+	other = b->asker;
+	send_code(b, &mail);
+	ask(b, "bob", SESSION_FACTOR, 0);
+	code = send_code(b, &mail);
+	b->asker = other;
+	for (int i = 0; i < CHALLENGE_TRIES; i++)
+		if (strcmp(code, "000000") != 0)
+			refused(b, prove_sent(b, &mail, "000000", &session), "code-wrong");
+	forget_sending(b, &mail);
+	send_code(b, &mail);
+	ask(b, "bob", SESSION_FACTOR, 0);
+	refused(b, prove_sent(b, &mail, code, &session), "no-code-sent");
+	b->asker.session_id = other.session_id + 1;
+	ok(b->w, prove_sent(b, &mail, code, &session));
+	assert_int_equal(session.stage, SESSION_FULL);
+}
+
 static void test_sent_tries(void **state)
 {
 	struct bench *b = *state;
@@ -558,7 +587,8 @@ static void test_sent_expires(void **state)
 	code = send_code(b, &mail);
 	ok(b->w, store_factor_get(b->w->store, &mail, b->w->arena, &stored, &b->w->err));
 	ok(b->w, store_begin(b->w->store, &b->w->err));
-	ok(b->w, store_challenge_get(b->w->store, stored.id, &row, &b->w->err));
+	ok(b->w,
+	   store_challenge_get(b->w->store, stored.id, b->asker.session_id, &row, &b->w->err));
 	row.until_s = clock_now_s() - 1;
 	ok(b->w, store_challenge_put(b->w->store, &row, &b->w->err));
 	ok(b->w, store_commit(b->w->store, &b->w->err));
@@ -588,7 +618,8 @@ static void test_sending_pauses(void **state)
 		/* However slow the machine is: longer than the one before. */
 		assert_in_range(wait_s, pauses[i] / 2 + 1, pauses[i]);
 		ok(b->w, store_begin(b->w->store, &b->w->err));
-		ok(b->w, store_challenge_get(b->w->store, stored.id, &row, &b->w->err));
+		ok(b->w, store_challenge_get(b->w->store, stored.id, b->asker.session_id, &row,
+					     &b->w->err));
 		row.sent_s -= pauses[i];
 		ok(b->w, store_challenge_put(b->w->store, &row, &b->w->err));
 		ok(b->w, store_commit(b->w->store, &b->w->err));
@@ -1303,6 +1334,7 @@ int main(void)
 		TEST(test_fresh_sign_in),
 		TEST(test_names_and_limit),
 		TEST(test_sent_codes),
+		TEST(test_sent_in_two_sessions),
 		TEST(test_sent_tries),
 		TEST(test_sent_expires),
 		TEST(test_sending_pauses),

@@ -194,6 +194,30 @@ static void test_account_only(void **state)
 	assert_int_equal(guess(throttle, "bob", "192.0.2.1", START), 0);
 }
 
+/* What was sent to somebody came back from there: they do not wait for what others have sent. */
+static void test_met(void **state)
+{
+	AUTO(throttle) struct throttle *throttle = make_throttle();
+	struct address home = address_of("192.0.2.1"), other = address_of("192.0.2.2");
+	struct throttle_attempt attempt = { .kind = THROTTLE_SEND,
+					    .account = "anna",
+					    .address = &home };
+	struct throttle_refusal refusal;
+
+	(void)state;
+	throttle_met(throttle, &attempt, START);
+	attempt.address = &other;
+	for (unsigned n = 0; n < ATTEMPTS; n++)
+		assert_int_equal(throttle_take(throttle, &attempt, START, &refusal, NULL), 0);
+	assert_int_equal(throttle_take(throttle, &attempt, START, &refusal, NULL), -1);
+	attempt.address = &home;
+	assert_int_equal(throttle_take(throttle, &attempt, START, &refusal, NULL), 0);
+	/* The others' wait goes on. */
+	throttle_met(throttle, &attempt, START);
+	attempt.address = &other;
+	assert_int_equal(throttle_take(throttle, &attempt, START, &refusal, NULL), -1);
+}
+
 /* A right password does not buy guesses at codes. */
 static void test_right_is_of_its_kind(void **state)
 {
@@ -549,6 +573,7 @@ int main(void)
 		cmocka_unit_test(test_kinds_are_apart),
 		cmocka_unit_test(test_right_is_of_its_kind),
 		cmocka_unit_test(test_account_only),
+		cmocka_unit_test(test_met),
 		cmocka_unit_test(test_address),
 		cmocka_unit_test(test_no_address),
 		cmocka_unit_test(test_address_of_many),

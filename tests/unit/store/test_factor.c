@@ -160,7 +160,7 @@ static void test_update_and_delete(void **state)
 	refused(fixture, store_factor_update(fixture->store, &row, &fixture->err), ERR_NOT_FOUND,
 		"not-found");
 	ok(fixture, store_commit(fixture->store, &fixture->err));
-	refused(fixture, store_challenge_get(fixture->store, row.id, &sent, &fixture->err),
+	refused(fixture, store_challenge_get(fixture->store, row.id, 4, &sent, &fixture->err),
 		ERR_NOT_FOUND, "no-code-sent");
 }
 
@@ -267,8 +267,17 @@ static void test_challenge(void **state)
 	challenge.generation = 2;
 	challenge.used = true;
 	ok(fixture, store_challenge_put(fixture->store, &challenge, &fixture->err));
+	/* Of another session: another one. */
+	challenge.session_id = 5;
+	challenge.generation = 1;
+	challenge.sent_s = 100000;
+	ok(fixture, store_challenge_put(fixture->store, &challenge, &fixture->err));
 	ok(fixture, store_commit(fixture->store, &fixture->err));
-	ok(fixture, store_challenge_get(fixture->store, row.id, &read, &fixture->err));
+	refused(fixture, store_challenge_get(fixture->store, row.id, 6, &read, &fixture->err),
+		ERR_NOT_FOUND, "no-code-sent");
+	ok(fixture, store_challenge_get(fixture->store, row.id, 5, &read, &fixture->err));
+	assert_int_equal(read.generation, 1);
+	ok(fixture, store_challenge_get(fixture->store, row.id, 4, &read, &fixture->err));
 	assert_int_equal(read.session_id, 4);
 	assert_int_equal(read.generation, 2);
 	assert_int_equal(read.sent_s, 5);
@@ -276,6 +285,13 @@ static void test_challenge(void **state)
 	assert_int_equal(read.tries, 2);
 	assert_int_equal(read.sends, 3);
 	assert_true(read.used);
+	/* They go after a day. */
+	ok(fixture, store_begin(fixture->store, &fixture->err));
+	assert_int_equal(store_factor_prune(fixture->store, 100000, 10, &fixture->err), 1);
+	ok(fixture, store_commit(fixture->store, &fixture->err));
+	refused(fixture, store_challenge_get(fixture->store, row.id, 4, &read, &fixture->err),
+		ERR_NOT_FOUND, "no-code-sent");
+	ok(fixture, store_challenge_get(fixture->store, row.id, 5, &read, &fixture->err));
 }
 
 static void test_challenge_once(void **state)
