@@ -261,6 +261,9 @@ static int check_pages(struct store *store, struct err *err)
 
 	if (row < 0)
 		return -1;
+	/* Told as a finding, and none about the file. */
+	if (row > 0 && strstr(column_text(&query, 0), "error code=7"))
+		return err_set(err, ERR_MEMORY, "out of memory");
 	if (row == 0 || strcmp(column_text(&query, 0), "ok") != 0)
 		return damaged(err, store->path, row ? column_text(&query, 0) : "nothing in it");
 	row = query_row(&keys, err);
