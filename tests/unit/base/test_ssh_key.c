@@ -104,6 +104,12 @@ static void test_bad(void **state)
 		{ "no padding", "ssh-rsa AA", "key-encoding" },
 		{ "bits behind the end", "ssh-rsa AB==", "key-encoding" },
 		{ "base64 for addresses", "ssh-rsa __==", "key-encoding" },
+		{ "a byte that libsodium takes for a letter",
+		  "ecdsa-sha2-nistp384 "
+		  "AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQAAABhBJRTCkAZfh0k7UDM+IF+YU8jq/"
+		  "C+M+frRvs1YXnG8+0S2GN5ZqaP8pHZXHr8fQej5sr4Hb5t6HK0QU6AWQOrkK8hScC1kt10xjykiPxX2a9XGSpw5"
+		  "BSDPeS+frwtzRC/\367A==",
+		  "key-encoding" },
 		{ "a comma in it", "ssh-rsa AAAA,AAAA", "key-encoding" },
 		{ "one byte more",
 		  "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKP/Up2vrOR7FunGRLeocmh0NbXZ0riVQmJNATuGFlFOAA==",
