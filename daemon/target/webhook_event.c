@@ -47,6 +47,16 @@ static int take_text(const char *text, size_t size, void *context)
 	return strbuf_failed(out) ? -1 : 0;
 }
 
+/* When the row was queued, as its id tells (RFC 9562, version 7): a row that is tried anew counts its age anew. */
+static int64_t happened_s(const struct uuid *id)
+{
+	int64_t ms = 0;
+
+	for (size_t i = 0; i < 6; i++)
+		ms = ms << 8 | id->byte[i];
+	return ms / 1000;
+}
+
 /* data is borrowed. */
 static int event_write(const struct delivery_row *row, json_t *data, struct strbuf *out,
 		       struct err *err)
@@ -57,7 +67,7 @@ static int event_write(const struct delivery_row *row, json_t *data, struct strb
 	int result = -1;
 
 	uuid_format(&row->uuid, id);
-	clock_format(row->created_s, time);
+	clock_format(happened_s(&row->uuid), time);
 	event = json_pack("{s:s, s:s, s:s, s:I, s:O}", "type", delivery_event_name(row->event),
 			  "id", id, "timestamp", time, "sequence", (json_int_t)row->id, "data",
 			  data);

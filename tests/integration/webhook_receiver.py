@@ -7,6 +7,7 @@
 It judges by itself, without a line of the daemon's: signature, time, schema, and that no id comes with another body.
 """
 import base64
+import contextlib
 import hashlib
 import hmac
 import http.server
@@ -47,6 +48,7 @@ class Receiver:
         self.connections = set()   # numbers of connections that brought one
         self.problems = []         # whatever no event may be
         self._bodies = {}
+        self._open = set()         # sockets
         self._lock = threading.Condition()
         self.release = threading.Event()  # ends what hangs
         self.start()
@@ -60,6 +62,14 @@ class Receiver:
             protocol_version = "HTTP/1.1"
             # One segment each: an answer whose head waits for an acknowledgement takes 40 ms.
             wbufsize = -1
+
+            def setup(self):
+                super().setup()
+                receiver.opened(self.connection)
+
+            def finish(self):
+                receiver.closed(self.connection)
+                super().finish()
 
             def do_POST(self):
                 receiver.take(self)
@@ -90,11 +100,23 @@ class Receiver:
         self.thread.start()
 
     def stop(self):
-        """Nobody listens there any more; start again on the same port."""
+        """Nobody listens there any more, and connections end; start again on the same port."""
         self.release.set()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def opened(self, connection):
+        with self._lock:
+            self._open.add(connection)
+
+    def closed(self, connection):
+        with self._lock:
+            self._open.discard(connection)
 
     @property
     def url(self):
@@ -143,7 +165,7 @@ class Receiver:
                 self.problem("the id is another one in the header")
             with self._lock:
                 if self._bodies.setdefault(event["id"], body) != body:
-                    self.problems.append(f"{event['id']} came with another body")
+                    self.problems.append(f"{event['id']} came with another body: {body}, before {self._bodies[event['id']]}")
         except Exception as error:  # whatever is wrong is told by the test, not by this thread
             self.problem(repr(error)[:1000])
 

@@ -96,12 +96,14 @@ static void test_bad_secrets(void **state)
 static struct delivery_row row_of(enum delivery_event event, const char *detail)
 {
 	return (struct delivery_row){ .id = 7,
-				      .uuid = { .byte = { 1, 2, 3 } },
+				      /* 2026-01-01T00:00:00Z, in milliseconds */
+				      .uuid = { .byte = { 0x01, 0x9b, 0x76, 0xda, 0xa8, 0x00, 0x70,
+							  1, 0x80, 2 } },
 				      .target = "hook",
 				      .user_id = 1,
 				      .event = event,
 				      .detail = detail,
-				      .created_s = 1767225600 };
+				      .created_s = 1800000000 };
 }
 
 static void test_event(void **state)
@@ -114,7 +116,7 @@ static void test_event(void **state)
 	assert_int_equal(1, webhook_event_make(&settings, &row, &out, NULL));
 	assert_string_equal(
 		strbuf_text(&out),
-		"{\"type\":\"grants.changed\",\"id\":\"01020300-0000-0000-0000-000000000000\","
+		"{\"type\":\"grants.changed\",\"id\":\"019b76da-a800-7001-8002-000000000000\","
 		"\"timestamp\":\"2026-01-01T00:00:00Z\",\"sequence\":7,\"data\":" DETAIL "}");
 }
 
@@ -309,7 +311,7 @@ static void test_headers(void **state)
 	assert_ptr_equal(request, strstr(request, "POST /hook HTTP/1.1\r\n"));
 	assert_non_null(strstr(request, "\r\nContent-Type: application/json\r\n"));
 	assert_non_null(
-		strstr(request, "\r\nwebhook-id: 01020300-0000-0000-0000-000000000000\r\n"));
+		strstr(request, "\r\nwebhook-id: 019b76da-a800-7001-8002-000000000000\r\n"));
 	assert_non_null(strstr(request, "\r\nwebhook-timestamp: "));
 	assert_non_null(strstr(request, "\r\nwebhook-signature: v1,"));
 	assert_non_null(strstr(request, "\r\n\r\n{\"type\":\"user.updated\","));
