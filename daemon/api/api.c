@@ -278,6 +278,14 @@ static const struct http_route routes[] = {
 	  "sealing-key:update@all" },
 	{ "POST", "/api/v1/sealing-key/forget-unused", sealing_key_forget_post, HTTP_ROUTE_NO_BODY,
 	  0, "sealing-key:update@all" },
+	{ "GET", "/api/v1/targets", targets_get, 0, 0, "targets:read@all" },
+	{ "GET", "/api/v1/targets/{target}", target_get, 0, 0, "targets:read@all" },
+	{ "POST", "/api/v1/targets/{target}/retry", target_retry_post, 0, 0, "targets:update@all" },
+	{ "POST", "/api/v1/targets/{target}/drop", target_drop_post, 0, 0, "targets:update@all" },
+	{ "POST", "/api/v1/targets/{target}/plan", target_plan_post, HTTP_ROUTE_NO_BODY, 0,
+	  "targets:read@all" },
+	{ "POST", "/api/v1/targets/{target}/reconcile", target_reconcile_post, 0, 0,
+	  "targets:update@all" },
 	{ "GET", "/api/v1/quarantine", quarantine_get, 0, 0, "sources:read@all" },
 };
 

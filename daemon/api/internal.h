@@ -300,6 +300,12 @@ int segment_count_get(struct http_request *, struct http_response *, struct err 
 int segment_users_get(struct http_request *, struct http_response *, struct err *);
 int role_copy_post(struct http_request *, struct http_response *, struct err *);
 int roles_bulk_update_post(struct http_request *, struct http_response *, struct err *);
+int targets_get(struct http_request *, struct http_response *, struct err *);
+int target_get(struct http_request *, struct http_response *, struct err *);
+int target_retry_post(struct http_request *, struct http_response *, struct err *);
+int target_drop_post(struct http_request *, struct http_response *, struct err *);
+int target_plan_post(struct http_request *, struct http_response *, struct err *);
+int target_reconcile_post(struct http_request *, struct http_response *, struct err *);
 int quarantine_get(struct http_request *, struct http_response *, struct err *);
 
 #endif

@@ -120,6 +120,19 @@ static const struct cli_option why_options[] = {
 		"before", "SEQ", "only rows with a smaller number" \
 	}
 
+static const struct cli_option targets_show_options[] = {
+	{ "state", "STATE", "only what is waiting, failing or dead" },
+	{ "limit", "N", "so many at most (default 100)" },
+	{ "after", "CURSOR", "go on after what was shown before" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct cli_option targets_reconcile_options[] = {
+	{ "plan", "ID",
+	  "the plan that was looked at: needed where more would be taken away than the limit" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option audit_list_options[] = {
 	AUDIT_OPTIONS,
 	{ "limit", "N", "the newest so many (default 100)" },
@@ -915,6 +928,19 @@ static const struct cli_command commands[] = {
 	  sources_switch_options, run_sources_disable },
 	{ "sources delete", "SOURCE", "delete a source of the store that nobody comes from",
 	  sources_switch_options, run_sources_delete },
+	{ "targets list", "", "list targets, how they do, and what they are still to be told", NULL,
+	  run_targets_list },
+	{ "targets show", "TARGET", "show one target, and what it is still to be told",
+	  targets_show_options, run_targets_show },
+	{ "targets retry", "TARGET [DELIVERY]",
+	  "try dead letters again, and what waits after a failure", NULL, run_targets_retry },
+	{ "targets drop", "TARGET [DELIVERY]",
+	  "give dead letters up for good; of a target that is configured no more, all that waits",
+	  NULL, run_targets_drop },
+	{ "targets plan", "TARGET", "show where a target differs from what was decided", NULL,
+	  run_targets_plan },
+	{ "targets reconcile", "TARGET", "tell a target anew wherever it differs",
+	  targets_reconcile_options, run_targets_reconcile },
 	{ "audit list", "", "show the audit log, newest last", audit_list_options, run_audit_list },
 	{ "audit export", "", "write the audit log to standard output", audit_export_options,
 	  run_audit_export },

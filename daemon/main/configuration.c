@@ -12,6 +12,10 @@
 #include <rolebridge/change/define.h>
 #include <rolebridge/rules/ruletest.h>
 #include <rolebridge/source/source.h>
+#include <rolebridge/target/accounts.h>
+#include <rolebridge/target/webhook.h>
+
+#include "targets.h"
 
 /* 10,000 rules with all their texts need about 30 MiB. */
 #define CONFIGURATION_MAX_BYTES (512u * 1024 * 1024)
@@ -146,7 +150,19 @@ static int build_states(struct configuration *config, struct diagnostics *list)
 	return 0;
 }
 
-/* Which attributes must sources deliver? Those of rules, of segments and of links between sources. */
+/* What targets read of people. */
+static void check_targets(struct configuration *config, bool *needed, struct diagnostics *list)
+{
+	const struct target_settings *const *targets = settings_targets(&config->settings);
+
+	for (size_t i = 0; i < config->settings.targets.count; i++)
+		if (strcmp(targets[i]->type.text, accounts_target_kind.name) == 0)
+			accounts_target_check((const void *)targets[i],
+					      &config->settings.catalogue, config->schema, needed,
+					      list);
+}
+
+/* Which attributes must sources deliver? Those of rules, of segments, of links between sources and of targets. */
 static int build_needed(struct configuration *config, struct diagnostics *list)
 {
 	size_t count = schema_count(config->schema);
@@ -170,8 +186,9 @@ static int build_needed(struct configuration *config, struct diagnostics *list)
 				needed[id] = true;
 		}
 	}
+	check_targets(config, needed, list);
 	config->needed = needed;
-	return 0;
+	return diagnostics_errors(list) > 0 ? -1 : 0;
 }
 
 /* A file may say so, since root can write another one; the store may not. */
@@ -277,6 +294,20 @@ static int take_definitions(struct configuration *config, const struct definitio
 	return definitions_append(&config->definitions, config->document, config->arena, list);
 }
 
+/* Webhooks go where all requests may go. */
+static void allow_webhooks(struct configuration *config)
+{
+	struct target_settings **targets = config->settings.targets.items;
+
+	for (size_t i = 0; i < config->settings.targets.count; i++) {
+		struct webhook_settings *webhook = (struct webhook_settings *)(void *)targets[i];
+
+		if (targets[i]->type.text && strcmp(targets[i]->type.text, webhook_kind.name) == 0)
+			webhook->allowed_networks =
+				&config->settings.web.outgoing.allowed_networks;
+	}
+}
+
 /* All steps after reading the files. -1: findings say why. */
 static int configuration_build(struct configuration *config,
 			       const struct definition_list *definitions, struct diagnostics *list)
@@ -286,6 +317,7 @@ static int configuration_build(struct configuration *config,
 	options_parse(&settings_table, config->document, config->arena, &config->settings, list);
 	config->settings.catalogue.organizations = config->settings.organizations.items;
 	config->settings.catalogue.organization_count = config->settings.organizations.count;
+	allow_webhooks(config);
 	if (definitions_settle(&config->definitions, config->document, &config->settings, list) < 0)
 		return -1;
 	settings_check(&config->settings, list);
@@ -305,7 +337,7 @@ static int configuration_build(struct configuration *config,
 	    build_states(config, list) < 0 || build_needed(config, list) < 0)
 		return -1;
 	fill_setup(config);
-	return 0;
+	return targets_configure(config, list);
 }
 
 struct configuration *configuration_load(const char *path, const struct document_file *files,

@@ -41,6 +41,7 @@
 #include "retention.h"
 #include "schedule.h"
 #include "sources.h"
+#include "targets.h"
 #include "trial.h"
 #include "upgrade.h"
 #include "website.h"
@@ -63,6 +64,7 @@ struct service {
 	struct website *website;
 	struct decisions *decisions;
 	struct mailer *mailer;
+	struct targets *targets;
 	struct retainer *retainer;
 	struct located control_path; /* of the listening socket: kept across reloads */
 	int control_fd;
@@ -519,12 +521,21 @@ static void configure_decisions(struct service *service, struct configuration *c
 }
 
 /* What follows a new setup, whether files or definitions made it. */
+static void configure_targets(struct service *service)
+{
+	struct err err = { 0 };
+
+	if (service->targets && targets_reload(service->targets, &err) < 0)
+		log_error("targets.failed", F_ERR(&err));
+}
+
 static void follow_configuration(struct service *service, struct configuration *config)
 {
 	website_configure(service->website, config);
 	configure_decisions(service, config);
 	follow_configure(service->follow, config);
 	schedule_reload(service->schedule);
+	configure_targets(service);
 }
 
 /* It ends with the first start or reload for which all is declared. */
@@ -673,6 +684,23 @@ static void port_source_status(void *context, const char *source, struct json *j
 	follow_source_json(service->follow, source, json);
 }
 
+static int port_targets(void *context, struct store *store, const char *name, bool *ret_found,
+			struct json *json, struct err *err)
+{
+	struct service *service = context;
+
+	return targets_show(service->targets, store, name, ret_found, json, err);
+}
+
+static int port_compare_target(void *context, struct run *run, const struct target_request *request,
+			       const struct actor *actor, struct strbuf *result, struct err *err)
+{
+	struct service *service = context;
+
+	return targets_compare(service->targets, service->changer, run, request, actor, result,
+			       err);
+}
+
 static bool port_config_path(void *context, unsigned file, struct strbuf *out)
 {
 	struct service *service = context;
@@ -815,6 +843,8 @@ static int open_control(struct service *service, const struct settings *settings
 			   .metadata = port_metadata,
 			   .status = port_status,
 			   .source_status = port_source_status,
+			   .targets = port_targets,
+			   .compare_target = port_compare_target,
 			   .config_path = port_config_path,
 			   .door = port_door,
 			   .is_served = port_is_served },
@@ -878,6 +908,7 @@ static void write_metrics(void *context, struct strbuf *out)
 	follow_metrics(service->follow, out);
 	if (service->mailer)
 		mailer_metrics(service->mailer, out);
+	targets_write_metrics(service->targets, service->changer, out);
 }
 
 static int start(struct service *service, struct err *err)
@@ -910,6 +941,9 @@ static int start(struct service *service, struct err *err)
 	service->decisions = decisions_create(service->changer, &config->settings.web, err);
 	if (!service->decisions)
 		goto out;
+	service->targets = targets_begin(service->changer, err);
+	if (!service->targets)
+		goto out;
 	result = open_control(service, &config->settings, err);
 	if (result == 0)
 		result = schedule_start(service->schedule, err);
@@ -940,6 +974,7 @@ static void stop(struct service *service)
 	schedule_stop(service->schedule);
 	follow_stop(service->follow);
 	mailer_stop(service->mailer);
+	targets_stop(service->targets);
 	retainer_stop(service->retainer);
 	/* First: whoever waits for a run to end is waited for. */
 	if (service->runs)
@@ -958,6 +993,8 @@ static void stop(struct service *service)
 	website_destroy(service->website);
 	decisions_destroy(service->decisions);
 	changer_close(service->changer);
+	/* Told of what is queued until then. */
+	targets_destroy(service->targets);
 	free((char *)(uintptr_t)service->control_path.text);
 	pthread_mutex_destroy(&service->reload_lock);
 	if (service->lock_fd >= 0)

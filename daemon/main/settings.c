@@ -14,6 +14,8 @@
 #include <rolebridge/rules/permission.h>
 #include <rolebridge/source/file.h>
 #include <rolebridge/source/ldap.h>
+#include <rolebridge/target/accounts.h>
+#include <rolebridge/target/webhook.h>
 
 static const struct option_table *const source_variants[] = {
 	&ldap_source_table, &ldif_source_table, &csv_source_table, &saml_source_table, NULL,
@@ -27,6 +29,22 @@ static const struct option_table sources_table = {
 	.options = (const struct option[]){ { .name = NULL } },
 	.base = &source_base_table,
 	.variants = source_variants,
+};
+
+static const struct option_table *const target_variants[] = {
+	&accounts_target_table,
+	&webhook_table,
+	NULL,
+};
+
+static const struct option_table targets_table = {
+	.name = "targets[]",
+	.help = "Where decisions are carried out outside of the store. The key type picks the kind of "
+		"target; the keys below are common to all kinds.",
+	.struct_size = sizeof(struct target_settings),
+	.options = (const struct option[]){ { .name = NULL } },
+	.base = &target_base_table,
+	.variants = target_variants,
 };
 
 /* In the order of enum log_level. */
@@ -74,6 +92,13 @@ static const struct option settings_options[] = {
 	  .table = &sources_table,
 	  .offset = OPTION_FIELD(struct settings, sources),
 	  .help = "Directories and files that are read, in order of precedence." },
+	{ .name = "targets",
+	  .type = OPTION_LIST,
+	  .max = TARGETS_MAX,
+	  .table = &targets_table,
+	  .offset = OPTION_FIELD(struct settings, targets),
+	  .help = "Where decisions are carried out outside of the store: accounts of this machine, "
+		  "applications that want to be told. Only files may say so." },
 	{ .name = "saml",
 	  .type = OPTION_TABLE,
 	  .table = &saml_table,
@@ -312,6 +337,7 @@ static void check_second_factor(const struct settings *settings, struct diagnost
 
 void settings_check(const struct settings *settings, struct diagnostics *list)
 {
+	targets_settings_check(settings_targets(settings), settings->targets.count, list);
 	check_second_factor(settings, list);
 	web_settings_check(&settings->web, list);
 	check_saml(settings, list);

@@ -11,6 +11,7 @@
 #include <rolebridge/policy/policy.h>
 #include <rolebridge/rules/settings.h>
 #include <rolebridge/source/saml.h>
+#include <rolebridge/target/target.h>
 
 struct settings {
 	/* First, in this order: rows of the root's base tables (struct web_root). */
@@ -26,6 +27,7 @@ struct settings {
 	struct reports_settings reports;
 	struct struct_list organizations; /* struct organization_settings */
 	struct struct_list sources; /* struct source_settings *, embedded in each type's struct */
+	struct struct_list targets; /* struct target_settings *, embedded in each kind's struct */
 	struct saml_settings saml;
 	struct audit_settings audit;
 };
@@ -34,6 +36,12 @@ extern const struct option_table settings_table;
 
 /* The settings of source number i. */
 const struct source_settings *settings_source(const struct settings *settings, size_t i);
+
+/* All of settings->targets. */
+static inline const struct target_settings *const *settings_targets(const struct settings *settings)
+{
+	return settings->targets.items;
+}
 
 /*
  * What tables cannot say: unique names, organizations that exist, links to sources that

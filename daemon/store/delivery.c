@@ -394,7 +394,7 @@ int store_delivery_list(struct store *store, const struct delivery_query *asked,
 	return 0;
 }
 
-int store_delivery_counts(struct store *store, const char *target,
+int store_delivery_counts(struct store *store, const char *target, int64_t now_s,
 			  struct delivery_counts *ret_counts, struct err *err)
 {
 	AUTO(query)
@@ -409,6 +409,7 @@ int store_delivery_counts(struct store *store, const char *target,
 	if (names_find(store, NAMES_GENERAL, target, &number, err) < 0)
 		return -1;
 	query_int(&query, number);
+	query_int(&query, now_s);
 	if (query_row(&query, err) <= 0)
 		return err_wrap(err, "cannot count deliveries");
 	*ret_counts = (struct delivery_counts){ .waiting = column_int(&query, 0),

@@ -78,6 +78,13 @@ struct define_result {
 	struct run_report report;
 };
 
+/* What POST /targets/{target}/plan and …/reconcile ask for. */
+struct target_request {
+	const char *target;
+	bool carry_out;
+	const char *plan; /* the id that somebody saw and means; NULL */
+};
+
 /* Metadata of an IdP as an administrator hands it over. */
 struct metadata_question {
 	const char *xml;
@@ -135,6 +142,15 @@ struct ports {
 	 */
 	int (*metadata)(void *context, const struct metadata_question *question,
 			struct arena *arena, struct metadata_answer *ret_answer, struct err *err);
+	/*
+	 * How a target does, as members of an object; name NULL: of all, as objects of an array. *ret_found: there is such
+	 * a one, configured or with rows in the queue.
+	 */
+	int (*targets)(void *context, struct store *store, const char *name, bool *ret_found,
+		       struct json *json, struct err *err);
+	/* Compare, and queue what repairs it; appends a JSON object. Errors as targets_reconcile (target/target.h). */
+	int (*compare_target)(void *context, struct run *run, const struct target_request *request,
+			      const struct actor *actor, struct strbuf *result, struct err *err);
 	/* Append the path of configuration file number n of the setup in force; false: unknown. */
 	bool (*config_path)(void *context, unsigned file, struct strbuf *out);
 	/*

@@ -95,9 +95,10 @@ int store_delivery_list(struct store *store, const struct delivery_query *query,
 			struct err *err);
 struct delivery_counts {
 	int64_t waiting, failing, dead; /* failing: of the waiting ones */
-	int64_t oldest_s;		/* when the oldest waiting one came; 0: there is none */
+	/* When the oldest waiting one came; 0: there is none. Those for which all is well until later do not count. */
+	int64_t oldest_s;
 };
-int store_delivery_counts(struct store *store, const char *target,
+int store_delivery_counts(struct store *store, const char *target, int64_t now_s,
 			  struct delivery_counts *ret_counts, struct err *err);
 /* Of all that have rows, configured or not. */
 int store_delivery_targets(struct store *store, struct arena *arena, const char *const **ret_names,

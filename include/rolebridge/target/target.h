@@ -117,7 +117,10 @@ struct targets_ports {
 };
 
 struct targets;
-/* Borrows changer and ports->kinds. Observes the deliveries of the changer. NULL: out of memory. */
+/*
+ * Borrows changer and ports->kinds. Observes the deliveries of the changer, so that it is destroyed after it, and stopped
+ * before. NULL: out of memory.
+ */
 struct targets *targets_create(struct changer *changer, const struct targets_ports *ports);
 /* Threads for what is configured now. */
 int targets_start(struct targets *targets, struct err *err);

@@ -63,7 +63,7 @@ static struct delivery_counts counts(struct fixture *f, const char *target)
 {
 	struct delivery_counts counts;
 
-	ok(f, store_delivery_counts(f->store, target, &counts, &f->err));
+	ok(f, store_delivery_counts(f->store, target, NOW, &counts, &f->err));
 	return counts;
 }
 
