@@ -25,7 +25,7 @@
 #include "purge.h"
 
 #define CONNECTIONS_MAX 8
-#define MESSAGE_PATIENCE_US 5000000
+#define MESSAGE_PATIENCE_US 10000000
 #define SEND_TIMEOUT_S 10
 #define ARENA_MAX (16u << 20)
 #define OUT_MAX (ACCOUNTS_ANSWER_MAX + 4096)
@@ -34,6 +34,7 @@ struct connection {
 	int fd; /* -1: free */
 	struct message_stream *stream;
 	bool greeted;
+	int64_t half_since_us; /* since when a part of a message lies here; 0: none does */
 };
 
 struct loop {
@@ -243,18 +244,32 @@ static void refuse_message(struct connection *connection, struct strbuf *out, co
 	hang_up(connection);
 }
 
+/* Half a message, or none: others go first. Not for ever. */
+static bool waits_for_more(struct connection *connection, const struct err *err)
+{
+	int64_t now_us = clock_monotonic_us();
+
+	if (err->code != ERR_UNAVAILABLE)
+		return false;
+	if (!connection->half_since_us)
+		connection->half_since_us = now_us;
+	return now_us - connection->half_since_us < MESSAGE_PATIENCE_US;
+}
+
 static void receive_one(struct loop *loop, struct connection *connection)
 {
 	AUTO(strbuf) struct strbuf out = STRBUF(OUT_MAX);
 	struct message message;
 	struct err err = { 0 };
-	int got = message_receive(connection->stream, clock_monotonic_us() + MESSAGE_PATIENCE_US,
-				  &message, NULL, &err);
+	int got = message_receive(connection->stream, clock_monotonic_us(), &message, NULL, &err);
 
+	if (got < 0 && waits_for_more(connection, &err))
+		return;
 	if (got < 0 && err.code == ERR_PROTOCOL) {
 		refuse_message(connection, &out, &err);
 		return;
 	}
+	connection->half_since_us = 0;
 	if (got > 0 && answer(loop->service->helper, connection, &message, &out, &err) < 0) {
 		refuse_message(connection, &out, &err);
 		return;
@@ -364,6 +379,10 @@ static int patience_ms(struct loop *loop)
 		/* The clock may be set: look at least once a minute. */
 		wait_us = least(wait_us, least(next_s - clock_now_s(), 60) * 1000000);
 	}
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+		if (loop->connections[i].half_since_us)
+			wait_us = least(wait_us, loop->connections[i].half_since_us +
+							 MESSAGE_PATIENCE_US - now_us);
 	if (loop->service->idle_exit_s && count_connections(loop) == 0)
 		wait_us = least(wait_us, loop->idle_since_us +
 						 loop->service->idle_exit_s * 1000000 - now_us);
@@ -400,6 +419,12 @@ static void fill_watches(struct loop *loop, struct pollfd *watches)
 	}
 }
 
+static bool is_half_for_long(const struct connection *connection)
+{
+	return connection->half_since_us &&
+	       clock_monotonic_us() - connection->half_since_us >= MESSAGE_PATIENCE_US;
+}
+
 static bool is_pending(const struct loop *loop)
 {
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
@@ -427,8 +452,9 @@ static int turn(struct loop *loop, struct err *err)
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
 		struct connection *connection = &loop->connections[i];
 
-		if (connection->fd >= 0 && connection->fd == watches[WATCH_CONNECTIONS + i].fd &&
-		    (watches[WATCH_CONNECTIONS + i].revents || message_pending(connection->stream)))
+		if (connection->fd >= 0 &&
+		    (watches[WATCH_CONNECTIONS + i].revents ||
+		     message_pending(connection->stream) || is_half_for_long(connection)))
 			receive_one(loop, connection);
 	}
 	if (watches[WATCH_LISTENER].revents)

@@ -367,6 +367,10 @@ class Tree:
     def groups_of(self, name):
         return sorted(g for g, fields in self.lines("group").items() if name in fields[2].split(","))
 
+    def groups_of_all(self, group):
+        """Who is a member."""
+        return [name for name in self.lines("group")[group][2].split(",") if name]
+
     def expiry(self, name):
         return self.lines("shadow")[name][6]
 
