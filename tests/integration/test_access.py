@@ -9,9 +9,7 @@ import time
 
 import pytest
 
-from access import Web
 from bridge import Bridge, Refused
-from control import Control
 from ports import free_port
 from test_control import check
 
@@ -52,20 +50,6 @@ def bridge():
         bridge.ctl("users", "create", "paula", "--profile", "desk", "--organization", "partners")
         bridge.ctl("sync")
         yield bridge
-
-
-@pytest.fixture(name="web")
-def connect(bridge):
-    web = Web(bridge.port)
-    yield web
-    web.close()
-
-
-@pytest.fixture(name="control")
-def connect_control(bridge):
-    control = Control(bridge.folder / "control.sock")
-    yield control
-    control.close()
 
 
 def make(bridge, name, *options):

@@ -29,13 +29,6 @@ def start():
         yield bridge
 
 
-@pytest.fixture(name="control")
-def connect(bridge):
-    control = Control(bridge.folder / "control.sock")
-    yield control
-    control.close()
-
-
 def listed(bridge, *words):
     return bridge.ctl("audit", "list", "--limit", 1000, *words)["rows"]
 

@@ -44,20 +44,6 @@ def bridge():
         yield bridge
 
 
-@pytest.fixture(name="web")
-def connect(bridge):
-    web = Web(bridge.port)
-    yield web
-    web.close()
-
-
-@pytest.fixture(name="control")
-def connect_control(bridge):
-    control = Control(bridge.folder / "control.sock")
-    yield control
-    control.close()
-
-
 def token(bridge, user, name="t"):
     return bridge.ctl("tokens", "create", name, "--user", user)["token"]
 

@@ -41,13 +41,6 @@ def bridge():
         yield bridge
 
 
-@pytest.fixture(name="control")
-def connect(bridge):
-    control = Control(bridge.folder / "control.sock")
-    yield control
-    control.close()
-
-
 def ask(control, method, path, body=None, headers=None):
     """(status, answer, headers)."""
     text = None if body is None else body if isinstance(body, bytes) else json.dumps(body)

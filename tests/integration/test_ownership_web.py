@@ -6,7 +6,6 @@ import threading
 
 import pytest
 
-from access import Web
 from bridge import Bridge
 from control import Control
 from ports import free_port
@@ -40,20 +39,6 @@ def bridge():
         bridge.ctl("users", "create", "paul", "--profile", "integrator", "--organization", "partners")
         bridge.ctl("sync")
         yield bridge
-
-
-@pytest.fixture(name="control")
-def connect_control(bridge):
-    control = Control(bridge.folder / "control.sock")
-    yield control
-    control.close()
-
-
-@pytest.fixture(name="web")
-def connect(bridge):
-    web = Web(bridge.port)
-    yield web
-    web.close()
 
 
 def token(control, **body):

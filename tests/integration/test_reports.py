@@ -68,20 +68,6 @@ def bridge():
         yield bridge
 
 
-@pytest.fixture(name="control")
-def connect_control(bridge):
-    control = Control(bridge.folder / "control.sock")
-    yield control
-    control.close()
-
-
-@pytest.fixture(name="web")
-def connect(bridge):
-    web = Web(bridge.port)
-    yield web
-    web.close()
-
-
 def token(control, **body):
     status, answer = control.ask("POST", "tokens", body)
     assert status == 201, answer

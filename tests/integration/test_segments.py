@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import pytest
 
-from access import Web
 from bridge import CTL, DAEMON, Bridge, Refused
 from ports import free_port
 from test_definitions import Api, audit_rows
@@ -79,13 +78,6 @@ def connect(bridge):
     api = Api(bridge.folder / "control.sock")
     yield api
     api.close()
-
-
-@pytest.fixture(name="web")
-def web_side(bridge):
-    web = Web(bridge.port)
-    yield web
-    web.close()
 
 
 def chosen(api, text, more=""):

@@ -4,7 +4,6 @@ import json
 import pytest
 
 from bridge import Bridge, Refused
-from control import Control
 from test_control import DOCUMENT, check, whoami
 
 CONFIG = """
@@ -37,13 +36,6 @@ def bridge():
         bridge.ctl("users", "create", "root-user", "--profile", "administrator")
         bridge.ctl("sync")
         yield bridge
-
-
-@pytest.fixture(name="control")
-def connect(bridge):
-    control = Control(bridge.folder / "control.sock")
-    yield control
-    control.close()
 
 
 def ask(control, method, path, body=None, headers=None):
