@@ -31,6 +31,7 @@
 #include <rolebridge/change/authority.h>
 #include <rolebridge/http/server.h>
 
+#include "authorized_keys.h"
 #include "configuration.h"
 #include "define.h"
 #include "follow.h"
@@ -66,6 +67,7 @@ struct service {
 	struct mailer *mailer;
 	struct targets *targets;
 	struct retainer *retainer;
+	struct authorized_keys *authorized_keys;
 	struct located control_path; /* of the listening socket: kept across reloads */
 	int control_fd;
 	bool control_inherited;	     /* systemd's: its file stays */
@@ -532,6 +534,7 @@ static void configure_targets(struct service *service)
 static void follow_configuration(struct service *service, struct configuration *config)
 {
 	website_configure(service->website, config);
+	authorized_keys_configure(service->authorized_keys, config);
 	configure_decisions(service, config);
 	follow_configure(service->follow, config);
 	schedule_reload(service->schedule);
@@ -909,6 +912,18 @@ static void write_metrics(void *context, struct strbuf *out)
 	if (service->mailer)
 		mailer_metrics(service->mailer, out);
 	targets_write_metrics(service->targets, service->changer, out);
+	authorized_keys_metrics(service->authorized_keys, out);
+}
+
+static int start_authorized_keys(struct service *service, struct configuration *config,
+				 struct err *err)
+{
+	service->authorized_keys = authorized_keys_create(
+		service->changer, website_sessions(service->website));
+	if (!service->authorized_keys)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	authorized_keys_configure(service->authorized_keys, config);
+	return 0;
 }
 
 static int start(struct service *service, struct err *err)
@@ -939,7 +954,7 @@ static int start(struct service *service, struct err *err)
 	if (!service->website)
 		goto out;
 	service->decisions = decisions_create(service->changer, &config->settings.web, err);
-	if (!service->decisions)
+	if (!service->decisions || start_authorized_keys(service, config, err) < 0)
 		goto out;
 	service->targets = targets_begin(service->changer, err);
 	if (!service->targets)
@@ -976,6 +991,7 @@ static void stop(struct service *service)
 	mailer_stop(service->mailer);
 	targets_stop(service->targets);
 	retainer_stop(service->retainer);
+	authorized_keys_stop(service->authorized_keys);
 	/* First: whoever waits for a run to end is waited for. */
 	if (service->runs)
 		runs_cancel(service->runs);
@@ -990,6 +1006,7 @@ static void stop(struct service *service)
 	follow_destroy(service->follow);
 	mailer_destroy(service->mailer);
 	retainer_destroy(service->retainer);
+	authorized_keys_destroy(service->authorized_keys);
 	website_destroy(service->website);
 	decisions_destroy(service->decisions);
 	changer_close(service->changer);

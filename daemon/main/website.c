@@ -63,6 +63,11 @@ struct bearers *website_bearers(struct website *website)
 	return website->bearers;
 }
 
+struct sessions *website_sessions(struct website *website)
+{
+	return website->sessions;
+}
+
 int website_add_api(struct website *website, struct api *api, struct err *err)
 {
 	return api_add_web_routes(api, website->router, err);

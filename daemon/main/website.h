@@ -33,6 +33,7 @@ void website_destroy(struct website *website);
 struct web *website_web(struct website *website);
 struct tickets *website_tickets(struct website *website);
 struct bearers *website_bearers(struct website *website);
+struct sessions *website_sessions(struct website *website);
 /* The JSON API on the web listeners, too. Before website_start. */
 int website_add_api(struct website *website, struct api *api, struct err *err);
 /* A door (door.h) can be opened from now on. */
