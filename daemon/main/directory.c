@@ -217,8 +217,25 @@ static bool may_ask(struct directory_service *service, const struct ldap_source 
 	return may;
 }
 
+/*
+ * What a server may have counted counts here: a bind that was sent and not answered, and each at another server. Who was asked
+ * about at none is guessed at for nothing, and keeps what they have left.
+ */
+static void note_person(struct directory_service *service, const struct ldap_source *source,
+			struct hash128 person, int64_t at_s, unsigned asked, bool is_right)
+{
+	if (is_right)
+		guesses_right(service->guesses, person);
+	else if (asked == 0)
+		guesses_return(service->guesses, person, at_s);
+	for (unsigned i = 1; i < asked && !is_right; i++)
+		guesses_take(service->guesses, person, (size_t)source->login_failures,
+			     source->login_window_s, at_s);
+}
+
 static void note(struct directory_service *service, const struct ldap_source *source,
-		 const struct hash128 *person, int64_t begun_us, int status, bool right)
+		 const struct hash128 *person, int64_t begun_us, int status, unsigned asked,
+		 bool right)
 {
 	int64_t now_us = clock_monotonic_us(), now_s = begun_us / 1000000 + 1;
 
@@ -228,10 +245,8 @@ static void note(struct directory_service *service, const struct ldap_source *so
 	service->unavailable += status < 0;
 	service->right += status == 0 && right;
 	service->wrong += status == 0 && !right;
-	if (person && status < 0)
-		guesses_return(service->guesses, *person, now_s);
-	else if (person && right)
-		guesses_right(service->guesses, *person);
+	if (person)
+		note_person(service, source, *person, now_s, asked, status == 0 && right);
 	pthread_mutex_unlock(&service->lock);
 }
 
@@ -243,6 +258,7 @@ static int ask(struct directory_service *service, const struct ldap_source *sour
 	struct directory_answer answer = { .right = false };
 	struct hash128 person = { 0 };
 	const char *key = question->source ? question->key : NULL;
+	unsigned asked = 0;
 	int status;
 
 	if (key) {
@@ -251,8 +267,8 @@ static int ask(struct directory_service *service, const struct ldap_source *sour
 		key = answer.limited ? NULL : key;
 	}
 	status = ldap_source_sign_in(source, key, question->password, strlen(question->password),
-				     &answer.right, err);
-	note(service, source, key ? &person : NULL, begun_us, status, answer.right);
+				     &answer.right, &asked, err);
+	note(service, source, key ? &person : NULL, begun_us, status, asked, answer.right);
 	if (status < 0) {
 		log_warning("login.directory.failed", F_STR("source", source->common.name.text),
 			    F_ERR(err));

@@ -9,6 +9,7 @@ them, closes the connection.
 """
 import socket
 import threading
+import urllib.parse
 
 PAGED = b"1.2.840.113556.1.4.319"
 
@@ -104,10 +105,17 @@ class Search:
 class Listener:
     """Accepts on a loopback port; serve(connection) runs in a thread of its own for each."""
 
-    def __init__(self):
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self.url = f"ldap://127.0.0.1:{self.port}"
+    def __init__(self, path=None):
+        """path: a socket there instead of a port."""
+        if path:
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.bind(str(path))
+            self._socket.listen()
+            self.url = f"ldapi://{urllib.parse.quote(str(path), safe='')}"
+        else:
+            self._socket = socket.create_server(("127.0.0.1", 0))
+            self.port = self._socket.getsockname()[1]
+            self.url = f"ldap://127.0.0.1:{self.port}"
         self.connections = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
@@ -200,6 +208,30 @@ class FakeDirectory(Listener):
                 operation, answer_controls = answer
                 connection.sendall(tlv(0x30, tlv(0x02, number) + operation + answer_controls))
         return True
+
+
+class ForgetfulDirectory(FakeDirectory):
+    """Lets our own account in and finds one person; when that one is to be bound as, it counts that and hangs up."""
+
+    def __init__(self, path, dn, key):
+        Listener.__init__(self, path)
+        self.dn, self.key, self.binds, self.searches, self.script = dn, key, 0, [], self.find
+
+    def find(self, search):
+        if search.attributes == ["1.1"]:
+            found = octets(self.key) in search.filter[1]
+            return [*([entry(self.dn)] if found else []), done(paged=False)]
+        return [done(code=52, paged=False)]
+
+    def answer(self, connection, fields):
+        if fields[1][0] != 0x60:
+            return super().answer(connection, fields)
+        name = parts(fields[1][1])[1][1].decode()
+        if name == self.dn:
+            self.binds += 1
+            return False
+        self.bind_code = 0
+        return super().answer(connection, fields)
 
 
 class CuttingProxy(Listener):

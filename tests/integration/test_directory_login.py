@@ -1,6 +1,7 @@
 """Signing in with the password of a directory: OpenLDAP, 389 Directory Server and a Samba domain controller."""
 import base64
 import subprocess
+import time
 
 import pytest
 
@@ -8,7 +9,7 @@ import passwords
 import slapd
 import vendors
 from browser import Browser
-from fake_directory import SilentServer
+from fake_directory import ForgetfulDirectory, SilentServer
 from slapd import Authority
 
 PASSWORD = "Blue.Whale-77 (deep) *sea"
@@ -280,6 +281,24 @@ def test_guesses_count_while_the_directory_is_away():
             assert statuses == [503, 503, 503, 429], name
         reasons = [row["detail"]["reason"] for row in world.rows("login.refused")]
         assert reasons.count("wrong-password") == 6 and reasons.count("directory-unavailable") == 3
+
+
+def test_what_the_directory_may_have_counted_counts():
+    """A bind that is not answered was sent all the same: no more of them than wrong passwords."""
+    with slapd.Slapd([person("anna", "employeeNumber: 1")]) as real, passwords.world(source(real, "login_failures: 3")) as world, \
+            ForgetfulDirectory(world.bridge.folder / "ldapi", f"uid=anna,{slapd.PEOPLE}", "1") as forgetful:
+        world.bridge.ctl("sync")
+        text = world.bridge.config.read_text()
+        world.bridge.config.write_text(text.replace(str([real.ldapi_url]), str([forgetful.url])))
+        world.bridge.stop()
+        world.bridge.start()
+        # On a slow machine it is taken for silent, and rests meanwhile: then nothing is sent.
+        end = time.monotonic() + 120
+        while (status := world.sign_in("anna", OTHER)[1].status_code) == 503:
+            assert time.monotonic() < end and forgetful.binds <= 3
+        assert (status, forgetful.binds) == (403, 3)
+        assert world.rows("login.refused")[-1]["detail"]["reason"] == "directory-limit"
+        assert world.sign_in("anna", OTHER)[1].status_code == 403 and forgetful.binds == 3
 
 
 def test_a_directory_that_is_silent():

@@ -24,6 +24,7 @@ static const char *const phase_names[] = {
 	[PHASE_BIND] = "signing in",
 	[PHASE_GROUPS] = "reading groups",
 	[PHASE_USERS] = "reading users",
+	[PHASE_LOGIN] = "asking about a password",
 };
 
 /* --- how an attempt ends --- */
@@ -217,11 +218,19 @@ static int take_verdict(struct attempt *attempt, struct message *message, struct
 	return verdict_decode(&message->body, &attempt->right, err);
 }
 
+static int take_phase(struct attempt *attempt, struct message *message, struct err *err)
+{
+	if (phase_decode(&message->body, &attempt->phase, err) < 0)
+		return -1;
+	attempt->asked += attempt->phase == PHASE_LOGIN;
+	return 0;
+}
+
 static int take_message(struct attempt *attempt, struct message *message, struct err *err)
 {
 	arena_reset(attempt->scratch);
 	switch (message->type) {
-	case PROTOCOL_PHASE: return phase_decode(&message->body, &attempt->phase, err);
+	case PROTOCOL_PHASE: return take_phase(attempt, message, err);
 	case PROTOCOL_PROGRESS: return take_progress(attempt, message, err);
 	case PROTOCOL_QUARANTINE: return take_quarantine(attempt, message, err);
 	case PROTOCOL_IDENTITY: return take_identity(attempt, message, err);

@@ -43,6 +43,7 @@ struct attempt {
 	const void *password;
 	size_t password_size;
 	bool verdict_told, right;
+	unsigned asked;		       /* binds as somebody that servers were sent, all together */
 	struct protocol_group *groups; /* job->wanted_count of them */
 	size_t group_count, next_wanted;
 	uint64_t identities, quarantined;

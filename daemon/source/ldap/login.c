@@ -111,6 +111,8 @@ static int bind_as(struct session *session, const char *name, const void *passwo
 		outcome_note(session->outcome, "out-of-memory", "no memory for a name");
 		return -1;
 	}
+	if (is_one)
+		output_phase(session->out, PHASE_LOGIN);
 	if (session_bind_as(session, is_one ? name : strbuf_text(&nobody), password, size, &code) <
 	    0)
 		return -1;

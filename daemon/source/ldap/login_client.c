@@ -62,7 +62,7 @@ static int ask(struct client *client, const char *key, struct read_result *ret_r
 }
 
 int ldap_source_sign_in(const struct ldap_source *source, const char *key, const void *password,
-			size_t size, bool *ret_right, struct err *err)
+			size_t size, bool *ret_right, unsigned *ret_asked, struct err *err)
 {
 	const struct intake intake = { .context = NULL };
 	struct ldap_source hasty = *source;
@@ -73,6 +73,7 @@ int ldap_source_sign_in(const struct ldap_source *source, const char *key, const
 
 	if (!err)
 		err = &own_err;
+	*ret_asked = 0;
 	if (size == 0 || size > PROTOCOL_PASSWORD_MAX || memchr(password, '\0', size)) {
 		*ret_right = false;
 		return 0;
@@ -85,6 +86,7 @@ int ldap_source_sign_in(const struct ldap_source *source, const char *key, const
 		status = ask(&client, key, &result, err);
 	if (status == 0 && result.complete)
 		*ret_right = client.attempt.right && key != NULL;
+	*ret_asked = client.attempt.asked;
 	client_finish(&client);
 	if (status < 0)
 		return -1;

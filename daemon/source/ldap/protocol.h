@@ -85,6 +85,7 @@ enum protocol_phase {
 	PHASE_BIND,
 	PHASE_GROUPS,
 	PHASE_USERS,
+	PHASE_LOGIN, /* told before a bind as somebody is sent: from here on the server may count it */
 	PHASE_COUNT,
 };
 

@@ -159,11 +159,12 @@ int ldap_source_test(const struct ldap_source *source, const struct wanted_attri
  * Is this the password of whoever has this key? The entry is looked up as reads find it, by key, and the worker binds as
  * it (RFC 4513 5.1.3); referrals are not followed. key NULL: nobody's, for as long as it would take; the password stays
  * here. An empty one is refused before anybody is asked. 0: *ret_right; false when there is not exactly one such entry.
- * -1 with ERR_UNAVAILABLE "directory-unavailable": no server could say. Blocks for LDAP_SIGN_IN_S at most.
+ * -1 with ERR_UNAVAILABLE "directory-unavailable": no server could say. Blocks for LDAP_SIGN_IN_S at most. *ret_asked, also
+ * then: how many binds as them were sent, each of which a server may have counted.
  */
 #define LDAP_SIGN_IN_S 15
 int ldap_source_sign_in(const struct ldap_source *source, const char *key, const void *password,
-			size_t size, bool *ret_right, struct err *err);
+			size_t size, bool *ret_right, unsigned *ret_asked, struct err *err);
 
 /* The worker's side: called by main for `--worker ldap`. Returns the exit status. */
 int ldap_worker_main(int socket);

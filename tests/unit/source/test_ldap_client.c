@@ -205,6 +205,7 @@ static const struct script {
 static void play_right(struct strbuf *out)
 {
 	phase_encode(PHASE_BIND, out);
+	phase_encode(PHASE_LOGIN, out);
 	verdict_encode(true, out);
 	put_end(out, true, 0);
 }
@@ -432,6 +433,9 @@ static int read_with(const char *script, const struct located *servers, size_t s
 	return ldap_source_read(&source, wanted, 1, groups, 2, &intake, ret_result, err);
 }
 
+/* Binds that were sent at the last sign-in. */
+static unsigned last_asked;
+
 static int sign_in_with(const char *script, const char *key, const char *password, bool *ret_right,
 			struct err *err)
 {
@@ -445,7 +449,8 @@ static int sign_in_with(const char *script, const char *key, const char *passwor
 		.timeouts = { .connect_s = 5, .answer_s = 5, .total_s = 60 },
 	};
 
-	return ldap_source_sign_in(&source, key, password, strlen(password), ret_right, err);
+	return ldap_source_sign_in(&source, key, password, strlen(password), ret_right, &last_asked,
+				   err);
 }
 
 static void test_sign_in(void **state)
@@ -463,6 +468,8 @@ static void test_sign_in(void **state)
 			assert_int_equal(right, script->right);
 		else
 			assert_string_equal(err_reason(&err), "directory-unavailable");
+		/* Told before it is sent: also where nothing came of it. */
+		assert_int_equal(last_asked, script->play == play_right);
 	}
 }
 
