@@ -83,7 +83,8 @@ def test_malformed_is_refused_and_ends_the_connection(tree, core, case):
 
 
 @pytest.mark.parametrize("first", [frame(ENSURE, GOOD), frame(LIST, USER.bytes + VERSION), frame(HELLO, struct.pack("<I", 2)),
-                                   frame(HELLO, b""), b"GET / HTTP/1.1\r\n\r\n"])
+                                   frame(HELLO, b""), b"GET / HTTP/1.1\r\n\r\n"],
+                         ids=["an account", "a list", "another version", "an empty greeting", "HTTP"])
 def test_nothing_before_the_greeting(tree, first):
     core = Core(tree.socket, greet=False)
     core.send(first)
