@@ -38,7 +38,7 @@ static int show_state(struct http_request *request, struct http_response *respon
 {
 	struct json json = api_json(response);
 
-	if (state->from == ENFORCE_STORE)
+	if (state->from != ENFORCE_FILE)
 		etag_set(request, response, state->version);
 	json_object(&json);
 	json_string(&json, "organization", state->organization);

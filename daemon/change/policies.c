@@ -79,7 +79,8 @@ int policies_read(const struct setup *setup, struct store *store, const char *or
 	const struct factor_settings *file = file_says(setup, organization);
 	struct enforce_state state = { .organization = arena_strdup(arena, organization),
 				       .policy = factor_policy_none,
-				       .from = file ? ENFORCE_FILE : ENFORCE_DEFAULT };
+				       .from = file ? ENFORCE_FILE : ENFORCE_DEFAULT,
+				       .version = file ? 0 : ENFORCE_VERSION_DEFAULT };
 
 	if (!state.organization)
 		return err_set(err, ERR_MEMORY, "no memory for a policy");

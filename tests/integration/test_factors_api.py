@@ -339,7 +339,7 @@ def another_world():
 
 def test_policy(fresh):
     shown = fresh.bridge.ctl("second-factor", "show")
-    assert (shown["from"], shown["policy"]["required"], shown["version"]) == ("default", "nobody", 0)
+    assert (shown["from"], shown["policy"]["required"], shown["version"]) == ("default", "nobody", 1)
     fresh.person("rob")
     fresh.with_totp("sue")
     looked = fresh.bridge.ctl("second-factor", "preview", "--required", "all")
@@ -358,7 +358,11 @@ def test_policy(fresh):
             "remember": {"time": 86400, "devices": 3}}
     done = fresh.bridge.ctl("second-factor", "set", "--required", "all", "--methods", "totp,webauthn", "--grace-until",
                             "2099-12-31", "--grace-sign-ins", "5", "--remember", "1d", "--devices", "3")
-    assert done["from"] == "store" and done["version"] >= 1
+    assert done["from"] == "store" and done["version"] == 2
+    # Whoever saw that nobody had set one yet is told that somebody did.
+    with pytest.raises(Refused) as refused:
+        fresh.bridge.ctl("second-factor", "set", "--required", "nobody", "--if-match", str(shown["version"]))
+    assert "stale-version" in refused.value.output
     assert {key: done["policy"][key] for key in body} == body
     # Browsers are remembered as long as is said, and not otherwise.
     never = fresh.bridge.ctl("second-factor", "set", "--remember", "0")

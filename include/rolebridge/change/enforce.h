@@ -9,11 +9,13 @@
 #include <rolebridge/policy/factor.h>
 
 enum enforce_from { ENFORCE_DEFAULT, ENFORCE_FILE, ENFORCE_STORE };
+/* Before anybody set one; the first that is set has the next. */
+#define ENFORCE_VERSION_DEFAULT 1
 struct enforce_state {
 	const char *organization;
 	struct factor_policy policy;
 	enum enforce_from from;
-	int64_t version; /* ETag; 0 of ENFORCE_FILE and ENFORCE_DEFAULT */
+	int64_t version; /* ETag; 0 of ENFORCE_FILE */
 	int64_t set_s;	 /* 0: unknown */
 };
 /* ERR_NOT_FOUND: no such organization. Any handle; texts live in the arena. */

@@ -48,6 +48,7 @@ static void test_set(void **state)
 
 	people_open(w, BASE);
 	assert_int_equal(get(w, "default").from, ENFORCE_DEFAULT);
+	assert_int_equal(get(w, "default").version, ENFORCE_VERSION_DEFAULT);
 	in = HERE(w, "n2 ben");
 	assert_int_equal(in.session.stage, SESSION_FULL);
 	refused(w, set(w, &ben, "{\"required\":\"nobody\"}", 0, &after), "not-allowed");
@@ -56,17 +57,21 @@ static void test_set(void **state)
 	/* Also within grace: who sets it is ready. */
 	refused(w, set(w, &anna, "{\"required\":\"all\",\"grace\":{\"sign_ins\":9}}", 0, &after),
 		"self-lockout");
-	ok(w, set(w, &anna, "{\"required\":\"chosen\",\"profiles\":[\"staff\"]}", 0, &after));
-	assert_int_equal(after.version, 1);
+	ok(w, set(w, &anna, "{\"required\":\"chosen\",\"profiles\":[\"staff\"]}",
+		  ENFORCE_VERSION_DEFAULT, &after));
+	assert_int_equal(after.version, 2);
+	/* Two who saw that nobody had set one yet: the second is told. */
+	refused(w, set(w, &anna, "{\"required\":\"nobody\"}", ENFORCE_VERSION_DEFAULT, &after),
+		"stale-version");
 	in = HERE(w, "n2 ben");
 	assert_string_equal(in.refused, "2fa-not-configured");
 	in = HERE(w, "n1 anna");
 	assert_int_equal(in.session.stage, SESSION_FULL);
 	assert_int_equal(get(w, "default").from, ENFORCE_STORE);
-	assert_int_equal(get(w, "default").version, 1);
+	assert_int_equal(get(w, "default").version, 2);
 	assert_string_equal(get(w, "default").policy.profiles.items[0], "staff");
-	refused(w, set(w, &anna, "{\"required\":\"nobody\"}", 2, &after), "stale-version");
-	ok(w, set(w, &anna, "{\"required\":\"chosen\",\"roles\":[\"night\"]}", 1, &after));
+	refused(w, set(w, &anna, "{\"required\":\"nobody\"}", 3, &after), "stale-version");
+	ok(w, set(w, &anna, "{\"required\":\"chosen\",\"roles\":[\"night\"]}", 2, &after));
 	in = HERE(w, "n2 ben");
 	assert_int_equal(in.session.stage, SESSION_FULL);
 	enrol(w, 1, FACTOR_TOTP);
