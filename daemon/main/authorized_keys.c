@@ -18,6 +18,7 @@
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/change/restore.h>
 #include <rolebridge/http/server.h>
 #include <rolebridge/target/keys.h>
 
@@ -89,13 +90,15 @@ static bool port_target(void *context, const struct accounts_target **ret_target
 	return true;
 }
 
+/* A store that was just restored may not know yet who left since. */
 static bool port_may_sign_in(void *context, int64_t user_id)
 {
 	struct counter *counter = context;
 	const struct principal *principal;
 	struct err unheard = { 0 };
 
-	if (sessions_principal(counter->keys->sessions, user_id, clock_now_s(), &principal,
+	if (change_restore_check_sign_in(counter->keys->changer, &unheard) < 0 ||
+	    sessions_principal(counter->keys->sessions, user_id, clock_now_s(), &principal,
 			       &unheard) < 0)
 		return false;
 	principal_release(principal);

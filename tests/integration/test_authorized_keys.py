@@ -118,6 +118,19 @@ def test_after_a_restart(bridge, helper):
     assert keys_of(bridge, helper, "ada") == sorted([KEY, OTHER])
 
 
+def test_restored(bridge, helper):
+    """A store of yesterday may not know who left since: no keys before the directory was read."""
+    bridge.ctl("backup", bridge.folder / "backup.db")
+    bridge.ctl("users", "disable", "ada")
+    bridge.stop()
+    bridge.ctl("restore", bridge.folder / "backup.db")
+    bridge.start()
+    assert bridge.ctl("users", "show", "ada")["active"]
+    assert keys_of(bridge, helper, "ada") == [] and keys_of(bridge, helper, "ben") == []
+    bridge.ctl("sync", "hr")
+    assert keys_of(bridge, helper, "ben") == [OTHER]
+
+
 def test_daemon_is_down(bridge, helper):
     uid = helper.accounts["ada"]["uid"]
     bridge.stop()
