@@ -918,8 +918,8 @@ static void write_metrics(void *context, struct strbuf *out)
 static int start_authorized_keys(struct service *service, struct configuration *config,
 				 struct err *err)
 {
-	service->authorized_keys = authorized_keys_create(
-		service->changer, website_sessions(service->website));
+	service->authorized_keys =
+		authorized_keys_create(service->changer, website_sessions(service->website));
 	if (!service->authorized_keys)
 		return err_set(err, ERR_MEMORY, "out of memory");
 	authorized_keys_configure(service->authorized_keys, config);
