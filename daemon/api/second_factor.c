@@ -267,7 +267,8 @@ int second_factor_put(struct http_request *request, struct http_response *respon
 	    http_query_bool(request, "dry_run", false, &dry_run, err) < 0 ||
 	    view_open(request, &view, err) < 0 ||
 	    find_organization(request, view.setup, &organization, err) < 0 ||
-	    read_policy(request, &policy, err) < 0)
+	    read_policy(request, &policy, err) < 0 ||
+	    change_enforce_check(view.setup, organization, &policy, err) < 0)
 		return -1;
 	return dry_run ? preview(request, response, &view, organization, &policy, true, err)
 		       : set(request, response, organization, &policy, err);

@@ -210,19 +210,16 @@ struct setting {
 	struct enforce_state state;
 };
 
-/* Who is meant by name must be there to be meant. */
-static int check_names(const struct setup *setup, const struct enforce_change *change,
-		       struct err *err)
+int change_enforce_check(const struct setup *setup, const char *organization,
+			 const struct factor_policy *policy, struct err *err)
 {
-	const struct factor_policy *policy = &change->policy;
-
 	for (size_t i = 0; i < policy->profiles.count; i++)
 		if (change_check_grant(setup, GRANT_PROFILE, policy->profiles.items[i],
-				       change->organization, err) < 0)
+				       organization, err) < 0)
 			return -1;
 	for (size_t i = 0; i < policy->roles.count; i++)
-		if (change_check_grant(setup, GRANT_ROLE, policy->roles.items[i],
-				       change->organization, err) < 0)
+		if (change_check_grant(setup, GRANT_ROLE, policy->roles.items[i], organization,
+				       err) < 0)
 			return -1;
 	return 0;
 }
@@ -345,7 +342,7 @@ static int check_may(struct changer *changer, const struct setup *setup,
 	if (change->version != 0 && change->version != before->version)
 		return err_refuse(err, ERR_CONFLICT, "stale-version",
 				  "it was changed since it was read");
-	return check_names(setup, change, err);
+	return change_enforce_check(setup, change->organization, &change->policy, err);
 }
 
 static int set(struct changer *changer, const struct setup *setup, struct setting *setting,

@@ -350,6 +350,12 @@ def test_policy(fresh):
     first = fresh.bridge.ctl("second-factor", "preview", "--required", "all", "--limit", "1")
     second = fresh.bridge.ctl("second-factor", "preview", "--required", "all", "--limit", "1", "--after", str(first["next"]))
     assert {p["username"] for p in first["people"] + second["people"]} == {"chief", "rob"}
+    # Whom nobody can be is nobody who would be locked out: that would look like a policy for few.
+    for option, names in (("--profiles", "viewer,vewer"), ("--roles", "nothing-of-that-name")):
+        for command in ("preview", "set"):
+            with pytest.raises(Refused) as refused:
+                fresh.bridge.ctl("second-factor", command, "--required", "chosen", option, names)
+            assert names.split(",")[-1] in refused.value.output
     # An administrator who has none does not lock themselves out.
     chief = token_of(fresh, "chief")
     status, answer = bearer(fresh, chief, "PUT", "second-factor/default", {"required": "all"})

@@ -22,6 +22,10 @@ struct enforce_state {
 int change_enforce_get(const struct setup *setup, struct store *store, const char *organization,
 		       struct arena *arena, struct enforce_state *ret_state, struct err *err);
 
+/* Who is meant by name must be there to be meant: errors as of a grant. change_enforce_set asks it, too. */
+int change_enforce_check(const struct setup *setup, const char *organization,
+			 const struct factor_policy *policy, struct err *err);
+
 /*
  * Active people of the organization of whom this policy requires a factor and who have none that counts. Not locked out
  * though listed, with idp, is who has an identity of a source whose second factor counts: it may prove one. Grace is

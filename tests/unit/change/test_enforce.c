@@ -79,7 +79,7 @@ static void test_set(void **state)
 		set(w, &anna, "{\"required\":\"all\",\"administrator_methods\":[\"webauthn\"]}", 0,
 		    &after),
 		"self-lockout");
-	ok(w, set(w, &anna, "{\"required\":\"all\"}", 2, &after));
+	ok(w, set(w, &anna, "{\"required\":\"all\"}", 3, &after));
 	in = HERE(w, "n2 ben");
 	assert_string_equal(in.refused, "2fa-not-configured");
 	ok(w, set(w, &root, "{\"required\":\"all\",\"methods\":[\"webauthn\"]}", 0, &after));
