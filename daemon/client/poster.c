@@ -279,39 +279,39 @@ static int resolve_again(struct poster *poster, struct err *err)
 	return 0;
 }
 
-/* Begin as many as there is room for. 1: there may be more; 0: there is nothing more; -1: nothing more may be begun. */
-static int slots_fill(struct poster *poster, const struct poster_ports *ports, struct err *err)
+/* Begin as many as there is room for. Is there more? */
+static bool slots_fill(struct poster *poster, const struct poster_ports *ports)
 {
 	for (size_t i = 0; i < poster->slot_count; i++) {
 		struct slot *slot = &poster->slots[i];
 
 		if (slot->busy)
 			continue;
-		if (resolve_again(poster, err) < 0)
-			return -1;
 		slot->post = (struct post){ 0 };
 		if (ports->next(ports->context, &slot->post) <= 0)
-			return 0;
+			return false;
 		slot_begin(slot, ports);
 	}
-	return 1;
+	return true;
 }
 
 int poster_run(struct poster *poster, const struct poster_ports *ports, struct err *err)
 {
-	struct err problem = { 0 };
-	int more = 1, running = 0;
+	bool more = true;
+	int running = 0;
 
+	/* Here alone: no handle is under way that may still look at the addresses from before. */
+	if (resolve_again(poster, err) < 0)
+		return -1;
 	poster->outgoing.refused = false;
-	for (;;) {
-		if (more > 0)
-			more = slots_fill(poster, ports, &problem);
-		if (poster->busy == 0 && more <= 0)
-			break;
+	while (more || poster->busy > 0) {
+		size_t busy;
+
+		if (more)
+			more = slots_fill(poster, ports);
 		if (ports->cancelled && ports->cancelled(ports->context))
 			return slots_cancel(poster, ports, err);
-		size_t busy = poster->busy;
-
+		busy = poster->busy;
 		if (curl_multi_perform(poster->multi, &running) != CURLM_OK) {
 			(void)slots_cancel(poster, ports, err);
 			return err_set(err, ERR_MEMORY, "out of memory");
@@ -320,7 +320,15 @@ int poster_run(struct poster *poster, const struct poster_ports *ports, struct e
 		if (poster->busy == busy && busy > 0)
 			curl_multi_poll(poster->multi, NULL, 0, LOOK_MS, NULL);
 	}
-	if (more < 0)
-		return err ? (*err = problem, -1) : -1;
 	return 0;
+}
+
+int poster_check_url(const char *url, struct err *err)
+{
+	const struct outgoing_rules rules = { .url = url, .allow_http = true };
+	struct outgoing outgoing;
+	int result = outgoing_open(&outgoing, &rules, err);
+
+	outgoing_finish(&outgoing);
+	return result;
 }

@@ -2,17 +2,17 @@
 #include <string.h>
 
 #include <rolebridge/base/text.h>
+#include <rolebridge/client/poster.h>
 
 #include "webhook.h"
 
 static void check_url(const struct located *url, struct diagnostics *list)
 {
-	if (!url->text || strncmp(url->text, "https://", 8) == 0 ||
-	    strncmp(url->text, "http://", 7) == 0)
-		return;
-	diagnostics_add(list, SEVERITY_ERROR, "invalid-url", url->at,
-			"As https://app.example.com/hooks/people.",
-			"the URL of a webhook is not https");
+	struct err err = { 0 };
+
+	if (url->text && poster_check_url(url->text, &err) < 0)
+		diagnostics_add(list, SEVERITY_ERROR, "invalid-url", url->at,
+				"As https://app.example.com/hooks/people.", "%s", err.text);
 }
 
 static void check_events(const struct located_list *events, struct diagnostics *list)

@@ -1,5 +1,6 @@
 """Webhooks, end to end: what happens to people, at a receiver that keeps connections, checks each signature and may fail."""
 import json
+import random
 import subprocess
 import time
 import urllib.parse
@@ -132,15 +133,18 @@ def test_pinned_authority(tmp_path):
     stranger.mkdir()
     stranger = Authority(stranger)
     with Receiver([SECRET], authority.issue("hook")) as receiver, \
+            Receiver([SECRET], authority.issue("other", "DNS:other.example")) as other, \
             Hooked(target(receiver, more=f"ca_file: {authority.certificate}"),
                    target(receiver, name="stranger", more=f"ca_file: {stranger.certificate}"),
+                   target(other, name="other", more=f"ca_file: {authority.certificate}"),
                    target(receiver, name="system")) as bridge:
         bridge.create("ada")
         receiver.wait(lambda events: len(events) == 1)
         bridge.until_delivered()
         for name in "stranger", "system":
             assert "certificate" in bridge.until_failing(name)["problem"]
-        assert receiver.types() == ["user.provisioned"]
+        assert "127.0.0.1" in bridge.until_failing("other")["problem"]
+        assert receiver.types() == ["user.provisioned"] and not other.asked
 
 
 def test_filters(receiver):
@@ -277,6 +281,98 @@ def test_left_alone_as_it_asks(receiver):
         receiver.wait(lambda events: len(events) == 1)
 
 
+def test_pauses_grow(receiver):
+    """An hour of 500s is not an hour of requests."""
+    times = []
+
+    def fault(handler):
+        times.append(time.monotonic())
+        faults.reply(handler, 500)
+
+    receiver.fault = fault
+    with Hooked(target(receiver).replace("retry_max: 2s", "retry_max: 1h")) as bridge:
+        bridge.create("ada")
+        receiver.wait_asked(4)
+    # Each pause is between three quarters of 1, 2, 4 s and all of it.
+    gaps = [later - earlier for earlier, later in zip(times, times[1:])]
+    assert all(gap >= 0.75 * 2 ** i - 0.05 for i, gap in enumerate(gaps)), gaps
+
+
+def test_one_that_hangs_holds_up_no_other_target():
+    with Receiver([SECRET]) as dead, Receiver([SECRET]) as receiver, \
+            Hooked(target(dead, name="dead", more="timeout: 60s"), target(receiver)) as bridge:
+        dead.fault = faults.hang(dead)
+        bridge.create("ada")
+        dead.wait_asked(1)
+        for word in "disable", "enable", "disable":
+            bridge.ctl("users", word, "ada")
+        receiver.wait(lambda events: len(events) == 4)
+        # The daemon does not wait for it at its end, either, and nothing is lost.
+        assert bridge.stop() == 0
+        dead.fault = None
+        dead.release.set()
+        bridge.start()
+        dead.wait(lambda events: len(events) >= 4)
+        bridge.until_delivered("dead")
+        assert dead.types() == receiver.types()
+
+
+def test_reconcile_tells_what_holds(receiver):
+    with Hooked() as bridge:
+        for name in "ada", "bob", "cleo":
+            bridge.create(name)
+        bridge.ctl("users", "disable", "bob")
+        bridge.configure(target(receiver))
+        bridge.ctl("reload")
+        bridge.ctl("targets", "reconcile", "app")
+        receiver.wait(lambda events: len(events) == 3)
+        bridge.until_delivered()
+    assert receiver.types() == ["user.state"] * 3
+    assert {event["data"]["user"]["username"]: event["data"]["user"]["active"] for event in receiver.events} == {
+        "ada": True, "bob": False, "cleo": True}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_faults_at_random_and_kills(seed):
+    """Whatever happens on the way, each event comes, and those of a person in their order."""
+    chance = random.Random(seed)
+    people = [f"p{i}" for i in range(12)]
+    port = free_port()
+    with Receiver([SECRET], port=port) as receiver:
+        kinds = [None, None, faults.status(500), faults.status(302, headers=[("Location", receiver.url)]),
+                 faults.close_at_once, faults.close_before_body, faults.close_mid_answer, faults.no_http]
+        take = receiver.take
+
+        def sometimes(handler):
+            with receiver._lock:
+                receiver.fault = chance.choice(kinds)
+                fault = receiver.fault
+            handler.fault = fault
+            take(handler)
+
+        with Hooked(target(receiver, more="concurrency: 4").replace("retry_max: 2s", "retry_max: 1s")) as bridge:
+            receiver.take = sometimes
+            for name in people:
+                bridge.create(name)
+            for round_number in range(3):
+                for name in people:
+                    bridge.ctl("users", "disable" if round_number % 2 == 0 else "enable", name)
+                bridge.kill()
+                bridge.start()
+            receiver.take = take
+            receiver.fault = None
+            bridge.ctl("targets", "retry", "app")
+            bridge.until(lambda state: state["waiting"] == state["dead"] == 0)
+        for name in people:
+            seen = list(dict.fromkeys(event["id"] for event in receiver.events if event["data"]["user"]["username"] == name))
+            by_id = {event["id"]: event for event in receiver.events}
+            assert [by_id[one]["type"] for one in seen] == ["user.provisioned", "user.disabled", "user.enabled", "user.disabled"]
+            # A repetition comes before whatever follows, never after.
+            order = [event["sequence"] for event in receiver.events if event["data"]["user"]["username"] == name]
+            assert order == sorted(order), order
+        assert not receiver.problems, receiver.problems
+
+
 def test_secret_is_replaced():
     """First both sign, then the new one alone; the file is read as events are sent."""
     with Receiver([SECRET]) as old, Receiver([OTHER]) as new, \
@@ -351,7 +447,7 @@ def test_receiver_is_started_again():
 
 BAD = {
     "unknown-event": (", events: [user.disable]", "Did you mean 'user.disabled'?"),
-    "invalid-url": (None, "is not https"),
+    "invalid-url": (None, "is neither https nor http"),
     "too many": (", secret_files: [/a, /b, /c]", "secret_files"),
     "none": (", secret_files: []", "secret_files"),
     "too slow": (", timeout: 2m", "timeout"),

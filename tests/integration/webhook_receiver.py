@@ -129,7 +129,7 @@ class Receiver:
             self.problems.append(text)
 
     def take(self, handler):
-        fault = self.fault
+        fault = getattr(handler, "fault", self.fault)
         if fault is not None and getattr(fault, "before_body", False):
             fault(handler)
             return

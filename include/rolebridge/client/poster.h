@@ -1,6 +1,6 @@
 /*
  * Many POST requests to one URL, several under way at once, over connections that are kept; where they may go is as fetch.h
- * has it, and the host is resolved and checked anew from time to time. Of an answer the status counts, and when it asks to be
+ * has it, and the host is resolved and checked anew at a run, when that is 30 s ago. Of an answer the status counts, and when it asks to be
  * left alone; its body is read to its end, at most 64 KiB of it, and thrown away.
  *
  *	poster_create → poster_run, as often as there is something to send → poster_destroy, all by one thread at a time
@@ -51,6 +51,9 @@ struct poster_ports {
 	/* Asked several times a second; true: give up. May be NULL. */
 	bool (*cancelled)(void *context);
 };
+
+/* What it says of itself, without asking anybody. ERR_INVALID. */
+int poster_check_url(const char *url, struct err *err);
 
 struct poster;
 

@@ -223,6 +223,7 @@ static void test_not_allowed(void **state)
 
 		job.poster = poster_create(&settings, &err);
 		assert_int_equal(cases[i].created, job.poster != NULL);
+		assert_int_equal(cases[i].created, poster_check_url(cases[i].url, NULL) == 0);
 		if (job.poster)
 			assert_int_equal(-1, run(&job, &err));
 		if (err.code != cases[i].code || job.begun != 0)
