@@ -6,12 +6,14 @@
  * What is told is composed from the store at this moment: twice the same does nothing the second time. A connection
  * lives for one call.
  */
-#include "accounts_internal.h"
+#include <rolebridge/target/accounts.h>
 
 #include <string.h>
 
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/util.h>
+
+#include "accounts_internal.h"
 
 /* Little: somebody who is disabled waits for at most so many commands of the helper. */
 #define BATCH_MAX 8
