@@ -212,6 +212,7 @@ class Tree:
     ranges = 0
 
     def __init__(self, folder, **settings):
+        os.makedirs(folder, exist_ok=True)
         self.root = os.path.join(folder, "tree")
         self.process = None
         self.cores = []
