@@ -13,7 +13,7 @@ PASSED = re.compile(r'factoring_other\(\s*[^,]+,[^,]+,[^,]+,\s*"([^"]+)"')
 TABLE = re.compile(r'reasons\[COURIER_WAYS\] = \{([^}]*)\}')
 # Workers, the configuration check, what refreshes metadata and what the timer does never answer a request; nor do the
 # accounts helper and what targets note about deliveries.
-ELSEWHERE = ("daemon/source/ldap/", "daemon/source/saml/metadata.c", "daemon/main/idp.c", "daemon/client/fetch.c",
+ELSEWHERE = ("daemon/source/ldap/", "daemon/source/saml/metadata.c", "daemon/main/idp.c", "daemon/client/outgoing.c",
              "daemon/change/retention.c", "daemon/audit/archive.c", "daemon/accounts/", "daemon/base/ssh_key.c",
              "daemon/target/accounts_", "daemon/target/webhook_")
 
