@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include <rolebridge/change/restore.h>
 #include <rolebridge/store/audit.h>
 #include <rolebridge/store/factor.h>
 #include <rolebridge/store/invite.h>
@@ -200,6 +201,19 @@ static void show_held_plans(const struct overview *overview, struct json *json)
 	json_end(json);
 }
 
+static int show_targets(const struct reading_view *view, struct json *json, struct err *err)
+{
+	const struct ports *ports = &view->api->settings.ports;
+	bool found;
+
+	json_array_key(json, "targets");
+	if (ports->targets &&
+	    ports->targets(ports->context, view->store, NULL, &found, json, err) < 0)
+		return -1;
+	json_end(json);
+	return 0;
+}
+
 int status_show(struct http_request *request, struct http_response *response, struct err *err)
 {
 	static const char *const names[] = { NULL };
@@ -224,7 +238,7 @@ int status_show(struct http_request *request, struct http_response *response, st
 	}
 	json_end(&json);
 	show_held_plans(&overview, &json);
-	if (show_alarms(&view, &json, true, err) < 0)
+	if (show_targets(&view, &json, err) < 0 || show_alarms(&view, &json, true, err) < 0)
 		return -1;
 	json_end(&json);
 	return 0;
@@ -319,6 +333,41 @@ static int read_figures(const struct overview *overview, struct source_figures *
 	return 0;
 }
 
+/* How many are open of each kind; kinds are words of ours. They come in the order in which they were raised. */
+static void alarm_metric(struct strbuf *out, const struct alarm_row *alarms, size_t count)
+{
+	static const char name[] = "rolebridge_alarms_open";
+
+	strbuf_printf(out, "# HELP %s Open alarms, by kind.\n# TYPE %s gauge\n", name, name);
+	for (size_t i = 0; i < count; i++) {
+		size_t first = 0, same = 0;
+
+		while (strcmp(alarms[first].kind, alarms[i].kind) != 0)
+			first++;
+		for (size_t j = i; j < count; j++)
+			same += strcmp(alarms[j].kind, alarms[i].kind) == 0;
+		if (first == i)
+			strbuf_printf(out, "%s{kind=\"%s\"} %zu\n", name, alarms[i].kind, same);
+	}
+}
+
+static int audit_metrics(const struct reading_view *view, struct strbuf *out, struct err *err)
+{
+	struct audit_anchor anchor;
+	struct hash256 head;
+	int64_t seq, made_s;
+
+	if (store_audit_head(view->store, &seq, &head, err) < 0 ||
+	    store_audit_anchor(view->store, &anchor, err) < 0 ||
+	    change_backup_last(view->store, view->arena, &made_s, err) < 0)
+		return -1;
+	metric_gauge(out, "rolebridge_audit_rows", "Rows of the audit log that are kept.",
+		     seq - anchor.seq);
+	metric_gauge(out, "rolebridge_backup_timestamp_seconds",
+		     "When the daemon last made a backup that was examined; 0: never.", made_s);
+	return 0;
+}
+
 static void factor_metric(struct strbuf *out, const int64_t counts[static FACTOR_METHODS])
 {
 	static const char name[] = "rolebridge_factors";
@@ -366,9 +415,10 @@ int status_metrics(const struct reading_view *view, struct strbuf *out, struct e
 		     outbox.waiting);
 	metric_gauge(out, "rolebridge_outbox_failing",
 		     "Messages that wait since an attempt to send them failed.", outbox.failing);
+	alarm_metric(out, alarms, alarm_count);
 	factor_metric(out, factors);
 	for (size_t i = 0; i < ARRAY_LEN(source_metrics); i++)
 		source_metric(out, figures, count, source_metrics[i].name, source_metrics[i].help,
 			      source_metrics[i].value);
-	return activity_metrics(view, out, err);
+	return audit_metrics(view, out, err) < 0 ? -1 : activity_metrics(view, out, err);
 }

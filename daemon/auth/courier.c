@@ -309,11 +309,14 @@ void courier_metrics(struct courier *courier, struct strbuf *out)
 	struct courier_counts counts;
 
 	courier_counts(courier, &counts);
-	strbuf_puts(out, "# TYPE rolebridge_codes_sent_total counter\n");
+	strbuf_puts(out, "# HELP rolebridge_codes_sent_total Codes that were sent, by way.\n"
+			 "# TYPE rolebridge_codes_sent_total counter\n");
 	for (size_t way = 0; way < COURIER_WAYS; way++)
 		strbuf_printf(out, "rolebridge_codes_sent_total{by=\"%s\"} %llu\n", way_names[way],
 			      (unsigned long long)counts.sent[way]);
-	strbuf_puts(out, "# TYPE rolebridge_codes_failed_total counter\n");
+	strbuf_puts(out,
+		    "# HELP rolebridge_codes_failed_total Codes that could not be sent, by way.\n"
+		    "# TYPE rolebridge_codes_failed_total counter\n");
 	for (size_t way = 0; way < COURIER_WAYS; way++)
 		strbuf_printf(out, "rolebridge_codes_failed_total{by=\"%s\"} %llu\n",
 			      way_names[way], (unsigned long long)counts.failed[way]);

@@ -351,15 +351,20 @@ void hasher_metrics(struct hasher *hasher, struct strbuf *out)
 	struct hasher_counts counts;
 
 	hasher_counts(hasher, &counts);
-	strbuf_printf(out,
-		      "# TYPE rolebridge_password_hashes_total counter\n"
-		      "rolebridge_password_hashes_total %llu\n"
-		      "# TYPE rolebridge_password_hash_seconds_total counter\n"
-		      "rolebridge_password_hash_seconds_total %.6f\n"
-		      "# TYPE rolebridge_password_hashes_refused_total counter\n"
-		      "rolebridge_password_hashes_refused_total %llu\n"
-		      "# TYPE rolebridge_password_hashes_waiting gauge\n"
-		      "rolebridge_password_hashes_waiting %u\n",
-		      (unsigned long long)counts.hashes, (double)counts.spent_us / 1e6,
-		      (unsigned long long)counts.refused, counts.waiting);
+	strbuf_printf(
+		out,
+		"# HELP rolebridge_password_hashes_total Passwords and recovery codes that were hashed.\n"
+		"# TYPE rolebridge_password_hashes_total counter\n"
+		"rolebridge_password_hashes_total %llu\n"
+		"# HELP rolebridge_password_hash_seconds_total Processor time that hashing took.\n"
+		"# TYPE rolebridge_password_hash_seconds_total counter\n"
+		"rolebridge_password_hash_seconds_total %.6f\n"
+		"# HELP rolebridge_password_hashes_refused_total Hashes that were refused, for too many waited.\n"
+		"# TYPE rolebridge_password_hashes_refused_total counter\n"
+		"rolebridge_password_hashes_refused_total %llu\n"
+		"# HELP rolebridge_password_hashes_waiting Hashes that wait.\n"
+		"# TYPE rolebridge_password_hashes_waiting gauge\n"
+		"rolebridge_password_hashes_waiting %u\n",
+		(unsigned long long)counts.hashes, (double)counts.spent_us / 1e6,
+		(unsigned long long)counts.refused, counts.waiting);
 }

@@ -483,13 +483,15 @@ void throttle_metrics(struct throttle *throttle, struct strbuf *out)
 	struct throttle_counts counts;
 
 	throttle_counts(throttle, &counts);
-	strbuf_printf(out,
-		      "# TYPE rolebridge_throttle_attempts_total counter\n"
-		      "rolebridge_throttle_attempts_total %llu\n"
-		      "# TYPE rolebridge_throttle_refused_total counter\n"
-		      "rolebridge_throttle_refused_total{by=\"account\"} %llu\n"
-		      "rolebridge_throttle_refused_total{by=\"address\"} %llu\n",
-		      (unsigned long long)counts.attempts,
-		      (unsigned long long)counts.refused_account,
-		      (unsigned long long)counts.refused_address);
+	strbuf_printf(
+		out,
+		"# HELP rolebridge_throttle_attempts_total Attempts to sign in that were looked at.\n"
+		"# TYPE rolebridge_throttle_attempts_total counter\n"
+		"rolebridge_throttle_attempts_total %llu\n"
+		"# HELP rolebridge_throttle_refused_total Attempts that came too soon after wrong ones, by whose count.\n"
+		"# TYPE rolebridge_throttle_refused_total counter\n"
+		"rolebridge_throttle_refused_total{by=\"account\"} %llu\n"
+		"rolebridge_throttle_refused_total{by=\"address\"} %llu\n",
+		(unsigned long long)counts.attempts, (unsigned long long)counts.refused_account,
+		(unsigned long long)counts.refused_address);
 }

@@ -295,6 +295,7 @@ struct changer {
 	unsigned restore_holds; /* atomic: enum restore_hold */
 	int64_t restored_s;	/* atomic: when the store was restored; 0: never */
 	bool backup_runs;	/* atomic */
+	uint64_t sign_ins_refused; /* atomic: since the start */
 	bool unfinished;    /* a READY plan could not be applied to its end; by bulk */
 };
 struct live_setup *changer_live_setup(struct changer *changer, uint64_t *ret_generation);

@@ -75,5 +75,7 @@ int attempt_keep_answer(struct attempt *attempt, struct err *err);
 int attempt_audit(const struct attempt *attempt, struct err *err);
 int attempt_audit_refusal(const struct attempt *attempt, struct err *err);
 int attempt_audit_test(const struct attempt *attempt, struct err *err);
+/* Counts it. */
+void login_note_refused(struct changer *changer);
 
 #endif

@@ -56,6 +56,7 @@ int attempt_audit_refusal(const struct attempt *attempt, struct err *err)
 	AUTO(strbuf) struct strbuf detail = STRBUF(DETAIL_MAX);
 	struct json json = JSON(&detail);
 
+	login_note_refused(attempt->changer);
 	json_object(&json);
 	json_string(&json, "reason", attempt->outcome->refused);
 	if (attempt->outcome->detail[0])
@@ -103,6 +104,16 @@ int attempt_audit(const struct attempt *attempt, struct err *err)
 
 /* --- those that never came so far --- */
 
+void login_note_refused(struct changer *changer)
+{
+	__atomic_add_fetch(&changer->sign_ins_refused, 1, __ATOMIC_RELAXED);
+}
+
+uint64_t change_sign_ins_refused(const struct changer *changer)
+{
+	return __atomic_load_n(&changer->sign_ins_refused, __ATOMIC_RELAXED);
+}
+
 struct refusal {
 	const struct actor *actor;
 	const char *action, *object, *detail;
@@ -143,6 +154,7 @@ int change_login_refused(struct changer *changer, const struct actor *actor, con
 			 const char *reason, const char *detail, const char *address,
 			 struct err *err)
 {
+	login_note_refused(changer);
 	return audit_unheard(changer, actor, "login.refused", source, reason, detail, address, err);
 }
 

@@ -196,5 +196,6 @@ int change_login_local_refused(struct changer *changer, const struct actor *acto
 				   .reason = reason,
 				   .address = address ? address : "" };
 
+	login_note_refused(changer);
 	return writer_request(changer, refusal_job, &refusal, err);
 }

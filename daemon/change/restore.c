@@ -257,6 +257,28 @@ static int make_copy(struct changer *changer, const struct actor *actor, const c
 	return open_and_unlink(copy, &result->fd, err);
 }
 
+#define LAST_META "backup-made"
+
+static int backup_note_job(struct changer *changer, struct job *job, struct err *err)
+{
+	const struct backup_result *result = job->context;
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", (long long)result->about.made_s);
+	return store_meta_set(changer->store, LAST_META, text, err);
+}
+
+int change_backup_last(struct store *store, struct arena *arena, int64_t *ret_made_s,
+		       struct err *err)
+{
+	const char *text;
+
+	if (store_meta_get(store, LAST_META, arena, &text, err) < 0)
+		return -1;
+	*ret_made_s = text ? strtoll(text, NULL, 10) : 0;
+	return 0;
+}
+
 int change_backup(struct changer *changer, const struct actor *actor,
 		  const struct store_progress *progress, struct backup_result *ret_result,
 		  struct err *err)
@@ -273,6 +295,10 @@ int change_backup(struct changer *changer, const struct actor *actor,
 		status = no_memory(err);
 	} else {
 		status = make_copy(changer, actor, copy, progress, &result, err);
+	}
+	if (status == 0 && writer_request(changer, backup_note_job, &result, err) < 0) {
+		close(result.fd);
+		status = -1;
 	}
 	free(copy);
 	__atomic_clear(&changer->backup_runs, __ATOMIC_RELEASE);

@@ -318,7 +318,7 @@ static const struct {
 	{ "contact_timestamp_seconds", "gauge", "Last sign of life of the directory.",
 	  figure_contact },
 	{ "change_timestamp_seconds", "gauge", "Last changes that were committed.", figure_change },
-	{ "lag_microseconds", "gauge", "From the last changes in the daemon to their commit.",
+	{ "lag_seconds", "gauge", "From the last changes in the daemon to their commit.",
 	  figure_lag },
 	{ "reconnects_total", "counter", "Connections that took the place of a lost one.",
 	  figure_reconnects },
@@ -327,6 +327,15 @@ static const struct {
 	{ "batches_total", "counter", "Commits of changes.", figure_batches },
 	{ "changes_total", "counter", "Changes of people told by directories.", figure_changes },
 };
+
+/* The one that is shorter than a second is told in microseconds, and shown in seconds as all others. */
+static void put_value(struct strbuf *out, int64_t value, bool is_us)
+{
+	if (is_us)
+		strbuf_printf(out, "%.6f\n", (double)value / 1e6);
+	else
+		strbuf_printf(out, "%lld\n", (long long)value);
+}
 
 void follow_metrics(struct follow *follow, struct strbuf *out)
 {
@@ -343,9 +352,9 @@ void follow_metrics(struct follow *follow, struct strbuf *out)
 			if (!place->followed || place->leaving)
 				continue;
 			followed_view(place->followed, &view);
-			strbuf_printf(out, "rolebridge_follow_%s{source=\"%s\"} %lld\n",
-				      figures[i].name, followed_name(place->followed),
-				      (long long)figures[i].value(&view));
+			strbuf_printf(out, "rolebridge_follow_%s{source=\"%s\"} ", figures[i].name,
+				      followed_name(place->followed));
+			put_value(out, figures[i].value(&view), figures[i].value == figure_lag);
 		}
 	}
 	pthread_mutex_unlock(&follow->lock);

@@ -34,6 +34,7 @@
 #include "authorized_keys.h"
 #include "configuration.h"
 #include "define.h"
+#include "figures.h"
 #include "follow.h"
 #include "idp.h"
 #include "inherited.h"
@@ -599,6 +600,7 @@ static int port_reload(void *context, struct run *run, const struct actor *actor
 	result = reload_locked(service, run, actor, err);
 	pthread_mutex_unlock(&service->reload_lock);
 	sd_notify(0, "READY=1");
+	figures_note_reload(result == 0);
 	if (result < 0)
 		log_error("reload.refused", F_ERR(err));
 	else
@@ -908,6 +910,7 @@ static void write_metrics(void *context, struct strbuf *out)
 {
 	struct service *service = context;
 
+	figures_write(service->changer, service->started_s, out);
 	follow_metrics(service->follow, out);
 	if (service->mailer)
 		mailer_metrics(service->mailer, out);

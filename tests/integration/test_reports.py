@@ -230,7 +230,7 @@ def test_of_ones_own_application_and_organization(control, web):
 def metrics(bridge):
     text = requests.get(f"http://127.0.0.1:{bridge.port}/metrics", timeout=60).text
     return {line.split()[0]: int(line.split()[1]) for line in text.splitlines()
-            if line.startswith(("rolebridge_events", "rolebridge_sign_ins"))}
+            if line.startswith(("rolebridge_events", "rolebridge_sign_ins_total"))}
 
 
 def test_metrics(bridge, control):

@@ -139,4 +139,7 @@ static inline void changer_observe(struct changer *changer, const struct change_
 	changer_observe_as(changer, OBSERVER_SESSIONS, observer);
 }
 
+/* Sign-ins that were refused since the start. */
+uint64_t change_sign_ins_refused(const struct changer *changer);
+
 #endif

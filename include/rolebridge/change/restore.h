@@ -52,6 +52,10 @@ int change_backup(struct changer *changer, const struct actor *actor,
 		  const struct store_progress *progress, struct backup_result *ret_result,
 		  struct err *err);
 
+/* When the last one was made and examined; 0: never. Of a handle that reads. */
+int change_backup_last(struct store *store, struct arena *arena, int64_t *ret_made_s,
+		       struct err *err);
+
 /* --- without a daemon, under the store's lock --- */
 struct restore_request {
 	const char *store_path;

@@ -97,6 +97,10 @@ struct http_counts {
 };
 void http_server_counts(struct http_server *server, struct http_counts *ret_counts);
 
+struct strbuf;
+/* Lines of /metrics: requests of all servers. */
+void http_metrics(struct strbuf *out);
+
 /*
  * Stop accepting, let running requests end for at most drain_ms, cut what is left.
  * NULL is fine. A handler that does not return is waited for: jobs must be cancelled first.
