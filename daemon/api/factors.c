@@ -190,7 +190,7 @@ static int show_policy(struct http_request *request, const struct reading_view *
 	struct factor_answer answer;
 	unsigned enrolled;
 
-	if (change_stage_read(api->settings.changer, view->store, user_id, clock_now_s(),
+	if (change_stage_read(api->settings.changer, view->store, user_id, 0, clock_now_s(),
 			      view->arena, &answer, &enrolled, err) < 0)
 		return -1;
 	json_bool(json, "required", answer.required);

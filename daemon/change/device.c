@@ -298,9 +298,27 @@ int change_enrol_later(struct changer *changer, const struct actor *actor, int64
 
 /* --- for pages --- */
 
-int change_stage_read(struct changer *changer, struct store *store, int64_t user_id, int64_t now_s,
-		      struct arena *arena, struct factor_answer *ret_answer, unsigned *ret_enrolled,
-		      struct err *err)
+/* One that is gone meanwhile asks nothing. */
+static int read_asked(struct store *store, int64_t session_id, struct arena *arena,
+		      bool *ret_idp_asked, struct err *err)
+{
+	struct session session;
+	struct err why;
+
+	*ret_idp_asked = false;
+	if (session_id == 0)
+		return 0;
+	err_clear(&why);
+	if (store_session_get(store, session_id, arena, &session, &why) == 0)
+		*ret_idp_asked = session.idp_asked;
+	else if (why.code != ERR_NOT_FOUND)
+		return err ? (*err = why, -1) : -1;
+	return 0;
+}
+
+int change_stage_read(struct changer *changer, struct store *store, int64_t user_id,
+		      int64_t session_id, int64_t now_s, struct arena *arena,
+		      struct factor_answer *ret_answer, unsigned *ret_enrolled, struct err *err)
 {
 	struct live_setup *setup = changer_coming_setup(changer, NULL);
 	struct factor_question question;
@@ -313,6 +331,8 @@ int change_stage_read(struct changer *changer, struct store *store, int64_t user
 	if (result == 0)
 		result = policies_question(&state, &setup->setup, store, &user, now_s, arena,
 					   &question, err);
+	if (result == 0)
+		result = read_asked(store, session_id, arena, &question.idp_asked, err);
 	if (result == 0) {
 		/* Whoever has a method, though one that does not count, had this sign-in counted before. */
 		question.sign_ins -=

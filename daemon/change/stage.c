@@ -167,6 +167,7 @@ int stage_judge(const struct stage_sign_in *sign_in, struct session *session,
 	session->stage = SESSION_FULL;
 	session->full_until_s = 0;
 	session->device_by = FACTOR_NONE;
+	session->idp_asked = sign_in->idp_asked;
 	set_proof(session, FACTOR_NONE, 0);
 	if (policies_get(changer, sign_in->setup, sign_in->user->organization, sign_in->arena,
 			 &state, err) < 0 ||
@@ -244,6 +245,7 @@ static int method_counts(struct changer *changer, const struct stage_step *step,
 					   arena, &question, err);
 	if (result == 0) {
 		question.enrolled |= FACTOR_BIT(step->method);
+		question.idp_asked = session->idp_asked;
 		question.sign_ins -= session->stage != SESSION_ENROL &&
 				     session->factor != FACTOR_ISSUED && question.sign_ins > 0;
 		factor_judge(&state.policy, &question, &answer);
@@ -368,7 +370,7 @@ static int use_grace(struct changer *changer, const struct session *session,
 		result = policies_question(&state, &setup->setup, changer->store, user, now_s,
 					   arena, &question, err);
 	if (result == 0) {
-		question.idp_asked = session->source[0] != '\0';
+		question.idp_asked = session->idp_asked;
 		factor_judge(&state.policy, &question, &answer);
 		if (answer.kind == FACTOR_GRACE)
 			result = count_sign_in(changer->store, &state, user, &question, err);

@@ -82,7 +82,7 @@ static int run_for(struct store *store, enum statement_id what, int64_t id, stru
 /* One in many has any of these: the others are not to carry columns more. */
 static int write_rare(struct store *store, const struct session *session, struct err *err)
 {
-	if (!session->by_link && session->device_by == FACTOR_NONE)
+	if (!session->by_link && session->device_by == FACTOR_NONE && !session->idp_asked)
 		return 0;
 
 	AUTO(query) struct query query = query_open(store, STATEMENT_SESSION_RARE);
@@ -90,6 +90,7 @@ static int write_rare(struct store *store, const struct session *session, struct
 	query_int(&query, session->id);
 	query_int(&query, session->by_link);
 	query_int(&query, session->device_by);
+	query_int(&query, session->idp_asked);
 	return query_run(&query, err) < 0 ? -1 : 0;
 }
 
@@ -224,6 +225,7 @@ static int session_from_row(const struct query *query, struct arena *arena,
 		.signed_in_s = column_int(query, 16),
 		.by_link = column_int(query, 17) != 0,
 		.device_by = (enum factor_method)column_int(query, 18),
+		.idp_asked = column_int(query, 19) != 0,
 	};
 
 	if (!session.source || !session.name_id_format)

@@ -11,7 +11,7 @@
 #define SESSION_COLUMNS \
 	"s.id, s.uuid, s.user, s.source, s.name_id, s.name_id_format, s.session_index, " \
 	"s.address, s.agent, s.created_s, s.seen_s, s.until_s, s.second_factor_s, s.stage, " \
-	"s.factor, s.full_until_s, s.signed_in_s, s.by_link, s.device_by"
+	"s.factor, s.full_until_s, s.signed_in_s, s.by_link, s.device_by, s.idp_asked"
 #define SESSION_FILTER \
 	"id > ?5 AND (?2 IS NULL OR source = ?2) AND (?4 IS NULL OR session_index = ?4)"
 #define SIGN_IN_AGAIN \
@@ -380,7 +380,8 @@ const char *const statement_texts[STATEMENTS] = {
 	[STATEMENT_SESSION_UPDATE] =
 		"UPDATE session SET until_s = ?2, second_factor_s = ?3, stage = ?4, factor = ?5, "
 		"full_until_s = ?6, signed_in_s = ?7 WHERE id = ?1",
-	[STATEMENT_SESSION_RARE] = "UPDATE session SET by_link = ?2, device_by = ?3 WHERE id = ?1",
+	[STATEMENT_SESSION_RARE] = "UPDATE session SET by_link = ?2, device_by = ?3, "
+				   "idp_asked = ?4 WHERE id = ?1",
 	[STATEMENT_SESSION_COUNTED] = "UPDATE session SET counted = 1 WHERE id = ?1",
 	[STATEMENT_SESSION_SEEN] = "UPDATE session SET seen_s = ?2 WHERE id = ?1",
 	[STATEMENT_SESSION_DELETE] = "DELETE FROM session WHERE id = ?1",

@@ -2,10 +2,11 @@
 --
 --	session	device_by: of a session that a remembered browser proved the second factor of, the method that the browser
 --		stands for; 0: none, or not known. counted: 1: it was full, was counted as a sign-in, and went back to an
---		earlier stage
+--		earlier stage. idp_asked: 1: the identity provider was asked to prove a second factor
 
 ALTER TABLE session ADD COLUMN device_by INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE session ADD COLUMN counted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE session ADD COLUMN idp_asked INTEGER NOT NULL DEFAULT 0;
 
 -- The last code that was sent for a factor in a session, as before of a factor: who has somebody's password does not make
 -- them wait by having codes sent. Those that are under way are void.

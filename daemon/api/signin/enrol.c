@@ -124,7 +124,8 @@ static int show_enrol(struct http_request *request, struct http_response *respon
 	if (methods_counting(request, step, &counting, err) < 0 ||
 	    store_view_open(web->settings.changer, web->pool, request->arena, &view, err) < 0 ||
 	    change_stage_read(web->settings.changer, view.store, step->asker.user_id,
-			      step->asker.now_s, view.arena, &answer, &enrolled, err) < 0)
+			      step->asker.session_id, step->asker.now_s, view.arena, &answer,
+			      &enrolled, err) < 0)
 		return -1;
 	page_begin(response, "Add a second factor");
 	page_text(response, "p",

@@ -134,7 +134,8 @@ static int ways_fill(struct http_request *request, const struct step *step,
 	size_t count;
 
 	if (change_stage_read(web->settings.changer, view->store, step->asker.user_id,
-			      step->asker.now_s, view->arena, &answer, &enrolled, err) < 0 ||
+			      step->asker.session_id, step->asker.now_s, view->arena, &answer,
+			      &enrolled, err) < 0 ||
 	    store_factor_list(view->store, step->asker.user_id, false, view->arena, &rows, &count,
 			      err) < 0)
 		return -1;

@@ -29,10 +29,10 @@ int change_enrol_later(struct changer *changer, const struct actor *actor, int64
 		       const struct hash256 *token, int64_t now_s, struct arena *arena,
 		       struct session *ret_session, struct err *err);
 
-/* For the pages of signing in: what a person in a stage may do. Any handle. */
+/* For the pages of signing in: what a person may do, in this session (0: in none in particular). Any handle. */
 struct factor_answer;
-int change_stage_read(struct changer *changer, struct store *store, int64_t user_id, int64_t now_s,
-		      struct arena *arena, struct factor_answer *ret_answer, unsigned *ret_enrolled,
-		      struct err *err);
+int change_stage_read(struct changer *changer, struct store *store, int64_t user_id,
+		      int64_t session_id, int64_t now_s, struct arena *arena,
+		      struct factor_answer *ret_answer, unsigned *ret_enrolled, struct err *err);
 
 #endif

@@ -47,7 +47,8 @@ struct session {
 		device_by; /* of FACTOR_DEVICE: what the browser stands for; FACTOR_NONE: not known */
 	int64_t full_until_s; /* the end that it will have once it is full; 0: until_s */
 	int64_t signed_in_s;  /* the first factor was last given; 0: when it was created */
-	bool by_link;	      /* root's: good also while sign-in is suspended (SUSPENDED_SIGN_IN) */
+	bool idp_asked; /* to prove a second factor: when it did not, what counts is asked for here */
+	bool by_link;	/* root's: good also while sign-in is suspended (SUSPENDED_SIGN_IN) */
 };
 
 static inline int64_t session_signed_in_s(const struct session *session)

@@ -250,6 +250,29 @@ static void test_idp(void **state)
 	assert_int_equal(in.session.stage, SESSION_FULL);
 }
 
+/* The IdP's request obliges, no policy does: what policy does not take is not taken then either. */
+static void test_methods_of_the_asked(void **state)
+{
+	struct world *w = *state;
+	struct login_outcome in;
+	struct session session;
+
+	people_open(w, BASE "second_factor: {required: nobody, methods: [totp]}\n");
+	enrol(w, 2, FACTOR_TOTP);
+	enrol(w, 2, FACTOR_SMS);
+	in = sign_in(w, "n2 ben", (struct way){ .idp_asked = true });
+	assert_int_equal(in.session.stage, SESSION_FACTOR);
+	assert_true(stored(w, in.session.id).idp_asked);
+	refused(w, complete(w, in.session.id, FACTOR_SMS, NOW, "a", &session),
+		"method-not-allowed");
+	ok(w, complete(w, in.session.id, FACTOR_TOTP, NOW, "b", &session));
+	assert_int_equal(session.stage, SESSION_FULL);
+	/* Who was not asked for it there is asked here for whatever they have. */
+	in = HERE(w, "n2 ben");
+	assert_int_equal(in.session.stage, SESSION_FACTOR);
+	ok(w, complete(w, in.session.id, FACTOR_SMS, NOW, "c", &session));
+}
+
 static void test_administrators_keys(void **state)
 {
 	struct world *w = *state;
@@ -428,6 +451,7 @@ int main(void)
 		TEST(test_step_up),
 		TEST(test_not_configured),
 		TEST(test_idp),
+		TEST(test_methods_of_the_asked),
 		TEST(test_administrators_keys),
 		TEST(test_link_and_keys),
 		TEST(test_grace),
