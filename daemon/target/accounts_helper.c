@@ -176,16 +176,36 @@ int helper_result(struct helper *helper, struct arena *arena, struct accounts_re
 		       : accounts_get_result(&message, arena, ret_result, err);
 }
 
+/* Who goes on after the last one would never come to an end otherwise. */
+static int check_order(const struct uuid *after, const struct accounts_page *page, struct err *err)
+{
+	struct uuid last = *after;
+
+	for (size_t i = 0; i < page->count; i++) {
+		if (memcmp(&page->entries[i].user, &last, sizeof(last)) <= 0)
+			return err_set(err, ERR_PROTOCOL,
+				       "the accounts helper's list is out of order");
+		last = page->entries[i].user;
+	}
+	if (page->more && page->count == 0)
+		return err_set(err, ERR_PROTOCOL, "the accounts helper's list has no end");
+	return 0;
+}
+
 int helper_list(struct helper *helper, const struct uuid *after, uint32_t max, struct arena *arena,
 		struct accounts_page *ret_page, struct err *err)
 {
 	struct accounts_list list = { .after = *after, .max = max };
+	struct accounts_page page;
 	struct message message;
 
 	accounts_put_list(&helper->questions, &list);
-	if (helper_send(helper, err) < 0 || receive(helper, &message, err) < 0)
+	if (helper_send(helper, err) < 0 || receive(helper, &message, err) < 0 ||
+	    accounts_get_page(&message, arena, &page, err) < 0 ||
+	    check_order(after, &page, err) < 0)
 		return -1;
-	return accounts_get_page(&message, arena, ret_page, err);
+	*ret_page = page;
+	return 0;
 }
 
 /* The largest one that is smaller: a list goes on after it. All zero stays, which is from the first. */

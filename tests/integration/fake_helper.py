@@ -24,7 +24,7 @@ def read_uuid(reader):
 class FakeHelper:
     def __init__(self, path):
         self.path = path
-        self.mode = "ok"  # "hang", "close", "garbage", "again", "old", "unwelcome"
+        self.mode = "ok"  # "hang", "close", "garbage", "again", "old", "unwelcome", "endless"
         self.refuse = {}  # name: code
         self.lock = threading.Lock()
         self.owned = {}  # uuid: account
@@ -152,9 +152,10 @@ class FakeHelper:
         return self._result(uid=account["uid"], changed=account != old)
 
     def _page(self, after, most):
-        users = sorted(user for user in self.owned if user > after or after == str(uuid.UUID(int=0)))
+        endless = self.mode == "endless"
+        users = sorted(user for user in self.owned if user > after or endless)
         self.asked.append(("list", after))
-        body = struct.pack("<B", len(users) > most) + varint(len(users[:most]))
+        body = struct.pack("<B", len(users) > most or endless) + varint(len(users[:most]))
         for user in users[:most]:
             account = self.owned[user]
             body += uuid.UUID(user).bytes + text(account["name"])

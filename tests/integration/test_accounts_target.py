@@ -250,6 +250,31 @@ def test_drift(bridge, helper):
     wait_for(lambda: helper.accounts["ben"]["state"] == "disabled", "the repair")
 
 
+def test_list_without_end(bridge, helper):
+    settled(bridge)
+    helper.mode = "endless"
+    result = bridge.run("targets", "plan", "linux")
+    assert result.returncode == 1 and "out of order" in result.stdout + result.stderr
+    helper.mode = "ok"
+    assert drift_of(bridge) == []
+
+
+def test_many(helper, tmp_path):
+    """More than one page of accounts."""
+    names = [f"user{i}" for i in range(300)]
+    with Bridge(CONFIG % "", {"people.ldif": "".join(person(name) for name in names)}, tmp_path) as bridge:
+        bridge.ctl("sync", "hr")
+        wait_for(lambda: len(helper.owned) == len(names), "the accounts")
+        settled(bridge)
+        assert drift_of(bridge) == []
+        with helper.lock:
+            for account in helper.owned.values():
+                account["shell"] = "/bin/zsh"
+        assert len(drift_of(bridge)) == len(names)
+        bridge.ctl("targets", "reconcile", "linux")
+        wait_for(lambda: {account["shell"] for account in helper.accounts.values()} == {"/bin/sh"}, "the repair")
+
+
 @pytest.mark.parametrize("change,code", [
     (("users: {profiles: [member], roles: [operator]}", "users: {organizations: [default]}"), "missing-key"),
     (("shell: /bin/sh", "shell: sh"), "invalid-value"),
