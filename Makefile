@@ -181,7 +181,7 @@ $(BUILD)/flags: FORCE
 
 # tests/unit/<folder>/test_*.c are programs; other files beside them are linked into each, and UNIT_MORE_<folder>.
 UNIT_MORE_auth = tests/unit/change/setup.c tests/unit/client/gateway.c
-UNIT_MORE_target = tests/unit/client/gateway.c
+UNIT_MORE_target = tests/unit/change/setup.c tests/unit/client/gateway.c
 UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c))
 UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/unit/%)
 unit_folder = $(firstword $(subst /, ,$(patsubst tests/unit/%,%,$(1))))

@@ -141,6 +141,8 @@ void print_idp(struct cli *cli, const json_t *saml);
 void print_fact(struct cli *cli, const char *name, const char *value);
 /* work.c: what a run did, or would do. */
 void print_report(struct cli *cli, const json_t *report, bool with_read);
+/* targets.c */
+void print_targets(struct cli *cli, const json_t *targets);
 /* accounts.c: those of a user, when there are any. */
 void print_accounts(struct cli *cli, const json_t *accounts);
 int connect_daemon(struct cli *cli, struct err *err);

@@ -149,6 +149,10 @@ int run_status(struct cli *cli)
 	    (long long)member_int(json_object_get(status, "audit"), "rows"));
 	print_sources(cli, json_object_get(status, "sources"));
 	put(cli, PLAIN, "\n");
+	if (json_array_size(json_object_get(status, "targets")) > 0) {
+		print_targets(cli, json_object_get(status, "targets"));
+		put(cli, PLAIN, "\n");
+	}
 	print_following(cli, json_object_get(status, "sources"));
 	print_quarantined(cli, json_object_get(status, "sources"));
 	print_orphaned(cli, json_object_get(status, "orphaned"));

@@ -14,19 +14,15 @@ static enum colour state_colour(const char *state)
 	return YELLOW;
 }
 
-int run_targets_list(struct cli *cli)
+void print_targets(struct cli *cli, const json_t *targets)
 {
-	static const char *const headers[] = { "TARGET", "TYPE",   "STATE",    "WAITING", "FAILING",
-					       "DEAD",	 "OLDEST", "<PROBLEM", NULL };
-	AUTO(json) json_t *answer = ask(cli, "GET", "/api/v1/targets", NULL, true);
-	struct table *table;
+	static const char *const headers[] = { "TARGET",  "TYPE", "STATE",  "WAITING",
+					       "FAILING", "DEAD", "OLDEST", "<PROBLEM", NULL };
+	struct table *table = table_create(cli, headers);
 	json_t *target;
 	size_t i;
 
-	if (!answer || cli->json)
-		return answer ? CLI_OK : CLI_FAILED;
-	table = table_create(cli, headers);
-	json_array_foreach(json_object_get(answer, "targets"), i, target) {
+	json_array_foreach(targets, i, target) {
 		const char *state = member(target, "state");
 
 		table_row(table);
@@ -40,7 +36,15 @@ int run_targets_list(struct cli *cli)
 		table_cell(table, PLAIN, member(target, "problem"));
 	}
 	table_print(table);
-	return CLI_OK;
+}
+
+int run_targets_list(struct cli *cli)
+{
+	AUTO(json) json_t *answer = ask(cli, "GET", "/api/v1/targets", NULL, true);
+
+	if (answer && !cli->json)
+		print_targets(cli, json_object_get(answer, "targets"));
+	return answer ? CLI_OK : CLI_FAILED;
 }
 
 static void put_deliveries(struct cli *cli, const json_t *answer)

@@ -32,7 +32,7 @@ struct target {
 	pthread_mutex_t lock; /* for all below */
 	pthread_cond_t wake;
 	bool woken, urgent;
-	bool failing, held;
+	bool failing, held; /* held: after a restore, until somebody lets it go on */
 	char *problem; /* why; NULL */
 	int64_t failures, failing_since_s, delivered_s;
 	int64_t retry_us; /* monotonic: not before; 0: at once */

@@ -14,6 +14,7 @@
 
 #include <sodium.h>
 
+#include <rolebridge/base/backoff.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
@@ -26,7 +27,6 @@
 #define LOOK_S 1
 #define RETRY_MIN_S 30
 #define RETRY_MAX_S 3600
-#define RETRY_DOUBLINGS 7
 
 /* What became of a row. In an arena of its own. */
 struct outcome {
@@ -99,11 +99,8 @@ static bool is_stopping(void *context)
 
 static int64_t next_try_s(const struct outbox_row *row)
 {
-	int64_t pause_s = RETRY_MIN_S;
-
-	for (int64_t i = 0; i < row->attempts && i < RETRY_DOUBLINGS; i++)
-		pause_s *= 2;
-	return clock_now_s() + (pause_s < RETRY_MAX_S ? pause_s : RETRY_MAX_S);
+	return clock_now_s() + backoff_after(row->attempts + 1, RETRY_MIN_S, RETRY_MAX_S,
+					     randombytes_random());
 }
 
 /* The message holds a secret: nothing of it stays in memory that is given back. */

@@ -25,6 +25,7 @@
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
+#include <rolebridge/change/restore.h>
 
 #define ROUND_BYTES_MAX ((size_t)256 * 1024 * 1024)
 #define SECOND_US INT64_C(1000000)
@@ -341,8 +342,7 @@ static int deliver_due(struct target *target, struct arena *arena, struct err *e
 
 static bool is_held(struct target *target)
 {
-	const struct targets_ports *ports = &target->all->ports;
-	bool held = ports->held && ports->held(ports->context, target->store);
+	bool held = change_restore_holds(target->all->changer) & RESTORE_HOLDS_DELIVERY;
 
 	pthread_mutex_lock(&target->lock);
 	target->held = held;

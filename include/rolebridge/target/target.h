@@ -112,8 +112,6 @@ struct targets_ports {
 	void (*settings)(void *context, struct setup *setup,
 			 const struct target_settings *const **ret_targets, size_t *ret_count);
 	const struct target_kind *const *kinds; /* NULL-terminated */
-	/* After a restore nothing is delivered until somebody says so. NULL: never held. */
-	bool (*held)(void *context, struct store *store);
 };
 
 struct targets;
