@@ -1,4 +1,5 @@
 """From the directory to a shell: a real sshd, the real accounts helper, people who come and go."""
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,6 +13,8 @@ from test_accounts_target import CONFIG, dead, drift_of, person, settled, wait_f
 WHY_NOT = machine.why_not()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
 
+# Processes are of the whole machine: no other test's uids.
+FIRST_UID = 30000000 + os.getpid() % 100000 * 10
 KEYS = "    attributes: {ssh_keys: sshPublicKey}\n    keys: {socket: keys.sock, users: [nobody]}\n"
 
 
@@ -28,7 +31,7 @@ def make_machine(place):
     with machine.Machine(place) as host:
         for group in ("wheel", "build"):
             host.run(["groupadd", group])
-        host.start_helper("allowed_groups = wheel build\nuid_min = 70000\nuid_max = 70009\n")
+        host.start_helper(f"allowed_groups = wheel build\nuid_min = {FIRST_UID}\nuid_max = {FIRST_UID + 9}\n")
         host.start_sshd(place / "keys.sock", "nobody")
         yield host
 
@@ -57,7 +60,7 @@ def test_signs_in(bridge, host, keys):
     assert shown.returncode == 0, shown.stderr + host.logged("sshd.log") + host.logged("helper.log") + bridge.logged()
     name, uid, groups, home, where = shown.stdout.split("\n")[:5]
     assert (name, groups, home, where) == ("ada", "ada", "/home/" + name, home)
-    assert 70000 <= int(uid) <= 70009
+    assert FIRST_UID <= int(uid) <= FIRST_UID + 9
     assert host.ssh("ada", keys["ben"], "true").returncode != 0
     assert host.ssh("ben", keys["ben"], "true").returncode == 0
 
