@@ -287,6 +287,8 @@ void authorized_keys_configure(struct authorized_keys *keys, struct configuratio
 		keys->counters = counter;
 		open_counter(counter);
 	}
+	if (!keys->counters && inherited_has(AUTHORIZED_KEYS_SOCKET))
+		log_warning("listen.unused", F_STR("socket", AUTHORIZED_KEYS_SOCKET));
 	pthread_mutex_unlock(&keys->lock);
 }
 

@@ -20,6 +20,7 @@
 #include <rolebridge/base/util.h>
 
 #define CONTROL_NAME "control"
+#define KEYS_NAME "keys" /* says so itself */
 
 /* The first descriptor of this name, or -1. Each call sets close-on-exec on all of them. */
 static int find(const char *name)
@@ -94,7 +95,8 @@ void inherited_warn_unused(bool (*is_used)(const void *context, const char *name
 	int count = sd_listen_fds_with_names(0, &names);
 
 	for (int i = 0; i < count; i++) {
-		if (strcmp(names[i], CONTROL_NAME) != 0 && !is_used(context, names[i]))
+		if (strcmp(names[i], CONTROL_NAME) != 0 && strcmp(names[i], KEYS_NAME) != 0 &&
+		    !is_used(context, names[i]))
 			log_warning("listen.unused", F_STR("socket", names[i]));
 		free(names[i]);
 	}

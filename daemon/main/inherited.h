@@ -15,7 +15,7 @@ bool inherited_has(const char *name);
 int inherited_open(const char *name, int *ret_fd, struct err *err);
 /* The same, of a listening unix socket at this path; ERR_CONFLICT when it is elsewhere. */
 int inherited_open_unix(const char *name, const char *path, int *ret_fd, struct err *err);
-/* Say in the log which of them nobody will answer at: those that are neither "control" nor is_used(context, name). */
+/* Say in the log which of them nobody will answer at: those that are neither "control" nor "keys" nor is_used(context, name). */
 void inherited_warn_unused(bool (*is_used)(const void *context, const char *name),
 			   const void *context);
 

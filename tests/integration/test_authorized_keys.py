@@ -14,6 +14,7 @@ from accounts_tree import frame, text, varint
 from bridge import BUILD, Bridge
 from fake_helper import FakeHelper
 from test_accounts_target import CONFIG, KEY, person, wait_for
+from test_socket_activation import Activated, listening
 
 COMMAND = BUILD / "rolebridge-authorized-keys"
 OTHER = ("ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGhXy134hJrDglFWjRvurrGAoPUfD6a1igIq"
@@ -244,6 +245,27 @@ def test_reload(bridge, helper):
     bridge.ctl("reload")
     assert keys_of(bridge, helper, "ada") == sorted([KEY, OTHER])
     assert not alarmed(bridge)
+
+
+def test_socket_of_systemd(helper, folder):
+    """Who asks while the daemon starts anew waits for it."""
+    with listening(str(folder / "keys.sock")) as server:
+        with Activated(CONFIG % KEYS, [("keys", server)], folder=folder, files={"people.ldif": PEOPLE}) as bridge:
+            bridge.ctl("sync", "hr")
+            wait_for(lambda: "ada" in helper.accounts, "the account")
+            assert keys_of(bridge, helper, "ada") == sorted([KEY, OTHER])
+            assert "listen.unused" not in bridge.logged()
+            bridge.stop()
+            assert (folder / "keys.sock").exists()
+            with socket.socket(socket.AF_UNIX) as early:
+                early.settimeout(60)
+                early.connect(str(folder / "keys.sock"))
+                early.sendall(question("ada", helper.accounts["ada"]["uid"]))
+                bridge.start()
+                assert KEY.encode() in early.recv(65536)
+            bridge.write_config(CONFIG % "")
+            bridge.ctl("reload")
+            assert "listen.unused" in bridge.logged()
 
 
 class Answering:
