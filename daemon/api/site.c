@@ -172,6 +172,7 @@ int web_configure(struct web *web, struct setup *setup, const struct web_setting
 		  const struct catalogue_settings *catalogue, struct err *err)
 {
 	struct site *site = alloc_zeroed(1, sizeof(*site)), *old;
+	struct web_settings own = *options;
 	const char *url;
 
 	if (!site)
@@ -179,8 +180,11 @@ int web_configure(struct web *web, struct setup *setup, const struct web_setting
 	atomic_init(&site->references, 1);
 	site->setup = setup_acquire(setup);
 	site->options = options;
-	site->applications = applications_create(options, catalogue, err);
-	url = web->door_url ? web->door_url : options->public_url.text;
+	/* Pages behind a door lead back to themselves there. */
+	if (web->door_url)
+		own.public_url.text = web->door_url;
+	site->applications = applications_create(&own, catalogue, err);
+	url = own.public_url.text;
 	if (site->applications && url) {
 		site->url = without_slash(url);
 		site->secure = strncmp(url, "https:", 6) == 0;
@@ -243,7 +247,10 @@ void web_destroy(struct web *web)
 	free(web);
 }
 
-/* What is for proxies, IdPs and machines, and other ways to sign in, are not behind a door. */
+/*
+ * What is for proxies, IdPs and machines, and other ways to sign in, are not behind a door. Where pages lead who has to sign
+ * in, it is said how.
+ */
 static bool is_behind_door(const struct http_route *route)
 {
 	static const char *const not_there[] = { "/auth",
@@ -258,7 +265,8 @@ static bool is_behind_door(const struct http_route *route)
 						 "/api/",
 						 "/.rolebridge/finish" };
 
-	if (strncmp(route->pattern, "/login/", strlen("/login/")) == 0)
+	if (strncmp(route->pattern, "/login/", strlen("/login/")) == 0 ||
+	    (strcmp(route->pattern, "/login") == 0 && strcmp(route->method, "GET") == 0))
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(not_there); i++)
 		if (strncmp(route->pattern, not_there[i], strlen(not_there[i])) == 0)

@@ -242,8 +242,26 @@ def test_door_where_nothing_listens(unserved):
 
 def test_behind_the_door_is_no_other_way_in(unserved):
     base = base_of(unserved.link("anna")["url"])
-    for path in ("/auth", "/login", "/metrics", "/healthz", "/saml/x/login", "/password/forgot", "/.rolebridge/start"):
+    for path in ("/auth", "/metrics", "/healthz", "/saml/x/login", "/password/forgot", "/.rolebridge/start"):
         assert ask("GET", base + path)[0] == 404, path
+
+
+def test_pages_behind_the_door_lead_to_how_people_sign_in_there(unserved):
+    """Not to a form, which is not there, and not to nothing."""
+    base = base_of(unserved.link("anna")["url"])
+    for path in ("/security", "/step-up", "/login/factor", "/login/link/" + "A" * 59):
+        page = Browser().get(base + path)
+        for link in {link for link in re.findall(r'href="(/[^"]*)"', page.text) if "/.rolebridge/" not in link}:
+            assert Browser().get(base + link).status_code == 200, (path, link)
+    for path in ("/login", "/security"):
+        page = Browser().get(base + path)
+        assert page.status_code == 200 and page.url.startswith(base + "/login"), (page.url, page.text)
+        assert "rolebridgectl login-link --local" in page.text and "<form" not in page.text
+    assert ask("POST", base + "/login")[0] == 405
+    # Who is signed in goes where they wanted to go.
+    cookie = sign_in(unserved.link("anna")["url"])
+    status, headers, _ = ask("GET", base + "/login", cookie)
+    assert status in (302, 303) and headers["Location"] == "/"
 
 
 def test_door_stays_for_a_newer_link(unserved):

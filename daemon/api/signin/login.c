@@ -130,6 +130,19 @@ static int go_on(struct http_request *request, struct http_response *response, s
 		   : err_set(err, ERR_MEMORY, "out of memory");
 }
 
+/* Behind root's door people sign in by its link alone. */
+static int show_door(struct http_request *request, struct http_response *response)
+{
+	page_begin(response, "Sign in");
+	page_text(response, "p",
+		  "Here people sign in by a link alone, which is good once. Make another one on "
+		  "this server:");
+	page_text(response, "pre", "rolebridgectl login-link --local NAME");
+	page_reference(request, response);
+	page_end(response);
+	return 0;
+}
+
 /* again: also whoever is signed in gives their first factor, for something that needs it to be fresh. */
 int login_get(struct http_request *request, struct http_response *response, struct err *err)
 {
@@ -153,6 +166,8 @@ int login_get(struct http_request *request, struct http_response *response, stru
 		session_view_release(&view);
 		return result;
 	}
+	if (web_is_door(request->context))
+		return show_door(request, response);
 	source = http_query(request, "source");
 	if (!source && !login_form_on(request->context, site))
 		source = only_source(request);
