@@ -16,7 +16,7 @@
 #include "accounts_internal.h"
 
 /* Little: somebody who is disabled waits for at most so many commands of the helper. */
-#define BATCH_MAX 8
+#define BATCH_MAX 4
 
 /* One row's question. */
 struct order {
