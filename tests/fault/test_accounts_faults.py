@@ -1,7 +1,10 @@
 """Where a change of an account may be cut: nothing stays half done, nothing is lost, all of it is visible."""
 
+import contextlib
 import os
+import random
 import signal
+import time
 import uuid
 import zlib
 
@@ -342,3 +345,56 @@ def test_refused_is_refused_after_a_crash_too(tree):
     tree.kill()
     core = tree.restart().core()
     assert core.list() == [] and core.ensure(uuid.uuid4(), "local").code == "name-taken"
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def kill_all(tree):
+    """The helper and what it runs, as a power loss does."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        # Held still, so that it begins nothing between the look and the kill.
+        os.kill(tree.process.pid, signal.SIGSTOP)
+        for child in children_of(tree.process.pid):
+            os.kill(child, signal.SIGKILL)
+    tree.kill()
+    for name in ("passwd", "shadow", "group", "gshadow"):
+        with contextlib.suppress(FileNotFoundError):
+            # Their owner is dead; that its number may be somebody else's by now is not what is looked at here.
+            os.unlink(tree.path(f"/etc/{name}.lock"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_time(tree, seed):
+    rng = random.Random(seed)
+    tree.write_settings(delete_grace="1h")
+    wanted, uids = {}, {}
+    before = {name: tree.lines(name) for name in ("passwd", "shadow", "group", "gshadow")}
+    for step in range(12):
+        core = tree.restart().core()
+        for _ in range(4):
+            user = rng.choice([uuid.uuid4(), *wanted])
+            name = wanted[user][0] if user in wanted else f"user{len(wanted)}"
+            wanted[user] = name, rng.random() < 0.6, rng.choice([[], ["staff-a"], ["projects", "staff-b"]]), f"Step {step}"
+            core.send(frame(ENSURE, ensure_body(user, name, enabled=wanted[user][1], groups=wanted[user][2],
+                                                gecos=wanted[user][3])))
+        time.sleep(rng.random() * 0.1)
+        kill_all(tree)
+    core = tree.restart().core()
+    assert "accounts.recovery_incomplete" not in tree.said()
+    # What the daemon was told no end of, it asks for again.
+    for user, (name, enabled, groups, gecos) in wanted.items():
+        result = core.ensure(user, name, enabled=enabled, groups=groups, gecos=gecos)
+        assert result.status == DONE, result
+        uids[name] = result.uid
+        check_whole(tree, name)
+        assert tree.groups_of(name) == groups and tree.account(name)[3] == gecos
+        assert tree.expiry(name) == ("" if enabled else "1")
+        assert not core.ensure(user, name, enabled=enabled, groups=groups, gecos=gecos).changed
+    assert len(set(uids.values())) == len(uids)
+    assert sorted(e.name for e in core.list()) == sorted(uids)
+    for database, lines in before.items():
+        assert set(tree.lines(database)) == set(lines) | set(uids)
+    assert set(os.listdir(tree.path("/home"))) == set(uids)

@@ -1,8 +1,8 @@
 """A root file system of its own with the real shadow-utils, the accounts helper in it, and the core's side of its protocol.
 
 The tree is a folder with databases, homes and state of its own; /usr, /proc and /dev of this machine are bound into it in
-a private mount namespace (or ROLEBRIDGE_TREE names a complete one, made by debootstrap, that is copied). Programs can be
-wrapped, and folders be small file systems. Each tree has a range of uids of its own, since processes are everybody's.
+a private mount namespace. ROLEBRIDGE_TREE names a tree made by debootstrap: then /usr is bound from there, and /etc begins
+as its copy. Programs can be wrapped, and folders be small file systems. Each tree has a range of uids of its own, since processes are everybody's.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import pytest
 
 BUILD = os.environ.get("ROLEBRIDGE_BUILD", "build")
 HELPER = os.path.join(BUILD, "rolebridge-accounts")
+MODEL = os.environ.get("ROLEBRIDGE_TREE")
 PATIENCE_S = 60
 
 HELLO, ENSURE, DISABLE, ENABLE, DELETE, LIST = range(1, 7)
@@ -130,7 +131,10 @@ class Core:
         self.socket.settimeout(PATIENCE_S)
         self.socket.connect(path)
         if greet:
-            self.welcome = self.ask(HELLO, struct.pack("<I", 1))
+            self.greet()
+
+    def greet(self):
+        self.welcome = self.ask(HELLO, struct.pack("<I", 1))
 
     def send(self, data):
         self.socket.sendall(data)
@@ -199,13 +203,36 @@ def ensure_body(user, name, *, uid=0, gecos="", shell="", home="", primary="", g
 BIND = """set -eu
 tree=$1; build=$2; shift 2
 {tmpfs}
-if [ ! -e $tree/usr/bin/env ]; then mount --bind /usr $tree/usr; mount -o remount,ro,bind $tree/usr; fi
+mount --bind {usr} $tree/usr
+mount -o remount,ro,bind $tree/usr
 mount --bind /dev $tree/dev
 mount --bind /proc $tree/proc
 mount --bind $build $tree/build
 {wraps}
+[ -z "${{LISTEN_FDS-}}" ] || export LISTEN_PID=$$
 exec chroot $tree "$@"
 """
+
+
+@contextlib.contextmanager
+def handed_over(listener):
+    """Descriptor 3 is the listener for as long, and then what it was."""
+    if listener is None:
+        yield
+        return
+    try:
+        before = os.dup(3)
+    except OSError:
+        before = None
+    os.dup2(listener.fileno(), 3)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.close(3)
+        else:
+            os.dup2(before, 3)
+            os.close(before)
 
 
 class Tree:
@@ -229,35 +256,37 @@ class Tree:
         return os.path.join(self.root, *(part.lstrip("/") for part in parts))
 
     def make(self):
-        model = os.environ.get("ROLEBRIDGE_TREE")
-        if model:
-            subprocess.run(["cp", "-a", model, self.root], check=True)
-        else:
-            self.make_bare()
-        for folder in ("build", "real", "run", "proc", "dev"):
-            os.makedirs(self.path(folder), exist_ok=True)
-        os.makedirs(self.path("/etc/rolebridge"), exist_ok=True)
-        self.write_settings()
-
-    def make_bare(self):
-        for folder in ("etc/default", "etc/skel", "home", "tmp", "var/lib", "var/log", "var/mail", "root", "usr"):
+        for folder in ("home", "tmp", "var/lib", "var/log", "var/mail", "root", "usr", "build", "real", "run", "proc", "dev"):
             os.makedirs(self.path(folder))
         os.chmod(self.path("tmp"), 0o1777)
         for link in ("bin", "sbin", "lib", "lib64"):
             os.symlink("usr/" + link, self.path(link))
-        for file in ("/etc/login.defs", "/etc/ld.so.cache", "/etc/default/useradd"):
-            shutil.copy(file, self.path(file))
+        if MODEL:
+            shutil.copytree(os.path.join(MODEL, "etc"), self.path("/etc"), symlinks=True)
+        else:
+            os.makedirs(self.path("/etc/default"))
+            for file in ("/etc/login.defs", "/etc/ld.so.cache", "/etc/default/useradd"):
+                shutil.copy(file, self.path(file))
         self.write("/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\n")
+        shutil.rmtree(self.path("/etc/skel"), ignore_errors=True)
         self.write("/etc/skel/.bashrc", "# shell\n" * 100)
         self.write("/etc/skel/.config/app/settings", "colour = blue\n")
+        self.make_databases()
+        self.write_settings()
+
+    def make_databases(self):
         people = [("root", 0, "/root", "/bin/bash"), ("daemon", 1, "/usr/sbin", "/usr/sbin/nologin"),
                   ("mail", 8, "/var/mail", "/usr/sbin/nologin"), ("local", 1000, "/home/local", "/bin/bash")]
         groups = [("root", 0), ("daemon", 1), ("mail", 8), ("sudo", 27), ("local", 1000), ("staff-a", 2001),
                   ("staff-b", 2002), ("staff-low", 300), ("projects", 2003), ("other", 2004)]
-        self.write("/etc/passwd", "".join(f"{n}:x:{u}:{u}::{h}:{s}\n" for n, u, h, s in people))
-        self.write("/etc/shadow", "".join(f"{n}:*:19000:0:99999:7:::\n" for n, *_ in people), 0o640)
-        self.write("/etc/group", "".join(f"{n}:x:{g}:\n" for n, g in groups))
-        self.write("/etc/gshadow", "".join(f"{n}:*::\n" for n, _ in groups), 0o640)
+        for database, mode, lines in (
+                ("passwd", 0o644, {n: f"{n}:x:{u}:{u}::{h}:{s}" for n, u, h, s in people}),
+                ("shadow", 0o640, {n: f"{n}:*:19000:0:99999:7:::" for n, *_ in people}),
+                ("group", 0o644, {n: f"{n}:x:{g}:" for n, g in groups}),
+                ("gshadow", 0o640, {n: f"{n}:*::" for n, _ in groups})):
+            there = self.read(f"/etc/{database}") if MODEL else ""
+            known = {line.split(":")[0] for line in there.splitlines()}
+            self.write(f"/etc/{database}", there + "".join(line + "\n" for n, line in lines.items() if n not in known), mode)
 
     def write(self, path, content, mode=0o644):
         path = self.path(path)
@@ -274,11 +303,11 @@ class Tree:
         self.settings |= more
         self.write("/etc/rolebridge/accounts.conf", "".join(f"{k} = {v}\n" for k, v in self.settings.items()))
 
-    def wrap(self, program, script):
+    def wrap(self, program, script, folder="sbin"):
         """A shell script in the program's place; the program itself is $REAL."""
         path = f"/wrap-{program}"
         self.write(path, f"#!/bin/sh\nREAL=/real/{program}\n{script}\n", 0o755)
-        self.wraps[program] = path
+        self.wraps[program] = folder, path
 
     def unwrap(self):
         self.wraps = {}
@@ -286,12 +315,12 @@ class Tree:
     def command(self, *words):
         """Words run in the tree, with its mounts."""
         wraps = "".join(
-            f"touch $tree/real/{name}; mount --bind $tree/usr/sbin/{name} $tree/real/{name}\n"
-            f"mount --bind $tree{path} $tree/usr/sbin/{name}\n" for name, path in self.wraps.items())
+            f"touch $tree/real/{name}; mount --bind $tree/usr/{folder}/{name} $tree/real/{name}\n"
+            f"mount --bind $tree{path} $tree/usr/{folder}/{name}\n" for name, (folder, path) in self.wraps.items())
         tmpfs = "".join(
             f"cp -a $tree{path} $tree{path}.orig; mount -t tmpfs -o size={size},mode=755 small $tree{path}\n"
             f"cp -a $tree{path}.orig/. $tree{path}/; rm -r $tree{path}.orig\n" for path, size in self.tmpfs.items())
-        script = BIND.format(wraps=wraps, tmpfs=tmpfs)
+        script = BIND.format(usr=os.path.join(MODEL or "/", "usr"), wraps=wraps, tmpfs=tmpfs)
         return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", self.root,
                 os.path.abspath(BUILD), *words]
 
@@ -304,12 +333,17 @@ class Tree:
     def socket(self):
         return self.path("/run/accounts.sock")
 
-    def start(self, wait=True):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.socket)
+    def start(self, wait=True, listener=None):
+        """listener: the socket as its unit would hand it over."""
+        if listener is None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.socket)
+        words = ["--socket", "/run/accounts.sock"] if listener is None else []
+        handed = {} if listener is None else {"env": os.environ | {"LISTEN_FDS": "1"}, "pass_fds": [3]}
         self.log = open(os.path.join(os.path.dirname(self.root), "helper.log"), "ab")  # noqa: SIM115
-        self.process = subprocess.Popen(self.command("/build/rolebridge-accounts", "--socket", "/run/accounts.sock"),
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        with handed_over(listener):
+            self.process = subprocess.Popen(self.command("/build/rolebridge-accounts", *words), stdin=subprocess.DEVNULL,
+                                            stdout=self.log, stderr=self.log, **handed)
         if wait:
             wait_for(lambda: "accounts.started" in self.said(), "the helper to start", self.process)
         return self

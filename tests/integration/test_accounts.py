@@ -1,12 +1,13 @@
 """The accounts helper on a root file system of its own, with the real shadow-utils."""
 
 import os
+import socket
 import stat
 import subprocess
 import uuid
 
 import pytest
-from accounts_tree import (DONE, REFUSED, Core, PATIENCE_S, Tree, needs_tree, spawn_as, wait_for)
+from accounts_tree import (DONE, MODEL, REFUSED, Core, PATIENCE_S, Tree, needs_tree, spawn_as, wait_for)
 
 pytestmark = needs_tree
 
@@ -367,3 +368,73 @@ def test_enabled_again_nobody_is_ended(tree, core):
         with spawn_as(result.uid, "sleep", "2.5") as probe:
             assert probe.wait(PATIENCE_S) == 0, "nothing of an enabled account is ended"
         assert process.poll() is None
+
+
+@pytest.mark.skipif(not os.path.exists(os.path.join(MODEL or "/", "usr/bin/loginctl")), reason="no loginctl in this tree")
+def test_logind_is_told_where_it_runs(tree):
+    """Who it is given as a number, so that no name can mean something else to it."""
+    tree.wrap("loginctl", 'echo "$@" >> /tmp/told', folder="bin")
+    core = tree.start().core()
+    user, result = anna(core)
+    core.disable(user)
+    assert not os.path.exists(tree.path("/tmp/told")), "logind does not run"
+    os.makedirs(tree.path("/run/systemd/seats"))
+    core.disable(user)
+    assert tree.read("/tmp/told") == f"terminate-user {result.uid}\n"
+
+
+@pytest.fixture
+def listener(tree):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(tree.socket)
+        listener.listen()
+        yield listener
+
+
+def test_socket_handed_over_and_idle_exit(tree, listener):
+    """Who connects while no helper runs waits in the socket: so it is that a helper begins."""
+    tree.write_settings(idle_exit="1s", delete_grace="1h")
+    core = tree.core(greet=False)
+    tree.start(listener=listener)
+    core.greet()
+    user, result = anna(core)
+    assert result.status == DONE
+    core.close()
+    assert tree.process.wait(PATIENCE_S) == 0
+    tree.ended()
+    core = tree.core(greet=False)
+    tree.start(listener=listener)
+    core.greet()
+    assert [e.name for e in core.list()] == ["anna"]
+    # With a deletion outstanding it stays.
+    core.delete(user)
+    core.close()
+    with pytest.raises(subprocess.TimeoutExpired):
+        tree.process.wait(2.5)
+    tree.stop()
+    assert os.path.exists(tree.socket), "the socket is its unit's"
+
+
+def test_only_a_listening_socket_is_taken(tree):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wrong:
+        tree.start(wait=False, listener=wrong)
+        assert tree.process.wait(PATIENCE_S) == 1
+    tree.ended()
+    assert "not one listening unix stream socket" in tree.said()
+
+
+def test_a_second_helper_waits_for_the_first(tree, core):
+    first = tree.process
+    second = subprocess.Popen(tree.command("/build/rolebridge-accounts", "--socket", "/run/second.sock"),
+                              stderr=subprocess.PIPE, text=True)
+    try:
+        assert anna(core)[1].status == DONE
+        assert second.poll() is None and not os.path.exists(tree.path("/run/second.sock"))
+        core.close()
+        first.terminate()
+        assert first.wait(PATIENCE_S) == 0
+        wait_for(lambda: os.path.exists(tree.path("/run/second.sock")), "the second one to begin", second)
+    finally:
+        second.terminate()
+        second.communicate(timeout=PATIENCE_S)
+    assert second.returncode == 0
