@@ -40,6 +40,7 @@ TEST_PACKAGES = libcmocka-dev python3-pytest python3-pytest-xdist python3-reques
 	libsasl2-modules-gssapi-mit python3-aiosmtpd python3-cryptography oathtool openssh-server systemd
 
 DEB_PACKAGES = debhelper dpkg-dev fakeroot
+CHECK_DEB_PACKAGES = lintian debootstrap systemd python3-pytest python3-pytest-xdist util-linux iproute2
 
 PKG_CONFIG_NAMES = libsodium libsystemd libseccomp libfyaml ldap lber libsasl2 sqlite3 libmicrohttpd \
 	gnutls libcurl jansson libxml-2.0 xmlsec1-openssl lasso gobject-2.0 glib-2.0 zlib libfido2 libcbor \
@@ -440,6 +441,11 @@ deb: ## build the Debian packages into BUILD/deb
 	@cd $(DEB_TREE) && env -u MAKEFLAGS -u MAKELEVEL -u MAKEOVERRIDES dpkg-buildpackage -b -us -uc > ../build.log 2>&1 \
 		|| { tail -n 40 ../build.log; exit 1; }
 	@ls $(DEB_FOLDER)/*.deb
+
+check-deb: deb ## install, upgrade, remove the packages on Debian 12 machines of their own, as root
+	@$(call install_packages,$(CHECK_DEB_PACKAGES))
+	@lintian --fail-on error --allow-root $(DEB_FOLDER)/*.changes
+	@$(PYTHON) -m pytest -q -p no:cacheprovider -n 4 --dist load -rs tests/packages
 
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
