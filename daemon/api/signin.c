@@ -106,6 +106,7 @@ static int begin_login(struct http_request *request, struct http_response *respo
 	request_id_make(id);
 	request_name(id, name);
 	pending.request_id = id;
+	pending.session_id = session_before(request, site);
 	pending.created_s = clock_now_s();
 	pending.until_s = pending.created_s + LOGIN_WAITS_S;
 	if (ticket_seal_login(web->settings.tickets, &pending, &sealed, err) < 0 ||
@@ -377,8 +378,9 @@ static int sign_in(struct http_request *request, struct http_response *response,
 	} else if (result == 0 && outcome.refused[0]) {
 		show_no_access(request, response, answer, &outcome);
 	} else if (result == 0) {
-		result = session_give(request, response, answer->site, &outcome.session,
-				      &login.token, token, landing(answer), err);
+		result = session_give(
+			request, response, answer->site, &outcome.session, &login.token, token,
+			answer->waits ? answer->pending.session_id : 0, landing(answer), err);
 		if (result < 0)
 			change_sessions_end(web->settings.changer, &actor, &outcome.session.id, 1,
 					    "not-delivered", NULL, NULL);

@@ -273,6 +273,7 @@ int ticket_seal_login(struct tickets *tickets, const struct pending_login *pendi
 	put_text(&plain, pending->return_url);
 	put_u8(&plain, pending->test);
 	put_i64(&plain, pending->test_session_id);
+	put_i64(&plain, pending->session_id);
 	put_i64(&plain, pending->created_s);
 	put_i64(&plain, pending->until_s);
 	return seal(tickets, TICKET_LOGIN, &plain, out, err);
@@ -291,6 +292,7 @@ int ticket_open_login(struct tickets *tickets, const char *text, int64_t now_s, 
 	pending.return_url = get_text(&in, arena);
 	pending.test = get_u8(&in) != 0;
 	pending.test_session_id = get_i64(&in);
+	pending.session_id = get_i64(&in);
 	pending.created_s = get_i64(&in);
 	pending.until_s = get_i64(&in);
 	if (check_read(&in, arena, pending.until_s, now_s, err) < 0)

@@ -28,9 +28,11 @@ static void require(bool fine)
 static void prepare(void)
 {
 	char folder[] = "/tmp/rolebridge-fuzz-XXXXXX", path[64];
-	struct pending_login login = {
-		"_1", "corp", "https://a.example/", false, 0, NOW, NOW + 60
-	};
+	struct pending_login login = { .request_id = "_1",
+				       .source = "corp",
+				       .return_url = "https://a.example/",
+				       .created_s = NOW,
+				       .until_s = NOW + 60 };
 	struct pending_logout logout = { "_1", "corp", "", NOW + 60 };
 	struct handoff handoff = { 5, "a.example", "https://a.example/", "00", NOW + 30 };
 

@@ -121,7 +121,7 @@ static int sign_in(struct http_request *request, struct http_response *response,
 		show_refusal(request, response, outcome.refused);
 	} else if (result == 0) {
 		result = session_give(request, response, site, &outcome.session, &use.token, token,
-				      "/", err);
+				      0, "/", err);
 		if (result < 0)
 			change_sessions_end(web->settings.changer, &actor, &outcome.session.id, 1,
 					    "not-delivered", NULL, NULL);

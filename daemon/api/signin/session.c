@@ -2,6 +2,8 @@
  * What happens to a browser around its session. Enters: addresses that people come from and want to go to, sessions
  * that were just opened. Leaves: redirects, and the cookie.
  */
+#include <rolebridge/base/log.h>
+
 #include "signin.h"
 
 #define AGENT_MAX 200
@@ -88,27 +90,56 @@ static const char *stage_url(struct arena *arena, const struct site *site, enum 
 	return landing.return_url ? landing_path(arena, page, &landing) : NULL;
 }
 
+int64_t session_before(struct http_request *request, const struct site *site)
+{
+	struct session_view view;
+	int64_t id;
+
+	if (site_session_any(request, site, &view, NULL) <= 0)
+		return 0;
+	id = view.session_id;
+	session_view_release(&view);
+	return id;
+}
+
+/* Nobody has its token any more, when the cookie is another one; what cannot be ended now ends by time. */
+static void end_before(struct http_request *request, const struct session *session, int64_t before)
+{
+	const struct web *web = request->context;
+	const struct actor actor = { .name = "sign-in", .request = request->id };
+	struct err why = { 0 };
+
+	if (before != 0 && before != session->id &&
+	    change_sessions_end(web->settings.changer, &actor, &before, 1, "signed-in-anew", NULL,
+				&why) < 0)
+		log_warning("session.end", F_ERR(&why), F_STR("request", request->id));
+}
+
 static int keep_session(struct http_request *request, struct http_response *response,
 			const struct site *site, const struct session *session,
-			const struct hash256 *hash, const char *token, struct err *err)
+			const struct hash256 *hash, const char *token, int64_t before,
+			struct err *err)
 {
 	const struct web *web = request->context;
 
-	return sessions_add(web->settings.sessions, session, hash, err) < 0
-		       ? -1
-		       : cookie_set(request, response, site->secure, COOKIE_SESSION, "", token, -1,
-				    err);
+	if (before == 0)
+		before = session_before(request, site);
+	if (sessions_add(web->settings.sessions, session, hash, err) < 0 ||
+	    cookie_set(request, response, site->secure, COOKIE_SESSION, "", token, -1, err) < 0)
+		return -1;
+	end_before(request, session, before);
+	return 0;
 }
 
 int session_give(struct http_request *request, struct http_response *response,
 		 const struct site *site, const struct session *session, const struct hash256 *hash,
-		 const char *token, const char *url, struct err *err)
+		 const char *token, int64_t before, const char *url, struct err *err)
 {
 	if (session->stage != SESSION_FULL)
 		url = stage_url(request->arena, site, session->stage, url);
 	if (!url)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	if (keep_session(request, response, site, session, hash, token, err) < 0)
+	if (keep_session(request, response, site, session, hash, token, before, err) < 0)
 		return -1;
 	return http_redirect(response, 303, url, err);
 }
@@ -123,7 +154,7 @@ int session_give_landing(struct http_request *request, struct http_response *res
 
 	if (!url)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	if (keep_session(request, response, site, session, hash, token, err) < 0)
+	if (keep_session(request, response, site, session, hash, token, 0, err) < 0)
 		return -1;
 	if (page || !landing->return_url)
 		return http_redirect(response, 303, page ? url : "/", err);

@@ -55,11 +55,14 @@ struct uuid browser_device(struct http_request *request, const struct site *site
 const char *agent_of(const struct http_request *request);
 /*
  * The session is in the store: known to memory, and its token on its way to the browser, which goes to url (a path or
- * an address that was checked). On failure end the session: nobody has it.
+ * an address that was checked). On failure end the session: nobody has it. The one that this browser had before ends; before:
+ * where its cookie does not come along (session_before); 0: it comes, or there was none.
  */
 int session_give(struct http_request *request, struct http_response *response,
 		 const struct site *site, const struct session *session, const struct hash256 *hash,
-		 const char *token, const char *url, struct err *err);
+		 const char *token, int64_t before, const char *url, struct err *err);
+/* In whichever stage; 0: none. */
+int64_t session_before(struct http_request *request, const struct site *site);
 
 /* The same, to where they wanted to go, or to the page of the stage that comes first. */
 int session_give_landing(struct http_request *request, struct http_response *response,

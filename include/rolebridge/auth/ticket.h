@@ -29,6 +29,7 @@ struct pending_login {
 	const char *return_url;	 /* absolute, checked before; "" : own start page */
 	bool test;		 /* an administrator's test login … */
 	int64_t test_session_id; /* … bound to their session */
+	int64_t session_id; /* that this browser had when it set out; 0: none. The answer comes without its cookie */
 	int64_t created_s, until_s;
 };
 /* base64url text, at most 3 KiB; ERR_TOO_LARGE otherwise. */

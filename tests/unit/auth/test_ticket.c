@@ -28,6 +28,7 @@ static struct pending_login a_login(void)
 				       .return_url = "https://a.example/x?y",
 				       .test = true,
 				       .test_session_id = 77,
+				       .session_id = 78,
 				       .created_s = NOW,
 				       .until_s = NOW + 600 };
 }
@@ -85,6 +86,7 @@ static void test_login(void **state)
 	assert_string_equal(login.return_url, "https://a.example/x?y");
 	assert_true(login.test);
 	assert_int_equal(login.test_session_id, 77);
+	assert_int_equal(login.session_id, 78);
 	assert_int_equal(login.created_s, NOW);
 	assert_int_equal(login.until_s, NOW + 600);
 	refused(world, open_login(world, text, NOW + 600, &login), "expired");
