@@ -30,19 +30,10 @@ static int no_memory(struct err *err)
 static int clear_if_none(struct changer *changer, const char *target, const char *by, int64_t now_s,
 			 struct err *err)
 {
-	AUTO(arena) struct arena *arena = arena_create(NOTES_BYTES_MAX);
-	const struct delivery_query query = { .target = target,
-					      .state = DELIVERY_DEAD,
-					      .limit = 1 };
-	struct delivery_row *rows;
-	size_t count;
+	int dead = store_delivery_any_dead(changer->store, target, err);
 
-	if (!arena)
-		return no_memory(err);
-	if (store_delivery_list(changer->store, &query, arena, &rows, &count, err) < 0)
-		return -1;
-	if (count > 0)
-		return 0;
+	if (dead != 0)
+		return dead < 0 ? -1 : 0;
 	return store_alarm_clear(changer->store, ALARM_DEAD, target, by, now_s, err) < 0 ? -1 : 0;
 }
 

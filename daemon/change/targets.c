@@ -5,14 +5,13 @@
  * are woken after the commit. Fails: store, memory, and with it the change. Nothing is asked of any target here: how one
  * does is of no concern to a decision.
  */
-#include "internal.h"
+#include "targets.h"
 
 #include <string.h>
 
 #include <rolebridge/base/util.h>
-#include <rolebridge/change/targets.h>
 
-#include "targets.h"
+#include "internal.h"
 
 #define DETAIL_MAX (16u * 1024 * 1024)
 /* Before all others. */

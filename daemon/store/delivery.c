@@ -419,6 +419,22 @@ int store_delivery_counts(struct store *store, const char *target, int64_t now_s
 	return 0;
 }
 
+int store_delivery_any_dead(struct store *store, const char *target, struct err *err)
+{
+	AUTO(query)
+	struct query query = query_prepare(
+		store, "SELECT 1 FROM delivery INDEXED BY delivery_dead WHERE dead_s <> 0 AND "
+		       "target = ?1 LIMIT 1");
+	int64_t number = -1;
+	int row;
+
+	if (names_find(store, NAMES_GENERAL, target, &number, err) < 0)
+		return -1;
+	query_int(&query, number);
+	row = query_row(&query, err);
+	return row < 0 ? err_wrap(err, "cannot look for dead deliveries") : row;
+}
+
 int store_delivery_targets(struct store *store, struct arena *arena, const char *const **ret_names,
 			   size_t *ret_count, struct err *err)
 {

@@ -349,14 +349,15 @@ static void metrics_states(const struct target_state *states, size_t count, stru
 	int64_t now_s = clock_now_s();
 
 	head(out, queue, "gauge",
-	     "Deliveries that wait, of these those that failed before, and dead letters.");
+	     "Deliveries: not tried yet, failed before and to be tried again, dead letters.");
 	for (size_t i = 0; i < count; i++)
 		strbuf_printf(out,
 			      "%s{target=\"%s\",state=\"waiting\"} %lld\n"
 			      "%s{target=\"%s\",state=\"failing\"} %lld\n"
 			      "%s{target=\"%s\",state=\"dead\"} %lld\n",
-			      queue, states[i].name, (long long)states[i].counts.waiting, queue,
-			      states[i].name, (long long)states[i].counts.failing, queue,
+			      queue, states[i].name,
+			      (long long)(states[i].counts.waiting - states[i].counts.failing),
+			      queue, states[i].name, (long long)states[i].counts.failing, queue,
 			      states[i].name, (long long)states[i].counts.dead);
 	head(out, oldest, "gauge", "Age of the oldest delivery that waits.");
 	for (size_t i = 0; i < count; i++)

@@ -28,6 +28,7 @@ profiles:
 segments: [All]
 organizations: [{{name: partners}}]
 policy: {{default_profile: viewer}}
+targets: [{{name: zz-hook, type: webhook, url: "https://127.0.0.1:1/", secret_files: [/nowhere/secret]}}]
 sources:
   - {{name: zz-staff, type: csv, path: staff.csv, key: id, interval: 0, attributes: [uid, mail, displayName, title]}}
   - {{name: partners, type: csv, path: partners.csv, key: id, interval: 0, organization: partners,
@@ -212,7 +213,7 @@ def targets(world, operation):
     whole = (path.replace("{user}", "zz-anna").replace("{name}", NAMES.get(first, "zz-role")).replace("{kind}", "role"
              if first == "users" else "zz-kind").replace("{source}", "zz-staff").replace("{key}", "zz-1")
              .replace("{application}", "zz-app").replace("{type}", "accounts").replace("{factor}", NOBODY)
-             .replace("{device}", NOBODY))
+             .replace("{device}", NOBODY).replace("{target}", "zz-hook"))
     whole = whole.replace("{id}", {"rules": "zz-rule", "references": "zz-ref"}.get(first, "zz-acct"))
     if first == "me":
         whole = whole.replace("zz-role", "zz-persona")

@@ -100,6 +100,8 @@ struct delivery_counts {
 };
 int store_delivery_counts(struct store *store, const char *target, int64_t now_s,
 			  struct delivery_counts *ret_counts, struct err *err);
+/* Is there any dead one? 1, 0, -1. Costs nothing, however much waits. */
+int store_delivery_any_dead(struct store *store, const char *target, struct err *err);
 /* Of all that have rows, configured or not. */
 int store_delivery_targets(struct store *store, struct arena *arena, const char *const **ret_names,
 			   size_t *ret_count, struct err *err);

@@ -137,6 +137,8 @@ static void test_dead_ones_let_the_next_pass(void **state)
 	assert_int_equal(only(f, "hook", NOW + 5).id, second.id);
 	assert_int_equal(counts(f, "hook").dead, 1);
 	assert_int_equal(counts(f, "hook").waiting, 1);
+	assert_int_equal(store_delivery_any_dead(f->store, "hook", &f->err), 1);
+	assert_int_equal(store_delivery_any_dead(f->store, "other", &f->err), 0);
 	/* Tried again it goes before the one that came after it. */
 	ok(f, store_delivery_find(f->store, &first.uuid, f->arena, &first, &f->err));
 	assert_string_equal(first.code, "gone");
