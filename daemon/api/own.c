@@ -197,18 +197,20 @@ int me_devices_get(struct http_request *request, struct http_response *response,
 	return 0;
 }
 
-/* Forgetting takes nothing that a token could not take otherwise: a person by token may, too. */
+/* In a session, whatever the scope of a token: who has only that is asked for a second factor nowhere. */
 static int forget(struct http_request *request, struct http_response *response,
 		  const struct uuid *device, struct err *err)
 {
-	const struct api *api = request->context;
-	const struct actor actor = api_actor(request);
 	struct json json = api_json(response);
-	int64_t user_id = 0;
+	struct own own;
 	size_t count;
+	int result = own_begin(request, &own, err);
 
-	if (own_user(request, &user_id, err) < 0 ||
-	    change_device_forget(api->settings.changer, &actor, user_id, device, &count, err) < 0)
+	if (result == 0)
+		result = change_device_forget(own.parts.changer, &own.actor, own.asker.user_id,
+					      device, &count, err);
+	own_finish(&own);
+	if (result < 0)
 		return -1;
 	json_object(&json);
 	json_int(&json, "forgotten", (int64_t)count);

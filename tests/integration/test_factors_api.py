@@ -176,6 +176,10 @@ def test_only_a_person_in_a_session(world):
     # Reading one's own is fine.
     assert bearer(world, token, "GET", "me/factors")[0] == 200
     assert bearer(world, token, "GET", "me/devices")[0] == 200
+    # A look at them is all that it takes no session for: their person is asked again where they are forgotten.
+    for path in ("me/devices", "me/devices/" + "0" * 8 + "-0000-7000-8000-" + "0" * 12):
+        status, answer = bearer(world, token, "DELETE", path)
+        assert (status, answer["code"]) == (403, "session-required"), path
 
 
 def test_nobody_elses(world):
