@@ -143,18 +143,25 @@ static size_t count_distinct(const struct chars *chars)
 	return distinct;
 }
 
-/* How long the text is that it repeats; its own length when it repeats none. */
+/*
+ * How long the text is that it repeats; its own length when it repeats none. The failure function of Knuth, Morris and Pratt:
+ * border[i] is how much of the beginning ends at i, too. Each step goes forward or takes off what one before has put on.
+ */
 static size_t period_of(const struct chars *chars)
 {
-	for (size_t period = 1; 2 * period <= chars->count; period++) {
-		size_t i = period;
+	uint16_t border[FOLDED_MAX];
+	size_t size = 0, count = chars->count;
 
-		while (i < chars->count && chars->at[i] == chars->at[i - period])
-			i++;
-		if (i == chars->count)
-			return period;
+	_Static_assert(FOLDED_MAX <= UINT16_MAX, "so long a border is a number");
+	border[0] = 0;
+	for (size_t i = 1; i < count; i++) {
+		while (size > 0 && chars->at[i] != chars->at[size])
+			size = border[size - 1];
+		size += chars->at[i] == chars->at[size];
+		border[i] = (uint16_t)size;
 	}
-	return chars->count;
+	sodium_memzero(border, count * sizeof(*border));
+	return 2 * size >= count ? count - size : count;
 }
 
 static bool is_foreseeable(const struct chars *chars, size_t min_length)

@@ -80,6 +80,15 @@ static void test_table(void **state)
 		{ "abc123abc123", "password-too-common" },
 		{ "xk9vxk9vxk9v", "password-too-common" },
 		{ "asdfghjkl;123", "password-too-common" },
+		/* repeated, also cut off, and what looks so for a while */
+		{ "xk9vxk9vxk9vx", "password-too-common" },
+		{ "uibqzmwkuibqzmwkuibq", "password-too-common" },
+		{ "uibquibzuibquibz", "password-too-common" },
+		{ "xk9v2xk9v3xk9v2xk9v3xk", "password-too-common" },
+		{ "uibquibzuibquibx", "fine" },
+		{ "uibqzmwkuibqzmwx", "fine" },
+		{ "zmwkuibqzmwkuibqzmwk!", "fine" },
+		{ "uibqzmwkfhxodjuibqzmwkfhxodj", "fine" },
 		/* words with endings and in disguise */
 		{ "password1234", "password-too-common" },
 		{ "Password!!!!", "password-too-common" },
