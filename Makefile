@@ -37,7 +37,7 @@ TEST_PACKAGES = libcmocka-dev python3-pytest python3-pytest-xdist python3-reques
 	valgrind git procps curl util-linux python3-lxml xmlsec1 nginx-light simplesamlphp \
 	php-cli php-xml chromium chromium-driver python3-selenium wrk caddy apache2-bin lua-socket \
 	389-ds-base samba samba-dsdb-modules samba-ad-provision iproute2 krb5-kdc krb5-admin-server \
-	libsasl2-modules-gssapi-mit python3-aiosmtpd python3-cryptography oathtool openssh-server systemd
+	libsasl2-modules-gssapi-mit python3-aiosmtpd python3-cryptography oathtool openssh-server systemd prometheus
 
 DEB_PACKAGES = debhelper dpkg-dev fakeroot
 CHECK_DEB_PACKAGES = lintian debootstrap systemd python3-pytest python3-pytest-xdist util-linux iproute2
