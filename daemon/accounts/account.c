@@ -520,6 +520,7 @@ int account_ensure(struct helper *helper, struct arena *arena, struct accounts_e
 {
 	bool home_named = *wanted->home != 0;
 	struct account *account = ledger_find(helper->ledger, &wanted->user);
+	bool fresh = !account;
 
 	if (judge_account(helper->settings, arena, wanted, err) < 0 ||
 	    judge_shell(wanted->shell, err) < 0 || check_groups(helper, wanted, false, err) < 0)
@@ -529,14 +530,17 @@ int account_ensure(struct helper *helper, struct arena *arena, struct accounts_e
 				  account->name);
 	if (account && check_same(account, wanted, home_named, err) < 0)
 		return -1;
-	if (!account && claim(helper, wanted, &account, err) < 0)
+	if (fresh && claim(helper, wanted, &account, err) < 0)
 		return -1;
 	ret_done->uid = account->uid;
 	ret_done->name = wanted->name;
 	if (account->delete_s && ledger_keep(helper->ledger, account, err) < 0)
 		return -1;
-	if (check_groups(helper, wanted, true, err) < 0)
+	if (helper->settings->create_groups && check_groups(helper, wanted, true, err) < 0)
 		return -1;
+	/* Of a claim made just now it is known that nothing is there. */
+	if (fresh)
+		return create(helper, arena, account, wanted, ret_done, err);
 	return ensure_known(helper, arena, account, wanted, ret_done, err);
 }
 

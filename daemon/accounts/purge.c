@@ -163,8 +163,8 @@ static int run_for(const struct helper *helper, const char *program, const char 
 static int end_all(const struct helper *helper, const struct account *account, struct err *err)
 {
 	if (helper->settings->end_sessions)
-		processes_signal(&account->uid, 1, SIGKILL);
-	if (processes_signal(&account->uid, 1, 0) > 0)
+		processes_signal(account->uid, SIGKILL);
+	if (processes_signal(account->uid, 0) > 0)
 		return err_set(err, ERR_UNAVAILABLE, "processes of '%s' still run", account->name);
 	return 0;
 }

@@ -53,11 +53,8 @@ static int end_disabled(struct helper *helper, const struct account *accounts, s
 			uids[disabled++] = accounts[i].uid;
 	if (uids)
 		qsort(uids, disabled, sizeof(*uids), compare_uids);
-	/* Mostly nothing runs: one look for all. */
-	if (disabled && processes_signal(uids, disabled, 0) > 0)
-		for (size_t i = 0; i < disabled && result == 0; i++)
-			if (processes_signal(&uids[i], 1, 0) > 0)
-				result = endings_add(&helper->endings, uids[i], err);
+	if (uids)
+		result = endings_add_running(&helper->endings, uids, disabled, err);
 	free(uids);
 	return result;
 }

@@ -30,16 +30,22 @@
 
 /* --- processes --- */
 
-static bool is_one_of(uint32_t uid, const uint32_t *uids, size_t count)
+/* Whom a process is looked at for. */
+struct suspect {
+	uint32_t uid;
+	int signal; /* 0: none */
+	size_t found;
+};
+
+static int compare_uid(const void *uid, const void *suspect)
 {
-	for (size_t i = 0; i < count; i++)
-		if (uids[i] == uid)
-			return true;
-	return false;
+	uint32_t left = *(const uint32_t *)uid, right = ((const struct suspect *)suspect)->uid;
+
+	return (left > right) - (left < right);
 }
 
-/* Any of the real, effective, saved and file system uid. */
-static bool belongs_to(pid_t pid, const uint32_t *uids, size_t count)
+/* Any of the real, effective, saved and file system uid. NULL: none of the suspects'. */
+static struct suspect *whose(pid_t pid, struct suspect *suspects, size_t count)
 {
 	char path[64], text[4096];
 	unsigned uid[4];
@@ -50,7 +56,7 @@ static bool belongs_to(pid_t pid, const uint32_t *uids, size_t count)
 	ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
 	if (size <= 0)
-		return false;
+		return NULL;
 	text[size] = 0;
 
 	const char *line = strstr(text, "\nUid:");
@@ -58,32 +64,38 @@ static bool belongs_to(pid_t pid, const uint32_t *uids, size_t count)
 	/* What is dead and waits to be reaped runs no more. */
 	if (!line || strstr(text, "\nState:\tZ") ||
 	    sscanf(line + 5, "%u %u %u %u", &uid[0], &uid[1], &uid[2], &uid[3]) != 4)
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(uid); i++)
-		if (is_one_of(uid[i], uids, count))
-			return true;
-	return false;
+		return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(uid); i++) {
+		struct suspect *found =
+			bsearch(&uid[i], suspects, count, sizeof(*suspects), compare_uid);
+
+		if (found)
+			return found;
+	}
+	return NULL;
 }
 
-static bool signal_process(pid_t pid, const uint32_t *uids, size_t count, int signal)
+static void look_at(pid_t pid, struct suspect *suspects, size_t count)
 {
-	if (!belongs_to(pid, uids, count))
-		return false;
+	struct suspect *suspect = whose(pid, suspects, count);
+
+	if (!suspect)
+		return;
 
 	AUTO(fd) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 
-	if (pidfd < 0 || !belongs_to(pid, uids, count))
-		return false;
-	if (signal)
-		syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
-	return true;
+	if (pidfd < 0 || whose(pid, suspects, count) != suspect)
+		return;
+	if (suspect->signal)
+		syscall(SYS_pidfd_send_signal, pidfd, suspect->signal, NULL, 0);
+	suspect->found++;
 }
 
-int processes_signal(const uint32_t *uids, size_t count, int signal)
+/* One look at all processes for all suspects, who are ascending. */
+static int look_at_all(struct suspect *suspects, size_t count)
 {
 	DIR *folder = opendir("/proc");
 	const struct dirent *entry;
-	int found = 0;
 
 	if (!folder)
 		return -1;
@@ -92,10 +104,17 @@ int processes_signal(const uint32_t *uids, size_t count, int signal)
 		long pid = strtol(entry->d_name, &end, 10);
 
 		if (*end == 0 && pid > 1 && pid <= INT32_MAX)
-			found += signal_process((pid_t)pid, uids, count, signal);
+			look_at((pid_t)pid, suspects, count);
 	}
 	closedir(folder);
-	return found;
+	return 0;
+}
+
+int processes_signal(uint32_t uid, int signal)
+{
+	struct suspect suspect = { .uid = uid, .signal = signal };
+
+	return look_at_all(&suspect, 1) < 0 ? -1 : (int)suspect.found;
 }
 
 /* --- logins --- */
@@ -128,10 +147,10 @@ int endings_add(struct endings *endings, uint32_t uid, struct err *err)
 	}
 	endings_forget(endings, uid);
 	terminate_logins(uid);
-	if (processes_signal(&uid, 1, SIGTERM) == 0)
+	if (processes_signal(uid, SIGTERM) == 0)
 		return 0;
 	/* A shell ignores SIGTERM; it ends with its terminal. */
-	processes_signal(&uid, 1, SIGHUP);
+	processes_signal(uid, SIGHUP);
 
 	int64_t now_us = clock_monotonic_us();
 
@@ -151,35 +170,71 @@ void endings_forget(struct endings *endings, uint32_t uid)
 	endings->count = kept;
 }
 
-/* -1: stuck, 0: ended, 1: look again */
-static int look_after(const struct ending *ending, int64_t now_us)
+static int compare_endings(const void *a, const void *b)
 {
-	int64_t age_us = now_us - ending->since_us;
-	int left = processes_signal(&ending->uid, 1, age_us < END_PATIENCE_US ? 0 : SIGKILL);
+	return compare_uid(&((const struct ending *)a)->uid,
+			   &(struct suspect){ .uid = ((const struct ending *)b)->uid });
+}
 
-	if (left == 0)
-		return 0;
-	return age_us < END_LIMIT_US ? 1 : -1;
+/* suspects: as endings->items. Keeps those of whom something runs, for as long as there is hope. */
+static size_t judge(struct endings *endings, const struct suspect *suspects, int64_t now_us,
+		    uint32_t *ret_stuck)
+{
+	size_t kept = 0, stuck = 0;
+
+	for (size_t i = 0; i < endings->count; i++) {
+		if (suspects[i].found == 0)
+			continue;
+		if (now_us - endings->items[i].since_us < END_LIMIT_US)
+			endings->items[kept++] = endings->items[i];
+		else
+			ret_stuck[stuck++] = endings->items[i].uid;
+	}
+	endings->count = kept;
+	return stuck;
 }
 
 size_t endings_tick(struct endings *endings, uint32_t *ret_stuck)
 {
 	int64_t now_us = clock_monotonic_us();
-	size_t kept = 0, stuck = 0;
+	size_t stuck = 0;
 
 	if (endings->count == 0 || now_us < endings->next_us)
 		return 0;
-	for (size_t i = 0; i < endings->count; i++) {
-		int result = look_after(&endings->items[i], now_us);
 
-		if (result < 0)
-			ret_stuck[stuck++] = endings->items[i].uid;
-		else if (result > 0)
-			endings->items[kept++] = endings->items[i];
+	struct suspect *suspects = alloc_zeroed(endings->count, sizeof(*suspects));
+
+	if (suspects) {
+		qsort(endings->items, endings->count, sizeof(*endings->items), compare_endings);
+		for (size_t i = 0; i < endings->count; i++) {
+			bool patient = now_us - endings->items[i].since_us < END_PATIENCE_US;
+
+			suspects[i].uid = endings->items[i].uid;
+			suspects[i].signal = patient ? 0 : SIGKILL;
+		}
+		look_at_all(suspects, endings->count);
+		stuck = judge(endings, suspects, now_us, ret_stuck);
+		free(suspects);
 	}
-	endings->count = kept;
 	endings->next_us = clock_monotonic_us() + TICK_US;
 	return stuck;
+}
+
+int endings_add_running(struct endings *endings, const uint32_t *uids, size_t count,
+			struct err *err)
+{
+	struct suspect *suspects = alloc_zeroed(count + 1, sizeof(*suspects));
+	int result = suspects ? 0 : err_set(err, ERR_MEMORY, "no room to look for processes");
+
+	for (size_t i = 0; suspects && i < count; i++)
+		suspects[i].uid = uids[i];
+	if (suspects && count)
+		look_at_all(suspects, count);
+	for (size_t i = 0; suspects && i < count && result == 0; i++)
+		if (suspects[i].found)
+			result = endings_add(endings, uids[i], err);
+	free(suspects);
+	return result;
 }
 
 void endings_finish(struct endings *endings)

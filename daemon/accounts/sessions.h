@@ -34,7 +34,11 @@ void endings_forget(struct endings *endings, uint32_t uid);
 size_t endings_tick(struct endings *endings, uint32_t *ret_stuck);
 void endings_finish(struct endings *endings);
 
-/* Send signal (0: none) to every process of one of the uids, ascending. How many there are; -1: no /proc. */
-int processes_signal(const uint32_t *uids, size_t count, int signal);
+/* The same for those of the uids (ascending, each once) of whom something runs: one look for all. */
+int endings_add_running(struct endings *endings, const uint32_t *uids, size_t count,
+			struct err *err);
+
+/* Send signal (0: none) to every process of uid. How many there are; -1: no /proc. */
+int processes_signal(uint32_t uid, int signal);
 
 #endif
