@@ -41,7 +41,11 @@ int world_tear_down(void **state)
 
 struct setup *world_setup(struct world *world, const char *yaml)
 {
-	return test_setup_create(world->path, yaml);
+	struct setup *setup = test_setup_create(world->path, yaml);
+
+	setup->targets = world->targets;
+	setup->target_count = world->target_count;
+	return setup;
 }
 
 void world_open(struct world *world, const char *yaml)

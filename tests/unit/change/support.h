@@ -23,6 +23,9 @@ struct world {
 	struct arena *arena;
 	struct err err;
 	uint64_t members; /* that world_groups tells of each group */
+	/* Of each setup that is made from now on. */
+	const struct target_setup *targets;
+	size_t target_count;
 };
 
 int world_set_up(void **state);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <rolebridge/base/file.h>
+#include <rolebridge/change/targets.h>
 #include <rolebridge/store/session.h>
 
 extern void (*change_test_hook)(const char *step);
@@ -28,6 +29,11 @@ extern size_t change_batch_people;
 #define AFTER \
 	"k1 anna @admins\nk2 ben @admins\nk3 cleo @managers\nk4 dora @sales !\n" \
 	"k5 eve title=ops_lead mail=new@x.example\nk7 gina @sales title=lead\nk8 hugo @managers\n"
+
+static const struct target_setup targets[] = {
+	{ .name = "hook" },
+	{ .name = "accounts", .keeps_state = true, .follows_records = true },
+};
 
 static int steps_left;
 
@@ -214,6 +220,24 @@ static void put_sessions(struct world *world, struct store *store, struct strbuf
 		      (int)world_audited(world, "session.end", ""));
 }
 
+/* What targets are to be told comes and goes with what it tells of. */
+static void put_deliveries(struct world *world, struct store *store, struct strbuf *out)
+{
+	const struct delivery_query query = { .limit = 1000 };
+	struct delivery_row *rows;
+	size_t count;
+
+	ok(world, store_delivery_list(store, &query, world->arena, &rows, &count, &world->err));
+	for (size_t i = 0; i < count; i++) {
+		/* Without the id, which is another one in each run. */
+		const char *said = strstr(rows[i].detail, "\"username\"");
+
+		strbuf_printf(out, "%s of %lld to %s, version %lld: %s\n",
+			      delivery_event_name(rows[i].event), (long long)rows[i].user_id,
+			      rows[i].target, (long long)rows[i].version, said ? said : "");
+	}
+}
+
 /* Users and what waits; a plan's own id is that of its content. */
 static const char *state_of(struct world *world)
 {
@@ -231,6 +255,7 @@ static const char *state_of(struct world *world)
 	ok(world, store_plan_list(store, PLAN_DRAFT, world->arena, &plans, &count, &world->err));
 	assert_int_equal(count, 0);
 	put_sessions(world, store, &out);
+	put_deliveries(world, store, &out);
 	strbuf_printf(&out, "alarms %lld", (long long)world_alarms(world, "plan-held"));
 	return arena_strdup(world->arena, strbuf_text(&out));
 }
@@ -341,6 +366,8 @@ static void test_kill(void **state)
 		return;
 	}
 	change_batch_people = 2;
+	world->targets = targets;
+	world->target_count = ARRAY_LEN(targets);
 	memcpy(path, world->path, sizeof(path));
 	for (size_t i = 0; i < ARRAY_LEN(scenarios); i++) {
 		snprintf(world->path, sizeof(world->path), "%.80s.%zu", path, i);

@@ -13,13 +13,9 @@ static const struct target_setup told[] = {
 
 static void open_told(struct world *world, const char *yaml)
 {
-	struct setup *setup = world_setup(world, yaml);
-
-	setup->targets = told;
-	setup->target_count = ARRAY_LEN(told);
-	world->changer = changer_open(world->path, setup, &world->err);
-	setup_release(setup);
-	assert_non_null(world->changer);
+	world->targets = told;
+	world->target_count = ARRAY_LEN(told);
+	world_open(world, yaml);
 }
 
 static size_t rows_of(struct world *world, const char *target, struct delivery_row **ret_rows)

@@ -17,6 +17,7 @@
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/store/activity.h>
+#include <rolebridge/store/delivery.h>
 #include <rolebridge/store/factor.h>
 #include <rolebridge/store/invite.h>
 #include <rolebridge/store/persona.h>
@@ -229,6 +230,37 @@ static int write_invite(struct store *store, struct err *err)
 	return store_external_put(store, "default", "4712", 1, err);
 }
 
+static int write_deliveries(struct store *store, struct err *err)
+{
+	struct delivery_row first = { .target = "hook",
+				      .uuid = { { 1 } },
+				      .user_id = 1,
+				      .event = DELIVERY_UPDATED,
+				      .detail = "{}",
+				      .created_s = 5,
+				      .next_s = 5,
+				      .version = 1,
+				      .code = "x",
+				      .problem = "500" };
+	struct delivery_row second = first, state = first;
+
+	second.uuid.byte[0] = 2;
+	state.uuid.byte[0] = 3;
+	state.target = "state";
+	TRY(store_delivery_add(store, &first, err));
+	TRY(store_delivery_add(store, &second, err));
+	TRY(store_delivery_fold(store, &state, err));
+	TRY(store_delivery_fold(store, &state, err));
+	first.attempts = 1;
+	first.next_s = 9;
+	TRY(store_delivery_put_off(store, &first, err));
+	first.dead_s = 10;
+	TRY(store_delivery_bury(store, &first, err));
+	TRY(store_delivery_remove(store, &second, 11, err));
+	TRY(store_delivery_revive(store, &first, 12, err));
+	return store_delivery_drop(store, "state", false, 10, err) < 0 ? -1 : 0;
+}
+
 static int write_persona(struct store *store, struct err *err)
 {
 	struct persona_record record = { .type = PERSONA_RESEARCH,
@@ -291,6 +323,7 @@ static int write_all(struct store *store, struct err *err)
 	TRY(write_sign_in(store, err));
 	TRY(write_invite(store, err));
 	TRY(write_persona(store, err));
+	TRY(write_deliveries(store, err));
 	TRY(store_release(store, err));
 	for (int64_t i = 101; i < 110; i++)
 		TRY(write_person(store, i, err));
