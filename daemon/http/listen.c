@@ -164,6 +164,15 @@ int http_listen_unix(const char *path, const char *group, int *ret_fd, struct er
 	return 0;
 }
 
+bool http_unix_is_open_to(const char *path, const char *group)
+{
+	struct stat status;
+	gid_t gid;
+
+	return stat(path, &status) == 0 && (status.st_mode & S_IWGRP) &&
+	       group_find(group, &gid) == 0 && status.st_gid == gid;
+}
+
 /* -------------------------------------------------------- TCP, inherited -- */
 
 static socklen_t socket_address(const struct address *address, uint16_t port,

@@ -163,6 +163,10 @@ static int start_server(struct listeners *listeners, struct listener *listener,
 	free(networks);
 	if (!listener->server)
 		return -1;
+	if (listener->unix_path && settings->group.text &&
+	    !http_unix_is_open_to(listener->unix_path, settings->group.text))
+		log_warning("listen.socket-private", F_STR("socket", listener->unix_path),
+			    F_STR("group", settings->group.text));
 	log_info("listen", F_STR("address", listener->address),
 		 F_INT("port", http_listen_port(listener->fd)));
 	return 0;

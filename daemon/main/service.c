@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -794,13 +793,7 @@ static void wait_for_end(struct service *service, int signals)
  */
 static void warn_of_private_socket(const struct service *service, const char *group)
 {
-	struct http_peer owners = { .known = true };
-	struct stat status;
-
-	if (stat(service->control_path.text, &status) < 0)
-		return;
-	owners.gid = status.st_gid;
-	if (!(status.st_mode & S_IWGRP) || !http_peer_in_group(&owners, group))
+	if (!http_unix_is_open_to(service->control_path.text, group))
 		log_warning("start.socket-private", F_STR("socket", service->control_path.text),
 			    F_STR("group", group));
 }

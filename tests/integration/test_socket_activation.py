@@ -114,3 +114,12 @@ def test_a_socket_that_nobody_serves(tmp_path):
             # Without one for it the control socket is made as ever.
             assert bridge.ctl("status")["version"]
 
+
+
+def test_a_web_socket_that_stays_private(tmp_path):
+    """The proxy could not connect, and nobody would know why."""
+    config = PROFILES + (f'public_url: "http://127.0.0.1:1"\nlisteners: [{{address: "unix:{tmp_path}/web.sock",'
+                         ' group: no-such-group-here}]\n')
+    with Bridge(config, folder=tmp_path) as bridge:
+        assert "listen.socket-private" in bridge.logged() and "no-such-group-here" in bridge.logged()
+        assert (tmp_path / "web.sock").stat().st_mode & 0o777 == 0o600

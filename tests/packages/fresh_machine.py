@@ -212,9 +212,9 @@ class Machine:
         self.path(path).chmod(mode)
 
     def put(self, file):
-        """Copies a file of this machine into /root there."""
-        shutil.copy(file, self.path("/root"))
-        return f"/root/{Path(file).name}"
+        """Copies a file of this machine there."""
+        shutil.copy(file, self.path("/srv"))
+        return f"/srv/{Path(file).name}"
 
     def install(self, *debs, check=True):
         """As apt does it: a conffile that was edited stays, without a question."""

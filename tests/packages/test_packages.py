@@ -130,9 +130,9 @@ def test_upgrade_without_room(installed, newer, tmp_path):
     in_use(m)
     outside(m, tmp_path, make_older)
     before = m.path(STORE).read_bytes()
-    m.sh("cp -a /var/lib/rolebridge /root/state && "
+    m.sh("cp -a /var/lib/rolebridge /srv/state && "
          f"mount -t tmpfs -o size={len(before) * 3 // 2},uid=$(id -u rolebridge),mode=700 small /var/lib/rolebridge && "
-         "rm -f /root/state/*.lock && cp -a /root/state/rolebridge.db /var/lib/rolebridge/")
+         "rm -f /srv/state/*.lock && cp -a /srv/state/rolebridge.db /var/lib/rolebridge/")
     result = m.install(newer["rolebridge"], check=False)
     assert result.returncode != 0 and "older version" in result.stderr and "full" in result.stderr, result.stderr
     assert m.path(STORE).read_bytes() == before
@@ -164,7 +164,7 @@ def test_purged(installed, debs):
     for path in ("/var/lib/rolebridge", "/var/lib/rolebridge-accounts", "/etc/rolebridge", "/run/rolebridge",
                  "/run/rolebridge-accounts", "/usr/share/rolebridge", "/usr/share/doc/rolebridge"):
         assert not m.exists(path), path
-    left = m.sh("find / -xdev -name '*rolebridge*' -not -path '/proc/*' -not -path '/root/*' -not -path '/tmp/*' "
+    left = m.sh("find / -xdev -name '*rolebridge*' -not -path '/proc/*' -not -path '/srv/*' -not -path '/tmp/*' "
                 "-not -path '/sys/*'", check=False).stdout
     assert left == "", left
     # Their numbers are not given to anybody else.

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 MAIN = "rolebridged.service"
+HOME = os.path.join("/home", "carla")
 CONFIG = "/etc/rolebridge/conf.d/test.yaml"
 INTEGRATION = str(Path(__file__).resolve().parents[1] / "integration")
 # Its keys are credentials; the LDAP worker and the SAML workers live inside of the sandbox of the unit.
@@ -216,9 +217,9 @@ def test_accounts(helper):
     made = Asked(m, f"print(core.ensure(uuid.UUID({str(user)!r}), 'carla', gecos='Carla C.', groups=['staff-a']).__dict__)")
     assert "'status': 'done'" in made.said[0], (made.said, logged(m, "rolebridge-accounts.service"))
     entry = m.says("getent", "passwd", "carla").split(":")
-    assert entry[4:] == ["Carla C.", "/home/carla", "/bin/bash"]
+    assert entry[4:] == ["Carla C.", HOME, "/bin/bash"]
     assert "staff-a" in m.says("id", "-nG", "carla").split()
-    assert m.says("stat", "-c", "%U %a", "/home/carla") == "carla 700" and m.exists("/home/carla/.bashrc")
+    assert m.says("stat", "-c", "%U %a", HOME) == "carla 700" and m.exists(f"{HOME}/.bashrc")
     running = subprocess.Popen(["nsenter", "--target", str(m.init), "--all", "--wd=/", "--", "runuser", "-u", "carla", "--",
                                 "sleep", "600"], stdin=subprocess.DEVNULL)
     try:
@@ -234,7 +235,7 @@ def test_accounts(helper):
     assert m.says("getent", "shadow", "carla").split(":")[7] == ""
     assert "'status': 'done'" in Asked(m, f"print(core.delete(uuid.UUID({str(user)!r})).__dict__)").said[0]
     m.wait_until(lambda: m.run("getent", "passwd", "carla", check=False).returncode != 0, "the account to go")
-    m.wait_until(lambda: not m.exists("/home/carla"), "the home to go")
+    m.wait_until(lambda: not m.exists(HOME), "the home to go")
     assert len(list(m.path("/var/lib/rolebridge-accounts/archive").glob("carla-*.tar.gz"))) == 1
 
 

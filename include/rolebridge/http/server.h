@@ -25,6 +25,8 @@
  * The descriptor is close-on-exec.
  */
 int http_listen_unix(const char *path, const char *group, int *ret_fd, struct err *err);
+/* May people of this group connect to the socket at path? false also when either is not there. */
+bool http_unix_is_open_to(const char *path, const char *group);
 /* Remove the socket file when it is still the one fd listens on. Before http_server_stop. */
 void http_unlisten_unix(const char *path, int fd);
 
