@@ -558,8 +558,19 @@ static int reseal_row(struct resealing *work, const struct factor_row *row,
 	result = seal_close(work->seal, purpose, &row->uuid, secret.data, secret.size, work->arena,
 			    &ret_resealed->after, &ret_resealed->after_size, &key_id, err);
 	secret_finish(&secret);
-	/* Another key came in between: the rest is for the next time. */
-	return result < 0 ? -1 : key_id == work->outcome.key_id;
+	return result < 0 ? -1 : 1;
+}
+
+/* Another key came in front between two batches: then everything is sealed under that one, from the first row on. */
+static void follow_key(struct resealing *work)
+{
+	int64_t key_id = seal_key_id(work->seal);
+
+	if (key_id == work->outcome.key_id)
+		return;
+	work->outcome.key_id = key_id;
+	work->outcome.unreadable = 0;
+	work->after_id = 0;
 }
 
 static int reseal_batch(struct resealing *work, struct err *err)
@@ -569,6 +580,7 @@ static int reseal_batch(struct resealing *work, struct err *err)
 	size_t count = 0, done;
 
 	arena_reset(work->arena);
+	follow_key(work);
 	if (store_factor_sealed_otherwise(work->store, work->outcome.key_id, work->after_id,
 					  RESEAL_AT_ONCE, work->arena, &rows, &work->last, err) < 0)
 		return -1;
@@ -611,7 +623,7 @@ int seal_reseal(struct seal *seal, struct changer *changer, const struct actor *
 		result = change_sealing_key_note(changer, actor, "sealing-key.reseal",
 						 work.outcome.key_id, 0, err);
 	while (result == 0 && work.last == RESEAL_AT_ONCE) {
-		/* No key is forgotten between what is sealed under it and its commit. */
+		/* No key comes, and none is forgotten, between what is sealed under it and its commit. */
 		pthread_mutex_lock(&seal->writing);
 		result = reseal_batch(&work, err);
 		pthread_mutex_unlock(&seal->writing);

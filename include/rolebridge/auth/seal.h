@@ -74,7 +74,7 @@ int seal_open(struct seal *seal, const char *purpose, const struct uuid *uuid, c
 struct reseal_outcome {
 	size_t resealed;
 	size_t unreadable; /* their key is not there, or they are damaged */
-	int64_t key_id;	   /* the key that seals */
+	int64_t key_id;	   /* the key that seals, at the end */
 };
 int seal_reseal(struct seal *seal, struct changer *changer, const struct actor *actor,
 		struct reseal_outcome *ret_outcome, struct err *err);

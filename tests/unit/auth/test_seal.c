@@ -1,6 +1,7 @@
 /* Sealing: round trips, what was moved or changed, key files, new keys, everything sealed anew. */
 #include "world.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -225,9 +226,10 @@ static void test_reload(void **state)
 
 /* --- with rows --- */
 
-static void put_row(struct bench *b, struct seal *seal, unsigned char number)
+static void put_row(struct bench *b, struct seal *seal, unsigned number)
 {
-	struct factor_row row = { .uuid = { { number } },
+	struct factor_row row = { .uuid = { { (unsigned char)number,
+					      (unsigned char)(number >> 8) } },
 				  .user_id = world_user(b->w, "bob"),
 				  .method = FACTOR_TOTP,
 				  .name = "app",
@@ -336,6 +338,54 @@ static void test_reseal_unreadable(void **state)
 	seal_destroy(seal);
 }
 
+struct rotating {
+	struct bench *b;
+	struct seal *seal;
+	struct err err;
+};
+
+static void *rotate_often(void *context)
+{
+	struct rotating *rotating = context;
+	struct changer *changer = rotating->b->w->changer;
+
+	for (int i = 0; i < 12; i++) {
+		size_t forgotten;
+		int64_t key;
+
+		if (seal_rotate(rotating->seal, changer, &root, &key, &rotating->err) < 0 ||
+		    seal_forget_unused(rotating->seal, changer, &root, &forgotten, &rotating->err) <
+			    0)
+			break;
+	}
+	return NULL;
+}
+
+/* Keys that come meanwhile make nothing unreadable; nothing is left under one of before. */
+static void test_reseal_while_keys_come(void **state)
+{
+	struct bench *b = *state;
+	struct seal *seal = open_seal(b, true);
+	struct rotating rotating = { .b = b, .seal = seal };
+	struct reseal_outcome outcome;
+	pthread_t thread;
+
+	for (unsigned i = 1; i <= 600; i++)
+		put_row(b, seal, i);
+	assert_int_equal(pthread_create(&thread, NULL, rotate_often, &rotating), 0);
+	for (int i = 0; i < 12; i++) {
+		ok(b->w, seal_reseal(seal, b->w->changer, &root, &outcome, &b->w->err));
+		assert_int_equal(outcome.unreadable, 0);
+	}
+	pthread_join(thread, NULL);
+	if (rotating.err.code != ERR_NONE)
+		fail_msg("%s", rotating.err.text);
+	ok(b->w, seal_reseal(seal, b->w->changer, &root, &outcome, &b->w->err));
+	assert_int_equal(outcome.key_id, seal_key_id(seal));
+	assert_int_equal(outcome.unreadable, 0);
+	seal_destroy(seal);
+}
+
 static void test_who_may(void **state)
 {
 	struct bench *b = *state;
@@ -361,10 +411,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_round_trip), TEST(test_key_files),
-		TEST(test_credential), TEST(test_reload),
-		TEST(test_rotate),     TEST(test_rotate_bounds),
-		TEST(test_who_may),    TEST(test_reseal_unreadable),
+		TEST(test_round_trip),
+		TEST(test_key_files),
+		TEST(test_credential),
+		TEST(test_reload),
+		TEST(test_rotate),
+		TEST(test_rotate_bounds),
+		TEST(test_who_may),
+		TEST(test_reseal_unreadable),
+		TEST(test_reseal_while_keys_come),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
