@@ -12,7 +12,6 @@
  * Two things are known only at the end: that the read was not whole, and that a group has vanished. Then the
  * draft is gone through once more (rewrite.c) before any limit is asked.
  */
-#include "restore.h"
 #include "sync.h"
 
 #include <stdlib.h>
@@ -22,6 +21,8 @@
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/identity/dn.h>
+
+#include "restore.h"
 
 #define FROZEN_MAX 100000000u
 #define TEXT_BYTES_MAX (256u * 1024 * 1024)

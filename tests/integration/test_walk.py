@@ -20,7 +20,8 @@ from ports import free_port
 PAGE = ROOT / "daemon/cli/rolebridge-admin.7"
 DEMO = ROOT / "config/demo"
 FILES = ("directory.ldif", "hr.csv", "rules.yaml")
-OPERATORS = {"apply", "check", "login-link", "plan", "plans", "quarantine", "reload", "runs", "sessions", "sync"}
+OPERATORS = {"apply", "backup", "check", "login-link", "plan", "plans", "quarantine", "reload", "restore", "restored",
+             "runs", "sessions", "sync"}
 COPIED = {"ID": "id", "PLAN": "plan", "TOKEN": "token"}
 
 
