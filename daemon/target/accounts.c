@@ -199,7 +199,7 @@ static int accounts_deliver(void *instance, const struct target_call *call,
 	(void)instance;
 	if (!orders)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	helper = helper_open(target_of(call)->socket.text, call->cancelled, call->context, err);
+	helper = helper_open_for(call, err);
 	if (!helper)
 		return -1;
 	for (size_t i = 0; i < count; i++) {

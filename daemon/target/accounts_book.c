@@ -137,9 +137,10 @@ static int add_page(const struct accounts_page *page, struct page_list *list)
 	return 0;
 }
 
-static int read_all(const char *socket, struct page_list *list, struct err *err)
+static int read_all(const char *socket, const struct helper_patience *patience,
+		    struct page_list *list, struct err *err)
 {
-	AUTO(helper) struct helper *helper = helper_open(socket, NULL, NULL, err);
+	AUTO(helper) struct helper *helper = helper_open(socket, patience, err);
 	AUTO(arena) struct arena *arena = arena_create(PAGE_ARENA_MAX);
 	struct uuid after = { 0 };
 	struct accounts_page page;
@@ -199,7 +200,7 @@ static struct page_list put_list(struct book *book, const struct page_list *list
 	return old;
 }
 
-int book_read(const char *socket, struct err *err)
+int book_read(const char *socket, const struct helper_patience *patience, struct err *err)
 {
 	struct page_list list = { 0 };
 	struct book *book;
@@ -216,7 +217,7 @@ int book_read(const char *socket, struct err *err)
 		return good ? 0
 			    : err_set(err, ERR_UNAVAILABLE,
 				      "the accounts helper could not be asked a moment ago");
-	good = read_all(socket, &list, err) == 0;
+	good = read_all(socket, patience, &list, err) == 0;
 	pthread_mutex_lock(&lock);
 	list = put_list(book, &list, good);
 	pthread_mutex_unlock(&lock);

@@ -282,7 +282,7 @@ int accounts_has(void *instance, const struct target_call *call, const char *cur
 
 	if (cursor[0] ? !uuid_parse(cursor, &after) : begin(comparison, err) < 0)
 		return cursor[0] ? err_set(err, ERR_INTERNAL, "not a cursor of accounts") : -1;
-	helper = helper_open(target_of(call)->socket.text, call->cancelled, call->context, err);
+	helper = helper_open_for(call, err);
 	if (!helper || helper_list(helper, &after, ACCOUNTS_PAGE_MAX, call->arena, &page, err) < 0)
 		return -1;
 	first = comparison->count;

@@ -23,14 +23,13 @@ struct helper {
 	int fd;
 	struct message_stream *stream;
 	struct strbuf questions;
-	bool (*cancelled)(void *context);
-	void *context;
+	struct helper_patience patience;
 };
 
-static int connect_to(const char *path, struct err *err)
+static int connect_to(const char *path, int answer_ms, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct timeval patience = { .tv_sec = HELPER_ANSWER_MS / 1000 };
+	struct timeval patience = { .tv_sec = answer_ms / 1000 };
 	size_t size = strlen(path);
 	int fd;
 
@@ -54,7 +53,7 @@ static int connect_to(const char *path, struct err *err)
 /* In small pieces, so that the daemon can end. */
 static int wait_for_answer(struct helper *helper, struct err *err)
 {
-	int64_t until_us = clock_monotonic_us() + HELPER_ANSWER_MS * INT64_C(1000);
+	int64_t until_us = clock_monotonic_us() + helper->patience.answer_ms * INT64_C(1000);
 	struct pollfd wait = { .fd = helper->fd, .events = POLLIN };
 
 	while (!message_pending(helper->stream)) {
@@ -64,7 +63,7 @@ static int wait_for_answer(struct helper *helper, struct err *err)
 			return 0;
 		if (ready < 0 && errno != EINTR)
 			return err_set_errno(err, ERR_IO, errno, "cannot wait for the helper");
-		if (helper->cancelled && helper->cancelled(helper->context))
+		if (helper->patience.cancelled(helper->patience.context))
 			return err_set(err, ERR_CANCELLED, "asked to stop");
 		if (clock_monotonic_us() >= until_us)
 			return err_set(err, ERR_UNAVAILABLE, "the accounts helper does not answer");
@@ -74,7 +73,7 @@ static int wait_for_answer(struct helper *helper, struct err *err)
 
 static int receive(struct helper *helper, struct message *ret_message, struct err *err)
 {
-	int64_t until_us = clock_monotonic_us() + HELPER_ANSWER_MS * INT64_C(1000);
+	int64_t until_us = clock_monotonic_us() + helper->patience.answer_ms * INT64_C(1000);
 	int got;
 
 	if (wait_for_answer(helper, err) < 0)
@@ -126,7 +125,7 @@ static int greet(struct helper *helper, struct err *err)
 	return 0;
 }
 
-struct helper *helper_open(const char *path, bool (*cancelled)(void *context), void *context,
+struct helper *helper_open(const char *path, const struct helper_patience *patience,
 			   struct err *err)
 {
 	struct helper *helper = calloc(1, sizeof(*helper));
@@ -135,10 +134,9 @@ struct helper *helper_open(const char *path, bool (*cancelled)(void *context), v
 		err_set(err, ERR_MEMORY, "out of memory");
 		return NULL;
 	}
-	helper->cancelled = cancelled;
-	helper->context = context;
+	helper->patience = *patience;
 	helper->questions = STRBUF(QUESTIONS_MAX);
-	helper->fd = connect_to(path, err);
+	helper->fd = connect_to(path, patience->answer_ms, err);
 	if (helper->fd >= 0) {
 		helper->stream = message_stream_create(helper->fd, ACCOUNTS_ANSWER_MAX);
 		if (!helper->stream)
@@ -148,6 +146,15 @@ struct helper *helper_open(const char *path, bool (*cancelled)(void *context), v
 	}
 	helper_close(helper);
 	return NULL;
+}
+
+struct helper *helper_open_for(const struct target_call *call, struct err *err)
+{
+	const struct helper_patience patience = { .answer_ms = HELPER_ANSWER_MS,
+						  .cancelled = call->cancelled,
+						  .context = call->context };
+
+	return helper_open(target_of(call)->socket.text, &patience, err);
 }
 
 void helper_close(struct helper *helper)

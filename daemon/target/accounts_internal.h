@@ -31,13 +31,22 @@ int accounts_has(void *instance, const struct target_call *call, const char *cur
 /* How long one answer may take: the databases may be locked by somebody else for a while. */
 #define HELPER_ANSWER_MS 120000
 
+/* Somebody waits for it, and may be told to stop. */
+struct helper_patience {
+	int answer_ms;
+	bool (*cancelled)(void *context);
+	void *context;
+};
+
 struct helper;
 /*
- * Connects and greets. Any failure here or in a talk is ERR_UNAVAILABLE or ERR_PROTOCOL, and ends the connection; when
- * the daemon ends (cancelled, may be NULL), ERR_CANCELLED.
+ * Connects and greets. Any failure here or in a talk is ERR_UNAVAILABLE or ERR_PROTOCOL, and ends the connection;
+ * ERR_CANCELLED when the daemon ends.
  */
-struct helper *helper_open(const char *path, bool (*cancelled)(void *context), void *context,
+struct helper *helper_open(const char *path, const struct helper_patience *patience,
 			   struct err *err);
+/* For as long as deliveries may take. */
+struct helper *helper_open_for(const struct target_call *call, struct err *err);
 void helper_close(struct helper *helper); /* NULL is fine */
 static inline void helper_auto(struct helper **helper)
 {
@@ -71,6 +80,6 @@ struct owned_account {
 bool book_find(const char *socket, const char *name, struct owned_account *ret_account);
 void book_learn(const char *socket, const char *name, const struct owned_account *account);
 /* All of it, from the helper, once a second at most: 0 when it was read a moment ago. */
-int book_read(const char *socket, struct err *err);
+int book_read(const char *socket, const struct helper_patience *patience, struct err *err);
 
 #endif

@@ -28,6 +28,8 @@
 #define THREADS 4
 #define QUESTION_US INT64_C(2000000)
 #define ANSWER_S 2
+/* sshd's command waits for little longer. */
+#define HELPER_MS 8000
 #define ARENA_MAX ((size_t)64 * 1024 * 1024)
 
 struct keys_server {
@@ -38,6 +40,7 @@ struct keys_server {
 	size_t uid_count;
 	pthread_t threads[THREADS];
 	size_t thread_count;
+	atomic_bool stopping;
 	atomic_uint_fast64_t answered, empty, failed, refused;
 };
 
@@ -64,14 +67,26 @@ static int find_user(struct desk *desk, const struct owned_account *owned, struc
 	return store_user_find(desk->store, USER_BY_UUID, uuid, desk->arena, ret_user, err);
 }
 
-/* 1: ours, with this uid; 0: not; -1: nobody can say. */
-static int find_owner(const struct accounts_target *target, const char *account, uint32_t uid,
-		      struct owned_account *ret_owned, struct err *err)
+static bool is_stopping(void *context)
 {
+	struct keys_server *server = context;
+
+	return atomic_load(&server->stopping);
+}
+
+/* 1: ours, with this uid; 0: not; -1: nobody can say. */
+static int find_owner(struct keys_server *server, const struct accounts_target *target,
+		      const char *account, uint32_t uid, struct owned_account *ret_owned,
+		      struct err *err)
+{
+	const struct helper_patience patience = { .answer_ms = HELPER_MS,
+						  .cancelled = is_stopping,
+						  .context = server };
+
 	if (!accounts_name_is_valid(account))
 		return 0;
 	if (!book_find(target->socket.text, account, ret_owned)) {
-		if (book_read(target->socket.text, err) < 0)
+		if (book_read(target->socket.text, &patience, err) < 0)
 			return -1;
 		if (!book_find(target->socket.text, account, ret_owned))
 			return 0;
@@ -122,7 +137,7 @@ static int look_up(struct desk *desk, const char *account, uint32_t uid, struct 
 	}
 	if (!server->ports.target(server->ports.context, &target, &setup))
 		return 0;
-	result = find_owner(target, account, uid, &owned, err);
+	result = find_owner(server, target, account, uid, &owned, err);
 	if (result > 0)
 		result = keys_of(desk, target, setup, &owned, answer, err);
 	setup_release(setup);
@@ -315,6 +330,7 @@ void keys_server_stop(struct keys_server *server)
 
 	if (!server)
 		return;
+	atomic_store(&server->stopping, true);
 	/* Nobody reads it: all see it. */
 	while (write(server->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;

@@ -119,6 +119,20 @@ def test_after_a_restart(bridge, helper):
     assert keys_of(bridge, helper, "ada") == sorted([KEY, OTHER])
 
 
+def test_helper_hangs(bridge, helper):
+    """Who asks is told in time that nobody knows, and the daemon ends all the same."""
+    bridge.stop()
+    helper.mode = "hang"
+    bridge.start()
+    asking = [subprocess.Popen([COMMAND, "--socket", bridge.folder / "keys.sock", "ada", "70000"], stdout=subprocess.PIPE)
+              for _ in range(3)]
+    assert [process.communicate(timeout=60)[0] for process in asking] == [b""] * 3
+    assert all(process.returncode for process in asking)
+    late = subprocess.Popen([COMMAND, "--socket", bridge.folder / "keys.sock", "ada", "70000"], stdout=subprocess.PIPE)
+    assert bridge.stop() == 0
+    assert late.communicate(timeout=60)[0] == b"" and late.returncode
+
+
 def test_restored(bridge, helper):
     """A store of yesterday may not know who left since: no keys before the directory was read."""
     bridge.ctl("backup", bridge.folder / "backup.db")
