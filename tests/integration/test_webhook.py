@@ -2,6 +2,7 @@
 import json
 import random
 import subprocess
+import threading
 import time
 import urllib.parse
 
@@ -35,8 +36,9 @@ targets:
 def target(receiver, name="app", secrets=("secret",), more=""):
     url = receiver if isinstance(receiver, str) else receiver.url
     files = ", ".join(f"FOLDER/{secret}" for secret in secrets)
+    more = (", " + more if more else "") + ("" if "timeout:" in more else ", timeout: 60s")
     return (f"  - {{name: {name}, type: webhook, url: \"{url}\", secret_files: [{files}], retry_min: 1s, retry_max: 2s"
-            f"{', ' + more if more else ''}}}\n")
+            f"{more}}}\n")
 
 
 class Hooked(Bridge):
@@ -63,7 +65,7 @@ class Hooked(Bridge):
     def until(self, condition, name="app"):
         end = time.monotonic() + SETTLED_SECONDS
         while not condition(state := self.target(name)):
-            assert time.monotonic() < end, (state, self.logged()[-3000:])
+            assert time.monotonic() < end, f"{state}\n{self.logged()[-6000:]}"
             time.sleep(0.05)
         return state
 
@@ -94,7 +96,7 @@ def test_a_life(receiver):
         bridge.ctl("users", "revoke", "ada", "role", "sales")
         bridge.ctl("users", "disable", "ada")
         bridge.ctl("users", "delete", "ada")
-        receiver.wait(lambda events: len(events) == 9)
+        receiver.wait(lambda events: len(events) >= 9)
         bridge.until_delivered()
         uuid = receiver.events[0]["data"]["user"]["id"]
     assert receiver.types() == ["user.provisioned", "user.updated", "grants.changed", "grants.changed", "user.disabled",
@@ -122,7 +124,7 @@ def test_many_people_share_connections(receiver):
     with Hooked(target(receiver, more="concurrency: 4")) as bridge:
         rows = "username,email\n" + "".join(f"p{i},p{i}@x.example\n" for i in range(people))
         bridge.ctl("import", "users", bridge.write("people.csv", rows))
-        receiver.wait(lambda events: len(events) == people)
+        receiver.wait(lambda events: len(events) >= people)
         bridge.until_delivered()
     assert sorted(event["data"]["user"]["username"] for event in receiver.events) == sorted(f"p{i}" for i in range(people))
     assert len(receiver.connections) <= 4
@@ -139,7 +141,7 @@ def test_pinned_authority(tmp_path):
                    target(other, name="other", more=f"ca_file: {authority.certificate}"),
                    target(receiver, name="system")) as bridge:
         bridge.create("ada")
-        receiver.wait(lambda events: len(events) == 1)
+        receiver.wait(lambda events: len(events) >= 1)
         bridge.until_delivered()
         for name in "stranger", "system":
             assert "certificate" in bridge.until_failing(name)["problem"]
@@ -191,7 +193,9 @@ FAULTS = {
 def test_faults(receiver, fault):
     """What was not taken comes again, the same; nothing that the other side says is shown; decisions do not wait."""
     receiver.fault = FAULTS[fault](receiver)
-    with Hooked(target(receiver, more="timeout: 2s")) as bridge:
+    # What is waited for to its end is waited for so long.
+    timeout = "10s" if fault in ("hangs", "a byte a second") else "60s"
+    with Hooked(target(receiver, more=f"timeout: {timeout}")) as bridge:
         bridge.create("ada")
         state = bridge.until_failing()
         assert state["waiting"] == 1 and not receiver.events
@@ -220,31 +224,18 @@ def test_taken_although_it_says_too_much(receiver):
 
 
 def test_one_that_fails_holds_up_no_other(receiver):
-    def poison(handler):
-        body = handler.body if hasattr(handler, "body") else b""
-        faults.reply(handler, 500 if b'"username":"poison"' in body else 204)
-
-    take = receiver.judge
-
-    def judge(handler, body):
-        handler.body = body
-        take(handler, body)
-        if b'"username":"poison"' not in body:
-            with receiver._lock:
-                receiver.events.append(json.loads(body))
-
-    receiver.judge, receiver.fault = judge, poison
+    receiver.choose = lambda body: faults.status(500) if b'"username":"poison"' in body else None
     with Hooked(target(receiver, more="concurrency: 2")) as bridge:
         bridge.create("poison")
         bridge.ctl("users", "set", "poison", "--name", "Waits behind the first")
         for name in "ada", "bob", "cleo":
             bridge.create(name)
             bridge.ctl("users", "disable", name)
-        receiver.wait(lambda events: len(events) == 6)
+        receiver.wait(lambda events: len(events) >= 6)
         for name in "ada", "bob", "cleo":
             assert receiver.types(name) == ["user.provisioned", "user.disabled"]
         assert bridge.target()["waiting"] == 2
-        receiver.judge, receiver.fault = take, None
+        receiver.choose = None
         bridge.ctl("targets", "retry", "app")
         bridge.until_delivered()
     assert receiver.types("poison") == ["user.provisioned", "user.updated"]
@@ -262,7 +253,7 @@ def test_gone(receiver):
         assert [alarm["subject"] for alarm in alarms if alarm["kind"] == "target-dead-letters"] == ["app"]
         receiver.fault = None
         bridge.ctl("targets", "retry", "app")
-        receiver.wait(lambda events: len(events) == 2)
+        receiver.wait(lambda events: len(events) >= 2)
         bridge.until(lambda state: state["waiting"] == state["dead"] == 0)
 
 
@@ -278,7 +269,7 @@ def test_left_alone_as_it_asks(receiver):
         assert receiver.asked == 1
         receiver.fault = None
         bridge.ctl("targets", "retry", "app")
-        receiver.wait(lambda events: len(events) == 1)
+        receiver.wait(lambda events: len(events) >= 1)
 
 
 def test_pauses_grow(receiver):
@@ -306,7 +297,8 @@ def test_one_that_hangs_holds_up_no_other_target():
         dead.wait_asked(1)
         for word in "disable", "enable", "disable":
             bridge.ctl("users", word, "ada")
-        receiver.wait(lambda events: len(events) == 4)
+        receiver.wait(lambda events: len(events) >= 4)
+        bridge.until_delivered()
         # The daemon does not wait for it at its end, either, and nothing is lost.
         assert bridge.stop() == 0
         dead.fault = None
@@ -325,7 +317,7 @@ def test_reconcile_tells_what_holds(receiver):
         bridge.configure(target(receiver))
         bridge.ctl("reload")
         bridge.ctl("targets", "reconcile", "app")
-        receiver.wait(lambda events: len(events) == 3)
+        receiver.wait(lambda events: len(events) >= 3)
         bridge.until_delivered()
     assert receiver.types() == ["user.state"] * 3
     assert {event["data"]["user"]["username"]: event["data"]["user"]["active"] for event in receiver.events} == {
@@ -340,18 +332,15 @@ def test_faults_at_random_and_kills(seed):
     port = free_port()
     with Receiver([SECRET], port=port) as receiver:
         kinds = [None, None, faults.status(500), faults.status(302, headers=[("Location", receiver.url)]),
-                 faults.close_at_once, faults.close_before_body, faults.close_mid_answer, faults.no_http]
-        take = receiver.take
+                 faults.close_at_once, faults.close_mid_answer, faults.no_http]
+        lock = threading.Lock()
 
-        def sometimes(handler):
-            with receiver._lock:
-                receiver.fault = chance.choice(kinds)
-                fault = receiver.fault
-            handler.fault = fault
-            take(handler)
+        def choose(_):
+            with lock:
+                return chance.choice(kinds)
 
         with Hooked(target(receiver, more="concurrency: 4").replace("retry_max: 2s", "retry_max: 1s")) as bridge:
-            receiver.take = sometimes
+            receiver.choose = choose
             for name in people:
                 bridge.create(name)
             for round_number in range(3):
@@ -359,16 +348,13 @@ def test_faults_at_random_and_kills(seed):
                     bridge.ctl("users", "disable" if round_number % 2 == 0 else "enable", name)
                 bridge.kill()
                 bridge.start()
-            receiver.take = take
-            receiver.fault = None
+            receiver.choose = None
             bridge.ctl("targets", "retry", "app")
             bridge.until(lambda state: state["waiting"] == state["dead"] == 0)
         for name in people:
-            seen = list(dict.fromkeys(event["id"] for event in receiver.events if event["data"]["user"]["username"] == name))
-            by_id = {event["id"]: event for event in receiver.events}
-            assert [by_id[one]["type"] for one in seen] == ["user.provisioned", "user.disabled", "user.enabled", "user.disabled"]
+            assert receiver.types(name) == ["user.provisioned", "user.disabled", "user.enabled", "user.disabled"]
             # A repetition comes before whatever follows, never after.
-            order = [event["sequence"] for event in receiver.events if event["data"]["user"]["username"] == name]
+            order = [event["sequence"] for event in receiver.taken if event["data"]["user"]["username"] == name]
             assert order == sorted(order), order
         assert not receiver.problems, receiver.problems
 
@@ -379,14 +365,14 @@ def test_secret_is_replaced():
             Hooked(target(old, name="old", secrets=("next", "secret")), target(new, name="new", secrets=("next", "secret")),
                    secrets={"secret": SECRET, "next": OTHER}) as bridge:
         bridge.create("ada")
-        old.wait(lambda events: len(events) == 1)
-        new.wait(lambda events: len(events) == 1)
+        old.wait(lambda events: len(events) >= 1)
+        new.wait(lambda events: len(events) >= 1)
         assert old.events[0].headers["webhook-signature"].count("v1,") == 2
         bridge.until_delivered("new")
         bridge.write_secret("secret", "nobody knows this one, and it is long")
         bridge.write_secret("next", SECRET)
         bridge.create("bob")
-        old.wait(lambda events: len(events) == 2)
+        old.wait(lambda events: len(events) >= 2)
 
 
 def test_secret_is_unfit(receiver):
@@ -396,7 +382,7 @@ def test_secret_is_unfit(receiver):
         assert not receiver.asked
         bridge.write_secret("secret", SECRET)
         bridge.ctl("targets", "retry", "app")
-        receiver.wait(lambda events: len(events) == 1)
+        receiver.wait(lambda events: len(events) >= 1)
         (bridge.folder / "secret").chmod(0o644)
         bridge.create("bob")
         bridge.until_failing()
@@ -410,7 +396,7 @@ def test_address_that_may_not_be_asked(receiver):
         assert not receiver.asked
         bridge.configure(target(receiver))
         bridge.ctl("reload")
-        receiver.wait(lambda events: len(events) == 1)
+        receiver.wait(lambda events: len(events) >= 1)
 
 
 def test_nobody_listens_and_the_daemon_is_killed():
@@ -425,7 +411,7 @@ def test_nobody_listens_and_the_daemon_is_killed():
         assert bridge.target()["waiting"] == 3
         with Receiver([SECRET], port=port) as receiver:
             bridge.ctl("targets", "retry", "app")
-            receiver.wait(lambda events: len(events) == 3)
+            receiver.wait(lambda events: len(events) >= 3)
             bridge.until_delivered()
         assert receiver.types("ada") == ["user.provisioned", "user.disabled"]
         assert receiver.types("bob") == ["user.provisioned"]
@@ -435,13 +421,13 @@ def test_receiver_is_started_again():
     """Connections that are kept end under its feet; nothing is lost, nobody notices."""
     with Receiver([SECRET]) as receiver, Hooked(target(receiver)) as bridge:
         bridge.create("ada")
-        receiver.wait(lambda events: len(events) == 1)
+        receiver.wait(lambda events: len(events) >= 1)
         receiver.stop()
         bridge.create("bob")
         bridge.until_failing()
         receiver.start()
         bridge.ctl("targets", "retry", "app")
-        receiver.wait(lambda events: len(events) == 2)
+        receiver.wait(lambda events: len(events) >= 2)
         bridge.until_delivered()
 
 

@@ -43,7 +43,9 @@ class Receiver:
         self.secrets = list(secrets)
         self.pair, self.port = pair, port
         self.fault = None          # function of the handler; None: takes the event
-        self.events = []           # taken, in order; repetitions, too
+        self.choose = None         # gives the fault of each request anew, by its body; None: fault
+        self.events = []           # taken, in order, each id once
+        self.taken = []            # the same with repetitions
         self.asked = 0             # requests whose body came whole
         self.connections = set()   # numbers of connections that brought one
         self.problems = []         # whatever no event may be
@@ -129,12 +131,15 @@ class Receiver:
             self.problems.append(text)
 
     def take(self, handler):
-        fault = getattr(handler, "fault", self.fault)
-        if fault is not None and getattr(fault, "before_body", False):
+        # Asked once: tests change them while requests are under way.
+        choose, fault = self.choose, self.fault
+        if fault is not None and choose is None and getattr(fault, "before_body", False):
             fault(handler)
             return
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         self.judge(handler, body)
+        if choose is not None:
+            fault = choose(body)
         with self._lock:
             self.asked += 1
             self.connections.add(handler.client_address)
@@ -145,7 +150,9 @@ class Receiver:
         event = Event(json.loads(body))
         event.raw, event.headers, event.connection = body, dict(handler.headers), handler.client_address
         with self._lock:
-            self.events.append(event)
+            if all(event["id"] != earlier["id"] for earlier in self.taken):
+                self.events.append(event)
+            self.taken.append(event)
             self._lock.notify_all()
         reply(handler, 204)
 
