@@ -48,17 +48,19 @@ static int set_capabilities(uint64_t kept, struct err *err)
 
 int privilege_reduce(bool may_kill, struct err *err)
 {
+	uint64_t may_kill_bit = UINT64_C(1) << CAP_KILL;
 	uint64_t kept = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE |
-			UINT64_C(1) << CAP_FOWNER;
+			UINT64_C(1) << CAP_FOWNER | (may_kill ? may_kill_bit : 0);
 
-	if (may_kill)
-		kept |= UINT64_C(1) << CAP_KILL;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_set_errno(err, ERR_DENIED, errno, "cannot renounce new privileges");
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
 		return err_set_errno(err, ERR_DENIED, errno, "cannot clear ambient capabilities");
-	/* While SETPCAP is still there. */
-	if (drop_from_bound(kept, err) < 0)
+	/*
+	 * While SETPCAP is still there. A unit's bound holds KILL whatever the configuration says, and nobody there could take
+	 * it out.
+	 */
+	if (drop_from_bound(kept | may_kill_bit, err) < 0)
 		return -1;
 	return set_capabilities(kept, err);
 }

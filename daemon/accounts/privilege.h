@@ -8,7 +8,7 @@
 
 /*
  * For this process and all it starts: no new privileges, and of root's capabilities CHOWN, DAC_OVERRIDE and
- * FOWNER alone (and KILL, when processes are to be ended). ERR_DENIED when one of these is not there.
+ * FOWNER alone (and KILL, when processes are to be ended; its programs are bounded by all four). ERR_DENIED when one of these is not there.
  */
 int privilege_reduce(bool may_kill, struct err *err);
 

@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 
@@ -28,19 +29,6 @@ WELCOME, RESULT, PAGE = 0x101, 0x102, 0x103
 DONE, AGAIN, REFUSED = "done", "again", "refused"
 STATES = ["enabled", "disabled", "locked", "deleting", "missing", "foreign"]
 NOBODY = uuid.UUID(int=0)
-
-
-def problem():
-    """Why trees cannot be made here; None."""
-    if os.geteuid() != 0:
-        return "making accounts needs root"
-    done = subprocess.run(["unshare", "--mount", "--propagation", "private", "mount", "--bind", "/usr", "/mnt"],
-                          capture_output=True, text=True, check=False)
-    return f"no mount namespace here: {done.stderr.strip()}" if done.returncode else None
-
-
-PROBLEM = problem()
-needs_tree = pytest.mark.skipif(PROBLEM is not None, reason=PROBLEM or "")
 
 
 def wait_for(condition, what, process=None):
@@ -205,13 +193,35 @@ tree=$1; build=$2; shift 2
 {tmpfs}
 mount --bind {usr} $tree/usr
 mount -o remount,ro,bind $tree/usr
-mount --bind /dev $tree/dev
-mount --bind /proc $tree/proc
+mount --rbind /dev $tree/dev
+mount --rbind /proc $tree/proc
 mount --bind $build $tree/build
 {wraps}
 [ -z "${{LISTEN_FDS-}}" ] || export LISTEN_PID=$$
 exec chroot $tree "$@"
 """
+
+
+def in_tree(root, build, words, wraps="", tmpfs=""):
+    script = BIND.format(usr=os.path.join(MODEL or "/", "usr"), wraps=wraps, tmpfs=tmpfs)
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", root, build, *words]
+
+
+def problem():
+    """Why trees cannot be made here; None."""
+    if os.geteuid() != 0:
+        return "making accounts needs root"
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("usr", "dev", "proc", "build"):
+            os.mkdir(os.path.join(folder, name))
+        for link in ("lib", "lib64"):
+            os.symlink("usr/" + link, os.path.join(folder, link))
+        done = subprocess.run(in_tree(folder, "/usr", ["/usr/bin/true"]), capture_output=True, text=True, check=False)
+    return f"no root file system of one's own here: {done.stderr.strip()}" if done.returncode else None
+
+
+PROBLEM = problem()
+needs_tree = pytest.mark.skipif(PROBLEM is not None, reason=PROBLEM or "")
 
 
 @contextlib.contextmanager
@@ -243,7 +253,7 @@ class Tree:
         self.root = os.path.join(folder, "tree")
         self.process = None
         self.cores = []
-        self.wraps, self.tmpfs = {}, {}
+        self.wraps, self.tmpfs, self.before = {}, {}, []
         # 400 processes of this kind, 50 trees each
         self.uid_min = 200000 + (os.getpid() % 400) * 50000 + Tree.ranges % 50 * 1000
         Tree.ranges += 1
@@ -320,9 +330,7 @@ class Tree:
         tmpfs = "".join(
             f"cp -a $tree{path} $tree{path}.orig; mount -t tmpfs -o size={size},mode=755 small $tree{path}\n"
             f"cp -a $tree{path}.orig/. $tree{path}/; rm -r $tree{path}.orig\n" for path, size in self.tmpfs.items())
-        script = BIND.format(usr=os.path.join(MODEL or "/", "usr"), wraps=wraps, tmpfs=tmpfs)
-        return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", self.root,
-                os.path.abspath(BUILD), *words]
+        return in_tree(self.root, os.path.abspath(BUILD), words, wraps, tmpfs)
 
     def run(self, *words, check=True):
         done = subprocess.run(self.command(*words), capture_output=True, text=True, check=False, timeout=PATIENCE_S)
@@ -342,7 +350,7 @@ class Tree:
         handed = {} if listener is None else {"env": os.environ | {"LISTEN_FDS": "1"}, "pass_fds": [3]}
         self.log = open(os.path.join(os.path.dirname(self.root), "helper.log"), "ab")  # noqa: SIM115
         with handed_over(listener):
-            self.process = subprocess.Popen(self.command("/build/rolebridge-accounts", *words), stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen(self.command(*self.before, "/build/rolebridge-accounts", *words), stdin=subprocess.DEVNULL,
                                             stdout=self.log, stderr=self.log, **handed)
         if wait:
             wait_for(lambda: "accounts.started" in self.said(), "the helper to start", self.process)

@@ -438,3 +438,21 @@ def test_a_second_helper_waits_for_the_first(tree, core):
         second.terminate()
         second.communicate(timeout=PATIENCE_S)
     assert second.returncode == 0
+
+
+@pytest.mark.parametrize("ends, held", [("yes", 0x2b), ("no", 0x0b)])
+@pytest.mark.parametrize("bounded", [False, True])
+def test_capabilities(tree, ends, held, bounded):
+    """Given up by itself; or bounded already, as by the unit, without the right to change that."""
+    tree.write_settings(end_sessions=ends)
+    if bounded:
+        bound = ",".join(f"{sign}{name}" for sign, names in (("-", ["all"]), ("+", ["chown", "dac_override", "fowner", "kill"]))
+                         for name in names)
+        tree.before = ["setpriv", f"--bounding-set={bound}", f"--inh-caps={bound}", "--no-new-privs"]
+    core = tree.start().core()
+    with open(f"/proc/{tree.process.pid}/status", encoding="ascii") as file:
+        status = dict(line.split(":", 1) for line in file.read().splitlines())
+    assert [int(status[f"Cap{kind}"], 16) for kind in ("Prm", "Eff", "Bnd", "Amb")] == [held, held, 0x2b, 0]
+    user, result = anna(core)
+    assert result.status == core.disable(user).status == core.delete(user).status == DONE
+    wait_for(lambda: "account.removed" in tree.said(), "the account to be removed")
