@@ -27,6 +27,20 @@ sources:
      groups: {base: "dc=example"}}
 """
 
+PEOPLE = """
+segments: [All]
+profiles: [{name: administrator, permissions: ["*:*@all"]}, {name: member, permissions: []}]
+policy: {default_profile: member}
+sources:
+  - {name: hr, type: ldif, path: /etc/rolebridge/people.ldif, key: entryUUID, interval: 0,
+     attributes: [{name: sshPublicKey, syntax: string-exact}]}
+targets:
+  - {name: linux, type: accounts, users: {profiles: [member]}, attributes: {ssh_keys: sshPublicKey}, keys: {}, retry_min: 1s}
+"""
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKP/Up2vrOR7FunGRLeocmh0NbXZ0riVQmJNATuGFlFO"
+CARLA = ("dn: uid=carla,dc=x\nobjectClass: person\nentryUUID: carla-0000\nuid: carla\nmail: carla@x.example\n"
+         f"cn: Carla C.\nsshPublicKey: {KEY}\n")
+
 
 def show(machine, name, unit=MAIN):
     return machine.says("systemctl", "show", "--property", name, "--value", unit)
@@ -237,6 +251,25 @@ def test_accounts(helper):
     m.wait_until(lambda: m.run("getent", "passwd", "carla", check=False).returncode != 0, "the account to go")
     m.wait_until(lambda: not m.exists(HOME), "the home to go")
     assert len(list(m.path("/var/lib/rolebridge-accounts/archive").glob("carla-*.tar.gz"))) == 1
+
+
+def test_from_the_directory_to_the_account(helper):
+    """The daemon in its sandbox asks the helper in its own; sshd's command asks the daemon."""
+    m = helper
+    m.write("/etc/rolebridge/people.ldif", CARLA)
+    m.write(CONFIG, PEOPLE)
+    m.run("systemctl", "enable", "rolebridged-keys.socket")
+    m.run("systemctl", "restart", MAIN)
+    until_active(m)
+    m.ctl("sync", "hr")
+    m.wait_until(lambda: m.run("getent", "passwd", "carla", check=False).returncode == 0,
+                 f"the account: {logged(m)} {logged(m, 'rolebridge-accounts.service')}")
+    ask = ("runuser", "-u", "rolebridge-keys", "--", "rolebridge-authorized-keys", "carla", m.says("id", "-u", "carla"))
+    m.wait_until(lambda: m.run(*ask, check=False).stdout.strip() == KEY, "her key")
+    m.ctl("users", "disable", "carla", "--reason", "left")
+    assert m.run(*ask, check=False).stdout == ""
+    m.wait_until(lambda: m.says("getent", "shadow", "carla").split(":")[7] == "1", "the account to expire")
+    assert show(m, "NRestarts") == "0" and show(m, "NRestarts", "rolebridge-accounts.service") == "0"
 
 
 def test_accounts_for_nobody_else(helper):
