@@ -9,6 +9,8 @@
  */
 #include "internal.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rolebridge/base/util.h>
@@ -347,6 +349,36 @@ int change_deliveries_drop(struct changer *changer, const struct actor *actor, c
 
 /* --- told anew --- */
 
+static void meta_name(const char *target, char *ret_name, size_t size)
+{
+	snprintf(ret_name, size, "target-reconciled:%s", target);
+}
+
+int change_target_reconciled(struct store *store, const char *target, int64_t *ret_at_s,
+			     struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(64 * 1024);
+	char name[TARGET_NAME_MAX + 32];
+	const char *value;
+
+	meta_name(target, name, sizeof(name));
+	if (!arena)
+		return no_memory(err);
+	if (store_meta_get(store, name, arena, &value, err) < 0)
+		return -1;
+	*ret_at_s = value ? strtoll(value, NULL, 10) : 0;
+	return 0;
+}
+
+static int note_reconciled(struct changer *changer, const char *target, struct err *err)
+{
+	char name[TARGET_NAME_MAX + 32], value[24];
+
+	meta_name(target, name, sizeof(name));
+	snprintf(value, sizeof(value), "%lld", (long long)change_now_s());
+	return store_meta_set(changer->store, name, value, err);
+}
+
 static int tell_one(struct changer *changer, const struct target_setup *target, int64_t user_id,
 		    int64_t now_s, struct arena *arena, struct err *err)
 {
@@ -383,6 +415,8 @@ static int tell_all(struct changer *changer, const struct target_setup *target,
 			return -1;
 	}
 	asking->done = (int64_t)count;
+	if (count == asking->count && note_reconciled(changer, asking->target, err) < 0)
+		return -1;
 	return audit_asked(changer, asking, "target.reconcile", err);
 }
 
@@ -409,12 +443,15 @@ int change_deliveries_reconcile(struct changer *changer, const struct actor *act
 				size_t count, struct err *err)
 {
 	struct asking asking = { .actor = actor, .target = target, .plan = plan };
+	size_t at = 0;
 
-	for (size_t at = 0; at < count; at += (size_t)asking.done) {
+	/* Also where nobody is to be told: somebody has looked. */
+	do {
 		asking.user_ids = user_ids + at;
 		asking.count = count - at;
 		if (writer_bulk(changer, reconcile_job, &asking, err) < 0)
 			return -1;
-	}
+		at += (size_t)asking.done;
+	} while (at < count);
 	return 0;
 }

@@ -16,8 +16,8 @@ static enum colour state_colour(const char *state)
 
 void print_targets(struct cli *cli, const json_t *targets)
 {
-	static const char *const headers[] = { "TARGET",  "TYPE", "STATE",  "WAITING",
-					       "FAILING", "DEAD", "OLDEST", "<PROBLEM", NULL };
+	static const char *const headers[] = { "TARGET", "TYPE",   "STATE",    "WAITING", "FAILING",
+					       "DEAD",	 "OLDEST", "<PROBLEM", NULL };
 	struct table *table = table_create(cli, headers);
 	json_t *target;
 	size_t i;
@@ -36,6 +36,12 @@ void print_targets(struct cli *cli, const json_t *targets)
 		table_cell(table, PLAIN, member(target, "problem"));
 	}
 	table_print(table);
+	json_array_foreach(targets, i, target)
+		if (member(target, "type")[0] && !member(target, "reconciled")[0])
+			put(cli, YELLOW,
+			    "%s may not know of people who were there before it: "
+			    "rolebridgectl targets plan %s\n",
+			    shown(cli, member(target, "name")), shown(cli, member(target, "name")));
 }
 
 int run_targets_list(struct cli *cli)
@@ -89,6 +95,7 @@ int run_targets_show(struct cli *cli)
 	print_fact(cli, "failing since", member(answer, "failing_since"));
 	print_fact(cli, "next try", member(answer, "next_try"));
 	print_fact(cli, "delivered last", member(answer, "delivered"));
+	print_fact(cli, "reconciled", member(answer, "reconciled"));
 	put(cli, PLAIN, "%lld waiting, of them %lld failing; %lld dead\n\n",
 	    (long long)member_int(answer, "waiting"), (long long)member_int(answer, "failing"),
 	    (long long)member_int(answer, "dead"));

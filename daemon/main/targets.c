@@ -85,8 +85,7 @@ struct targets *targets_begin(struct changer *changer, struct err *err)
 void targets_write_metrics(struct targets *targets, struct changer *changer, struct strbuf *out)
 {
 	struct err err = { 0 };
-	AUTO(store) struct store *store =
-		store_open(changer_store_path(changer), STORE_READ, &err);
+	AUTO(store) struct store *store = store_open(changer_store_path(changer), STORE_READ, &err);
 
 	targets_metrics(targets, store, out);
 }
@@ -114,6 +113,7 @@ static void show_state(struct json *json, const struct target_state *state)
 	json_time(json, "failing_since", state->failing_since_s);
 	json_time(json, "next_try", state->next_try_s);
 	json_time(json, "delivered", state->delivered_s);
+	json_time(json, "reconciled", state->reconciled_s);
 	json_int(json, "waiting", state->counts.waiting);
 	json_int(json, "failing", state->counts.failing);
 	json_int(json, "dead", state->counts.dead);

@@ -56,8 +56,8 @@ static const struct option target_options[] = {
 	  .max = 31536000,
 	  .default_text = "7d",
 	  .offset = OPTION_FIELD(struct target_settings, give_up_s),
-	  .help = "What failed for so long, and often, while other deliveries succeed or not, is a "
-		  "dead letter: it is not tried again until somebody says so. 0: never." },
+	  .help = "A delivery that failed by itself eight times and waits for so long is a dead "
+		  "letter: it is not tried again until somebody says so. 0: never." },
 	{ .name = "alarm_after",
 	  .type = OPTION_SECONDS,
 	  .min = 10,

@@ -170,7 +170,7 @@ void targets_wake(struct targets *targets, const char *name)
 	pthread_mutex_lock(&targets->lock);
 	for (struct target *target = targets->first; target; target = target->next)
 		if (!name || strcmp(target->name, name) == 0)
-			target_wake(target, name != NULL);
+			target_wake(target, true);
 	pthread_mutex_unlock(&targets->lock);
 }
 
@@ -237,6 +237,8 @@ static int fill(struct targets *targets, struct setup *setup, struct store *stor
 		state->keeps_state = kind->keeps_state;
 		state->can_compare = kind->has != NULL;
 	}
+	if (change_target_reconciled(store, name, &state->reconciled_s, err) < 0)
+		return -1;
 	if (!state->name ||
 	    store_delivery_counts(store, name, clock_now_s(), &state->counts, err) < 0)
 		return -1;

@@ -48,8 +48,6 @@ struct outcomes {
 	size_t count, note_count;
 };
 
-/* --- configuration: an instance of the kind for each --- */
-
 static bool is_stopping(void *context)
 {
 	struct target *target = context;
@@ -77,35 +75,6 @@ static void close_instance(struct target *target)
 	target->settings = NULL;
 	setup_release(target->setup);
 	target->setup = NULL;
-}
-
-static int open_instance(struct target *target, struct arena *arena, struct err *err)
-{
-	const struct target_kind *kind;
-	struct target_call call;
-
-	target->generation = changer_generation(target->all->changer);
-	target->setup = changer_setup(target->all->changer);
-	target->settings = targets_find(target->all, target->setup, target->name, &kind);
-	target->instance = NULL;
-	call = call_of(target, arena);
-	if (target->settings && kind == target->kind && target->settings->enabled &&
-	    (!kind->open || kind->open(&call, &target->instance, err) == 0))
-		return 1;
-	kind = target->settings ? kind : NULL;
-	setup_release(target->setup);
-	target->setup = NULL;
-	/* Not configured any more: the thread is about to be ended. */
-	return kind == target->kind && target->settings->enabled ? -1 : 0;
-}
-
-/* 1: ready to deliver; 0: it is not configured now; -1. */
-static int follow_setup(struct target *target, struct arena *arena, struct err *err)
-{
-	if (target->setup && target->generation == changer_generation(target->all->changer))
-		return 1;
-	close_instance(target);
-	return open_instance(target, arena, err);
 }
 
 /* --- how it does --- */
@@ -147,6 +116,38 @@ static void note_failure(struct target *target, const char *problem, int64_t at_
 	if (first)
 		log_warning("target.failing", F_STR("target", target->name),
 			    F_STR("error", problem), F_INT("pause", pause_s));
+}
+
+/* --- an instance for each configuration --- */
+
+/* 1: ready to deliver; 0: not now: it is about to be ended, or what it needs is not there. */
+static int open_instance(struct target *target, struct arena *arena)
+{
+	const struct target_kind *kind;
+	struct err problem = { 0 };
+	struct target_call call;
+
+	target->generation = changer_generation(target->all->changer);
+	target->setup = changer_setup(target->all->changer);
+	target->settings = targets_find(target->all, target->setup, target->name, &kind);
+	call = call_of(target, arena);
+	if (target->settings && kind == target->kind && target->settings->enabled) {
+		if (!kind->open || kind->open(&call, &target->instance, &problem) == 0)
+			return 1;
+		note_failure(target, problem.text, 0);
+	}
+	target->settings = NULL;
+	setup_release(target->setup);
+	target->setup = NULL;
+	return 0;
+}
+
+static int follow_setup(struct target *target, struct arena *arena)
+{
+	if (target->setup && target->generation == changer_generation(target->all->changer))
+		return 1;
+	close_instance(target);
+	return open_instance(target, arena);
 }
 
 /* --- what became of a round --- */
@@ -328,7 +329,7 @@ static int deliver_due(struct target *target, struct arena *arena, struct err *e
 {
 	struct delivery_row *rows;
 	size_t count;
-	int ready = follow_setup(target, arena, err);
+	int ready = follow_setup(target, arena);
 
 	if (ready > 0 && store_delivery_due(target->store, target->name, clock_now_s(),
 					    batch_size(target), arena, &rows, &count, err) < 0)

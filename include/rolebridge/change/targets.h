@@ -62,6 +62,9 @@ int change_deliveries_retry(struct changer *changer, const struct actor *actor, 
 int change_deliveries_drop(struct changer *changer, const struct actor *actor, const char *target,
 			   const struct uuid *uuid, bool waiting, int64_t *ret_count,
 			   struct err *err);
+/* When it was last told of everybody, or of all that differed; 0: never. */
+int change_target_reconciled(struct store *store, const char *target, int64_t *ret_at_s,
+			     struct err *err);
 /*
  * What holds of these people is told to the target. Audit rows, one for each transaction. plan: what it repairs, for the
  * audit log.

@@ -140,6 +140,7 @@ struct target_state {
 	const char *problem;		     /* why; "" */
 	int64_t failing_since_s, next_try_s; /* 0 */
 	int64_t delivered_s;		     /* the last success since the start; 0: none yet */
+	int64_t reconciled_s;		     /* 0: never, so that it may not know of everybody */
 	struct delivery_counts counts;
 };
 int targets_list(struct targets *targets, struct store *store, struct arena *arena,

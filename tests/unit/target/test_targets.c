@@ -635,6 +635,7 @@ static void test_reconcile(void **state UNUSED)
 	AUTO(arena) struct arena *arena = arena_create(1u << 24);
 	AUTO(store) struct store *store = NULL;
 	struct target_plan seen, done;
+	struct target_state now;
 
 	fill_drift();
 	store = store_open(world.path, STORE_READ, &world.err);
@@ -654,6 +655,8 @@ static void test_reconcile(void **state UNUSED)
 	wait_for(counts("accounts").waiting == 0);
 	assert_int_equal(told_of("accounts", 0), 4);
 	assert_int_equal(world.told[0].event, DELIVERY_RECONCILE);
+	state_of("accounts", arena, &now);
+	assert_true(now.reconciled_s > 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
