@@ -48,6 +48,8 @@ int targets_configure(struct configuration *config, struct diagnostics *list)
 	for (size_t i = 0; i < count; i++) {
 		const struct target_kind *kind = find_kind(settings[i]->type.text);
 
+		if (kind == &webhook_kind)
+			webhook_check((const void *)settings[i], &config->setup, list);
 		if (kind && settings[i]->enabled)
 			targets[config->setup.target_count++] = (struct target_setup){
 				.name = settings[i]->name.text,

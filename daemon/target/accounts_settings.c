@@ -7,6 +7,8 @@
 #include <rolebridge/base/util.h>
 #include <rolebridge/keys/protocol.h>
 
+#include "internal.h"
+
 /* Holders stand in several tables under the same three keys. */
 #define HOLDER_OPTIONS(holder, what) \
 	{ .name = "profiles", \
@@ -224,30 +226,23 @@ const struct option_table accounts_target_table = {
 
 /* --- against the catalogue and the schema --- */
 
-/* A warning: what was deleted since gives nobody anything, and stops no reload. */
-static void check_names(const struct catalogue_settings *catalogue, enum grant_kind kind,
-			const struct located_list *names, struct diagnostics *list)
+/* '*': any. */
+static void check_profiles(const struct catalogue_settings *catalogue,
+			   const struct located_list *names, struct diagnostics *list)
 {
-	struct catalogue_item unused;
-
 	for (size_t i = 0; i < names->count; i++) {
-		const struct located *name = &names->items[i];
+		const struct located_list one = { 1, &names->items[i] };
 
-		if (kind == GRANT_PROFILE && strcmp(name->text, "*") == 0)
-			continue;
-		if (!catalogue_find(catalogue, kind, name->text, &unused))
-			diagnostics_add(list, SEVERITY_WARNING,
-					kind == GRANT_PROFILE ? "unknown-profile" : "unknown-role",
-					name->at, NULL, "no %s '%s' is declared",
-					grant_kind_name(kind), name->text);
+		if (strcmp(names->items[i].text, "*") != 0)
+			target_check_names(catalogue, GRANT_PROFILE, &one, list);
 	}
 }
 
 static void check_holders(const struct catalogue_settings *catalogue,
 			  const struct accounts_holders *holders, struct diagnostics *list)
 {
-	check_names(catalogue, GRANT_PROFILE, &holders->profiles, list);
-	check_names(catalogue, GRANT_ROLE, &holders->roles, list);
+	check_profiles(catalogue, &holders->profiles, list);
+	target_check_names(catalogue, GRANT_ROLE, &holders->roles, list);
 }
 
 /* What a plan shows of an account everybody sees who may see plans. */

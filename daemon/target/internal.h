@@ -33,7 +33,7 @@ struct target {
 	pthread_cond_t wake;
 	bool woken, urgent;
 	bool failing, held; /* held: after a restore, until somebody lets it go on */
-	char *problem; /* why; NULL */
+	char *problem;	    /* why; NULL */
 	int64_t failures, failing_since_s, delivered_s;
 	int64_t retry_us; /* monotonic: not before; 0: at once */
 	int64_t tried_us;
@@ -48,6 +48,11 @@ struct targets {
 	struct target *first;
 	bool running;
 };
+
+/* --- settings.c --- */
+/* Warns of profiles or roles that are not declared. */
+void target_check_names(const struct catalogue_settings *catalogue, enum grant_kind kind,
+			const struct located_list *names, struct diagnostics *list);
 
 /* --- worker.c --- */
 /* NULL: out of memory. */

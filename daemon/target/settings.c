@@ -5,6 +5,8 @@
 
 #include <rolebridge/identity/names.h>
 
+#include "internal.h"
+
 static void check_target(void *item, struct diagnostics *list)
 {
 	const struct target_settings *target = item;
@@ -89,4 +91,21 @@ void targets_settings_check(const struct target_settings *const *targets, size_t
 					"target '%s' is declared twice", targets[i]->name.text);
 				break;
 			}
+}
+
+/* Not errors: what the store holds of the catalogue may go, and the files stay as they are. */
+void target_check_names(const struct catalogue_settings *catalogue, enum grant_kind kind,
+			const struct located_list *names, struct diagnostics *list)
+{
+	struct catalogue_item unused;
+
+	for (size_t i = 0; i < names->count; i++) {
+		const struct located *name = &names->items[i];
+
+		if (!catalogue_find(catalogue, kind, name->text, &unused))
+			diagnostics_add(list, SEVERITY_WARNING,
+					kind == GRANT_PROFILE ? "unknown-profile" : "unknown-role",
+					name->at, NULL, "no %s '%s' is declared",
+					grant_kind_name(kind), name->text);
+	}
 }

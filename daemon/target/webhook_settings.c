@@ -4,6 +4,7 @@
 #include <rolebridge/base/text.h>
 #include <rolebridge/client/poster.h>
 
+#include "internal.h"
 #include "webhook.h"
 
 static void check_url(const struct located *url, struct diagnostics *list)
@@ -34,6 +35,21 @@ static void check_events(const struct located_list *events, struct diagnostics *
 		diagnostics_add(list, SEVERITY_ERROR, "unknown-event", event->at,
 				near ? hint : "As 'user.disabled'.", "there is no event '%.64s'",
 				event->text);
+	}
+}
+
+void webhook_check(const struct webhook_settings *settings, const struct setup *setup,
+		   struct diagnostics *list)
+{
+	const struct located_list *organizations = &settings->organizations;
+
+	target_check_names(setup->catalogue, GRANT_PROFILE, &settings->profiles, list);
+	for (size_t i = 0; i < organizations->count; i++) {
+		const struct located *name = &organizations->items[i];
+
+		if (!change_organization_exists(setup, name->text))
+			diagnostics_add(list, SEVERITY_WARNING, "unknown-organization", name->at,
+					NULL, "there is no organization '%s'", name->text);
 	}
 }
 

@@ -454,3 +454,16 @@ def test_bad_configuration(tmp_path, name):
     config.write_text("store: store.db\ncontrol_socket: control.sock\n" + CONFIG + line)
     done = subprocess.run([DAEMON, "--config", config, "--check"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode != 0 and told in done.stdout + done.stderr, done.stdout + done.stderr
+
+
+def test_names_that_there_are_not(tmp_path):
+    """A filter for nobody is no error, for what it names may come; but it is told of."""
+    config = tmp_path / "rolebridge.yaml"
+    config.write_text("store: store.db\ncontrol_socket: control.sock\n" + CONFIG +
+                      "  - {name: app, type: webhook, url: \"https://hook.example/\", secret_files: [/secret],\n"
+                      "     organizations: [partners, nowhere], profiles: [viewer, nothing]}\n")
+    done = subprocess.run([DAEMON, "--config", config, "--check"], capture_output=True, text=True, timeout=120, check=False)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    assert "no organization 'nowhere'" in told and "no profile 'nothing'" in told
+    assert "'partners'" not in told and "'viewer'" not in told

@@ -21,6 +21,9 @@ struct webhook_settings {
 };
 
 extern const struct option_table webhook_table;
+/* What the table cannot say: warns of organizations and profiles that there are not. */
+void webhook_check(const struct webhook_settings *settings, const struct setup *setup,
+		   struct diagnostics *list);
 extern const struct target_kind webhook_kind;
 
 #endif
