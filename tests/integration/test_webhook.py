@@ -234,7 +234,7 @@ def test_one_that_fails_holds_up_no_other(receiver):
         receiver.wait(lambda events: len(events) >= 6)
         for name in "ada", "bob", "cleo":
             assert receiver.types(name) == ["user.provisioned", "user.disabled"]
-        assert bridge.target()["waiting"] == 2
+        bridge.until(lambda state: state["waiting"] == 2)
         receiver.choose = None
         bridge.ctl("targets", "retry", "app")
         bridge.until_delivered()
