@@ -487,8 +487,11 @@ class FaultProxy(Listener):
             self._always = faults
 
     def clear(self):
+        """No faults any more, of connections that are there neither."""
         with self.changed:
             self._next, self._always = [], ()
+            for link in self.links:
+                link.faults.clear()
 
     def serve(self, connection):
         with connect(self.target) as server:
