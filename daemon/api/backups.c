@@ -25,6 +25,8 @@
 #define KEPT_US (600 * (int64_t)1000000)
 #define PIECE ((size_t)1024 * 1024)
 
+static const char *const no_query[] = { NULL };
+
 struct backups {
 	pthread_mutex_t lock;
 	int fd; /* -1: none waits to be fetched */
@@ -229,7 +231,7 @@ int backup_get(struct http_request *request, struct http_response *response, str
 	const char *id = http_parameter(request, "id");
 	int fd;
 
-	if (require_owner(request, err) < 0)
+	if (http_query_allow(request, no_query, err) < 0 || require_owner(request, err) < 0)
 		return -1;
 	fd = take(api->backups, id);
 	if (fd < 0)
@@ -276,7 +278,8 @@ static int show_restored(struct http_request *request, struct http_response *res
 
 int restored_get(struct http_request *request, struct http_response *response, struct err *err)
 {
-	return show_restored(request, response, err);
+	return http_query_allow(request, no_query, err) < 0 ? -1
+							    : show_restored(request, response, err);
 }
 
 struct release_body {

@@ -2,9 +2,11 @@
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
+import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -274,6 +276,73 @@ def test_head(bridge):
     status, answer = restore(bridge, path, "--head", later, "--dry-run")
     assert status == 1 and answer["code"] == "audit-broken"
     assert restore(bridge, path, "--head", told["head"], "--dry-run")[0] == 0
+
+
+def test_cut_restore_is_finished(bridge):
+    """What was decided before somebody pulled the plug is done by the next start, before anything else."""
+    path, _ = backup(bridge)
+    bridge.ctl("users", "create", "later")
+    key = (bridge.folder / "web.key").read_bytes()
+    bridge.kill()
+    # As it lies there at that moment: the store that was may not even stand there any more.
+    shutil.copy(path, bridge.folder / "store.db.restored")
+    (bridge.folder / "store.db.restoring").write_bytes(b"of an earlier one")
+    (bridge.folder / "store.db.copy").write_bytes(b"of a backup")
+    for gone in (False, True):
+        if gone:
+            shutil.copy(path, bridge.folder / "store.db.restored")
+            bridge.stop()
+            (bridge.folder / "store.db").unlink()
+        bridge.start()
+        assert "later" not in users(bridge) and len(users(bridge)) == 21
+        assert not [name for name in left(bridge) if name.endswith(("restored", "restoring", "copy"))]
+    assert (bridge.folder / "web.key").read_bytes() != key
+    aside = [name for name in left(bridge) if ".before-" in name and name.endswith("Z")]
+    assert len(aside) == 1 and "later" in names(bridge.folder / aside[0])
+
+
+def test_killed_while_making(bridge):
+    """The file is there whole, or not at all; what is left beside the store goes with the next one."""
+    for _ in range(3):
+        with subprocess.Popen([CTL, "--config", bridge.config, "backup", bridge.folder / "backup.db"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as asking:
+            bridge.kill()
+            asking.wait(COMMAND_SECONDS)
+        if (bridge.folder / "backup.db").exists():
+            assert len(names(bridge.folder / "backup.db")) == 21
+        bridge.start()
+        assert not [name for name in left(bridge) if name.endswith(".copy")]
+    assert backup(bridge)[1]["users"] == 21
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root works for the owner of the store")
+def test_roots_work_is_the_owners(bridge, tmp_path):
+    """Root's backup may lie where only root reads; what a restore makes belongs to whoever owns the store's folder."""
+    nobody = 65534
+    with tempfile.TemporaryDirectory(prefix="rolebridge-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        path, _ = backup(bridge)
+        bridge.stop()
+        shutil.copy(bridge.folder / "store.db", folder / "store.db")
+        for owned in (folder, folder / "store.db"):
+            os.chown(owned, nobody, nobody)
+        config = tmp_path / "other.yaml"
+        config.write_text(BASE.replace("people.csv", str(bridge.folder / "people.csv")) + f"store: {folder}/store.db\n")
+        private = tmp_path / "private"
+        private.mkdir(mode=0o700)
+        command = [DAEMON, "--config", config, "--json"]
+        made = subprocess.run([*command, "--backup", private / "b.db"], capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stdout + made.stderr
+        assert (private / "b.db").stat().st_uid == 0 and stat.S_IMODE((private / "b.db").stat().st_mode) == 0o600
+        done = subprocess.run([*command, "--restore", private / "b.db"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {(one.name, one.stat().st_uid) for one in folder.iterdir() if one.stat().st_uid != nobody} == set()
+        assert len(names(folder / "store.db")) == 21 and path.exists()
+        # A folder that is not there, or is nobody's to write to, is no place for it.
+        config.write_text(BASE.replace("people.csv", str(bridge.folder / "people.csv")) + f"store: {folder}/none/store.db\n")
+        gone = subprocess.run([*command, "--restore", private / "b.db"], capture_output=True, text=True, check=False)
+        assert gone.returncode == 1 and "folder" in gone.stdout
 
 
 def change(path, *sql):

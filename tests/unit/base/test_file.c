@@ -213,6 +213,53 @@ static void test_secret_of_a_folder_of_credentials(void **state)
 	unsetenv("CREDENTIALS_DIRECTORY");
 }
 
+/* All or nothing, however it comes. */
+static void test_piece_by_piece(void **state)
+{
+	AUTO(strbuf) struct strbuf text = STRBUF(100);
+	struct new_file file;
+	struct hash256 hash, expected = digest256("onetwo", 6);
+	struct stat status;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(file_write_atomic(in_folder("pieces"), "old", 3, 0644, &err), 0);
+	assert_int_equal(file_new_open(&file, in_folder("pieces"), 0600, &err), 0);
+	assert_int_equal(file_new_write(&file, "one", 3, &err), 0);
+	file_new_drop(&file);
+	assert_int_equal(file_read(in_folder("pieces"), 100, &text, &err), 0);
+	assert_string_equal(strbuf_text(&text), "old");
+	assert_int_equal(file_new_open(&file, in_folder("pieces"), 0600, &err), 0);
+	assert_int_equal(file_new_write(&file, "one", 3, &err), 0);
+	assert_int_equal(file_new_write(&file, "two", 3, &err), 0);
+	assert_int_equal(file_digest(file.fd, &hash, &err), 0);
+	assert_memory_equal(&hash, &expected, sizeof(hash));
+	assert_int_equal(file_new_commit(&file, &err), 0);
+	file_new_drop(&file);
+	strbuf_truncate(&text, 0);
+	assert_int_equal(file_read(in_folder("pieces"), 100, &text, &err), 0);
+	assert_string_equal(strbuf_text(&text), "onetwo");
+	assert_int_equal(stat(in_folder("pieces"), &status), 0);
+	assert_int_equal(status.st_mode & 07777, 0600);
+	assert_int_equal(file_sync(in_folder("pieces"), &err), 0);
+	assert_int_equal(file_sync(in_folder("none"), &err), -1);
+	unlink(in_folder("pieces"));
+}
+
+static void test_no_place_for_pieces(void **state)
+{
+	struct new_file file;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(file_new_open(&file, in_folder("none/pieces"), 0600, &err), -1);
+	assert_int_equal(file_new_open(&file, "/dev/null", 0600, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_int_equal(file_new_open(&file, folder, 0600, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	file_new_drop(&file);
+}
+
 static void test_lock(void **state)
 {
 	char path[] = "/tmp/rolebridge-lock-XXXXXX";
@@ -247,6 +294,8 @@ int main(void)
 		cmocka_unit_test(test_secret_refusals),
 		cmocka_unit_test(test_secret_by_credential_name),
 		cmocka_unit_test(test_secret_of_a_folder_of_credentials),
+		cmocka_unit_test(test_piece_by_piece),
+		cmocka_unit_test(test_no_place_for_pieces),
 		cmocka_unit_test(test_lock),
 	};
 
