@@ -1,4 +1,4 @@
-/* Letters about second factors. Enters: what was done. Leaves: subject and body. Nothing fails but the buffers. */
+/* Letters about second factors and passwords. Enters: what was done. Leaves: subject and body. Nothing fails but the buffers. */
 #include <rolebridge/auth/factor_letter.h>
 
 #include <rolebridge/base/clock.h>
@@ -39,6 +39,10 @@ static const struct {
 	  "a recovery code was used in place of your second factor.",
 	  "If this was not you, somebody else is signed in as you: tell your administrator at "
 	  "once." },
+	{ FACTOR_PASSWORD_SET, "Your password was changed",
+	  "a new password was set for your account. All other sessions were ended.",
+	  "If this was not you, somebody else can sign in as you: set another one, and tell your "
+	  "administrator at once." },
 };
 
 /* The text with its method; one that names none is as it is. */
@@ -72,7 +76,7 @@ bool factor_letter_write(const struct factor_letter *letter, struct strbuf *subj
 		write_text(events[i].text, method_texts[letter->method], body);
 		strbuf_printf(body,
 			      "\n\nAccount: '%s' at %s\nTime: %.10s %.5s (UTC)\n\n%s\n\n"
-			      "You see your second factors at %s/security\n",
+			      "You look after your account at %s/security\n",
 			      letter->username, letter->public_url, at, at + 11, events[i].advice,
 			      letter->public_url);
 		return true;

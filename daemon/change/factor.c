@@ -333,23 +333,29 @@ int factoring_audit(struct changer *changer, const struct factoring *work,
 			   strbuf_text(&detail), err);
 }
 
-int factoring_mail(struct changer *changer, const struct factoring *work, enum factor_event event,
-		   enum factor_method method, struct err *err)
+int factor_letter_add(struct changer *changer, const struct user *user, enum factor_event event,
+		      enum factor_method method, int64_t now_s, struct err *err)
 {
 	char subject[UUID_TEXT_SIZE], message[UUID_TEXT_SIZE];
-	struct uuid id = uuid_create(work->now_s * 1000);
+	struct uuid id = uuid_create(now_s * 1000);
 	const struct outbox_row row = { .kind = OUTBOX_FACTOR,
 					.subject = subject,
 					.number = factor_event_number(event, (int)method),
 					.message_id = message,
-					.created_s = work->now_s,
-					.next_s = work->now_s };
+					.created_s = now_s,
+					.next_s = now_s };
 
-	if (work->user.email[0] == '\0')
+	if (user->email[0] == '\0')
 		return 0;
-	uuid_format(&work->user.uuid, subject);
+	uuid_format(&user->uuid, subject);
 	uuid_format(&id, message);
 	return store_outbox_add(changer->store, &row, err);
+}
+
+int factoring_mail(struct changer *changer, const struct factoring *work, enum factor_event event,
+		   enum factor_method method, struct err *err)
+{
+	return factor_letter_add(changer, &work->user, event, method, work->now_s, err);
 }
 
 /* --- proving --- */

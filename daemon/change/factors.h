@@ -85,6 +85,8 @@ struct factor_audit {
 int factoring_audit(struct changer *changer, const struct factoring *work,
 		    const struct factor_audit *what, struct err *err);
 /* A letter to the person; none without an address. */
+int factor_letter_add(struct changer *changer, const struct user *user, enum factor_event event,
+		      enum factor_method method, int64_t now_s, struct err *err);
 int factoring_mail(struct changer *changer, const struct factoring *work, enum factor_event event,
 		   enum factor_method method, struct err *err);
 

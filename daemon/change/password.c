@@ -11,6 +11,8 @@
 #include <rolebridge/store/device.h>
 #include <rolebridge/store/session.h>
 
+#include "factors.h"
+
 #define DETAIL_MAX (64u * 1024)
 #define ARENA_MAX (16u * 1024 * 1024)
 
@@ -245,7 +247,12 @@ int password_write(struct changer *changer, const struct actor *actor, const str
 		return -1;
 	/* Whoever had the one before may have had a browser remembered. */
 	devices = store_devices_drop(changer->store, user->id, err);
-	return devices < 0 ? -1 : audit_set(changer, actor, user, by, had == 0, devices, err);
+	/* Whoever accepts an invite reads of nothing that they do not see on the page. */
+	if (devices < 0 ||
+	    (by != PASSWORD_BY_INVITE && factor_letter_add(changer, user, FACTOR_PASSWORD_SET,
+							   FACTOR_NONE, row.set_s, err) < 0))
+		return -1;
+	return audit_set(changer, actor, user, by, had == 0, devices, err);
 }
 
 struct setting {

@@ -222,3 +222,21 @@ def test_the_chain_is_whole(world):
     assert world.bridge.run("audit", "verify").returncode == 0
     with pytest.raises(Refused):
         world.bridge.ctl("users", "show", "nobody at all")
+
+
+def test_the_person_is_told_of_a_new_password(world):
+    """By the link and on their own page; of the one that they chose with the invite they know."""
+    told = re.compile("(a new password was set for your account)")
+    world.invited("tina")
+    assert world.set_new(world.reset_token("tina"), passwords.OTHER).status_code == 200
+    assert world.link("tina", told)
+    browser, _ = world.sign_in("tina", passwords.OTHER)
+    page = browser.get(world.url("/security/password"))
+    page = browser.submit(page, password=passwords.OTHER,
+                          **{"new-password": passwords.PASSWORD, "repeat-password": passwords.PASSWORD})
+    assert "Your password was changed" in page.text, page.text
+    assert world.link("tina", told)
+    texts = [world.mail.message(number).get_content() for number, envelope in enumerate(list(world.mail.envelopes))
+             if envelope.rcpt_tos == ["tina@acme.example"]]
+    assert len([text for text in texts if told.search(text)]) == 2
+    assert not any(passwords.OTHER in text or passwords.PASSWORD in text for text in texts)

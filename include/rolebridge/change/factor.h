@@ -205,6 +205,7 @@ enum factor_event {
 	FACTOR_CODES_MADE = 4,
 	FACTOR_CODE_ISSUED = 5, /* by an administrator */
 	FACTOR_CODE_USED = 6,
+	FACTOR_PASSWORD_SET = 7, /* no factor of theirs; method 0 */
 };
 /* What a row of the outbox is about: its subject is the user's uuid, its number says event and method. */
 static inline int64_t factor_event_number(enum factor_event event, int method)

@@ -42,6 +42,8 @@ static void test_texts(void **state)
 		  "an administrator issued a recovery code" },
 		{ FACTOR_CODE_USED, FACTOR_RECOVERY, "A recovery code was used: login.acme.example",
 		  "a recovery code was used" },
+		{ FACTOR_PASSWORD_SET, FACTOR_NONE, "Your password was changed: login.acme.example",
+		  "a new password was set" },
 	};
 
 	(void)state;
@@ -80,7 +82,7 @@ static void test_unknown(void **state)
 static void test_numbers(void **state)
 {
 	(void)state;
-	for (int event = FACTOR_ENROLLED; event <= FACTOR_CODE_USED; event++) {
+	for (int event = FACTOR_ENROLLED; event <= FACTOR_PASSWORD_SET; event++) {
 		for (int method = FACTOR_NONE; method < FACTOR_METHODS; method++) {
 			int found = -1;
 			int64_t number = factor_event_number((enum factor_event)event, method);
