@@ -21,6 +21,8 @@ from pathlib import Path
 import jsonschema
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "schemas" / "webhook-event.schema.json").read_text())
+jsonschema.Draft202012Validator.check_schema(SCHEMA)
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
 WAIT_SECONDS = 120
 TOLERANCE_SECONDS = 300
 
@@ -167,7 +169,7 @@ class Receiver:
             if headers["Content-Type"] != "application/json":
                 self.problem(headers["Content-Type"])
             event = json.loads(body)
-            jsonschema.validate(event, SCHEMA)
+            VALIDATOR.validate(event)
             if event["id"] != headers["webhook-id"]:
                 self.problem("the id is another one in the header")
             with self._lock:
