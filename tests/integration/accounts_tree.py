@@ -224,25 +224,12 @@ PROBLEM = problem()
 needs_tree = pytest.mark.skipif(PROBLEM is not None, reason=PROBLEM or "")
 
 
-@contextlib.contextmanager
-def handed_over(listener):
-    """Descriptor 3 is the listener for as long, and then what it was."""
-    if listener is None:
-        yield
-        return
-    try:
-        before = os.dup(3)
-    except OSError:
-        before = None
-    os.dup2(listener.fileno(), 3)
-    try:
-        yield
-    finally:
-        if before is None:
-            os.close(3)
-        else:
-            os.dup2(before, 3)
-            os.close(before)
+def hand_over(listener):
+    """Descriptor 3 of a child is the listener. In the child: this process may need its own 3 all the time."""
+    def prepare():
+        os.dup2(listener.fileno(), 3)
+        os.set_inheritable(3, True)
+    return {"env": os.environ | {"LISTEN_FDS": "1"}, "close_fds": False, "preexec_fn": prepare}
 
 
 class Tree:
@@ -347,11 +334,10 @@ class Tree:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.socket)
         words = ["--socket", "/run/accounts.sock"] if listener is None else []
-        handed = {} if listener is None else {"env": os.environ | {"LISTEN_FDS": "1"}, "pass_fds": [3]}
+        handed = {} if listener is None else hand_over(listener)
         self.log = open(os.path.join(os.path.dirname(self.root), "helper.log"), "ab")  # noqa: SIM115
-        with handed_over(listener):
-            self.process = subprocess.Popen(self.command(*self.before, "/build/rolebridge-accounts", *words), stdin=subprocess.DEVNULL,
-                                            stdout=self.log, stderr=self.log, **handed)
+        self.process = subprocess.Popen(self.command(*self.before, "/build/rolebridge-accounts", *words),
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, **handed)
         if wait:
             wait_for(lambda: "accounts.started" in self.said(), "the helper to start", self.process)
         return self
