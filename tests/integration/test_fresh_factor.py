@@ -64,3 +64,16 @@ def test_a_session_of_before(world):
     before = person(world, "dora", app=False)
     person(world, "dora")
     assert refused(enrol(before))
+
+
+def test_a_report_on_people_takes_what_their_list_takes():
+    """Who has not signed in is told of people: the report that lists them asks as the list does."""
+    web = """second_factor:
+  step_up: [{permissions: ["users:read@all"], max_age: 10m}]"""
+    with World(source=PROVES, web=web) as world:
+        lia, kim = person(world, "lia", app=False), person(world, "kim")
+        assert lia.api("GET", "reports/sign-ins?by=profile").status_code == 200
+        for path in ("users", "reports/inactive?days=90", "reports/inactive?days=90&format=csv"):
+            page = lia.api("GET", path)
+            assert refused(page) and page.json()["details"]["max_age"] == 600, (path, page.text)
+            assert kim.api("GET", path).status_code == 200, path
