@@ -168,16 +168,31 @@ static int prove_sent(const struct factor_parts *parts, const struct factor_aske
 	return change_factor_prove(parts->changer, asker->actor, &proof, arena, session, err);
 }
 
+int factor_guess(const struct factor_parts *parts, const struct factor_asker *asker,
+		 struct store *store, const struct factor_row *row, const char *code,
+		 factor_look *look, struct arena *arena, struct session *ret_session,
+		 int64_t *ret_wait_s, struct err *err)
+{
+	struct session session = { .id = 0 };
+	struct err problem = { 0 };
+	struct guess guess;
+	int status;
+
+	if (guess_begin(&guess, parts, asker, row->method, store, arena, ret_wait_s, err) < 0)
+		return -1;
+	status = look(parts, asker, row, code, arena, &session, &problem);
+	if (guess_end(&guess, &row->uuid, status, &problem, err) < 0)
+		return -1;
+	*ret_session = session;
+	return 0;
+}
+
 int factor_prove_sent(const struct factor_parts *parts, const struct factor_asker *asker,
 		      struct store *store, const struct uuid *factor, const char *code,
 		      struct arena *arena, struct session *ret_session, int64_t *ret_wait_s,
 		      struct err *err)
 {
-	struct session session = { .id = 0 };
-	struct err problem = { 0 };
 	struct factor_row row;
-	struct guess guess;
-	int status;
 
 	if (ret_wait_s)
 		*ret_wait_s = 0;
@@ -185,13 +200,8 @@ int factor_prove_sent(const struct factor_parts *parts, const struct factor_aske
 		return -1;
 	if (row.method != FACTOR_EMAIL && row.method != FACTOR_SMS)
 		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such factor");
-	if (guess_begin(&guess, parts, asker, row.method, store, arena, ret_wait_s, err) < 0)
-		return -1;
-	status = prove_sent(parts, asker, &row, code, arena, &session, &problem);
-	if (guess_end(&guess, factor, status, &problem, err) < 0)
-		return -1;
-	*ret_session = session;
-	return 0;
+	return factor_guess(parts, asker, store, &row, code, prove_sent, arena, ret_session,
+			    ret_wait_s, err);
 }
 
 /* --- recovery codes --- */

@@ -15,4 +15,13 @@ int factor_check_sent(const struct factor_parts *parts, const struct factor_aske
 		      const struct factor_row *row, const char *code, int64_t *ret_generation,
 		      struct err *err);
 
+/* What looks at a code and uses it up; and that as a guess, which is throttled and told. */
+typedef int factor_look(const struct factor_parts *parts, const struct factor_asker *asker,
+			const struct factor_row *row, const char *code, struct arena *arena,
+			struct session *session, struct err *err);
+int factor_guess(const struct factor_parts *parts, const struct factor_asker *asker,
+		 struct store *store, const struct factor_row *row, const char *code,
+		 factor_look *look, struct arena *arena, struct session *ret_session,
+		 int64_t *ret_wait_s, struct err *err);
+
 #endif

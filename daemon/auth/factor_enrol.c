@@ -327,11 +327,7 @@ int factor_confirm(const struct factor_parts *parts, const struct factor_asker *
 		   struct arena *arena, struct session *ret_session, int64_t *ret_wait_s,
 		   struct err *err)
 {
-	struct session session = { .id = 0 };
-	struct err problem = { 0 };
 	struct factor_row row;
-	struct guess guess;
-	int status;
 
 	if (ret_wait_s)
 		*ret_wait_s = 0;
@@ -339,11 +335,6 @@ int factor_confirm(const struct factor_parts *parts, const struct factor_asker *
 		return -1;
 	if (row.confirmed_s != 0)
 		return err_refuse(err, ERR_NOT_FOUND, "not-found", "nothing waits to be confirmed");
-	if (guess_begin(&guess, parts, asker, row.method, store, arena, ret_wait_s, err) < 0)
-		return -1;
-	status = confirm(parts, asker, &row, code, arena, &session, &problem);
-	if (guess_end(&guess, factor, status, &problem, err) < 0)
-		return -1;
-	*ret_session = session;
-	return 0;
+	return factor_guess(parts, asker, store, &row, code, confirm, arena, ret_session,
+			    ret_wait_s, err);
 }

@@ -498,17 +498,23 @@ static void make_link(struct tickets *tickets, enum ticket_kind kind, const stru
 			  BASE64);
 }
 
+/* All of what is signed, and nothing else. */
+static bool read_signed(const char *text, void *ret_bytes, size_t size)
+{
+	size_t text_size = sodium_base64_ENCODED_LEN(size, BASE64) - 1, got;
+	const char *end;
+
+	return strnlen(text, text_size + 1) == text_size && alphabet_only(text, text_size) &&
+	       sodium_base642bin(ret_bytes, size, text, text_size, NULL, &got, &end, BASE64) == 0 &&
+	       end == text + text_size && got == size;
+}
+
 static bool open_link(struct tickets *tickets, enum ticket_kind kind, const char *text,
 		      struct uuid *ret_uuid, int64_t *ret_generation)
 {
 	struct invite_link link, ours;
-	size_t size, text_size = strnlen(text, TICKET_INVITE_SIZE);
-	const char *end;
 
-	if (text_size != TICKET_INVITE_SIZE - 1 || !alphabet_only(text, text_size) ||
-	    sodium_base642bin((unsigned char *)&link, sizeof(link), text, text_size, NULL, &size,
-			      &end, BASE64) != 0 ||
-	    end != text + text_size || size != sizeof(link))
+	if (!read_signed(text, &link, sizeof(link)))
 		return false;
 	ours = link;
 	sign_link(tickets, kind, &ours);
@@ -616,15 +622,10 @@ void ticket_challenge(struct tickets *tickets, enum challenge_purpose purpose, i
 int ticket_challenge_open(struct tickets *tickets, const char *text, enum challenge_purpose purpose,
 			  int64_t session_id, int64_t now_s, int64_t *ret_until_s, struct err *err)
 {
-	size_t size, text_size = strnlen(text, TICKET_CHALLENGE_TEXT);
 	struct challenge challenge, ours;
 	uint64_t until;
-	const char *end;
 
-	if (text_size != TICKET_CHALLENGE_TEXT - 1 || !alphabet_only(text, text_size) ||
-	    sodium_base642bin((unsigned char *)&challenge, sizeof(challenge), text, text_size, NULL,
-			      &size, &end, BASE64) != 0 ||
-	    end != text + text_size || size != sizeof(challenge))
+	if (!read_signed(text, &challenge, sizeof(challenge)))
 		return not_ours(err);
 	ours = challenge;
 	sign_challenge(tickets, &ours, purpose, session_id);

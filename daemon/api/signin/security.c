@@ -256,18 +256,29 @@ static int show_security(struct http_request *request, struct http_response *res
 	return 0;
 }
 
-int security_get(struct http_request *request, struct http_response *response, struct err *err)
+typedef int act_fn(struct http_request *request, struct http_response *response, struct step *step,
+		   struct err *err);
+
+/* A page of their own. names: what its address may say. */
+static int get(struct http_request *request, struct http_response *response,
+	       const char *const *names, act_fn *show, struct err *err)
 {
-	static const char *const names[] = { "done", "return", "nonce", NULL };
 	struct step step = { 0 };
 	int result = http_query_allow(request, names, err);
 
 	if (result == 0)
 		result = step_begin(request, response, STAGE_OWN, &step, err);
 	if (result > 0)
-		result = show_security(request, response, &step, err);
+		result = show(request, response, &step, err);
 	step_finish(request, &step);
 	return result;
+}
+
+int security_get(struct http_request *request, struct http_response *response, struct err *err)
+{
+	static const char *const names[] = { "done", "return", "nonce", NULL };
+
+	return get(request, response, names, show_security, err);
 }
 
 /* ------------------------------------------------------------------- one of the factors -- */
@@ -322,18 +333,17 @@ static int show_factor(struct http_request *request, struct http_response *respo
 	return 0;
 }
 
+static int show_own_factor(struct http_request *request, struct http_response *response,
+			   struct step *step, struct err *err)
+{
+	return show_factor(request, response, step, NULL, err);
+}
+
 int own_factor_get(struct http_request *request, struct http_response *response, struct err *err)
 {
 	static const char *const names[] = { NULL };
-	struct step step = { 0 };
-	int result = http_query_allow(request, names, err);
 
-	if (result == 0)
-		result = step_begin(request, response, STAGE_OWN, &step, err);
-	if (result > 0)
-		result = show_factor(request, response, &step, NULL, err);
-	step_finish(request, &step);
-	return result;
+	return get(request, response, names, show_own_factor, err);
 }
 
 static int refuse_factor(struct http_request *request, struct http_response *response,
@@ -388,9 +398,7 @@ static int remove_factor(struct http_request *request, struct http_response *res
 }
 
 /* A form of this page that does one thing. */
-static int post(struct http_request *request, struct http_response *response,
-		int (*act)(struct http_request *, struct http_response *, struct step *,
-			   struct err *),
+static int post(struct http_request *request, struct http_response *response, act_fn *act,
 		struct err *err)
 {
 	struct step step;
@@ -458,15 +466,8 @@ int recovery_codes_get(struct http_request *request, struct http_response *respo
 		       struct err *err)
 {
 	static const char *const names[] = { "return", "nonce", "new", NULL };
-	struct step step = { 0 };
-	int result = http_query_allow(request, names, err);
 
-	if (result == 0)
-		result = step_begin(request, response, STAGE_OWN, &step, err);
-	if (result > 0)
-		result = show_offer(request, response, &step, err);
-	step_finish(request, &step);
-	return result;
+	return get(request, response, names, show_offer, err);
 }
 
 static void show_made(struct http_request *request, struct http_response *response,
