@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import random
 import shutil
 import sqlite3
 import stat
@@ -422,6 +423,28 @@ def test_hostile_backup(bridge, how):
     assert bytes_of(bridge) == before
     bridge.start()
     assert len(users(bridge)) == 21
+
+
+def test_damaged_anywhere(bridge):
+    """Bytes changed at random places: refused, or what was changed is of no account; never more than that."""
+    path, told = backup(bridge)
+    whole, chance = path.read_bytes(), random.Random(4711)
+    bridge.stop()
+    before = bytes_of(bridge)
+    refused = 0
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(chance.choice([1, 5, 100])):
+            # Some of them in what all else hangs on.
+            data[chance.randrange(chance.choice([200, 5000, len(data)]))] = chance.randrange(256)
+        path.write_bytes(data)
+        status, answer = restore(bridge, path, "--dry-run")
+        assert status in (0, 1), answer
+        refused += status
+        if status == 0:
+            assert answer["head"] == told["head"]
+    assert refused > 20
+    assert bytes_of(bridge) == before
 
 
 @pytest.mark.parametrize("place", ["none", "folder", "pipe"])
