@@ -71,7 +71,7 @@ static int write_failed(struct err *err, const struct ledger *ledger)
 }
 
 /* Whole or not at all. */
-static int append(struct ledger *ledger, const struct strbuf *text, bool sync, struct err *err)
+static int append(struct ledger *ledger, const struct strbuf *text, struct err *err)
 {
 	if (ledger->fd < 0)
 		return err_set(err, ERR_IO, "'%s' could not be written before; start anew",
@@ -82,7 +82,7 @@ static int append(struct ledger *ledger, const struct strbuf *text, bool sync, s
 	ssize_t written = pwrite(ledger->fd, text->data, text->size, ledger->size);
 	bool whole = written == (ssize_t)text->size;
 
-	if (whole && (!sync || fdatasync(ledger->fd) == 0)) {
+	if (whole && fdatasync(ledger->fd) == 0) {
 		ledger->size += written;
 		ledger->lines++;
 		return 0;
@@ -98,10 +98,10 @@ static int append(struct ledger *ledger, const struct strbuf *text, bool sync, s
 	return -1;
 }
 
-static int append_line(struct ledger *ledger, bool sync, struct err *err, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+static int append_line(struct ledger *ledger, struct err *err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
-static int append_line(struct ledger *ledger, bool sync, struct err *err, const char *format, ...)
+static int append_line(struct ledger *ledger, struct err *err, const char *format, ...)
 {
 	AUTO(strbuf) struct strbuf line = STRBUF(LINE_MAX_SIZE);
 	AUTO(strbuf) struct strbuf text = STRBUF(LINE_MAX_SIZE + 16);
@@ -114,7 +114,7 @@ static int append_line(struct ledger *ledger, bool sync, struct err *err, const 
 		strbuf_fail(&text);
 	strbuf_printf(&text, "%08" PRIx32 " %s\n", crc32_of(strbuf_text(&line), line.size),
 		      strbuf_text(&line));
-	return append(ledger, &text, sync, err);
+	return append(ledger, &text, err);
 }
 
 /* --- in memory --- */
@@ -260,7 +260,7 @@ int ledger_claim(struct ledger *ledger, const struct uuid *user, const char *nam
 	if (make_room(ledger, err) < 0 || account_init(&account, user, name, uid, home, err) < 0)
 		return -1;
 	uuid_format(user, id);
-	if (append_line(ledger, true, err, "claim %s %u %s %s", id, uid, name, home) < 0) {
+	if (append_line(ledger, err, "claim %s %u %s %s", id, uid, name, home) < 0) {
 		account_finish(&account);
 		return -1;
 	}
@@ -269,17 +269,17 @@ int ledger_claim(struct ledger *ledger, const struct uuid *user, const char *nam
 }
 
 static int append_verb(struct ledger *ledger, const struct account *account, const char *verb,
-		       bool sync, struct err *err)
+		       struct err *err)
 {
 	char id[UUID_TEXT_SIZE];
 
 	uuid_format(&account->user, id);
-	return append_line(ledger, sync, err, "%s %s", verb, id);
+	return append_line(ledger, err, "%s %s", verb, id);
 }
 
 int ledger_made(struct ledger *ledger, struct account *account, struct err *err)
 {
-	if (append_verb(ledger, account, "made", false, err) < 0)
+	if (append_verb(ledger, account, "made", err) < 0)
 		return -1;
 	account->made = true;
 	return 0;
@@ -291,7 +291,7 @@ int ledger_disable(struct ledger *ledger, struct account *account, int64_t expir
 	char id[UUID_TEXT_SIZE];
 
 	uuid_format(&account->user, id);
-	if (append_line(ledger, true, err, "disable %s %" PRId64 " %d", id, expire_before,
+	if (append_line(ledger, err, "disable %s %" PRId64 " %d", id, expire_before,
 			locked_before) < 0)
 		return -1;
 	account->disabled = true;
@@ -302,7 +302,7 @@ int ledger_disable(struct ledger *ledger, struct account *account, int64_t expir
 
 int ledger_enable(struct ledger *ledger, struct account *account, struct err *err)
 {
-	if (append_verb(ledger, account, "enable", true, err) < 0)
+	if (append_verb(ledger, account, "enable", err) < 0)
 		return -1;
 	account->disabled = false;
 	return 0;
@@ -313,7 +313,7 @@ int ledger_delete(struct ledger *ledger, struct account *account, int64_t delete
 	char id[UUID_TEXT_SIZE];
 
 	uuid_format(&account->user, id);
-	if (append_line(ledger, true, err, "delete %s %" PRId64, id, delete_s) < 0)
+	if (append_line(ledger, err, "delete %s %" PRId64, id, delete_s) < 0)
 		return -1;
 	account->delete_s = delete_s;
 	return 0;
@@ -321,7 +321,7 @@ int ledger_delete(struct ledger *ledger, struct account *account, int64_t delete
 
 int ledger_keep(struct ledger *ledger, struct account *account, struct err *err)
 {
-	if (append_verb(ledger, account, "keep", true, err) < 0)
+	if (append_verb(ledger, account, "keep", err) < 0)
 		return -1;
 	account->delete_s = 0;
 	return 0;
@@ -329,7 +329,7 @@ int ledger_keep(struct ledger *ledger, struct account *account, struct err *err)
 
 int ledger_gone(struct ledger *ledger, struct account *account, struct err *err)
 {
-	if (append_verb(ledger, account, "gone", true, err) < 0)
+	if (append_verb(ledger, account, "gone", err) < 0)
 		return -1;
 	account->gone = true;
 	return 0;

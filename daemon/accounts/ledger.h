@@ -49,7 +49,7 @@ const struct account *ledger_find_home(const struct ledger *ledger, const char *
 uint32_t ledger_last_uid(const struct ledger *ledger, uint32_t min, uint32_t max);
 
 /*
- * Each is on disk (but for ledger_made: found out again when lost) and in the account when 0 comes back;
+ * Each is on disk and in the account when 0 comes back;
  * otherwise neither. ERR_IO, reason "disk-full" when that is why.
  */
 int ledger_claim(struct ledger *ledger, const struct uuid *user, const char *name, uint32_t uid,
