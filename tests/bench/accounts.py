@@ -4,9 +4,10 @@
     accounts.py BUILD CHANGES        (as root)
 
 Two trees of their own (tests/integration/accounts_tree.py), the same changes in both, in turns: half make an account, half
-change one (full name and a group of some hundreds: shadow-utils themselves need a second where one has ten thousand members). Told are CPU time of everything that ran, and wall time, each per change, and the ratio
-of the two ways. Goal: 1.3. A folder in memory (TMPDIR=/dev/shm) keeps the waiting for disks out of it: both ways wait for
-the same files, the helper for its ledger besides.
+change one (full name, and a group of some hundreds: where one has ten thousand members, shadow-utils need a second
+themselves). Told are CPU time of everything that ran, and wall time, each per change, and the ratio of the two ways. Goal:
+1.3. A folder in memory (TMPDIR=/dev/shm) keeps the waiting for disks out of it: both ways wait for the same files, the helper
+for its ledger besides.
 """
 
 import os
