@@ -50,10 +50,10 @@ static struct caller *caller_make(struct http_request *request, struct err *err)
 /* What concerns the daemon as a whole. Rules do, but an organization has its own; those of files are released. */
 static bool is_whole(const char *permission)
 {
-	static const char *const parts[] = { "alarms:",	     "audit:",	  "config:",
-					     "plans:",	     "restored:", "rules:release@",
-					     "sealing-key:", "sources:",  "status:",
-					     "targets:" };
+	static const char *const parts[] = {
+		"alarms:",	  "audit:",	  "config:",  "plans:",	 "restored:",
+		"rules:release@", "sealing-key:", "sources:", "status:", "targets:"
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		if (strncmp(permission, parts[i], strlen(parts[i])) == 0)
