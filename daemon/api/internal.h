@@ -18,7 +18,7 @@ struct api {
 	atomic_bool importing;		    /* people: one file at a time */
 	atomic_int reporting;		    /* reports that are being made */
 	struct permits *permits;
-	struct backups *backups; /* the copy of the store that waits to be fetched */
+	struct backups *backups;	  /* the copy of the store that waits to be fetched */
 	struct http_limit *refused_limit; /* by address: whom nobody knows */
 	struct http_route *web_routes;	  /* the same, each in a thread where it may wait */
 };

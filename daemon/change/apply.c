@@ -471,8 +471,8 @@ static int write_visible(struct apply_context *context, struct person_change *ch
 	change_step("grants");
 	if (write_audit(context, change, modified ? NULL : detail, err) < 0 ||
 	    clear_alarm(context, change, err) < 0 || orphaning_follow(context, change, err) < 0 ||
-	    accounts_follow(context, change, err) < 0 || sessions_follow(context, change, err) < 0 ||
-	    targets_follow(context, change, err) < 0)
+	    accounts_follow(context, change, err) < 0 ||
+	    sessions_follow(context, change, err) < 0 || targets_follow(context, change, err) < 0)
 		return -1;
 	change_step("audit");
 	if (context->windows && plan_totals_count(context->windows, &context->setup->setup.decision,
@@ -522,8 +522,7 @@ int apply_person(struct apply_context *context, const struct person_change *plan
 	    store_service_made(context->changer->store, change.after.id, context->actor->name,
 			       err) < 0)
 		return -1;
-	if (write_identities(context, &change, err) < 0 ||
-	    count_quiet(context, &change, err) < 0 ||
+	if (write_identities(context, &change, err) < 0 || count_quiet(context, &change, err) < 0 ||
 	    targets_follow_records(context, &change, err) < 0)
 		return -1;
 	context->user_id = change.after.id;

@@ -159,7 +159,7 @@ struct notices {
 	size_t resource_count;
 	bool any_resource; /* one could not be noted */
 	bool anybody;
-	bool links; /* identities that others may link to were written */
+	bool links;		    /* identities that others may link to were written */
 	bool queued, queued_urgent; /* something for targets */
 };
 struct notice_mark {
@@ -272,7 +272,7 @@ struct changer {
 	/* A reload's, from READY on: its batches are under way, and sign-in follows it already; by mutex. */
 	struct live_setup *coming;
 	struct change_observer observers[OBSERVERS];
-	bool observed;		/* by anybody */
+	bool observed; /* by anybody */
 	struct delivery_observer delivery_observer;
 	struct notices notices; /* writer thread only */
 	/* Grows when identities that others may link to are written; atomic. */
@@ -292,11 +292,11 @@ struct changer {
 	bool tree_changed;	/* in what is committed next; writer thread only */
 	int64_t next_due_s; /* atomic: the next time at which some source disables somebody; 0: none */
 	bool leaving;	    /* atomic: begin nothing long any more */
-	unsigned restore_holds; /* atomic: enum restore_hold */
-	int64_t restored_s;	/* atomic: when the store was restored; 0: never */
-	bool backup_runs;	/* atomic */
+	unsigned restore_holds;	   /* atomic: enum restore_hold */
+	int64_t restored_s;	   /* atomic: when the store was restored; 0: never */
+	bool backup_runs;	   /* atomic */
 	uint64_t sign_ins_refused; /* atomic: since the start */
-	bool unfinished;    /* a READY plan could not be applied to its end; by bulk */
+	bool unfinished;	   /* a READY plan could not be applied to its end; by bulk */
 };
 struct live_setup *changer_live_setup(struct changer *changer, uint64_t *ret_generation);
 /* The one a reload brings, if one is under way, else the one in force. generation may be NULL. */

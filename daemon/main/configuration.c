@@ -157,9 +157,8 @@ static void check_targets(struct configuration *config, bool *needed, struct dia
 
 	for (size_t i = 0; i < config->settings.targets.count; i++)
 		if (strcmp(targets[i]->type.text, accounts_target_kind.name) == 0)
-			accounts_target_check((const void *)targets[i],
-					      &config->settings.catalogue, config->schema, needed,
-					      list);
+			accounts_target_check((const void *)targets[i], &config->settings.catalogue,
+					      config->schema, needed, list);
 }
 
 /* Which attributes must sources deliver? Those of rules, of segments, of links between sources and of targets. */
@@ -303,8 +302,7 @@ static void allow_webhooks(struct configuration *config)
 		struct webhook_settings *webhook = (struct webhook_settings *)(void *)targets[i];
 
 		if (targets[i]->type.text && strcmp(targets[i]->type.text, webhook_kind.name) == 0)
-			webhook->allowed_networks =
-				&config->settings.web.outgoing.allowed_networks;
+			webhook->allowed_networks = &config->settings.web.outgoing.allowed_networks;
 	}
 }
 

@@ -99,8 +99,8 @@ static bool is_stopping(void *context)
 
 static int64_t next_try_s(const struct outbox_row *row)
 {
-	return clock_now_s() + backoff_after(row->attempts + 1, RETRY_MIN_S, RETRY_MAX_S,
-					     randombytes_random());
+	return clock_now_s() +
+	       backoff_after(row->attempts + 1, RETRY_MIN_S, RETRY_MAX_S, randombytes_random());
 }
 
 /* The message holds a secret: nothing of it stays in memory that is given back. */
