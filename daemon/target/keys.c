@@ -8,6 +8,7 @@
 #include <rolebridge/target/keys.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -279,6 +280,14 @@ static void server_destroy(struct keys_server *server)
 	free(server);
 }
 
+/* Several threads wake for one connection, and systemd's sockets block: all but one would wait for the next. */
+static int set_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
 static struct keys_server *server_create(struct changer *changer, int listen_fd, const uid_t *uids,
 					 size_t uid_count, const struct keys_ports *ports,
 					 struct err *err)
@@ -295,7 +304,7 @@ static struct keys_server *server_create(struct changer *changer, int listen_fd,
 	server->listen_fd = listen_fd;
 	server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	server->uids = calloc(uid_count + 1, sizeof(*uids));
-	if (server->stop_fd < 0 || !server->uids) {
+	if (server->stop_fd < 0 || !server->uids || set_nonblocking(listen_fd) < 0) {
 		err_set(err, ERR_MEMORY, "no memory for the answers to sshd");
 		server_destroy(server);
 		return NULL;
