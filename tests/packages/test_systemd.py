@@ -54,6 +54,11 @@ def until_active(machine, unit=MAIN):
     machine.wait_until(lambda: show(machine, "ActiveState", unit) == "active", f"{unit}: {logged(machine, unit)}")
 
 
+def restart(machine, unit=MAIN):
+    result = machine.run("systemctl", "restart", unit, check=False)
+    assert result.returncode == 0, f"{result.stderr} {logged(machine, unit)}"
+
+
 @pytest.fixture
 def service(booted, debs):
     """Installed, and so running."""
@@ -77,7 +82,7 @@ def with_sources(machine):
                 "-keyout", "/etc/rolebridge/credentials/sp.key", "-out", "/etc/rolebridge/sp.crt")
     machine.write(CONFIG, SOURCES)
     machine.run("systemctl", "enable", "rolebridged-web.socket")
-    machine.run("systemctl", "restart", MAIN)
+    restart(machine)
 
 
 def test_installed_and_running(service):
@@ -143,7 +148,7 @@ def test_restart_loses_no_request(service):
     # Whoever asks starts it, and waits.
     assert "200 OK" in http_get(m)
     until_active(m)
-    m.run("systemctl", "restart", MAIN)
+    restart(m)
     assert "200 OK" in http_get(m)
     assert os.stat(f"/proc/{m.init}/root/run/rolebridge/web.sock").st_ino == before
 
@@ -154,7 +159,7 @@ def test_killed_and_hung(service):
     m.run("mkdir", "-p", f"/etc/systemd/system/{MAIN}.d")
     m.write(f"/etc/systemd/system/{MAIN}.d/soon.conf", "[Service]\nWatchdogSec=5s\n")
     m.run("systemctl", "daemon-reload")
-    m.run("systemctl", "restart", MAIN)
+    restart(m)
     for number, cause in (("KILL", "signal"), ("STOP", "watchdog")):
         pid = show(m, "MainPID")
         m.run("kill", f"-{number}", pid)
@@ -259,7 +264,7 @@ def test_from_the_directory_to_the_account(helper):
     m.write("/etc/rolebridge/people.ldif", CARLA)
     m.write(CONFIG, PEOPLE)
     m.run("systemctl", "enable", "rolebridged-keys.socket")
-    m.run("systemctl", "restart", MAIN)
+    restart(m)
     until_active(m)
     m.ctl("sync", "hr")
     m.wait_until(lambda: m.run("getent", "passwd", "carla", check=False).returncode == 0,
