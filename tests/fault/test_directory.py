@@ -327,8 +327,8 @@ def test_a_retry_comes_by_itself(directory):
         with proxy:
             bridge.process.send_signal(1)  # SIGHUP
             end = time.monotonic() + 60
-            while not (source := source_status(bridge))["last_complete"]:
+            # It is stored that all was read a moment before it is known that nothing failed.
+            while not (source := source_status(bridge))["last_complete"] or source["failures"]:
                 assert time.monotonic() < end, source
                 time.sleep(0.05)
-            assert source["failures"] == 0, source
             assert len(state(bridge)) == COUNT
