@@ -682,7 +682,8 @@ def test_total_time_is_bounded(reader):
     """A server that says a little for ever."""
     def script(search):
         time.sleep(0.2)
-        return [user(f"p{uuid.uuid4()}"), done(cookie=b"more")]
+        # The worker hands over some at a time.
+        return [user(f"p{uuid.uuid4()}") for _ in range(20)] + [done(cookie=b"more")]
     with FakeDirectory(script) as server:
         answer = reader.clear(server.url, timeouts="{total: 10s}")
     assert answer.reason == "timeout" and len(answer.identities) > 1
