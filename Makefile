@@ -39,7 +39,7 @@ TEST_PACKAGES = libcmocka-dev python3-pytest python3-pytest-xdist python3-reques
 	389-ds-base samba samba-dsdb-modules samba-ad-provision iproute2 krb5-kdc krb5-admin-server \
 	libsasl2-modules-gssapi-mit python3-aiosmtpd python3-cryptography oathtool openssh-server systemd prometheus
 
-DEB_PACKAGES = debhelper dpkg-dev fakeroot
+DEB_PACKAGES = build-essential debhelper dpkg-dev fakeroot
 CHECK_DEB_PACKAGES = lintian debootstrap systemd python3-pytest python3-pytest-xdist util-linux iproute2
 
 PKG_CONFIG_NAMES = libsodium libsystemd libseccomp libfyaml ldap lber libsasl2 sqlite3 libmicrohttpd \
