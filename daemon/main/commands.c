@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/strbuf.h>
@@ -14,10 +15,12 @@
 #include <rolebridge/base/worker.h>
 #include <rolebridge/source/ldap.h>
 #include <rolebridge/source/saml.h>
+#include <rolebridge/store/backup.h>
 
 #include "configuration.h"
 #include "files.h"
 #include "lockout.h"
+#include "owner.h"
 #include "upgrade.h"
 
 #define DEFINITIONS_MAX_BYTES (512u * 1024 * 1024)
@@ -61,16 +64,27 @@ int command_check(const char *config_path)
 	return 0;
 }
 
+/* Root would leave what the daemon cannot open, and follow links that it put there. */
+static int become_owner(const char *config_path, struct arena *arena, struct err *err)
+{
+	const char *store = configuration_store(config_path, arena);
+	int there = access(store, F_OK) == 0 ? 1 : store_is_coming(store, err);
+
+	return there > 0 ? owner_become(store, true, err) : there;
+}
+
 int command_migrate(const char *config_path)
 {
 	AUTO(strbuf) struct strbuf copy = STRBUF(PATH_MAX);
-	AUTO(arena) struct arena *arena = arena_create(REFERENCE_MAX_BYTES);
+	AUTO(arena) struct arena *arena = arena_create(DEFINITIONS_MAX_BYTES);
 	AUTO(fd) int lock = -1;
 	struct err err = { 0 };
 	const char *store;
-	int result = arena ? upgrade_configured(config_path, arena, &store, &lock, &copy, &err)
+	int result = arena ? become_owner(config_path, arena, &err)
 			   : err_set(&err, ERR_MEMORY, "out of memory");
 
+	if (result == 0)
+		result = upgrade_configured(config_path, arena, &store, &lock, &copy, &err);
 	if (copy.size > 0)
 		printf("the store as it was: %s\n", strbuf_text(&copy));
 	if (result < 0)

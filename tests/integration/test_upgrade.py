@@ -80,6 +80,19 @@ def test_by_hand(older):
     assert refused.returncode == 1 and "another process" in refused.stderr or "in use" in refused.stderr, refused.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root works for the owner of the store")
+def test_by_root_for_the_owner(older):
+    """What it leaves the daemon can open, which is not root."""
+    nobody = 65534
+    (older.folder / "store.db.lock").unlink()
+    for path in (older.folder, *older.folder.iterdir()):
+        os.chown(path, nobody, nobody)
+    result = migrate(older)
+    assert result.returncode == 0, result.stderr
+    assert len(copies(older)) == 1 and version_of(older.folder / "store.db") == older.older + 1
+    assert {path.name for path in older.folder.iterdir() if path.stat().st_uid != nobody} == set()
+
+
 def test_the_copy_is_a_store(older):
     """Who goes back puts it in its place."""
     assert migrate(older).returncode == 0
