@@ -161,6 +161,25 @@ def test_restart_loses_no_request(service):
     assert os.stat(f"/proc/{m.init}/root/run/rolebridge/web.sock").st_ino == before
 
 
+def test_restored_while_people_ask(service):
+    """Stopped with its sockets: no request starts the daemon in between."""
+    m = service
+    with_sources(m)
+    until_active(m)
+    m.ctl("users", "create", "ada", "--email", "ada@example.com", "--profile", "administrator")
+    m.run("rolebridgectl", "backup", "/var/backups/rolebridge.db")
+    m.ctl("users", "create", "ben", "--email", "ben@example.com", "--profile", "administrator")
+    m.run("systemctl", "stop", "rolebridged*")
+    with pytest.raises(OSError):
+        http_get(m)
+    m.run("rolebridgectl", "restore", "/var/backups/rolebridge.db")
+    m.run("systemctl", "start", MAIN)
+    assert "200 OK" in http_get(m)
+    assert m.ctl("users", "show", "ada")["email"] == "ada@example.com"
+    assert m.run("rolebridgectl", "users", "show", "ben", check=False).returncode == 1
+    assert m.says("stat", "-c", "%U:%G %a", "/var/lib/rolebridge/rolebridge.db") == "rolebridge:rolebridge 600"
+
+
 def test_killed_and_hung(service):
     """The first is started again at once, the second when the watchdog's time is over."""
     m = service
