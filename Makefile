@@ -140,7 +140,7 @@ all: $(LIBRARIES) $(BINARIES) ## build the daemon and the control command
 $(BUILD)/rolebridged: $(call libraries,main)
 $(BUILD)/rolebridgectl: $(call libraries,cli)
 $(BUILD)/rolebridge-accounts: $(BUILD)/obj/accounts/main.o $(call libraries,accounts)
-$(BUILD)/rolebridge-authorized-keys: $(BUILD)/obj/keys/main.o $(call libraries,base)
+$(BUILD)/rolebridge-authorized-keys: $(BUILD)/obj/keys/main.o $(call libraries,accounts)
 $(BUILD)/rolebridged $(BUILD)/rolebridgectl $(BUILD)/rolebridge-accounts $(BUILD)/rolebridge-authorized-keys:
 	@echo "  LINK    $@"
 	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)

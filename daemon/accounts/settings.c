@@ -17,6 +17,7 @@
 
 #define FILE_MAX (256 * 1024)
 #define WORDS_MAX 4096
+#define RANGE_ARENA_MAX (8u << 20)
 #define WHITE " \t\r"
 
 /* systemd's homed and dynamic users, nobody, and the two numbers that mean "none". */
@@ -446,6 +447,20 @@ int settings_read(const char *path, struct arena *arena, struct settings *ret_se
 	if (memchr(strbuf_text(&text), 0, text.size))
 		return err_set(err, ERR_INVALID, "'%s' is not text", path);
 	return settings_parse(path, strbuf_text(&text), arena, ret_settings, err);
+}
+
+int accounts_range_read(const char *path, uint32_t *ret_min, uint32_t *ret_max, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create(RANGE_ARENA_MAX);
+	struct settings settings;
+
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no room for '%s'", path);
+	if (settings_read(path, arena, &settings, err) < 0)
+		return -1;
+	*ret_min = (uint32_t)settings.uid_min;
+	*ret_max = (uint32_t)settings.uid_max;
+	return 0;
 }
 
 void settings_print(struct strbuf *out)

@@ -10,11 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <rolebridge/accounts/range.h>
 #include <rolebridge/base/arena.h>
 #include <rolebridge/base/err.h>
 #include <rolebridge/base/strbuf.h>
 
-#define SETTINGS_FILE "/etc/rolebridge/accounts.conf"
+#define SETTINGS_FILE ACCOUNTS_CONFIG
 
 enum home_on_delete { HOME_KEEP, HOME_ARCHIVE, HOME_REMOVE };
 

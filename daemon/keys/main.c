@@ -5,6 +5,9 @@
  *
  * It runs as a user of its own that may do nothing but ask, and never for longer than a deadline: while the daemon
  * starts anew its socket is there, and who asks waits.
+ *
+ * sshd asks for every account, root's too. For one whose uid is not the accounts helper's to give, which root says and not
+ * the daemon, nobody is asked: whoever took over the daemon would else sign in as root.
  */
 #include <errno.h>
 #include <pwd.h>
@@ -15,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <rolebridge/accounts/range.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/message.h>
@@ -27,7 +31,7 @@
 #define ARENA_MAX ((size_t)4 * 1024 * 1024)
 
 struct question {
-	const char *socket;
+	const char *socket, *config;
 	const char *account;
 	uint32_t uid;
 };
@@ -51,10 +55,16 @@ static int parse_arguments(int argc, char **argv, struct question *question)
 {
 	int at = 1;
 
-	*question = (struct question){ .socket = KEYS_SOCKET_DEFAULT, .uid = KEYS_NO_UID };
-	if (at + 1 < argc && strcmp(argv[at], "--socket") == 0) {
-		question->socket = argv[at + 1];
-		at += 2;
+	*question = (struct question){ .socket = KEYS_SOCKET_DEFAULT,
+				       .config = ACCOUNTS_CONFIG,
+				       .uid = KEYS_NO_UID };
+	for (; at + 1 < argc && argv[at][0] == '-'; at += 2) {
+		if (strcmp(argv[at], "--socket") == 0)
+			question->socket = argv[at + 1];
+		else if (strcmp(argv[at], "--config") == 0)
+			question->config = argv[at + 1];
+		else
+			return -1;
 	}
 	if (at >= argc || argc - at > 2 || argv[at][0] == '-' || argv[at][0] == '\0')
 		return -1;
@@ -72,6 +82,16 @@ static int find_uid(struct question *question, struct err *err)
 		return err_set(err, ERR_NOT_FOUND, "this machine has no such account");
 	question->uid = found->pw_uid;
 	return 0;
+}
+
+/* 1: the helper may have made it; 0: it cannot have. */
+static int may_be_ours(const struct question *question, struct err *err)
+{
+	uint32_t min, max;
+
+	if (accounts_range_read(question->config, &min, &max, err) < 0)
+		return -1;
+	return question->uid >= min && question->uid <= max;
 }
 
 static int connect_to(const char *path, struct err *err)
@@ -174,16 +194,18 @@ int main(int argc, char **argv)
 	AUTO(strbuf) struct strbuf keys = STRBUF(KEYS_ANSWER_MAX);
 	struct question question;
 	struct err err = { 0 };
+	int ours = -1;
 
 	if (parse_arguments(argc, argv, &question) < 0) {
 		fprintf(stderr,
-			"usage: rolebridge-authorized-keys [--socket PATH] ACCOUNT [UID]\n");
+			"usage: rolebridge-authorized-keys [--config FILE] [--socket PATH] ACCOUNT [UID]\n");
 		return 2;
 	}
 	/* Whatever hangs, connecting too. */
 	alarm(DEADLINE_S + 2);
-	if ((question.uid == KEYS_NO_UID && find_uid(&question, &err) < 0) ||
-	    ask(&question, &keys, &err) < 0) {
+	if (question.uid != KEYS_NO_UID || find_uid(&question, &err) == 0)
+		ours = may_be_ours(&question, &err);
+	if (ours < 0 || (ours && ask(&question, &keys, &err) < 0)) {
 		fprintf(stderr, "rolebridge-authorized-keys: %s\n", err.text);
 		return 1;
 	}

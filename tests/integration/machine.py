@@ -93,7 +93,7 @@ class Machine:
         state = self.folder / "accounts-state"
         state.mkdir(mode=0o700, exist_ok=True)
         self.etc("rolebridge/accounts.conf",
-                 f"core_user = {os.geteuid()}\nstate_directory = {state}\narchive_directory = {state}/archive\n{more}", 0o600)
+                 f"core_user = {os.geteuid()}\nstate_directory = {state}\narchive_directory = {state}/archive\n{more}")
         sock = self.folder / "helper.sock"
         process = self._start([HELPER, "--config", "/etc/rolebridge/accounts.conf", "--socket", sock], "helper.log")
         self._wait(lambda: sock.exists(), process, "helper.log")

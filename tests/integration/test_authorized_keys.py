@@ -25,10 +25,17 @@ PEOPLE = (person("ada", f"sshPublicKey: {KEY} ada@laptop\nsshPublicKey: {OTHER}\
 KEYS = "    attributes: {ssh_keys: sshPublicKey}\n    keys: {socket: keys.sock, users: []}\n"
 
 
+def command(folder, *words, name="keys.sock"):
+    """As sshd runs it, on a machine whose helper gives uids from 70000 to 99999."""
+    config = folder / "accounts.conf"
+    config.write_text("uid_min = 70000\nuid_max = 99999\n")
+    config.chmod(0o644)
+    return [COMMAND, "--config", config, "--socket", folder / name, *words]
+
+
 def ask(folder, account, uid=None, **more):
     words = [account] + ([str(uid)] if uid is not None else [])
-    return subprocess.run([COMMAND, "--socket", folder / "keys.sock", *words], capture_output=True, text=True,
-                          timeout=60, check=False, **more)
+    return subprocess.run(command(folder, *words), capture_output=True, text=True, timeout=60, check=False, **more)
 
 
 @pytest.fixture(name="folder")
@@ -124,11 +131,11 @@ def test_helper_hangs(bridge, helper):
     bridge.stop()
     helper.mode = "hang"
     bridge.start()
-    asking = [subprocess.Popen([COMMAND, "--socket", bridge.folder / "keys.sock", "ada", "70000"], stdout=subprocess.PIPE)
+    asking = [subprocess.Popen(command(bridge.folder, "ada", "70000"), stdout=subprocess.PIPE)
               for _ in range(3)]
     assert [process.communicate(timeout=60)[0] for process in asking] == [b""] * 3
     assert all(process.returncode for process in asking)
-    late = subprocess.Popen([COMMAND, "--socket", bridge.folder / "keys.sock", "ada", "70000"], stdout=subprocess.PIPE)
+    late = subprocess.Popen(command(bridge.folder, "ada", "70000"), stdout=subprocess.PIPE)
     assert bridge.stop() == 0
     assert late.communicate(timeout=60)[0] == b"" and late.returncode
 
@@ -209,7 +216,7 @@ def test_other_names(bridge, helper, account):
 
 
 @pytest.mark.parametrize("words", [[], ["-x"], [""], ["ada", "x"], ["ada", "-1"], ["ada", "4294967295"], ["ada", "1", "2"],
-                                   ["--socket"]])
+                                   ["--socket"], ["--config"], ["--other", "x", "ada"]])
 def test_usage(words):
     result = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2 and result.stdout == "" and "usage" in result.stderr
@@ -253,8 +260,8 @@ def test_reload(bridge, helper):
     bridge.ctl("reload")
     assert not (bridge.folder / "keys.sock").exists()
     uid = helper.accounts["ada"]["uid"]
-    result = subprocess.run([COMMAND, "--socket", bridge.folder / "other.sock", "ada", str(uid)], capture_output=True,
-                            text=True, timeout=60, check=False)
+    result = subprocess.run(command(bridge.folder, "ada", str(uid), name="other.sock"), capture_output=True, text=True,
+                            timeout=60, check=False)
     assert KEY in result.stdout
     bridge.write_config(CONFIG % "")
     bridge.ctl("reload")
@@ -304,7 +311,10 @@ class Answering:
         self.thread.start()
 
     def _answer(self, answer):
-        connection, _ = self.socket.accept()
+        try:
+            connection, _ = self.socket.accept()
+        except OSError:
+            return
         with connection:
             connection.recv(4096)
             connection.sendall(answer)
@@ -313,6 +323,8 @@ class Answering:
         return self
 
     def __exit__(self, *_):
+        # Nobody may have asked.
+        self.socket.shutdown(socket.SHUT_RDWR)
         self.thread.join()
         self.socket.close()
 
@@ -328,14 +340,32 @@ def answer(lines, version=1, kind=2, count=None):
 ], ids=["nothing", "cut", "version", "kind", "fewer", "more", "options", "lines", "nonsense", "many", "noise"])
 def test_answer_is_not_believed(tmp_path, sent):
     with Answering(tmp_path / "keys.sock", sent):
-        result = ask(tmp_path, "ada", 1)
+        result = ask(tmp_path, "ada", 70000)
     assert (result.returncode, result.stdout) == (1, "")
 
 
 def test_answer_is_believed(tmp_path):
     with Answering(tmp_path / "keys.sock", answer([KEY, OTHER])):
-        result = ask(tmp_path, "ada", 1)
+        result = ask(tmp_path, "ada", 70000)
     assert (result.returncode, result.stdout) == (0, f"{KEY}\n{OTHER}\n")
+
+
+@pytest.mark.parametrize("account, uid", [("root", 0), ("root", None), ("ada", 1000), ("ada", 69999), ("ada", 100000)])
+def test_accounts_of_the_machine_have_no_keys(tmp_path, account, uid):
+    """Whatever a daemon says that somebody took over: which uids are the helper's is root's to say."""
+    with Answering(tmp_path / "keys.sock", answer([KEY])):
+        result = ask(tmp_path, account, uid)
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("spoil", [lambda config: config.unlink(), lambda config: config.chmod(0o666),
+                                   lambda config: config.write_text("uid_min = 0\n")], ids=["missing", "of all", "wrong"])
+def test_without_a_range_there_are_no_keys(tmp_path, spoil):
+    words = command(tmp_path, "ada", "70000")
+    spoil(tmp_path / "accounts.conf")
+    with Answering(tmp_path / "keys.sock", answer([KEY])):
+        result = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (1, "") and "accounts.conf" in result.stderr
 
 
 def test_daemon_hangs(tmp_path):
@@ -344,5 +374,5 @@ def test_daemon_hangs(tmp_path):
         silent.bind(str(tmp_path / "keys.sock"))
         silent.listen(1)
         begun = time.monotonic()
-        result = ask(tmp_path, "ada", 1)
+        result = ask(tmp_path, "ada", 70000)
         assert result.returncode != 0 and result.stdout == "" and time.monotonic() - begun >= 9

@@ -36,7 +36,7 @@ MAY_INCLUDE = {
     "change": _CHANGE,
     "auth": _AUTH,
     "accounts": {"base"},
-    "keys": {"base"},
+    "keys": {"accounts", "base"},
     "target": {"accounts", "keys"} | _AUTH,
     "api": _API,
     "web": {"api"} | _API,
