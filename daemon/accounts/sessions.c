@@ -27,6 +27,8 @@
 #define LOGIND "/run/systemd/seats" /* there while logind runs */
 #define LOGINCTL_TIMEOUT_S 5
 #define TICK_US 100000
+/* With many groups, which come before the threads. */
+#define STATUS_MAX ((size_t)16 * 1024)
 
 /* --- processes --- */
 
@@ -44,10 +46,19 @@ static int compare_uid(const void *uid, const void *suspect)
 	return (left > right) - (left < right);
 }
 
+/* Waits to be reaped and runs no more. A process of which the first thread alone has ended says so too, and runs on. */
+static bool is_dead(const char *status)
+{
+	const char *threads = strstr(status, "\nThreads:");
+
+	return strstr(status, "\nState:\tZ") && threads &&
+	       strtol(threads + strlen("\nThreads:"), NULL, 10) <= 1;
+}
+
 /* Any of the real, effective, saved and file system uid. NULL: none of the suspects'. */
 static struct suspect *whose(pid_t pid, struct suspect *suspects, size_t count)
 {
-	char path[64], text[4096];
+	char path[64], text[STATUS_MAX];
 	unsigned uid[4];
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
@@ -61,8 +72,7 @@ static struct suspect *whose(pid_t pid, struct suspect *suspects, size_t count)
 
 	const char *line = strstr(text, "\nUid:");
 
-	/* What is dead and waits to be reaped runs no more. */
-	if (!line || strstr(text, "\nState:\tZ") ||
+	if (!line || is_dead(text) ||
 	    sscanf(line + 5, "%u %u %u %u", &uid[0], &uid[1], &uid[2], &uid[3]) != 4)
 		return NULL;
 	for (size_t i = 0; i < ARRAY_LEN(uid); i++) {

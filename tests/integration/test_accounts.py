@@ -1,9 +1,11 @@
 """The accounts helper on a root file system of its own, with the real shadow-utils."""
 
 import os
+import signal
 import socket
 import stat
 import subprocess
+import sys
 import uuid
 
 import pytest
@@ -335,6 +337,25 @@ def test_processes_of_the_disabled_end(tree, core):
         meek.wait(PATIENCE_S)
         stubborn.wait(PATIENCE_S)
         assert other.poll() is None
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        return file.read().split("\nState:\t")[1][0]
+
+
+# A process whose first thread is gone: it looks like one that is dead, and runs on.
+HEADLESS = ("import ctypes, threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n"
+            "ctypes.CDLL(None).pthread_exit(None)")
+
+
+def test_processes_that_look_dead_end_too(tree, core):
+    user, result = anna(core)
+    with spawn_as(result.uid, sys.executable, "-c", HEADLESS) as process:
+        wait_for(lambda: state_of(process.pid) == "Z", "its first thread to end")
+        assert process.poll() is None, "the other one runs on"
+        assert core.disable(user).status == DONE
+        process.wait(PATIENCE_S)
 
 
 def test_processes_are_left_when_configured(tree):
