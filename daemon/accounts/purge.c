@@ -162,9 +162,15 @@ static int run_for(const struct helper *helper, const char *program, const char 
  */
 static int end_all(const struct helper *helper, const struct account *account, struct err *err)
 {
+	int running;
+
 	if (helper->settings->end_sessions)
 		processes_signal(account->uid, SIGKILL);
-	if (processes_signal(account->uid, 0) > 0)
+	running = processes_signal(account->uid, 0);
+	if (running < 0)
+		return err_set(err, ERR_UNAVAILABLE,
+			       "/proc does not show whether processes of '%s' run", account->name);
+	if (running > 0)
 		return err_set(err, ERR_UNAVAILABLE, "processes of '%s' still run", account->name);
 	return 0;
 }

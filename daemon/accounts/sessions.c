@@ -101,10 +101,13 @@ static void look_at(pid_t pid, struct suspect *suspects, size_t count)
 	suspect->found++;
 }
 
-/* One look at all processes for all suspects, who are ascending. */
+/*
+ * One look at all processes for all suspects, who are ascending. -1: not all are shown. Where /proc hides those of others
+ * (hidepid), it hides the first one too from a root without CAP_SYS_PTRACE.
+ */
 static int look_at_all(struct suspect *suspects, size_t count)
 {
-	DIR *folder = opendir("/proc");
+	DIR *folder = access("/proc/1/status", R_OK) == 0 ? opendir("/proc") : NULL;
 	const struct dirent *entry;
 
 	if (!folder)
@@ -157,10 +160,9 @@ int endings_add(struct endings *endings, uint32_t uid, struct err *err)
 	}
 	endings_forget(endings, uid);
 	terminate_logins(uid);
-	if (processes_signal(uid, SIGTERM) == 0)
-		return 0;
 	/* A shell ignores SIGTERM; it ends with its terminal. */
-	processes_signal(uid, SIGHUP);
+	if (processes_signal(uid, SIGTERM) > 0)
+		processes_signal(uid, SIGHUP);
 
 	int64_t now_us = clock_monotonic_us();
 
@@ -186,16 +188,21 @@ static int compare_endings(const void *a, const void *b)
 			   &(struct suspect){ .uid = ((const struct ending *)b)->uid });
 }
 
-/* suspects: as endings->items. Keeps those of whom something runs, for as long as there is hope. */
+/*
+ * suspects: as endings->items. Keeps those of whom something runs, for as long as there is hope; and all for a moment:
+ * a login that was let in before the account was closed may have no process yet.
+ */
 static size_t judge(struct endings *endings, const struct suspect *suspects, int64_t now_us,
 		    uint32_t *ret_stuck)
 {
 	size_t kept = 0, stuck = 0;
 
 	for (size_t i = 0; i < endings->count; i++) {
-		if (suspects[i].found == 0)
+		int64_t age_us = now_us - endings->items[i].since_us;
+
+		if (suspects[i].found == 0 && age_us >= END_PATIENCE_US)
 			continue;
-		if (now_us - endings->items[i].since_us < END_LIMIT_US)
+		if (age_us < END_LIMIT_US)
 			endings->items[kept++] = endings->items[i];
 		else
 			ret_stuck[stuck++] = endings->items[i].uid;
@@ -222,7 +229,10 @@ size_t endings_tick(struct endings *endings, uint32_t *ret_stuck)
 			suspects[i].uid = endings->items[i].uid;
 			suspects[i].signal = patient ? 0 : SIGKILL;
 		}
-		look_at_all(suspects, endings->count);
+		if (look_at_all(suspects, endings->count) < 0)
+			/* Nobody can say that they have ended. */
+			for (size_t i = 0; i < endings->count; i++)
+				suspects[i].found = 1;
 		stuck = judge(endings, suspects, now_us, ret_stuck);
 		free(suspects);
 	}

@@ -12,7 +12,7 @@
 #include <rolebridge/base/err.h>
 
 #define END_PATIENCE_US 2000000
-/* What still runs then cannot be ended (it waits in the kernel): said in the log. */
+/* What still runs then cannot be ended (it waits in the kernel), or cannot be seen: said in the log. */
 #define END_LIMIT_US 60000000
 
 struct ending {
@@ -38,7 +38,7 @@ void endings_finish(struct endings *endings);
 int endings_add_running(struct endings *endings, const uint32_t *uids, size_t count,
 			struct err *err);
 
-/* Send signal (0: none) to every process of uid. How many there are; -1: no /proc. */
+/* Send signal (0: none) to every process of uid. How many there are; -1: /proc is missing or hides those of others. */
 int processes_signal(uint32_t uid, int signal);
 
 #endif

@@ -358,6 +358,28 @@ def test_processes_that_look_dead_end_too(tree, core):
         process.wait(PATIENCE_S)
 
 
+def test_nobody_is_removed_where_processes_are_hidden(tree):
+    """/proc mounted with hidepid: that none is seen says nothing."""
+    tree.write_settings(home_on_delete="remove")
+    tree.before = ["sh", "-c", 'mount --bind /tmp /proc/1 && exec "$@"', "sh"]
+    core = tree.start().core()
+    user, _ = anna(core)
+    assert core.delete(user).status == DONE
+    wait_for(lambda: "account.removal_failed" in tree.said(), "a refusal")
+    assert "/proc does not show" in tree.said()
+    assert tree.account("anna") and os.path.exists(tree.path("/home/anna/.bashrc"))
+
+
+def test_login_that_was_let_in_before_ends_too(tree, core):
+    """Between being let in and the first process of one's own lies the opening of the session."""
+    user, result = anna(core)
+    assert core.disable(user).status == DONE
+    os.kill(tree.process.pid, signal.SIGSTOP)
+    with spawn_as(result.uid) as late:
+        os.kill(tree.process.pid, signal.SIGCONT)
+        late.wait(PATIENCE_S)
+
+
 def test_processes_are_left_when_configured(tree):
     tree.write_settings(end_sessions="no")
     core = tree.start().core()
