@@ -244,11 +244,16 @@ static int begin(struct purge *purge, struct helper *helper, struct arena *arena
 {
 	const struct present *present;
 	enum standing standing;
+	int renamed = 0;
 
 	if (account_look(helper, arena, account, &present, &standing, err) < 0)
 		return -1;
-	/* Somebody put another account in its place: that, and its home, are theirs. */
-	if (standing == STANDING_FOREIGN)
+	if (standing == STANDING_MISSING)
+		renamed = name_service_has_uid(account->uid, err);
+	if (renamed < 0)
+		return -1;
+	/* Somebody put another account in its place, or gave it another name: that, and its home, are theirs. */
+	if (standing == STANDING_FOREIGN || renamed)
 		return note_gone(helper, arena, account, ret_name, err);
 	helper->removing = account->user;
 	if (helper->settings->home_on_delete == HOME_ARCHIVE &&

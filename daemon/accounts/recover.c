@@ -13,6 +13,7 @@
 
 #define DAY_S 86400
 #define RECOVER_ARENA_MAX (4u << 20)
+#define DISABLED_ARENA_MAX (256u << 20)
 /* An entry of the page at its largest, so that a page never passes ACCOUNTS_ANSWER_MAX. */
 #define ENTRY_SPACE (ACCOUNTS_ANSWER_MAX / 2)
 
@@ -40,23 +41,43 @@ static int compare_uids(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-/* A helper that died between locking an account and ending what runs. */
+static int compare_accounts(const void *a, const void *b)
+{
+	return strcmp((*(const struct account *const *)a)->name,
+		      (*(const struct account *const *)b)->name);
+}
+
+/* A helper that died between locking an account and ending what runs. Of accounts that still are ours. */
 static int end_disabled(struct helper *helper, const struct account *accounts, size_t count,
 			struct err *err)
 {
-	uint32_t *uids = calloc(count + 1, sizeof(*uids));
-	size_t disabled = 0;
-	int result = uids ? 0 : err_set(err, ERR_MEMORY, "no room for the disabled accounts");
+	AUTO(arena) struct arena *arena = arena_create(DISABLED_ARENA_MAX);
+	const struct account **by_name;
+	const char **names;
+	uint32_t *uids;
+	struct present *present;
+	size_t disabled = 0, ours = 0;
 
-	for (size_t i = 0; uids && i < count; i++)
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "no room for the disabled accounts");
+	by_name = arena_alloc_array(arena, count + 1, sizeof(*by_name));
+	names = arena_alloc_array(arena, count + 1, sizeof(*names));
+	uids = arena_alloc_array(arena, count + 1, sizeof(*uids));
+	if (!by_name || !names || !uids)
+		return err_set(err, ERR_MEMORY, "no room for the disabled accounts");
+	for (size_t i = 0; i < count; i++)
 		if (accounts[i].disabled && !accounts[i].gone)
-			uids[disabled++] = accounts[i].uid;
-	if (uids)
-		qsort(uids, disabled, sizeof(*uids), compare_uids);
-	if (uids)
-		result = endings_add_running(&helper->endings, uids, disabled, err);
-	free(uids);
-	return result;
+			by_name[disabled++] = &accounts[i];
+	qsort(by_name, disabled, sizeof(*by_name), compare_accounts);
+	for (size_t i = 0; i < disabled; i++)
+		names[i] = by_name[i]->name;
+	if (present_read(names, disabled, arena, &present, err) < 0)
+		return -1;
+	for (size_t i = 0; i < disabled; i++)
+		if (present[i].in_passwd && present[i].uid == by_name[i]->uid)
+			uids[ours++] = by_name[i]->uid;
+	qsort(uids, ours, sizeof(*uids), compare_uids);
+	return endings_add_running(&helper->endings, uids, ours, err);
 }
 
 int accounts_recover(struct helper *helper, size_t *ret_failed, struct err *err)
@@ -148,12 +169,6 @@ static struct accounts_entry fill_entry(const struct settings *settings,
 		entry.primary = clean(arena, present->primary);
 	fill_groups(settings, present, arena, &entry);
 	return entry;
-}
-
-static int compare_accounts(const void *a, const void *b)
-{
-	return strcmp((*(const struct account *const *)a)->name,
-		      (*(const struct account *const *)b)->name);
 }
 
 /* Those behind 'after', at most max; whether there are more. */

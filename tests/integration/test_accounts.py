@@ -403,6 +403,22 @@ def test_processes_end_also_after_a_crash_in_between(tree, core):
         process.wait(PATIENCE_S)
 
 
+def test_account_that_root_renamed_is_no_longer_ours(tree):
+    tree.write_settings(home_on_delete="remove")
+    core = tree.start().core()
+    user, result = anna(core)
+    core.disable(user)
+    tree.run("usermod", "-l", "boss", "-e", "", "anna")
+    tree.kill()
+    with spawn_as(result.uid) as process:
+        core = tree.restart().core()
+        assert core.delete(user).status == DONE
+        wait_for(lambda: "account.removed" in tree.said(), "it to be forgotten")
+        assert process.poll() is None, "nothing of somebody else's is ended"
+    assert tree.account("boss") and os.path.exists(tree.path("/home/anna/.bashrc"))
+    refused(core.ensure(uuid.uuid4(), "bea", uid=result.uid), "uid-taken")
+
+
 def test_enabled_again_nobody_is_ended(tree, core):
     user, result = anna(core)
     with spawn_as(result.uid, "sh", "-c", "trap '' TERM HUP; while :; do sleep 1; done") as process:
