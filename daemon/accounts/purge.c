@@ -101,6 +101,8 @@ static int start_archive(struct purge *purge, struct helper *helper, struct aren
 	command_add(&command, "--create");
 	command_add(&command, "--gzip");
 	command_add(&command, "--one-file-system");
+	/* A hole costs its owner nothing; written out it would fill the disk. */
+	command_add(&command, "--sparse");
 	command_add(&command, "--numeric-owner");
 	command_add(&command, "--file");
 	command_add(&command, partial);
@@ -136,12 +138,14 @@ static int finish_archive(struct helper *helper, struct arena *arena, const stru
 	return 0;
 }
 
+/* Of this deletion: one that was taken back may have left an archive, too, and the home has changed since. */
 static bool is_archived(const struct helper *helper, struct arena *arena,
 			const struct account *account)
 {
 	const char *final = archive_path(helper, arena, account, "");
+	struct stat status;
 
-	return final && access(final, F_OK) == 0;
+	return final && lstat(final, &status) == 0 && status.st_mtime >= account->delete_s;
 }
 
 /* --- account and home --- */
@@ -256,6 +260,9 @@ static int begin(struct purge *purge, struct helper *helper, struct arena *arena
 	if (standing == STANDING_FOREIGN || renamed)
 		return note_gone(helper, arena, account, ret_name, err);
 	helper->removing = account->user;
+	/* What still runs would write behind the archive's back. */
+	if (standing != STANDING_MISSING && end_all(helper, account, err) < 0)
+		return -1;
 	if (helper->settings->home_on_delete == HOME_ARCHIVE &&
 	    home_belongs_to(account->home, account->uid) && !is_archived(helper, arena, account))
 		return start_archive(purge, helper, arena, account, err);

@@ -313,6 +313,38 @@ def test_deleted(tree, kept):
     refused(tree.restart().core().ensure(uuid.uuid4(), "anna"), "name-used")
 
 
+def archived(tree, user, name="anna"):
+    return tree.path(f"/var/lib/rolebridge-accounts/archive/{name}-{user}.tar.gz")
+
+
+def names_in(archive):
+    return subprocess.run(["tar", "-tf", archive], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_archive_of_a_deletion_that_was_taken_back_does_not_count(tree):
+    """Else the home would be removed with nothing but what it was then."""
+    tree.write_settings(home_on_delete="archive")
+    core = tree.start().core()
+    user, _ = anna(core)
+    tree.write(f"/var/lib/rolebridge-accounts/archive/anna-{user}.tar.gz", "of last year")
+    os.utime(archived(tree, user), (1600000000, 1600000000))
+    core.delete(user)
+    wait_for(lambda: "account.removed" in tree.said(), "the account to be removed")
+    assert "anna/.bashrc" in names_in(archived(tree, user))
+
+
+def test_archive_of_a_home_with_holes(tree):
+    """A quarter of a TiB of nothing, as anybody can make it."""
+    tree.write_settings(home_on_delete="archive")
+    core = tree.start().core()
+    user, _ = anna(core)
+    tree.write("/home/anna/hole", "")
+    os.truncate(tree.path("/home/anna/hole"), 1 << 38)
+    core.delete(user)
+    wait_for(lambda: "account.removed" in tree.said(), "the account to be removed")
+    assert "anna/hole" in names_in(archived(tree, user))
+
+
 def test_deletion_is_taken_back_within_its_grace(tree):
     tree.write_settings(delete_grace="1d", home_on_delete="remove")
     core = tree.start().core()
@@ -381,7 +413,7 @@ def test_login_that_was_let_in_before_ends_too(tree, core):
 
 
 def test_processes_are_left_when_configured(tree):
-    tree.write_settings(end_sessions="no")
+    tree.write_settings(end_sessions="no", home_on_delete="archive")
     core = tree.start().core()
     user, result = anna(core)
     # Below the same root folder, since userdel looks at those only.
@@ -392,6 +424,7 @@ def test_processes_are_left_when_configured(tree):
         assert core.delete(user).status == DONE
         wait_for(lambda: "account.removal_failed" in tree.said(), "userdel to refuse")
         assert process.poll() is None and tree.account("anna")
+        assert not os.path.exists(archived(tree, user)), "what runs may still write"
 
 
 def test_processes_end_also_after_a_crash_in_between(tree, core):
