@@ -31,6 +31,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <libgen.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -197,11 +198,16 @@ static int make_socket(const char *path, uid_t core, int *ret_fd, struct err *er
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	AUTO(fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char folder[sizeof(address.sun_path)];
 	struct stat status;
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return err_set(err, ERR_INVALID, "the path '%s' is too long for a socket", path);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	snprintf(folder, sizeof(folder), "%s", path);
+	/* Who could put a link in the socket's place would be given what it points to. */
+	if (check_folder("the folder of the socket", dirname(folder), false, err) < 0)
+		return -1;
 	if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
 		unlink(path);
 

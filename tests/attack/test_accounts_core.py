@@ -225,7 +225,7 @@ def test_configuration_of_somebody_else_is_not_read(tmp_path, how):
     assert not os.path.exists(tree.socket)
 
 
-@pytest.mark.parametrize("folder", ["/home", "/var/lib/rolebridge-accounts"])
+@pytest.mark.parametrize("folder", ["/home", "/var/lib/rolebridge-accounts", "/run"])
 def test_folders_of_somebody_else_are_not_used(tmp_path, folder):
     tree = Tree(str(tmp_path))
     os.makedirs(tree.path(folder), exist_ok=True)
