@@ -31,6 +31,7 @@
 #define ANSWER_S 2
 /* sshd's command waits for little longer. */
 #define HELPER_MS 8000
+#define REFUSAL_PAUSE_US INT64_C(1000000)
 #define ARENA_MAX ((size_t)64 * 1024 * 1024)
 
 struct keys_server {
@@ -43,6 +44,7 @@ struct keys_server {
 	size_t thread_count;
 	atomic_bool stopping;
 	atomic_uint_fast64_t answered, empty, failed, refused;
+	atomic_int_fast64_t refusal_us; /* when one was logged; 0: none was */
 };
 
 /* What one thread answers with. */
@@ -147,7 +149,18 @@ static int look_up(struct desk *desk, const char *account, uint32_t uid, struct 
 
 /* --- one connection --- */
 
-static bool may_ask(const struct keys_server *server, int fd)
+/* Anybody may connect, as often as they like: the log is not theirs to fill. */
+static void log_refusal(struct keys_server *server, const struct ucred *peer)
+{
+	int_fast64_t last_us = atomic_load(&server->refusal_us);
+	int64_t now_us = clock_monotonic_us();
+
+	if ((last_us == 0 || now_us - last_us >= REFUSAL_PAUSE_US) &&
+	    atomic_compare_exchange_strong(&server->refusal_us, &last_us, now_us))
+		log_warning("keys.refused", F_INT("uid", peer->uid), F_INT("pid", peer->pid));
+}
+
+static bool may_ask(struct keys_server *server, int fd)
 {
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
@@ -159,7 +172,7 @@ static bool may_ask(const struct keys_server *server, int fd)
 	for (size_t i = 0; i < server->uid_count; i++)
 		if (server->uids[i] == peer.uid)
 			return true;
-	log_warning("keys.refused", F_INT("uid", peer.uid), F_INT("pid", peer.pid));
+	log_refusal(server, &peer);
 	return false;
 }
 

@@ -179,8 +179,11 @@ def test_who_may_ask(bridge, helper):
             except ConnectionError:
                 return b""
 
-    assert ask_as(65533) == b""
-    assert "keys.refused" in bridge.logged()
+    begun = time.monotonic()
+    for _ in range(50):
+        assert ask_as(65533) == b""
+    # Not a line for each: whoever can connect could fill the log.
+    assert 1 <= bridge.logged().count("keys.refused") <= time.monotonic() - begun + 2
     bridge.write_config((CONFIG % KEYS).replace("users: []", "users: [nobody]"))
     bridge.ctl("reload")
     assert KEY.encode() in ask_as(65534)
