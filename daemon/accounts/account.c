@@ -262,7 +262,7 @@ static void open_it(struct usermod *usermod, const struct account *account,
 	usermod->opens = true;
 }
 
-/* Those of allowed_groups as wanted, all others as they are. */
+/* Those that are ours to give as wanted, all others as they are. */
 static void compare_groups(const struct settings *settings, struct arena *arena,
 			   const struct present *present, const struct accounts_ensure *wanted,
 			   struct usermod *usermod)
@@ -270,7 +270,6 @@ static void compare_groups(const struct settings *settings, struct arena *arena,
 	size_t max = present->group_count + wanted->group_count + 1, count = 0;
 	const char **groups = arena_alloc_array(arena, max, sizeof(*groups));
 	const char **there = arena_alloc_array(arena, max, sizeof(*there));
-	bool by_name;
 
 	if (!groups || !there) {
 		strbuf_fail(&usermod->groups);
@@ -278,7 +277,7 @@ static void compare_groups(const struct settings *settings, struct arena *arena,
 	}
 	for (size_t i = 0; i < present->group_count; i++) {
 		there[i] = present->groups[i];
-		if (!settings_allow_group(settings, there[i], &by_name))
+		if (!judge_has_membership(settings, there[i], present->gids[i]))
 			groups[count++] = there[i];
 	}
 	for (size_t i = 0; i < wanted->group_count; i++)

@@ -135,3 +135,10 @@ int judge_group(const struct settings *settings, const char *group, uint32_t gid
 		      "'%s' is a group of the system (%u) and not spelled out in allowed_groups",
 		      group, gid);
 }
+
+bool judge_has_membership(const struct settings *settings, const char *group, uint32_t gid)
+{
+	bool by_name;
+
+	return settings_allow_group(settings, group, &by_name) && (by_name || gid > SYSTEM_GID_MAX);
+}

@@ -21,6 +21,8 @@ int judge_account(const struct settings *settings, struct arena *arena,
 int judge_shell(const char *shell, struct err *err);
 /* A group by its number, as the name service gave it: small ones only when they are spelled out. */
 int judge_group(const struct settings *settings, const char *group, uint32_t gid, struct err *err);
+/* A membership in this group is the core's to give and to end; any other is left as it is. */
+bool judge_has_membership(const struct settings *settings, const char *group, uint32_t gid);
 /* Conflict with the stable code; returns -1. */
 #define refuse(err, code, ...) err_refuse((err), ERR_CONFLICT, (code), __VA_ARGS__)
 

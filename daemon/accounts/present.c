@@ -152,27 +152,34 @@ static void take_shadow(const struct search *search, struct field line)
 	present->expire_days = read_id(fields[7], &expire) ? (int64_t)expire : EXPIRE_NONE;
 }
 
-/* One more membership; the array doubles at powers of two. */
-static void add_group(const struct search *search, struct present *present, const char *group)
+/* One more membership; the arrays double at powers of two. */
+static void add_group(const struct search *search, struct present *present, const char *group,
+		      uint32_t gid)
 {
 	size_t count = present->group_count;
 
 	if (count && strcmp(present->groups[count - 1], group) == 0)
 		return;
 	if ((count & (count - 1)) == 0) {
-		const char **more =
-			arena_alloc_array(search->arena, count ? count * 2 : 1, sizeof(*more));
+		size_t room = count ? count * 2 : 1;
+		const char **more = arena_alloc_array(search->arena, room, sizeof(*more));
+		uint32_t *gids = arena_alloc_array(search->arena, room, sizeof(*gids));
 
-		if (!more)
+		if (!more || !gids)
 			return;
-		if (count)
+		if (count) {
 			memcpy(more, present->groups, count * sizeof(*more));
+			memcpy(gids, present->gids, count * sizeof(*gids));
+		}
 		present->groups = more;
+		present->gids = gids;
 	}
+	present->gids[count] = gid;
 	present->groups[present->group_count++] = group;
 }
 
-static void take_members(const struct search *search, struct field members, struct field group)
+static void take_members(const struct search *search, struct field members, struct field group,
+			 uint32_t gid)
 {
 	const char *end = members.text + members.size, *name = NULL;
 
@@ -183,7 +190,7 @@ static void take_members(const struct search *search, struct field members, stru
 
 		if (present) {
 			name = name ? name : copy(search, group);
-			add_group(search, present, name);
+			add_group(search, present, name, gid);
 		}
 		at += size + 1;
 	}
@@ -202,7 +209,7 @@ static void take_group(const struct search *search, struct field line)
 		present->own_group = true;
 		present->own_gid = gid;
 	}
-	take_members(search, fields[3], fields[0]);
+	take_members(search, fields[3], fields[0], gid);
 }
 
 /* Primary groups are found by number, in one more pass. */

@@ -24,6 +24,7 @@ struct present {
 	bool own_group;			  /* there is a group of the account's name */
 	uint32_t own_gid;		  /* its number */
 	const char **groups;		  /* supplementary, as in /etc/group */
+	uint32_t *gids;			  /* their numbers */
 	size_t group_count;
 };
 

@@ -10,6 +10,7 @@
 #include <rolebridge/base/util.h>
 
 #include "account.h"
+#include "judge.h"
 
 #define DAY_S 86400
 #define RECOVER_ARENA_MAX (4u << 20)
@@ -134,11 +135,10 @@ static void fill_groups(const struct settings *settings, const struct present *p
 {
 	const char **groups = arena_alloc_array(arena, present->group_count + 1, sizeof(*groups));
 	size_t count = 0;
-	bool by_name;
 
 	for (size_t i = 0; groups && i < present->group_count && count < ACCOUNTS_GROUPS_MAX; i++)
 		if (accounts_name_is_valid(present->groups[i]) &&
-		    settings_allow_group(settings, present->groups[i], &by_name))
+		    judge_has_membership(settings, present->groups[i], present->gids[i]))
 			groups[count++] = present->groups[i];
 	entry->groups = groups;
 	entry->group_count = count;

@@ -70,6 +70,15 @@ def test_changed_where_it_differs(tree, core):
     assert not core.ensure(user, "anna").changed
 
 
+def test_groups_of_the_system_are_left_alone(tree, core):
+    """What nobody may be put into by the beginning of its name nobody is taken out of by it either."""
+    user, _ = anna(core)
+    tree.run("usermod", "-a", "-G", "staff-low", "anna")
+    assert core.list()[0].groups == []
+    assert core.ensure(user, "anna", groups=["staff-a"]).changed
+    assert tree.groups_of("anna") == ["staff-a", "staff-low"]
+
+
 def test_disabled_is_locked_and_expired(tree, core):
     user, _ = anna(core)
     assert tree.run("usermod", "-p", "$6$hash", "anna").returncode == 0
