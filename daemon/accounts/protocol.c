@@ -87,9 +87,12 @@ bool accounts_text_is_valid(const char *text, size_t max)
 		return false;
 	for (const char *at = text; *at; at += length) {
 		length = text_next_char(at, size - (size_t)(at - text), &c);
-		/* C1 controls and the Unicode line ends break lines elsewhere. */
-		if (!length || c < 0x20 || (c >= 0x7f && c < 0xa0) || c == ':' || c == 0x2028 ||
-		    c == 0x2029)
+		/*
+		 * C1 controls and the Unicode line ends break lines elsewhere; "pri=-20" and "ulimit=" are
+		 * orders to pam_umask and login.
+		 */
+		if (!length || c < 0x20 || (c >= 0x7f && c < 0xa0) || c == ':' || c == '=' ||
+		    c == 0x2028 || c == 0x2029)
 			return false;
 	}
 	return true;

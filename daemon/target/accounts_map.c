@@ -181,7 +181,7 @@ static int map_gecos(const struct accounts_subject *subject, struct arena *arena
 		if (next == 0 || kept + next > ACCOUNTS_GECOS_MAX)
 			break;
 		memcpy(gecos + kept, text + kept, next);
-		if (strchr(":\\", gecos[kept]) || (unsigned char)gecos[kept] < 0x20 ||
+		if (strchr(":=\\", gecos[kept]) || (unsigned char)gecos[kept] < 0x20 ||
 		    gecos[kept] == 0x7f)
 			gecos[kept] = ' ';
 		kept += next;

@@ -186,6 +186,7 @@ CONFLICTS = {
     "shell that is a folder": ("shell-missing", "anna", {"shell": "/tmp"}),
     "gecos with colon": ("gecos-invalid", "anna", {"gecos": "a:b"}),
     "gecos with line": ("gecos-invalid", "anna", {"gecos": "a\nroot::0:0"}),
+    "gecos with an order to PAM": ("gecos-invalid", "anna", {"gecos": "a,umask=0"}),
     "gecos with tab": ("gecos-invalid", "anna", {"gecos": "a\tb"}),
     "group not listed": ("group-not-allowed", "anna", {"groups": ["other"]}),
     "group of root": ("group-not-allowed", "anna", {"groups": ["root"]}),

@@ -60,7 +60,7 @@ enum accounts_message {
 
 /*
  * The account of a user shall be there, like this. Made when it is not, otherwise changed where it
- * differs. Names are ASCII, [a-z] then [a-z0-9_.-]; texts are UTF-8 without NUL, ':' or control
+ * differs. Names are ASCII, [a-z] then [a-z0-9_.-]; texts are UTF-8 without NUL, ':', '=' or control
  * characters.
  */
 struct accounts_ensure {
@@ -191,7 +191,7 @@ void accounts_put_page(struct strbuf *out, const struct accounts_page *page);
  * both sides: the core can tell early, the helper believes nobody.
  */
 bool accounts_name_is_valid(const char *name);
-bool accounts_text_is_valid(const char *text, size_t max); /* GECOS: UTF-8, no ':', no control */
+bool accounts_text_is_valid(const char *text, size_t max); /* GECOS: UTF-8, no ':', '=', control */
 bool accounts_path_is_valid(
 	const char *path); /* absolute, plain characters, no "." or ".." or "//" */
 

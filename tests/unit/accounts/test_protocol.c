@@ -315,6 +315,7 @@ static void test_texts(void **state)
 	assert_true(accounts_text_is_valid("0123456789", 10));
 	assert_false(accounts_text_is_valid("0123456789a", 10));
 	assert_false(accounts_text_is_valid("a:b", 10));
+	assert_false(accounts_text_is_valid("a,pri=-20", 10));
 	assert_false(accounts_text_is_valid("a\nb", 10));
 	assert_false(accounts_text_is_valid("a\x7f", 10));
 	assert_false(accounts_text_is_valid("a\xc2\x85", 10));	   /* next line */

@@ -359,7 +359,7 @@ static void test_gecos(void **state)
 	} cases[] = {
 		{ "Ada Lovelace", "Ada Lovelace" }, { "", "" },
 		{ "Ada:x:0:0", "Ada x 0 0" },	    { "back\\slash", "back slash" },
-		{ "\xc3\x85sa", "\xc3\x85sa" },
+		{ "Ada,pri=-20", "Ada,pri -20" },   { "\xc3\x85sa", "\xc3\x85sa" },
 	};
 	struct accounts_subject subject = operator_of("ada");
 	struct accounts_ensure account;
