@@ -241,6 +241,23 @@ int restore_finish(const char *store_path, struct strbuf *aside, struct err *err
 	return coming < 0 ? -1 : store_put_in_place(store_path, aside, err);
 }
 
+/* A store that was not closed: what was written last lies beside it, and would be lost. */
+static int check_alone(const char *path, struct err *err)
+{
+	struct stat status;
+	char *wal;
+	int result;
+
+	if (asprintf(&wal, "%s-wal", path) < 0)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	result = stat(wal, &status) < 0 || status.st_size == 0
+			 ? 0
+			 : err_refuse(err, ERR_INVALID, "backup-damaged",
+				      "'%s' is not whole: '%s' is a part of it", path, wal);
+	free(wal);
+	return result;
+}
+
 static int restore(const struct restore_options *options, const char *store,
 		   struct restore_outcome *outcome, struct strbuf *aside, struct err *err)
 {
@@ -254,7 +271,7 @@ static int restore(const struct restore_options *options, const char *store,
 					   .keep_tokens = options->keep_tokens,
 					   .dry_run = options->dry_run };
 
-	if (fd < 0)
+	if (fd < 0 || check_alone(options->file, err) < 0)
 		return -1;
 	name_caller(&caller);
 	request.actor = strbuf_text(&caller);
@@ -265,7 +282,8 @@ static int restore(const struct restore_options *options, const char *store,
 			       ? err_wrap(err, "rolebridged runs; stop it first")
 			       : -1;
 	/* One that was cut off is done, before this one takes its place. */
-	if (restore_finish(store, NULL, err) < 0 || change_restore(&request, outcome, err) < 0)
+	if ((!options->dry_run && restore_finish(store, NULL, err) < 0) ||
+	    change_restore(&request, outcome, err) < 0)
 		return -1;
 	return options->dry_run ? 0 : restore_finish(store, aside, err);
 }

@@ -248,6 +248,25 @@ def test_restore_into_nothing(bridge):
     assert len(users(bridge)) == 21
 
 
+def test_what_was_not_closed(bridge):
+    """A store that was killed has what it wrote last in a second file: it is not restored without."""
+    bridge.ctl("users", "create", "later")
+    bridge.kill()
+    wal = bridge.folder / "kept.db-wal"
+    shutil.copy(bridge.folder / "store.db", bridge.folder / "kept.db")
+    shutil.copy(bridge.folder / "store.db-wal", wal)
+    assert wal.stat().st_size > 0
+    before = bytes_of(bridge)
+    status, answer = restore(bridge, bridge.folder / "kept.db")
+    assert (status, answer["code"]) == (1, "backup-damaged") and str(wal) in answer["message"]
+    assert bytes_of(bridge) == before
+    # Opened once and closed, it is one file.
+    assert "later" in names(bridge.folder / "kept.db") and not wal.exists()
+    assert restore(bridge, bridge.folder / "kept.db")[0] == 0
+    bridge.start()
+    assert "later" in users(bridge)
+
+
 def test_restore_twice(bridge):
     path, _ = backup(bridge)
     bridge.stop()
@@ -264,6 +283,11 @@ def test_dry_run(bridge):
     before = bytes_of(bridge)
     status, answer = restore(bridge, path, "--dry-run")
     assert status == 0 and not answer["restored"] and answer["head"] == told["head"]
+    assert bytes_of(bridge) == before
+    # Nor does it finish what was cut off: that is for the next start, or restore.
+    shutil.copy(path, bridge.folder / "store.db.restored")
+    before = bytes_of(bridge)
+    assert restore(bridge, path, "--dry-run")[0] == 0
     assert bytes_of(bridge) == before
 
 
