@@ -148,9 +148,11 @@ def world():
         world.close()
 
 
-@pytest.mark.parametrize("path", ["rotate", "reseal", "forget-unused"])
-def test_of_the_daemon_as_a_whole(world, path):
-    status, answer = world.boss("POST", "sealing-key/" + path)
+@pytest.mark.parametrize("path, body", [("sealing-key/rotate", None), ("sealing-key/reseal", None),
+                                        ("sealing-key/forget-unused", None), ("backups", None),
+                                        ("restored/release", {"sign_in": True, "delivery": True})])
+def test_of_the_daemon_as_a_whole(world, path, body):
+    status, answer = world.boss("POST", path, body)
     assert (status, answer["code"]) == (403, "not-allowed")
 
 
