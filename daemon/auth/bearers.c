@@ -15,11 +15,11 @@
 #include <sodium.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/base/base64.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/change/restore.h>
 #include <rolebridge/change/token.h>
 
-#include "alphabet.h"
 #include "map.h"
 
 #define LIST_PAGE 1000
@@ -75,7 +75,7 @@ static bool hash_text(const char *text, struct hash256 *ret_hash)
 
 	if (strnlen(text, BEARER_TEXT) != BEARER_TEXT - 1 ||
 	    memcmp(text, BEARER_PREFIX, prefix) != 0 ||
-	    !alphabet_only(text + prefix, BEARER_TEXT - 1 - prefix))
+	    !base64_letters(BASE64_URL, text + prefix, BEARER_TEXT - 1 - prefix))
 		return false;
 	*ret_hash = digest256(text, BEARER_TEXT - 1);
 	return true;

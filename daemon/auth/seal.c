@@ -15,6 +15,7 @@
 #include <sodium.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/base/base64.h>
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/hash.h>
 #include <rolebridge/base/util.h>
@@ -76,7 +77,7 @@ static int add_key(struct keys *keys, const char *text, size_t size, struct err 
 
 	if (keys->count == SEAL_KEYS_MAX)
 		return err_set(err, ERR_INVALID, "more than %d keys", SEAL_KEYS_MAX);
-	if (sodium_base642bin(key->bytes, KEY_BYTES, text, size, NULL, &got, NULL, BASE64) < 0 ||
+	if (base64_to_bytes(BASE64_PADDED, text, size, NULL, key->bytes, KEY_BYTES, &got) < 0 ||
 	    got != KEY_BYTES)
 		return err_set(err, ERR_INVALID, "a key is %d bytes in base64", (int)KEY_BYTES);
 	key->id = number_of(key->bytes);

@@ -22,12 +22,11 @@
 #include <sodium.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/base/base64.h>
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/hash.h>
 #include <rolebridge/base/message.h>
 #include <rolebridge/base/util.h>
-
-#include "alphabet.h"
 
 #define TEXT_MAX 3072
 #define OVERHEAD (crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES)
@@ -222,13 +221,12 @@ static int open_box(struct tickets *tickets, int kind, const char *text, struct 
 	struct sealed sealed;
 	size_t size, text_size = strnlen(text, TEXT_MAX + 1);
 	unsigned char *plain;
-	const char *end;
 	int status;
 
-	if (text_size > TEXT_MAX || !alphabet_only(text, text_size) ||
-	    sodium_base642bin((unsigned char *)&sealed, sizeof(sealed), text, text_size, NULL,
-			      &size, &end, BASE64) != 0 ||
-	    end != text + text_size || size < OVERHEAD)
+	if (text_size > TEXT_MAX ||
+	    base64_to_bytes(BASE64_URL, text, text_size, NULL, &sealed, sizeof(sealed), &size) <
+		    0 ||
+	    size < OVERHEAD)
 		return not_ours(err);
 	plain = arena_alloc(arena, PLAIN_MAX);
 	if (!plain)
@@ -502,11 +500,10 @@ static void make_link(struct tickets *tickets, enum ticket_kind kind, const stru
 static bool read_signed(const char *text, void *ret_bytes, size_t size)
 {
 	size_t text_size = sodium_base64_ENCODED_LEN(size, BASE64) - 1, got;
-	const char *end;
 
-	return strnlen(text, text_size + 1) == text_size && alphabet_only(text, text_size) &&
-	       sodium_base642bin(ret_bytes, size, text, text_size, NULL, &got, &end, BASE64) == 0 &&
-	       end == text + text_size && got == size;
+	return strnlen(text, text_size + 1) == text_size &&
+	       base64_to_bytes(BASE64_URL, text, text_size, NULL, ret_bytes, size, &got) == 0 &&
+	       got == size;
 }
 
 static bool open_link(struct tickets *tickets, enum ticket_kind kind, const char *text,

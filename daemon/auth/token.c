@@ -8,7 +8,7 @@
 
 #include <sodium.h>
 
-#include "alphabet.h"
+#include <rolebridge/base/base64.h>
 
 void session_token_make(char ret_text[static SESSION_TOKEN_TEXT], struct hash256 *ret_hash)
 {
@@ -26,7 +26,7 @@ bool session_token_hash(const char *text, struct hash256 *ret_hash)
 {
 	if (strnlen(text, SESSION_TOKEN_TEXT) != SESSION_TOKEN_TEXT - 1)
 		return false;
-	if (!alphabet_only(text, SESSION_TOKEN_TEXT - 1))
+	if (!base64_letters(BASE64_URL, text, SESSION_TOKEN_TEXT - 1))
 		return false;
 	*ret_hash = digest256(text, SESSION_TOKEN_TEXT - 1);
 	return true;

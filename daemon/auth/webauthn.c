@@ -10,10 +10,10 @@
 #include <sodium.h>
 
 #include <rolebridge/base/address.h>
+#include <rolebridge/base/base64.h>
 #include <rolebridge/base/json.h>
 #include <rolebridge/base/util.h>
 
-#include "alphabet.h"
 #include "url.h"
 #include "webauthn_parts.h"
 
@@ -176,15 +176,14 @@ static int decode(const char *text, size_t max, struct arena *arena,
 {
 	size_t text_size = text ? strnlen(text, max / 3 * 4 + 5) : 0, size;
 	unsigned char *bytes;
-	const char *end;
 
-	if (text_size == 0 || text_size > (max + 2) / 3 * 4 || !alphabet_only(text, text_size))
+	if (text_size == 0 || text_size > (max + 2) / 3 * 4)
 		return malformed(err);
 	bytes = arena_alloc(arena, text_size);
 	if (!bytes)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	if (sodium_base642bin(bytes, text_size, text, text_size, NULL, &size, &end, BASE64) != 0 ||
-	    end != text + text_size || size == 0 || size > max)
+	if (base64_to_bytes(BASE64_URL, text, text_size, NULL, bytes, text_size, &size) < 0 ||
+	    size == 0 || size > max)
 		return malformed(err);
 	*ret_bytes = (struct webauthn_bytes){ bytes, size };
 	return 0;

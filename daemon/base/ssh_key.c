@@ -14,6 +14,7 @@
 
 #include <sodium.h>
 
+#include <rolebridge/base/base64.h>
 #include <rolebridge/base/strbuf.h>
 #include <rolebridge/base/util.h>
 
@@ -240,18 +241,6 @@ static struct piece word(const char **at, const char *end)
 	return found;
 }
 
-/* libsodium takes some bytes above 0x7f for letters. */
-static bool is_base64(struct piece text)
-{
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				      "0123456789+/=";
-
-	for (size_t i = 0; i < text.size; i++)
-		if (!memchr(letters, text.data[i], sizeof(letters) - 1))
-			return false;
-	return true;
-}
-
 int ssh_key_parse(const char *line, size_t size, struct ssh_key *ret_key, struct err *err)
 {
 	unsigned char blob[SSH_KEY_LINE_MAX];
@@ -272,9 +261,8 @@ int ssh_key_parse(const char *line, size_t size, struct ssh_key *ret_key, struct
 				  "public key does not begin with the name of a known type of key");
 	base64 = word(&line, end);
 	/* Its trailing bits and padding too: each key has one spelling. */
-	if (!is_base64(base64) ||
-	    sodium_base642bin(blob, sizeof(blob), (const char *)base64.data, base64.size, NULL,
-			      &blob_size, NULL, sodium_base64_VARIANT_ORIGINAL) < 0)
+	if (base64_to_bytes(BASE64_PADDED, (const char *)base64.data, base64.size, NULL, blob,
+			    sizeof(blob), &blob_size) < 0)
 		return err_refuse(err, ERR_INVALID, "key-encoding", "public key is not base64");
 	if (read_blob(blob, blob_size, type, &bits, err) < 0)
 		return -1;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <rolebridge/base/base64.h>
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/client/fetch.h>
@@ -113,8 +114,8 @@ static int decode_certificate(const char *text, const char *what, struct arena *
 	der = arena_alloc_array(arena, (size_t)(end - begin) + 1, 1);
 	if (!der)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	if (sodium_base642bin(der, (size_t)(end - begin), begin, (size_t)(end - begin), " \t\r\n",
-			      &size, NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
+	if (base64_to_bytes(BASE64_PADDED, begin, (size_t)(end - begin), " \t\r\n", der,
+			    (size_t)(end - begin), &size) < 0)
 		return err_set(err, ERR_INVALID, "'%s' holds a damaged certificate", what);
 	*ret_blob = (struct saml_blob){ der, size };
 	return 0;

@@ -13,6 +13,7 @@
 
 #include <sodium.h>
 
+#include <rolebridge/base/base64.h>
 #include <rolebridge/base/util.h>
 
 #define PREFIX "whsec_"
@@ -28,8 +29,8 @@ static int key_decode(const struct secret *text, const char *path, struct secret
 
 	if (text->size <= prefix || memcmp(text->data, PREFIX, prefix) != 0)
 		return secret_copy(text->data, text->size, ret_key, err);
-	if (sodium_base642bin(bytes, sizeof(bytes), text->data + prefix, text->size - prefix, NULL,
-			      &size, NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
+	if (base64_to_bytes(BASE64_PADDED, text->data + prefix, text->size - prefix, NULL, bytes,
+			    sizeof(bytes), &size) < 0)
 		result = err_set(err, ERR_INVALID, "'%.200s' holds no base64 behind " PREFIX, path);
 	else
 		result = size == 0 ? err_set(err, ERR_INVALID, "'%.200s' holds no secret", path)

@@ -149,6 +149,10 @@ static void test_key_files(void **state)
 		{ "short", "AAAA\n", 0 },
 		{ "long", "AAAA" KEY_A "\n", 0 },
 		{ "not base64", "!AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 0 },
+		{ "a damaged letter",
+		  "\xc1"
+		  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n",
+		  0 },
 		{ "nothing but comments", "# nothing\n", 0 },
 		{ "empty", "\n", 0 },
 		{ "one good, one not", KEY_A "\nx\n", 0 },

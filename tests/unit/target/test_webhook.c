@@ -74,6 +74,7 @@ static void test_bad_secrets(void **state)
 		{ "0123456789abcdef0123456", "shorter than" },
 		{ "whsec_c2hvcnQ=", "shorter than" },
 		{ "whsec_!!!!", "no base64" },
+		{ "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS\xf7", "no base64" },
 		{ "whsec_=", "no base64" },
 		{ "whsec_", "shorter than" },
 	};
