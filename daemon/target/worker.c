@@ -4,9 +4,10 @@
  * Enters: heads of the queue. Leaves: outcomes, by change/; alarms; counters. Fails: store, memory: then the round is
  * tried again a second later. Nobody waits for this thread.
  *
- * A target that fails as a whole (the kind says so, or nothing of a round came through) is paused, for longer each time,
- * and then probed with one delivery at a time until one comes through: a target that is down costs next to nothing, and
- * its rows are none the worse for it. Beside that a row that fails by itself waits by itself.
+ * A target that fails as a whole, as the kind says, is paused, for longer each time, and then probed with one delivery at
+ * a time until one comes through: a target that is down costs next to nothing, and its rows are none the worse for it.
+ * A row that fails by itself waits by itself, for longer each time; where nothing of a round came through the next is
+ * probed after the shortest pause.
  *
  * Whoever dies between the target's yes and the note delivers again. While the store cannot be told what became of the
  * last round nothing else is delivered: nobody gets the same again and again.
@@ -95,7 +96,11 @@ static void note_well(struct target *target)
 		log_info("target.recovered", F_STR("target", target->name));
 }
 
-static void note_failure(struct target *target, const char *problem, int64_t at_least_s)
+/*
+ * whole: the target itself failed, and it is left alone for longer each time. Else only rows did, which wait by
+ * themselves: what comes of other people must not wait for them.
+ */
+static void note_failure(struct target *target, bool whole, const char *problem, int64_t at_least_s)
 {
 	int64_t pause_s, first;
 
@@ -104,7 +109,7 @@ static void note_failure(struct target *target, const char *problem, int64_t at_
 	if (first)
 		target->failing_since_s = clock_now_s();
 	target->failing = true;
-	target->failures++;
+	target->failures = whole ? target->failures + 1 : 1;
 	pause_s = backoff_after(target->failures, target->settings->retry_min_s,
 				target->settings->retry_max_s, randombytes_random());
 	if (pause_s < at_least_s)
@@ -134,7 +139,7 @@ static int open_instance(struct target *target, struct arena *arena)
 	if (target->settings && kind == target->kind && target->settings->enabled) {
 		if (!kind->open || kind->open(&call, &target->instance, &problem) == 0)
 			return 1;
-		note_failure(target, problem.text, 0);
+		note_failure(target, true, problem.text, 0);
 	}
 	target->settings = NULL;
 	setup_release(target->setup);
@@ -191,7 +196,8 @@ static int64_t row_retry_s(const struct target *target, const struct delivery_ro
 					target->settings->retry_max_s, randombytes_random());
 	int64_t after_s = bounded_after(result->after_s);
 
-	return now_s + (pause_s > after_s ? pause_s : after_s);
+	/* A second is begun already: not before. */
+	return now_s + 1 + (pause_s > after_s ? pause_s : after_s);
 }
 
 static void add_note(struct target *target, struct outcomes *round, size_t i, int64_t now_s)
@@ -266,9 +272,10 @@ static void take_stock(struct target *target, struct outcomes *round, bool faile
 	if (failed && problem->code == ERR_CANCELLED)
 		return;
 	if (failed)
-		note_failure(target, problem->text, tally.after_s);
+		note_failure(target, true, problem->text, tally.after_s);
 	else if (tally.retry > 0 && tally.sent + tally.later + tally.refused == 0)
-		note_failure(target, tally.problem ? tally.problem : "it failed", tally.after_s);
+		note_failure(target, false, tally.problem ? tally.problem : "it failed",
+			     tally.after_s);
 	else
 		note_well(target);
 	log_debug("target.round", F_STR("target", target->name), F_INT("sent", tally.sent),

@@ -305,6 +305,19 @@ static void state_of(const char *name, struct arena *arena, struct target_state 
 	fail_msg("no target '%s'", name);
 }
 
+/* Of the first that waits. */
+static int64_t attempts_of(const char *target)
+{
+	const struct delivery_query query = { .target = target, .limit = 1 };
+	AUTO(arena) struct arena *arena = arena_create(1u << 20);
+	AUTO(store) struct store *store = store_open(world.path, STORE_READ, &world.err);
+	struct delivery_row *rows;
+	size_t count;
+
+	ok(store_delivery_list(store, &query, arena, &rows, &count, &world.err));
+	return count ? rows[0].attempts : 0;
+}
+
 static bool is_failing(const char *name)
 {
 	AUTO(arena) struct arena *arena = arena_create(1u << 20);
@@ -378,6 +391,30 @@ static void test_one_persons_failure_is_theirs(void **state UNUSED)
 	world.poison = 0;
 	wait_for(counts("hook").waiting == 0);
 	assert_int_equal(counts("hook").dead, 0);
+}
+
+/* However often they failed, and alone: whoever comes then does not wait as long as they do. */
+static void test_pause_of_one_is_theirs(void **state UNUSED)
+{
+	static struct target_settings patient;
+	AUTO(arena) struct arena *arena = arena_create(1u << 20);
+	struct target_state now;
+	int64_t ada, bob;
+
+	patient = hook;
+	patient.retry_max_s = 3600;
+	add_target(&patient);
+	open_world();
+	ada = create("ada");
+	wait_for(counts("hook").waiting == 0);
+	world.poison = ada;
+	rename_to("ada", "Ada");
+	wait_for(attempts_of("hook") >= 4);
+	state_of("hook", arena, &now);
+	assert_true(now.next_try_s <= clock_now_s() + patient.retry_min_s);
+	bob = create("bob");
+	wait_for(told_of("hook", bob) == 1);
+	wait_for(counts("hook").waiting == 1);
 }
 
 static void test_target_that_is_down(void **state UNUSED)
@@ -666,6 +703,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_order),
 		TEST(test_one_persons_failure_is_theirs),
+		TEST(test_pause_of_one_is_theirs),
 		TEST(test_target_that_is_down),
 		TEST(test_hanging_target),
 		TEST(test_dead_letters),
