@@ -46,7 +46,7 @@ struct targets {
 	struct targets_ports ports;
 	pthread_mutex_t lock; /* the list */
 	struct target *first;
-	bool running;
+	bool stopped; /* by lock: nothing begins any more */
 };
 
 /* --- settings.c --- */

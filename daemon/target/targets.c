@@ -117,14 +117,15 @@ static int begin(struct targets *targets, const struct target_settings *settings
 {
 	const struct target_kind *kind = find_kind(targets, settings->type.text);
 	struct target *target;
-	bool present;
+	bool present, stopped;
 
 	if (!kind || !settings->enabled)
 		return 0;
 	pthread_mutex_lock(&targets->lock);
 	present = find(targets, settings->name.text) != NULL;
+	stopped = targets->stopped;
 	pthread_mutex_unlock(&targets->lock);
-	if (present)
+	if (present || stopped)
 		return 0;
 	target = target_create(targets, settings->name.text, kind);
 	if (!target)
@@ -134,9 +135,14 @@ static int begin(struct targets *targets, const struct target_settings *settings
 		return -1;
 	}
 	pthread_mutex_lock(&targets->lock);
-	target->next = targets->first;
-	targets->first = target;
+	stopped = targets->stopped;
+	if (!stopped) {
+		target->next = targets->first;
+		targets->first = target;
+	}
 	pthread_mutex_unlock(&targets->lock);
+	if (stopped)
+		target_destroy(target);
 	return 0;
 }
 
@@ -181,6 +187,7 @@ void targets_stop(struct targets *targets)
 	if (!targets)
 		return;
 	pthread_mutex_lock(&targets->lock);
+	targets->stopped = true;
 	all = targets->first;
 	targets->first = NULL;
 	pthread_mutex_unlock(&targets->lock);

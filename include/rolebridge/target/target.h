@@ -126,7 +126,7 @@ int targets_start(struct targets *targets, struct err *err);
 int targets_reload(struct targets *targets, struct err *err);
 /* Something may be due: look now, also at targets that are paused because they fail. name NULL: at all. */
 void targets_wake(struct targets *targets, const char *name);
-/* Gives up what is under way: it is delivered again. NULL is fine, also for the next. */
+/* Gives up what is under way: it is delivered again. A reload that comes after it begins nothing. NULL is fine, also for the next. */
 void targets_stop(struct targets *targets);
 void targets_destroy(struct targets *targets);
 /* Lines of /metrics. store: a handle to read, or NULL for those that cost nothing. */

@@ -589,6 +589,21 @@ static void test_reload(void **state UNUSED)
 	assert_int_equal(told_of("hook", 0), 1);
 }
 
+/* A reload may be under way when the daemon ends: what it would begin nobody would end before the store is closed. */
+static void test_reload_after_the_end(void **state UNUSED)
+{
+	add_target(&hook);
+	open_world();
+	targets_stop(world.targets);
+	ok(targets_reload(world.targets, &world.err));
+	create("ada");
+	changer_close(world.changer);
+	world.changer = NULL;
+	targets_destroy(world.targets);
+	assert_int_equal(told_of("hook", 0), 0);
+	assert_int_equal(counts("hook").waiting, 1);
+}
+
 /* --- drift --- */
 
 static struct uuid uuid_of(const char *username)
@@ -712,6 +727,7 @@ int main(void)
 		TEST(test_changes_meanwhile),
 		TEST(test_urgent),
 		TEST(test_reload),
+		TEST(test_reload_after_the_end),
 		TEST(test_drift),
 		TEST(test_reconcile),
 	};
