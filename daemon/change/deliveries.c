@@ -407,7 +407,7 @@ static int tell_all(struct changer *changer, const struct target_setup *target,
 	size_t count = asking->count < AT_ONCE ? asking->count : AT_ONCE;
 	int64_t now_s = change_now_s();
 
-	if (!target)
+	if (!target || target->is_off)
 		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such target");
 	for (size_t i = 0; i < count; i++) {
 		arena_reset(arena);

@@ -217,7 +217,7 @@ static int queue_all(struct apply_context *context, const struct target_setup *t
 static bool any_told(const struct setup *setup)
 {
 	for (size_t i = 0; i < setup->target_count; i++)
-		if (!setup->targets[i].keeps_state)
+		if (!setup->targets[i].keeps_state && !setup->targets[i].is_off)
 			return true;
 	return false;
 }
@@ -239,7 +239,8 @@ int targets_follow(struct apply_context *context, const struct person_change *ch
 				 context->arena, &detail, err) < 0)
 		return -1;
 	for (size_t i = 0; i < setup->target_count; i++)
-		if (queue_all(context, &setup->targets[i], &happened, change->after.id,
+		if (!setup->targets[i].is_off &&
+		    queue_all(context, &setup->targets[i], &happened, change->after.id,
 			      strbuf_text(&detail), err) < 0)
 			return -1;
 	return 0;
@@ -254,7 +255,7 @@ int targets_follow_records(struct apply_context *context, const struct person_ch
 	for (size_t i = 0; i < change->identity_count; i++)
 		any |= change->identities[i].record != NULL;
 	for (size_t i = 0; any && i < setup->target_count; i++)
-		if (setup->targets[i].follows_records &&
+		if (setup->targets[i].follows_records && !setup->targets[i].is_off &&
 		    targets_queue(context->changer, &setup->targets[i], change->after.id,
 				  DELIVERY_UPDATED, "", context->now_s, context->now_s, err) < 0)
 			return -1;

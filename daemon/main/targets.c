@@ -50,11 +50,12 @@ int targets_configure(struct configuration *config, struct diagnostics *list)
 
 		if (kind == &webhook_kind)
 			webhook_check((const void *)settings[i], &config->setup, list);
-		if (kind && settings[i]->enabled)
+		if (kind)
 			targets[config->setup.target_count++] = (struct target_setup){
 				.name = settings[i]->name.text,
 				.keeps_state = kind->keeps_state,
 				.follows_records = kind->keeps_state && kind->follows_records,
+				.is_off = !settings[i]->enabled,
 			};
 	}
 	return 0;

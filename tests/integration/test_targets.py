@@ -176,6 +176,24 @@ def test_waiting_ones_are_not_dropped(world):
     assert (number, answer["code"]) == (409, "delivery-waiting")
 
 
+def test_what_waits_for_one_that_is_switched_off_stays(world, tmp_path):
+    receiver = world.receivers[0]
+    receiver.fault = status(503)
+    world.create("bob")
+    until(lambda: world.listed("hook")["failing"] == 1)
+    world.bridge.write_config(config(target("hook", receiver, tmp_path, more=", enabled: false")))
+    world.bridge.ctl("reload")
+    world.create("later")
+    assert world.bridge.ctl("targets", "drop", "hook")["dropped"] == 0
+    assert (world.listed("hook")["state"], world.listed("hook")["waiting"]) == ("disabled", 1)
+    receiver.fault = None
+    world.bridge.write_config(config(target("hook", receiver, tmp_path)))
+    world.bridge.ctl("reload")
+    receiver.wait(lambda events: len(events) >= 1)
+    until(lambda: world.listed("hook")["waiting"] == 0)
+    assert receiver.types() == ["user.provisioned"]
+
+
 def test_new_target_is_told_of_everybody_when_asked(world, tmp_path):
     receiver = world.receivers[0]
     for i in range(5):

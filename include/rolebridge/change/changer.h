@@ -35,7 +35,7 @@ struct setup {
 	const struct located_list *invited_domains;
 	/* Days on which people signed in and used something are kept so long. */
 	int64_t activity_kept_s;
-	/* Who is told of changes; those that are enabled. */
+	/* Who is told of changes, and who is not for the time being. */
 	const struct target_setup *targets;
 	size_t target_count;
 	/* By how much the wall clock was set while it ran: grace does not count it. main gives 0. */

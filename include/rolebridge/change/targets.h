@@ -15,6 +15,7 @@ struct target_setup {
 	const char *name;
 	bool keeps_state; /* it is told what holds, not what happened: rows of a person are folded into one */
 	bool follows_records; /* keeps a state that depends on what sources say of the person, too */
+	bool is_off;	      /* configured, and nothing is queued for it: what waits stays */
 };
 
 /*

@@ -9,6 +9,8 @@ static const struct target_setup told[] = {
 	{ .name = "hook" },
 	{ .name = "state", .keeps_state = true },
 	{ .name = "keys", .keeps_state = true, .follows_records = true },
+	{ .name = "off", .is_off = true },
+	{ .name = "off-keys", .keeps_state = true, .follows_records = true, .is_off = true },
 };
 
 static void open_told(struct world *world, const char *yaml)
@@ -127,6 +129,8 @@ static void test_records(void **state)
 	assert_int_equal(rows[0].version, 1);
 	assert_int_equal(rows_of(world, "keys", &rows), 1);
 	assert_true(rows[0].version > 1);
+	assert_int_equal(rows_of(world, "off", &rows), 0);
+	assert_int_equal(rows_of(world, "off-keys", &rows), 0);
 }
 
 /* What is refused, or comes to nothing, is told nobody. */
