@@ -402,7 +402,8 @@ int store_delivery_counts(struct store *store, const char *target, int64_t now_s
 		query_prepare(store, "SELECT count(*) FILTER (WHERE dead_s = 0), "
 				     "count(*) FILTER (WHERE dead_s = 0 AND attempts > 0), "
 				     "count(*) FILTER (WHERE dead_s <> 0), "
-				     "min(created_s) FILTER (WHERE dead_s = 0) "
+				     "min(created_s) FILTER (WHERE dead_s = 0 AND "
+				     "(attempts > 0 OR next_s <= ?2)) "
 				     "FROM delivery WHERE target = ?1");
 	int64_t number = -1;
 
@@ -456,13 +457,15 @@ int store_delivery_targets(struct store *store, struct arena *arena, const char 
 			: rows_finish(&rows, arena, ret_names, ret_count, err);
 }
 
+/* From the end: of what is left each person's first stays due. */
 int store_delivery_drop(struct store *store, const char *target, bool dead, size_t limit,
 			struct err *err)
 {
 	AUTO(query)
 	struct query query = query_prepare(
 		store, "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE "
-		       "target = ?1 AND (NOT ?2 OR dead_s <> 0) LIMIT ?3)");
+		       "target = ?1 AND (NOT ?2 OR dead_s <> 0) "
+		       "ORDER BY user DESC, dead_s DESC, id DESC LIMIT ?3)");
 	int64_t number;
 	int dropped;
 

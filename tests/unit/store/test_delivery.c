@@ -256,6 +256,44 @@ static void test_lists(void **state)
 	ok(f, store_commit(f->store, &f->err));
 }
 
+/* All is well until it is time: nothing is behind by that. What failed, or waits behind it, is. */
+static void test_oldest(void **state)
+{
+	struct fixture *f = *state;
+	struct delivery_row row;
+
+	ok(f, store_begin(f->store, &f->err));
+	assert_int_equal(counts(f, "hook").oldest_s, 0);
+	add(f, "hook", 7);
+	assert_int_equal(counts(f, "hook").oldest_s, NOW);
+	row = only(f, "hook", NOW);
+	row.next_s = NOW + 86400;
+	ok(f, store_delivery_put_off(f->store, &row, &f->err));
+	assert_int_equal(counts(f, "hook").waiting, 1);
+	assert_int_equal(counts(f, "hook").oldest_s, 0);
+	add(f, "hook", 7);
+	assert_int_equal(counts(f, "hook").oldest_s, NOW);
+	row.attempts = 1;
+	ok(f, store_delivery_put_off(f->store, &row, &f->err));
+	assert_int_equal(counts(f, "hook").oldest_s, NOW);
+	ok(f, store_commit(f->store, &f->err));
+}
+
+/* In pieces, and cut between two: what is left of a person goes on. */
+static void test_drop_in_pieces(void **state)
+{
+	struct fixture *f = *state;
+	struct delivery_row first;
+
+	ok(f, store_begin(f->store, &f->err));
+	first = add(f, "hook", 7);
+	add(f, "hook", 7);
+	add(f, "hook", 7);
+	assert_int_equal(store_delivery_drop(f->store, "hook", false, 2, &f->err), 2);
+	assert_int_equal(only(f, "hook", NOW).id, first.id);
+	ok(f, store_commit(f->store, &f->err));
+}
+
 static void test_names_of_events(void **state UNUSED)
 {
 	for (int i = 1; i <= DELIVERY_EVENTS; i++) {
@@ -299,6 +337,8 @@ int main(void)
 		TEST(test_states_are_folded),
 		TEST(test_failing_state_that_is_folded_is_as_new),
 		TEST(test_lists),
+		TEST(test_oldest),
+		TEST(test_drop_in_pieces),
 		TEST(test_names_of_events),
 		TEST(test_costs),
 	};
