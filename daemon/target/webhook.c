@@ -186,7 +186,8 @@ static int next_post(void *context, struct post *ret_post)
 			return 1;
 		}
 		if (made == 0)
-			round->results[row].outcome = DELIVERY_SENT;
+			round->results[row] = (struct delivery_result){ .outcome = DELIVERY_SENT,
+									.unasked = true };
 		else if (problem.reason)
 			refuse(round, row, problem.reason,
 			       arena_strdup(round->call->arena, problem.text));

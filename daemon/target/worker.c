@@ -211,7 +211,7 @@ static void add_note(struct target *target, struct outcomes *round, size_t i, in
 					.code = result->code,
 					.problem = result->problem };
 	switch (result->outcome) {
-	case DELIVERY_SENT: atomic_fetch_add(&target->sent, 1); return;
+	case DELIVERY_SENT: atomic_fetch_add(&target->sent, !result->unasked); return;
 	case DELIVERY_LATER:
 		atomic_fetch_add(&target->put_off, 1);
 		note->next_s = now_s + (result->after_s > 0 ? result->after_s : 1);
@@ -233,7 +233,7 @@ static void add_note(struct target *target, struct outcomes *round, size_t i, in
 }
 
 struct tally {
-	size_t sent, later, retry, refused;
+	size_t sent, unasked, later, retry, refused;
 	int64_t after_s; /* the longest that was asked for */
 	const char *problem;
 };
@@ -245,7 +245,8 @@ static struct tally tally_of(const struct outcomes *round)
 	for (size_t i = 0; i < round->count; i++) {
 		const struct delivery_result *result = &round->results[i];
 
-		tally.sent += result->outcome == DELIVERY_SENT;
+		tally.sent += result->outcome == DELIVERY_SENT && !result->unasked;
+		tally.unasked += result->outcome == DELIVERY_SENT && result->unasked;
 		tally.later += result->outcome == DELIVERY_LATER;
 		tally.refused += result->outcome == DELIVERY_REFUSED;
 		if (result->outcome != DELIVERY_RETRY)
@@ -276,7 +277,7 @@ static void take_stock(struct target *target, struct outcomes *round, bool faile
 	else if (tally.retry > 0 && tally.sent + tally.later + tally.refused == 0)
 		note_failure(target, false, tally.problem ? tally.problem : "it failed",
 			     tally.after_s);
-	else
+	else if (tally.unasked < round->count)
 		note_well(target);
 	log_debug("target.round", F_STR("target", target->name), F_INT("sent", tally.sent),
 		  F_INT("later", tally.later), F_INT("retry", tally.retry),

@@ -47,6 +47,8 @@ struct target_call {
 
 struct delivery_result {
 	enum delivery_outcome outcome;
+	/* DELIVERY_SENT: of no concern to the target, which was not asked; so it says nothing of how the target does. */
+	bool unasked;
 	/*
 	 * Seconds. DELIVERY_LATER: when to come again, at least 1. DELIVERY_RETRY: not before (Retry-After), beside the
 	 * growing pauses; 0: by these alone.

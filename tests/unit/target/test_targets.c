@@ -57,6 +57,7 @@ static struct world {
 	int64_t poison;	      /* this user's rows fail */
 	int64_t refused;      /* this user's are refused */
 	int64_t later;	      /* this user's are put off once */
+	int64_t unwanted;     /* this user's are of no concern */
 	void (*within)(void); /* once, while it delivers */
 	struct target_item has[8];
 	size_t has_count;
@@ -85,7 +86,8 @@ static struct delivery_result judge(const struct delivery_row *row)
 		world.later = 0;
 		return (struct delivery_result){ .outcome = DELIVERY_LATER, .after_s = 1 };
 	}
-	return (struct delivery_result){ .outcome = DELIVERY_SENT };
+	return (struct delivery_result){ .outcome = DELIVERY_SENT,
+					 .unasked = row->user_id == world.unwanted };
 }
 
 static int fake_deliver(void *instance UNUSED, const struct target_call *call,
@@ -417,6 +419,28 @@ static void test_pause_of_one_is_theirs(void **state UNUSED)
 	wait_for(counts("hook").waiting == 1);
 }
 
+/* What a target does not want to hear is no sign of life. */
+static void test_unwanted(void **state UNUSED)
+{
+	AUTO(strbuf) struct strbuf metrics = STRBUF(1u << 20);
+	int64_t ada, bob;
+
+	add_target(&hook);
+	open_world();
+	ada = create("ada");
+	bob = create("bob");
+	wait_for(counts("hook").waiting == 0);
+	world.poison = ada;
+	world.unwanted = bob;
+	rename_to("ada", "Ada");
+	wait_for(is_failing("hook"));
+	rename_to("bob", "Bob");
+	wait_for(counts("hook").waiting == 1);
+	assert_true(is_failing("hook"));
+	targets_metrics(world.targets, NULL, &metrics);
+	assert_non_null(strstr(strbuf_text(&metrics), "outcome=\"delivered\"} 2\n"));
+}
+
 static void test_target_that_is_down(void **state UNUSED)
 {
 	AUTO(arena) struct arena *arena = arena_create(1u << 20);
@@ -719,6 +743,7 @@ int main(void)
 		TEST(test_order),
 		TEST(test_one_persons_failure_is_theirs),
 		TEST(test_pause_of_one_is_theirs),
+		TEST(test_unwanted),
 		TEST(test_target_that_is_down),
 		TEST(test_hanging_target),
 		TEST(test_dead_letters),
