@@ -7,6 +7,8 @@
 
 #include <rolebridge/target/target.h>
 
+#define TARGET_ALARM_BEHIND "target-behind"
+
 struct outcomes;
 
 struct target {

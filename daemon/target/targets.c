@@ -97,17 +97,13 @@ static struct target *take_gone(struct targets *targets, struct setup *setup)
 }
 
 /* All at once: each may take as long as its target lets it wait. */
-static void end(struct targets *targets, struct target *gone, bool for_good)
+static void end(struct target *gone)
 {
 	for (struct target *target = gone; target; target = target->next)
 		target_ask_to_stop(target);
 	while (gone) {
 		struct target *next = gone->next;
-		struct err err = { 0 };
 
-		if (for_good && change_alarm_end(targets->changer, "target-behind", gone->name,
-						 "not configured any more", &err) < 0)
-			log_error("target.failed", F_STR("target", gone->name), F_ERR(&err));
 		target_destroy(gone);
 		gone = next;
 	}
@@ -146,10 +142,43 @@ static int begin(struct targets *targets, const struct target_settings *settings
 	return 0;
 }
 
+static bool is_told(const struct targets *targets, struct setup *setup, const char *name)
+{
+	const struct target_kind *kind;
+	const struct target_settings *settings = targets_find(targets, setup, name, &kind);
+
+	return settings && settings->enabled;
+}
+
+/* Also those that went while no daemon ran: nobody else would end their alarms. */
+static int end_alarms(struct targets *targets, struct setup *setup, struct err *err)
+{
+	AUTO(arena) struct arena *arena = arena_create((size_t)64 * 1024 * 1024);
+	AUTO(store)
+	struct store *store = store_open(changer_store_path(targets->changer), STORE_READ, err);
+	struct alarm_row *alarms;
+	size_t count;
+
+	if (!store)
+		return -1;
+	if (!arena)
+		return err_set(err, ERR_MEMORY, "out of memory");
+	if (store_alarm_list(store, true, arena, &alarms, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(alarms[i].kind, TARGET_ALARM_BEHIND) == 0 &&
+		    !is_told(targets, setup, alarms[i].subject) &&
+		    change_alarm_end(targets->changer, TARGET_ALARM_BEHIND, alarms[i].subject,
+				     "not configured any more", err) < 0)
+			return -1;
+	return 0;
+}
+
 int targets_reload(struct targets *targets, struct err *err)
 {
 	struct setup *setup = changer_setup(targets->changer);
 	const struct target_settings *const *settings;
+	struct err unended = { 0 };
 	struct target *gone;
 	int result = 0;
 	size_t count;
@@ -157,10 +186,12 @@ int targets_reload(struct targets *targets, struct err *err)
 	pthread_mutex_lock(&targets->lock);
 	gone = take_gone(targets, setup);
 	pthread_mutex_unlock(&targets->lock);
-	end(targets, gone, true);
+	end(gone);
 	targets->ports.settings(targets->ports.context, setup, &settings, &count);
 	for (size_t i = 0; i < count && result == 0; i++)
 		result = begin(targets, settings[i], err);
+	if (end_alarms(targets, setup, &unended) < 0)
+		log_error("targets.failed", F_ERR(&unended));
 	setup_release(setup);
 	targets_wake(targets, NULL);
 	return result;
@@ -191,7 +222,7 @@ void targets_stop(struct targets *targets)
 	all = targets->first;
 	targets->first = NULL;
 	pthread_mutex_unlock(&targets->lock);
-	end(targets, all, false);
+	end(all);
 }
 
 void targets_destroy(struct targets *targets)

@@ -38,7 +38,6 @@
 /* Failures that a row has behind it, beside its age, before it is given up. */
 #define GIVE_UP_ATTEMPTS 8
 #define RETRY_AFTER_MAX_S 3600
-#define ALARM_BEHIND "target-behind"
 
 /* A round, in an arena of its own: the rows, and what became of them. */
 struct outcomes {
@@ -389,9 +388,9 @@ static int tell_behind(struct target *target, bool behind, const struct delivery
 		return 0;
 	strbuf_printf(&text, "%lld deliveries wait, the oldest for %lld minutes",
 		      (long long)counts->waiting, (long long)(now_s - counts->oldest_s) / 60);
-	result = behind ? change_alarm_raise(target->all->changer, ALARM_BEHIND, target->name,
-					     strbuf_text(&text), err)
-			: change_alarm_end(target->all->changer, ALARM_BEHIND, target->name,
+	result = behind ? change_alarm_raise(target->all->changer, TARGET_ALARM_BEHIND,
+					     target->name, strbuf_text(&text), err)
+			: change_alarm_end(target->all->changer, TARGET_ALARM_BEHIND, target->name,
 					   "delivered", err);
 	target->alarm_known = result == 0;
 	target->behind = behind;

@@ -613,6 +613,19 @@ static void test_reload(void **state UNUSED)
 	assert_int_equal(told_of("hook", 0), 1);
 }
 
+/* It was taken out of the configuration while no daemon ran. */
+static void test_alarm_of_one_that_went(void **state UNUSED)
+{
+	add_target(&hook);
+	open_world();
+	ok(change_alarm_raise(world.changer, "target-behind", "other", "x", &world.err));
+	ok(change_alarm_raise(world.changer, "target-dead-letters", "other", "x", &world.err));
+	close_world();
+	open_world();
+	assert_false(has_alarm("target-behind"));
+	assert_true(has_alarm("target-dead-letters"));
+}
+
 /* A reload may be under way when the daemon ends: what it would begin nobody would end before the store is closed. */
 static void test_reload_after_the_end(void **state UNUSED)
 {
@@ -752,6 +765,7 @@ int main(void)
 		TEST(test_changes_meanwhile),
 		TEST(test_urgent),
 		TEST(test_reload),
+		TEST(test_alarm_of_one_that_went),
 		TEST(test_reload_after_the_end),
 		TEST(test_drift),
 		TEST(test_reconcile),
