@@ -534,6 +534,47 @@ static void test_dropping(void **state UNUSED)
 	assert_false(has_alarm("target-dead-letters"));
 }
 
+/* Its eighth failure, when it is old enough; being left alone with its target is none. */
+static void test_giving_up(void **state UNUSED)
+{
+	static struct target_settings brief;
+	AUTO(arena) struct arena *arena = arena_create(1u << 20);
+	const struct delivery_query query = { .target = "hook", .limit = 10 };
+	struct delivery_note failed = { .outcome = DELIVERY_RETRY,
+					.next_s = 1,
+					.problem = "poison" };
+	AUTO(store) struct store *store = NULL;
+	struct delivery_row *rows;
+	size_t count;
+	int64_t ada;
+
+	brief = hook;
+	brief.give_up_s = 1;
+	add_target(&brief);
+	world.down = "hook";
+	open_world();
+	ada = create("ada");
+	wait_for(told_of("hook", ada) >= 3);
+	store = store_open(world.path, STORE_READ, &world.err);
+	for (int64_t i = 0; i < 7; i++) {
+		wait_for(attempts_of("hook") == i);
+		ok(store_delivery_list(store, &query, arena, &rows, &count, &world.err));
+		assert_int_equal(count, 1);
+		assert_int_equal(rows[0].dead_s, 0);
+		failed.row = &rows[0];
+		ok(change_deliveries_note(world.changer, &failed, 1, &world.err));
+	}
+	pthread_mutex_lock(&world.lock);
+	world.poison = ada;
+	world.down = NULL;
+	pthread_mutex_unlock(&world.lock);
+	wait_for(counts("hook").dead == 1);
+	ok(store_delivery_list(store, &query, arena, &rows, &count, &world.err));
+	assert_string_equal(rows[0].code, "given-up");
+	assert_in_range(rows[0].attempts, 8, 20);
+	wait_for(has_alarm("target-dead-letters"));
+}
+
 static void test_later(void **state UNUSED)
 {
 	AUTO(arena) struct arena *arena = arena_create(1u << 20);
@@ -761,6 +802,7 @@ int main(void)
 		TEST(test_hanging_target),
 		TEST(test_dead_letters),
 		TEST(test_dropping),
+		TEST(test_giving_up),
 		TEST(test_later),
 		TEST(test_changes_meanwhile),
 		TEST(test_urgent),
