@@ -106,6 +106,9 @@ int upgrade_configured(const char *config_path, struct arena *arena, const char 
 
 	*ret_store = NULL;
 	*ret_lock_fd = -1;
+	/* A configuration that names none is refused when it is read, precisely. */
+	if (!*path)
+		return 0;
 	coming = store_is_coming(path, err);
 	if (coming < 0)
 		return -1;
