@@ -187,7 +187,8 @@ static void test_full_disk(void **state)
 	make(&bench, "bob", "owned", owned);
 	assert_found(&bench, owned, "bob owned");
 	bearer_make(made, &wanted.hash);
-	test_limit_files(test_largest_file(world->path));
+	/* None at all: the log could begin anew, with room in its file. */
+	test_limit_files(0);
 	assert_int_equal(change_token_revoke(world->changer, &test_person, &uuid, &world->err), -1);
 	assert_int_equal(change_user_disable(world->changer, &test_person, "bob", "", &world->err),
 			 -1);

@@ -533,7 +533,8 @@ static void test_full(void **state)
 			struct world *w = *state;
 
 			fill(w, BEFORE);
-			test_limit_files(test_largest_file(w->path) + room);
+			/* First in none at all: whether the log begins anew, with room, is a matter of chance. */
+			test_limit_files(refusals == 0 ? 0 : test_largest_file(w->path) + room);
 			result = define(w, roads[i].yaml, &test_person, roads[i].write, 1, false,
 					NULL, NULL);
 			test_limit_files(RLIM_INFINITY);

@@ -236,7 +236,8 @@ static void test_full_at_disable(void **state)
 	world_sync(w, "corp", "k1 anna\nk2 ben\n", 0, NULL);
 	changer_observe(w->changer, &observer);
 	told[0] = '\0';
-	test_limit_files(test_largest_file(w->path));
+	/* None at all: the log could begin anew, with room in its file. */
+	test_limit_files(0);
 	assert_int_equal(change_user_disable(w->changer, &test_person, "ben", "", &w->err), -1);
 	test_limit_files(RLIM_INFINITY);
 	assert_string_equal(told, "disabling 2;");
