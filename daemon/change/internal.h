@@ -560,30 +560,10 @@ struct reload_more {
 int reload_with(struct changer *changer, struct setup *setup, const struct actor *actor,
 		struct reload_more *more, struct run_report *ret_report, struct err *err);
 
-/* --- apply.c --- */
+/* --- apply.c: one person --- */
 struct applied {
 	int64_t created, updated, disabled, enabled, granted, revoked, quarantined;
 };
-struct apply_plan {
-	struct changer *changer;
-	const struct live_setup *setup;
-	int64_t row, batches, batches_done;
-	const char *id, *source, *actor;
-	const struct plan_holds *holds;
-	struct known *table;	   /* may be NULL */
-	struct run_report *report; /* lines; may be NULL */
-	struct applied applied;
-	bool urgent;	/* apply_batch: before batches that wait */
-	size_t visible; /* apply_batch: people of whom anybody sees something, known at its begin */
-};
-int apply_plan(struct apply_plan *plan, struct store *read, struct err *err);
-/* One batch that was never stored: `begin` inside the transaction first, then the people. */
-int apply_batch(struct apply_plan *plan, const void *data, size_t size, job_run *begin,
-		void *context, struct err *err);
-/* In the planning thread: what of a stored change applies now. Empty: nothing. */
-int apply_split(const struct live_setup *setup, const char *source, const struct plan_holds *holds,
-		const struct person_change *change, struct arena *arena,
-		struct person_change *ret_now, struct person_change *ret_held, struct err *err);
 /* The JSON of an audit row. */
 struct change_detail {
 	const char *text;
@@ -617,6 +597,28 @@ struct apply_context {
 int apply_person(struct apply_context *context, const struct person_change *change,
 		 const struct change_detail *detail, struct err *err);
 void apply_count(struct applied *applied, const struct person_change *change);
+
+/* --- batch.c: the people of a plan --- */
+struct apply_plan {
+	struct changer *changer;
+	const struct live_setup *setup;
+	int64_t row, batches, batches_done;
+	const char *id, *source, *actor;
+	const struct plan_holds *holds;
+	struct known *table;	   /* may be NULL */
+	struct run_report *report; /* lines; may be NULL */
+	struct applied applied;
+	bool urgent;	/* apply_batch: before batches that wait */
+	size_t visible; /* apply_batch: people of whom anybody sees something, known at its begin */
+};
+int apply_plan(struct apply_plan *plan, struct store *read, struct err *err);
+/* One batch that was never stored: `begin` inside the transaction first, then the people. */
+int apply_batch(struct apply_plan *plan, const void *data, size_t size, job_run *begin,
+		void *context, struct err *err);
+/* In the planning thread: what of a stored change applies now. Empty: nothing. */
+int apply_split(const struct live_setup *setup, const char *source, const struct plan_holds *holds,
+		const struct person_change *change, struct arena *arena,
+		struct person_change *ret_now, struct person_change *ret_held, struct err *err);
 /* What was counted, into the sliding windows. */
 int apply_windows(struct changer *changer, struct plan_totals *windows, int64_t now_s,
 		  struct err *err);
