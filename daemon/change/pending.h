@@ -1,4 +1,4 @@
-/* What a run of changes has gathered. changes.c and urgent.c only. */
+/* What the parts of a run of changes share (changes*.c), and urgent.c. */
 #ifndef CHANGE_PENDING_H
 #define CHANGE_PENDING_H
 
@@ -40,13 +40,37 @@ struct changes {
 	bool due;	      /* a run of those whose time has come, and of nobody else */
 };
 
+/* As many keys at most as a run looks at. */
+#define KEYS_MAX 100000000u
+
+static inline int changes_no_memory(struct err *err)
+{
+	return err_set(err, ERR_MEMORY, "no memory for a run of changes");
+}
+
+/* Somebody's: a user came of it. */
+static inline bool changes_is_known(const struct known_entry *entry)
+{
+	return entry && known_user(entry) != 0;
+}
+
 /* changes.c: can what is gathered be answered at all, under sync->setup? */
 int changes_check_source(struct sync *sync, struct err *err);
+/* changes_look.c: at all of them, into the draft. */
+int changes_look_at_all(struct sync *sync, struct err *err);
 /* Of somebody gone; ret_change is of nobody (id 0) when that is known already. */
 int changes_evaluate_gone(struct sync *sync, const char *key, int64_t user_id,
 			  struct person_change *ret_change, struct err *err);
 const struct identity_row *changes_find_row(const struct sync *sync, const struct pending *item,
 					    const struct identity_row *rows, size_t count);
+
+/*
+ * changes_wait.c: something waits of a user (0: of a key that waits outside), to be compared with what waits
+ * of them afterwards.
+ */
+int changes_note_looked(struct sync *sync, int64_t user_id, struct hash128 key, struct err *err);
+/* What is to wait, into the run; or the plan that waits stands as it is. */
+int changes_judge_held(struct sync *sync, struct err *err);
 
 /*
  * urgent.c: another plan is being applied, or about to be. Who of this run is disabled by the source, or

@@ -82,10 +82,12 @@ int changes_begin(struct sync *sync, const struct actor *actor, struct err *err)
 /* sync.c: for changes_due, beside one that follows the source. */
 struct sync *sync_begin_due(struct changer *changer, const char *source, const struct actor *actor,
 			    struct err *err);
+/* changes_gather.c */
 int changes_identity(struct sync *sync, const void *record, size_t size, struct err *err);
 /* Look at these users: the time has come at which the source disables them. A run of its own. */
 int changes_due(struct sync *sync, const int64_t *ids, size_t count, struct err *err);
 int changes_quarantine(struct sync *sync, const struct quarantined *entry, struct err *err);
+/* changes.c */
 int changes_finish(struct sync *sync, const char *server, struct err *err);
 void changes_destroy(struct changes *changes);
 /*
