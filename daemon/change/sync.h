@@ -66,16 +66,25 @@ struct sync {
 int sync_evaluate(struct sync *sync, const struct live_setup *setup, int64_t user_id,
 		  const struct identity_change *identity, struct person_change *ret_change,
 		  enum evaluated *ret_outcome, const char **ret_problem, struct err *err);
-/* sync.c: somebody new or changed, as a whole or in groups alone, into the draft. */
+/* sync_identity.c: somebody new or changed, as a whole or in groups alone, into the draft. */
 int sync_look_at(struct sync *sync, struct known_entry *entry,
 		 const struct identity_change *identity, struct err *err);
+/*
+ * Nothing new is known of a person, or nothing that can be used: what waits for them in the held plan
+ * waits on, and nothing else happens.
+ */
+int sync_keep_waiting(struct sync *sync, int64_t user_id, struct err *err);
+/* sync_missing.c: at the end of a whole read. */
+int sync_miss_unseen(struct sync *sync, struct err *err);
+/* sync_quarantine.c */
 int sync_quarantine_listed(struct sync *sync, const struct quarantined *entry, struct err *err);
 /* Those of the store that cannot be processed, from sync->quarantine_at on, at most so many. */
 int sync_store_quarantined(struct changer *changer, struct sync *sync, size_t most,
 			   struct err *err);
-/* Which of the source's canaries is this? Into sync->canaries_seen. */
+/* sync_identity.c: which of the source's canaries is this? Into sync->canaries_seen. */
 void sync_watch_canaries(struct sync *sync, const void *record, size_t size, const char *key,
 			 size_t key_size);
+/* sync.c */
 int sync_find_source(struct sync *sync, const char *name, struct err *err);
 /* changes.c */
 int changes_begin(struct sync *sync, const struct actor *actor, struct err *err);
