@@ -78,7 +78,7 @@ int upgrade_store(const char *path, struct strbuf *ret_copy, struct err *err)
 	if (!is_older(path))
 		return 0;
 	/* Nothing in it yet (cut off at its very beginning): nothing to keep. */
-	if (copy(path, ret_copy, err) < 0 && err->code != ERR_INVALID)
+	if (copy(path, ret_copy, err) < 0 && strcmp(err_reason(err), "store-empty") != 0)
 		return err_wrap(err, "the store is of an older version, and is left as it is until "
 				     "it can be copied");
 	store = store_open(path, STORE_WRITE, err);

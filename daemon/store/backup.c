@@ -165,7 +165,8 @@ int store_copy(const char *path, const char *to, int64_t now_s,
 	if (!from)
 		return -1;
 	if (version == 0)
-		return err_set(err, ERR_INVALID, "store '%s': there is nothing in it", path);
+		return err_refuse(err, ERR_INVALID, "store-empty",
+				  "store '%s': there is nothing in it", path);
 	if (create_empty(to, err) < 0)
 		return -1;
 	if (store_snapshot_begin(from, err) == 0) {

@@ -139,6 +139,16 @@ def test_without_a_store(tmp_path):
     assert not (tmp_path / "store.db").exists()
 
 
+def test_an_empty_store(tmp_path):
+    """Cut off before anything was in it: there is nothing to copy, and it becomes one."""
+    bridge = Bridge(CONFIG, folder=tmp_path)
+    (tmp_path / "store.db").touch(0o600)
+    result = migrate(bridge)
+    assert result.returncode == 0 and "brought to this version" in result.stdout, result.stderr
+    assert not copies(bridge) and not list(tmp_path.glob("store.db.copy*"))
+    assert version_of(tmp_path / "store.db") > 0
+
+
 def test_a_newer_store(older):
     assert migrate(older).returncode == 0
     store = sqlite3.connect(older.folder / "store.db")

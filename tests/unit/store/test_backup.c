@@ -124,7 +124,8 @@ static void test_copy_of_nothing(void **state)
 	assert_int_equal(store_copy(name_of(fixture, ".none"), copy, NOW, NULL, &fixture->err), -1);
 	assert_false(exists(copy));
 	ok(fixture, file_write_atomic(other, "", 0, 0600, &fixture->err));
-	refused(fixture, store_copy(other, copy, NOW, NULL, &fixture->err), ERR_INVALID, "invalid");
+	refused(fixture, store_copy(other, copy, NOW, NULL, &fixture->err), ERR_INVALID,
+		"store-empty");
 	assert_false(exists(copy));
 }
 
