@@ -1,4 +1,4 @@
-/* What changes of resources and of references share (ownership.c, responsible.c). */
+/* What changes of resources and of references share (ownership.c, resource_*.c, responsible.c). */
 #ifndef CHANGE_OWNERSHIP_H
 #define CHANGE_OWNERSHIP_H
 
@@ -53,8 +53,20 @@ int owning_check_key(struct owning *owning, const char *application, const char 
 int owning_check_text(struct owning *owning, const char *field, const char *text, struct err *err);
 /* Somebody has less, or more, than before: is what they have orphaned? */
 int owning_follow(struct owning *owning, int64_t user_id, struct err *err);
-/* Somebody else has it from now on. */
+/* resource_write.c: the row, its audit row and the note; before: NULL when it is new. */
 int resource_write(struct owning *owning, struct resource *after, const struct resource *before,
 		   struct err *err);
+/* people: how many belonged to an account that is removed; their ties end with it. */
+int resource_audit(struct owning *owning, const char *action, const struct resource *before,
+		   const struct resource *after, int64_t people, struct err *err);
+/* resource_wish.c: one wish of an application, into the store. */
+int resource_put_one(struct owning *owning, const char *application,
+		     const struct resource_wish *wish, int64_t version,
+		     enum ownership_outcome *ret_outcome, struct err *err);
+/* Not NULL, and not empty. */
+static inline bool owning_is_given(const char *text)
+{
+	return text && text[0] != '\0';
+}
 
 #endif
