@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+#include "accounts.h"
+
 int64_t ownership_small_tree = 2000;
 uint64_t ownership_looked_at;
 
