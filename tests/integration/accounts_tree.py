@@ -188,23 +188,41 @@ def ensure_body(user, name, *, uid=0, gecos="", shell="", home="", primary="", g
 
 # --- the tree ---
 
+# Nothing of what is mounted below may be seen outside, else a tree that is cleared away would take the real /usr along.
+# Where / is no mount point (a bare chroot) it cannot be made private: there the tree is put over a mount that can be.
 BIND = """set -eu
 tree=$1; build=$2; shift 2
+bind() {{ mount --$3 "$1" "$2"; mount --make-rprivate "$2"; }}
+if ! mount --make-rprivate / 2>/dev/null; then
+	mount --make-private "{place}"
+	bind $tree "{place}" bind
+	tree={place}
+fi
 {tmpfs}
-mount --bind {usr} $tree/usr
+bind /dev $tree/dev rbind
+bind {usr} $tree/usr bind
 mount -o remount,ro,bind $tree/usr
-mount --rbind /dev $tree/dev
-mount --rbind /proc $tree/proc
-mount --bind $build $tree/build
+bind /proc $tree/proc rbind
+bind $build $tree/build bind
 {wraps}
 [ -z "${{LISTEN_FDS-}}" ] || export LISTEN_PID=$$
 exec chroot $tree "$@"
 """
 
 
+def place():
+    """A mount over which a tree may lie: nobody in it misses what is there."""
+    with open("/proc/self/mountinfo", encoding="ascii") as file:
+        points = [line.split()[4] for line in file]
+    return next((p for p in ("/sys", "/dev/shm", "/dev/mqueue", "/dev/pts") if p in points), "/no/such/mount")
+
+
+PLACE = place()
+
+
 def in_tree(root, build, words, wraps="", tmpfs=""):
-    script = BIND.format(usr=os.path.join(MODEL or "/", "usr"), wraps=wraps, tmpfs=tmpfs)
-    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", root, build, *words]
+    script = BIND.format(usr=os.path.join(MODEL or "/", "usr"), wraps=wraps, tmpfs=tmpfs, place=PLACE)
+    return ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", script, "sh", root, build, *words]
 
 
 def problem():
