@@ -4,6 +4,7 @@
  */
 #include "configuration.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -375,6 +376,9 @@ const char *configuration_store(const char *path, struct arena *arena)
 	if (!document || !settings)
 		return "";
 	options_parse(&settings_table, document, arena, settings, unheard);
+	/* The default is a guess where what could not be read may name another. */
+	if (document_incomplete(document) && settings->store.at.file == 0)
+		return "";
 	return text_or_empty(&settings->store);
 }
 
@@ -399,6 +403,12 @@ int configuration_definitions(const char *path, struct arena *arena,
 		return -1;
 	*ret_definitions = list;
 	return 0;
+}
+
+void configuration_report(const struct diagnostics *list, const struct document *document)
+{
+	if (diagnostics_count(list) > 0)
+		diagnostics_print(list, document, stderr);
 }
 
 /* Does this group belong to what the source can deliver, and under which name? */

@@ -41,6 +41,8 @@ struct configuration *configuration_load(const char *path, const struct document
 					 const struct definition_list *definitions,
 					 struct diagnostics *list, struct document **ret_document);
 
+/* What was found, if anything, to standard error. document: the configuration's, or the one that was refused. */
+void configuration_report(const struct diagnostics *list, const struct document *document);
 /*
  * What the store that a configuration names defines, before it is read for good. *ret_definitions NULL: nothing
  * yet, the shipped ones will be put there. On failure too the shipped ones stand for them.

@@ -44,7 +44,7 @@ def test_control_socket_is_its_groups():
 
 def test_sockets_have_the_names_that_the_daemon_knows():
     assert CONTROL["FileDescriptorName"] == "control"
-    assert 'inherited_has("control")' in (ROOT / "daemon/main/service.c").read_text()
+    assert 'inherited_has("control")' in (ROOT / "daemon/main/control.c").read_text()
     assert WEB["FileDescriptorName"] == "web" and WEB["Service"] == "rolebridged.service"
     assert WEB["ListenStream"] in json.dumps(DEFAULTS["listeners"])
 
