@@ -68,8 +68,13 @@ int command_check(const char *config_path)
 static int become_owner(const char *config_path, struct arena *arena, struct err *err)
 {
 	const char *store = configuration_store(config_path, arena);
-	int there = access(store, F_OK) == 0 ? 1 : store_is_coming(store, err);
+	int there;
 
+	if (!*store)
+		return err_set(err, ERR_INVALID,
+			       "configuration '%s' does not say where the store is; see --check",
+			       config_path);
+	there = access(store, F_OK) == 0 ? 1 : store_is_coming(store, err);
 	return there > 0 ? owner_become(store, true, err) : there;
 }
 

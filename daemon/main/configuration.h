@@ -50,7 +50,7 @@ void configuration_report(const struct diagnostics *list, const struct document 
 int configuration_definitions(const char *path, struct arena *arena,
 			      struct definition_list **ret_definitions, struct err *err);
 
-/* The store that a configuration names, which may hold any number of errors: "" when it does not say. */
+/* The store that a configuration names, which may hold any number of errors: "" when it does not say, or cannot be read that far. */
 const char *configuration_store(const char *path, struct arena *arena);
 
 static inline struct configuration *configuration_of(struct setup *setup)

@@ -1,5 +1,6 @@
 """A store of an older version: copied, brought to this one, and all that it held is there before files are read that name it."""
 import os
+import re
 import resource
 import signal
 import sqlite3
@@ -8,7 +9,7 @@ import subprocess
 import pytest
 
 from bridge import DAEMON, Bridge
-from older_store import make_older, version_of
+from older_store import ROOT, make_older, version_of
 
 CONFIG = """
 profiles: [{name: administrator, permissions: ["*:*@all"]}, {name: viewer, permissions: ["accounts:read@own"]}]
@@ -77,7 +78,7 @@ def test_by_hand(older):
     older.start()
     assert holds_everything(older)
     refused = migrate(older)
-    assert refused.returncode == 1 and "another process" in refused.stderr or "in use" in refused.stderr, refused.stderr
+    assert refused.returncode == 1 and "another process holds" in refused.stderr, refused.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root works for the owner of the store")
@@ -130,6 +131,24 @@ def test_a_configuration_with_errors(older):
     older.write_config(CONFIG + "no_such_key: 1\n")
     assert migrate(older).returncode == 0
     assert version_of(older.folder / "store.db") == older.older + 1
+
+
+@pytest.mark.parametrize("text", ["store: [\n", "include: [none/*.yaml\n", None], ids=["no path", "not YAML", "no file"])
+def test_a_configuration_that_names_no_store(older, text):
+    """That nothing needs to be done would be a lie; what the upgrade of the package goes by says which."""
+    older.config.unlink()
+    if text:
+        older.config.write_text(text)
+    result = migrate(older)
+    assert result.returncode == 1 and result.stdout == "", result
+    assert str(older.config) in result.stderr
+    known = re.findall(r"\*'([^']+)'\*\)", (ROOT / "systemd/debian/rolebridge.postinst").read_text())
+    assert [words for words in known if words in result.stderr], result.stderr
+    assert version_of(older.folder / "store.db") == older.older and not copies(older)
+    # Once it is mended the start does it.
+    older.write_config(CONFIG + RULES)
+    older.start()
+    assert holds_everything(older) and len(copies(older)) == 1
 
 
 def test_without_a_store(tmp_path):

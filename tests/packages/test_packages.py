@@ -142,6 +142,23 @@ def test_upgrade_without_room(installed, newer, tmp_path):
     assert holds_everything(m)
 
 
+def test_upgraded_with_a_broken_configuration(installed, newer, tmp_path):
+    """dpkg is not held up by it: it says so, and the start does what waits once it is mended."""
+    m = installed
+    in_use(m)
+    older = []
+    outside(m, tmp_path, lambda store: older.append(make_older(store)))
+    m.write(CONFIG, "include: [\n")
+    result = m.install(newer["rolebridge"], newer["rolebridge-accounts"])
+    assert "does not say where the store is" in result.stdout + result.stderr
+    assert m.says("dpkg-query", "-W", "-f", "${db:Status-Status}", "rolebridge") == "installed"
+    assert version_of(outside(m, tmp_path)) == older[0]
+    m.write(CONFIG, EDITED)
+    assert holds_everything(m)
+    assert version_of(outside(m, tmp_path)) == older[0] + 1
+    assert len(list(m.path("/var/lib/rolebridge").glob("rolebridge.db.before-upgrade-*"))) == 1
+
+
 def test_removed_and_installed_again(installed, debs):
     m = installed
     in_use(m)
