@@ -43,7 +43,8 @@ int account_list(struct helper *helper, struct arena *arena, const struct accoun
 		 struct accounts_page *ret_page, struct err *err);
 
 /*
- * At start: beginnings are completed in the ledger or taken back, processes of the disabled ended.
+ * At start: beginnings are completed in the ledger or taken back, whoever it has as disabled is closed, and their processes
+ * are ended.
  * What fails is tried again with the next request for that user; *ret_failed counts them.
  */
 int accounts_recover(struct helper *helper, size_t *ret_failed, struct err *err);

@@ -48,12 +48,29 @@ static int compare_accounts(const void *a, const void *b)
 		      (*(const struct account *const *)b)->name);
 }
 
-/* A helper that died between locking an account and ending what runs. Of accounts that still are ours. */
-static int end_disabled(struct helper *helper, const struct account *accounts, size_t count,
-			struct err *err)
+/*
+ * A helper that died between opening an account and noting it, or between noting a disabling and carrying it out: closed
+ * it is until the core asks again. *ret_failed: those that could not be.
+ */
+static void close_open(struct helper *helper, struct arena *arena, struct account **accounts,
+		       const struct present *present, size_t count, size_t *ret_failed)
+{
+	for (size_t i = 0; i < count; i++) {
+		bool changed;
+
+		if (accounts[i]->made && present[i].in_passwd &&
+		    present[i].uid == accounts[i]->uid && !account_is_closed(&present[i]) &&
+		    account_close(helper, arena, accounts[i], &present[i], &changed, NULL) < 0)
+			++*ret_failed;
+	}
+}
+
+/* What the helper before was to close, and whose processes it was to end. Of accounts that still are ours. */
+static int complete_disabled(struct helper *helper, struct account *accounts, size_t count,
+			     size_t *ret_failed, struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(DISABLED_ARENA_MAX);
-	const struct account **by_name;
+	struct account **by_name;
 	const char **names;
 	uint32_t *uids;
 	struct present *present;
@@ -74,6 +91,9 @@ static int end_disabled(struct helper *helper, const struct account *accounts, s
 		names[i] = by_name[i]->name;
 	if (present_read(names, disabled, arena, &present, err) < 0)
 		return -1;
+	close_open(helper, arena, by_name, present, disabled, ret_failed);
+	if (!helper->settings->end_sessions)
+		return 0;
 	for (size_t i = 0; i < disabled; i++)
 		if (present[i].in_passwd && present[i].uid == by_name[i]->uid)
 			uids[ours++] = by_name[i]->uid;
@@ -94,10 +114,10 @@ int accounts_recover(struct helper *helper, size_t *ret_failed, struct err *err)
 		arena = arena_create(RECOVER_ARENA_MAX);
 		failed += !arena || recover_one(helper, arena, &accounts[i], err) < 0;
 	}
+	if (complete_disabled(helper, accounts, count, &failed, err) < 0)
+		return -1;
 	*ret_failed = failed;
-	if (!helper->settings->end_sessions)
-		return 0;
-	return end_disabled(helper, accounts, count, err);
+	return 0;
 }
 
 /* --- the list --- */

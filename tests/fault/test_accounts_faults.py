@@ -154,6 +154,39 @@ def test_killed_while_changing(tree, wish, where):
     assert tree.lines("shadow")["anna"][0] == "$6$hash" and tree.expiry("anna") == "47117"
 
 
+def test_opened_and_not_noted_is_closed_again(tree):
+    """Killed between the two: who the ledger has as disabled is disabled, until they are asked for again."""
+    core = tree.start().core()
+    user, other = uuid.uuid4(), uuid.uuid4()
+    core.ensure(user, "anna")
+    core.ensure(other, "bea")
+    tree.run("usermod", "-p", "$6$hash", "-e", "2099-01-01", "anna")
+    core.disable(user)
+    tree.kill()
+    tree.wrap("usermod", '$REAL "$@"; kill -9 $PPID')
+    dies(tree.restart().core(), lambda core: core.enable(user))
+    tree.ended()
+    assert tree.expiry("anna") == "47117"
+    tree.unwrap()
+    core = tree.restart().core()
+    assert tree.expiry("anna") == "1" and tree.lines("shadow")["anna"][0] == "!$6$hash"
+    assert [core.ensure(other, "bea").changed, tree.expiry("bea")] == [False, ""]
+    assert core.enable(user).changed
+    assert tree.expiry("anna") == "47117" and tree.lines("shadow")["anna"][0] == "$6$hash"
+
+
+def test_what_cannot_be_closed_at_start_is_said(tree):
+    core = tree.start().core()
+    user = uuid.uuid4()
+    core.ensure(user, "anna")
+    core.disable(user)
+    tree.run("usermod", "-e", "", "anna")
+    tree.kill()
+    tree.wrap("usermod", "exit 1")
+    tree.restart()
+    assert "accounts.recovery_incomplete" in tree.said()
+
+
 @pytest.mark.parametrize("program, script", [
     ("userdel", "kill -9 $PPID; exit 1"),
     ("userdel", '$REAL "$@"; kill -9 $PPID'),
