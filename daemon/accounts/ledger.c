@@ -4,7 +4,7 @@
  *
  *	rolebridge-accounts 1
  *	CHECKSUM claim UUID UID NAME HOME
- *	CHECKSUM made|enable|keep|gone UUID
+ *	CHECKSUM made|enable|keep|archived|gone UUID
  *	CHECKSUM disable UUID EXPIRE_BEFORE LOCKED_BEFORE
  *	CHECKSUM delete UUID TIME
  *
@@ -324,6 +324,15 @@ int ledger_keep(struct ledger *ledger, struct account *account, struct err *err)
 	if (append_verb(ledger, account, "keep", err) < 0)
 		return -1;
 	account->delete_s = 0;
+	account->archived = false;
+	return 0;
+}
+
+int ledger_archived(struct ledger *ledger, struct account *account, struct err *err)
+{
+	if (append_verb(ledger, account, "archived", err) < 0)
+		return -1;
+	account->archived = true;
 	return 0;
 }
 
@@ -396,16 +405,20 @@ static bool replay_disable(struct account *account, char **words, size_t count)
 
 static bool replay_verb(struct account *account, const char *verb)
 {
-	if (strcmp(verb, "made") == 0)
+	if (strcmp(verb, "made") == 0) {
 		account->made = true;
-	else if (strcmp(verb, "enable") == 0)
+	} else if (strcmp(verb, "enable") == 0) {
 		account->disabled = false;
-	else if (strcmp(verb, "keep") == 0)
+	} else if (strcmp(verb, "keep") == 0) {
 		account->delete_s = 0;
-	else if (strcmp(verb, "gone") == 0)
+		account->archived = false;
+	} else if (strcmp(verb, "archived") == 0) {
+		account->archived = true;
+	} else if (strcmp(verb, "gone") == 0) {
 		account->gone = true;
-	else
+	} else {
 		return false;
+	}
 	return true;
 }
 
@@ -525,9 +538,16 @@ static void dump(struct strbuf *out, const struct account *account)
 		snprintf(line, sizeof(line), "delete %s %" PRId64, id, account->delete_s);
 		dump_line(out, line);
 	}
-	for (unsigned i = 0; i < 2; i++) {
-		snprintf(line, sizeof(line), "%s %s", i ? "gone" : "made", id);
-		if (i ? account->gone : account->made)
+	const struct {
+		const char *verb;
+		bool holds;
+	} verbs[] = { { "made", account->made },
+		      { "archived", account->archived },
+		      { "gone", account->gone } };
+
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		snprintf(line, sizeof(line), "%s %s", verbs[i].verb, id);
+		if (verbs[i].holds)
 			dump_line(out, line);
 	}
 }

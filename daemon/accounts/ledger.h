@@ -27,6 +27,7 @@ struct account {
 	bool locked_before;
 	int64_t expire_before;
 	int64_t delete_s; /* when it may be removed; 0: not deleted */
+	bool archived;	  /* what was in its home is kept: the home may be removed */
 };
 
 struct ledger;
@@ -61,6 +62,7 @@ int ledger_enable(struct ledger *ledger, struct account *account, struct err *er
 int ledger_delete(struct ledger *ledger, struct account *account, int64_t delete_s,
 		  struct err *err);
 int ledger_keep(struct ledger *ledger, struct account *account, struct err *err);
+int ledger_archived(struct ledger *ledger, struct account *account, struct err *err);
 int ledger_gone(struct ledger *ledger, struct account *account, struct err *err);
 
 static inline void ledger_auto(struct ledger **ledger)

@@ -23,6 +23,9 @@
 #define USERDEL "/usr/sbin/userdel"
 #define GROUPDEL "/usr/sbin/groupdel"
 #define MAIL_FOLDER "/var/mail"
+#define NUMBER_SIZE 16
+/* Of one account: each deletion that was taken back, and each crash at the wrong moment, leaves one. */
+#define ARCHIVES_MAX 1000
 
 static bool is_due(const struct account *account, int64_t now_s)
 {
@@ -64,14 +67,17 @@ bool purge_waits(struct helper *helper, int64_t *ret_next_s)
 
 /* --- the archive --- */
 
+/* number: from 1; the first has none in its name. */
 static char *archive_path(const struct helper *helper, struct arena *arena,
-			  const struct account *account, const char *ending)
+			  const struct account *account, unsigned number, const char *ending)
 {
-	char id[UUID_TEXT_SIZE];
+	char id[UUID_TEXT_SIZE], which[NUMBER_SIZE] = "";
 
 	uuid_text(&account->user, id);
-	return arena_printf(arena, "%s/%s-%s.tar.gz%s", helper->settings->archive_directory,
-			    account->name, id, ending);
+	if (number > 1)
+		snprintf(which, sizeof(which), "-%u", number);
+	return arena_printf(arena, "%s/%s-%s%s.tar.gz%s", helper->settings->archive_directory,
+			    account->name, id, which, ending);
 }
 
 /* Root's alone from the first byte on: what tar opens exists already. */
@@ -90,7 +96,7 @@ static int make_partial(const char *path, struct err *err)
 static int start_archive(struct purge *purge, struct helper *helper, struct arena *arena,
 			 const struct account *account, struct err *err)
 {
-	const char *partial = archive_path(helper, arena, account, ".partial");
+	const char *partial = archive_path(helper, arena, account, 1, ".partial");
 	struct command command = { 0 };
 
 	if (!partial)
@@ -123,29 +129,39 @@ static int sync_path(const char *path, int flags)
 	return fd < 0 ? -1 : fsync(fd);
 }
 
-/* It counts from the rename on, and only once it is on the disk. */
-static int finish_archive(struct helper *helper, struct arena *arena, const struct account *account,
-			  struct err *err)
+/* Beside what is there: an archive is never overwritten, so that the first whole one stays whatever comes. */
+static int name_archive(const struct helper *helper, struct arena *arena,
+			const struct account *account, const char *partial, struct err *err)
 {
-	const char *partial = archive_path(helper, arena, account, ".partial");
-	const char *final = archive_path(helper, arena, account, "");
+	for (unsigned number = 1; number <= ARCHIVES_MAX; number++) {
+		const char *path = archive_path(helper, arena, account, number, "");
 
-	if (!partial || !final)
-		return err_set(err, ERR_MEMORY, "no room for the path of an archive");
-	if (sync_path(partial, 0) < 0 || rename(partial, final) < 0 ||
-	    sync_path(helper->settings->archive_directory, O_DIRECTORY) < 0)
-		return err_set_errno(err, ERR_IO, errno, "cannot keep '%s'", final);
-	return 0;
+		if (!path)
+			return err_set(err, ERR_MEMORY, "no room for the path of an archive");
+		if (link(partial, path) == 0)
+			return 0;
+		if (errno != EEXIST)
+			return err_set_errno(err, ERR_IO, errno, "cannot keep '%s'", path);
+	}
+	return err_set(err, ERR_IO, "there are %d archives of '%s' already", ARCHIVES_MAX,
+		       account->name);
 }
 
-/* Of this deletion: one that was taken back may have left an archive, too, and the home has changed since. */
-static bool is_archived(const struct helper *helper, struct arena *arena,
-			const struct account *account)
+/* It counts from its line in the ledger on, and only once it is on the disk: until then the home is whole. */
+static int finish_archive(struct helper *helper, struct arena *arena, struct account *account,
+			  struct err *err)
 {
-	const char *final = archive_path(helper, arena, account, "");
-	struct stat status;
+	const char *partial = archive_path(helper, arena, account, 1, ".partial");
 
-	return final && lstat(final, &status) == 0 && status.st_mtime >= account->delete_s;
+	if (!partial)
+		return err_set(err, ERR_MEMORY, "no room for the path of an archive");
+	if (sync_path(partial, 0) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot keep '%s'", partial);
+	if (name_archive(helper, arena, account, partial, err) < 0)
+		return -1;
+	if (unlink(partial) < 0 || sync_path(helper->settings->archive_directory, O_DIRECTORY) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot keep what '%s' was", partial);
+	return ledger_archived(helper->ledger, account, err);
 }
 
 /* --- account and home --- */
@@ -264,7 +280,7 @@ static int begin(struct purge *purge, struct helper *helper, struct arena *arena
 	if (standing != STANDING_MISSING && end_all(helper, account, err) < 0)
 		return -1;
 	if (helper->settings->home_on_delete == HOME_ARCHIVE &&
-	    home_belongs_to(account->home, account->uid) && !is_archived(helper, arena, account))
+	    home_belongs_to(account->home, account->uid) && !account->archived)
 		return start_archive(purge, helper, arena, account, err);
 	return after_archive(purge, helper, arena, account, ret_name, err);
 }

@@ -1,7 +1,7 @@
 /*
  * Removing deleted accounts when their grace is over, one after the other, without holding up requests:
- * archive the home → userdel → remove the home → note it as gone. Begun anew after a crash; a complete
- * archive is never made again from what is left of a home.
+ * archive the home, note that → userdel → remove the home → note it as gone. Begun anew after a crash; once an archive is
+ * noted none is made from what is left of a home, and none is ever overwritten.
  */
 #ifndef ROLEBRIDGE_ACCOUNTS_PURGE_H
 #define ROLEBRIDGE_ACCOUNTS_PURGE_H

@@ -88,7 +88,8 @@ static const struct key keys[] = {
 	  "remove." },
 	{ "archive_directory", KIND_PATH, FIELD(archive_directory), 0, 0,
 	  "/var/lib/rolebridge-accounts/archive",
-	  "Where archives are put, as NAME-UUID.tar.gz, readable by root alone." },
+	  "Where archives are put, as NAME-UUID.tar.gz (or NAME-UUID-2.tar.gz: none is overwritten),\n"
+	  "readable by root alone." },
 	{ "state_directory", KIND_PATH, FIELD(state_directory), 0, 0,
 	  "/var/lib/rolebridge-accounts",
 	  "Which accounts are the helper's. Losing it means that it touches none of them any more." },

@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import time
 import uuid
 import zlib
@@ -209,24 +210,53 @@ def test_killed_while_removing(tree, program, script):
     assert len(os.listdir(tree.path("/var/lib/rolebridge-accounts/archive"))) == 1
 
 
-def test_complete_archive_is_not_made_again_from_less(tree):
-    """Killed when the home is half removed: the archive was whole by then."""
-    tree.write_settings(home_on_delete="archive", delete_grace="1h")
+def archives(tree):
+    """What is in each archive, by its name."""
+    folder = tree.path("/var/lib/rolebridge-accounts/archive")
+    return {name: subprocess.run(["tar", "-tf", os.path.join(folder, name)], capture_output=True, text=True,
+                                 check=True).stdout.split() for name in sorted(os.listdir(folder))}
+
+
+@pytest.mark.parametrize("clock_s", [0, 86400])
+def test_complete_archive_is_not_made_again_from_less(tree, clock_s):
+    """Killed when the home is half removed: the archive was whole by then, whatever the clock says of its age."""
+    tree.write_settings(home_on_delete="archive")
     core = tree.start().core()
     user = uuid.uuid4()
     core.ensure(user, "anna")
-    core.delete(user)
     tree.kill()
-    archive = tree.path(f"/var/lib/rolebridge-accounts/archive/anna-{user}.tar.gz")
-    with open(archive, "wb") as file:
-        file.write(b"whole")
-    ledger = tree.path("/var/lib/rolebridge-accounts/ledger")
-    rewrite_delete_time(ledger)
+    tree.wrap("rm", 'case "$*" in *anna*) $REAL -r /home/anna/.config; kill -9 $PPID; exit 1;; esac; exec $REAL "$@"', folder="bin")
+    core = tree.restart().core()
+    core.delete(user)
+    tree.ended()
+    tree.unwrap()
+    archive = f"anna-{user}.tar.gz"
+    assert "anna/.config/app/settings" in archives(tree)[archive]
+    path = tree.path("/var/lib/rolebridge-accounts/archive", archive)
+    os.utime(path, (time.time() - clock_s, time.time() - clock_s))
+    assert os.path.exists(tree.path("/home/anna/.bashrc")), "half of it is there"
     tree.restart()
     wait_for(lambda: "account.removed" in tree.said(), "the account to be removed")
     assert nothing_of(tree)
-    with open(archive, "rb") as file:
+    assert list(archives(tree)) == [archive] and "anna/.config/app/settings" in archives(tree)[archive]
+
+
+def test_archive_that_was_not_noted_stays_beside_the_next(tree):
+    """Killed between the two: the home is whole still, and so are both."""
+    tree.write_settings(home_on_delete="archive")
+    core = tree.start().core()
+    user = uuid.uuid4()
+    core.ensure(user, "anna")
+    folder = tree.path("/var/lib/rolebridge-accounts/archive")
+    with open(os.path.join(folder, f"anna-{user}.tar.gz"), "wb") as file:
+        file.write(b"whole")
+    core.delete(user)
+    wait_for(lambda: "account.removed" in tree.said(), "the account to be removed")
+    with open(os.path.join(folder, f"anna-{user}.tar.gz"), "rb") as file:
         assert file.read() == b"whole"
+    os.unlink(os.path.join(folder, f"anna-{user}.tar.gz"))
+    assert list(archives(tree)) == [f"anna-{user}-2.tar.gz"]
+    assert "anna/.config/app/settings" in archives(tree)[f"anna-{user}-2.tar.gz"]
 
 
 def rewrite_delete_time(path):

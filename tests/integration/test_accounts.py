@@ -340,7 +340,8 @@ def test_archive_of_a_deletion_that_was_taken_back_does_not_count(tree):
     os.utime(archived(tree, user), (1600000000, 1600000000))
     core.delete(user)
     wait_for(lambda: "account.removed" in tree.said(), "the account to be removed")
-    assert "anna/.bashrc" in names_in(archived(tree, user))
+    assert tree.read(f"/var/lib/rolebridge-accounts/archive/anna-{user}.tar.gz") == "of last year"
+    assert "anna/.bashrc" in names_in(archived(tree, f"{user}-2"))
 
 
 def test_archive_of_a_home_with_holes(tree):

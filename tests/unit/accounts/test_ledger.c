@@ -90,10 +90,12 @@ static void live(struct ledger *ledger)
 	struct account *c = claim(ledger, 9, "carl", 70005);
 
 	assert_int_equal(ledger_delete(ledger, c, 1234567, NULL), 0);
+	assert_int_equal(ledger_archived(ledger, c, NULL), 0);
 
 	struct account *d = claim(ledger, 8, "dora", 70006);
 
 	assert_int_equal(ledger_delete(ledger, d, 99, NULL), 0);
+	assert_int_equal(ledger_archived(ledger, d, NULL), 0);
 	assert_int_equal(ledger_keep(ledger, d, NULL), 0);
 
 	struct account *e = claim(ledger, 7, "emil", 70007);
@@ -118,6 +120,8 @@ static void check_lived(struct ledger *ledger)
 	assert_int_equal(all[1].expire_before, 17000);
 	assert_true(all[2].gone);
 	assert_int_equal(all[3].delete_s, 0);
+	assert_false(all[3].archived);
+	assert_true(all[4].archived);
 	assert_int_equal(all[4].delete_s, 1234567);
 	assert_ptr_equal(ledger_find_name(ledger, "emil"), &all[2]);
 	assert_ptr_equal(ledger_find_uid(ledger, 70006), &all[3]);
