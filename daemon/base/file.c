@@ -19,6 +19,7 @@
 #include <rolebridge/base/util.h>
 
 #define READ_CHUNK (16 * 1024)
+#define COPY_CHUNK ((size_t)1024 * 1024)
 
 void fd_auto(int *fd)
 {
@@ -95,19 +96,44 @@ int file_read(const char *path, size_t max, struct strbuf *out, struct err *err)
 	return 0;
 }
 
-static int write_all(int fd, const char *data, size_t size)
+int file_write_all(int fd, const void *data, size_t size)
 {
+	const char *at = data;
+
 	while (size > 0) {
-		ssize_t written = write(fd, data, size);
+		ssize_t written = write(fd, at, size);
 
 		if (written < 0 && errno != EINTR)
 			return -1;
 		if (written > 0) {
-			data += written;
+			at += written;
 			size -= (size_t)written;
 		}
 	}
 	return 0;
+}
+
+int file_copy(int from, int to, const struct file_progress *progress, struct err *err)
+{
+	char *chunk = malloc(COPY_CHUNK);
+	uint64_t done = 0;
+	ssize_t size = 1;
+	int result = chunk ? 0 : err_set(err, ERR_MEMORY, "out of memory");
+
+	while (size > 0 && result == 0) {
+		if (progress && !progress->go_on(progress->context, done))
+			result = err_set(err, ERR_CANCELLED, "asked to stop");
+		else if ((size = read(from, chunk, COPY_CHUNK)) < 0 && errno == EINTR)
+			size = 1;
+		else if (size < 0)
+			result = err_set_errno(err, ERR_IO, errno, "cannot read what is copied");
+		else if (size > 0 && file_write_all(to, chunk, (size_t)size) < 0)
+			result = err_set_errno(err, ERR_IO, errno, "cannot write the copy");
+		else
+			done += (uint64_t)size;
+	}
+	free(chunk);
+	return result;
 }
 
 /* The rename itself must survive a power loss: that is the folder's content. */
@@ -125,7 +151,7 @@ static int sync_folder_of(const char *path)
 static int write_and_rename(int fd, const char *temporary, const char *path, const void *data,
 			    size_t size, unsigned mode)
 {
-	if (fchmod(fd, (mode_t)mode) < 0 || write_all(fd, data, size) < 0 || fsync(fd) < 0)
+	if (fchmod(fd, (mode_t)mode) < 0 || file_write_all(fd, data, size) < 0 || fsync(fd) < 0)
 		return -1;
 	return rename(temporary, path);
 }
@@ -183,7 +209,7 @@ int file_new_open(struct new_file *ret_new, const char *path, unsigned mode, str
 
 int file_new_write(const struct new_file *new_file, const void *data, size_t size, struct err *err)
 {
-	return write_all(new_file->fd, data, size) < 0
+	return file_write_all(new_file->fd, data, size) < 0
 		       ? err_set_errno(err, ERR_IO, errno, "cannot write '%s'", new_file->path)
 		       : 0;
 }

@@ -26,7 +26,6 @@
 
 #define ARENA_MAX ((size_t)256 * 1024 * 1024)
 #define TEXT_MAX ((size_t)64 * 1024)
-#define CHUNK ((size_t)1024 * 1024)
 
 /* --- paths --- */
 
@@ -122,25 +121,6 @@ static int complain(const struct restore_options *options, const struct err *err
 
 /* --- a backup --- */
 
-static int copy_bytes(int fd, struct new_file *to, struct err *err)
-{
-	char *chunk = malloc(CHUNK);
-	ssize_t size = 1;
-	int result = chunk ? 0 : err_set(err, ERR_MEMORY, "out of memory");
-
-	while (result == 0 && size > 0) {
-		size = read(fd, chunk, CHUNK);
-		if (size < 0 && errno == EINTR)
-			size = 1;
-		else if (size < 0)
-			result = err_set_errno(err, ERR_IO, errno, "cannot read the copy");
-		else if (size > 0)
-			result = file_new_write(to, chunk, (size_t)size, err);
-	}
-	free(chunk);
-	return result;
-}
-
 /* The file may lie where only root writes. */
 static int deliver(int copy, const char *path, struct err *err)
 {
@@ -149,7 +129,9 @@ static int deliver(int copy, const char *path, struct err *err)
 
 	if (file_new_open(&new_file, path, 0600, err) < 0)
 		return -1;
-	result = copy_bytes(copy, &new_file, err);
+	result = file_copy(copy, new_file.fd, NULL, err);
+	if (result < 0)
+		err_wrap(err, "cannot write '%s'", path);
 	if (result == 0)
 		result = file_new_commit(&new_file, err);
 	file_new_drop(&new_file);

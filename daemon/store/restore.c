@@ -21,7 +21,6 @@
 #include "backup.h"
 #include "db.h"
 
-#define CHUNK ((size_t)1024 * 1024)
 #define ASIDE_MAX 100
 
 static char *join(const char *path, const char *suffix, struct err *err)
@@ -73,48 +72,34 @@ static int remove_copy(const char *path, const char *which, struct err *err)
 
 /* --- taking one in --- */
 
-static int write_all(int fd, const char *data, size_t size)
-{
-	while (size > 0) {
-		ssize_t written = write(fd, data, size);
+struct taking {
+	const struct store_progress *progress;
+	uint64_t total;
+};
 
-		if (written < 0 && errno != EINTR)
-			return -1;
-		if (written > 0) {
-			data += written;
-			size -= (size_t)written;
-		}
-	}
-	return 0;
+static bool go_on(void *context, uint64_t done)
+{
+	const struct taking *taking = context;
+	const struct store_progress *progress = taking->progress;
+
+	return !progress || !progress->go_on ||
+	       progress->go_on(progress->context, "reading", done, taking->total);
 }
 
 static int take_bytes(int from, int to, const char *name, const struct store_progress *progress,
 		      struct err *err)
 {
 	struct stat status = { .st_size = 0 };
-	char *chunk = malloc(CHUNK);
-	uint64_t done = 0;
-	ssize_t size = chunk ? 1 : -1;
-	int result = chunk ? 0 : err_set(err, ERR_MEMORY, "out of memory");
+	struct taking taking = { .progress = progress };
+	const struct file_progress copying = { go_on, &taking };
 
 	fstat(from, &status);
-	while (size > 0 && result == 0) {
-		if (progress && progress->go_on &&
-		    !progress->go_on(progress->context, "reading", done, (uint64_t)status.st_size))
-			result = err_set(err, ERR_CANCELLED, "asked to stop");
-		else if ((size = read(from, chunk, CHUNK)) < 0 && errno == EINTR)
-			size = 1;
-		else if (size < 0)
-			result = err_set_errno(err, ERR_IO, errno, "cannot read the backup");
-		else if (size > 0 && write_all(to, chunk, (size_t)size) < 0)
-			result = err_set_errno(err, ERR_IO, errno, "cannot write '%s'", name);
-		else
-			done += (uint64_t)size;
-	}
-	free(chunk);
-	if (result == 0 && fsync(to) < 0)
-		result = err_set_errno(err, ERR_IO, errno, "cannot write '%s'", name);
-	return result;
+	taking.total = (uint64_t)status.st_size;
+	if (file_copy(from, to, &copying, err) < 0)
+		return err_wrap(err, "cannot take the backup in as '%s'", name);
+	if (fsync(to) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot write '%s'", name);
+	return 0;
 }
 
 char *store_take_in(const char *path, int fd, const struct store_progress *progress,

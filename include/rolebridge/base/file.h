@@ -2,7 +2,9 @@
 #ifndef ROLEBRIDGE_BASE_FILE_H
 #define ROLEBRIDGE_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <rolebridge/base/err.h>
 #include <rolebridge/base/hash.h>
@@ -18,6 +20,17 @@ int file_open(const char *path, struct stat *ret_stat, struct err *err);
  * Refuses directories, pipes and devices (ERR_INVALID). On failure out holds what it held before.
  */
 int file_read(const char *path, size_t max, struct strbuf *out, struct err *err);
+
+/* All of it, whatever interrupts; -1 with errno. */
+int file_write_all(int fd, const void *data, size_t size);
+
+/* All that is still to be read, behind what was written. ERR_IO, ERR_MEMORY; ERR_CANCELLED when go_on says so. */
+struct file_progress {
+	bool (*go_on)(void *context, uint64_t done_bytes);
+	void *context;
+};
+int file_copy(int from, int to, const struct file_progress *progress /* may be NULL */,
+	      struct err *err);
 
 /* Write beside, fsync, rename: the old or the new content, never a part. mode: permission bits. */
 int file_write_atomic(const char *path, const void *data, size_t size, unsigned mode,

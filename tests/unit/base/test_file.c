@@ -246,6 +246,65 @@ static void test_piece_by_piece(void **state)
 	unlink(in_folder("pieces"));
 }
 
+struct watched {
+	uint64_t last, stop_at;
+};
+
+static bool watch(void *context, uint64_t done)
+{
+	struct watched *watched = context;
+
+	assert_true(done >= watched->last);
+	watched->last = done;
+	return done < watched->stop_at;
+}
+
+static void test_copy(void **state)
+{
+	const size_t size = 3 * 1024 * 1024 + 7;
+	struct watched watched = { .stop_at = size + 1 };
+	const struct file_progress progress = { watch, &watched };
+	char *data = malloc(size), *copied = malloc(size);
+	struct err err;
+
+	(void)state;
+	memset(data, 'x', size);
+	data[size - 1] = 'y';
+
+	AUTO(fd) int from = open(in_folder("a"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	AUTO(fd) int to = open(in_folder("b"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_int_equal(file_write_all(from, data, size), 0);
+	lseek(from, 0, SEEK_SET);
+	assert_int_equal(file_copy(from, to, &progress, &err), 0);
+	assert_int_equal(watched.last, size);
+	assert_int_equal(pread(to, copied, size, 0), size);
+	assert_memory_equal(copied, data, size);
+	/* At its end there is no more. */
+	assert_int_equal(file_copy(from, to, NULL, &err), 0);
+	assert_int_equal(lseek(to, 0, SEEK_END), size);
+	lseek(from, 0, SEEK_SET);
+	watched = (struct watched){ .stop_at = 1 };
+	assert_int_equal(file_copy(from, to, &progress, &err), -1);
+	assert_int_equal(err.code, ERR_CANCELLED);
+	free(data);
+	free(copied);
+}
+
+static void test_copy_of_no_file(void **state)
+{
+	AUTO(fd) int nothing = open(folder, O_RDONLY | O_CLOEXEC);
+	AUTO(fd) int from = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	AUTO(fd) int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	struct err err;
+
+	(void)state;
+	assert_int_equal(file_copy(nothing, full, NULL, &err), -1);
+	assert_non_null(strstr(err.text, "cannot read"));
+	assert_int_equal(file_copy(from, full, NULL, &err), -1);
+	assert_non_null(strstr(err.text, "No space left"));
+}
+
 static void test_no_place_for_pieces(void **state)
 {
 	struct new_file file;
@@ -295,6 +354,8 @@ int main(void)
 		cmocka_unit_test(test_secret_by_credential_name),
 		cmocka_unit_test(test_secret_of_a_folder_of_credentials),
 		cmocka_unit_test(test_piece_by_piece),
+		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_copy_of_no_file),
 		cmocka_unit_test(test_no_place_for_pieces),
 		cmocka_unit_test(test_lock),
 	};
