@@ -213,18 +213,6 @@ int target_retry_post(struct http_request *request, struct http_response *respon
 	return answer_count(response, "retried", count);
 }
 
-/* Whoever is not told any more does not miss what waits; who is switched off is told later. */
-static bool is_configured(const struct api *api, const char *name)
-{
-	struct setup *setup = changer_setup(api->settings.changer);
-	bool found = false;
-
-	for (size_t i = 0; i < setup->target_count; i++)
-		found |= strcmp(setup->targets[i].name, name) == 0;
-	setup_release(setup);
-	return found;
-}
-
 int target_drop_post(struct http_request *request, struct http_response *response, struct err *err)
 {
 	const struct api *api = request->context;
@@ -235,8 +223,7 @@ int target_drop_post(struct http_request *request, struct http_response *respons
 	int64_t count;
 
 	if (read_letter(request, &uuid, &wanted, err) < 0 ||
-	    change_deliveries_drop(api->settings.changer, &actor, target, wanted,
-				   !is_configured(api, target), &count, err) < 0)
+	    change_deliveries_drop(api->settings.changer, &actor, target, wanted, &count, err) < 0)
 		return -1;
 	return answer_count(response, "dropped", count);
 }

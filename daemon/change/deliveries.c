@@ -115,13 +115,21 @@ int change_deliveries_note(struct changer *changer, const struct delivery_note *
 	return writer_bulk_redoable(changer, note_job, &noting, err);
 }
 
+static const struct target_setup *find_target(const struct setup *setup, const char *name)
+{
+	for (size_t i = 0; i < setup->target_count; i++)
+		if (strcmp(setup->targets[i].name, name) == 0)
+			return &setup->targets[i];
+	return NULL;
+}
+
 /* --- by people --- */
 
 struct asking {
 	const struct actor *actor;
 	const char *target;
 	const struct uuid *uuid; /* NULL: many */
-	bool waiting;		 /* dropping: also what waits */
+	bool waiting;		 /* dropping: also what waits; said in each transaction */
 	/* Of many: those of this state after this one. */
 	enum delivery_state state;
 	int64_t after_id;
@@ -295,6 +303,16 @@ static int drop_one(struct changer *changer, struct asking *asking, struct arena
 	return store_delivery_remove(changer->store, &row, now_s, err);
 }
 
+/* Whoever is not told any more does not miss what waits; who is switched off is told later. */
+static bool is_configured(struct changer *changer, const char *name)
+{
+	struct setup *setup = changer_setup(changer);
+	bool found = find_target(setup, name) != NULL;
+
+	setup_release(setup);
+	return found;
+}
+
 static int drop_job(struct changer *changer, struct job *job, struct err *err)
 {
 	struct asking *asking = job->context;
@@ -304,6 +322,7 @@ static int drop_job(struct changer *changer, struct job *job, struct err *err)
 
 	asking->done = 0;
 	asking->more = false;
+	asking->waiting = !is_configured(changer, asking->target);
 	if (!arena)
 		return no_memory(err);
 	if (check_actor(changer, asking->actor, arena, err) < 0)
@@ -328,21 +347,10 @@ static int drop_job(struct changer *changer, struct job *job, struct err *err)
 		       : 0;
 }
 
-static const struct target_setup *find_target(const struct setup *setup, const char *name)
-{
-	for (size_t i = 0; i < setup->target_count; i++)
-		if (strcmp(setup->targets[i].name, name) == 0)
-			return &setup->targets[i];
-	return NULL;
-}
-
 int change_deliveries_drop(struct changer *changer, const struct actor *actor, const char *target,
-			   const struct uuid *uuid, bool waiting, int64_t *ret_count,
-			   struct err *err)
+			   const struct uuid *uuid, int64_t *ret_count, struct err *err)
 {
-	struct asking asking = {
-		.actor = actor, .target = target, .uuid = uuid, .waiting = waiting
-	};
+	struct asking asking = { .actor = actor, .target = target, .uuid = uuid };
 
 	return ask_all(changer, drop_job, &asking, ret_count, err);
 }

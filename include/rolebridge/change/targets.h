@@ -56,13 +56,12 @@ int change_deliveries_note(struct changer *changer, const struct delivery_note *
 int change_deliveries_retry(struct changer *changer, const struct actor *actor, const char *target,
 			    const struct uuid *uuid, int64_t *ret_count, struct err *err);
 /*
- * Never: one dead delivery, or all dead ones of a target (uuid NULL). waiting: also what waits, which is for targets
- * that are not configured any more: what a target was not told it does not know. ERR_NOT_FOUND, ERR_CONFLICT
- * "delivery-waiting". An audit row.
+ * Never: one dead delivery, or all dead ones of a target (uuid NULL); also what waits, when the target is not configured
+ * any more at that moment: what a target was not told it does not know. ERR_NOT_FOUND, ERR_CONFLICT "delivery-waiting". An
+ * audit row.
  */
 int change_deliveries_drop(struct changer *changer, const struct actor *actor, const char *target,
-			   const struct uuid *uuid, bool waiting, int64_t *ret_count,
-			   struct err *err);
+			   const struct uuid *uuid, int64_t *ret_count, struct err *err);
 /* When it was last told of everybody, or of all that differed; 0: never. */
 int change_target_reconciled(struct store *store, const char *target, int64_t *ret_at_s,
 			     struct err *err);

@@ -193,15 +193,21 @@ static void test_only_by_whoever_may(void **state)
 		change_deliveries_retry(world->changer, &nobody, "hook", NULL, &count, &world->err),
 		"not-allowed");
 	refused(world,
-		change_deliveries_drop(world->changer, &nobody, "hook", NULL, true, &count,
-				       &world->err),
+		change_deliveries_drop(world->changer, &nobody, "hook", NULL, &count, &world->err),
 		"not-allowed");
 	refused(world,
 		change_deliveries_reconcile(world->changer, &nobody, "hook", "x", (int64_t[]){ 1 },
 					    1, &world->err),
 		"not-allowed");
-	ok(world, change_deliveries_drop(world->changer, &test_person, "hook", NULL, true, &count,
-					 &world->err));
+	/* What a target that is told is still to hear of stays. */
+	ok(world,
+	   change_deliveries_drop(world->changer, &test_person, "hook", NULL, &count, &world->err));
+	assert_int_equal(count, 0);
+	world_close(world);
+	world->target_count = 0;
+	world_open(world, RULES POLICY);
+	ok(world,
+	   change_deliveries_drop(world->changer, &test_person, "hook", NULL, &count, &world->err));
 	assert_int_equal(count, 1);
 	assert_int_equal(world_audited(world, "target.drop", "\"count\":1"), 1);
 }

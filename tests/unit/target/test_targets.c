@@ -527,8 +527,7 @@ static void test_dropping(void **state UNUSED)
 	open_world();
 	create("ada");
 	wait_for(counts("hook").dead == 1);
-	ok(change_deliveries_drop(world.changer, &test_person, "hook", NULL, false, &dropped,
-				  &world.err));
+	ok(change_deliveries_drop(world.changer, &test_person, "hook", NULL, &dropped, &world.err));
 	assert_int_equal(dropped, 1);
 	assert_int_equal(counts("hook").dead, 0);
 	assert_false(has_alarm("target-dead-letters"));
