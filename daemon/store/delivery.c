@@ -155,6 +155,25 @@ static size_t bounded(size_t limit)
 	return limit < LIST_MAX ? limit : LIST_MAX;
 }
 
+/* Of a target that was never heard of there is nothing. */
+static int bind_target(struct query *query, const char *target, struct err *err)
+{
+	int64_t number = -1;
+
+	if (names_find(query->store, NAMES_GENERAL, target, &number, err) < 0)
+		return -1;
+	query_int(query, number);
+	return 0;
+}
+
+/* The first row of a query whose first parameter is the target: 1, 0, -1. */
+static int target_row(struct query *query, const char *target, struct err *err)
+{
+	int row = bind_target(query, target, err) < 0 ? -1 : query_row(query, err);
+
+	return row < 0 ? err_wrap(err, "cannot read what waits for target '%s'", target) : row;
+}
+
 int store_delivery_due(struct store *store, const char *target, int64_t now_s, size_t limit,
 		       struct arena *arena, struct delivery_row **ret_rows, size_t *ret_count,
 		       struct err *err)
@@ -164,11 +183,9 @@ int store_delivery_due(struct store *store, const char *target, int64_t now_s, s
 		store, "SELECT " COLUMNS " FROM delivery INDEXED BY delivery_due WHERE dead_s = 0 "
 		       "AND next_s >= 0 AND target = ?1 AND next_s <= ?2 ORDER BY next_s, id "
 		       "LIMIT ?3");
-	int64_t number = -1;
 
-	if (names_find(store, NAMES_GENERAL, target, &number, err) < 0)
+	if (bind_target(&query, target, err) < 0)
 		return -1;
-	query_int(&query, number);
 	query_int(&query, now_s);
 	query_int(&query, (int64_t)bounded(limit));
 	if (list(&query, arena, ret_rows, ret_count, err) < 0)
@@ -183,15 +200,10 @@ int store_delivery_next(struct store *store, const char *target, int64_t *ret_ne
 	struct query query = query_prepare(
 		store, "SELECT next_s FROM delivery INDEXED BY delivery_due WHERE dead_s = 0 AND "
 		       "next_s >= 0 AND target = ?1 ORDER BY next_s, id LIMIT 1");
-	int64_t number = -1;
-	int row;
+	int row = target_row(&query, target, err);
 
-	if (names_find(store, NAMES_GENERAL, target, &number, err) < 0)
-		return -1;
-	query_int(&query, number);
-	row = query_row(&query, err);
 	if (row < 0)
-		return err_wrap(err, "cannot read when target '%s' is to be told", target);
+		return -1;
 	*ret_next_s = row ? column_int(&query, 0) : -1;
 	return 0;
 }
@@ -405,11 +417,9 @@ int store_delivery_counts(struct store *store, const char *target, int64_t now_s
 				     "min(created_s) FILTER (WHERE dead_s = 0 AND "
 				     "(attempts > 0 OR next_s <= ?2)) "
 				     "FROM delivery WHERE target = ?1");
-	int64_t number = -1;
 
-	if (names_find(store, NAMES_GENERAL, target, &number, err) < 0)
+	if (bind_target(&query, target, err) < 0)
 		return -1;
-	query_int(&query, number);
 	query_int(&query, now_s);
 	if (query_row(&query, err) <= 0)
 		return err_wrap(err, "cannot count deliveries");
@@ -426,14 +436,8 @@ int store_delivery_any_dead(struct store *store, const char *target, struct err 
 	struct query query = query_prepare(
 		store, "SELECT 1 FROM delivery INDEXED BY delivery_dead WHERE dead_s <> 0 AND "
 		       "target = ?1 LIMIT 1");
-	int64_t number = -1;
-	int row;
 
-	if (names_find(store, NAMES_GENERAL, target, &number, err) < 0)
-		return -1;
-	query_int(&query, number);
-	row = query_row(&query, err);
-	return row < 0 ? err_wrap(err, "cannot look for dead deliveries") : row;
+	return target_row(&query, target, err);
 }
 
 int store_delivery_targets(struct store *store, struct arena *arena, const char *const **ret_names,
