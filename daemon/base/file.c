@@ -136,15 +136,22 @@ int file_copy(int from, int to, const struct file_progress *progress, struct err
 	return result;
 }
 
-/* The rename itself must survive a power loss: that is the folder's content. */
-static int sync_folder_of(const char *path)
+static int open_folder_of(const char *path, int flags)
 {
 	const char *slash = strrchr(path, '/');
 	char *folder =
 		slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-	AUTO(fd) int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	int fd = folder ? open(folder, flags | O_DIRECTORY | O_CLOEXEC, 0600) : -1;
 
 	free(folder);
+	return fd;
+}
+
+/* The rename itself must survive a power loss: that is the folder's content. */
+static int sync_folder_of(const char *path)
+{
+	AUTO(fd) int fd = open_folder_of(path, O_RDONLY);
+
 	return fd < 0 ? -1 : fsync(fd);
 }
 
@@ -181,21 +188,81 @@ int file_write_atomic(const char *path, const void *data, size_t size, unsigned 
 
 /* --- piece by piece --- */
 
+/*
+ * A file without a name is gone with whoever writes it, however they end. It gets a name of its own when it is whole, a moment
+ * before it takes the path's: link(2) replaces nothing. Where the file system bears no such file, or /proc is not there to name
+ * it by, it has that name from the beginning.
+ */
+#define OWN_NAME_TRIES 100
+
+static void print_descriptor(int fd, char ret_path[static 32])
+{
+	snprintf(ret_path, 32, "/proc/self/fd/%d", fd);
+}
+
+static int open_unnamed(const char *path)
+{
+	int fd = open_folder_of(path, O_TMPFILE | O_RDWR);
+	char descriptor[32];
+
+	print_descriptor(fd, descriptor);
+	if (fd >= 0 && access(descriptor, F_OK) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static char *own_name(const char *path, const char *end)
+{
+	char *name;
+
+	return asprintf(&name, "%s.%s", path, end) < 0 ? NULL : name;
+}
+
+static int name_unnamed(struct new_file *new_file)
+{
+	char descriptor[32], end[16];
+
+	print_descriptor(new_file->fd, descriptor);
+	for (int i = 0; i < OWN_NAME_TRIES; i++) {
+		char *name;
+
+		snprintf(end, sizeof(end), "%08x", randombytes_random());
+		name = own_name(new_file->path, end);
+		if (!name)
+			return -1;
+		if (linkat(AT_FDCWD, descriptor, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0) {
+			new_file->temporary = name;
+			return 0;
+		}
+		free(name);
+		if (errno != EEXIST)
+			return -1;
+	}
+	return -1;
+}
+
+static int open_named(struct new_file *new_file)
+{
+	new_file->temporary = own_name(new_file->path, "XXXXXX");
+	if (!new_file->temporary)
+		return -1;
+	new_file->fd = mkostemp(new_file->temporary, O_CLOEXEC);
+	return new_file->fd;
+}
+
 int file_new_open(struct new_file *ret_new, const char *path, unsigned mode, struct err *err)
 {
 	struct new_file new_file = { .fd = -1, .path = strdup(path) };
 	struct stat status;
 
 	*ret_new = (struct new_file){ .fd = -1 };
-	if (new_file.path && asprintf(&new_file.temporary, "%s.XXXXXX", path) < 0)
-		new_file.temporary = NULL;
-	if (!new_file.temporary) {
-		free(new_file.path);
+	if (!new_file.path)
 		return err_set(err, ERR_MEMORY, "out of memory");
-	}
 	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
 		err_set(err, ERR_INVALID, "'%s' is not a regular file", path);
-	else if ((new_file.fd = mkostemp(new_file.temporary, O_CLOEXEC)) < 0)
+	else if ((new_file.fd = open_unnamed(path)) < 0 && open_named(&new_file) < 0)
 		err_set_errno(err, code_of_errno(errno), errno, "cannot write '%s'", path);
 	else if (fchmod(new_file.fd, (mode_t)mode) < 0)
 		err_set_errno(err, ERR_IO, errno, "cannot write '%s'", path);
@@ -216,7 +283,8 @@ int file_new_write(const struct new_file *new_file, const void *data, size_t siz
 
 int file_new_commit(struct new_file *new_file, struct err *err)
 {
-	if (fsync(new_file->fd) < 0 || rename(new_file->temporary, new_file->path) < 0)
+	if (fsync(new_file->fd) < 0 || (!new_file->temporary && name_unnamed(new_file) < 0) ||
+	    rename(new_file->temporary, new_file->path) < 0)
 		return err_set_errno(err, ERR_IO, errno, "cannot write '%s'", new_file->path);
 	free(new_file->temporary);
 	new_file->temporary = NULL;

@@ -42,11 +42,13 @@ int file_write_atomic(const char *path, const void *data, size_t size, unsigned 
  *	file_new_open → write(2) to new.fd … → file_new_commit; file_new_drop in any case, which removes what was not
  *	committed
  *
- * A path that names anything but a regular file is refused (ERR_INVALID).
+ * A path that names anything but a regular file is refused (ERR_INVALID); a link is not followed, but replaced. Whoever is
+ * killed leaves nothing, except on file systems without O_TMPFILE (such as NFS): path.XXXXXX.
  */
 struct new_file {
 	int fd;
-	char *path, *temporary;
+	char *path;
+	char *temporary; /* NULL: it has no name yet, or got its path's */
 };
 int file_new_open(struct new_file *ret_new, const char *path, unsigned mode, struct err *err);
 /* All of it; ERR_IO. */

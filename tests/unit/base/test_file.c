@@ -5,8 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <dirent.h>
+#include <errno.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <seccomp.h>
 
 #include <rolebridge/base/secret.h>
 #include <rolebridge/base/util.h>
@@ -214,6 +219,39 @@ static void test_secret_of_a_folder_of_credentials(void **state)
 }
 
 /* All or nothing, however it comes. */
+static unsigned names_in_folder(void)
+{
+	DIR *list = opendir(folder);
+	unsigned count = 0;
+
+	assert_non_null(list);
+	while (readdir(list))
+		count++;
+	closedir(list);
+	return count - 2;
+}
+
+/* Whoever is ended while it writes leaves nothing behind, and the old one. */
+static void test_pieces_have_no_name(void **state)
+{
+	unsigned before = names_in_folder();
+	struct new_file file;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(file_new_open(&file, in_folder("pieces"), 0600, &err), 0);
+	assert_int_equal(file_new_write(&file, "one", 3, &err), 0);
+	assert_int_equal(names_in_folder(), before);
+	file_new_drop(&file);
+	assert_int_equal(names_in_folder(), before);
+	assert_int_equal(file_new_open(&file, in_folder("pieces"), 0600, &err), 0);
+	assert_int_equal(file_new_commit(&file, &err), 0);
+	assert_int_equal(names_in_folder(), before + 1);
+	file_new_drop(&file);
+	assert_int_equal(names_in_folder(), before + 1);
+	unlink(in_folder("pieces"));
+}
+
 static void test_piece_by_piece(void **state)
 {
 	AUTO(strbuf) struct strbuf text = STRBUF(100);
@@ -244,6 +282,85 @@ static void test_piece_by_piece(void **state)
 	assert_int_equal(file_sync(in_folder("pieces"), &err), 0);
 	assert_int_equal(file_sync(in_folder("none"), &err), -1);
 	unlink(in_folder("pieces"));
+}
+
+/* What is asked for fails with this. */
+static void bar(int call, unsigned argument, uint64_t bits, int error)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+	assert_non_null(filter);
+	assert_int_equal(seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)error), call, 1,
+					  SCMP_CMP(argument, SCMP_CMP_MASKED_EQ, bits, bits)),
+			 0);
+	assert_int_equal(seccomp_load(filter), 0);
+	seccomp_release(filter);
+}
+
+static void in_child(void (*work)(void))
+{
+	pid_t child = fork();
+	int status;
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		work();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void replace_old(void)
+{
+	struct new_file file;
+	struct stat status;
+	struct err err;
+	AUTO(strbuf) struct strbuf text = STRBUF(100);
+
+	if (file_write_atomic(in_folder("pieces"), "old", 3, 0644, &err) < 0 ||
+	    file_new_open(&file, in_folder("pieces"), 0600, &err) < 0 ||
+	    file_new_write(&file, "dropped", 7, &err) < 0)
+		_exit(1);
+	file_new_drop(&file);
+	if (file_new_open(&file, in_folder("pieces"), 0600, &err) < 0 ||
+	    file_new_write(&file, "new", 3, &err) < 0 || file_new_commit(&file, &err) < 0)
+		_exit(2);
+	file_new_drop(&file);
+	if (file_read(in_folder("pieces"), 100, &text, &err) < 0 ||
+	    strcmp(strbuf_text(&text), "new") != 0 || stat(in_folder("pieces"), &status) < 0 ||
+	    (status.st_mode & 07777) != 0600)
+		_exit(3);
+}
+
+static void without_unnamed(void)
+{
+	bar(SCMP_SYS(openat), 2, O_TMPFILE, EOPNOTSUPP);
+	replace_old();
+}
+
+/* As where /proc is not there. */
+static void without_proc(void)
+{
+	bar(SCMP_SYS(access), 1, 0, ENOENT);
+	bar(SCMP_SYS(faccessat), 2, 0, ENOENT);
+	bar(SCMP_SYS(faccessat2), 2, 0, ENOENT);
+	bar(SCMP_SYS(linkat), 4, 0, ENOENT);
+	replace_old();
+}
+
+static void test_pieces_on_other_file_systems(void **state)
+{
+	static void (*const ways[])(void) = { without_unnamed, without_proc };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		unsigned before = names_in_folder();
+
+		in_child(ways[i]);
+		assert_int_equal(names_in_folder(), before + 1);
+		unlink(in_folder("pieces"));
+	}
 }
 
 struct watched {
@@ -354,6 +471,8 @@ int main(void)
 		cmocka_unit_test(test_secret_by_credential_name),
 		cmocka_unit_test(test_secret_of_a_folder_of_credentials),
 		cmocka_unit_test(test_piece_by_piece),
+		cmocka_unit_test(test_pieces_have_no_name),
+		cmocka_unit_test(test_pieces_on_other_file_systems),
 		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_copy_of_no_file),
 		cmocka_unit_test(test_no_place_for_pieces),
