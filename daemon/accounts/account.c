@@ -16,6 +16,7 @@
 #include <rolebridge/base/util.h>
 
 #include "command.h"
+#include "grace.h"
 #include "judge.h"
 
 #define USERMOD "/usr/sbin/usermod"
@@ -604,16 +605,19 @@ int account_enable(struct helper *helper, struct arena *arena, const struct uuid
 }
 
 int account_delete(struct helper *helper, struct arena *arena, const struct uuid *user,
-		   int64_t now_s, struct done *ret_done, struct err *err)
+		   const struct clocks *now, struct done *ret_done, struct err *err)
 {
 	struct account *account = ledger_find(helper->ledger, user);
-	int64_t when_s = now_s + helper->settings->delete_grace_s;
+	int64_t when_s = now->real_s + helper->settings->delete_grace_s, shift_s = 0;
 
 	if (!account || account->gone)
 		return 0;
 
 	bool first = account->delete_s == 0;
 
+	if (first && grace_look(helper->ledger, now, &shift_s, err) < 0)
+		return -1;
+	helper->shift_s += shift_s;
 	if (first && ledger_delete(helper->ledger, account, when_s > 0 ? when_s : 1, err) < 0)
 		return -1;
 	if (account_disable(helper, arena, user, ret_done, err) < 0)

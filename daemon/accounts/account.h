@@ -22,6 +22,7 @@ struct helper {
 	struct ledger *ledger;
 	struct endings endings;
 	struct uuid removing; /* whose account is being removed just now; all zero: nobody's */
+	int64_t shift_s; /* deletions were moved by so much since it was said in the log: a clock was set */
 };
 
 /* What was done, for answer and log. */
@@ -38,7 +39,7 @@ int account_disable(struct helper *helper, struct arena *arena, const struct uui
 int account_enable(struct helper *helper, struct arena *arena, const struct uuid *user,
 		   struct done *ret_done, struct err *err);
 int account_delete(struct helper *helper, struct arena *arena, const struct uuid *user,
-		   int64_t now_s, struct done *ret_done, struct err *err);
+		   const struct clocks *now, struct done *ret_done, struct err *err);
 int account_list(struct helper *helper, struct arena *arena, const struct accounts_list *list,
 		 struct accounts_page *ret_page, struct err *err);
 

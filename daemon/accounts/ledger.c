@@ -7,6 +7,7 @@
  *	CHECKSUM made|enable|keep|archived|gone UUID
  *	CHECKSUM disable UUID EXPIRE_BEFORE LOCKED_BEFORE
  *	CHECKSUM delete UUID TIME
+ *	CHECKSUM clocks REAL BOOT SHIFT        where they stood, and by what it moved the deletions above that wait
  *
  * CHECKSUM is the CRC-32 of the rest of the line, eight hex digits: it tells a torn line from a whole
  * one. Who can write the file is root and needs no more than that. A write that fails is taken back by
@@ -37,6 +38,8 @@
 #define WORDS_MAX 8
 /* Lines beyond three for each account before the file is written anew. */
 #define SLACK_LINES 4096
+/* Seconds in which a clock may be: 30,000 years. */
+#define CLOCK_MAX (INT64_C(1) << 40)
 
 struct ledger {
 	char *path;
@@ -44,6 +47,8 @@ struct ledger {
 	off_t size;
 	struct account *accounts;
 	size_t count, capacity, lines;
+	struct clocks clocks;
+	bool has_clocks;
 };
 
 /* --- lines --- */
@@ -344,6 +349,53 @@ int ledger_gone(struct ledger *ledger, struct account *account, struct err *err)
 	return 0;
 }
 
+static bool waits(const struct account *account)
+{
+	return account->delete_s && !account->gone;
+}
+
+bool ledger_waits(const struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->count; i++)
+		if (waits(&ledger->accounts[i]))
+			return true;
+	return false;
+}
+
+const struct clocks *ledger_clocks(const struct ledger *ledger)
+{
+	return ledger->has_clocks ? &ledger->clocks : NULL;
+}
+
+static void take_clocks(struct ledger *ledger, const struct clocks *clocks, int64_t shift_s)
+{
+	ledger->clocks = *clocks;
+	ledger->has_clocks = true;
+	for (size_t i = 0; i < ledger->count; i++) {
+		int64_t *delete_s = &ledger->accounts[i].delete_s;
+
+		if (!waits(&ledger->accounts[i]))
+			continue;
+		if (__builtin_add_overflow(*delete_s, shift_s, delete_s))
+			*delete_s = INT64_MAX;
+		/* 0 would be none. */
+		if (*delete_s < 1)
+			*delete_s = 1;
+	}
+}
+
+int ledger_note_clocks(struct ledger *ledger, const struct clocks *clocks, int64_t shift_s,
+		       struct err *err)
+{
+	const struct clocks noted = *clocks;
+
+	if (append_line(ledger, err, "clocks %" PRId64 " %" PRId64 " %" PRId64, noted.real_s,
+			noted.boot_s, shift_s) < 0)
+		return -1;
+	take_clocks(ledger, &noted, shift_s);
+	return 0;
+}
+
 /* --- reading --- */
 
 static size_t split(char *line, char *words[static WORDS_MAX])
@@ -422,6 +474,19 @@ static bool replay_verb(struct account *account, const char *verb)
 	return true;
 }
 
+static int replay_clocks(struct ledger *ledger, char **words, size_t count, struct err *err)
+{
+	struct clocks clocks;
+	int64_t shift_s;
+
+	if (count != 4 || !read_int(words[1], -CLOCK_MAX, CLOCK_MAX, &clocks.real_s) ||
+	    !read_int(words[2], 0, CLOCK_MAX, &clocks.boot_s) ||
+	    !read_int(words[3], -2 * CLOCK_MAX, 2 * CLOCK_MAX, &shift_s))
+		return err_set(err, ERR_INVALID, "not clocks");
+	take_clocks(ledger, &clocks, shift_s);
+	return 0;
+}
+
 /* line: writable, without checksum and end. */
 static int replay(struct ledger *ledger, char *line, struct err *err)
 {
@@ -431,6 +496,8 @@ static int replay(struct ledger *ledger, char *line, struct err *err)
 	struct account *account;
 	bool understood;
 
+	if (strcmp(words[0], "clocks") == 0)
+		return replay_clocks(ledger, words, count, err);
 	if (count < 2 || !uuid_parse(words[1], &user))
 		return err_set(err, ERR_INVALID, "no user");
 	if (strcmp(words[0], "claim") == 0)
@@ -552,6 +619,16 @@ static void dump(struct strbuf *out, const struct account *account)
 	}
 }
 
+static void dump_clocks(struct strbuf *out, const struct ledger *ledger)
+{
+	char line[LINE_MAX_SIZE];
+
+	snprintf(line, sizeof(line), "clocks %" PRId64 " %" PRId64 " 0", ledger->clocks.real_s,
+		 ledger->clocks.boot_s);
+	if (ledger->has_clocks)
+		dump_line(out, line);
+}
+
 static int rewrite(struct ledger *ledger, struct err *err)
 {
 	AUTO(strbuf) struct strbuf text = STRBUF(FILE_MAX);
@@ -559,6 +636,7 @@ static int rewrite(struct ledger *ledger, struct err *err)
 	strbuf_puts(&text, HEAD);
 	for (size_t i = 0; i < ledger->count; i++)
 		dump(&text, &ledger->accounts[i]);
+	dump_clocks(&text, ledger);
 	if (strbuf_failed(&text))
 		return err_set(err, ERR_MEMORY, "no room to write '%s' anew", ledger->path);
 	if (file_write_atomic(ledger->path, text.data, text.size, 0600, err) < 0)

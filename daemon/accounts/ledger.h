@@ -30,6 +30,10 @@ struct account {
 	bool archived;	  /* what was in its home is kept: the home may be removed */
 };
 
+struct clocks {
+	int64_t real_s, boot_s; /* since the epoch; since the machine started */
+};
+
 struct ledger;
 
 /*
@@ -64,6 +68,14 @@ int ledger_delete(struct ledger *ledger, struct account *account, int64_t delete
 int ledger_keep(struct ledger *ledger, struct account *account, struct err *err);
 int ledger_archived(struct ledger *ledger, struct account *account, struct err *err);
 int ledger_gone(struct ledger *ledger, struct account *account, struct err *err);
+
+/* Some deletion waits for its time. */
+bool ledger_waits(const struct ledger *ledger);
+/* Where the clocks stood; NULL: nobody said. */
+const struct clocks *ledger_clocks(const struct ledger *ledger);
+/* Both in one: where the clocks stand, and that all deletions that wait come so much later (negative: sooner). */
+int ledger_note_clocks(struct ledger *ledger, const struct clocks *clocks, int64_t shift_s,
+		       struct err *err);
 
 static inline void ledger_auto(struct ledger **ledger)
 {

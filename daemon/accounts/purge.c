@@ -16,6 +16,7 @@
 #include <rolebridge/base/util.h>
 
 #include "command.h"
+#include "grace.h"
 #include "judge.h"
 
 #define TAR "/usr/bin/tar"
@@ -305,25 +306,40 @@ static int go_on(struct purge *purge, struct helper *helper, struct arena *arena
 	return after_archive(purge, helper, arena, account, ret_name, err);
 }
 
-int purge_tick(struct purge *purge, struct helper *helper, struct arena *arena, int64_t now_s,
-	       const char **ret_name, struct err *err)
+/* The next one that is due. */
+static int begin_next(struct purge *purge, struct helper *helper, struct arena *arena,
+		      const struct clocks *now, const char **ret_name, struct err *err)
 {
 	struct account *account;
+	int64_t shift_s;
+
+	if (!ledger_waits(helper->ledger))
+		return 0;
+	if (grace_look(helper->ledger, now, &shift_s, err) < 0)
+		return -1;
+	helper->shift_s += shift_s;
+	account = find_due(purge, helper, now->real_s);
+	if (!account)
+		return 0;
+	purge->last = account->user;
+	return begin(purge, helper, arena, account, ret_name, err);
+}
+
+int purge_tick(struct purge *purge, struct helper *helper, struct arena *arena,
+	       const struct clocks *now, const char **ret_name, struct err *err)
+{
 	int result;
 
-	if (purge->step != PURGE_IDLE) {
+	if (purge->step != PURGE_IDLE)
 		result = go_on(purge, helper, arena, ret_name, err);
-	} else {
-		account = now_s < purge->next_s ? NULL : find_due(purge, helper, now_s);
-		if (!account)
-			return 0;
-		purge->last = account->user;
-		result = begin(purge, helper, arena, account, ret_name, err);
-	}
+	else if (now->boot_s < purge->pause_until_s)
+		return 0;
+	else
+		result = begin_next(purge, helper, arena, now, ret_name, err);
 	if (purge->step == PURGE_IDLE)
 		helper->removing = (struct uuid){ 0 };
 	if (result < 0)
-		purge->next_s = now_s + PURGE_PAUSE_S;
+		purge->pause_until_s = now->boot_s + PURGE_PAUSE_S;
 	return result;
 }
 

@@ -22,6 +22,7 @@
 #include <rolebridge/base/strbuf.h>
 #include <rolebridge/base/util.h>
 
+#include "grace.h"
 #include "purge.h"
 
 #define CONNECTIONS_MAX 8
@@ -146,6 +147,7 @@ static int answer_user(struct helper *helper, const struct message *message, str
 		       struct strbuf *out, struct err *err)
 {
 	struct uuid user;
+	const struct clocks now = grace_clocks();
 	struct done done = { .name = "" };
 	struct err problem = { 0 };
 	int result;
@@ -157,7 +159,7 @@ static int answer_user(struct helper *helper, const struct message *message, str
 	else if (message->type == ACCOUNTS_ENABLE)
 		result = account_enable(helper, arena, &user, &done, &problem);
 	else
-		result = account_delete(helper, arena, &user, clock_now_s(), &done, &problem);
+		result = account_delete(helper, arena, &user, &now, &done, &problem);
 	if (result < 0)
 		put_failure(out, &user, &done, &problem);
 	else
@@ -347,15 +349,20 @@ static void look_after_endings(struct loop *loop)
 static void look_after_removals(struct loop *loop)
 {
 	AUTO(arena) struct arena *arena = arena_create(ARENA_MAX);
+	struct helper *helper = loop->service->helper;
+	const struct clocks now = grace_clocks();
 	const char *name = NULL;
 	struct err err = { 0 };
 
 	if (!arena)
 		return;
-	if (purge_tick(&loop->purge, loop->service->helper, arena, clock_now_s(), &name, &err) < 0)
+	if (purge_tick(&loop->purge, helper, arena, &now, &name, &err) < 0)
 		log_error("account.removal_failed", F_ERR(&err));
 	else if (name)
 		log_info("account.removed", F_STR("name", name));
+	if (helper->shift_s)
+		log_warning("accounts.clock_set", F_INT("deletions_later_s", helper->shift_s));
+	helper->shift_s = 0;
 }
 
 /* --- the loop --- */
@@ -374,10 +381,12 @@ static int patience_ms(struct loop *loop)
 	if (helper->endings.count)
 		wait_us = helper->endings.next_us - now_us;
 	if (loop->purge.step == PURGE_IDLE && purge_waits(loop->service->helper, &next_s)) {
-		if (next_s < loop->purge.next_s)
-			next_s = loop->purge.next_s;
+		const struct clocks now = grace_clocks();
+		int64_t wait_s = next_s - now.real_s,
+			pause_s = loop->purge.pause_until_s - now.boot_s;
+
 		/* The clock may be set: look at least once a minute. */
-		wait_us = least(wait_us, least(next_s - clock_now_s(), 60) * 1000000);
+		wait_us = least(wait_us, least(wait_s > pause_s ? wait_s : pause_s, 60) * 1000000);
 	}
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
 		if (loop->connections[i].half_since_us)

@@ -259,17 +259,57 @@ def test_archive_that_was_not_noted_stays_beside_the_next(tree):
     assert "anna/.config/app/settings" in archives(tree)[f"anna-{user}-2.tar.gz"]
 
 
-def rewrite_delete_time(path):
-    """As if the grace were over."""
+def rewrite_ledger(path, rewrite):
+    """rewrite: words of a line → words."""
     with open(path, encoding="utf-8") as file:
         lines = file.read().splitlines()
-    for i, line in enumerate(lines):
-        words = line.split(" ")
-        if words[1] == "delete":
-            rest = " ".join(words[1:3] + ["1"])
-            lines[i] = f"{zlib.crc32(rest.encode()):08x} {rest}"
+    for i, line in enumerate(lines[1:], 1):
+        rest = " ".join(rewrite(line.split(" ")[1:]))
+        lines[i] = f"{zlib.crc32(rest.encode()):08x} {rest}"
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
+
+
+def clock_was_behind(words):
+    """As if all so far had been noted two hours ago, and nothing but the clock had moved since."""
+    if words[0] == "delete":
+        return [*words[:2], str(int(words[2]) - 7200)]
+    return [words[0], str(int(words[1]) - 7200), *words[2:]] if words[0] == "clocks" else words
+
+
+def grace_was_short(words):
+    return [*words[:2], "1"] if words[0] == "delete" else words
+
+
+def test_clock_set_forward_ends_no_grace(tree):
+    tree.write_settings(home_on_delete="remove", delete_grace="1h")
+    core = tree.start().core()
+    user = uuid.uuid4()
+    core.ensure(user, "anna")
+    core.delete(user)
+    tree.kill()
+    rewrite_ledger(ledger_of(tree), clock_was_behind)
+    core = tree.restart().core()
+    wait_for(lambda: "accounts.clock_set" in tree.said(), "the clock to be noticed", tree.process)
+    assert core.list()[0].state == "deleting" and "account.removed" not in tree.said()
+    tree.kill()
+    core = tree.restart().core()
+    assert core.list()[0].state == "deleting"
+    assert core.ensure(user, "anna").changed
+    check_whole(tree)
+
+
+def test_grace_that_is_over_ends(tree):
+    tree.write_settings(home_on_delete="remove", delete_grace="1h")
+    core = tree.start().core()
+    user = uuid.uuid4()
+    core.ensure(user, "anna")
+    core.delete(user)
+    tree.kill()
+    rewrite_ledger(ledger_of(tree), grace_was_short)
+    tree.restart()
+    wait_for(lambda: "account.removed" in tree.said(), "the account to be removed")
+    assert nothing_of(tree) and "accounts.clock_set" not in tree.said()
 
 
 def fill_page(path):
