@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <rolebridge/base/backoff.h>
 #include <rolebridge/base/base64.h>
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/util.h>
@@ -23,6 +24,7 @@
 #define ORIGIN_BYTES crypto_generichash_BYTES_MIN
 #define SHRINK_MIN 4
 #define RETRY_S 60
+#define RETRY_MOST_S (64 * RETRY_S)
 /* A document that wants to be asked for more often is not heeded; an administrator is. */
 #define CACHE_MIN_S 60
 #define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
@@ -350,13 +352,11 @@ void idp_schedule(struct idp *idp, const struct saml_source *settings, bool good
 		cache_s = cache_s > CACHE_MIN_S ? cache_s : CACHE_MIN_S;
 		after_s = cache_s < after_s ? cache_s : after_s;
 	}
+	idp->failures = good ? 0 : idp->failures + 1;
 	if (!good) {
-		int64_t retry_s = (int64_t)RETRY_S << (idp->failures < 6 ? idp->failures : 6);
+		int64_t retry_s = backoff_most(idp->failures, RETRY_S, RETRY_MOST_S);
 
 		after_s = retry_s < after_s ? retry_s : after_s;
-		idp->failures++;
-	} else {
-		idp->failures = 0;
 	}
 	idp->next_s = now_s + after_s;
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <rolebridge/base/backoff.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
@@ -79,13 +80,9 @@ static int64_t with_jitter(int64_t seconds)
 /* Doubles from FIRST_RETRY_S; never later than the ordinary interval. */
 static int64_t delay_us(const struct entry *entry)
 {
-	int64_t retry_s = FIRST_RETRY_S;
-
-	if (entry->failures == 0)
-		return with_jitter(entry->interval_s);
-	for (unsigned i = 1; i < entry->failures && retry_s < entry->interval_s; i++)
-		retry_s *= 2;
-	return with_jitter(retry_s < entry->interval_s ? retry_s : entry->interval_s);
+	return with_jitter(entry->failures == 0 ? entry->interval_s
+						: backoff_most(entry->failures, FIRST_RETRY_S,
+							       entry->interval_s));
 }
 
 /* With the lock held: entries as the configuration in force has them; known ones keep their times. */

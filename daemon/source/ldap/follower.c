@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/base/backoff.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/file.h>
 #include <rolebridge/base/util.h>
@@ -88,15 +89,9 @@ struct follower {
 int64_t backoff_us(unsigned failures, size_t width, int64_t first_us, int64_t most_us,
 		   uint32_t chance)
 {
-	size_t rounds = failures ? (failures - 1) / (width ? width : 1) : 0;
-	int64_t most = first_us;
+	size_t rounds = failures ? (failures - 1) / (width ? width : 1) + 1 : 0;
+	int64_t most = backoff_most((int64_t)rounds, first_us, most_us);
 
-	if (failures == 0)
-		return 0;
-	for (size_t i = 0; i < rounds && most < most_us; i++)
-		most *= 2;
-	if (most > most_us)
-		most = most_us;
 	return most / 2 + (int64_t)((double)(most / 2) * ((double)chance / UINT32_MAX));
 }
 

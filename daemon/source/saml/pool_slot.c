@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include <rolebridge/base/backoff.h>
 #include <rolebridge/base/clock.h>
 
 #define BACKOFF_FIRST_US (SECOND_US / 10)
@@ -16,15 +17,10 @@
 
 /* --- what happens to it; with the lock --- */
 
-static int64_t backoff_us(unsigned failures)
+/* The first one costs nothing: a worker may die of one message. */
+static int64_t pause_us(unsigned failures)
 {
-	int64_t delay_us = BACKOFF_FIRST_US;
-
-	if (failures < 2)
-		return 0;
-	for (unsigned i = 2; i < failures && delay_us < BACKOFF_MAX_US; i++)
-		delay_us *= 2;
-	return delay_us < BACKOFF_MAX_US ? delay_us : BACKOFF_MAX_US;
+	return backoff_most((int64_t)failures - 1, BACKOFF_FIRST_US, BACKOFF_MAX_US);
 }
 
 /* `next` becomes `now`; whose place it is has been taken care of. */
@@ -65,7 +61,7 @@ static void slot_down(struct saml_pool *pool, struct slot *slot)
 	slot->state = SLOT_DOWN;
 	slot->grown = false;
 	slot->failures++;
-	slot->start_at_us = now_us + backoff_us(slot->failures);
+	slot->start_at_us = now_us + pause_us(slot->failures);
 	/* A replacement that is ready serves at once. */
 	if (slot->next_state == NEXT_READY)
 		slot_rise(pool, slot);
@@ -103,7 +99,7 @@ void saml_slot_start_failed(struct saml_pool *pool, struct slot *slot, const str
 	slot->next = (struct runner){ 0 };
 	slot->next_state = NEXT_NONE;
 	slot->failures++;
-	slot->start_at_us = clock_monotonic_us() + backoff_us(slot->failures + 1);
+	slot->start_at_us = clock_monotonic_us() + pause_us(slot->failures + 1);
 	snprintf(pool->counts.last_death, sizeof(pool->counts.last_death), "%.127s", err->text);
 	if (!pool->started)
 		pool->start_err = *err;

@@ -39,6 +39,17 @@ static void test_table(void **state UNUSED)
 	}
 }
 
+/* What is waited at most is what the longest chance gives. */
+static void test_most(void **state UNUSED)
+{
+	static const int64_t expected[] = { 0, 0, 8, 16, 32, 64, 100, 100 };
+
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+		assert_int_equal(backoff_most((int64_t)i - 1, 8, 100), expected[i]);
+		assert_int_equal(backoff_after((int64_t)i - 1, 8, 100, UINT32_MAX), expected[i]);
+	}
+}
+
 static void test_chance(void **state UNUSED)
 {
 	assert_true(backoff_after(3, 1000, 100000, 0) <
@@ -51,6 +62,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_most),
 		cmocka_unit_test(test_chance),
 	};
 
