@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -69,6 +70,17 @@ def restored(bridge, path, *words):
     assert status == 0, answer
     bridge.start()
     return answer
+
+
+def opened(pid):
+    """Files of a process, by name."""
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except FileNotFoundError:
+            pass
+    return found
 
 
 def names(path, sql="SELECT username FROM user ORDER BY 1"):
@@ -143,12 +155,83 @@ def test_backup_twice(bridge):
 
 
 @pytest.mark.parametrize("place, words", [("none/backup.db", "cannot write"), ("folder", "regular file"),
+                                          ("pipe", "regular file"), ("to-pipe", "regular file"),
                                           ("/dev/full", "regular file")])
 def test_backup_nowhere(bridge, place, words):
     (bridge.folder / "folder").mkdir()
+    os.mkfifo(bridge.folder / "pipe")
+    (bridge.folder / "to-pipe").symlink_to("pipe")
+    before = sorted(os.listdir(bridge.folder))
     result = bridge.run("backup", bridge.folder / place)
     assert result.returncode == 1 and words in result.stderr
-    assert "store.backup" not in actions(bridge)
+    assert "store.backup" not in actions(bridge) and sorted(os.listdir(bridge.folder)) == before
+    bridge.stop()
+    status, answer = daemon(bridge, "--backup", bridge.folder / place)
+    assert status == 1 and words in answer["message"]
+    assert not [name for name in left(bridge) if "copy" in name]
+
+
+def by_ctl(bridge, path):
+    result = bridge.run("backup", path)
+    return result.returncode, result.stderr
+
+
+def by_hand(bridge, path):
+    bridge.stop()
+    return daemon(bridge, "--backup", path)
+
+
+@pytest.mark.parametrize("way", [by_ctl, by_hand])
+@pytest.mark.parametrize("owner", [None, 65534])
+@pytest.mark.parametrize("to", ["victim", "none"])
+def test_backup_follows_no_link(bridge, way, owner, to):
+    """That somebody planted where everybody may write: it is replaced, or in the way; what it names is not touched."""
+    if owner is not None and os.geteuid() != 0:
+        pytest.skip("only root can plant another one's link")
+    shared = bridge.folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    victim = bridge.write("victim", "of another")
+    link = shared / "backup.db"
+    link.symlink_to(bridge.folder / to)
+    if owner is not None:
+        os.chown(shared, owner, owner)
+        os.chown(link, owner, owner, follow_symlinks=False)
+    status, told = way(bridge, link)
+    assert status == 0, told
+    assert victim.read_text() == "of another" and not (bridge.folder / "none").exists()
+    assert not link.is_symlink() and link.stat().st_uid == os.geteuid() and len(names(link)) == 21
+    assert os.listdir(shared) == ["backup.db"]
+
+
+def test_backups_to_one_file_at_once(bridge):
+    """Each is whole; one of them is what is there."""
+    path = bridge.folder / "backup.db"
+    asking = [subprocess.Popen([CTL, "--config", bridge.config, "backup", path], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    ends = [(one.communicate(timeout=COMMAND_SECONDS)[1], one.returncode) for one in asking]
+    assert [status for _, status in ends if status == 0], ends
+    assert len(names(path)) == 21 and [p.name for p in bridge.folder.glob("backup*")] == ["backup.db"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_ended_while_it_is_written(bridge, number):
+    """Nothing is left, and the older one stays."""
+    try:
+        os.close(os.open(bridge.folder, os.O_TMPFILE | os.O_RDWR))
+    except OSError:
+        pytest.skip("this file system bears no files without a name")
+    path, _ = backup(bridge)
+    before = path.read_bytes(), sorted(os.listdir(bridge.folder))
+    bridge.process.send_signal(signal.SIGSTOP)
+    try:
+        with subprocess.Popen([CTL, "--config", bridge.config, "backup", path], stderr=subprocess.DEVNULL) as asking:
+            wait_for(lambda: [to for to in opened(asking.pid) if to.startswith(str(bridge.folder))])
+            asking.send_signal(number)
+            assert asking.wait(COMMAND_SECONDS) == -number
+    finally:
+        bridge.process.send_signal(signal.SIGCONT)
+    assert (path.read_bytes(), sorted(os.listdir(bridge.folder))) == before
 
 
 def test_backup_disk_full(bridge):
