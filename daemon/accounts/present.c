@@ -9,6 +9,8 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/file.h>
@@ -281,19 +283,62 @@ int present_parse(const char *passwd, const char *shadow, const char *group,
 	return 0;
 }
 
+/* --- the file of hashes: in one piece of memory, which is wiped --- */
+
+struct hashes {
+	char *text;
+	size_t size;
+};
+
+static void hashes_auto(struct hashes *hashes)
+{
+	if (hashes->text)
+		explicit_bzero(hashes->text, hashes->size);
+	free(hashes->text);
+}
+
+/* Who changes it puts another file in its place: one that grows under the reader is no whole one. */
+static int read_hashes(const char *path, struct hashes *ret_hashes, struct err *err)
+{
+	struct stat status;
+	AUTO(fd) int fd = file_open(path, &status, err);
+	size_t size, got = 0;
+	ssize_t more = 1;
+
+	if (fd < 0)
+		return -1;
+	size = (size_t)status.st_size;
+	if (size > DATABASE_MAX)
+		return err_set(err, ERR_TOO_LARGE, "'%s' is larger than %u bytes", path,
+			       DATABASE_MAX);
+	ret_hashes->text = alloc_zeroed(size + 2, 1);
+	if (!ret_hashes->text)
+		return err_set(err, ERR_MEMORY, "no room for '%s'", path);
+	ret_hashes->size = size + 2;
+	while (more != 0 && got <= size) {
+		more = read(fd, ret_hashes->text + got, size + 1 - got);
+		if (more < 0 && errno != EINTR)
+			return err_set_errno(err, ERR_IO, errno, "cannot read '%s'", path);
+		got += more > 0 ? (size_t)more : 0;
+	}
+	if (got > size)
+		return err_set(err, ERR_IO, "'%s' was changed while it was read", path);
+	return 0;
+}
+
 int present_read(const char *const *names, size_t count, struct arena *arena,
 		 struct present **ret_present, struct err *err)
 {
 	AUTO(strbuf) struct strbuf passwd = STRBUF(DATABASE_MAX);
-	AUTO(strbuf) struct strbuf shadow = STRBUF(DATABASE_MAX);
+	AUTO(hashes) struct hashes shadow = { 0 };
 	AUTO(strbuf) struct strbuf group = STRBUF(DATABASE_MAX);
 
 	if (file_read("/etc/passwd", DATABASE_MAX, &passwd, err) < 0 ||
-	    file_read("/etc/shadow", DATABASE_MAX, &shadow, err) < 0 ||
+	    read_hashes("/etc/shadow", &shadow, err) < 0 ||
 	    file_read("/etc/group", DATABASE_MAX, &group, err) < 0)
 		return -1;
-	return present_parse(strbuf_text(&passwd), strbuf_text(&shadow), strbuf_text(&group), names,
-			     count, arena, ret_present, err);
+	return present_parse(strbuf_text(&passwd), shadow.text, strbuf_text(&group), names, count,
+			     arena, ret_present, err);
 }
 
 /* --- the name service --- */

@@ -1,6 +1,7 @@
 """The accounts helper on a root file system of its own, with the real shadow-utils."""
 
 import os
+import random
 import signal
 import socket
 import stat
@@ -125,6 +126,36 @@ def test_what_was_disabled_before_a_restart_is_enabled_after_it(tree, core):
     core = tree.restart().core()
     core.enable(user)
     assert tree.lines("shadow")["anna"][0] == "$6$hash" and tree.expiry("anna") == "47117"
+
+
+def memory_of(pid):
+    """All that a process holds and can be read."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as file:
+        lines = [line.split() for line in file]
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for span, rights, *_ in lines:
+            first, last = (int(end, 16) for end in span.split("-"))
+            # A sanitizer reserves terabytes, of which nothing is ours.
+            if "w" in rights and last - first < 1 << 30:
+                memory.seek(first)
+                yield memory.read(last - first)
+
+
+def test_no_password_stays_in_memory(tree, core):
+    """The hashes of all, root's too, are read for one account's date."""
+    secret = "".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=40))
+    user, _ = anna(core)
+    tree.run("usermod", "-p", f"$6$x${secret}", "local")
+    tree.run("usermod", "-p", f"$6$y${secret}", "anna")
+    # Large enough to be read in pieces, and not so large that the memory goes back to the kernel.
+    shadow = tree.read("/etc/shadow") + "".join(f"gone{i}:$6$x${secret}:19000:0:99999:7:::\n" for i in range(1000))
+    tree.write("/etc/shadow", shadow, 0o640)
+    core.ensure(user, "anna", gecos="A")
+    core.disable(user)
+    assert core.list()[0].state == "disabled"
+    held = list(memory_of(tree.process.pid))
+    assert any(b"anna" in part for part in held), "its memory is seen"
+    assert not [part for part in held if secret.encode() in part]
 
 
 def test_unknown_users(core):
