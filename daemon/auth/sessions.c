@@ -396,8 +396,8 @@ __attribute__((always_inline)) static inline enum outcome look_up(
 	if (person->state != PERSON_KNOWN &&
 	    !(person->state == PERSON_SUSPENDED && session->by_link && host[0] == '\0'))
 		return OUTCOME_NOBODY;
-	if (session->stage == SESSION_FULL && person->demand != 0 &&
-	    !(person->demand & FACTOR_BIT(session->proven_by))) {
+	if (session->stage == SESSION_FULL &&
+	    !factor_meets(person->demand, session->factor, session->proven_by)) {
 		*ret_id = session->id;
 		return any_stage ? OUTCOME_UNPROVEN : OUTCOME_NOBODY;
 	}

@@ -473,7 +473,7 @@ static int judge_again(struct changer *changer, struct judging *judging,
 			      arena, &question, err) < 0)
 		return -1;
 	demand = factor_demand(&state.policy, &question, &until_s);
-	if (demand == 0 || (demand & FACTOR_BIT(session_proven_by(&judging->session)))) {
+	if (factor_meets(demand, judging->session.factor, session_proven_by(&judging->session))) {
 		/* Whoever thought so knows an older policy, or person. */
 		notice_changed(changer, user->id);
 		return 0;

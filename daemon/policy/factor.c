@@ -147,16 +147,21 @@ unsigned factor_demand(const struct factor_policy *policy, const struct factor_q
 {
 	struct factor_question stays = *question;
 	struct factor_answer answer = { .grace_until_s = 0 };
+	unsigned browsers = policy->device_s > 0 ? FACTOR_BIT(FACTOR_DEVICE) : 0;
+	/* Of whom none is required: whoever has one is asked for it where no browser is remembered. */
+	unsigned otherwise = question->enrolled & FACTOR_ALL_METHODS && !browsers
+				     ? ~FACTOR_BIT(FACTOR_DEVICE)
+				     : 0;
 
 	*ret_until_s = INT64_MAX;
 	if (!factor_is_required(policy, question))
-		return 0;
+		return otherwise;
 	stays.sign_ins -= stays.sign_ins > 0;
 	if (!grace_lasts(policy, &stays, &answer))
-		return factor_methods_that_count(policy, question->is_administrator);
+		return factor_methods_that_count(policy, question->is_administrator) | browsers;
 	if (answer.grace_until_s != 0)
 		*ret_until_s = answer.grace_until_s;
-	return 0;
+	return otherwise;
 }
 
 void factor_judge(const struct factor_policy *policy, const struct factor_question *question,

@@ -152,6 +152,23 @@ def test_a_remembered_browser(world):
     assert not is_full(fred)
 
 
+@pytest.mark.parametrize("required", ["all", "nobody"])
+def test_browsers_are_remembered_no_more(world, required):
+    """Also of whom none is required, but who have a factor of their own."""
+    name = "ina-" + required
+    one, other = person(world, name), Member(world)
+    other.secret, other.step = one.secret, one.step
+    require(world, "--required", required, "--remember", "1d")
+    other.come(name)
+    other.post(other.get(PUBLIC + "/login/factor"), "/login/factor", code=other.code(), remember="1")
+    assert other.come(name).headers["Location"] == "/" and is_full(other)
+    assert world.sessions(name)[-1]["factor"] == "device"
+    require(world, "--required", required, "--remember", "0")
+    assert is_full(one), "they proved their app there"
+    asked(world, other, name)
+    assert "authenticator app" in other.get(PUBLIC + "/login/factor").text
+
+
 def test_a_file_says_so():
     """By a reload, and by a start after it was written."""
     with World(source=PROVES) as world:

@@ -81,11 +81,19 @@ void factor_judge(const struct factor_policy *policy, const struct factor_questi
 		  struct factor_answer *ret_answer);
 /*
  * What a full session of theirs must have been proven by: FACTOR_BIT of each that would do; 0: it need not have been, for
- * none is required, or grace lasts. Grace by number is about coming in: who came in by the last of it stays.
+ * none is required, or grace lasts. Grace by number is about coming in: who came in by the last of it stays. Where no
+ * browser is remembered FACTOR_BIT(FACTOR_DEVICE) is missing, also of whom nothing else is asked, but who have a factor.
  * *ret_until_s: the answer is another one from then on; INT64_MAX: never by time.
  */
 unsigned factor_demand(const struct factor_policy *policy, const struct factor_question *question,
 		       int64_t *ret_until_s);
+/* Does what a session was proven by meet that? proven_by: of FACTOR_DEVICE what the browser stands for. */
+static inline bool factor_meets(unsigned demand, enum factor_method factor,
+				enum factor_method proven_by)
+{
+	return demand == 0 || ((demand & FACTOR_BIT(proven_by)) &&
+			       (factor != FACTOR_DEVICE || (demand & FACTOR_BIT(FACTOR_DEVICE))));
+}
 
 /* Was it proven, no longer than max_age_s ago (0: whenever)? second_factor_s 0: never. */
 bool factor_is_fresh(int64_t second_factor_s, int64_t max_age_s, int64_t now_s);

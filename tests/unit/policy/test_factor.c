@@ -21,6 +21,7 @@
 #define KEY FACTOR_BIT(FACTOR_WEBAUTHN)
 #define SMS FACTOR_BIT(FACTOR_SMS)
 #define PAPER FACTOR_BIT(FACTOR_RECOVERY)
+#define BROWSER FACTOR_BIT(FACTOR_DEVICE)
 
 static const char *const staff[] = { "staff" };
 static const char *const sales[] = { "sales" };
@@ -567,6 +568,12 @@ static void test_demand(void **state)
 		{ "more than there are now", GRACE_NUMBER, false, 0, 4,
 		  KEY | PAPER | FACTOR_BIT(FACTOR_IDP), INT64_MAX },
 		{ "both", GRACE_BOTH, false, 0, 3, 0, NOW + DAY },
+		{ "browsers are remembered", ALL, false, TOTP, 0,
+		  FACTOR_ALL_METHODS | PAPER | FACTOR_BIT(FACTOR_IDP) | BROWSER, INT64_MAX },
+		{ "and those of whom none is required, too", NOBODY, false, TOTP, 0, 0, INT64_MAX },
+		{ "no more, of whom none is required", ADMINISTRATORS, false, TOTP, 0, ~BROWSER,
+		  INT64_MAX },
+		{ "no more, while grace lasts", GRACE_DATE, false, TOTP, 0, ~BROWSER, NOW + DAY },
 	};
 
 	(void)state;
@@ -586,13 +593,44 @@ static void test_demand(void **state)
 	}
 }
 
+/* What stands in for another proof does so only where that is good enough by itself. */
+static void test_meets(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned demand;
+		enum factor_method factor, proven_by;
+		bool meets;
+	} cases[] = {
+		{ "nothing is asked", 0, FACTOR_NONE, FACTOR_NONE, true },
+		{ "nothing was proven", TOTP, FACTOR_NONE, FACTOR_NONE, false },
+		{ "what is asked", TOTP | KEY, FACTOR_WEBAUTHN, FACTOR_WEBAUTHN, true },
+		{ "something else", KEY, FACTOR_TOTP, FACTOR_TOTP, false },
+		{ "remembered for it", TOTP | BROWSER, FACTOR_DEVICE, FACTOR_TOTP, true },
+		{ "remembered for something else", KEY | BROWSER, FACTOR_DEVICE, FACTOR_TOTP,
+		  false },
+		{ "no browser is remembered", TOTP, FACTOR_DEVICE, FACTOR_TOTP, false },
+		{ "anything but a browser: nothing", ~BROWSER, FACTOR_NONE, FACTOR_NONE, true },
+		{ "anything but a browser: a proof", ~BROWSER, FACTOR_TOTP, FACTOR_TOTP, true },
+		{ "anything but a browser: one", ~BROWSER, FACTOR_DEVICE, FACTOR_TOTP, false },
+		{ "anything but a browser: one of before", ~BROWSER, FACTOR_DEVICE, FACTOR_NONE,
+		  false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (factor_meets(cases[i].demand, cases[i].factor, cases[i].proven_by) !=
+		    cases[i].meets)
+			fail_msg("%s", cases[i].name);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),	  cmocka_unit_test(test_combinations),
 		cmocka_unit_test(test_fresh),	  cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_bad_texts), cmocka_unit_test(test_grace_ends_with_the_day),
-		cmocka_unit_test(test_demand),
+		cmocka_unit_test(test_demand),	  cmocka_unit_test(test_meets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
