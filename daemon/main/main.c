@@ -2,10 +2,12 @@
  * rolebridged: options, and which of its jobs this process does. Leaves with 0,
  * 1 (refused or failed) or 2 (usage).
  */
+#include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/version.h>
@@ -74,6 +76,20 @@ static int usage(FILE *out, int status)
 	return status;
 }
 
+/* Closed ones would be the first that we open: what is told on standard error must reach no file or socket of ours. */
+static bool have_standard_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	const char *config = NULL;
@@ -81,6 +97,8 @@ int main(int argc, char **argv)
 	bool check = false, migrate = false;
 	int job = 0, option;
 
+	if (!have_standard_files())
+		return 1;
 	while ((option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'c': config = optarg; break;

@@ -10,6 +10,7 @@
 #include <systemd/sd-daemon.h>
 
 #include <rolebridge/auth/decisions.h>
+#include <rolebridge/base/clock.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
 
@@ -185,18 +186,35 @@ static int reload_locked(struct service *service, struct run *run, const struct 
 	return result;
 }
 
+/* While it starts the lock is not to be had; once it ends there is nothing any more to be told of a configuration. */
+static int check_running(const struct service *service, struct err *err)
+{
+	return atomic_load(&service->ready) ? 0 : err_set(err, ERR_UNAVAILABLE, "the daemon ends");
+}
+
 int service_reload(void *context, struct run *run, const struct actor *actor, struct err *err)
 {
 	struct service *service = context;
 	int result;
 
-	sd_notify(0, "RELOADING=1");
 	pthread_mutex_lock(&service->reload_lock);
 	service->reload_asked = false;
-	result = reload_locked(service, run, actor, err);
+	result = check_running(service, err);
+	if (result == 0) {
+		sd_notifyf(
+			0,
+			"RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=Reading the configuration again",
+			(long long)clock_monotonic_us());
+		result = reload_locked(service, run, actor, err);
+		figures_note_reload(result == 0);
+		if (atomic_load(&service->ready))
+			sd_notify(0,
+				  result == 0
+					  ? "READY=1\nSTATUS=Running"
+					  : "READY=1\nSTATUS=Running; the last reload was refused, "
+					    "the log says why");
+	}
 	pthread_mutex_unlock(&service->reload_lock);
-	sd_notify(0, "READY=1");
-	figures_note_reload(result == 0);
 	if (result < 0)
 		log_error("reload.refused", F_ERR(err));
 	else
@@ -208,12 +226,14 @@ int service_define(void *context, const struct define_request *request, const st
 		   struct define_result *ret_result, struct err *err)
 {
 	struct service *service = context;
-	struct configuration *config;
+	struct configuration *config = NULL;
 	int result;
 
 	pthread_mutex_lock(&service->reload_lock);
-	result = define_carry_out(service->changer, service->config_path, request, actor,
-				  ret_result, &config, err);
+	result = check_running(service, err);
+	if (result == 0)
+		result = define_carry_out(service->changer, service->config_path, request, actor,
+					  ret_result, &config, err);
 	if (config) {
 		put_in_force(service, config);
 		setup_release(&config->setup);

@@ -189,6 +189,22 @@ out:
 	return result;
 }
 
+/* A reload that is asked for before all is there waits for it: what it says would else be undone by what start was given. */
+static int begin(struct service *service, struct err *err)
+{
+	int result;
+
+	pthread_mutex_lock(&service->reload_lock);
+	result = start(service, err);
+	if (result == 0) {
+		log_info("start.ready", F_STR("version", ROLEBRIDGE_VERSION),
+			 F_STR("socket", service->control_path.text));
+		sd_notify(0, "READY=1\nSTATUS=Running");
+	}
+	pthread_mutex_unlock(&service->reload_lock);
+	return result;
+}
+
 /* --- end --- */
 
 static void stop(struct service *service)
@@ -205,7 +221,9 @@ static void stop(struct service *service)
 	if (service->runs)
 		runs_cancel(service->runs);
 	website_stop(service->website, DRAIN_MS);
+	sd_notify(0, "WATCHDOG=1");
 	control_close(service, DRAIN_MS);
+	sd_notify(0, "WATCHDOG=1");
 	runs_destroy(service->runs);
 	api_destroy(service->api);
 	http_router_destroy(service->router);
@@ -238,15 +256,12 @@ int service_run(const char *config_path)
 	AUTO(fd) int signals = open_signals(&err);
 	int status = 1;
 
-	if (signals < 0 || start(&service, &err) < 0) {
+	if (signals < 0 || begin(&service, &err) < 0) {
 		log_error("start.failed", F_ERR(&err));
 	} else {
-		log_info("start.ready", F_STR("version", ROLEBRIDGE_VERSION),
-			 F_STR("socket", service.control_path.text));
-		sd_notify(0, "READY=1");
 		wait_for_end(&service, signals);
 		log_info("stop.draining");
-		sd_notify(0, "STOPPING=1");
+		sd_notify(0, "STOPPING=1\nWATCHDOG=1\nSTATUS=Finishing what was accepted");
 		status = 0;
 	}
 	stop(&service);

@@ -122,6 +122,7 @@ struct configuration *startup_load(const char *path, int *ret_lock_fd, struct er
 	struct group_registry *registry = group_registry_create();
 	struct configuration *first = NULL, *config = NULL;
 	AUTO(diagnostics) struct diagnostics *list = diagnostics_create();
+	AUTO(document) struct document *document = NULL;
 	AUTO(arena) struct arena *arena = arena_create(DEFINITIONS_MAX_BYTES);
 	struct definition_list definitions;
 	struct store *store = NULL;
@@ -146,17 +147,16 @@ struct configuration *startup_load(const char *path, int *ret_lock_fd, struct er
 	    load_definitions(store, &first->definitions, arena, &definitions, err) < 0)
 		goto out;
 	definitions.lenient = first->definitions.lenient;
-	config = configuration_load(path, NULL, 0, registry, &definitions, list, NULL);
+	config = configuration_load(path, NULL, 0, registry, &definitions, list, &document);
 	if (config && strcmp(config->settings.store.text, first->settings.store.text) != 0) {
 		/* The lock is on the other store. */
 		setup_release(&config->setup);
 		config = NULL;
 	}
+	configuration_report(list, config ? config->document : document);
 	if (!config)
 		err_refuse(err, ERR_INVALID, "invalid-config",
 			   "configuration '%s' changed while it was read", path);
-	else
-		configuration_report(list, config->document);
 out:
 	store_close(store);
 	group_registry_destroy(registry);
