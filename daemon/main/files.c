@@ -7,8 +7,16 @@
 
 #include <string.h>
 
+#include <unistd.h>
+
+#include <sys/stat.h>
+
 #include <rolebridge/base/clock.h>
+#include <rolebridge/base/file.h>
+#include <rolebridge/base/secret.h>
+#include <rolebridge/base/util.h>
 #include <rolebridge/http/server.h>
+#include <rolebridge/source/ldap.h>
 #include <rolebridge/source/saml.h>
 
 #include "idp.h"
@@ -63,6 +71,39 @@ static void check_metadata(const struct configuration *config, const struct saml
 				source->idp.metadata_file.at, NULL, "%s", err.text);
 }
 
+static void warn_of_file(const struct located *path, struct diagnostics *list)
+{
+	struct err err = { 0 };
+	struct stat status;
+	int fd;
+
+	if (!path->text)
+		return;
+	fd = file_open(path->text, &status, &err);
+	if (fd < 0)
+		diagnostics_add(list, SEVERITY_WARNING, "unreadable-file", path->at, NULL, "%s",
+				err.text);
+	else
+		close(fd);
+}
+
+/* Warnings: without them a start goes on, and says of that directory alone why it is not read. */
+static void check_directory(const struct ldap_source *directory, struct diagnostics *list)
+{
+	const struct ldap_bind_settings *bind = &directory->bind;
+	AUTO(secret) struct secret password = { 0 };
+	struct err err = { 0 };
+
+	warn_of_file(&directory->ca, list);
+	warn_of_file(&bind->certificate, list);
+	warn_of_file(&bind->private_key, list);
+	warn_of_file(&bind->keytab, list);
+	if (bind->password_file.text &&
+	    secret_read_file(bind->password_file.text, &password, &err) < 0)
+		diagnostics_add(list, SEVERITY_WARNING, "unreadable-file", bind->password_file.at,
+				NULL, "password file: %s", err.text);
+}
+
 void configuration_check_files(const struct configuration *config, struct diagnostics *list)
 {
 	bool keys = false;
@@ -71,7 +112,11 @@ void configuration_check_files(const struct configuration *config, struct diagno
 	for (size_t i = 0; i < config->setup.source_count; i++) {
 		const struct source_settings *source = config->setup.sources[i];
 
-		if (!source->enabled || strcmp(source->type.text, saml_source_table.name) != 0)
+		if (!source->enabled)
+			continue;
+		if (strcmp(source->type.text, ldap_source_table.name) == 0)
+			check_directory((const void *)source, list);
+		if (strcmp(source->type.text, saml_source_table.name) != 0)
 			continue;
 		if (!keys)
 			check_keys(&config->settings.saml, list);

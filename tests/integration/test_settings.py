@@ -51,3 +51,21 @@ def test_one_daemon_for_a_store(tmp_path):
         assert first.ctl("status")
         first.kill()
         first.start()
+
+
+@pytest.mark.parametrize("line, expected", [
+    ("ca: /nonexistent/ca.pem, bind: {method: anonymous},", "/nonexistent/ca.pem"),
+    ("ca: people.ldif, bind: {method: simple, dn: cn=x, password_file: /nonexistent/password},", "password file: "),
+    ("ca: people.ldif, bind: {method: simple, dn: cn=x, password_file: corp.password},", "no credential 'corp.password'"),
+    ("ca: people.ldif, bind: {method: gssapi, keytab: /nonexistent/keytab},", "/nonexistent/keytab"),
+])
+def test_files_of_a_directory_that_cannot_be_read(tmp_path, line, expected):
+    """Said before the start; the start goes on without that directory, so it is a warning."""
+    (tmp_path / "people.ldif").write_text("")
+    line = line.replace("people.ldif", str(tmp_path / "people.ldif"))
+    result = check(tmp_path, "sources: [{name: corp, type: ldap, servers: [\"ldaps://127.0.0.1:9\"], "
+                             f"{line} users: {{base: dc=x}}}}]\n")
+    assert result.returncode == 0, result.stderr
+    assert "ok: 1 source(s)" in result.stdout and "1 warning(s)" in result.stdout, result.stdout + result.stderr
+    found = [text for text in result.stderr.splitlines() if "warning:" in text]
+    assert len(found) == 1 and expected in found[0] and "rolebridge.yaml:" in found[0], result.stderr
