@@ -150,6 +150,26 @@ def test_the_whole_road(world):
     world.bridge.ctl("audit", "verify")
 
 
+def test_one_is_shown(world):
+    invite = world.invite("shown@acme.example", "--name", "Sha Own", "--roles", "sales", "--personas", "lead")
+    world.letter()
+    until(lambda: check(world.bridge.ctl("invites", "show", invite["id"]), INVITE, "get")["mailed"])
+    shown = world.bridge.ctl("invites", "show", invite["id"])
+    assert {key: shown[key] for key in invite if key not in ("mailed", "version")} == \
+        {key: invite[key] for key in invite if key not in ("mailed", "version")}
+    said = world.bridge.human("invites", "show", invite["id"])
+    head, *lines = said.stdout.splitlines()
+    assert said.returncode == 0 and head == "shown@acme.example  pending"
+    told = {words[0]: words[1] for words in (line.split(maxsplit=1) for line in lines)}
+    assert {key: told[key] for key in ("id", "profile", "roles", "personas", "display_name", "expires", "mail")} == \
+        {"id": invite["id"], "profile": "viewer", "roles": "sales", "personas": "lead", "display_name": "Sha Own",
+         "expires": invite["expires"], "mail": "sent"}
+    world.bridge.ctl("invites", "revoke", invite["id"])
+    assert world.bridge.human("invites", "show", invite["id"]).stdout.splitlines()[0] == "shown@acme.example  revoked"
+    for unknown in ("0197f000-0000-7000-8000-000000000000", "nobody@acme.example"):
+        assert refusal(world, "invites", "show", unknown)["code"] == "not-found"
+
+
 def test_a_user_name_is_derived_or_given(world):
     given = world.invite("given@acme.example", "--username", "Given.Name")
     world.accept(world.link())
