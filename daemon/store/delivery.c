@@ -410,23 +410,26 @@ int store_delivery_counts(struct store *store, const char *target, int64_t now_s
 			  struct delivery_counts *ret_counts, struct err *err)
 {
 	AUTO(query)
-	struct query query =
-		query_prepare(store, "SELECT count(*) FILTER (WHERE dead_s = 0), "
-				     "count(*) FILTER (WHERE dead_s = 0 AND attempts > 0), "
-				     "count(*) FILTER (WHERE dead_s <> 0), "
-				     "min(created_s) FILTER (WHERE dead_s = 0 AND "
-				     "(attempts > 0 OR next_s <= ?2)) "
-				     "FROM delivery WHERE target = ?1");
+	struct query query = query_prepare(
+		store,
+		"SELECT waiting, failing, dead, (SELECT created_s FROM delivery INDEXED BY "
+		"delivery_age WHERE dead_s = 0 AND target = ?1 AND (attempts > 0 OR next_s <= ?2) "
+		"ORDER BY created_s LIMIT 1) FROM delivery_count WHERE target = ?1");
+	struct delivery_counts counts = { 0 };
+	int row;
 
 	if (bind_target(&query, target, err) < 0)
 		return -1;
 	query_int(&query, now_s);
-	if (query_row(&query, err) <= 0)
+	row = query_row(&query, err);
+	if (row < 0)
 		return err_wrap(err, "cannot count deliveries");
-	*ret_counts = (struct delivery_counts){ .waiting = column_int(&query, 0),
-						.failing = column_int(&query, 1),
-						.dead = column_int(&query, 2),
-						.oldest_s = column_int(&query, 3) };
+	if (row > 0)
+		counts = (struct delivery_counts){ .waiting = column_int(&query, 0),
+						   .failing = column_int(&query, 1),
+						   .dead = column_int(&query, 2),
+						   .oldest_s = column_int(&query, 3) };
+	*ret_counts = counts;
 	return 0;
 }
 
@@ -444,7 +447,8 @@ int store_delivery_targets(struct store *store, struct arena *arena, const char 
 			   size_t *ret_count, struct err *err)
 {
 	AUTO(query)
-	struct query query = query_prepare(store, "SELECT DISTINCT target FROM delivery");
+	struct query query = query_prepare(
+		store, "SELECT target FROM delivery_count WHERE waiting > 0 OR dead > 0");
 	AUTO(rows) struct rows rows = ROWS(const char *);
 	int more;
 

@@ -53,6 +53,8 @@ static const char *const migrations[] = {
 #include "sql/0021-restore.sql.h"
 	,
 #include "sql/0022-signin.sql.h"
+	,
+#include "sql/0023-delivery-counts.sql.h"
 };
 
 #define SCHEMA_VERSION ((int64_t)ARRAY_LEN(migrations))

@@ -98,9 +98,10 @@ struct delivery_counts {
 	/* When the oldest waiting one came; 0: there is none. Those for which all is well until later do not count. */
 	int64_t oldest_s;
 };
+/* Costs nothing, however much waits; likewise the next two. */
 int store_delivery_counts(struct store *store, const char *target, int64_t now_s,
 			  struct delivery_counts *ret_counts, struct err *err);
-/* Is there any dead one? 1, 0, -1. Costs nothing, however much waits. */
+/* Is there any dead one? 1, 0, -1. */
 int store_delivery_any_dead(struct store *store, const char *target, struct err *err);
 /* Of all that have rows, configured or not. */
 int store_delivery_targets(struct store *store, struct arena *arena, const char *const **ret_names,

@@ -13,7 +13,7 @@
 #include <rolebridge/store/store.h>
 
 /* How many files schemas/sql/ has. */
-#define TEST_SCHEMA_VERSION 22
+#define TEST_SCHEMA_VERSION 23
 
 struct fixture {
 	char folder[64];

@@ -1,6 +1,7 @@
 /* The queue of deliveries: order per person, folding, what is due, dead ones. */
 #include "support.h"
 
+#include <sqlite3.h>
 #include <string.h>
 
 #include <rolebridge/store/delivery.h>
@@ -15,8 +16,11 @@ static struct delivery_row add_at(struct fixture *f, const char *target, int64_t
 				    .user_id = user,
 				    .event = event,
 				    .detail = "{}",
+				    .version = 1,
 				    .created_s = NOW,
-				    .next_s = next_s };
+				    .next_s = next_s,
+				    .code = "",
+				    .problem = "" };
 
 	ok(f, store_delivery_add(f->store, &row, &f->err));
 	return row;
@@ -59,11 +63,25 @@ static struct delivery_row only(struct fixture *f, const char *target, int64_t n
 	return rows[0];
 }
 
+static int64_t seen(struct fixture *f, const char *target, enum delivery_state state)
+{
+	const struct delivery_query query = { .target = target, .state = state, .limit = 1000 };
+	struct delivery_row *rows;
+	size_t count;
+
+	ok(f, store_delivery_list(f->store, &query, f->arena, &rows, &count, &f->err));
+	return (int64_t)count;
+}
+
+/* They are kept beside the rows, and must be what the rows say. */
 static struct delivery_counts counts(struct fixture *f, const char *target)
 {
 	struct delivery_counts counts;
 
 	ok(f, store_delivery_counts(f->store, target, NOW, &counts, &f->err));
+	assert_int_equal(counts.waiting, seen(f, target, DELIVERY_WAITING));
+	assert_int_equal(counts.failing, seen(f, target, DELIVERY_FAILING));
+	assert_int_equal(counts.dead, seen(f, target, DELIVERY_DEAD));
 	return counts;
 }
 
@@ -233,7 +251,6 @@ static void test_lists(void **state)
 	row = add(f, "hook", user);
 	add(f, "hook", user);
 	add(f, "other", 999);
-	row.version = 1;
 	row.dead_s = NOW;
 	row.code = row.problem = "x";
 	ok(f, store_delivery_bury(f->store, &row, &f->err));
@@ -326,6 +343,81 @@ static void test_costs(void **state)
 	ok(f, store_commit(f->store, &f->err));
 }
 
+/* They are asked for at every look at metrics and status. */
+static void test_counts_cost_nothing(void **state)
+{
+	struct fixture *f = *state;
+	const char *const *names;
+	struct delivery_counts counts;
+	struct delivery_row row;
+	int64_t before;
+	size_t count;
+
+	ok(f, store_begin(f->store, &f->err));
+	for (int64_t i = 0; i < 3000; i++) {
+		row = add(f, "hook", 1 + i);
+		row.attempts = 1;
+		row.dead_s = NOW;
+		if (i % 3 != 0)
+			ok(f, i % 3 == 1 ? store_delivery_bury(f->store, &row, &f->err)
+					 : store_delivery_put_off(f->store, &row, &f->err));
+	}
+	before = store_steps(f->store);
+	ok(f, store_delivery_counts(f->store, "hook", NOW, &counts, &f->err));
+	assert_int_equal(counts.waiting, 2000);
+	assert_int_equal(counts.failing, 1000);
+	assert_int_equal(counts.dead, 1000);
+	assert_int_equal(counts.oldest_s, NOW);
+	ok(f, store_delivery_targets(f->store, f->arena, &names, &count, &f->err));
+	assert_int_equal(count, 1);
+	assert_string_equal(names[0], "hook");
+	assert_true(store_steps(f->store) - before < 300);
+	while (counts.waiting + counts.dead > 0) {
+		ok(f, store_delivery_drop(f->store, "hook", false, 1000, &f->err));
+		ok(f, store_delivery_counts(f->store, "hook", NOW, &counts, &f->err));
+	}
+	assert_int_equal(counts.failing, 0);
+	ok(f, store_delivery_targets(f->store, f->arena, &names, &count, &f->err));
+	assert_int_equal(count, 0);
+	ok(f, store_commit(f->store, &f->err));
+}
+
+/* What waited before there were counts is counted. */
+static void test_counts_of_an_older_store(void **state)
+{
+	struct fixture *f = *state;
+	struct delivery_row row;
+	sqlite3 *db;
+
+	ok(f, store_begin(f->store, &f->err));
+	row = add(f, "other", 1);
+	row.dead_s = NOW;
+	ok(f, store_delivery_bury(f->store, &row, &f->err));
+	row = add(f, "hook", 2);
+	row.attempts = 3;
+	row.next_s = NOW;
+	ok(f, store_delivery_put_off(f->store, &row, &f->err));
+	add(f, "hook", 1);
+	add(f, "hook", 1);
+	ok(f, store_commit(f->store, &f->err));
+	store_close(f->store);
+	f->store = NULL;
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_exec(db,
+			     "DROP TRIGGER delivery_counted; DROP TRIGGER delivery_recounted; "
+			     "DROP TRIGGER delivery_uncounted; DROP TABLE delivery_count; "
+			     "DROP INDEX delivery_age; PRAGMA user_version = 22",
+			     NULL, NULL, NULL),
+		SQLITE_OK);
+	sqlite3_close(db);
+	reopen(f);
+	assert_int_equal(counts(f, "hook").waiting, 3);
+	assert_int_equal(counts(f, "hook").failing, 1);
+	assert_int_equal(counts(f, "other").waiting, 0);
+	assert_int_equal(counts(f, "other").dead, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 
 int main(void)
@@ -341,6 +433,8 @@ int main(void)
 		TEST(test_drop_in_pieces),
 		TEST(test_names_of_events),
 		TEST(test_costs),
+		TEST(test_counts_cost_nothing),
+		TEST(test_counts_of_an_older_store),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
