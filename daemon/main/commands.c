@@ -75,7 +75,7 @@ static int become_owner(const char *config_path, struct arena *arena, struct err
 			       "configuration '%s' does not say where the store is; see --check",
 			       config_path);
 	there = access(store, F_OK) == 0 ? 1 : store_is_coming(store, err);
-	return there > 0 ? owner_become(store, true, err) : there;
+	return there > 0 ? owner_become(store, err) : there;
 }
 
 int command_migrate(const char *config_path)

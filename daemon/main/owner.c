@@ -1,6 +1,6 @@
 /*
- * Root becomes who owns the store's folder. Enters: the store's path. Leaves: a process with their rights. Fails when there is no
- * such folder. An ordinary user stays who they are.
+ * Root becomes who owns the store's folder. Enters: the store's path. Leaves: a process with their rights, for good. Fails when
+ * there is no such folder. An ordinary user stays who they are.
  */
 #include "owner.h"
 
@@ -24,7 +24,7 @@ static int owner_of(const char *store_path, struct stat *ret_status, struct err 
 	return result;
 }
 
-int owner_become(const char *store_path, bool for_good, struct err *err)
+int owner_become(const char *store_path, struct err *err)
 {
 	struct stat status;
 
@@ -35,17 +35,8 @@ int owner_become(const char *store_path, bool for_good, struct err *err)
 		return -1;
 	if (status.st_uid == 0)
 		return 0;
-	if (setgroups(0, NULL) < 0 ||
-	    setresgid(status.st_gid, status.st_gid, for_good ? status.st_gid : 0) < 0 ||
-	    setresuid(for_good ? status.st_uid : 0, status.st_uid, for_good ? status.st_uid : 0) <
-		    0)
+	if (setgroups(0, NULL) < 0 || setresgid(status.st_gid, status.st_gid, status.st_gid) < 0 ||
+	    setresuid(status.st_uid, status.st_uid, status.st_uid) < 0)
 		return err_set_errno(err, ERR_IO, errno, "cannot become the store's owner");
-	return 0;
-}
-
-int owner_leave(struct err *err)
-{
-	if (getuid() == 0 && geteuid() != 0 && (seteuid(0) < 0 || setegid(0) < 0))
-		return err_set_errno(err, ERR_IO, errno, "cannot become root again");
 	return 0;
 }

@@ -2,12 +2,9 @@
 #ifndef ROLEBRIDGE_MAIN_OWNER_H
 #define ROLEBRIDGE_MAIN_OWNER_H
 
-#include <stdbool.h>
-
 #include <rolebridge/base/err.h>
 
-/* for_good: no way back to root. Else there is one, owner_leave. */
-int owner_become(const char *store_path, bool for_good, struct err *err);
-int owner_leave(struct err *err);
+/* No way leads back to root. */
+int owner_become(const char *store_path, struct err *err);
 
 #endif

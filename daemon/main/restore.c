@@ -6,12 +6,14 @@
 #include "restore.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <rolebridge/base/clock.h>
@@ -121,24 +123,7 @@ static int complain(const struct restore_options *options, const struct err *err
 
 /* --- a backup --- */
 
-/* The file may lie where only root writes. */
-static int deliver(int copy, const char *path, struct err *err)
-{
-	struct new_file new_file;
-	int result;
-
-	if (file_new_open(&new_file, path, 0600, err) < 0)
-		return -1;
-	result = file_copy(copy, new_file.fd, NULL, err);
-	if (result < 0)
-		err_wrap(err, "cannot write '%s'", path);
-	if (result == 0)
-		result = file_new_commit(&new_file, err);
-	file_new_drop(&new_file);
-	return result;
-}
-
-/* As the store's owner, to the end: root opens no name that they could have put something else under. */
+/* Whole and examined, and without a name. */
 static int make_copy(const char *store, struct store_about *about, int *ret_fd, struct err *err)
 {
 	AUTO(strbuf) struct strbuf copy = STRBUF(TEXT_MAX);
@@ -159,13 +144,12 @@ static int make_copy(const char *store, struct store_about *about, int *ret_fd, 
 	return fd < 0 ? -1 : 0;
 }
 
-static int backup(const struct restore_options *options, const char *store,
-		  struct store_about *about, struct err *err)
+static int copy_store(const char *store, int to, struct store_about *about, struct err *err)
 {
 	AUTO(fd) int lock = -1;
 	AUTO(fd) int copy = -1;
 
-	if (owner_become(store, false, err) < 0)
+	if (owner_become(store, err) < 0)
 		return -1;
 	if (access(store, F_OK) < 0)
 		return err_set_errno(err, ERR_NOT_FOUND, errno, "cannot read store '%s'", store);
@@ -173,9 +157,101 @@ static int backup(const struct restore_options *options, const char *store,
 		return strcmp(err_reason(err), "in-use") == 0
 			       ? err_wrap(err, "rolebridged runs; 'rolebridgectl backup' asks it")
 			       : -1;
-	if (make_copy(store, about, &copy, err) < 0 || owner_leave(err) < 0)
+	if (make_copy(store, about, &copy, err) < 0)
 		return -1;
-	return deliver(copy, options->file, err);
+	return file_copy(copy, to, NULL, err);
+}
+
+/* What the process that copied says; who gets it takes it for text and numbers, nothing else. */
+struct copied {
+	int result;
+	struct store_about about;
+	char reason[64], text[ERR_TEXT_MAX];
+};
+
+static _Noreturn void copy_and_tell(const char *store, int to, int tell_fd)
+{
+	struct copied copied = { .result = -1 };
+	struct err err = { 0 };
+
+	copied.result = copy_store(store, to, &copied.about, &err);
+	if (copied.result < 0) {
+		snprintf(copied.reason, sizeof(copied.reason), "%s", err_reason(&err));
+		snprintf(copied.text, sizeof(copied.text), "%s", err.text);
+	}
+	_exit(file_write_all(tell_fd, &copied, sizeof(copied)) < 0);
+}
+
+static int hear(int fd, struct copied *ret_copied, struct err *err)
+{
+	size_t size = 0;
+	ssize_t more = 1;
+
+	while (size < sizeof(*ret_copied) && more > 0) {
+		more = read(fd, (char *)ret_copied + size, sizeof(*ret_copied) - size);
+		if (more < 0 && errno == EINTR)
+			more = 1;
+		else if (more > 0)
+			size += (size_t)more;
+	}
+	if (size < sizeof(*ret_copied))
+		return err_set(err, ERR_INTERNAL, "the process that copies the store was ended");
+	ret_copied->reason[sizeof(ret_copied->reason) - 1] = '\0';
+	ret_copied->text[sizeof(ret_copied->text) - 1] = '\0';
+	return 0;
+}
+
+/* Of what another process told. Static: a reason is. */
+static int refuse_as_told(const struct copied *copied, struct err *err)
+{
+	static char reason[sizeof(copied->reason)];
+
+	memcpy(reason, copied->reason, sizeof(reason));
+	return err_refuse(err, ERR_IO, reason, "%s", copied->text);
+}
+
+/*
+ * By a process of its own, which is the store's owner from its beginning to its end: root, who goes on afterwards, opens
+ * nothing of what is theirs.
+ */
+static int copy_as_owner(const char *store, int to, struct store_about *about, struct err *err)
+{
+	struct copied copied;
+	int ends[2], result;
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot make a pipe");
+	child = fork();
+	if (child == 0)
+		copy_and_tell(store, to, ends[1]);
+	close(ends[1]);
+	result = child < 0 ? err_set_errno(err, ERR_IO, errno, "cannot make a process")
+			   : hear(ends[0], &copied, err);
+	close(ends[0]);
+	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (result == 0 && copied.result < 0)
+		result = refuse_as_told(&copied, err);
+	if (result == 0)
+		*about = copied.about;
+	return result;
+}
+
+/* The file may lie where only root writes. */
+static int backup(const struct restore_options *options, const char *store,
+		  struct store_about *about, struct err *err)
+{
+	struct new_file new_file;
+	int result;
+
+	if (file_new_open(&new_file, options->file, 0600, err) < 0)
+		return -1;
+	result = copy_as_owner(store, new_file.fd, about, err);
+	if (result == 0)
+		result = file_new_commit(&new_file, err);
+	file_new_drop(&new_file);
+	return result;
 }
 
 int command_backup(const struct restore_options *options)
@@ -257,7 +333,7 @@ static int restore(const struct restore_options *options, const char *store,
 		return -1;
 	name_caller(&caller);
 	request.actor = strbuf_text(&caller);
-	if (owner_become(store, true, err) < 0)
+	if (owner_become(store, err) < 0)
 		return -1;
 	if (upgrade_lock(store, &lock, err) < 0)
 		return strcmp(err_reason(err), "in-use") == 0

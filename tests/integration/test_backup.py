@@ -453,6 +453,82 @@ def test_roots_work_is_the_owners(bridge, tmp_path):
         assert gone.returncode == 1 and "folder" in gone.stdout
 
 
+NOBODY = 65534
+
+
+@pytest.fixture(name="anothers")
+def make_anothers(bridge, tmp_path):
+    """A store that stands in nobody's folder, its configuration, and a place where only root is."""
+    bridge.ctl("backup", bridge.folder / "backup.db")
+    bridge.stop()
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    with tempfile.TemporaryDirectory(prefix="rolebridge-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        shutil.copy(bridge.folder / "store.db", folder / "store.db")
+        for owned in (folder, folder / "store.db"):
+            os.chown(owned, NOBODY, NOBODY)
+        config = private / "rolebridge.yaml"
+        config.write_text(f"{BASE[:BASE.index('sources:')]}store: {folder}/store.db\n")
+        yield folder, private, [DAEMON, "--config", config, "--json"]
+
+
+def whose(pid):
+    """Of it and of its children: real, effective, saved and file system's ids, of users and of groups."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            about = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if pid in (int(folder.name), int(about["PPid"])) and "Uid" in about:
+            found.append([{int(one) for one in about[name].split()} for name in ("Uid", "Gid", "Groups")])
+    return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root works for the owner of the store")
+@pytest.mark.parametrize("words", [["--backup", "b.db"], ["--restore", "backup.db", "--dry-run"]], ids=lambda words: words[0])
+def test_root_does_not_come_back(anothers, bridge, words):
+    """Who reads what may be hostile is root no more, and cannot be again."""
+    _, private, command = anothers
+    shutil.copy(bridge.folder / "backup.db", private / "backup.db")
+    seen = []
+
+    def was_seen():
+        with subprocess.Popen([*command, *words], cwd=private, stdout=subprocess.DEVNULL) as working:
+            while working.poll() is None:
+                seen.extend(ids for ids in whose(working.pid) if NOBODY in ids[0])
+        assert working.returncode == 0
+        return seen
+
+    wait_for(was_seen)
+    assert [ids for ids in seen if ids != [{NOBODY}, {NOBODY}, set()]] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root works for the owner of the store")
+def test_what_the_owner_planted(anothers):
+    """Names that the owner of the store put there lead root nowhere where they could not go themselves."""
+    folder, private, command = anothers
+    victim = private / "victim"
+    victim.write_text("of root")
+    for name in ("store.db.copy", "store.db.lock"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(victim)
+        os.chown(folder / name, NOBODY, NOBODY, follow_symlinks=False)
+        done = subprocess.run([*command, "--backup", private / "b.db"], capture_output=True, text=True, check=False)
+        assert done.returncode == (1 if name.endswith("lock") else 0), done
+        (folder / name).unlink(missing_ok=True)
+        (private / "b.db").unlink(missing_ok=True)
+    (folder / "store.db").replace(private / "store.db")
+    os.chown(private / "store.db", 0, 0)
+    (folder / "store.db").symlink_to(private / "store.db")
+    for words in (["--backup", private / "b.db"], ["--migrate"]):
+        subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        assert sorted(os.listdir(private)) == ["rolebridge.yaml", "store.db", "victim"], words
+    assert victim.read_text() == "of root"
+
+
 def change(path, *sql):
     with closing(sqlite3.connect(path)) as db:
         for one in sql:
