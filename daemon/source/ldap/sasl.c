@@ -198,7 +198,7 @@ static int answer_challenge(struct session *session, sasl_conn_t *exchange,
  * credential in every step up to the server's proof, two in all, and each time into the same place: the second
  * overwrites the first, and sasl_dispose releases the second. The first, 17,290 bytes in 24 pieces, no file and no
  * socket, can be reached by nobody and ends with the process; a worker signs in only once (take_lost in
- * follower.c). What is acquired here is the first, so leaks of this one call are not told, and those of every
+ * follower_message.c). What is acquired here is the first, so leaks of this one call are not told, and those of every
  * other are. To allow a layer, with TLS given as the one in place, loses nothing, but the plug-in does what it
  * does because a ticket that offers one may be refused within TLS by Active Directory.
  */
