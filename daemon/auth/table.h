@@ -1,6 +1,7 @@
 /*
- * The table of sessions as sessions.c and upkeep.c share it: tokens, sessions and persons hang in
- * one map each, all under one lock.
+ * The table of sessions as those share it who keep its entries (table.c), look into it (sessions.c), change it
+ * (sessions_told.c), set it up (sessions_start.c) and look after it (upkeep.c): tokens, sessions and persons hang in one
+ * map each, all under one lock.
  *
  * Lock: `lock` guards all but what is atomic. Those who look take it shared, those who change take it
  * alone, and waiting changers go first, since a disabled person must not wait for a busy proxy.
@@ -11,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include <rolebridge/auth/sessions.h>
 #include <rolebridge/base/intern.h>
@@ -65,6 +67,7 @@ struct session_entry {
 
 /* Sessions that ended before they were added: whoever signed in was overtaken. */
 #define ENDED_KEPT 1024
+#define CLOCK_SLACK_S 300 /* between the clock now and when the session began */
 
 struct sessions {
 	struct changer *changer;
@@ -89,17 +92,53 @@ struct sessions {
 	int64_t upkeep_s;	/* when it last went through all */
 };
 
+static inline uint64_t table_token_hash(const struct hash256 *hash)
+{
+	uint64_t first;
+
+	memcpy(&first, hash->byte, sizeof(first));
+	return first;
+}
+
+/* Callers hold the lock. NULL: absent. For each request: no call. */
+static inline struct token_entry *table_token(const struct sessions *sessions,
+					      const struct hash256 *hash)
+{
+	struct map_link *at = map_first(&sessions->tokens, table_token_hash(hash));
+
+	for (; at; at = map_next(at)) {
+		struct token_entry *token = MAP_THING(at, struct token_entry, by_hash);
+
+		if (memcmp(token->hash.byte, hash->byte, sizeof(hash->byte)) == 0)
+			return token;
+	}
+	return NULL;
+}
+
 uint64_t table_id_hash(const struct sessions *sessions, int64_t id);
 /* Callers hold the lock. NULL: absent. */
 struct session_entry *table_session(const struct sessions *sessions, int64_t id);
+struct person_entry *table_person(const struct sessions *sessions, int64_t id);
 /* Has it ended by time? Idle, too old, its own end, or from the future. */
 bool table_session_is_over(const struct sessions *sessions, const struct session_entry *session,
 			   int64_t now_s);
 /* Callers hold the lock alone. With its tokens, and the person when it was the last. */
 void table_session_drop(struct sessions *sessions, struct session_entry *session);
+int table_session_add(struct sessions *sessions, const struct session *from,
+		      struct session_entry **ret_session, struct err *err);
+void table_session_take_stage(struct session_entry *session, const struct session *from);
+int table_token_add(struct sessions *sessions, struct session_entry *session,
+		    const struct hash256 *hash, const char *host, struct err *err);
+/* NULL: out of memory. */
+struct person_entry *table_person_ensure(struct sessions *sessions, int64_t id);
+void table_person_drop(struct sessions *sessions, struct person_entry *person);
 void table_tokens_drop(struct sessions *sessions, struct session_entry *session);
 /* Let go of a person nobody needs: no sessions, and nothing told that must be kept. */
 void table_person_drop_unused(struct sessions *sessions, struct person_entry *person);
+/* Callers hold `reading`. A handle that failed is opened anew. */
+struct store *table_reader(struct sessions *sessions, struct err *err);
+/* change_observer.ended. */
+void table_note_ended(void *context, int64_t session_id);
 /* What change/ is given to tell of changes. */
 struct change_observer table_observer(struct sessions *sessions);
 
