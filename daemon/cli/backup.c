@@ -71,9 +71,8 @@ static void print_backup(struct cli *cli, const char *path, const json_t *result
 	put(cli, DIM, "Neither the sealing key nor archives of the audit log are in it.\n");
 }
 
-int run_backup(struct cli *cli)
+static int back_up(struct cli *cli, const char *path)
 {
-	const char *path = cli->arguments[0];
 	struct taking taking = { .file = { .fd = -1 } };
 	AUTO(json) json_t *run = NULL;
 	struct err err = { 0 };
@@ -92,6 +91,38 @@ int run_backup(struct cli *cli)
 	if (result == 0 && !cli->json)
 		print_backup(cli, path, json_object_get(run, "result"));
 	return result == 0 ? CLI_OK : CLI_FAILED;
+}
+
+/* The older ones go when the new one is there. */
+static int back_up_and_keep(struct cli *cli, const char *folder, size_t keep)
+{
+	struct err err = { 0 };
+	const char *path = kept_next(cli, folder, &err);
+	size_t removed;
+
+	if (!path) {
+		complain("%s", shown(cli, err.text));
+		return CLI_FAILED;
+	}
+	if (back_up(cli, path) != CLI_OK)
+		return CLI_FAILED;
+	if (kept_prune(folder, path, keep, &removed, &err) < 0) {
+		complain("the backup is made, but older ones stay: %s", shown(cli, err.text));
+		return CLI_FAILED;
+	}
+	if (!cli->json && removed > 0)
+		put(cli, DIM, "%zu older removed, %zu kept.\n", removed, keep);
+	return CLI_OK;
+}
+
+int run_backup(struct cli *cli)
+{
+	const char *text = cli_value(cli, "keep");
+	size_t keep;
+
+	if (!text)
+		return back_up(cli, cli->arguments[0]);
+	return kept_count(text, &keep) ? back_up_and_keep(cli, cli->arguments[0], keep) : CLI_USAGE;
 }
 
 /* -------------------------------------------------------------- restore -- */

@@ -301,4 +301,13 @@ int run_sources_enable(struct cli *);
 int run_sources_disable(struct cli *);
 int run_sources_delete(struct cli *);
 
+/* --- kept.c --- */
+/* --keep; false after a message. */
+bool kept_count(const char *text, size_t *ret_count);
+/* Where the next one goes, in the arena; NULL: no folder. */
+const char *kept_next(struct cli *cli, const char *folder, struct err *err);
+/* Remove the oldest, until so many are there with the newest, which is one of them. */
+int kept_prune(const char *folder, const char *newest, size_t keep, size_t *ret_removed,
+	       struct err *err);
+
 #endif

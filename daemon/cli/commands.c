@@ -145,6 +145,12 @@ static const struct cli_option audit_export_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct cli_option backup_options[] = {
+	{ "keep", "N",
+	  "FILE is a folder: write rolebridge-TIME.db there, and remove all such but the N newest" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct cli_option restore_options[] = {
 	{ "dry-run", NULL, "examine the backup, and change nothing" },
 	{ "head", "[SEQ:]HASH", "only if its audit log holds this head, noted earlier" },
@@ -947,8 +953,8 @@ static const struct cli_command commands[] = {
 	{ "audit verify", "", "verify the hash chain of the audit log", audit_verify_options,
 	  run_audit_verify },
 	{ "backup", "FILE",
-	  "write a backup of the store, which goes on working, to a file (root only)", NULL,
-	  run_backup },
+	  "write a backup of the store, which goes on working, to a file (root only)",
+	  backup_options, run_backup },
 	{ "restore", "FILE",
 	  "put a backup in the store's place, while rolebridged does not run (root only)",
 	  restore_options, run_restore },

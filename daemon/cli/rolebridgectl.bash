@@ -241,6 +241,7 @@ _rolebridgectl()
 		['audit list']='--person --actor --action --object --request --from --to --after --before --limit'
 		['audit export']='--person --actor --action --object --request --from --to --after --before --format'
 		['audit verify']='--head --archive'
+		['backup']='--keep'
 		['restore']='--dry-run --head --keep-tokens'
 		['restored release']='--sign-in'
 		['alarms list']='--all'

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -169,6 +170,61 @@ def test_backup_nowhere(bridge, place, words):
     status, answer = daemon(bridge, "--backup", bridge.folder / place)
     assert status == 1 and words in answer["message"]
     assert not [name for name in left(bridge) if "copy" in name]
+
+
+KEPT_NAME = re.compile(r"rolebridge-\d{8}T\d{6}Z\.db")
+
+
+def test_backups_of_which_some_stay(bridge):
+    """The newest by name, with the one just made; nothing that is not named like them goes."""
+    kept = bridge.folder / "kept"
+    (kept / "rolebridge-19990101T000000Z.db.d").mkdir(parents=True)
+    others = ["rolebridge-20200101T000000Z.db~", "rolebridge-2020.db", "rolebridge-mine.db", "xrolebridge-20200101T000000Z.db",
+              "rolebridge-20200101t000000Z.db", "notes", "rolebridge-19990101T000000Z.db.d"]
+    for name in others[:-1]:
+        (kept / name).touch()
+    older = [f"rolebridge-202001{day:02}T000000Z.db" for day in range(1, 8)]
+    for name in reversed(older):
+        (kept / name).touch()
+    said = bridge.human("backup", "--keep", 3, kept).stdout
+    names_there = set(os.listdir(kept)) - set(others)
+    new, = names_there - set(older)
+    assert KEPT_NAME.fullmatch(new) and len(names(kept / new)) == 21 and new in said and "5 older removed" in said
+    assert names_there == {*older[-2:], new} and set(os.listdir(kept)) >= set(others)
+    # Those of a clock that went wrong are the newest by name; what was just made stays nevertheless.
+    for name in ("rolebridge-29990101T000000Z.db", "rolebridge-29990102T000000Z.db"):
+        (kept / name).touch()
+    assert bridge.ctl("backup", kept, "--keep", 1)["state"] == "done"
+    left_now, = set(os.listdir(kept)) - set(others)
+    assert left_now >= new and not left_now.startswith("rolebridge-2999") and len(names(kept / left_now)) == 21
+
+
+def test_no_backup_none_goes(bridge):
+    kept = bridge.folder / "kept"
+    kept.mkdir()
+    older = {f"rolebridge-2020010{day}T000000Z.db" for day in range(1, 5)}
+    for name in older:
+        (kept / name).touch()
+    for words, status, said in ((("--keep", "0"), 2, "--keep"), (("--keep", "-1"), 2, "--keep"), (("--keep", "2x"), 2, "--keep"),
+                                (("--keep", ""), 2, "--keep"), (("--keep", "10001"), 2, "--keep"),
+                                ((), 1, "regular file")):
+        result = bridge.run("backup", kept, *words)
+        assert result.returncode == status and said in result.stderr, (words, result)
+    for place in ("none", "rolebridge.yaml"):
+        result = bridge.run("backup", "--keep", 2, bridge.folder / place)
+        assert result.returncode == 1 and "cannot" in result.stderr, (place, result)
+    bridge.stop()
+    assert bridge.run("backup", "--keep", 2, kept).returncode == 1
+    assert set(os.listdir(kept)) == older
+
+
+def test_older_that_cannot_go(bridge):
+    """The new one is there, and that the folder fills is no success."""
+    kept = bridge.folder / "kept"
+    (kept / "rolebridge-20200101T000000Z.db").mkdir(parents=True)
+    result = bridge.run("backup", "--keep", 1, kept)
+    assert result.returncode == 1 and "cannot remove 'rolebridge-20200101T000000Z.db'" in result.stderr
+    assert len(os.listdir(kept)) == 2
 
 
 def by_ctl(bridge, path):
