@@ -294,18 +294,18 @@ static int write_known(struct importing *importing, struct person_change *change
 		       const struct import_ties *ties, struct err *err)
 {
 	bool visible = person_change_is_visible(change);
+	bool seen = visible && change->before.disabled & ~change->after.disabled & DISABLED_STALE;
 	int64_t user_id = change->before.id;
 
-	if (visible && importing->context &&
-	    change->before.disabled & ~change->after.disabled & DISABLED_STALE &&
-	    stale_refresh(importing->context, user_id, err) < 0)
-		return -1;
 	if (visible && carry_out(importing, change, &user_id, err) < 0) {
 		/* Whoever was refused in memory already, before their new name was, is let in again. */
 		if (importing->context)
 			notice_changed(importing->import->changer, change->before.id);
 		return -1;
 	}
+	if (seen && importing->context &&
+	    stale_refresh(importing->context, change->before.id, err) < 0)
+		return -1;
 	if (external && write_external(importing, &change->before, change->before.id, err) < 0)
 		return -1;
 	if (external && !visible && importing->context) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <rolebridge/base/clock.h>
+#include <rolebridge/change/import.h>
 #include <rolebridge/change/login.h>
 #include <rolebridge/change/ownership.h>
 #include <rolebridge/store/ownership.h>
@@ -679,6 +680,56 @@ static void test_stale(void **state)
 	world_check_audit(w);
 }
 
+#define STALE_DESK \
+	"profiles: [{name: administrator}, {name: desk, permissions: ['users:*@all', 'a:*@all']}, " \
+	"{name: staff, permissions: ['a:read@all']}]\n" \
+	"segments: [Core]\n" \
+	"roles: [{name: ops, classifications: [Support], segments: [Core], permissions: ['b:*@all']}]\n" STALE
+
+/* A file's row would bring somebody back, and is refused for what else it says: nobody has seen them. */
+static void test_stale_refused(void **state)
+{
+	static const char *const ops[] = { "ops" };
+	struct world *w = *state;
+	struct actor desk = {
+		.name = "user:desk", .request = "", .is_person = true, .limited = true
+	};
+	const struct new_user somebody = { .username = "desk", .profile = "desk" };
+	const struct import_row rows[] = {
+		{ .username = "ben", .state = "active", .names[GRANT_ROLE] = { true, ops, 1 } },
+		{ .username = "cleo", .state = "active" },
+	};
+	struct import_result results[ARRAY_LEN(rows)] = { 0 };
+	int64_t shift = NOW - change_now() + 31 * DAY;
+	struct import *import;
+	struct store *store;
+	struct uuid uuid;
+	struct user user;
+
+	world_open(w, STALE_DESK WITH(IDP));
+	ok(w, change_user_create(w->changer, &test_person, &somebody, &uuid, &w->err));
+	store = world_read(w);
+	ok(w, store_user_find(store, USER_BY_USERNAME, "desk", w->arena, &user, &w->err));
+	store_close(store);
+	desk.user_id = user.id;
+	LOGIN_JIT(w, "n2 ben");
+	LOGIN_JIT(w, "n3 cleo");
+	change_test_clock.passed_s += shift;
+	ok(w, change_stale(w->changer, change_now(), &w->err));
+	assert_string_equal(world_user(w, "ben"), "staff disabled(stale)");
+	import = import_begin(w->changer, &desk, false, &w->err);
+	assert_non_null(import);
+	ok(w, import_rows(import, rows, ARRAY_LEN(rows), w->arena, results, &w->err));
+	import_destroy(import);
+	assert_string_equal(results[0].code, "not-allowed");
+	assert_null(results[1].code);
+	assert_string_equal(world_user(w, "ben"), "staff disabled(stale)");
+	world_reload(w, STALE_DESK WITH(IDP) "personas: [{name: scout}]\n", NULL);
+	assert_string_equal(world_user(w, "ben"), "staff disabled(stale)");
+	assert_string_equal(world_user(w, "cleo"), "staff active");
+	change_test_clock.passed_s -= shift;
+}
+
 static struct orphaning_counts orphaned(struct world *w)
 {
 	AUTO(store) struct store *store = world_read(w);
@@ -1244,6 +1295,7 @@ int main(void)
 		TEST(test_record_of_an_older_configuration),
 		TEST(test_source_gone),
 		TEST(test_stale),
+		TEST(test_stale_refused),
 		TEST(test_stale_with_references),
 		TEST(test_source_off),
 		TEST(test_stale_ends),
