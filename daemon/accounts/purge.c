@@ -186,7 +186,7 @@ static int end_all(const struct helper *helper, const struct account *account, s
 	int running;
 
 	if (helper->settings->end_sessions)
-		processes_signal(account->uid, SIGKILL);
+		processes_end(account->uid);
 	running = processes_signal(account->uid, 0);
 	if (running < 0)
 		return err_set(err, ERR_UNAVAILABLE,

@@ -27,6 +27,8 @@
 #define LOGIND "/run/systemd/seats" /* there while logind runs */
 #define LOGINCTL_TIMEOUT_S 5
 #define TICK_US 100000
+/* So often is looked for what is not held still yet. The first look is the slow one: they leave the machine little. */
+#define HOLD_LOOKS 16
 /* With many groups, which come before the threads. */
 #define STATUS_MAX ((size_t)16 * 1024)
 
@@ -37,6 +39,7 @@ struct suspect {
 	uint32_t uid;
 	int signal; /* 0: none */
 	size_t found;
+	size_t awake; /* of those: neither stopped nor waiting in the kernel; such can start another process */
 };
 
 static int compare_uid(const void *uid, const void *suspect)
@@ -55,8 +58,15 @@ static bool is_dead(const char *status)
 	       strtol(threads + strlen("\nThreads:"), NULL, 10) <= 1;
 }
 
+static bool is_awake(const char *status)
+{
+	const char *state = strstr(status, "\nState:\t");
+
+	return !state || !strchr("TtD", state[strlen("\nState:\t")]);
+}
+
 /* Any of the real, effective, saved and file system uid. NULL: none of the suspects'. */
-static struct suspect *whose(pid_t pid, struct suspect *suspects, size_t count)
+static struct suspect *whose(pid_t pid, struct suspect *suspects, size_t count, bool *ret_awake)
 {
 	char path[64], text[STATUS_MAX];
 	unsigned uid[4];
@@ -79,26 +89,30 @@ static struct suspect *whose(pid_t pid, struct suspect *suspects, size_t count)
 		struct suspect *found =
 			bsearch(&uid[i], suspects, count, sizeof(*suspects), compare_uid);
 
-		if (found)
-			return found;
+		if (!found)
+			continue;
+		*ret_awake = is_awake(text);
+		return found;
 	}
 	return NULL;
 }
 
 static void look_at(pid_t pid, struct suspect *suspects, size_t count)
 {
-	struct suspect *suspect = whose(pid, suspects, count);
+	bool awake = false;
+	struct suspect *suspect = whose(pid, suspects, count, &awake);
 
 	if (!suspect)
 		return;
 
 	AUTO(fd) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 
-	if (pidfd < 0 || whose(pid, suspects, count) != suspect)
+	if (pidfd < 0 || whose(pid, suspects, count, &awake) != suspect)
 		return;
 	if (suspect->signal)
 		syscall(SYS_pidfd_send_signal, pidfd, suspect->signal, NULL, 0);
 	suspect->found++;
+	suspect->awake += awake;
 }
 
 /*
@@ -123,6 +137,43 @@ static int look_at_all(struct suspect *suspects, size_t count)
 	return 0;
 }
 
+/*
+ * Who starts processes faster than one look ends them: all are held still first, which no process can refuse, and what is
+ * held starts nothing. As long as new ones are found, within bounds; then they are ended. suspects: signal SIGKILL, or 0 for
+ * those that are only looked for. found, in the end: before anything was ended.
+ */
+static int end_all_of(struct suspect *suspects, size_t count)
+{
+	size_t awake, found, looks = 0;
+
+	do {
+		awake = found = 0;
+		for (size_t i = 0; i < count; i++) {
+			suspects[i].found = suspects[i].awake = 0;
+			if (suspects[i].signal)
+				suspects[i].signal = SIGSTOP;
+		}
+		if (look_at_all(suspects, count) < 0)
+			return -1;
+		for (size_t i = 0; i < count; i++) {
+			found += suspects[i].signal ? suspects[i].found : 0;
+			awake += suspects[i].signal ? suspects[i].awake : 0;
+		}
+	} while (awake && ++looks < HOLD_LOOKS);
+	if (!found)
+		return 0;
+	for (size_t i = 0; i < count; i++)
+		suspects[i].signal = suspects[i].signal ? SIGKILL : 0;
+	return look_at_all(suspects, count);
+}
+
+int processes_end(uint32_t uid)
+{
+	struct suspect suspect = { .uid = uid, .signal = SIGKILL };
+
+	return end_all_of(&suspect, 1) < 0 ? -1 : (int)suspect.found;
+}
+
 int processes_signal(uint32_t uid, int signal)
 {
 	struct suspect suspect = { .uid = uid, .signal = signal };
@@ -132,8 +183,11 @@ int processes_signal(uint32_t uid, int signal)
 
 /* --- logins --- */
 
-/* logind forgets the session, ends its scope and the user's manager. It may not be there. */
-static void terminate_logins(uint32_t uid)
+/*
+ * terminate-user: logind forgets the session, ends its scope and the user's manager. kill-user: systemd ends all that its
+ * cgroups hold, also what has a subordinate uid. It may not be there.
+ */
+static void tell_logind(uint32_t uid, const char *what)
 {
 	struct command command = { 0 };
 	char text[16];
@@ -142,7 +196,9 @@ static void terminate_logins(uint32_t uid)
 		return;
 	snprintf(text, sizeof(text), "%u", uid);
 	command_add(&command, LOGINCTL);
-	command_add(&command, "terminate-user");
+	command_add(&command, what);
+	if (strcmp(what, "kill-user") == 0)
+		command_add(&command, "--signal=SIGKILL");
 	command_add(&command, text);
 	command_run(&command, LOGINCTL_TIMEOUT_S, NULL);
 }
@@ -159,7 +215,7 @@ int endings_add(struct endings *endings, uint32_t uid, struct err *err)
 		endings->capacity = capacity;
 	}
 	endings_forget(endings, uid);
-	terminate_logins(uid);
+	tell_logind(uid, "terminate-user");
 	/* A shell ignores SIGTERM; it ends with its terminal. */
 	if (processes_signal(uid, SIGTERM) > 0)
 		processes_signal(uid, SIGHUP);
@@ -211,6 +267,17 @@ static size_t judge(struct endings *endings, const struct suspect *suspects, int
 	return stuck;
 }
 
+/* Once for each of whom something is left that was asked to end. */
+static void force_logins(struct endings *endings, const struct suspect *suspects)
+{
+	for (size_t i = 0; i < endings->count; i++) {
+		if (!suspects[i].signal || !suspects[i].found || endings->items[i].forced)
+			continue;
+		endings->items[i].forced = true;
+		tell_logind(endings->items[i].uid, "kill-user");
+	}
+}
+
 size_t endings_tick(struct endings *endings, uint32_t *ret_stuck)
 {
 	int64_t now_us = clock_monotonic_us();
@@ -229,10 +296,11 @@ size_t endings_tick(struct endings *endings, uint32_t *ret_stuck)
 			suspects[i].uid = endings->items[i].uid;
 			suspects[i].signal = patient ? 0 : SIGKILL;
 		}
-		if (look_at_all(suspects, endings->count) < 0)
+		if (end_all_of(suspects, endings->count) < 0)
 			/* Nobody can say that they have ended. */
 			for (size_t i = 0; i < endings->count; i++)
 				suspects[i].found = 1;
+		force_logins(endings, suspects);
 		stuck = judge(endings, suspects, now_us, ret_stuck);
 		free(suspects);
 	}

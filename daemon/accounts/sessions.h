@@ -18,6 +18,7 @@
 struct ending {
 	uint32_t uid;
 	int64_t since_us;
+	bool forced; /* logind was told to end all at once */
 };
 
 struct endings {
@@ -38,6 +39,8 @@ void endings_finish(struct endings *endings);
 int endings_add_running(struct endings *endings, const uint32_t *uids, size_t count,
 			struct err *err);
 
+/* End every process of uid at once, also of one who starts them fast. How many there were; -1: as below. */
+int processes_end(uint32_t uid);
 /* Send signal (0: none) to every process of uid. How many there are; -1: /proc is missing or hides those of others. */
 int processes_signal(uint32_t uid, int signal);
 

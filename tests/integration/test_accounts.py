@@ -1,5 +1,6 @@
 """The accounts helper on a root file system of its own, with the real shadow-utils."""
 
+import contextlib
 import os
 import random
 import signal
@@ -432,6 +433,43 @@ def test_processes_that_look_dead_end_too(tree, core):
         process.wait(PATIENCE_S)
 
 
+# As many as it may have, and a new one for each that ends; deaf to what asks it to.
+BOMB = """import os, resource, signal, sys
+for deaf in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+    signal.signal(deaf, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_NPROC, (40, 40))
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+"""
+KILL_ALL = "import os, signal; os.kill(-1, signal.SIGKILL)"
+
+
+def processes_of(uid):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+                status = file.read()
+            if f"\nUid:\t{uid}\t" in status and "\nState:\tZ" not in status:
+                found.append(int(pid))
+    return found
+
+
+def test_who_starts_processes_faster_than_they_end(tree, core):
+    user, result = anna(core)
+    try:
+        with spawn_as(result.uid, sys.executable, "-c", BOMB):
+            wait_for(lambda: len(processes_of(result.uid)) > 30, "many processes")
+            assert core.disable(user).status == DONE
+            wait_for(lambda: not processes_of(result.uid), "all of them to end")
+        assert "account.processes_left" not in tree.said()
+    finally:
+        subprocess.run([sys.executable, "-c", KILL_ALL], user=result.uid, group=result.uid, extra_groups=[], check=False)
+
+
 def test_nobody_is_removed_where_processes_are_hidden(tree):
     """/proc mounted with hidepid: that none is seen says nothing."""
     tree.write_settings(home_on_delete="remove")
@@ -515,6 +553,11 @@ def test_logind_is_told_where_it_runs(tree):
     os.makedirs(tree.path("/run/systemd/seats"))
     core.disable(user)
     assert tree.read("/tmp/told") == f"terminate-user {result.uid}\n"
+    # What is deaf to that ends with its cgroup, whatever its uid.
+    with spawn_as(result.uid, "sh", "-c", "trap '' TERM HUP; while :; do sleep 1; done") as stubborn:
+        core.disable(user)
+        stubborn.wait(PATIENCE_S)
+        wait_for(lambda: f"kill-user --signal=SIGKILL {result.uid}\n" in tree.read("/tmp/told"), "its cgroup to be ended")
 
 
 @pytest.fixture
