@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "systemd"
 # How far a service may be exposed, of 10, as systemd-analyze(1) reckons it.
-EXPOSURE_MAX = {"rolebridged.service": 1.5, "rolebridge-accounts.service": 4.0}
+EXPOSURE_MAX = {"rolebridged.service": 1.5, "rolebridge-accounts.service": 4.0,
+                "rolebridge-backup.service": 1.5}
 
 
 def directives(name):
@@ -138,7 +139,7 @@ def test_what_is_left_open_has_a_reason(unit, installed):
     """Above the directive, or in the list behind all."""
     text = (UNITS / unit).read_text()
     names = left_open(installed / unit)
-    assert len(names) > 5
+    assert len(names) > 4 and "RootDirectory" in names
     for name in names:
         above = re.search(rf"^# Left open: .*\n(?:#.*\n)*{name}=", text, re.M)
         assert above or re.search(rf"^# (?:[^:\n]*, )?{re.escape(name)}\b[^:\n]*: ", text, re.M), name

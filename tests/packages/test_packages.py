@@ -75,7 +75,7 @@ def test_installed(installed):
     assert mode(m, "/etc/rolebridge/credentials") == "root:root 700"
     assert mode(m, CONFIG) == "root:root 644" and mode(m, "/etc/rolebridge/accounts.conf") == "root:root 644"
     assert m.says("systemctl", "is-enabled", "rolebridged.service", "rolebridged.socket").split() == ["enabled"] * 2
-    for unit in ("rolebridge-accounts.service", "rolebridge-accounts.socket", "rolebridged-web.socket"):
+    for unit in ("rolebridge-accounts.service", "rolebridge-accounts.socket", "rolebridged-web.socket", "rolebridge-backup.timer"):
         assert m.run("systemctl", "is-enabled", unit, check=False).stdout.strip() == "disabled", unit
     for program in ("/usr/sbin/rolebridged", "/usr/bin/rolebridgectl", "/usr/sbin/rolebridge-accounts",
                     "/usr/bin/rolebridge-authorized-keys"):
@@ -164,9 +164,11 @@ def test_removed_and_installed_again(installed, debs):
     in_use(m)
     m.write(CONFIG, EDITED)
     m.write("/etc/rolebridge/credentials/corp.password", "secret", 0o600)
+    m.sh("mkdir -p /var/lib/rolebridge-backup && touch /var/lib/rolebridge-backup/rolebridge-20260101T000000Z.db")
     m.run("dpkg", "--remove", "rolebridge", "rolebridge-accounts")
     assert not m.exists("/usr/sbin/rolebridged") and not m.exists("/lib/systemd/system/rolebridged.service")
     assert m.path(CONFIG).read_text() == EDITED and m.exists("/etc/rolebridge/credentials/corp.password")
+    assert m.exists("/var/lib/rolebridge-backup/rolebridge-20260101T000000Z.db")
     m.install(debs["rolebridge"])
     assert m.path(CONFIG).read_text() == EDITED
     assert holds_everything(m)
@@ -177,6 +179,8 @@ def test_purged(installed, debs):
     in_use(m)
     m.write("/etc/rolebridge/credentials/corp.password", "secret", 0o600)
     m.write("/etc/rolebridge/conf.d/rules.yaml", "")
+    m.sh("mkdir -p /var/lib/rolebridge-backup /var/lib/systemd/timers && cd /var/lib && "
+         "touch rolebridge-backup/rolebridge-20260101T000000Z.db systemd/timers/stamp-rolebridge-backup.timer")
     m.run("dpkg", "--purge", "rolebridge", "rolebridge-accounts")
     for path in ("/var/lib/rolebridge", "/var/lib/rolebridge-accounts", "/etc/rolebridge", "/run/rolebridge",
                  "/run/rolebridge-accounts", "/usr/share/rolebridge", "/usr/share/doc/rolebridge"):

@@ -208,6 +208,44 @@ def test_a_configuration_that_does_not_load(service):
     m.wait_until(lambda: m.run("rolebridgectl", "status", check=False).returncode == 0, "the daemon")
 
 
+BACKUP = "rolebridge-backup.service"
+
+
+def backups(machine, folder="/var/lib/rolebridge-backup"):
+    return sorted(path.name for path in machine.path(folder).iterdir())
+
+
+def test_backups_by_the_timer(service):
+    """Off until somebody turns it on; in the sandbox of its unit, into a folder that a drop-in may name, so many stay."""
+    m = service
+    assert show(m, "ActiveState", "rolebridge-backup.timer") == "inactive"
+    m.run("systemctl", "enable", "--now", "rolebridge-backup.timer")
+    assert "rolebridge-backup.service" in show(m, "Triggers", "rolebridge-backup.timer")
+    m.ctl("users", "create", "ada", "--email", "ada@example.com", "--profile", "administrator")
+    restart(m, BACKUP)
+    made, = backups(m)
+    assert m.says("stat", "-c", "%U:%G %a", "/var/lib/rolebridge-backup") == "root:root 700"
+    assert m.says("stat", "-c", "%U:%G %a", f"/var/lib/rolebridge-backup/{made}") == "root:root 600"
+    assert "verify, head" in logged(m, BACKUP)
+    m.sh("mkdir -p /srv/kept /etc/systemd/system/rolebridge-backup.service.d && cd /srv/kept && "
+         "touch rolebridge-20200101T000000Z.db rolebridge-20200102T000000Z.db other")
+    m.write("/etc/systemd/system/rolebridge-backup.service.d/folder.conf",
+            "[Service]\nEnvironment=BACKUP_FOLDER=/srv/kept BACKUP_KEEP=2\nReadWritePaths=/srv/kept\n")
+    m.run("systemctl", "daemon-reload")
+    restart(m, BACKUP)
+    first, *rest, new = backups(m, "/srv/kept")
+    assert (first, rest) == ("other", ["rolebridge-20200102T000000Z.db"]) and new > "rolebridge-2021"
+    assert backups(m) == [made]
+
+
+def test_no_backup_wakes_what_was_stopped(service):
+    """By its socket it would, in the middle of a restore."""
+    m = service
+    m.run("systemctl", "stop", MAIN)
+    assert m.run("systemctl", "start", BACKUP, check=False).returncode != 0
+    assert show(m, "ActiveState") == "inactive"
+
+
 def test_upgraded_while_it_runs(service, newer):
     m = service
     pid = show(m, "MainPID")
