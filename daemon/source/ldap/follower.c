@@ -5,7 +5,8 @@
  * Enters: messages of that worker, which is not trusted. Leaves: runs at the intake, each a full
  * read or changes. What ends it, or interrupts:
  *
- *	its time	another worker reads; when that fails the one that follows goes on
+ *	its time, a wish	another worker reads; when that fails the one that follows goes on,
+ *			also one that waits for another connection
  *	connection lost	the same worker gets another connection, at once, then later and
  *			later, by the list of servers; what it had not committed does not count
  *	worker gone, restart, protocol error, a failed callback, a file that changed
@@ -235,10 +236,16 @@ static int read_beside(struct follower *f, struct err *err)
 		return 0;
 	}
 	attempt_stop(&f->client->attempt);
-	f->heard_us = clock_monotonic_us();
+	f->heard_us = f->resumed_us = clock_monotonic_us();
 	f->full_due_us = f->heard_us + read_pause_us(f, ++f->failed_reads);
 	f->client = follows;
 	return status;
+}
+
+/* Can this worker go on when another one's read has failed? Without a connection only by the files it knows. */
+static bool may_be_kept(const struct follower *f)
+{
+	return f->polite && (f->link == LINK_UP || !prints_differ(&f->client->job, &f->files));
 }
 
 /* As follow_on, through full reads that have their time. */
@@ -246,7 +253,7 @@ static int follow_through(struct follower *f, struct err *err)
 {
 	int status;
 
-	while ((status = follow_on(f, err)) == 0 && f->polite && f->link == LINK_UP)
+	while ((status = follow_on(f, err)) == 0 && may_be_kept(f))
 		if (read_beside(f, err) < 0)
 			return -1;
 	return status;

@@ -26,7 +26,7 @@ void follower_note_problem(struct follower *f, const char *format, ...)
 	va_end(args);
 	f->problem[0] = '\0';
 	append_text(f->problem, sizeof(f->problem), "%s", text);
-	f->state.connected = f->beside;
+	f->state.connected = f->beside && f->link == LINK_UP;
 	tell_state(f);
 }
 

@@ -232,6 +232,30 @@ static enum ending play_beside(unsigned n, struct strbuf *out)
 	return LEAVES;
 }
 
+/* The second worker's read is cut while the first one waits for another connection, and gets it. */
+static enum ending play_beside_lost(unsigned n, struct strbuf *out)
+{
+	if (n == 1) {
+		put_full(out, "a");
+		put_lost(out);
+		return AWAITS;
+	}
+	if (n == 2)
+		return play_beside(n, out);
+	put_one(out, "d");
+	return STAYS;
+}
+
+/* The second worker's is complete: it follows from then on. */
+static enum ending play_instead(unsigned n, struct strbuf *out)
+{
+	if (n == 1)
+		return play_beside_lost(n, out);
+	put_full(out, "b");
+	put_one(out, "d");
+	return STAYS;
+}
+
 /* Things that no worker may say: a full read by another one follows. */
 #define WRONG(name, statements) \
 	static enum ending play_##name(unsigned n, struct strbuf *out) \
@@ -315,6 +339,8 @@ static const struct script {
 	{ "quiet", play_quiet, NULL, 0, 0 },
 	{ "fetch", play_fetch, NULL, 0, 0 },
 	{ "beside", play_beside, NULL, 0, 0 },
+	{ "beside, lost", play_beside_lost, NULL, 0, 0 },
+	{ "instead", play_instead, NULL, 0, 0 },
 };
 
 static unsigned count_of(int fd)
@@ -394,6 +420,7 @@ struct seen {
 	const char *fetch;
 	size_t wished;
 	size_t wish_after; /* size of the log from which on wishes are told */
+	bool wish_lost;	   /* not before the connection is lost */
 	const char *wanted[4];
 	size_t wanted_told;
 	unsigned busy;	    /* so often the intake is not ready for a run's end */
@@ -523,7 +550,8 @@ static enum follow_wish see_wish(void *context, const char **ret_key)
 	uint64_t count;
 
 	(void)!read(seen->wake_fd, &count, sizeof(count));
-	if (seen->log.size < seen->wish_after || seen->wished >= ARRAY_LEN(seen->wishes))
+	if (seen->log.size < seen->wish_after || seen->wished >= ARRAY_LEN(seen->wishes) ||
+	    (seen->wish_lost && seen->state.connected))
 		return FOLLOW_ON;
 	*ret_key = seen->fetch;
 	return seen->wishes[seen->wished++];
@@ -857,6 +885,35 @@ static void test_read_that_fails_ends_nothing(void **state)
 	strbuf_finish(&seen.log);
 }
 
+/* Also while it has no connection: another worker may fail, and what this one knows is what it can resume by. */
+static void test_wish_while_lost(void **state)
+{
+	const struct located server = text(url);
+	struct seen kept = { .expected = "F a g5 g3 E F b e:size-limit C d . ",
+			     .wishes = { FOLLOW_FULL },
+			     .wish_after = strlen("F a g5 g3 E "),
+			     .wish_lost = true,
+			     .wake_fd = -1 };
+	struct seen replaced = { .expected = "F a g5 g3 E F b g5 g3 E C d . ",
+				 .wishes = { FOLLOW_FULL },
+				 .wish_after = strlen("F a g5 g3 E "),
+				 .wish_lost = true,
+				 .wake_fd = -1 };
+
+	(void)state;
+	follow("beside, lost", &kept, &server, 1, 3600);
+	assert_string_equal(strbuf_text(&kept.log), kept.expected);
+	assert_int_equal(kept.state.reconnects, 1);
+	assert_int_equal(kept.state.restarts, 0);
+	follow("instead", &replaced, &server, 1, 3600);
+	assert_string_equal(strbuf_text(&replaced.log), replaced.expected);
+	assert_int_equal(replaced.state.reconnects, 0);
+	assert_int_equal(replaced.state.restarts, 0);
+	assert_true(replaced.state.connected);
+	strbuf_finish(&kept.log);
+	strbuf_finish(&replaced.log);
+}
+
 static bool told_wanted(struct seen *seen)
 {
 	const char *log = strbuf_text(&seen->log);
@@ -994,6 +1051,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_interval),
 		cmocka_unit_test(test_wishes),
 		cmocka_unit_test(test_read_that_fails_ends_nothing),
+		cmocka_unit_test(test_wish_while_lost),
 		cmocka_unit_test(test_wanted),
 		cmocka_unit_test(test_postponed),
 		cmocka_unit_test(test_replaced_password),
