@@ -143,34 +143,6 @@ void *exchange_begin(struct http_server *server, struct link *link, const char *
 	return exchange;
 }
 
-/* All servers' since the start, by what was at the other end and by the class of the status. */
-#define CLASSES 6
-static atomic_uint_fast64_t answered[2][CLASSES];
-
-static void count_answer(const struct exchange *exchange)
-{
-	int class = exchange->status / 100;
-
-	if (class >= 1 && class < CLASSES)
-		atomic_fetch_add_explicit(&answered[exchange->server->settings.web][class], 1,
-					  memory_order_relaxed);
-}
-
-void http_metrics(struct strbuf *out)
-{
-	static const char *const listeners[] = { "control", "web" };
-
-	strbuf_puts(out, "# HELP rolebridge_http_requests_total Requests that were answered.\n"
-			 "# TYPE rolebridge_http_requests_total counter\n");
-	for (size_t i = 0; i < ARRAY_LEN(listeners); i++)
-		for (int class = 2; class < CLASSES; class ++)
-			strbuf_printf(out,
-				      "rolebridge_http_requests_total{listener=\"%s\","
-				      "code=\"%dxx\"} %llu\n",
-				      listeners[i], class,
-				      (unsigned long long)atomic_load(&answered[i][class]));
-}
-
 static void exchange_log(const struct exchange *exchange)
 {
 	const struct http_request *request = &exchange->request;
@@ -199,7 +171,7 @@ void exchange_end(struct exchange *exchange)
 
 	if (exchange->status) {
 		exchange_log(exchange);
-		count_answer(exchange);
+		figures_note(exchange);
 		atomic_fetch_add_explicit(&server->requests, 1, memory_order_relaxed);
 	}
 	watch_set(&link->watched, server->settings.idle_deadline_ms);

@@ -172,6 +172,27 @@ void exchange_end(struct exchange *exchange);
 /* The connection is gone. */
 void exchange_drop_spare(struct link *link);
 
+/* --- what was answered (figures.c) --- */
+/* Once in each loop's thread. */
+void figures_begin_loop(void);
+/* It was answered: for http_metrics. No lock. */
+void figures_note(const struct exchange *exchange);
+
+/* --- do loops turn? (pulse.c) --- */
+struct pulse { /* embed one per loop */
+	struct pulse *previous, *next;
+	atomic_uint turns;
+	unsigned seen;
+	bool looked_at;
+};
+/* In the loop's own thread: before its first turn, after its last one, and in each. */
+void pulse_begin(struct pulse *pulse);
+void pulse_end(struct pulse *pulse);
+static inline void pulse_beat(struct pulse *pulse)
+{
+	atomic_fetch_add_explicit(&pulse->turns, 1, memory_order_relaxed);
+}
+
 /* --- answers (answer.c): queue the response; MHD_YES or MHD_NO. last: the connection ends with it --- */
 int answer_filled(struct MHD_Connection *connection, struct exchange *exchange);
 int answer_error(struct MHD_Connection *connection, struct exchange *exchange, bool last);

@@ -43,6 +43,7 @@ struct loop {
 	pthread_t thread;
 	bool started;
 	struct wake wake;
+	struct pulse pulse;
 };
 
 /* ---------------------------------------------------------- connections -- */
@@ -266,6 +267,8 @@ static void *loop_main(void *context)
 	bool accepts = true;
 
 	loop_wake = &loop->wake;
+	figures_begin_loop();
+	pulse_begin(&loop->pulse);
 	pthread_setname_np(pthread_self(), "http");
 	for (;;) {
 		int phase = atomic_load(&loop->server->phase);
@@ -279,9 +282,12 @@ static void *loop_main(void *context)
 			loop_turn_awake(loop);
 		else
 			MHD_run_wait(loop->daemon, phase == PHASE_END ? 0 : LOOP_WAIT_MS);
+		pulse_beat(&loop->pulse);
 		if (phase == PHASE_END)
-			return NULL;
+			break;
 	}
+	pulse_end(&loop->pulse);
+	return NULL;
 }
 
 static int loops_start(struct http_server *server, struct err *err)

@@ -79,14 +79,9 @@ static int usage(FILE *out, int status)
 /* Closed ones would be the first that we open: what is told on standard error must reach no file or socket of ours. */
 static bool have_standard_files(void)
 {
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd < 0)
-		return false;
-	close(fd);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return false;
 	return true;
 }
 

@@ -22,6 +22,7 @@
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/util.h>
 #include <rolebridge/base/version.h>
+#include <rolebridge/http/server.h>
 
 #include "authorized_keys.h"
 #include "figures.h"
@@ -58,21 +59,38 @@ static int open_signals(struct err *err)
 	return fd;
 }
 
-/* Until SIGTERM or SIGINT. The watchdog is fed only while this loop lives. */
-static void wait_for_end(struct service *service, int signals)
+/* How often the watchdog is fed: three times in what it waits, so that one look that was too early decides nothing. */
+static int64_t watchdog_pause_us(void)
 {
 	uint64_t watchdog_us = 0;
-	int timeout_ms = -1;
+
+	return sd_watchdog_enabled(0, &watchdog_us) > 0 ? (int64_t)(watchdog_us / 3) + 1 : 0;
+}
+
+/* Only while web requests are taken up, too. A store that is slow is no reason: it would be no faster after a restart. */
+static void feed_watchdog(void)
+{
+	if (http_loops_turn())
+		sd_notify(0, "WATCHDOG=1");
+	else
+		log_error("watchdog.stuck", F_STR("thread", "http"));
+}
+
+/* Until SIGTERM or SIGINT. */
+static void wait_for_end(struct service *service, int signals)
+{
+	int64_t pause_us = watchdog_pause_us(), next_us = 0;
 	struct signalfd_siginfo info;
 
-	if (sd_watchdog_enabled(0, &watchdog_us) > 0)
-		timeout_ms = (int)(watchdog_us / 2000);
 	for (;;) {
 		struct pollfd ready = { .fd = signals, .events = POLLIN };
-		int events = poll(&ready, 1, timeout_ms);
+		int64_t now_us = clock_monotonic_us();
 
-		sd_notify(0, "WATCHDOG=1");
-		if (events <= 0)
+		if (pause_us > 0 && now_us >= next_us) {
+			feed_watchdog();
+			next_us = now_us + pause_us;
+		}
+		if (poll(&ready, 1, pause_us > 0 ? (int)((next_us - now_us) / 1000 + 1) : -1) <= 0)
 			continue;
 		if (read(signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
 			continue;

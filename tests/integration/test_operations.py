@@ -33,8 +33,8 @@ sources:
 """
 COMMAND_SECONDS = 300
 SAMPLE = re.compile(r'([a-z_:][a-z0-9_:]*)(\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)*\})? (\S+)')
-# Of a histogram or summary there is none.
-TYPES = ("counter", "gauge")
+# Of a summary there is none.
+TYPES = ("counter", "gauge", "histogram")
 
 
 @pytest.fixture(name="figures", scope="module")
@@ -70,6 +70,12 @@ def families(text):
     return found, samples
 
 
+def family_of(name, found):
+    """A histogram's samples have names of their own."""
+    base = re.sub(r"_(bucket|sum|count)$", "", name)
+    return base if found.get(base, ("",))[0] == "histogram" else name
+
+
 def test_conventions(figures):
     """Names, units and types as Prometheus has them; no sample without a family, none twice, families in one piece."""
     found, samples = families(figures)
@@ -84,11 +90,11 @@ def test_conventions(figures):
         assert words.endswith("."), name
     seen = set()
     for name, labels, value in samples:
-        assert name in found, name
+        assert family_of(name, found) in found, name
         float(value)
         assert (name, labels) not in seen, (name, labels)
         seen.add((name, labels))
-    order = [name for name, _, _ in samples]
+    order = [family_of(name, found) for name, _, _ in samples]
     assert [name for i, name in enumerate(order) if i == 0 or order[i - 1] != name] == list(dict.fromkeys(order))
 
 
@@ -98,6 +104,24 @@ def promtool(*words, folder=None, text=None):
         pytest.skip("promtool (package prometheus) is not installed")
     return subprocess.run([tool, *map(str, words)], cwd=folder, input=text, capture_output=True, text=True,
                           timeout=COMMAND_SECONDS, check=False)
+
+
+def test_durations_are_cumulative(figures):
+    """Each bucket holds those before it; the count is the last one's, and what took time has a sum."""
+    name = "rolebridge_http_request_duration_seconds"
+    kinds = {}
+    for sample, labels, value in families(figures)[1]:
+        match = re.fullmatch(r'\{kind="(\w+)"(?:,le="([^"]+)")?\}', labels)
+        if sample.startswith(name):
+            kinds.setdefault(match[1], {})[match[2] or sample[len(name):]] = float(value)
+    assert set(kinds) == {"auth", "slow", "other", "control"}
+    for kind, row in kinds.items():
+        bounds = [key for key in row if not key.startswith("_")]
+        assert bounds[-1] == "+Inf" and [float(bound) for bound in bounds] == sorted(float(bound) for bound in bounds)
+        counts = [row[bound] for bound in bounds]
+        assert counts == sorted(counts) and counts[-1] == row["_count"], kind
+        assert (row["_sum"] > 0) == (row["_count"] > 0), kind
+    assert kinds["control"]["_count"] > 0 and kinds["other"]["_count"] > 0
 
 
 def test_promtool_likes_the_figures(figures):
@@ -183,12 +207,15 @@ def named(text):
 
 
 def test_rules_and_dashboard_name_what_is_there(figures):
-    found = set(described(figures))
+    kinds = described(figures)
+    found = set(kinds)
     asked = named(" ".join(rule["expr"] for rule in alerts()))
+    asked = {family_of(name, kinds) for name in asked}
     assert asked and asked <= found, asked - found
     dashboard = json.loads(DASHBOARD.read_text())
     panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
     shown = named(" ".join(target["expr"] for panel in panels for target in panel["targets"]))
+    shown = {family_of(name, kinds) for name in shown}
     assert len(panels) > 20 and shown <= found, shown - found
     ids = [panel["id"] for panel in dashboard["panels"]]
     assert len(ids) == len(set(ids))

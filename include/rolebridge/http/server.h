@@ -102,6 +102,11 @@ void http_server_counts(struct http_server *server, struct http_counts *ret_coun
 struct strbuf;
 /* Lines of /metrics: requests of all servers. */
 void http_metrics(struct strbuf *out);
+/*
+ * Has each loop of each pool turned since this was asked last? They turn ten times a second and more, but for one whose handler
+ * does not return. By one thread, with a second and more in between.
+ */
+bool http_loops_turn(void);
 
 /*
  * Stop accepting, let running requests end for at most drain_ms, cut what is left.

@@ -124,6 +124,8 @@ static int gated_stream(struct http_request *request, struct http_response *resp
 }
 
 static const struct http_route routes[] = {
+	{ "GET", "/stuck", gated, 0, 0, NULL },
+	{ "GET", "/auth", direct, HTTP_ROUTE_BARE, 0, NULL },
 	{ "POST", "/gated", gated, HTTP_ROUTE_SLOW, 0, NULL },
 	{ "GET", "/gated", gated, HTTP_ROUTE_SLOW, 0, NULL },
 	{ "GET", "/stream", gated_stream, HTTP_ROUTE_SLOW, 0, NULL },
@@ -543,6 +545,97 @@ static void test_stop_in_a_crowd(void **state)
 	}
 }
 
+/* --- what is told of them --- */
+
+static bool wait_turning(void)
+{
+	int64_t until_us = clock_monotonic_us() + PATIENCE_US;
+
+	/* The first may be of a turn long ago. */
+	http_loops_turn();
+	do
+		usleep(200000);
+	while (!http_loops_turn() && clock_monotonic_us() < until_us);
+	return clock_monotonic_us() < until_us;
+}
+
+/* Slow handlers keep no loop from turning; one in a loop's own thread does, and is noticed. */
+static void test_loops_turn(void **state)
+{
+	struct fixture *fixture = begin((struct http_settings){ 0 });
+	int slow = peer_dial_tcp(fixture->port), stuck;
+
+	(void)state;
+	peer_say(slow, "GET /gated" HEAD "\r\n");
+	wait_for(&fixture->entered, 1);
+	assert_true(wait_turning());
+	stuck = peer_dial_tcp(fixture->port);
+	peer_say(stuck, "GET /stuck" HEAD "\r\n");
+	wait_for(&fixture->entered, 2);
+	http_loops_turn();
+	/* The other loop would have turned by then. */
+	usleep(500000);
+	assert_false(http_loops_turn());
+	gate_open(fixture);
+	expect(slow, "HTTP/1.1 200", "header");
+	expect(stuck, "HTTP/1.1 200", "header");
+	assert_true(wait_turning());
+	finish(fixture);
+	/* Of loops that ended nothing is expected. */
+	assert_true(http_loops_turn());
+	assert_true(http_loops_turn());
+}
+
+static unsigned long long figure(const char *line)
+{
+	AUTO(strbuf) struct strbuf out = STRBUF(65536);
+	const char *found;
+
+	http_metrics(&out);
+	found = strstr(strbuf_text(&out), line);
+	assert_non_null(found);
+	return strtoull(found + strlen(line), NULL, 10);
+}
+
+#define TOOK "rolebridge_http_request_duration_seconds_"
+
+/* By kind, in the bucket of its duration and all above, from whichever loop; the count says when it was noted. */
+static void test_durations(void **state)
+{
+	struct fixture *fixture = begin((struct http_settings){ .web = true });
+	unsigned long long auth = figure(TOOK "count{kind=\"auth\"} ");
+	unsigned long long slow = figure(TOOK "count{kind=\"slow\"} ");
+	unsigned long long quick = figure(TOOK "bucket{kind=\"slow\",le=\"0.1\"} ");
+	unsigned long long all = figure(TOOK "bucket{kind=\"slow\",le=\"+Inf\"} ");
+	unsigned long long good = figure("requests_total{listener=\"web\",code=\"2xx\"} ");
+	int64_t until_us = clock_monotonic_us() + PATIENCE_US;
+	int waits = peer_dial_tcp(fixture->port);
+
+	(void)state;
+	peer_say(waits, "GET /gated" HEAD "\r\n");
+	wait_for(&fixture->entered, 1);
+	for (int i = 0; i < 8; i++) {
+		int fd = peer_dial_tcp(fixture->port);
+
+		peer_say(fd, "GET /auth" HEAD "\r\n");
+		expect(fd, "HTTP/1.1 200", "direct");
+	}
+	usleep(150000);
+	gate_open(fixture);
+	expect(waits, "HTTP/1.1 200", "header");
+	while ((figure(TOOK "count{kind=\"auth\"} ") < auth + 8 ||
+		figure(TOOK "count{kind=\"slow\"} ") < slow + 1) &&
+	       clock_monotonic_us() < until_us)
+		usleep(1000);
+	assert_int_equal(auth + 8, figure(TOOK "count{kind=\"auth\"} "));
+	assert_int_equal(auth + 8, figure(TOOK "bucket{kind=\"auth\",le=\"+Inf\"} "));
+	assert_int_equal(slow + 1, figure(TOOK "count{kind=\"slow\"} "));
+	assert_int_equal(quick, figure(TOOK "bucket{kind=\"slow\",le=\"0.1\"} "));
+	assert_int_equal(all + 1, figure(TOOK "bucket{kind=\"slow\",le=\"+Inf\"} "));
+	assert_int_equal(good + 9, figure("requests_total{listener=\"web\",code=\"2xx\"} "));
+	finish(fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -559,6 +652,8 @@ int main(void)
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_crowd),
 		cmocka_unit_test(test_stop_in_a_crowd),
+		cmocka_unit_test(test_loops_turn),
+		cmocka_unit_test(test_durations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
