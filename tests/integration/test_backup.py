@@ -300,6 +300,21 @@ def test_backup_disk_full(bridge):
     assert path.read_bytes() == before and [p.name for p in bridge.folder.glob("backup*")] == ["backup.db"]
 
 
+@pytest.mark.parametrize("trap, words", [("trap '' XFSZ", "store.db.copy': disk cannot be"), ("true", "was ended")], ids=["full", "cut"])
+def test_backup_by_hand_disk_full(bridge, trap, words):
+    """The process that copies fails, or is ended: there is no file, and the older one stays."""
+    path, _ = backup(bridge)
+    before = path.read_bytes()
+    bridge.stop()
+    limited = f"ulimit -f {len(before) // 2048}; {trap}; exec '{DAEMON}' --config '{bridge.config}' --json --backup '{path}'"
+    result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+    assert result.returncode == 1 and words in json.loads(result.stdout)["message"]
+    assert path.read_bytes() == before and [p.name for p in bridge.folder.glob("backup*")] == ["backup.db"]
+    # What it left beside the store is in nobody's way.
+    assert daemon(bridge, "--backup", path)[0] == 0
+    assert not [name for name in left(bridge) if "copy" in name]
+
+
 def test_backup_is_roots(bridge):
     """No token, whatever it may do, gets one, and nobody gets another's."""
     token = bridge.ctl("tokens", "create", "t", "--user", "root")["token"]
