@@ -21,6 +21,7 @@ def directives(name):
 UNIT = directives("rolebridged.service")
 CONTROL = dict(directives("rolebridged.socket"))
 WEB = dict(directives("rolebridged-web.socket"))
+KEYS = dict(directives("rolebridged-keys.socket"))
 DEFAULTS = json.loads((ROOT / "schemas/config.schema.json").read_text())["properties"]
 
 
@@ -41,6 +42,14 @@ def test_control_socket_is_its_groups():
     assert f"g {group} -" in (UNITS / "sysusers.d/rolebridge.conf").read_text().splitlines()
     assert CONTROL["ListenStream"] == DEFAULTS["control_socket"]["default"]
     assert settings("Requires") == ["rolebridged.socket"]
+
+
+def test_keys_socket_is_for_who_sshd_asks_as():
+    """systemd makes a user's group with the user; another AuthorizedKeysCommandUser takes a drop-in."""
+    user = "rolebridge-keys"
+    assert (KEYS["SocketGroup"], KEYS["SocketMode"]) == (user, "0660")
+    assert any(line.startswith(f"u {user} ") for line in (UNITS / "sysusers.d/rolebridge-accounts.conf").read_text().splitlines())
+    assert f"AuthorizedKeysCommandUser {user}\n" in (ROOT / "config/sshd/rolebridge.conf").read_text()
 
 
 def test_sockets_have_the_names_that_the_daemon_knows():
