@@ -5,6 +5,8 @@ Answers have ten seconds, so that a machine which stands still for a moment prov
 import contextlib
 import time
 
+import pytest
+
 from bridge import Bridge
 from ldap_proxy import FaultProxy
 from ports import free_port
@@ -133,6 +135,18 @@ def ready(stage):
         stage.bridge.run("sync", "corp", "--full")
     stage.rest()
     return stage
+
+
+@pytest.fixture(scope="module", name="stage")
+def make_stage(tmp_path_factory):
+    """For the files of tests that import it; each has its own."""
+    with staged(tmp_path_factory.mktemp("states"), following, **SYNCPROV) as stage:
+        yield stage
+
+
+@pytest.fixture(name="stream")
+def make_stream(stage):
+    return ready(stage)
 
 
 def leave(stream):

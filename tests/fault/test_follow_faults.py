@@ -13,18 +13,8 @@ from ldap_proxy import (DOWN, RESET, UP, FaultProxy, Ranges, at, cut, cut_id_set
                         notice_of_disconnection, nth, parts, refresh_required, result, same, sync_cookie)
 from slapd import PEOPLE
 from states import COUNT, Watched
-from streams import (NEWCOMER, OPTIONS, SOON_S, SYNCPROV, Stream, following, leave, ready, reconnect, restart, staged, until)
-
-
-@pytest.fixture(scope="module", name="stage")
-def make_stage(tmp_path_factory):
-    with staged(tmp_path_factory.mktemp("states"), following, **SYNCPROV) as stage:
-        yield stage
-
-
-@pytest.fixture(name="stream")
-def make_stream(stage):
-    return ready(stage)
+from streams import (NEWCOMER, OPTIONS, SOON_S, SYNCPROV, Stream, following, leave, make_stage, make_stream,  # noqa: F401
+                     reconnect, restart, until)
 
 
 def test_changes_arrive(stream):

@@ -1,20 +1,7 @@
 """A directory that is followed, and at some moment says nothing any more, or little (see test_follow_faults.py)."""
-import pytest
-
 from fake_directory import SilentServer
 from ldap_proxy import at, pause, stop
-from streams import SOON_S, SYNCPROV, following, ready, reconnect, staged
-
-
-@pytest.fixture(scope="module", name="stage")
-def make_stage(tmp_path_factory):
-    with staged(tmp_path_factory.mktemp("states"), following, **SYNCPROV) as stage:
-        yield stage
-
-
-@pytest.fixture(name="stream")
-def make_stream(stage):
-    return ready(stage)
+from streams import SOON_S, following, make_stage, make_stream, reconnect  # noqa: F401
 
 
 def test_half_open(stream):
