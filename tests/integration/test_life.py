@@ -74,6 +74,18 @@ def test_the_manager_is_told(bridge, tmp_path):
     assert bridge.process.wait(SECONDS) == 0
 
 
+def test_the_watchdog_is_fed(bridge, tmp_path):
+    """Three times in what it waits for, by a daemon whose web side is asked nothing."""
+    bridge.write_config(CONFIG + f'public_url: "http://127.0.0.1:1"\nlisteners: [{{address: "127.0.0.1:{free_port()}"}}]\n')
+    manager = Manager(tmp_path, bridge, WATCHDOG_USEC="3000000")
+    manager.next(("READY",))
+    for _ in range(3):
+        manager.next(("WATCHDOG",))
+    bridge.process.send_signal(signal.SIGTERM)
+    manager.next(("STOPPING",))
+    assert bridge.process.wait(SECONDS) == 0
+
+
 def test_a_reload_in_the_middle_of_a_start_waits(bridge, tmp_path):
     """The control socket answers before all is there; what came by a reload must not be undone by the rest of the start."""
     listeners = ", ".join(f'{{address: "127.0.0.1:{free_port()}"}}' for _ in range(16))
