@@ -46,8 +46,28 @@ exec sleep infinity
 """
 
 
+NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--cgroup", "--ipc", "--uts", "--net"]
+# What debootstrap and systemd say where a machine lets nobody make devices, or a first process of one's own.
+BARRED = ("mounted with noexec or nodev", "Freezing execution")
+
+
 class CannotMake(Exception):
-    """This machine cannot make such machines, and why."""
+    """This machine lets nobody make such machines, and why. Whatever else goes wrong on the way is a failure."""
+
+
+def _mirror_answered(lists=Path("/var/lib/apt/lists")):
+    """apt had an answer of it once: then a tree can be made of what it has."""
+    name = _mirror().split("://", 1)[1].strip("/").replace("_", "%5f").replace("/", "_")
+    return any(lists.glob(f"{name}_dists_*Release"))
+
+
+def _must_be_able():
+    if os.geteuid() != 0:
+        raise CannotMake("debootstrap needs root")
+    tried = subprocess.run([*NAMESPACES, "sh", "-c", "mount --make-rprivate / && mount -t tmpfs x /mnt"],
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        raise CannotMake(f"no namespaces of one's own: {tried.stderr.strip()}")
 
 
 def _mirror():
@@ -84,8 +104,10 @@ def needed(debs):
 def _checked(command, log, **options):
     with open(log, "ab") as out:
         status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False, **options).returncode
-    if status != 0:
-        raise CannotMake(f"'{' '.join(map(str, command))[:100]}' failed: {log.read_text(errors='replace')[-1500:]}")
+    said = log.read_text(errors="replace")[-1500:]
+    if status != 0 and any(text in said for text in BARRED):
+        raise CannotMake(said)
+    assert status == 0, f"'{' '.join(map(str, command))[:100]}' failed: {said}"
 
 
 def base_tree(debs):
@@ -93,8 +115,7 @@ def base_tree(debs):
     depends = needed(debs)
     name = hashlib.sha256((depends + "1").encode()).hexdigest()[:12]
     folder = BUILD / "machines" / name
-    if os.geteuid() != 0:
-        raise CannotMake("debootstrap needs root")
+    _must_be_able()
     folder.parent.mkdir(parents=True, exist_ok=True)
     # One process makes it, the others wait.
     with open(folder.parent / "lock", "w", encoding="ascii") as lock:
@@ -105,6 +126,8 @@ def base_tree(debs):
 
 
 def _make_base(folder, depends):
+    if not _mirror_answered():
+        raise CannotMake("the mirror of Debian in /etc/apt has never answered apt here")
     for left in folder.parent.iterdir():
         if left.is_dir():
             shutil.rmtree(left)
@@ -136,11 +159,11 @@ class Machine:
         self.work.mkdir(parents=True, exist_ok=True)
         self.log = open(self.work.with_suffix(".log"), "wb")  # noqa: SIM115
         self.process = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--cgroup", "--ipc", "--uts", "--net", "sh", "-c", BOOT, "sh", self.base,
-             self.work, self.kind], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            [*NAMESPACES, "sh", "-c", BOOT, "sh", self.base, self.work, self.kind], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         try:
             self.init = self._wait_for(self._child, "its first process")
             self._wait_for(self._is_up, "it to come up")
+            self._made().touch()
         except BaseException:
             self.close()
             raise
@@ -168,15 +191,20 @@ class Machine:
 
     def _wait_for(self, condition, what):
         end = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < end:
-            if self.process.poll() is not None:
-                break
+        while self.process.poll() is None and time.monotonic() < end:
             value = condition()
             if value:
                 return value
             time.sleep(0.1)
-        log = self.work.with_suffix(".log").read_text(errors="replace")
-        raise CannotMake(f"no machine with '{self.kind}' here (waited for {what}): {log[-1500:]}")
+        log = self.work.with_suffix(".log").read_text(errors="replace")[-1500:]
+        # Who made one before on this machine can make another.
+        made = self._made().exists()
+        if not made and (self.process.poll() is not None or any(text in log for text in BARRED)):
+            raise CannotMake(f"no machine with '{self.kind}' here: {log}")
+        raise AssertionError(f"waited for {what} of a machine with '{self.kind}': {log}")
+
+    def _made(self):
+        return self.base.with_name(f"made-{self.kind}")
 
     def _is_up(self):
         comm = Path(f"/proc/{self.init}/comm").read_text().strip()
