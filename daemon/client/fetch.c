@@ -23,6 +23,7 @@ struct transfer {
 	struct curl_slist *headers;
 	struct strbuf *out;
 	size_t start, header_size;
+	int64_t until_us;
 	char etag[ETAG_MAX + 1];
 	char problem[CURL_ERROR_SIZE];
 	bool too_large;
@@ -175,6 +176,16 @@ static int transfer_judge(struct transfer *transfer, CURLcode code, struct err *
 	return err_set(err, ERR_UNAVAILABLE, "cannot ask '%s': %s", host, problem);
 }
 
+/* While it is resolved. */
+static bool is_too_late(void *context)
+{
+	const struct transfer *transfer = context;
+	const struct fetch_request *request = transfer->request;
+
+	return clock_monotonic_us() >= transfer->until_us ||
+	       (request->cancelled && request->cancelled(request->context));
+}
+
 static int transfer_run(struct transfer *transfer, int64_t timeout_ms, struct err *err)
 {
 	const struct fetch_request *request = transfer->request;
@@ -184,16 +195,19 @@ static int transfer_run(struct transfer *transfer, int64_t timeout_ms, struct er
 					      .allowed_network_count =
 						      request->allowed_network_count,
 					      .allow_http = request->allow_http };
-	int64_t start_us = clock_monotonic_us();
+	int resolved;
 
-	if (outgoing_open(&transfer->outgoing, &rules, err) < 0 ||
-	    outgoing_resolve(&transfer->outgoing, err) < 0 || headers_make(transfer, err) < 0)
+	transfer->until_us = clock_monotonic_us() + timeout_ms * 1000;
+	if (outgoing_open(&transfer->outgoing, &rules, err) < 0)
 		return -1;
+	resolved = outgoing_resolve(&transfer->outgoing, is_too_late, transfer, err);
 	/* Resolving counts, too. */
-	timeout_ms -= (clock_monotonic_us() - start_us) / 1000;
+	timeout_ms = (transfer->until_us - clock_monotonic_us()) / 1000;
 	if (timeout_ms <= 0)
 		return err_set(err, ERR_UNAVAILABLE, "resolving '%s' took too long",
 			       transfer->outgoing.host);
+	if (resolved < 0 || headers_make(transfer, err) < 0)
+		return -1;
 	transfer->curl = curl_easy_init();
 	if (!transfer->curl)
 		return err_set(err, ERR_MEMORY, "out of memory");

@@ -8,13 +8,13 @@
  */
 #include "outgoing.h"
 
-#include <netdb.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include <rolebridge/base/alloc.h>
+#include <rolebridge/base/resolve.h>
 #include <rolebridge/base/strbuf.h>
 #include <rolebridge/base/util.h>
 
@@ -131,15 +131,15 @@ static int addresses_pin(struct outgoing *outgoing, const struct addrinfo *list,
 	return 0;
 }
 
-int outgoing_resolve(struct outgoing *outgoing, struct err *err)
+int outgoing_resolve(struct outgoing *outgoing, bool (*cancelled)(void *context), void *context,
+		     struct err *err)
 {
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC };
-	struct addrinfo *list = NULL;
+	struct addrinfo *list;
 	const char *host = outgoing->host;
 	char bare[ADDRESS_TEXT_SIZE];
 	size_t size = strlen(host);
 	struct address literal;
-	int failed, result;
+	int result;
 
 	if (host[0] == '[') {
 		if (size < 3 || size - 2 >= sizeof(bare) || strchr(host, '%'))
@@ -149,10 +149,8 @@ int outgoing_resolve(struct outgoing *outgoing, struct err *err)
 		host = bare;
 	}
 	outgoing->literal = address_parse(host, &literal, NULL) == 0;
-	failed = getaddrinfo(host, NULL, &hints, &list);
-	if (failed)
-		return err_set(err, ERR_UNAVAILABLE, "cannot resolve '%s': %s", host,
-			       gai_strerror(failed));
+	if (resolve_host(host, NULL, cancelled, context, &list, err) < 0)
+		return -1;
 	result = addresses_pin(outgoing, list, err);
 	freeaddrinfo(list);
 	return result;

@@ -36,8 +36,12 @@ struct outgoing {
 /* Reads the rules and prepares libcurl. ERR_INVALID. What is there is to be finished, also after a failure. */
 int outgoing_open(struct outgoing *outgoing, const struct outgoing_rules *rules, struct err *err);
 void outgoing_finish(struct outgoing *outgoing);
-/* The host's addresses anew. ERR_DENIED "address-refused", ERR_UNAVAILABLE; the pins are then as they were. */
-int outgoing_resolve(struct outgoing *outgoing, struct err *err);
+/*
+ * The host's addresses anew. ERR_DENIED "address-refused", ERR_UNAVAILABLE, ERR_CANCELLED; the pins are then as they were.
+ * cancelled: as resolve_host has it.
+ */
+int outgoing_resolve(struct outgoing *outgoing, bool (*cancelled)(void *context), void *context,
+		     struct err *err);
 /* The error where refused is set. Returns -1. */
 int outgoing_refuse(const struct outgoing *outgoing, struct err *err);
 /* All but method, body, headers and what is done with the answer. outgoing must outlive the handle's use. */

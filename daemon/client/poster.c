@@ -266,14 +266,14 @@ static int slots_cancel(struct poster *poster, const struct poster_ports *ports,
 
 /* --- a run --- */
 
-static int resolve_again(struct poster *poster, struct err *err)
+static int resolve_again(struct poster *poster, const struct poster_ports *ports, struct err *err)
 {
 	int64_t now_us = clock_monotonic_us();
 
 	if (poster->resolved_us != 0 && now_us - poster->resolved_us < RESOLVED_MAX_US)
 		return 0;
 	poster->resolved_us = 0;
-	if (outgoing_resolve(&poster->outgoing, err) < 0)
+	if (outgoing_resolve(&poster->outgoing, ports->cancelled, ports->context, err) < 0)
 		return -1;
 	poster->resolved_us = now_us;
 	return 0;
@@ -301,7 +301,7 @@ int poster_run(struct poster *poster, const struct poster_ports *ports, struct e
 	int running = 0;
 
 	/* Here alone: no handle is under way that may still look at the addresses from before. */
-	if (resolve_again(poster, err) < 0)
+	if (resolve_again(poster, ports, err) < 0)
 		return -1;
 	poster->outgoing.refused = false;
 	while (more || poster->busy > 0) {

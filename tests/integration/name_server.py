@@ -54,11 +54,11 @@ def raise_loopback():
         fcntl.ioctl(control, 0x8914, request)  # SIOCSIFFLAGS
 
 
-def use_loopback(folder):
+def use_loopback(folder, options="timeout:1 attempts:2"):
     """Only inside: names are asked for at 127.0.0.1."""
     raise_loopback()
     resolv = Path(folder) / "resolv.conf"
-    resolv.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:2\n")
+    resolv.write_text(f"nameserver 127.0.0.1\noptions {options}\n")
     subprocess.run(["mount", "--bind", resolv, "/etc/resolv.conf"], check=True)
 
 
@@ -110,6 +110,27 @@ class Names:
 
     def __enter__(self):
         self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._socket.close()
+
+
+class Silent:
+    """Takes questions, and never answers: with use_loopback(folder, Silent.PATIENT) whoever asks waits for minutes."""
+
+    PATIENT = "timeout:30 attempts:5"
+
+    def __init__(self):
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 53))
+        self._socket.settimeout(SECONDS)
+
+    def wait_asked(self, name):
+        while decode_question(self._socket.recvfrom(4096)[0])[0] != name:
+            pass
+
+    def __enter__(self):
         return self
 
     def __exit__(self, *_):

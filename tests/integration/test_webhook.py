@@ -5,9 +5,11 @@ import subprocess
 import threading
 import time
 import urllib.parse
+from pathlib import Path
 
 import pytest
 
+import name_server
 import webhook_receiver as faults
 from bridge import DAEMON, Bridge
 from ports import free_port
@@ -255,6 +257,18 @@ def test_gone(receiver):
         bridge.ctl("targets", "retry", "app")
         receiver.wait(lambda events: len(events) >= 2)
         bridge.until(lambda state: state["waiting"] == state["dead"] == 0)
+
+
+def test_a_silent_name_server_holds_up_no_stop(tmp_path):
+    """It is asked for minutes, and nobody waits for that when the daemon ends."""
+    if name_server.run_inside(Path(__file__), "test_a_silent_name_server_holds_up_no_stop"):
+        return
+    name_server.use_loopback(tmp_path, name_server.Silent.PATIENT)
+    with name_server.Silent() as silent, Hooked(target("https://hook.test/")) as bridge:
+        bridge.create("ada")
+        silent.wait_asked("hook.test")
+        assert bridge.target()["waiting"] == 1
+        assert bridge.stop() == 0
 
 
 def test_left_alone_as_it_asks(receiver):

@@ -20,6 +20,7 @@
 
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/file.h>
+#include <rolebridge/base/resolve.h>
 #include <rolebridge/base/text.h>
 #include <rolebridge/base/util.h>
 
@@ -255,18 +256,13 @@ static int connect_path(const struct server *server, int timeout_ms, bool (*canc
 	return 0;
 }
 
-static int resolve(const struct server *server, struct addrinfo **ret_found, struct err *err)
+static int resolve(const struct server *server, bool (*cancelled)(void *), void *context,
+		   struct addrinfo **ret_found, struct err *err)
 {
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
 	char port[8];
-	int status;
 
 	snprintf(port, sizeof(port), "%u", (unsigned)server->port);
-	status = getaddrinfo(server->host, port, &hints, ret_found);
-	if (status == 0)
-		return 0;
-	return err_set(err, ERR_UNAVAILABLE, "cannot resolve '%s': %s", server->host,
-		       status == EAI_SYSTEM ? strerror(errno) : gai_strerror(status));
+	return resolve_host(server->host, port, cancelled, context, ret_found, err);
 }
 
 static void numeric_text(const struct addrinfo *address, char *ret_text, size_t size)
@@ -276,7 +272,8 @@ static void numeric_text(const struct addrinfo *address, char *ret_text, size_t 
 		ret_text[0] = '\0';
 }
 
-int server_resolve(const struct server *server, char *ret_text, size_t size, struct err *err)
+int server_resolve(const struct server *server, bool (*cancelled)(void *), void *context,
+		   char *ret_text, size_t size, struct err *err)
 {
 	struct addrinfo *found = NULL;
 	size_t used = 0, tried = 0;
@@ -285,7 +282,7 @@ int server_resolve(const struct server *server, char *ret_text, size_t size, str
 		snprintf(ret_text, size, "%s", server->host);
 		return 0;
 	}
-	if (resolve(server, &found, err) < 0)
+	if (resolve(server, cancelled, context, &found, err) < 0)
 		return -1;
 	ret_text[0] = '\0';
 	for (struct addrinfo *a = found; a && tried < ADDRESSES_MAX; a = a->ai_next, tried++) {
@@ -312,7 +309,7 @@ int server_connect(const struct server *server, int timeout_ms, bool (*cancelled
 
 	if (server->scheme == SERVER_LDAPI)
 		return connect_path(server, timeout_ms, cancelled, context, ret_fd, err);
-	if (resolve(server, &found, err) < 0)
+	if (resolve(server, cancelled, context, &found, err) < 0)
 		return -1;
 	for (struct addrinfo *a = found; a && tried < ADDRESSES_MAX; a = a->ai_next, tried++) {
 		numeric_text(a, numeric, sizeof(numeric));

@@ -31,8 +31,11 @@ struct server {
  */
 int server_parse(const char *url, struct server *ret_server, struct err *err);
 
-/* Its addresses as text, with commas between, for people. -1 with ERR_UNAVAILABLE. Blocks as resolvers do. */
-int server_resolve(const struct server *server, char *ret_text, size_t size, struct err *err);
+/*
+ * Its addresses as text, with commas between, for people. -1 with ERR_UNAVAILABLE or ERR_CANCELLED: cancelled as below.
+ */
+int server_resolve(const struct server *server, bool (*cancelled)(void *), void *context,
+		   char *ret_text, size_t size, struct err *err);
 
 /*
  * A connected, blocking stream socket. Every address is tried, at most

@@ -147,11 +147,15 @@ static int tell_rest(struct tester *tester, int64_t begun_us, struct err *err)
 static int connect_server(struct tester *tester, int *ret_fd, struct err *err)
 {
 	const struct server *server = &tester->client.server;
+	const struct intake *intake = tester->client.attempt.intake;
 	int64_t begun_us = clock_monotonic_us();
 	char addresses[512];
 
-	if (server_resolve(server, addresses, sizeof(addresses), err) < 0)
-		return tell_own(tester, "resolve", server, begun_us, "unresolved", err->text, err);
+	if (server_resolve(server, intake->cancelled, intake->context, addresses, sizeof(addresses),
+			   err) < 0)
+		return err->code == ERR_CANCELLED ? -1
+						  : tell_own(tester, "resolve", server, begun_us,
+							     "unresolved", err->text, err);
 	if (tell_own(tester, "resolve", server, begun_us, NULL, addresses, err) < 0)
 		return -1;
 	begun_us = clock_monotonic_us();
