@@ -260,7 +260,7 @@ static int method_counts(struct changer *changer, const struct stage_step *step,
 
 static int refuse_method(struct err *err)
 {
-	return err_refuse(err, ERR_DENIED, "method-not-allowed",
+	return err_refuse(err, ERR_DENIED, "factor-not-allowed",
 			  "this method does not count for this user");
 }
 

@@ -40,7 +40,7 @@ struct stage_step {
  * second_factor_s, factor, stage and token, and tells of it after the commit. The caller has verified the proof and
  * used it up, and writes the audit row. What was enrolled and does not count leaves SESSION_ENROL as it is, with the new
  * token. ERR_NOT_FOUND "sign-in-ended". ERR_DENIED "not-allowed": the user may not sign in any more, or a code of an
- * administrator from another stage than SESSION_FACTOR; "method-not-allowed": by policy. Texts of *ret_session live in
+ * administrator from another stage than SESSION_FACTOR; "factor-not-allowed": by policy. Texts of *ret_session live in
  * the arena.
  */
 int stage_complete(struct changer *changer, const struct stage_step *step, struct arena *arena,

@@ -92,6 +92,7 @@ def test_what_was_proven_does_not_count_any_more(world):
     page = one.get(PUBLIC + "/login/factor")
     assert "Recovery code" in page.text and "authenticator app" not in page.text
     page = one.post(page, "/login/factor", code=one.code(), method="totp")
+    assert page.status_code == 403
     assert "This method does not count here" in page.text and not is_full(one)
     code = world.bridge.ctl("recovery-code", "issue", "bert")["code"]
     page = one.post(one.get(PUBLIC + "/login/factor"), "/login/factor", code=code)

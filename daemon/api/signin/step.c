@@ -192,7 +192,7 @@ static const struct {
 	{ "email-after-reset",
 	  "Your password was set by a link in an e-mail, so a code by e-mail would prove nothing "
 	  "more. Please use another method, or ask your administrator for a code." },
-	{ "method-not-allowed", "This method does not count here. Please use another one." },
+	{ "factor-not-allowed", "This method does not count here. Please use another one." },
 	{ "factor-changed", "This method was changed or removed meanwhile." },
 	{ "sealing-key-missing",
 	  "This method cannot be used at the moment. Please use another one, "

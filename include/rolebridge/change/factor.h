@@ -88,7 +88,7 @@ struct factor_proof {
 /*
  * Uses it up and completes the sign-in, or steps up one that is complete; an administrator's recovery code makes it
  * one that may only enrol. *ret_session: as it is now, texts in the arena; tell sessions of it.
- *	ERR_DENIED "code-used", "webauthn-counter", "email-after-reset", "method-not-allowed" (by policy),
+ *	ERR_DENIED "code-used", "webauthn-counter", "email-after-reset", "factor-not-allowed" (by policy),
  *		"code-expired", "code-superseded"
  *	ERR_CONFLICT "factor-changed" (removed meanwhile), "replayed"
  *	ERR_NOT_FOUND "sign-in-ended"

@@ -176,9 +176,9 @@ static void test_step_up(void **state)
 	refused(w, complete(w, in.session.id, FACTOR_ISSUED, NOW + 9, "c", &session),
 		"not-allowed");
 	refused(w, complete(w, in.session.id, FACTOR_IDP, NOW + 9, "c", &session),
-		"method-not-allowed");
+		"factor-not-allowed");
 	refused(w, complete(w, in.session.id, FACTOR_DEVICE, NOW + 9, "c", &session),
-		"method-not-allowed");
+		"factor-not-allowed");
 }
 
 static void test_not_configured(void **state)
@@ -206,7 +206,7 @@ static void test_not_configured(void **state)
 	assert_string_equal(in.refused, "");
 	assert_int_equal(in.session.stage, SESSION_FACTOR);
 	refused(w, complete(w, in.session.id, FACTOR_RECOVERY, NOW, "a", &session),
-		"method-not-allowed");
+		"factor-not-allowed");
 	ok(w, complete(w, in.session.id, FACTOR_ISSUED, NOW + 60, "b", &session));
 	assert_int_equal(session.stage, SESSION_ENROL);
 	assert_int_equal(session.factor, FACTOR_ISSUED);
@@ -264,7 +264,7 @@ static void test_methods_of_the_asked(void **state)
 	assert_int_equal(in.session.stage, SESSION_FACTOR);
 	assert_true(stored(w, in.session.id).idp_asked);
 	refused(w, complete(w, in.session.id, FACTOR_SMS, NOW, "a", &session),
-		"method-not-allowed");
+		"factor-not-allowed");
 	ok(w, complete(w, in.session.id, FACTOR_TOTP, NOW, "b", &session));
 	assert_int_equal(session.stage, SESSION_FULL);
 	/* Who was not asked for it there is asked here for whatever they have. */
@@ -298,7 +298,7 @@ static void test_administrators_keys(void **state)
 	in = HERE(w, "n1 anna");
 	/* The code does not make grace last longer. */
 	refused(w, complete(w, in.session.id, FACTOR_TOTP, NOW, "g", &session),
-		"method-not-allowed");
+		"factor-not-allowed");
 	ok(w, complete(w, in.session.id, FACTOR_ISSUED, NOW, "b", &session));
 	ok(w, complete(w, session.id, FACTOR_TOTP, NOW, "c", &session));
 	assert_int_equal(session.stage, SESSION_ENROL);
@@ -307,7 +307,7 @@ static void test_administrators_keys(void **state)
 	assert_int_equal(session.stage, SESSION_FULL);
 	in = HERE(w, "n1 anna");
 	refused(w, complete(w, in.session.id, FACTOR_TOTP, NOW, "e", &session),
-		"method-not-allowed");
+		"factor-not-allowed");
 	ok(w, complete(w, in.session.id, FACTOR_WEBAUTHN, NOW, "f", &session));
 }
 
@@ -358,7 +358,7 @@ static void test_link_and_keys(void **state)
 	in = by_link(w, "anna", 3);
 	assert_int_equal(in.stage, SESSION_FACTOR);
 	refused(w, complete(w, in.id, FACTOR_TOTP, in.created_s, "e", &session),
-		"method-not-allowed");
+		"factor-not-allowed");
 	world_check_audit(w);
 }
 
