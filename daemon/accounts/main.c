@@ -48,6 +48,7 @@
 #include <rolebridge/accounts/protocol.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/file.h>
+#include <rolebridge/base/local_socket.h>
 #include <rolebridge/base/log.h>
 #include <rolebridge/base/strbuf.h>
 #include <rolebridge/base/util.h>
@@ -196,14 +197,13 @@ static int take_socket(int *ret_fd, struct err *err)
 /* What nobody listens at any more is removed; the lock says that it is no helper's. */
 static int make_socket(const char *path, uid_t core, int *ret_fd, struct err *err)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address;
 	AUTO(fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	char folder[sizeof(address.sun_path)];
 	struct stat status;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return err_set(err, ERR_INVALID, "the path '%s' is too long for a socket", path);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (local_socket_address(path, &address, err) < 0)
+		return -1;
 	snprintf(folder, sizeof(folder), "%s", path);
 	/* Who could put a link in the socket's place would be given what it points to. */
 	if (check_folder("the folder of the socket", dirname(folder), false, err) < 0)

@@ -22,6 +22,7 @@
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/file.h>
+#include <rolebridge/base/local_socket.h>
 #include <rolebridge/base/util.h>
 
 #include "internal.h"
@@ -29,18 +30,6 @@
 #define BACKLOG 4096 /* the kernel cuts it to its own limit */
 #define NAME_KEPT_US 1000000
 #define NAME_BUFFER ((size_t)64 * 1024) /* a group's entry holds all its members */
-
-static int address_fill(const char *path, struct sockaddr_un *ret_address, struct err *err)
-{
-	size_t size = strlen(path);
-
-	if (size == 0 || size >= sizeof(ret_address->sun_path))
-		return err_set(err, ERR_TOO_LARGE, "socket path '%s' is not 1 to %zu bytes long",
-			       path, sizeof(ret_address->sun_path) - 1);
-	*ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	memcpy(ret_address->sun_path, path, size + 1);
-	return 0;
-}
 
 static int socket_create(int *ret_fd, struct err *err)
 {
@@ -149,7 +138,7 @@ int http_listen_unix(const char *path, const char *group, int *ret_fd, struct er
 	AUTO(fd) int fd = -1;
 	struct sockaddr_un address;
 
-	if (address_fill(path, &address, err) < 0 || folder_lock(path, &lock, err) < 0 ||
+	if (local_socket_address(path, &address, err) < 0 || folder_lock(path, &lock, err) < 0 ||
 	    stale_remove(&address, err) < 0 || socket_create(&fd, err) < 0 ||
 	    socket_bind(fd, &address, group, err) < 0)
 		return -1;
@@ -286,7 +275,7 @@ void http_unlisten_unix(const char *path, int fd)
 	socklen_t size = sizeof(bound);
 	struct err err;
 
-	if (address_fill(path, &address, &err) < 0 || folder_lock(path, &lock, &err) < 0 ||
+	if (local_socket_address(path, &address, &err) < 0 || folder_lock(path, &lock, &err) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&bound, &size) < 0 ||
 	    memcmp(bound.sun_path, address.sun_path, strlen(path)) != 0)
 		return;

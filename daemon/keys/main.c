@@ -14,13 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <rolebridge/accounts/range.h>
 #include <rolebridge/base/clock.h>
 #include <rolebridge/base/file.h>
+#include <rolebridge/base/local_socket.h>
 #include <rolebridge/base/message.h>
 #include <rolebridge/base/ssh_key.h>
 #include <rolebridge/base/util.h>
@@ -94,26 +93,6 @@ static int may_be_ours(const struct question *question, struct err *err)
 	return question->uid >= min && question->uid <= max;
 }
 
-static int connect_to(const char *path, struct err *err)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	size_t size = strlen(path);
-	int fd;
-
-	if (size >= sizeof(address.sun_path))
-		return err_set(err, ERR_INVALID, "socket path '%s' is too long", path);
-	memcpy(address.sun_path, path, size + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_set_errno(err, ERR_IO, errno, "cannot create a socket");
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-		err_set_errno(err, ERR_UNAVAILABLE, errno, "cannot connect to '%s'", path);
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
 static int send_question(int fd, const struct question *question, struct err *err)
 {
 	AUTO(strbuf) struct strbuf frame = STRBUF(KEYS_QUESTION_MAX);
@@ -164,11 +143,12 @@ static int ask(const struct question *question, struct strbuf *out, struct err *
 {
 	AUTO(arena) struct arena *arena = arena_create(ARENA_MAX);
 	AUTO(message_stream) struct message_stream *stream = NULL;
-	AUTO(fd) int fd = connect_to(question->socket, err);
+	AUTO(fd) int fd = -1;
 	struct message message;
 	int got;
 
-	if (fd < 0 || send_question(fd, question, err) < 0)
+	if (local_socket_connect(question->socket, 0, &fd, err) < 0 ||
+	    send_question(fd, question, err) < 0)
 		return -1;
 	stream = message_stream_create(fd, KEYS_ANSWER_MAX);
 	if (!stream || !arena)

@@ -8,12 +8,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <rolebridge/base/clock.h>
+#include <rolebridge/base/local_socket.h>
 #include <rolebridge/base/util.h>
 
 #define LOOK_MS 200
@@ -26,28 +24,12 @@ struct helper {
 	struct helper_patience patience;
 };
 
-static int connect_to(const char *path, int answer_ms, struct err *err)
+/* Who does not read must not hold up the thread for ever. */
+static int connect_to(const char *path, int answer_ms, int *ret_fd, struct err *err)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct timeval patience = { .tv_sec = answer_ms / 1000 };
-	size_t size = strlen(path);
-	int fd;
-
-	if (size >= sizeof(address.sun_path))
-		return err_set(err, ERR_INVALID, "socket path '%s' is too long", path);
-	memcpy(address.sun_path, path, size + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_set_errno(err, ERR_IO, errno, "cannot create a socket");
-	/* Who does not read must not hold up the thread for ever. */
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
-	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-		err_set_errno(err, ERR_UNAVAILABLE, errno,
-			      "cannot reach the accounts helper at '%s'", path);
-		close(fd);
-		return -1;
-	}
-	return fd;
+	if (local_socket_connect(path, answer_ms, ret_fd, err) < 0)
+		return err_wrap(err, "cannot reach the accounts helper");
+	return 0;
 }
 
 /* In small pieces, so that the daemon can end. */
@@ -136,8 +118,8 @@ struct helper *helper_open(const char *path, const struct helper_patience *patie
 	}
 	helper->patience = *patience;
 	helper->questions = STRBUF(QUESTIONS_MAX);
-	helper->fd = connect_to(path, patience->answer_ms, err);
-	if (helper->fd >= 0) {
+	helper->fd = -1;
+	if (connect_to(path, patience->answer_ms, &helper->fd, err) == 0) {
 		helper->stream = message_stream_create(helper->fd, ACCOUNTS_ANSWER_MAX);
 		if (!helper->stream)
 			err_set(err, ERR_MEMORY, "out of memory");
