@@ -278,16 +278,21 @@ def test_ended_while_it_is_written(bridge, number):
     except OSError:
         pytest.skip("this file system bears no files without a name")
     path, _ = backup(bridge)
-    before = path.read_bytes(), sorted(os.listdir(bridge.folder))
+    before, there = path.read_bytes(), sorted(os.listdir(bridge.folder))
     bridge.process.send_signal(signal.SIGSTOP)
     try:
-        with subprocess.Popen([CTL, "--config", bridge.config, "backup", path], stderr=subprocess.DEVNULL) as asking:
+        # Until the last of its threads stands: it would answer.
+        assert os.waitid(os.P_PID, bridge.process.pid, os.WSTOPPED).si_status == signal.SIGSTOP
+        # Shells start what runs behind with SIGINT ignored.
+        with subprocess.Popen(["env", "--default-signal=INT,TERM,HUP", CTL, "--config", bridge.config, "backup", path],
+                              stderr=subprocess.DEVNULL) as asking:
             wait_for(lambda: [to for to in opened(asking.pid) if to.startswith(str(bridge.folder))])
             asking.send_signal(number)
             assert asking.wait(COMMAND_SECONDS) == -number
     finally:
         bridge.process.send_signal(signal.SIGCONT)
-    assert (path.read_bytes(), sorted(os.listdir(bridge.folder))) == before
+    assert sorted(os.listdir(bridge.folder)) == there
+    assert path.read_bytes() == before
 
 
 def test_backup_disk_full(bridge):
