@@ -174,19 +174,25 @@ static int target_row(struct query *query, const char *target, struct err *err)
 	return row < 0 ? err_wrap(err, "cannot read what waits for target '%s'", target) : row;
 }
 
-int store_delivery_due(struct store *store, const char *target, int64_t now_s, size_t limit,
-		       struct arena *arena, struct delivery_row **ret_rows, size_t *ret_count,
-		       struct err *err)
+/* The bound first: of two lower ones SQLite begins at the first. */
+#define HEADS_OF_TARGET(bound) \
+	"SELECT * FROM (SELECT " COLUMNS " FROM delivery INDEXED BY delivery_due WHERE " bound \
+	" AND target = ?1 AND dead_s = 0 AND next_s >= 0 ORDER BY next_s, id LIMIT ?4)"
+
+int store_delivery_due(struct store *store, const char *target, int64_t now_s, int64_t far_s,
+		       size_t limit, struct arena *arena, struct delivery_row **ret_rows,
+		       size_t *ret_count, struct err *err)
 {
+	/* Two pieces of the index: who waits in between is not looked at. */
 	AUTO(query)
-	struct query query = query_prepare(
-		store, "SELECT " COLUMNS " FROM delivery INDEXED BY delivery_due WHERE dead_s = 0 "
-		       "AND next_s >= 0 AND target = ?1 AND next_s <= ?2 ORDER BY next_s, id "
-		       "LIMIT ?3");
+	struct query query =
+		query_prepare(store, HEADS_OF_TARGET("next_s <= ?2") " UNION ALL " HEADS_OF_TARGET(
+					     "next_s > ?3") " LIMIT ?4");
 
 	if (bind_target(&query, target, err) < 0)
 		return -1;
 	query_int(&query, now_s);
+	query_int(&query, far_s);
 	query_int(&query, (int64_t)bounded(limit));
 	if (list(&query, arena, ret_rows, ret_count, err) < 0)
 		return err_wrap(err, "cannot read what target '%s' is to be told", target);

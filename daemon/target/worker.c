@@ -181,6 +181,14 @@ static int64_t bounded_after(int64_t after_s)
 	return after_s < RETRY_AFTER_MAX_S ? after_s : RETRY_AFTER_MAX_S;
 }
 
+/* No row is put off for longer; what is due later still was put off by another clock. */
+static int64_t longest_pause_s(const struct target *target)
+{
+	int64_t max_s = target->settings->retry_max_s;
+
+	return 1 + (max_s > RETRY_AFTER_MAX_S ? max_s : RETRY_AFTER_MAX_S);
+}
+
 static bool is_given_up(const struct target *target, const struct delivery_row *row, int64_t now_s)
 {
 	return target->settings->give_up_s > 0 && row->attempts + 1 >= GIVE_UP_ATTEMPTS &&
@@ -213,7 +221,7 @@ static void add_note(struct target *target, struct outcomes *round, size_t i, in
 	case DELIVERY_SENT: atomic_fetch_add(&target->sent, !result->unasked); return;
 	case DELIVERY_LATER:
 		atomic_fetch_add(&target->put_off, 1);
-		note->next_s = now_s + (result->after_s > 0 ? result->after_s : 1);
+		note->next_s = now_s + (result->after_s > 0 ? bounded_after(result->after_s) : 1);
 		return;
 	case DELIVERY_RETRY:
 		atomic_fetch_add(&target->failed, 1);
@@ -336,10 +344,12 @@ static int deliver_due(struct target *target, struct arena *arena, struct err *e
 {
 	struct delivery_row *rows;
 	size_t count;
+	int64_t now_s = clock_now_s();
 	int ready = follow_setup(target, arena);
 
-	if (ready > 0 && store_delivery_due(target->store, target->name, clock_now_s(),
-					    batch_size(target), arena, &rows, &count, err) < 0)
+	if (ready > 0 &&
+	    store_delivery_due(target->store, target->name, now_s, now_s + longest_pause_s(target),
+			       batch_size(target), arena, &rows, &count, err) < 0)
 		ready = -1;
 	if (ready <= 0 || count == 0) {
 		arena_destroy(arena);

@@ -56,10 +56,13 @@ int store_delivery_add(struct store *store, struct delivery_row *row, struct err
  */
 int store_delivery_fold(struct store *store, struct delivery_row *row, struct err *err);
 
-/* Heads that are due at now_s, in the order of their times; of each person one at most. limit: 1 to 1,000. */
-int store_delivery_due(struct store *store, const char *target, int64_t now_s, size_t limit,
-		       struct arena *arena, struct delivery_row **ret_rows, size_t *ret_count,
-		       struct err *err);
+/*
+ * Heads that are due at now_s, in the order of their times; of each person one at most. limit: 1 to 1,000. Last those
+ * that are due after far_s only: nobody puts anything off for so long, the clock was set back since.
+ */
+int store_delivery_due(struct store *store, const char *target, int64_t now_s, int64_t far_s,
+		       size_t limit, struct arena *arena, struct delivery_row **ret_rows,
+		       size_t *ret_count, struct err *err);
 /* When the next head is due: 0 now or before all others, -1 there is none. */
 int store_delivery_next(struct store *store, const char *target, int64_t *ret_next_s,
 			struct err *err);

@@ -50,8 +50,8 @@ struct delivery_result {
 	/* DELIVERY_SENT: of no concern to the target, which was not asked; so it says nothing of how the target does. */
 	bool unasked;
 	/*
-	 * Seconds. DELIVERY_LATER: when to come again, at least 1. DELIVERY_RETRY: not before (Retry-After), beside the
-	 * growing pauses; 0: by these alone.
+	 * Seconds, an hour at most. DELIVERY_LATER: when to come again, at least 1. DELIVERY_RETRY: not before
+	 * (Retry-After), beside the growing pauses; 0: by these alone.
 	 */
 	int64_t after_s;
 	const char *code; /* stable; of a refusal always: "invalid-name". Static, or the arena's. */

@@ -50,8 +50,8 @@ static size_t due(struct fixture *f, const char *target, int64_t now_s,
 {
 	size_t count;
 
-	ok(f,
-	   store_delivery_due(f->store, target, now_s, 1000, f->arena, ret_rows, &count, &f->err));
+	ok(f, store_delivery_due(f->store, target, now_s, INT64_MAX, 1000, f->arena, ret_rows,
+				 &count, &f->err));
 	return count;
 }
 
@@ -325,6 +325,34 @@ static void test_names_of_events(void **state UNUSED)
 	assert_string_equal(delivery_event_name(99), "");
 }
 
+/* Who is due in a time that nobody can have meant is due; who waits between costs nothing. */
+static void test_far_ones_are_due(void **state)
+{
+	struct fixture *f = *state;
+	struct delivery_row *rows;
+	int64_t before;
+	size_t count;
+
+	ok(f, store_begin(f->store, &f->err));
+	add_at(f, "hook", 1, DELIVERY_UPDATED, NOW + 3601);
+	for (int64_t i = 0; i < 1000; i++)
+		add_at(f, "hook", 10 + i, DELIVERY_UPDATED, NOW + 3600);
+	add_at(f, "hook", 2, DELIVERY_UPDATED, NOW);
+	add_at(f, "other", 3, DELIVERY_UPDATED, NOW + 9999);
+	before = store_steps(f->store);
+	ok(f, store_delivery_due(f->store, "hook", NOW, NOW + 3600, 1000, f->arena, &rows, &count,
+				 &f->err));
+	assert_int_equal(count, 2);
+	assert_int_equal(rows[0].user_id, 2);
+	assert_int_equal(rows[1].user_id, 1);
+	assert_in_range(store_steps(f->store) - before, 0, 499);
+	ok(f, store_delivery_due(f->store, "hook", NOW, NOW + 3600, 1, f->arena, &rows, &count,
+				 &f->err));
+	assert_int_equal(count, 1);
+	assert_int_equal(rows[0].user_id, 2);
+	ok(f, store_commit(f->store, &f->err));
+}
+
 /* However much waits behind heads: what is due is found in the index. */
 static void test_costs(void **state)
 {
@@ -337,7 +365,8 @@ static void test_costs(void **state)
 	for (int64_t i = 0; i < 3000; i++)
 		add(f, "hook", 1 + i % 3);
 	before = store_steps(f->store);
-	ok(f, store_delivery_due(f->store, "hook", NOW, 500, f->arena, &rows, &count, &f->err));
+	ok(f, store_delivery_due(f->store, "hook", NOW, NOW + 60, 500, f->arena, &rows, &count,
+				 &f->err));
 	assert_int_equal(count, 3);
 	assert_true(store_steps(f->store) - before < 1000);
 	ok(f, store_commit(f->store, &f->err));
@@ -432,6 +461,7 @@ int main(void)
 		TEST(test_oldest),
 		TEST(test_drop_in_pieces),
 		TEST(test_names_of_events),
+		TEST(test_far_ones_are_due),
 		TEST(test_costs),
 		TEST(test_counts_cost_nothing),
 		TEST(test_counts_of_an_older_store),

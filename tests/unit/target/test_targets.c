@@ -9,10 +9,14 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rolebridge/base/clock.h>
@@ -30,6 +34,60 @@
 		if ((call) < 0) \
 			fail_msg("%s: %s", #call, world.err.text); \
 	} while (0)
+
+/* --- the clock of this program: as far ahead of the machine's as the test has it --- */
+
+/* Of both clocks, and of that on the wall alone. */
+static _Atomic int64_t ahead_s, wall_ahead_s;
+
+static void real_time(clockid_t clock, struct timespec *ret_time)
+{
+	if (syscall(SYS_clock_gettime, clock, ret_time) < 0)
+		abort();
+}
+
+static int64_t real_us(void)
+{
+	struct timespec now;
+
+	real_time(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *ret_time)
+{
+	real_time(clock, ret_time);
+	ret_time->tv_sec += atomic_load(&ahead_s);
+	if (clock == CLOCK_REALTIME)
+		ret_time->tv_sec += atomic_load(&wall_ahead_s);
+	return 0;
+}
+
+/* For a moment only: meanwhile the test may move the clock. Whoever waits looks why they woke. */
+int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
+			   const struct timespec *until)
+{
+	int64_t end_us = real_us() + 10000;
+	const struct timespec end = { .tv_sec = end_us / 1000000,
+				      .tv_nsec = end_us % 1000000 * 1000 };
+	int result = pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, &end);
+	struct timespec now;
+
+	if (result != ETIMEDOUT)
+		return result;
+	/* Times of the wall clock are those of after 2001. */
+	clock_gettime(until->tv_sec > 1000000000 ? CLOCK_REALTIME : CLOCK_MONOTONIC, &now);
+	return now.tv_sec > until->tv_sec ||
+			       (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec)
+		       ? ETIMEDOUT
+		       : 0;
+}
+
+static bool pass(int64_t seconds)
+{
+	atomic_fetch_add(&ahead_s, seconds);
+	return true;
+}
 
 /* --- the kind: keeps what it was told, and does as the test says --- */
 
@@ -53,6 +111,7 @@ static struct world {
 	size_t told_count;
 	int64_t calls;
 	const char *down;     /* the target that fails as a whole */
+	const char *failing;  /* the one whose rows all fail by themselves */
 	const char *hangs;    /* the one that hangs until it is given up */
 	int64_t poison;	      /* this user's rows fail */
 	int64_t refused;      /* this user's are refused */
@@ -74,8 +133,11 @@ static void note(const char *target, const struct delivery_row *row, size_t coun
 	told->batch = count;
 }
 
-static struct delivery_result judge(const struct delivery_row *row)
+static struct delivery_result judge(const char *target, const struct delivery_row *row)
 {
+	if (world.failing && strcmp(world.failing, target) == 0)
+		return (struct delivery_result){ .outcome = DELIVERY_RETRY,
+						 .problem = "status 500" };
 	if (row->user_id == world.poison)
 		return (struct delivery_result){ .outcome = DELIVERY_RETRY, .problem = "poison" };
 	if (row->user_id == world.refused)
@@ -106,7 +168,7 @@ static int fake_deliver(void *instance UNUSED, const struct target_call *call,
 	for (size_t i = 0; i < count; i++)
 		note(name, &rows[i], count);
 	for (size_t i = 0; i < count && !down; i++)
-		results[i] = judge(&rows[i]);
+		results[i] = judge(name, &rows[i]);
 	pthread_mutex_unlock(&world.lock);
 	if (within)
 		within();
@@ -212,6 +274,8 @@ static void open_world(void)
 static int set_up(void **state UNUSED)
 {
 	memset(&world, 0, sizeof(world));
+	atomic_store(&ahead_s, 0);
+	atomic_store(&wall_ahead_s, 0);
 	pthread_mutex_init(&world.lock, NULL);
 	snprintf(world.folder, sizeof(world.folder), "/tmp/rolebridge-targets-XXXXXX");
 	if (!mkdtemp(world.folder))
@@ -284,9 +348,9 @@ static size_t told_of(const char *target, int64_t user_id)
 
 #define wait_for(condition) \
 	do { \
-		int64_t wait_end_us = clock_monotonic_us() + WAIT_US; \
+		int64_t wait_end_us = real_us() + WAIT_US; \
 		while (!(condition)) { \
-			if (clock_monotonic_us() > wait_end_us) \
+			if (real_us() > wait_end_us) \
 				fail_msg("it did not come to: %s", #condition); \
 			usleep(2000); \
 		} \
@@ -476,6 +540,96 @@ static void test_target_that_is_down(void **state UNUSED)
 	assert_int_equal(batches, 0);
 	wait_for(counts("hook").waiting == 0);
 	wait_for(!is_failing("hook"));
+}
+
+/* What a target was told of a person: again and again perhaps, but nothing of before, and nothing is left out. */
+static void assert_told_in_order(const char *target, int64_t user_id, int64_t expected)
+{
+	int64_t last = 0, different = 0;
+
+	assert_true(world.told_count <= ARRAY_LEN(world.told));
+	for (size_t i = 0; i < world.told_count; i++) {
+		const struct told *told = &world.told[i];
+
+		if (strcmp(told->target, target) != 0 || told->user_id != user_id)
+			continue;
+		assert_true(told->id >= last);
+		different += told->id > last;
+		last = told->id;
+	}
+	assert_int_equal(different, expected);
+}
+
+/* One fails as a whole, of another all rows by themselves, as endpoints do that answer 500 to everything. */
+static void test_an_hour_of_failures(void **state UNUSED)
+{
+	static struct target_settings down, failing;
+	static const char *const names[] = { "hook", "rows", "other" };
+	AUTO(arena) struct arena *arena = arena_create(1u << 20);
+	int64_t users[2], changes = 1;
+	struct target_state now;
+
+	down = hook;
+	down.retry_max_s = 300;
+	down.give_up_s = 86400;
+	down.alarm_after_s = 900;
+	failing = down;
+	failing.name.text = "rows";
+	add_target(&down);
+	add_target(&failing);
+	add_target(&other);
+	world.down = "hook";
+	world.failing = "rows";
+	open_world();
+	users[0] = create("ada");
+	users[1] = create("bob");
+	while (atomic_load(&ahead_s) < 3600) {
+		size_t asked = told_of("hook", 0), tried = told_of("rows", 0);
+		char name[32];
+
+		snprintf(name, sizeof(name), "Name %lld", (long long)changes++);
+		rename_to("ada", name);
+		rename_to("bob", name);
+		wait_for(counts("other").waiting == 0);
+		wait_for(pass(1) && told_of("hook", 0) > asked && told_of("rows", 0) > tried);
+	}
+	/* Three quarters of five minutes at least, but for the first few. */
+	assert_in_range(told_of("hook", 0), 8, 30);
+	assert_int_equal(counts("hook").waiting, 2 * changes);
+	assert_int_equal(counts("rows").waiting, 2 * changes);
+	wait_for(pass(1) && has_alarm("target-behind"));
+	pthread_mutex_lock(&world.lock);
+	world.down = world.failing = NULL;
+	pthread_mutex_unlock(&world.lock);
+	wait_for(pass(1) && counts("hook").waiting == 0 && counts("rows").waiting == 0);
+	wait_for(pass(1) && !has_alarm("target-behind"));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		assert_told_in_order(names[i], users[0], changes);
+		assert_told_in_order(names[i], users[1], changes);
+		state_of(names[i], arena, &now);
+		assert_int_equal(now.counts.dead, 0);
+		assert_false(now.failing);
+	}
+}
+
+/* What was put off while the clock was days ahead is not left for days. */
+static void test_clock_that_is_set_back(void **state UNUSED)
+{
+	int64_t ada, bob;
+
+	atomic_store(&wall_ahead_s, 30 * 86400);
+	add_target(&hook);
+	open_world();
+	ada = create("ada");
+	wait_for(counts("hook").waiting == 0);
+	world.poison = ada;
+	rename_to("ada", "Ada");
+	wait_for(attempts_of("hook") > 0);
+	world.poison = 0;
+	atomic_store(&wall_ahead_s, 0);
+	bob = create("bob");
+	wait_for(told_of("hook", bob) == 1);
+	wait_for(counts("hook").waiting == 0);
 }
 
 static void test_hanging_target(void **state UNUSED)
@@ -798,6 +952,8 @@ int main(void)
 		TEST(test_pause_of_one_is_theirs),
 		TEST(test_unwanted),
 		TEST(test_target_that_is_down),
+		TEST(test_an_hour_of_failures),
+		TEST(test_clock_that_is_set_back),
 		TEST(test_hanging_target),
 		TEST(test_dead_letters),
 		TEST(test_dropping),
