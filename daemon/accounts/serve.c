@@ -293,7 +293,7 @@ static struct connection *free_place(struct loop *loop)
 
 static bool is_core(const struct service *service, int fd)
 {
-	struct ucred peer;
+	struct ucred peer = { .uid = (uid_t)-1 };
 	socklen_t size = sizeof(peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||

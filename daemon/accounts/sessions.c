@@ -140,7 +140,7 @@ static int look_at_all(struct suspect *suspects, size_t count)
 /*
  * Who starts processes faster than one look ends them: all are held still first, which no process can refuse, and what is
  * held starts nothing. As long as new ones are found, within bounds; then they are ended. suspects: signal SIGKILL, or 0 for
- * those that are only looked for. found, in the end: before anything was ended.
+ * those that are only looked for. found: how often one was, in the last look at what is held and that which ends.
  */
 static int end_all_of(struct suspect *suspects, size_t count)
 {
