@@ -120,7 +120,7 @@ static const struct http_route routes[] = {
 	{ "GET", "/invite/{token}", invitation_get,
 	  HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW | HTTP_ROUTE_SECRET_PATH, 0, NULL },
 	{ "POST", "/invite/{token}", invitation_post, HTTP_ROUTE_SLOW | HTTP_ROUTE_SECRET_PATH,
-	  4096, NULL },
+	  FORM_BODY_MAX, NULL },
 	{ "POST", "/api/v1/invites/accept", invitation_accept_post, HTTP_ROUTE_SLOW, 4096, NULL },
 	{ "GET", "/login/link/{token}", login_link_get,
 	  HTTP_ROUTE_NO_BODY | HTTP_ROUTE_SLOW | HTTP_ROUTE_SECRET_PATH, 0, NULL },

@@ -304,6 +304,14 @@ def test_an_invite_brings_a_password(world):
     assert GOOD not in world.bridge.logged()
 
 
+def test_an_invite_brings_the_longest_password(world):
+    """Of letters that take six bytes of a form each."""
+    password = "".join(chr(ord("а") + number * 7 % 32) for number in range(512))
+    page = world.set_password(invite(world, "quinn"), password)
+    assert page.status_code == 200 and "Your account is ready" in page.text, page.text
+    assert "You are signed in" in world.sign_in("quinn@acme.example", password).text
+
+
 @pytest.mark.parametrize("fields", [{}, {"without": "password"}], ids=["nothing", "without"])
 def test_where_there_is_no_other_way_an_invite_needs_one(world, fields):
     link = invite(world, "nora" + "-x" * len(fields))
