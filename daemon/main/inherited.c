@@ -47,7 +47,11 @@ int inherited_open(const char *name, int *ret_fd, struct err *err)
 	int found = find(name), copy;
 
 	if (found < 0)
-		return err_set(err, ERR_NOT_FOUND, "systemd passed no socket named '%s'", name);
+		return err_set(
+			err, ERR_NOT_FOUND,
+			"systemd passed no socket named '%s': enable the socket unit with that "
+			"FileDescriptorName (rolebridged-web.socket has 'web') and restart",
+			name);
 	copy = fcntl(found, F_DUPFD_CLOEXEC, 0);
 	if (copy < 0)
 		return err_set_errno(err, ERR_IO, errno, "cannot use socket '%s'", name);

@@ -116,6 +116,17 @@ def test_a_socket_that_nobody_serves(tmp_path):
 
 
 
+def test_a_web_socket_that_nobody_enabled(tmp_path):
+    """The alarm says what to do about it."""
+    with Bridge(PROFILES + 'public_url: "https://login.example.com"\nlisteners: ["systemd:web"]\n', folder=tmp_path) as bridge:
+        end = time.monotonic() + 60
+        while not (alarms := bridge.ctl("alarms", "list")["alarms"]):
+            assert time.monotonic() < end, bridge.logged()
+            time.sleep(0.05)
+        alarm, = alarms
+        assert alarm["kind"] == "listener" and "'web'" in alarm["text"] and "rolebridged-web.socket" in alarm["text"]
+
+
 def test_a_web_socket_that_stays_private(tmp_path):
     """The proxy could not connect, and nobody would know why."""
     config = PROFILES + (f'public_url: "http://127.0.0.1:1"\nlisteners: [{{address: "unix:{tmp_path}/web.sock",'
