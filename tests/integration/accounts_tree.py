@@ -228,7 +228,7 @@ def in_tree(root, build, words, wraps="", tmpfs=""):
 def problem():
     """Why trees cannot be made here; None."""
     if os.geteuid() != 0:
-        return "making accounts needs root"
+        return "making accounts needs root, also that of `unshare --map-root-user --map-auto`"
     with tempfile.TemporaryDirectory() as folder:
         for name in ("usr", "dev", "proc", "build"):
             os.mkdir(os.path.join(folder, name))
@@ -250,6 +250,18 @@ def hand_over(listener):
     return {"env": os.environ | {"LISTEN_FDS": "1"}, "close_fds": False, "preexec_fn": prepare}
 
 
+def first_uid(number):
+    """Of a range of 1000 for a tree of this process."""
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        known = max(int(first) + int(count) for first, _, count in map(str.split, file))
+    # 400 processes of this kind, 50 trees each
+    if known > 21000000:
+        return 200000 + (os.getpid() % 400) * 50000 + number % 50 * 1000
+    # A user namespace holds 65536, of which the last are the system's: four processes, 14 trees each
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    return 3000 + worker % 4 * 14000 + number % 14 * 1000
+
+
 class Tree:
     ranges = 0
 
@@ -259,8 +271,7 @@ class Tree:
         self.process = None
         self.cores = []
         self.wraps, self.tmpfs, self.before = {}, {}, []
-        # 400 processes of this kind, 50 trees each
-        self.uid_min = 200000 + (os.getpid() % 400) * 50000 + Tree.ranges % 50 * 1000
+        self.uid_min = first_uid(Tree.ranges)
         Tree.ranges += 1
         self.settings = {"core_user": "0", "uid_min": self.uid_min, "uid_max": self.uid_min + 999,
                          "allowed_groups": "staff-* projects sudo", "delete_grace": "0",

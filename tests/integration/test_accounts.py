@@ -419,6 +419,13 @@ def state_of(pid):
         return file.read().split("\nState:\t")[1][0]
 
 
+def is_deaf(pid):
+    """To SIGTERM and SIGHUP."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        ignored = int(file.read().split("\nSigIgn:\t")[1].split()[0], 16)
+    return all(ignored >> (number - 1) & 1 for number in (signal.SIGTERM, signal.SIGHUP))
+
+
 # A process whose first thread is gone: it looks like one that is dead, and runs on.
 HEADLESS = ("import ctypes, threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n"
             "ctypes.CDLL(None).pthread_exit(None)")
@@ -555,6 +562,7 @@ def test_logind_is_told_where_it_runs(tree):
     assert tree.read("/tmp/told") == f"terminate-user {result.uid}\n"
     # What is deaf to that ends with its cgroup, whatever its uid.
     with spawn_as(result.uid, "sh", "-c", "trap '' TERM HUP; while :; do sleep 1; done") as stubborn:
+        wait_for(lambda: is_deaf(stubborn.pid), "it to be deaf")
         core.disable(user)
         stubborn.wait(PATIENCE_S)
         wait_for(lambda: f"kill-user --signal=SIGKILL {result.uid}\n" in tree.read("/tmp/told"), "its cgroup to be ended")
