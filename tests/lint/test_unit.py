@@ -1,7 +1,9 @@
 """The units let the daemon do what it does, and no more: against its code, its defaults, and systemd's own judgement."""
 import json
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,13 +129,21 @@ def judge(unit, *options):
 
 
 @pytest.mark.parametrize("unit", EXPOSURE_MAX)
-def test_exposure(unit, installed, capsys):
+def test_exposure(unit, installed, record_property):
     result = judge(installed / unit)
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", result.stdout)
     assert found, result.stdout + result.stderr
-    with capsys.disabled():
-        print(f"\n{unit}: exposure {found[1]} (at most {EXPOSURE_MAX[unit]})")
+    record_property("figure", f"{unit}: exposure {found[1]} (at most {EXPOSURE_MAX[unit]})")
     assert float(found[1]) <= EXPOSURE_MAX[unit], result.stdout
+
+
+@pytest.mark.parametrize("jobs", [[], ["-n", "2"]], ids=["alone", "as make check"])
+def test_exposure_is_shown(jobs):
+    result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *jobs, "-k", "test_exposure and service",
+                             __file__], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                            env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")})
+    for unit, most in EXPOSURE_MAX.items():
+        assert re.search(rf"^{unit}: exposure [\d.]+ \(at most {most}\)$", result.stdout, re.M), result.stdout + result.stderr
 
 
 def left_open(unit):
