@@ -285,17 +285,24 @@ static void end_alarms(struct saml_service *service, struct idp **idps, size_t c
 	}
 }
 
-int saml_service_configure(struct saml_service *service, struct configuration *config,
-			   struct err *err)
+/* building is held. A configuration that no pool can be made of now waits, in force is the one before. */
+static void wait_with(struct saml_service *service, struct setup *setup)
 {
-	struct idp **idps;
-	size_t count;
-	int result;
+	struct setup *before = service->waiting;
 
-	pthread_mutex_lock(&service->building);
-	idps = load_idps(service, config, &count, err);
-	result = idps ? build(service, config, idps, err) : -1;
-	service->refused = result < 0;
+	service->waiting = setup ? setup_acquire(setup) : NULL;
+	if (before)
+		setup_release(before);
+}
+
+/* building is held. */
+static int configure(struct saml_service *service, struct configuration *config, struct err *err)
+{
+	size_t count;
+	struct idp **idps = load_idps(service, config, &count, err);
+	int result = idps ? build(service, config, idps, err) : -1;
+
+	wait_with(service, result < 0 ? &config->setup : NULL);
 	note_build(service, result != 0 ? err : NULL);
 	if (result >= 0) {
 		end_alarms(service, idps, count);
@@ -305,6 +312,16 @@ int saml_service_configure(struct saml_service *service, struct configuration *c
 	} else {
 		destroy_idps(idps, count, service->idps, service->idp_count);
 	}
+	return result;
+}
+
+int saml_service_configure(struct saml_service *service, struct configuration *config,
+			   struct err *err)
+{
+	int result;
+
+	pthread_mutex_lock(&service->building);
+	result = configure(service, config, err);
 	pthread_mutex_unlock(&service->building);
 	pthread_mutex_lock(&service->lock);
 	pthread_cond_signal(&service->wake);
@@ -378,13 +395,17 @@ static void keep_in_force(struct saml_service *service)
 	struct err err = { 0 };
 
 	pthread_mutex_lock(&service->building);
+	if (service->waiting && clock_monotonic_us() >= service->retry_us) {
+		configure(service, configuration_of(service->waiting), &err);
+		err_clear(&err);
+	}
 	state = service->state;
 	for (size_t i = 0; state && i < state->count; i++)
 		watch_validity(service, state, i, clock_now_s());
 	if (state && service->stale && clock_monotonic_us() >= service->retry_us) {
 		if (build(service, configuration_of(state->setup), service->idps, &err) != 0)
 			note_build(service, &err);
-		else if (!service->refused)
+		else if (!service->waiting)
 			note_build(service, NULL);
 	}
 	pthread_mutex_unlock(&service->building);
@@ -519,6 +540,7 @@ void saml_service_destroy(struct saml_service *service)
 		return;
 	saml_service_stop(service);
 	saml_state_replace(service, NULL);
+	wait_with(service, NULL);
 	destroy_idps(service->idps, service->idp_count, NULL, 0);
 	pthread_cond_destroy(&service->wake);
 	pthread_mutex_destroy(&service->lock);

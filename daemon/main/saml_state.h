@@ -25,8 +25,9 @@ struct saml_service {
 	pthread_mutex_t building;
 	struct idp **idps; /* by building; parallel to the sources of the present state */
 	size_t idp_count;
-	bool stale;	   /* by building: the pool is not of what the IdPs say now */
-	bool refused;	   /* by building: a configuration came that no pool can be made of */
+	bool stale; /* by building: the pool is not of what the IdPs say now */
+	struct setup *
+		waiting; /* by building: of a configuration that no pool could be made of; NULL: none */
 	bool settled;	   /* by building: that all is well with the pool is known in the store */
 	char problem[512]; /* by building: why not */
 	int64_t retry_us;  /* by building: when a pool that could not be made is tried again */

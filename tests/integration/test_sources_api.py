@@ -562,6 +562,21 @@ def test_key_that_breaks_later():
             assert api.good("POST", f"sources/{name}/enable")["definition"]["enabled"] is True
 
 
+def test_key_that_comes_back():
+    """What could not come into force waits, and comes into force when it can: nobody has to know that it waits."""
+    with World() as world, contextlib.closing(Api(world.folder / "control.sock")) as api:
+        key = (world.folder / "sp.key").read_bytes()
+        world.bridge.write("sp.key", "no key")
+        api.good("POST", "sources", body_of(world), status=201)
+        assert "sp.key" in reason_of(world)
+        world.bridge.write("sp.key", key)
+        # It is tried again once a minute.
+        assert eventually(lambda: not [one for one in world.alarms() if one["kind"] == "saml-workers"], seconds=180)
+        world.visitor().sign_in("anna")
+        made = api.good("POST", "sources/okta/enable")["definition"]
+        assert made["enabled"] is True and not made["saml"].get("problem"), made
+
+
 def test_a_draft_is_tested_as_every_source(world, okta):
     result = world.bridge.run("sources", "test", "okta")
     assert result.returncode == 0, result
