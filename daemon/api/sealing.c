@@ -128,8 +128,14 @@ static void resealing_finish(void *context)
 	free(resealing);
 }
 
+static void show_resealed(void *context, size_t resealed)
+{
+	run_progress(context, "resealing", resealed, 0);
+}
+
 static int reseal(struct run *run, void *context, struct err *err)
 {
+	const struct reseal_progress progress = { .resealed = show_resealed, .context = run };
 	struct resealing *resealing = context;
 	struct strbuf result = STRBUF(4096);
 	struct json json = JSON(&result);
@@ -137,7 +143,8 @@ static int reseal(struct run *run, void *context, struct err *err)
 	char name[SEAL_KEY_NAME];
 
 	run_progress(run, "resealing", 0, 0);
-	if (seal_reseal(resealing->seal, resealing->changer, &resealing->actor, &outcome, err) < 0)
+	if (seal_reseal(resealing->seal, resealing->changer, &resealing->actor, &progress, &outcome,
+			err) < 0)
 		return -1;
 	seal_key_name(outcome.key_id, name);
 	json_object(&json);

@@ -604,7 +604,8 @@ static int reseal_batch(struct resealing *work, struct err *err)
 }
 
 int seal_reseal(struct seal *seal, struct changer *changer, const struct actor *actor,
-		struct reseal_outcome *ret_outcome, struct err *err)
+		const struct reseal_progress *progress, struct reseal_outcome *ret_outcome,
+		struct err *err)
 {
 	AUTO(arena) struct arena *arena = arena_create(RESEAL_BYTES);
 	struct resealing work = { .seal = seal,
@@ -628,6 +629,8 @@ int seal_reseal(struct seal *seal, struct changer *changer, const struct actor *
 		pthread_mutex_lock(&seal->writing);
 		result = reseal_batch(&work, err);
 		pthread_mutex_unlock(&seal->writing);
+		if (result == 0 && progress)
+			progress->resealed(progress->context, work.outcome.resealed);
 	}
 	store_close(work.store);
 	if (result == 0)

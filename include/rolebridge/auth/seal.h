@@ -71,12 +71,19 @@ int seal_open(struct seal *seal, const char *purpose, const struct uuid *uuid, c
  * its audit row. What cannot be opened stays as it is. May be asked for again after it was cut off. Returns -1 when
  * the store fails.
  */
+struct reseal_progress {
+	/* After each batch, without a lock: so many are sealed anew. */
+	void (*resealed)(void *context, size_t resealed);
+	void *context;
+};
 struct reseal_outcome {
 	size_t resealed;
 	size_t unreadable; /* their key is not there, or they are damaged */
 	int64_t key_id;	   /* the key that seals, at the end */
 };
+/* progress: NULL is fine. */
 int seal_reseal(struct seal *seal, struct changer *changer, const struct actor *actor,
-		struct reseal_outcome *ret_outcome, struct err *err);
+		const struct reseal_progress *progress, struct reseal_outcome *ret_outcome,
+		struct err *err);
 
 #endif

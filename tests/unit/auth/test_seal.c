@@ -281,12 +281,12 @@ static void test_rotate(void **state)
 	/* Used: it stays. */
 	ok(b->w, seal_forget_unused(seal, b->w->changer, &root, &forgotten, &b->w->err));
 	assert_int_equal(forgotten, 0);
-	ok(b->w, seal_reseal(seal, b->w->changer, &root, &outcome, &b->w->err));
+	ok(b->w, seal_reseal(seal, b->w->changer, &root, NULL, &outcome, &b->w->err));
 	assert_int_equal(outcome.resealed, 250);
 	assert_int_equal(outcome.unreadable, 0);
 	assert_int_equal(outcome.key_id, after);
 	check_rows(b, seal, 250, after);
-	ok(b->w, seal_reseal(seal, b->w->changer, &root, &outcome, &b->w->err));
+	ok(b->w, seal_reseal(seal, b->w->changer, &root, NULL, &outcome, &b->w->err));
 	assert_int_equal(outcome.resealed, 0);
 	ok(b->w, seal_forget_unused(seal, b->w->changer, &root, &forgotten, &b->w->err));
 	assert_int_equal(forgotten, 1);
@@ -336,7 +336,7 @@ static void test_reseal_unreadable(void **state)
 	ok(b->w, seal_reload(seal, b->path, true, &b->w->err));
 	put_row(b, seal, 2);
 	ok(b->w, seal_rotate(seal, b->w->changer, &root, &outcome.key_id, &b->w->err));
-	ok(b->w, seal_reseal(seal, b->w->changer, &root, &outcome, &b->w->err));
+	ok(b->w, seal_reseal(seal, b->w->changer, &root, NULL, &outcome, &b->w->err));
 	assert_int_equal(outcome.resealed, 1);
 	assert_int_equal(outcome.unreadable, 1);
 	seal_destroy(seal);
@@ -346,7 +346,46 @@ struct rotating {
 	struct bench *b;
 	struct seal *seal;
 	struct err err;
+	unsigned rotated;
 };
+
+/* A new key after the first batch. */
+static void rotate_once(void *context, size_t resealed)
+{
+	struct rotating *rotating = context;
+	struct changer *changer = rotating->b->w->changer;
+	int64_t key;
+
+	assert_in_range(resealed, 1, 250 + 200);
+	if (rotating->rotated++ == 0)
+		ok(rotating->b->w,
+		   seal_rotate(rotating->seal, changer, &root, &key, &rotating->b->w->err));
+}
+
+static void test_key_between_batches(void **state)
+{
+	struct bench *b = *state;
+	struct seal *seal = open_seal(b, true);
+	struct rotating rotating = { .b = b, .seal = seal };
+	const struct reseal_progress progress = { .resealed = rotate_once, .context = &rotating };
+	struct reseal_outcome outcome;
+	size_t forgotten;
+	int64_t key;
+
+	for (unsigned char i = 1; i <= 250; i++)
+		put_row(b, seal, i);
+	ok(b->w, seal_rotate(seal, b->w->changer, &root, &key, &b->w->err));
+	ok(b->w, seal_reseal(seal, b->w->changer, &root, &progress, &outcome, &b->w->err));
+	assert_true(rotating.rotated > 1);
+	assert_int_equal(outcome.key_id, seal_key_id(seal));
+	assert_int_equal(outcome.unreadable, 0);
+	/* Those of the first batch twice. */
+	assert_int_equal(outcome.resealed, 250 + 200);
+	check_rows(b, seal, 250, seal_key_id(seal));
+	ok(b->w, seal_forget_unused(seal, b->w->changer, &root, &forgotten, &b->w->err));
+	assert_int_equal(forgotten, 2);
+	seal_destroy(seal);
+}
 
 static void *rotate_often(void *context)
 {
@@ -378,13 +417,13 @@ static void test_reseal_while_keys_come(void **state)
 		put_row(b, seal, i);
 	assert_int_equal(pthread_create(&thread, NULL, rotate_often, &rotating), 0);
 	for (int i = 0; i < 12; i++) {
-		ok(b->w, seal_reseal(seal, b->w->changer, &root, &outcome, &b->w->err));
+		ok(b->w, seal_reseal(seal, b->w->changer, &root, NULL, &outcome, &b->w->err));
 		assert_int_equal(outcome.unreadable, 0);
 	}
 	pthread_join(thread, NULL);
 	if (rotating.err.code != ERR_NONE)
 		fail_msg("%s", rotating.err.text);
-	ok(b->w, seal_reseal(seal, b->w->changer, &root, &outcome, &b->w->err));
+	ok(b->w, seal_reseal(seal, b->w->changer, &root, NULL, &outcome, &b->w->err));
 	assert_int_equal(outcome.key_id, seal_key_id(seal));
 	assert_int_equal(outcome.unreadable, 0);
 	seal_destroy(seal);
@@ -406,7 +445,8 @@ static void test_who_may(void **state)
 	refused(b, seal_rotate(seal, b->w->changer, &bob, &key, &b->w->err), "not-allowed");
 	refused(b, seal_forget_unused(seal, b->w->changer, &bob, &forgotten, &b->w->err),
 		"not-allowed");
-	refused(b, seal_reseal(seal, b->w->changer, &bob, &outcome, &b->w->err), "not-allowed");
+	refused(b, seal_reseal(seal, b->w->changer, &bob, NULL, &outcome, &b->w->err),
+		"not-allowed");
 	assert_int_equal(seal_key_id(seal), before);
 	seal_destroy(seal);
 }
@@ -423,6 +463,7 @@ int main(void)
 		TEST(test_rotate_bounds),
 		TEST(test_who_may),
 		TEST(test_reseal_unreadable),
+		TEST(test_key_between_batches),
 		TEST(test_reseal_while_keys_come),
 	};
 
