@@ -30,6 +30,7 @@ struct target {
 	struct outcomes *unnoted; /* what the store could not be told yet */
 	int64_t watched_us;	  /* when it was last looked whether it is behind */
 	bool alarm_known, behind;
+	bool needs_person; /* the last attempt said so */
 
 	pthread_mutex_t lock; /* for all below */
 	pthread_cond_t wake;

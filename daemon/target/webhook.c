@@ -3,7 +3,7 @@
  * all of them, when the endpoint is not reached, asks to be left alone or answers nothing but failures.
  *
  * 2xx is a success and anything else is tried again, redirects included: an endpoint that has moved is configured anew. 410
- * says that it wants no more: that event is a dead letter at once, which raises the alarm. Several events are under way at
+ * says that it wants no more, which needs a person: what waits goes on waiting, and the alarm is raised at once. Several events are under way at
  * once, each in buffers that are used again, so that memory does not grow with the queue; they are signed when they go out,
  * since receivers refuse old times.
  */
@@ -53,6 +53,7 @@ struct round {
 	size_t count, next;
 	struct delivery_result *results;
 	size_t failed_in_row;
+	bool gone;
 	bool failed, stopped;	    /* the endpoint as a whole; it is asked no more in this round */
 	char problem[ERR_TEXT_MAX]; /* why */
 };
@@ -240,7 +241,7 @@ static void post_ended(void *context, const struct post *post, const struct post
 		round->results[sending->row].outcome = DELIVERY_SENT;
 		round->failed_in_row = 0;
 	} else if (answer->status == STATUS_GONE) {
-		refuse(round, sending->row, "webhook-gone", gone);
+		round->gone = true;
 		fail(round, gone);
 	} else {
 		judge_failure(round, sending->row, answer);
@@ -255,7 +256,8 @@ static int round_judge(const struct round *round, struct err *err)
 {
 	if (!round->stopped || (round->next >= round->count && !round->failed))
 		return 0;
-	return err_set(err, ERR_UNAVAILABLE, "%s", round->problem);
+	return round->gone ? err_refuse(err, ERR_UNAVAILABLE, "webhook-gone", "%s", round->problem)
+			   : err_set(err, ERR_UNAVAILABLE, "%s", round->problem);
 }
 
 static int webhook_deliver(void *instance, const struct target_call *call,

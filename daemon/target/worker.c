@@ -122,6 +122,14 @@ static void note_failure(struct target *target, bool whole, const char *problem,
 			    F_STR("error", problem), F_INT("pause", pause_s));
 }
 
+/* The alarm does not wait for what waits to grow old, nor for the next look. */
+static void note_need(struct target *target, bool needs_person)
+{
+	if (needs_person != target->needs_person)
+		target->watched_us = 0;
+	target->needs_person = needs_person;
+}
+
 /* --- an instance for each configuration --- */
 
 /* 1: ready to deliver; 0: not now: it is about to be ended, or what it needs is not there. */
@@ -279,6 +287,7 @@ static void take_stock(struct target *target, struct outcomes *round, bool faile
 			add_note(target, round, i, now_s);
 	if (failed && problem->code == ERR_CANCELLED)
 		return;
+	note_need(target, failed && problem->reason);
 	if (failed)
 		note_failure(target, true, problem->text, tally.after_s);
 	else if (tally.retry > 0 && tally.sent + tally.later + tally.refused == 0)
@@ -396,8 +405,9 @@ static int tell_behind(struct target *target, bool behind, const struct delivery
 
 	if (target->alarm_known && behind == target->behind)
 		return 0;
-	strbuf_printf(&text, "%lld deliveries wait, the oldest for %lld minutes",
-		      (long long)counts->waiting, (long long)(now_s - counts->oldest_s) / 60);
+	strbuf_printf(&text, "%lld deliveries wait, the oldest for %lld minutes%s%s",
+		      (long long)counts->waiting, (long long)(now_s - counts->oldest_s) / 60,
+		      target->problem ? ": " : "", target->problem ? target->problem : "");
 	result = behind ? change_alarm_raise(target->all->changer, TARGET_ALARM_BEHIND,
 					     target->name, strbuf_text(&text), err)
 			: change_alarm_end(target->all->changer, TARGET_ALARM_BEHIND, target->name,
@@ -420,7 +430,8 @@ static int watch(struct target *target, struct err *err)
 		return -1;
 	return tell_behind(target,
 			   counts.oldest_s > 0 &&
-				   now_s - counts.oldest_s >= target->settings->alarm_after_s,
+				   (target->needs_person ||
+				    now_s - counts.oldest_s >= target->settings->alarm_after_s),
 			   &counts, now_s, err);
 }
 

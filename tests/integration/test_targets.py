@@ -134,9 +134,16 @@ def test_nothing_is_lost_by_kill(world):
         assert order == sorted(order, key=[e["id"] for e in once].index)
 
 
-def test_dead_letters(world):
+def give_up_soon(world, folder):
+    """What fails for the eighth time is a dead letter."""
+    world.bridge.write_config(config(target("hook", world.receivers[0], folder, retry_max="1s", more=", give_up_after: 1s")))
+    world.bridge.ctl("reload")
+    world.receivers[0].fault = status(500)
+
+
+def test_dead_letters(world, tmp_path):
     receiver = world.receivers[0]
-    receiver.fault = status(410)
+    give_up_soon(world, tmp_path)
     world.create("bob")
     world.good("PATCH", "users/bob", {"display_name": "Bob"})
     dead = until(lambda: [d for d in world.good("GET", "targets/hook?state=dead")["deliveries"]])
@@ -154,9 +161,8 @@ def test_dead_letters(world):
     assert "target.retry" in actions
 
 
-def test_dropping(world):
-    receiver = world.receivers[0]
-    receiver.fault = status(410)
+def test_dropping(world, tmp_path):
+    give_up_soon(world, tmp_path)
     world.create("bob")
     dead = until(lambda: world.good("GET", "targets/hook?state=dead")["deliveries"])
     number, answer = world.control.ask("POST", "targets/hook/drop", {"delivery": "01234567-89ab-7def-8123-456789abcdef"})

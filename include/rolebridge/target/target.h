@@ -87,7 +87,7 @@ struct target_kind {
 	/*
 	 * Rows of as many different people, in any order or all at once; blocks. Results are all DELIVERY_RETRY at first.
 	 * -1: the target itself failed, all of it; whatever is DELIVERY_SENT, DELIVERY_LATER or DELIVERY_REFUSED by then
-	 * is noted all the same.
+	 * is noted all the same. An error with a reason needs a person: the alarm target-behind is raised at once.
 	 */
 	int (*deliver)(void *instance, const struct target_call *call,
 		       const struct delivery_row *rows, size_t count,

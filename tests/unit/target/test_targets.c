@@ -111,6 +111,7 @@ static struct world {
 	size_t told_count;
 	int64_t calls;
 	const char *down;     /* the target that fails as a whole */
+	const char *shut;     /* the one whose failure needs a person */
 	const char *failing;  /* the one whose rows all fail by themselves */
 	const char *hangs;    /* the one that hangs until it is given up */
 	int64_t poison;	      /* this user's rows fail */
@@ -158,13 +159,14 @@ static int fake_deliver(void *instance UNUSED, const struct target_call *call,
 {
 	const char *name = call->settings->name.text;
 	void (*within)(void);
-	bool down;
+	bool down, shut;
 
 	pthread_mutex_lock(&world.lock);
 	world.calls++;
 	within = world.within;
 	world.within = NULL;
-	down = world.down && strcmp(world.down, name) == 0;
+	shut = world.shut && strcmp(world.shut, name) == 0;
+	down = shut || (world.down && strcmp(world.down, name) == 0);
 	for (size_t i = 0; i < count; i++)
 		note(name, &rows[i], count);
 	for (size_t i = 0; i < count && !down; i++)
@@ -177,6 +179,8 @@ static int fake_deliver(void *instance UNUSED, const struct target_call *call,
 			return err_set(err, ERR_CANCELLED, "given up");
 		usleep(1000);
 	}
+	if (shut)
+		return err_refuse(err, ERR_UNAVAILABLE, "gone", "it wants no more");
 	return down ? err_set(err, ERR_UNAVAILABLE, "nobody is there") : 0;
 }
 
@@ -632,6 +636,23 @@ static void test_clock_that_is_set_back(void **state UNUSED)
 	wait_for(counts("hook").waiting == 0);
 }
 
+/* What needs a person is told at once, once, and costs no row. */
+static void test_shut(void **state UNUSED)
+{
+	add_target(&hook);
+	world.shut = "hook";
+	open_world();
+	create("ada");
+	create("bob");
+	wait_for(has_alarm("target-behind"));
+	wait_for(told_of("hook", 0) >= 3);
+	assert_int_equal(counts("hook").waiting, 2);
+	assert_int_equal(counts("hook").dead, 0);
+	world.shut = NULL;
+	wait_for(pass(1) && counts("hook").waiting == 0);
+	wait_for(pass(1) && !has_alarm("target-behind"));
+}
+
 static void test_hanging_target(void **state UNUSED)
 {
 	add_target(&hook);
@@ -954,6 +975,7 @@ int main(void)
 		TEST(test_target_that_is_down),
 		TEST(test_an_hour_of_failures),
 		TEST(test_clock_that_is_set_back),
+		TEST(test_shut),
 		TEST(test_hanging_target),
 		TEST(test_dead_letters),
 		TEST(test_dropping),
