@@ -24,6 +24,7 @@
 #include <rolebridge/base/util.h>
 
 #include "common.h"
+#include "period.h"
 
 #define FILE_MAX ((size_t)64 * 1024 * 1024)
 #define WORDS_MAX ((size_t)8 * 1024 * 1024)
@@ -36,7 +37,7 @@
 #define DISTINCT_MIN 5
 #define FORESEEABLE_MAX 6
 #define NAMES_MAX 32
-#define FOLDED_MAX (18 * PASSWORD_MAX) /* as NFKC may grow it (UAX 15) */
+#define FOLDED_MAX PERIOD_TEXT_MAX
 
 enum { WORD_OURS = 1, WORD_OF_FILE = 2 };
 
@@ -143,30 +144,9 @@ static size_t count_distinct(const struct chars *chars)
 	return distinct;
 }
 
-/*
- * How long the text is that it repeats; its own length when it repeats none. The failure function of Knuth, Morris and Pratt:
- * border[i] is how much of the beginning ends at i, too. Each step goes forward or takes off what one before has put on.
- */
-static size_t period_of(const struct chars *chars)
-{
-	uint16_t border[FOLDED_MAX];
-	size_t size = 0, count = chars->count;
-
-	_Static_assert(FOLDED_MAX <= UINT16_MAX, "so long a border is a number");
-	border[0] = 0;
-	for (size_t i = 1; i < count; i++) {
-		while (size > 0 && chars->at[i] != chars->at[size])
-			size = border[size - 1];
-		size += chars->at[i] == chars->at[size];
-		border[i] = (uint16_t)size;
-	}
-	sodium_memzero(border, count * sizeof(*border));
-	return 2 * size >= count ? count - size : count;
-}
-
 static bool is_foreseeable(const struct chars *chars, size_t min_length)
 {
-	size_t period = period_of(chars);
+	size_t period = period_find(chars->at, chars->count, NULL);
 	size_t unforeseen = count_unforeseen(chars->at, chars->count);
 
 	return count_distinct(chars) < DISTINCT_MIN ||
