@@ -321,6 +321,8 @@ def full(world, name, **options):
 
 def test_printed_codes(world):
     browser, _ = full(world, "olga")
+    page = browser.get(world.url + "/security")
+    assert "You have none. Ten codes on paper" in page.text and "0 of ten" not in page.text
     page = browser.get(world.url + "/security/recovery-codes")
     page = browser.submit(page)
     codes = printed(page)

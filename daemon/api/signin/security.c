@@ -152,6 +152,10 @@ static void show_codes(struct http_request *request, struct http_response *respo
 		page_text(response, "p",
 			  "When you have a second factor you can print codes here "
 			  "that take its place when it is lost.");
+	else if (own->codes_left == 0)
+		page_text(response, "p",
+			  "You have none. Ten codes on paper take the place of your second "
+			  "factor when it is lost.");
 	else
 		page_text(response, "p",
 			  arena_printf(request->arena,
