@@ -48,24 +48,31 @@ static int accept(struct web *web, struct http_request *request, const char *tok
 
 static const struct {
 	const char *reason, *title, *text;
+	bool sign_in; /* they can go on there */
 } refusals[] = {
+	{ "not-found", "This link is not good",
+	  "It may not be whole. Please open it again from the message, or ask whoever invited you "
+	  "to send it again.",
+	  false },
 	{ "invite-expired", "This invite has expired",
-	  "Please ask whoever invited you to send it again." },
+	  "Please ask whoever invited you to send it again.", false },
 	{ "invite-superseded", "There is a newer invite",
-	  "You were sent another one since. Please use the link in the newest message." },
+	  "You were sent another one since. Please use the link in the newest message.", false },
 	{ "invite-used", "This invite was used",
-	  "You can sign in now. If you did not accept it yourself, tell your administrator." },
-	{ "invite-revoked", "This invite was withdrawn", "Please ask whoever invited you." },
+	  "You can sign in now. If you did not accept it yourself, tell your administrator.",
+	  true },
+	{ "invite-revoked", "This invite was withdrawn", "Please ask whoever invited you.", false },
 	{ "invite-not-allowed", "This invite is not good any more",
-	  "Whoever invited you may not do so any more. Please ask for a new invite." },
+	  "Whoever invited you may not do so any more. Please ask for a new invite.", false },
 	{ "email-taken", "There is an account already",
-	  "Somebody has this e-mail address here. Try to sign in, or ask your administrator." },
+	  "Somebody has this e-mail address here. Try to sign in, or ask your administrator.",
+	  true },
 	{ "email-in-other-organization", "This did not work",
-	  "This e-mail address cannot be used here. Please ask your administrator." },
+	  "This e-mail address cannot be used here. Please ask your administrator.", false },
 	{ "username-taken", "This did not work",
-	  "Somebody else has this user name by now. Please ask for a new invite." },
+	  "Somebody else has this user name by now. Please ask for a new invite.", false },
 	{ "name-reserved", "This did not work",
-	  "This user name cannot be given any more. Please ask for a new invite." },
+	  "This user name cannot be given any more. Please ask for a new invite.", false },
 };
 
 /* 0 with a page where people can do something about it; else -1. */
@@ -75,8 +82,12 @@ static int refuse(struct http_request *request, struct http_response *response,
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
 		if (strcmp(err_reason(problem), refusals[i].reason) != 0)
 			continue;
-		page_refused(request, response, http_error_status(problem, false),
-			     refusals[i].title, refusals[i].text);
+		if (refusals[i].sign_in)
+			page_refused_with(request, response, http_error_status(problem, false),
+					  refusals[i].title, refusals[i].text, "/login", "Sign in");
+		else
+			page_refused(request, response, http_error_status(problem, false),
+				     refusals[i].title, refusals[i].text);
 		return 0;
 	}
 	*err = *problem;
@@ -166,10 +177,10 @@ int invitation_get(struct http_request *request, struct http_response *response,
 	struct invitation invitation;
 	struct greeting greeting;
 
-	if (!site ||
-	    open_link(web, request, http_parameter(request, "token"), &invitation, err) < 0)
+	if (!site)
 		return -1;
-	if (read_greeting(web, request, &invitation, &greeting, &problem) < 0)
+	if (open_link(web, request, http_parameter(request, "token"), &invitation, &problem) < 0 ||
+	    read_greeting(web, request, &invitation, &greeting, &problem) < 0)
 		return refuse(request, response, &problem, err);
 	show_invite(request, response, site, &greeting, NULL);
 	return 0;
@@ -215,9 +226,8 @@ static int read_password(struct http_request *request, struct http_response *res
 	if (!passwords_on(web, site) ||
 	    (http_form_value(form, "without") && has_idp(web, request->arena)))
 		return 0;
-	if (open_link(web, request, http_parameter(request, "token"), &invitation, err) < 0)
-		return -1;
-	if (read_greeting(web, request, &invitation, &greeting, &problem) < 0)
+	if (open_link(web, request, http_parameter(request, "token"), &invitation, &problem) < 0 ||
+	    read_greeting(web, request, &invitation, &greeting, &problem) < 0)
 		return refuse(request, response, &problem, err) < 0 ? -1 : 1;
 
 	const struct password_owner owner = owner_of(&greeting.invite);

@@ -102,7 +102,7 @@ def test_a_link_ends_after_an_hour(world):
     world.sql("UPDATE password_reset SET sent_s = sent_s - 3601, expires_s = expires_s - 3601 WHERE user = "
               "(SELECT max(user) FROM password_reset)")
     page = world.set_new(token, OTHER)
-    assert page.status_code == 409 and "expired" in page.text.lower()
+    assert page.status_code == 409 and "expired" in page.text.lower() and 'href="/password/forgot"' in page.text
     assert world.has("fred", PASSWORD)
 
 

@@ -233,7 +233,7 @@ def test_invited(world, browser):
 
 @pytest.mark.parametrize("path, text", [("/nothing", "There is nothing at this address"),
                                         ("/login?return=https://evil.example/", "belongs to no application"),
-                                        ("/invite/xyz", "There is nothing"), ("/password/reset/xyz", "There is nothing")])
+                                        ("/invite/xyz", "ask whoever invited you"), ("/password/reset/xyz", "Send another link")])
 def test_refusals(world, browser, path, text):
     browser.open(world.url + path)
     browser.wait_for_text(text)

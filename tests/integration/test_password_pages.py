@@ -235,7 +235,11 @@ def test_forgotten(world):
     assert WRONG in world.sign_in("ida", GOOD).text
     assert "You are signed in" in world.sign_in("ida", new).text
     assert "This link was used" in Browser().get(second).text
-    assert Browser().get(second[:-4] + "AAAA").status_code == 404
+    for broken in (second[:-4] + "AAAA", second[:-4]):
+        page = Browser().get(broken)
+        assert page.status_code == 404 and 'href="/password/forgot"' in page.text
+        page = Browser().post(broken, {"new-password": new, "repeat-password": new})
+        assert page.status_code == 404 and 'href="/password/forgot"' in page.text
     for secret in (new, second.rsplit("/", 1)[1]):
         assert secret not in world.bridge.logged()
 
@@ -300,7 +304,11 @@ def test_an_invite_brings_a_password(world):
     page = world.set_password(link, GOOD)
     assert page.status_code == 200 and "Your account is ready" in page.text
     assert "You are signed in" in world.sign_in("mia@acme.example", GOOD).text
-    assert "This invite was used" in Browser().get(link).text
+    page = Browser().get(link)
+    assert "This invite was used" in page.text and 'href="/login"' in page.text
+    for fields in (None, {"new-password": GOOD, "repeat-password": GOOD}):
+        page = Browser().request("POST" if fields else "GET", link[:-1], data=fields)
+        assert page.status_code == 404 and "ask whoever invited you" in page.text
     assert GOOD not in world.bridge.logged()
 
 

@@ -154,16 +154,23 @@ struct reset {
 };
 
 static const struct {
-	const char *reason, *title, *text;
+	const char *reason, *title, *text, *url, *link;
 } refusals[] = {
-	{ "reset-expired", "This link has expired", "Please ask for another one." },
+	{ "not-found", "This link is not good",
+	  "It may not be whole. Please open it again from the message, or have another one sent.",
+	  "/password/forgot", "Send another link" },
+	{ "reset-expired", "This link has expired", "Please ask for another one.",
+	  "/password/forgot", "Send another link" },
 	{ "reset-superseded", "There is a newer link",
-	  "You were sent another one since. Please use the link in the newest message." },
+	  "You were sent another one since. Please use the link in the newest message.", "/login",
+	  "Sign in" },
 	{ "reset-used", "This link was used",
-	  "It is good once. If you did not use it yourself, tell your administrator." },
+	  "It is good once. If you did not use it yourself, tell your administrator.", "/login",
+	  "Sign in" },
 	{ "managed-by-idp", "You sign in elsewhere",
-	  "Your account signs in with your organization's account and has no password here." },
-	{ "user-disabled", "No access", "This account is disabled." },
+	  "Your account signs in with your organization's account and has no password here.",
+	  "/login", "Sign in" },
+	{ "user-disabled", "No access", "This account is disabled.", "/login", "Sign in" },
 };
 
 /* 0 with a page where people can do something about it; else -1. */
@@ -174,15 +181,15 @@ static int refuse(struct http_request *request, struct http_response *response,
 		if (strcmp(err_reason(problem), refusals[i].reason) != 0)
 			continue;
 		page_refused_with(request, response, http_error_status(problem, false),
-				  refusals[i].title, refusals[i].text, "/login", "Sign in");
+				  refusals[i].title, refusals[i].text, refusals[i].url,
+				  refusals[i].link);
 		return 0;
 	}
 	*err = *problem;
 	return -1;
 }
 
-static int open_link(struct http_request *request, const struct site *site, struct reset *reset,
-		     struct err *err)
+static int open_link(struct http_request *request, struct reset *reset, struct err *err)
 {
 	struct web *web = request->context;
 	struct store *store;
@@ -190,8 +197,6 @@ static int open_link(struct http_request *request, const struct site *site, stru
 
 	if (http_limit_take(web->invite_limit, request, err) < 0)
 		return -1;
-	if (!passwords_on(web, site))
-		return not_here(err);
 	if (!ticket_reset_open(web->settings.tickets, http_parameter(request, "token"),
 			       &reset->uuid, &reset->generation))
 		return err_refuse(err, ERR_NOT_FOUND, "not-found", "no such link");
@@ -233,7 +238,9 @@ int password_reset_get(struct http_request *request, struct http_response *respo
 
 	if (!site)
 		return -1;
-	if (open_link(request, site, &reset, &problem) < 0)
+	if (!passwords_on(request->context, site))
+		return not_here(err);
+	if (open_link(request, &reset, &problem) < 0)
 		return refuse(request, response, &problem, err);
 	return show_reset(request, response, &reset, NULL);
 }
@@ -261,7 +268,9 @@ static int set_password(struct http_request *request, struct http_response *resp
 	char hash[HASH_TEXT];
 	struct reset reset;
 
-	if (open_link(request, site, &reset, &problem) < 0)
+	if (!passwords_on(request->context, site))
+		return not_here(err);
+	if (open_link(request, &reset, &problem) < 0)
 		return refuse(request, response, &problem, err);
 
 	const struct password_owner owner = { .username = reset.user.username,
