@@ -1,4 +1,5 @@
 """Signing in with a password: the form, the link that sets one, the page of an invite; in a browser without scripts."""
+import concurrent.futures
 import re
 
 import pytest
@@ -242,6 +243,35 @@ def test_forgotten(world):
         assert page.status_code == 404 and 'href="/password/forgot"' in page.text
     for secret in (new, second.rsplit("/", 1)[1]):
         assert secret not in world.bridge.logged()
+
+
+@pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host", "Forwarded"])
+def test_links_are_of_the_name_that_is_configured(world, header):
+    """Whatever the browser says that we are called: the letter goes to somebody else."""
+    name = f"host-{header.lower()}"
+    world.person(name, None)
+    browser = Browser()
+    form = Form(browser.get(world.url + "/password/forgot"))
+    value = "host=evil.example" if header == "Forwarded" else "evil.example"
+    # By hand: with another Host the library would keep it to itself.
+    cookie = "; ".join("=".join(pair) for pair in browser.cookies(world.url).items())
+    page = Browser().request("POST", form.url, data={**form.fields, "username": name},
+                             headers={header: value, "Cookie": cookie})
+    assert page.status_code == 200 and "Look into your mailbox" in page.text
+    assert world.link().startswith(world.url + "/password/reset/")
+
+
+def test_a_link_many_times_at_once(world):
+    world.person("iris", None)
+    link = world.forget("iris")
+    passwords = [f"eleven loud whistles {number}" for number in range(8)]
+    with concurrent.futures.ThreadPoolExecutor(len(passwords)) as pool:
+        pages = list(pool.map(lambda password: Browser().post(
+            link, {"new-password": password, "repeat-password": password}), passwords))
+    assert sorted(page.status_code for page in pages) == [200] + [409] * 7
+    for password, page in zip(passwords, pages):
+        if page.status_code == 200:
+            assert "You are signed in" in world.sign_in("iris", password).text
 
 
 def test_forgotten_by_nobody(world):
