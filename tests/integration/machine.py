@@ -33,7 +33,13 @@ exec sleep infinity
 
 def why_not():
     """Why there can be no such machine here; None: there can."""
-    return accounts_tree.PROBLEM or (None if os.path.exists(SSHD) else "no sshd is installed")
+    if accounts_tree.PROBLEM:
+        return accounts_tree.PROBLEM
+    # Its /etc and /home lie over the real ones: nobody outside may see that.
+    with open("/proc/self/mountinfo", encoding="ascii") as file:
+        if not any(line.split()[4] == "/" for line in file):
+            return "/ is no mount point here, and cannot be made private"
+    return None if os.path.exists(SSHD) else "no sshd is installed"
 
 
 class Machine:
