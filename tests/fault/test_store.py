@@ -76,6 +76,11 @@ class SmallDisk:
     def resize(self, size):
         self._mount("-o", f"remount,size={size}", self.folder)
 
+    def leave(self, room):
+        """So many bytes beside what lies there now."""
+        disk = os.statvfs(self.folder)
+        self.resize(disk.f_frsize * (disk.f_blocks - disk.f_bfree) + room)
+
     def fill(self):
         """Not a byte is left."""
         with open(self.folder / "ballast", "ab", buffering=0) as ballast:
@@ -123,11 +128,12 @@ def undisturbed(texts):
 
 
 def case_first_sync(folder):
-    disk, bridge = make(folder, "1500k")
+    disk, bridge = make(folder, "200m")
     bridge.write("people.ldif", ldif(range(MANY)))
     (after,) = undisturbed([ldif(range(MANY))])
     store = disk.folder / "store.db"
     with bridge:
+        disk.leave(200 << 10)
         says_full(attempt(bridge, "sync", "corp"))
         check_whole(store, {}, after)
         assert bridge.ctl("status"), "it goes on answering"
