@@ -527,6 +527,44 @@ static void test_sent_codes(void **state)
 	refused(b, prove_sent(b, &mail, second, &session), "no-code-sent");
 }
 
+/* A code that is right when it is looked at, and void when it is to be used up: the next was asked for between. */
+static void test_sent_code_is_superseded(void **state)
+{
+	struct bench *b = *state;
+	struct uuid mail = have_address(b, FACTOR_EMAIL, "bob@acme.example");
+	struct factor_row row;
+	struct challenge_row sent[2];
+	struct session session;
+
+	ok(b->w, store_factor_get(b->w->store, &mail, b->w->arena, &row, &b->w->err));
+	ask(b, "bob", SESSION_FACTOR, 0);
+	for (size_t i = 0; i < ARRAY_LEN(sent); i++) {
+		send_code(b, &mail);
+		ok(b->w, store_challenge_get(b->w->store, row.id, b->asker.session_id, &sent[i],
+					     &b->w->err));
+		forget_sending(b, &mail);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(sent); i++) {
+		const struct factor_proof proof = { .method = FACTOR_EMAIL,
+						    .user_id = b->asker.user_id,
+						    .session_id = b->asker.session_id,
+						    .factor = mail,
+						    .version = row.version,
+						    .generation = sent[i].generation,
+						    .token = next_token(b) };
+
+		if (i + 1 < ARRAY_LEN(sent))
+			refused(b,
+				change_factor_prove(b->w->changer, &b->actor, &proof, b->w->arena,
+						    &session, &b->w->err),
+				"code-superseded");
+		else
+			ok(b->w, change_factor_prove(b->w->changer, &b->actor, &proof, b->w->arena,
+						     &session, &b->w->err));
+	}
+	assert_int_equal(session.stage, SESSION_FULL);
+}
+
 /* Who knows somebody's password has codes sent, and uses up tries, in sessions of their own: the person's code waits for none. */
 static void test_sent_in_two_sessions(void **state)
 {
@@ -1334,6 +1372,7 @@ int main(void)
 		TEST(test_fresh_sign_in),
 		TEST(test_names_and_limit),
 		TEST(test_sent_codes),
+		TEST(test_sent_code_is_superseded),
 		TEST(test_sent_in_two_sessions),
 		TEST(test_sent_tries),
 		TEST(test_sent_expires),
