@@ -39,6 +39,7 @@ int logout_get(struct http_request *request, struct http_response *response, str
 	ticket_csrf(web->settings.tickets, view.session_id, csrf);
 	page_begin(response, "Sign out?");
 	page_button_form(response, "/logout", csrf, PAGE_BUTTON_MAIN, "Sign out", NULL);
+	page_link(response, "/", "Stay signed in");
 	page_end(response);
 	session_view_release(&view);
 	return 0;

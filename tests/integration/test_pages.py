@@ -86,6 +86,7 @@ def test_sign_in(world, browser):
     look(browser)
     browser.open(world.url + "/logout")
     look(browser)
+    assert browser.wait_for("main a[href='/']").text == "Stay signed in"
     browser.click("button")
     browser.wait_for_text("You are signed out")
     look(browser)

@@ -61,6 +61,7 @@ def test_an_app_is_added_and_asked_for(world):
     secret = world.with_totp("anna")
     browser, page = world.sign_in("anna")
     assert page.url.startswith(world.url + "/login/factor") and "One more step" in page.text
+    assert "Your administrator can give you a recovery code" in page.text, "whoever lost it needs a way"
     # Nothing is open to who has not come so far.
     for path in ("/", "/security"):
         assert browser.get(world.url + path).url.startswith(world.url + "/login/factor")

@@ -310,6 +310,9 @@ static void other_ways(struct http_request *request, struct http_response *respo
 		if (way != ways->chosen)
 			page_link(response, url ? url : base_path(request), way_name(request, way));
 	}
+	if (!is_step_up(request))
+		page_text(response, "p",
+			  "Lost it? Your administrator can give you a recovery code.");
 	page_section_end(response);
 }
 
