@@ -3,26 +3,28 @@
  *
  * getaddrinfo cannot be told to stop, and a name server that is silent keeps it for minutes. So it is asked in a thread of
  * its own, which is left behind by who goes; whoever of the two is the last one gives back what both know. At most
- * ASKING_MAX are asked at a time: those left behind by many who went do not pile up.
+ * ASKING_MAX are asked at a time, and of one host LEFT_MAX are left behind: a name that nobody answers for takes no
+ * other's place.
  */
 #include <rolebridge/base/resolve.h>
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include <rolebridge/base/alloc.h>
 #include <rolebridge/base/util.h>
 
 #define ASKING_MAX 256
+#define LEFT_MAX 8
 #define LOOK_NS 200000000L
 #define SECOND_NS 1000000000L
 
 struct question {
-	pthread_mutex_t lock; /* for all below */
+	struct question *next;
 	pthread_cond_t answered;
 	bool done, left; /* left: nobody waits for it */
 	int status, error;
@@ -30,14 +32,15 @@ struct question {
 	char *host, *port; /* read by the thread alone */
 };
 
-static atomic_int asking;
+/* For the list of what is asked just now, and for what a question says of it. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct question *asking;
 
 static void question_free(struct question *question)
 {
 	if (question->list)
 		freeaddrinfo(question->list);
 	pthread_cond_destroy(&question->answered);
-	pthread_mutex_destroy(&question->lock);
 	free(question->host);
 	free(question->port);
 	free(question);
@@ -50,7 +53,6 @@ static struct question *question_make(const char *host, const char *port)
 
 	if (!question)
 		return NULL;
-	pthread_mutex_init(&question->lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&question->answered, &attributes);
@@ -72,6 +74,16 @@ static int look_up(const char *host, const char *port, int flags, struct addrinf
 	return getaddrinfo(host, port, &hints, ret_list);
 }
 
+/* With the lock. */
+static void take_out(const struct question *question)
+{
+	struct question **place = &asking;
+
+	while (*place != question)
+		place = &(*place)->next;
+	*place = question->next;
+}
+
 static void *ask(void *context)
 {
 	struct question *question = context;
@@ -80,35 +92,68 @@ static void *ask(void *context)
 	int error = errno;
 	bool left;
 
-	pthread_mutex_lock(&question->lock);
+	pthread_mutex_lock(&lock);
 	question->done = true;
 	question->status = status;
 	question->error = error;
 	question->list = status == 0 ? list : NULL;
 	left = question->left;
+	take_out(question);
 	pthread_cond_signal(&question->answered);
-	pthread_mutex_unlock(&question->lock);
-	atomic_fetch_sub(&asking, 1);
+	pthread_mutex_unlock(&lock);
 	if (left)
 		question_free(question);
 	return NULL;
 }
 
-static int start(struct question *question, struct err *err)
+/* With the lock. */
+static int check_room(const char *host, struct err *err)
+{
+	size_t count = 0, left = 0;
+
+	for (const struct question *one = asking; one; one = one->next) {
+		count++;
+		left += one->left && strcasecmp(one->host, host) == 0;
+	}
+	if (left >= LEFT_MAX)
+		return err_set(err, ERR_UNAVAILABLE,
+			       "cannot resolve '%s': no name server has answered for some time",
+			       host);
+	if (count >= ASKING_MAX)
+		return err_set(err, ERR_UNAVAILABLE,
+			       "cannot resolve '%s': too many names are asked for", host);
+	return 0;
+}
+
+/* With the lock. */
+static int start_thread(struct question *question, struct err *err)
 {
 	pthread_attr_t attributes;
 	pthread_t thread;
-	int failed = EAGAIN;
+	int failed;
 
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	if (atomic_fetch_add(&asking, 1) < ASKING_MAX)
-		failed = pthread_create(&thread, &attributes, ask, question);
+	failed = pthread_create(&thread, &attributes, ask, question);
 	pthread_attr_destroy(&attributes);
-	if (failed == 0)
-		return 0;
-	atomic_fetch_sub(&asking, 1);
-	return err_set_errno(err, ERR_UNAVAILABLE, failed, "cannot resolve '%s'", question->host);
+	if (failed != 0)
+		return err_set_errno(err, ERR_UNAVAILABLE, failed, "cannot resolve '%s'",
+				     question->host);
+	question->next = asking;
+	asking = question;
+	return 0;
+}
+
+static int start(struct question *question, struct err *err)
+{
+	int result;
+
+	pthread_mutex_lock(&lock);
+	result = check_room(question->host, err);
+	if (result == 0)
+		result = start_thread(question, err);
+	pthread_mutex_unlock(&lock);
+	return result;
 }
 
 /* With the lock. */
@@ -122,7 +167,7 @@ static void wait_a_little(struct question *question)
 		until.tv_nsec -= SECOND_NS;
 		until.tv_sec++;
 	}
-	pthread_cond_timedwait(&question->answered, &question->lock, &until);
+	pthread_cond_timedwait(&question->answered, &lock, &until);
 }
 
 /* Was it answered? Else the thread has the question now. */
@@ -130,12 +175,12 @@ static bool await(struct question *question, bool (*cancelled)(void *context), v
 {
 	bool done;
 
-	pthread_mutex_lock(&question->lock);
+	pthread_mutex_lock(&lock);
 	while (!question->done && !(cancelled && cancelled(context)))
 		wait_a_little(question);
 	done = question->done;
 	question->left = !done;
-	pthread_mutex_unlock(&question->lock);
+	pthread_mutex_unlock(&lock);
 	return done;
 }
 

@@ -54,6 +54,8 @@ int getaddrinfo(const char *host, const char *port UNUSED, const struct addrinfo
 	atomic_fetch_add(&asked, 1);
 	if (strcmp(host, "unknown.test") == 0)
 		return EAI_NONAME;
+	if (strcmp(host, "known.test") == 0)
+		return make_list(ret_list);
 	pthread_mutex_lock(&lock);
 	while (silent)
 		pthread_cond_wait(&spoken, &lock);
@@ -153,11 +155,46 @@ static void test_whoever_is_told_to_stop_stops(void **state UNUSED)
 	assert_int_equal(atomic_load(&lists), 0);
 }
 
+static bool at_once(void *context UNUSED)
+{
+	return true;
+}
+
+/* Those left behind by a name that nobody answers for are few, and take no other name's place. */
+static void test_silence_is_about_one_name(void **state UNUSED)
+{
+	int64_t end_us = clock_monotonic_us() + WAIT_US;
+	struct addrinfo *list = NULL;
+	struct err err;
+
+	atomic_store(&given_back, 0);
+	set_silent(true);
+	for (int i = 0; i < 300; i++) {
+		err_clear(&err);
+		assert_int_equal(resolve_host("silent.test", NULL, at_once, NULL, &list, &err), -1);
+		assert_int_equal(err.code, i < 8 ? ERR_CANCELLED : ERR_UNAVAILABLE);
+	}
+	assert_non_null(strstr(err.text, "'silent.test': no name server has answered"));
+	if (resolve_host("known.test", NULL, NULL, NULL, &list, &err) < 0)
+		fail_msg("%s", err.text);
+	freeaddrinfo(list);
+	/* Once it speaks it is asked again. */
+	set_silent(false);
+	while (atomic_load(&given_back) < 1 + 8 && clock_monotonic_us() < end_us)
+		usleep(1000);
+	assert_int_equal(atomic_load(&given_back), 1 + 8);
+	if (resolve_host("silent.test", NULL, NULL, NULL, &list, &err) < 0)
+		fail_msg("%s", err.text);
+	freeaddrinfo(list);
+	assert_int_equal(atomic_load(&lists), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_whoever_is_told_to_stop_stops),
+		cmocka_unit_test(test_silence_is_about_one_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
