@@ -329,7 +329,7 @@ int ledger_keep(struct ledger *ledger, struct account *account, struct err *err)
 	if (append_verb(ledger, account, "keep", err) < 0)
 		return -1;
 	account->delete_s = 0;
-	account->archived = false;
+	account->archived = account->unnoted = false;
 	return 0;
 }
 

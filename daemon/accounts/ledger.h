@@ -28,6 +28,7 @@ struct account {
 	int64_t expire_before;
 	int64_t delete_s; /* when it may be removed; 0: not deleted */
 	bool archived;	  /* what was in its home is kept: the home may be removed */
+	bool unnoted;	  /* it is, and only this process knows it yet */
 };
 
 struct clocks {

@@ -149,6 +149,16 @@ static int name_archive(const struct helper *helper, struct arena *arena,
 }
 
 /* It counts from its line in the ledger on, and only once it is on the disk: until then the home is whole. */
+static int note_archive(struct helper *helper, struct account *account, const char *partial,
+			struct err *err)
+{
+	if ((unlink(partial) < 0 && errno != ENOENT) ||
+	    sync_path(helper->settings->archive_directory, O_DIRECTORY) < 0)
+		return err_set_errno(err, ERR_IO, errno, "cannot keep what '%s' was", partial);
+	return ledger_archived(helper->ledger, account, err);
+}
+
+/* One that has its name and could not be noted, for want of room, is not made again with each try. */
 static int finish_archive(struct helper *helper, struct arena *arena, struct account *account,
 			  struct err *err)
 {
@@ -156,13 +166,14 @@ static int finish_archive(struct helper *helper, struct arena *arena, struct acc
 
 	if (!partial)
 		return err_set(err, ERR_MEMORY, "no room for the path of an archive");
-	if (sync_path(partial, 0) < 0)
-		return err_set_errno(err, ERR_IO, errno, "cannot keep '%s'", partial);
-	if (name_archive(helper, arena, account, partial, err) < 0)
-		return -1;
-	if (unlink(partial) < 0 || sync_path(helper->settings->archive_directory, O_DIRECTORY) < 0)
-		return err_set_errno(err, ERR_IO, errno, "cannot keep what '%s' was", partial);
-	return ledger_archived(helper->ledger, account, err);
+	if (!account->unnoted) {
+		if (sync_path(partial, 0) < 0)
+			return err_set_errno(err, ERR_IO, errno, "cannot keep '%s'", partial);
+		if (name_archive(helper, arena, account, partial, err) < 0)
+			return -1;
+		account->unnoted = true;
+	}
+	return note_archive(helper, account, partial, err);
 }
 
 /* --- account and home --- */
@@ -281,8 +292,12 @@ static int begin(struct purge *purge, struct helper *helper, struct arena *arena
 	if (standing != STANDING_MISSING && end_all(helper, account, err) < 0)
 		return -1;
 	if (helper->settings->home_on_delete == HOME_ARCHIVE &&
-	    home_belongs_to(account->home, account->uid) && !account->archived)
-		return start_archive(purge, helper, arena, account, err);
+	    home_belongs_to(account->home, account->uid) && !account->archived) {
+		if (!account->unnoted)
+			return start_archive(purge, helper, arena, account, err);
+		if (finish_archive(helper, arena, account, err) < 0)
+			return -1;
+	}
 	return after_archive(purge, helper, arena, account, ret_name, err);
 }
 

@@ -259,6 +259,29 @@ def test_archive_that_was_not_noted_stays_beside_the_next(tree):
     assert "anna/.config/app/settings" in archives(tree)[f"anna-{user}-2.tar.gz"]
 
 
+def test_archive_is_made_once_while_the_ledger_is_full(tree):
+    """The archives lie on another disk than the ledger: each try would leave one more there."""
+    os.makedirs(tree.path("/srv/archive"), mode=0o700)
+    tree.write_settings(home_on_delete="archive", archive_directory="/srv/archive", delete_grace="1h")
+    core = tree.start().core()
+    user = uuid.uuid4()
+    core.ensure(user, "anna")
+    core.delete(user)
+    tree.kill()
+    rewrite_ledger(ledger_of(tree), grace_was_short)
+    pad_page(ledger_of(tree), user)
+    state = "/var/lib/rolebridge-accounts"
+    tree.tmpfs[state] = "32k"
+    tree.wrap("tar", f'$REAL "$@" || exit; [ -e /srv/once ] || cat /dev/zero > {state}/filler 2> /srv/once; exit 0', folder="bin")
+    tree.restart()
+    wait_for(lambda: "account.removal_failed" in tree.said(), "the ledger to be full")
+    assert "account.removed" not in tree.said() and os.path.exists(tree.path("/home/anna/.bashrc"))
+    assert os.listdir(tree.path("/srv/archive")) == [f"anna-{user}.tar.gz"]
+    os.unlink(f"/proc/{tree.process.pid}/root{state}/filler")
+    wait_for(lambda: "account.removed" in tree.said(), "the account to be removed")
+    assert nothing_of(tree) and os.listdir(tree.path("/srv/archive")) == [f"anna-{user}.tar.gz"]
+
+
 def rewrite_ledger(path, rewrite):
     """rewrite: words of a line → words."""
     with open(path, encoding="utf-8") as file:
@@ -310,6 +333,15 @@ def test_grace_that_is_over_ends(tree):
     tree.restart()
     wait_for(lambda: "account.removed" in tree.said(), "the account to be removed")
     assert nothing_of(tree) and "accounts.clock_set" not in tree.said()
+
+
+def pad_page(path, user):
+    """The same once more until it does not fit into the last page, and no other line that long."""
+    rest = f"delete {user} 1"
+    line = f"{zlib.crc32(rest.encode()):08x} {rest}\n"
+    with open(path, "a", encoding="utf-8") as file:
+        while 4096 - file.tell() % 4096 >= len(line):
+            file.write(line)
 
 
 def fill_page(path):
