@@ -107,14 +107,16 @@ static int list_others(DIR *list, const char *newest, struct names *names)
 	return errno == 0 ? 0 : -1;
 }
 
-/* Another one may do the same. */
+/* Another one may do the same. One that cannot be removed keeps no other; the first such one is told. */
 static int remove_oldest(int folder_fd, const struct names *names, size_t count, struct err *err)
 {
+	int result = 0;
+
 	for (size_t i = 0; i < count; i++)
-		if (unlinkat(folder_fd, names->items[i], 0) < 0 && errno != ENOENT)
-			return err_set_errno(err, ERR_IO, errno, "cannot remove '%s'",
-					     names->items[i]);
-	return 0;
+		if (unlinkat(folder_fd, names->items[i], 0) < 0 && errno != ENOENT && result == 0)
+			result = err_set_errno(err, ERR_IO, errno, "cannot remove '%s'",
+					       names->items[i]);
+	return result;
 }
 
 int kept_prune(const char *folder, const char *newest, size_t keep, size_t *ret_removed,

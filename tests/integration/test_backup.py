@@ -222,9 +222,11 @@ def test_older_that_cannot_go(bridge):
     """The new one is there, and that the folder fills is no success."""
     kept = bridge.folder / "kept"
     (kept / "rolebridge-20200101T000000Z.db").mkdir(parents=True)
+    for day in (2, 3):
+        (kept / f"rolebridge-2020010{day}T000000Z.db").touch()
     result = bridge.run("backup", "--keep", 1, kept)
     assert result.returncode == 1 and "cannot remove 'rolebridge-20200101T000000Z.db'" in result.stderr
-    assert len(os.listdir(kept)) == 2
+    assert len(os.listdir(kept)) == 2, "one that cannot go keeps no other"
 
 
 def by_ctl(bridge, path):
