@@ -234,7 +234,7 @@ static void test_services(void **state)
 		for (int dry_run = 1; dry_run >= 0; dry_run--) {
 			struct bulk_wish wish = cases[i].wish;
 			struct bulk_result results[2];
-			size_t done;
+			size_t done, all = 0;
 
 			wish.dry_run = dry_run;
 
@@ -242,8 +242,12 @@ static void test_services(void **state)
 			struct bulk *bulk = bulk_begin(w->changer, &service, &wish, &w->err);
 
 			assert_non_null(bulk);
-			ok(w, bulk_users(bulk, users, 2, w->arena, results, &done, &w->err));
-			assert_int_equal(done, 2);
+			/* On a slow machine each is a piece of its own. */
+			for (; all < 2; all += done) {
+				ok(w, bulk_users(bulk, users + all, 2 - all, w->arena,
+						 results + all, &done, &w->err));
+				assert_in_range(done, 1, 2 - all);
+			}
 			for (size_t k = 0; k < 2; k++)
 				if (results[k].status != cases[i].expected[k])
 					fail_msg("%s of '%s', %s: %s",
