@@ -512,6 +512,7 @@ def test_server_that_starts_again_without_changes():
         assert bridge.follow()["full"] == full and bridge.follow()["restarts"] == 0
         company.disable("anna")
         bridge.until(lambda: not bridge.is_active("anna"), "anna is disabled")
+        bridge.until(lambda: bridge.follow()["connected"], "said so, too")
         state = bridge.follow()
         # What 389 tells after a refresh with a cookie may lack nsAccountLock: then, and only then, it is read anew.
         assert state["reconnects"] == 1 and state["restarts"] == 1, state
