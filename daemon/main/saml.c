@@ -388,6 +388,19 @@ static bool is_due(struct saml_service *service, struct saml_state *state, size_
 	return due;
 }
 
+/* By building. That it fails again puts off nothing of what is in force. */
+static void try_waiting(struct saml_service *service)
+{
+	int64_t now_us = clock_monotonic_us(), retry_us = service->retry_us;
+	struct err err = { 0 };
+
+	if (!service->waiting || now_us < service->wait_retry_us)
+		return;
+	service->wait_retry_us = now_us + (int64_t)BUILD_RETRY_S * 1000000;
+	configure(service, configuration_of(service->waiting), &err);
+	service->retry_us = retry_us;
+}
+
 /* What has ended comes out of force without asking anybody; what has changed comes into force. */
 static void keep_in_force(struct saml_service *service)
 {
@@ -395,10 +408,7 @@ static void keep_in_force(struct saml_service *service)
 	struct err err = { 0 };
 
 	pthread_mutex_lock(&service->building);
-	if (service->waiting && clock_monotonic_us() >= service->retry_us) {
-		configure(service, configuration_of(service->waiting), &err);
-		err_clear(&err);
-	}
+	try_waiting(service);
 	state = service->state;
 	for (size_t i = 0; state && i < state->count; i++)
 		watch_validity(service, state, i, clock_now_s());

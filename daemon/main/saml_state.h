@@ -31,6 +31,7 @@ struct saml_service {
 	bool settled;	   /* by building: that all is well with the pool is known in the store */
 	char problem[512]; /* by building: why not */
 	int64_t retry_us;  /* by building: when a pool that could not be made is tried again */
+	int64_t wait_retry_us; /* by building: when a configuration that waits is tried again */
 	pthread_mutex_t lock;
 	struct saml_state *state;
 	pthread_cond_t wake;
